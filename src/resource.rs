@@ -1,0 +1,236 @@
+//! Resources as they are served: a name, a version and the encoded `Any`, immutable and shared.
+//!
+//! Admission makes them, everything else passes them on. Nothing here decodes a body.
+
+mod kind;
+
+use std::{borrow::Borrow, fmt, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+
+pub use self::kind::{ResourceType, TypeUrl, UnknownType};
+
+/// The exact name a client subscribes to (W-5).
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ResourceName(Arc<str>);
+
+/// What tells two contents of a resource, or of a type, apart; equal only if the content is equal (S-3, D-7).
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Version(Arc<str>);
+
+/// The hash of a resource's type, name, canonical content, aliases and TTL. Unlike [`Version`], it never carries a suffix.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ContentHash([u8; 16]);
+
+/// A dependency of one resource on another, found at admission: listener → route, route → cluster, cluster → endpoints, ….
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Reference {
+    /// The type referred to.
+    pub resource_type: ResourceType,
+    /// The name it is asked for by.
+    pub name: ResourceName,
+}
+
+/// One admitted resource.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Resource {
+    /// What clients subscribe to.
+    pub name: ResourceName,
+    /// What clients are told; the content's hash, with a suffix where the content returned to an earlier state.
+    pub version: Version,
+    /// The hash of the content alone: what decides whether a publish changes anything.
+    pub content: ContentHash,
+    /// Other names that match subscriptions (D-12).
+    pub aliases: Box<[ResourceName]>,
+    /// How long a client may keep it without hearing of it again (T-1).
+    pub ttl: Option<Duration>,
+    /// The encoded `google.protobuf.Any`, exactly as admitted: served as it is, so that fields newer than our protos survive.
+    pub body: Bytes,
+    /// What it refers to, sorted, without duplicates.
+    pub references: Box<[Reference]>,
+}
+
+// === impl ResourceName ===
+
+impl ResourceName {
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for ResourceName {
+    fn from(name: &str) -> Self {
+        Self(name.into())
+    }
+}
+
+impl From<String> for ResourceName {
+    fn from(name: String) -> Self {
+        Self(name.into())
+    }
+}
+
+impl Borrow<str> for ResourceName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ResourceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for ResourceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+// === impl Version ===
+
+impl Version {
+    /// The version as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for Version {
+    fn from(version: &str) -> Self {
+        Self(version.into())
+    }
+}
+
+impl From<String> for Version {
+    fn from(version: String) -> Self {
+        Self(version.into())
+    }
+}
+
+impl From<ContentHash> for Version {
+    fn from(hash: ContentHash) -> Self {
+        Self(hash.to_string().into())
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+// === impl ContentHash ===
+
+impl ContentHash {
+    /// Hashes what makes a resource what it is. `canonical` is the deterministic encoding of its content (S-19).
+    #[must_use]
+    pub fn of(
+        resource_type: &ResourceType,
+        name: &ResourceName,
+        aliases: &[ResourceName],
+        ttl: Option<Duration>,
+        canonical: &[u8],
+    ) -> Self {
+        let mut hasher = Hasher::default();
+        hasher.field(resource_type.type_url().as_bytes());
+        hasher.field(name.as_str().as_bytes());
+        hasher.field(&(aliases.len() as u64).to_le_bytes());
+        for alias in aliases {
+            hasher.field(alias.as_str().as_bytes());
+        }
+        hasher.field(&ttl.map_or(u128::MAX, |ttl| ttl.as_nanos()).to_le_bytes());
+        hasher.field(canonical);
+        hasher.finish()
+    }
+
+    /// Hashes a sequence of texts, each with its length, so that no two sequences run together.
+    #[must_use]
+    pub fn of_texts<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut hasher = Hasher::default();
+        for text in texts {
+            hasher.field(text.as_bytes());
+        }
+        hasher.finish()
+    }
+
+    /// The hash as stored.
+    #[must_use]
+    pub const fn to_bytes(self) -> [u8; 16] {
+        self.0
+    }
+
+    /// A hash that was stored.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+}
+
+impl fmt::Display for ContentHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // 80 bits as text: short enough to read, and no fleet publishes 2^40 contents of one resource.
+        self.0[..10].iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for ContentHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[derive(Default)]
+struct Hasher(blake3::Hasher);
+
+impl Hasher {
+    fn field(&mut self, bytes: &[u8]) {
+        self.0.update(&(bytes.len() as u64).to_le_bytes());
+        self.0.update(bytes);
+    }
+
+    fn finish(self) -> ContentHash {
+        let mut short = [0; 16];
+        short.copy_from_slice(&self.0.finalize().as_bytes()[..16]);
+        ContentHash(short)
+    }
+}
+
+// === impl Resource ===
+
+impl Resource {
+    /// Whether a subscription to `name` means this resource: by name or by alias (D-12).
+    #[must_use]
+    pub fn answers_to(&self, name: &str) -> bool {
+        self.name.as_str() == name || self.aliases.iter().any(|alias| alias.as_str() == name)
+    }
+
+    /// The names of one type that it refers to.
+    pub fn references_to<'a>(&'a self, to: &'a ResourceType) -> impl Iterator<Item = &'a ResourceName> {
+        self.references
+            .iter()
+            .filter(move |reference| reference.resource_type == *to)
+            .map(|reference| &reference.name)
+    }
+}
+
+impl fmt::Debug for Resource {
+    /// Without the body: it may hold a private key (S05).
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Resource")
+            .field("name", &self.name)
+            .field("version", &self.version)
+            .field("bytes", &self.body.len())
+            .finish_non_exhaustive()
+    }
+}
