@@ -1,0 +1,298 @@
+//! What every connected node has: per stream and type, what is subscribed, sent, ACKed and NACKed, in the node's own
+//! words.
+//!
+//! Streams write through a [`StreamGuard`]; the admin API reads owned [`NodeStatus`] values. A node is forgotten some time
+//! after its last stream ended. Bounded: see [`Limits`].
+
+mod record;
+mod status;
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use dashmap::DashMap;
+use tokio::sync::watch;
+
+use self::record::{NodeRecord, StreamRecord};
+pub use self::status::{DeliveryStatus, NackStatus, NodeStatus, StreamStatus, TypeState, TypeStatus};
+use crate::{
+    node::{Node, NodeId},
+    protocol::{Outcome, Variant},
+    snapshot::NodeGroup,
+};
+
+/// Bounds of the books.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Nodes remembered at once, connected or not. Connected ones are bounded by the streams that are let in; beyond this
+    /// number the longest gone are forgotten first.
+    pub nodes: usize,
+    /// Bytes kept of a NACK's message: Envoy's are some hundred, a hostile client's are not.
+    pub nack_message_bytes: usize,
+    /// How long a node is remembered after its last stream ended.
+    pub forget_after: Duration,
+}
+
+/// The nodes, connected and recently gone.
+#[derive(Debug)]
+pub struct Fleet {
+    limits: Limits,
+    nodes: DashMap<NodeId, NodeRecord>,
+    next_stream: AtomicU64,
+    open_streams: AtomicUsize,
+    /// Counts changes; readers re-read what is newer than what they saw.
+    changes: Arc<watch::Sender<u64>>,
+}
+
+/// How a stream is served.
+#[derive(Clone, Debug)]
+pub struct StreamInfo {
+    /// SotW or delta.
+    pub variant: Variant,
+    /// ADS, or a service of one type.
+    pub aggregated: bool,
+    /// The peer's address, as text for people.
+    pub peer: String,
+}
+
+/// One open stream's entry in the books; dropping it takes the stream out.
+#[derive(Debug)]
+pub struct StreamGuard {
+    fleet: Arc<Fleet>,
+    node: NodeId,
+    record: Arc<StreamRecord>,
+}
+
+/// Reads what changed since it last looked.
+#[derive(Debug)]
+pub struct FleetWatch {
+    fleet: Arc<Fleet>,
+    changes: watch::Receiver<u64>,
+    /// Every change up to this number was handed out.
+    seen: u64,
+    /// The nodes handed out and not yet reported as forgotten.
+    known: BTreeMap<NodeId, ()>,
+    group: Option<NodeGroup>,
+}
+
+/// What a [`FleetWatch`] hands out.
+#[derive(Clone, Debug)]
+pub enum FleetChange {
+    /// The node as it is now.
+    Node(Box<NodeStatus>),
+    /// The node is no longer remembered.
+    Forgotten(NodeId),
+}
+
+// === impl Limits ===
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            nodes: 100_000,
+            nack_message_bytes: 4096,
+            forget_after: Duration::from_secs(600),
+        }
+    }
+}
+
+// === impl Fleet ===
+
+impl Fleet {
+    /// Empty books.
+    #[must_use]
+    pub fn new(limits: Limits) -> Arc<Self> {
+        Arc::new(Self {
+            limits,
+            nodes: DashMap::new(),
+            next_stream: AtomicU64::new(1),
+            open_streams: AtomicUsize::new(0),
+            changes: Arc::new(watch::Sender::new(0)),
+        })
+    }
+
+    /// Enters a stream whose first request named `node`.
+    #[must_use]
+    pub fn open_stream(self: &Arc<Self>, node: &Node, group: &NodeGroup, info: StreamInfo) -> StreamGuard {
+        let now = SystemTime::now();
+        if !self.nodes.contains_key(&node.id) {
+            self.make_room();
+        }
+        let id = self.next_stream.fetch_add(1, Ordering::Relaxed);
+        let record = Arc::new(StreamRecord::new(id, info, now, self.limits.nack_message_bytes));
+        self.open_streams.fetch_add(1, Ordering::Relaxed);
+        self.nodes
+            .entry(node.id.clone())
+            .or_insert_with(|| NodeRecord::new(node, group, now))
+            .open(node, group, Arc::clone(&record), self.tick());
+        self.wake();
+        StreamGuard {
+            fleet: Arc::clone(self),
+            node: node.id.clone(),
+            record,
+        }
+    }
+
+    /// One node; `None` where it is neither connected nor remembered.
+    #[must_use]
+    pub fn node(&self, id: &NodeId) -> Option<NodeStatus> {
+        self.nodes.get(id).map(|record| record.status(id))
+    }
+
+    /// Every node, sorted by id; of one group where given.
+    #[must_use]
+    pub fn nodes(&self, group: Option<&NodeGroup>) -> Vec<NodeStatus> {
+        let mut all: Vec<NodeStatus> = self
+            .nodes
+            .iter()
+            .filter(|entry| group.is_none_or(|group| entry.value().group() == group))
+            .map(|entry| entry.value().status(entry.key()))
+            .collect();
+        all.sort_by(|a, b| a.id.cmp(&b.id));
+        all
+    }
+
+    /// How many streams are open.
+    #[must_use]
+    pub fn open_streams(&self) -> usize {
+        self.open_streams.load(Ordering::Relaxed)
+    }
+
+    /// How many nodes are connected or remembered.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Whether no node is connected or remembered.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// Forgets the nodes whose last stream ended [`Limits::forget_after`] before `now`.
+    pub fn expire(&self, now: SystemTime) {
+        let before = self.nodes.len();
+        self.nodes.retain(|_, record| {
+            let gone_for = record.gone_since().and_then(|since| now.duration_since(since).ok());
+            gone_for.is_none_or(|gone| gone < self.limits.forget_after)
+        });
+        if self.nodes.len() != before {
+            self.tick();
+            self.wake();
+        }
+    }
+
+    /// Watches the nodes, of one group where given. The first [`FleetWatch::changes`] hands out all of them.
+    #[must_use]
+    pub fn watch(self: &Arc<Self>, group: Option<NodeGroup>) -> FleetWatch {
+        FleetWatch {
+            fleet: Arc::clone(self),
+            changes: self.changes.subscribe(),
+            seen: 0,
+            known: BTreeMap::new(),
+            group,
+        }
+    }
+
+    /// Forgets the node that is gone longest where the books are full.
+    fn make_room(&self) {
+        if self.nodes.len() < self.limits.nodes {
+            return;
+        }
+        let oldest = self
+            .nodes
+            .iter()
+            .filter_map(|entry| entry.value().gone_since().map(|since| (since, entry.key().clone())))
+            .min();
+        if let Some((_, id)) = oldest {
+            self.nodes.remove_if(&id, |_, record| record.gone_since().is_some());
+        }
+    }
+
+    /// Numbers a change.
+    fn tick(&self) -> u64 {
+        let mut number = 0;
+        self.changes.send_if_modified(|last| {
+            *last += 1;
+            number = *last;
+            false
+        });
+        number
+    }
+
+    /// Wakes the watches; called after the change can be read.
+    fn wake(&self) {
+        if self.changes.receiver_count() > 0 {
+            self.changes.send_modify(|_| ());
+        }
+    }
+}
+
+// === impl StreamGuard ===
+
+impl StreamGuard {
+    /// The stream's number, for logs.
+    #[must_use]
+    pub fn stream_id(&self) -> u64 {
+        self.record.id()
+    }
+
+    /// Enters what happened. Touches this stream's record only.
+    pub fn record(&self, outcome: &Outcome) {
+        self.record.enter(outcome, SystemTime::now(), self.fleet.tick());
+        self.fleet.wake();
+    }
+}
+
+impl Drop for StreamGuard {
+    fn drop(&mut self) {
+        self.fleet.open_streams.fetch_sub(1, Ordering::Relaxed);
+        if let Some(mut node) = self.fleet.nodes.get_mut(&self.node) {
+            node.close(&self.record, SystemTime::now(), self.fleet.tick());
+        }
+        self.fleet.wake();
+    }
+}
+
+// === impl FleetWatch ===
+
+impl FleetWatch {
+    /// What changed since the last call, each node once, as it is now.
+    pub fn changes(&mut self) -> Vec<FleetChange> {
+        let newest = *self.changes.borrow_and_update();
+        let mut found = Vec::new();
+        let mut present: BTreeMap<NodeId, ()> = BTreeMap::new();
+        for entry in &self.fleet.nodes {
+            let (id, record) = entry.pair();
+            if self.group.as_ref().is_some_and(|group| record.group() != group) {
+                continue;
+            }
+            present.insert(id.clone(), ());
+            if record.changed_at() > self.seen || !self.known.contains_key(id) {
+                found.push(FleetChange::Node(Box::new(record.status(id))));
+            }
+        }
+        let gone = self.known.keys().filter(|id| !present.contains_key(*id));
+        found.extend(gone.cloned().map(FleetChange::Forgotten));
+        self.known = present;
+        self.seen = newest;
+        found
+    }
+
+    /// Waits until something changed since the last [`FleetWatch::changes`]. Never returns once the fleet is gone.
+    pub async fn changed(&mut self) {
+        if self.changes.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,257 @@
+//! The fleet's own records. A stream's record has a lock of its own, so that an ACK touches nothing shared.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::SystemTime,
+};
+
+use super::{DeliveryStatus, NackStatus, NodeStatus, StreamInfo, StreamStatus, TypeStatus};
+use crate::{
+    node::{Node, NodeId},
+    protocol::{Delivery, Outcome},
+    resource::ResourceType,
+    snapshot::{NodeGroup, Revision},
+};
+
+/// One node.
+#[derive(Debug)]
+pub(super) struct NodeRecord {
+    cluster: String,
+    group: NodeGroup,
+    user_agent: String,
+    last_seen: SystemTime,
+    streams: Vec<Arc<StreamRecord>>,
+    /// What the last stream left when it ended.
+    left: Vec<TypeStatus>,
+    changed: u64,
+}
+
+/// One stream.
+#[derive(Debug)]
+pub(super) struct StreamRecord {
+    id: u64,
+    info: StreamInfo,
+    opened: SystemTime,
+    message_bytes: usize,
+    changed: AtomicU64,
+    books: Mutex<Books>,
+}
+
+#[derive(Debug, Default)]
+struct Books {
+    types: BTreeMap<ResourceType, TypeStatus>,
+    synced: Option<Revision>,
+    heard: Option<SystemTime>,
+}
+
+// === impl NodeRecord ===
+
+impl NodeRecord {
+    pub(super) fn new(node: &Node, group: &NodeGroup, now: SystemTime) -> Self {
+        Self {
+            cluster: node.cluster.clone(),
+            group: group.clone(),
+            user_agent: node.user_agent.clone(),
+            last_seen: now,
+            streams: Vec::new(),
+            left: Vec::new(),
+            changed: 0,
+        }
+    }
+
+    /// A reconnect overlaps the old stream (L-9): both are kept, and the newer one says who the node is.
+    pub(super) fn open(&mut self, node: &Node, group: &NodeGroup, stream: Arc<StreamRecord>, change: u64) {
+        self.cluster.clone_from(&node.cluster);
+        self.group = group.clone();
+        self.user_agent.clone_from(&node.user_agent);
+        self.last_seen = stream.opened;
+        self.changed = change;
+        self.streams.push(stream);
+    }
+
+    pub(super) fn close(&mut self, stream: &Arc<StreamRecord>, now: SystemTime, change: u64) {
+        self.streams.retain(|open| open.id != stream.id);
+        self.last_seen = now;
+        self.changed = change;
+        if self.streams.is_empty() {
+            self.left = stream.status().types;
+        }
+    }
+
+    pub(super) const fn group(&self) -> &NodeGroup {
+        &self.group
+    }
+
+    /// When the last stream ended; `None` while one is open.
+    pub(super) fn gone_since(&self) -> Option<SystemTime> {
+        self.streams.is_empty().then_some(self.last_seen)
+    }
+
+    /// The number of the last change.
+    pub(super) fn changed_at(&self) -> u64 {
+        let streams = self.streams.iter().map(|stream| stream.changed.load(Ordering::Acquire));
+        streams.max().unwrap_or(0).max(self.changed)
+    }
+
+    pub(super) fn status(&self, id: &NodeId) -> NodeStatus {
+        let streams: Vec<StreamStatus> = self.streams.iter().map(|stream| stream.status()).collect();
+        let heard = self.streams.iter().filter_map(|stream| stream.heard()).max();
+        NodeStatus {
+            id: id.clone(),
+            cluster: self.cluster.clone(),
+            group: self.group.clone(),
+            user_agent: self.user_agent.clone(),
+            last_seen: heard.unwrap_or(self.last_seen).max(self.last_seen),
+            types: if streams.is_empty() {
+                self.left.clone()
+            } else {
+                over_all(&streams)
+            },
+            streams,
+        }
+    }
+}
+
+/// One row per type: that of the stream that was sent something last.
+fn over_all(streams: &[StreamStatus]) -> Vec<TypeStatus> {
+    let mut rows: BTreeMap<&ResourceType, &TypeStatus> = BTreeMap::new();
+    let sent_at = |row: &TypeStatus| row.sent.as_ref().map(|sent| sent.time);
+    for row in streams.iter().flat_map(|stream| &stream.types) {
+        let best = rows.entry(&row.resource_type).or_insert(row);
+        if sent_at(row) >= sent_at(best) {
+            *best = row;
+        }
+    }
+    rows.into_values().cloned().collect()
+}
+
+// === impl StreamRecord ===
+
+impl StreamRecord {
+    pub(super) fn new(id: u64, info: StreamInfo, opened: SystemTime, message_bytes: usize) -> Self {
+        Self {
+            id,
+            info,
+            opened,
+            message_bytes,
+            changed: AtomicU64::new(0),
+            books: Mutex::default(),
+        }
+    }
+
+    pub(super) const fn id(&self) -> u64 {
+        self.id
+    }
+
+    fn heard(&self) -> Option<SystemTime> {
+        self.books.lock().unwrap_or_else(PoisonError::into_inner).heard
+    }
+
+    fn status(&self) -> StreamStatus {
+        let books = self.books.lock().unwrap_or_else(PoisonError::into_inner);
+        StreamStatus {
+            id: self.id,
+            info: self.info.clone(),
+            opened: self.opened,
+            types: books.types.values().cloned().collect(),
+            synced: books.synced,
+        }
+    }
+
+    pub(super) fn enter(&self, outcome: &Outcome, now: SystemTime, change: u64) {
+        self.books
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .enter(outcome, now, self.message_bytes);
+        self.changed.store(change, Ordering::Release);
+    }
+}
+
+// === impl Books ===
+
+impl Books {
+    fn enter(&mut self, outcome: &Outcome, now: SystemTime, message_bytes: usize) {
+        match outcome {
+            Outcome::Subscribed {
+                resource_type,
+                wildcard,
+                names,
+                sample,
+            } => {
+                let row = self.row(resource_type);
+                row.wildcard = *wildcard;
+                row.names = *names;
+                row.sample.clone_from(sample);
+            }
+            Outcome::Sent(delivery) => {
+                let row = self.row(&delivery.resource_type);
+                row.sent = Some(at(delivery, now));
+                row.sent_total += 1;
+            }
+            Outcome::Ack(delivery) => {
+                self.row(&delivery.resource_type).acked = Some(at(delivery, now));
+                self.heard = Some(now);
+            }
+            Outcome::Nack {
+                delivery,
+                code,
+                message,
+            } => {
+                let row = self.row(&delivery.resource_type);
+                row.nack_total += 1;
+                row.nack = Some(NackStatus {
+                    delivery: at(delivery, now),
+                    code: *code,
+                    message: cut(message, message_bytes),
+                });
+                self.heard = Some(now);
+            }
+            Outcome::StaleNonce { .. } => self.heard = Some(now),
+            Outcome::Synced(revision) => self.synced = Some(*revision),
+        }
+    }
+
+    fn row(&mut self, resource_type: &ResourceType) -> &mut TypeStatus {
+        self.types
+            .entry(resource_type.clone())
+            .or_insert_with(|| TypeStatus::new(resource_type.clone()))
+    }
+}
+
+fn at(delivery: &Delivery, time: SystemTime) -> DeliveryStatus {
+    DeliveryStatus {
+        version: delivery.version.clone(),
+        nonce: delivery.nonce.clone(),
+        revision: delivery.revision,
+        time,
+    }
+}
+
+/// The text, cut at a character's border.
+fn cut(text: &str, bytes: usize) -> String {
+    if text.len() <= bytes {
+        return text.to_owned();
+    }
+    let end = (0..=bytes).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    format!("{}…", &text[..end])
+}
+
+impl TypeStatus {
+    const fn new(resource_type: ResourceType) -> Self {
+        Self {
+            resource_type,
+            wildcard: false,
+            names: 0,
+            sample: Vec::new(),
+            sent: None,
+            acked: None,
+            nack: None,
+            sent_total: 0,
+            nack_total: 0,
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! What the fleet says of a node, as owned values.
+
+use std::time::SystemTime;
+
+use super::StreamInfo;
+use crate::{
+    node::NodeId,
+    protocol::Nonce,
+    resource::{ResourceName, ResourceType, Version},
+    snapshot::{NodeGroup, Revision},
+};
+
+/// One node, over all its streams.
+#[derive(Clone, Debug)]
+pub struct NodeStatus {
+    /// `node.id`.
+    pub id: NodeId,
+    /// `node.cluster`.
+    pub cluster: String,
+    /// The group it belongs to.
+    pub group: NodeGroup,
+    /// As in `envoy 1.40.0`.
+    pub user_agent: String,
+    /// When the last stream ended; for a connected node, when the newest began or was last heard of.
+    pub last_seen: SystemTime,
+    /// The open streams, oldest first.
+    pub streams: Vec<StreamStatus>,
+    /// One row per type over all streams, in send order; what the last stream left where none is open.
+    pub types: Vec<TypeStatus>,
+}
+
+/// One open stream.
+#[derive(Clone, Debug)]
+pub struct StreamStatus {
+    /// Unique within the process.
+    pub id: u64,
+    /// How it is served.
+    pub info: StreamInfo,
+    /// When it began.
+    pub opened: SystemTime,
+    /// One row per subscribed type, in send order.
+    pub types: Vec<TypeStatus>,
+    /// The newest revision that the stream holds whole and ACKed.
+    pub synced: Option<Revision>,
+}
+
+/// One type on a stream.
+#[derive(Clone, Debug)]
+pub struct TypeStatus {
+    /// Which type.
+    pub resource_type: ResourceType,
+    /// Whether all resources are subscribed.
+    pub wildcard: bool,
+    /// How many names are subscribed.
+    pub names: usize,
+    /// Some of them.
+    pub sample: Vec<ResourceName>,
+    /// The last response.
+    pub sent: Option<DeliveryStatus>,
+    /// The last response that was ACKed.
+    pub acked: Option<DeliveryStatus>,
+    /// The last response that was NACKed.
+    pub nack: Option<NackStatus>,
+    /// Responses sent.
+    pub sent_total: u64,
+    /// NACKs received.
+    pub nack_total: u64,
+}
+
+/// A response and when it was sent or ACKed.
+#[derive(Clone, Debug)]
+pub struct DeliveryStatus {
+    /// Its version.
+    pub version: Version,
+    /// Its nonce.
+    pub nonce: Nonce,
+    /// The publish it was made from.
+    pub revision: Revision,
+    /// When.
+    pub time: SystemTime,
+}
+
+/// A refusal in the node's own words.
+#[derive(Clone, Debug)]
+pub struct NackStatus {
+    /// What was refused, and when the refusal came.
+    pub delivery: DeliveryStatus,
+    /// `error_detail.code`.
+    pub code: i32,
+    /// `error_detail.message`, cut to a bounded length.
+    pub message: String,
+}
+
+/// How far a type is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TypeState {
+    /// Subscribed, nothing sent yet.
+    NotSent,
+    /// Sent, not answered yet.
+    Stale,
+    /// The last response was ACKed.
+    Synced,
+    /// The last response that was answered was NACKed, and nothing newer was ACKed.
+    Error,
+}
+
+// === impl NodeStatus ===
+
+impl NodeStatus {
+    /// Whether a stream is open.
+    #[must_use]
+    pub const fn connected(&self) -> bool {
+        !self.streams.is_empty()
+    }
+}
+
+// === impl TypeStatus ===
+
+impl TypeStatus {
+    /// How far it is, from what was sent and answered last.
+    #[must_use]
+    pub fn state(&self) -> TypeState {
+        let is_last = |delivery: &DeliveryStatus| self.sent.as_ref().is_some_and(|sent| sent.nonce == delivery.nonce);
+        match (&self.sent, &self.acked, &self.nack) {
+            (None, ..) => TypeState::NotSent,
+            (Some(_), _, Some(nack)) if is_last(&nack.delivery) => TypeState::Error,
+            (Some(_), Some(acked), _) if is_last(acked) => TypeState::Synced,
+            (Some(_), ..) => TypeState::Stale,
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! What a session tells those who keep the books: the fleet, logs and metrics.
+
+use std::{fmt, sync::Arc};
+
+use crate::{
+    resource::{ResourceName, ResourceType, Version},
+    snapshot::Revision,
+};
+
+/// Names a response, unique over streams and processes (S-1).
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Nonce(Arc<str>);
+
+/// One response, as the books name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// Its type.
+    pub resource_type: ResourceType,
+    /// Its `version_info` or `system_version_info`.
+    pub version: Version,
+    /// What its ACK will name.
+    pub nonce: Nonce,
+    /// The publish it brings the client to.
+    pub revision: Revision,
+}
+
+/// What happened on a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The client asks for other resources than before.
+    Subscribed {
+        /// Of which type.
+        resource_type: ResourceType,
+        /// Whether it asks for all of them (W-1, W-2).
+        wildcard: bool,
+        /// How many names it asks for.
+        names: usize,
+        /// Some of the names.
+        sample: Vec<ResourceName>,
+    },
+    /// A response was handed to the transport.
+    Sent(Delivery),
+    /// The client accepted a response (S-6, D-3).
+    Ack(Delivery),
+    /// The client refused a response; nothing of the same content is sent again (S-7, D-15).
+    Nack {
+        /// What it refused.
+        delivery: Delivery,
+        /// `error_detail.code`: opaque, 13 from Envoy and 3 from gRPC.
+        code: i32,
+        /// `error_detail.message`, in the client's words.
+        message: String,
+    },
+    /// A request named a nonce that is not outstanding; its subscription was recorded all the same (S-12, D-2).
+    StaleNonce {
+        /// Of which type.
+        resource_type: ResourceType,
+    },
+    /// Everything subscribed is as of this revision, and ACKed.
+    Synced(Revision),
+}
+
+/// How a stream carries state (XP "Four variants").
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Variant {
+    /// State of the world: a response holds the current state.
+    Sotw,
+    /// Incremental: a response holds what changed.
+    Delta,
+}
+
+// === impl Nonce ===
+
+impl Nonce {
+    /// The nonce as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Nonce {
+    fn from(nonce: String) -> Self {
+        Self(nonce.into())
+    }
+}
+
+impl fmt::Display for Nonce {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for Nonce {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
