@@ -2,6 +2,21 @@
 //!
 //! The transport drives one [`Session`] per stream. Nothing here does I/O, reads a clock or draws a random number.
 
+mod error;
+mod order;
 mod outcome;
+mod policy;
+mod request;
+mod response;
+mod session;
+mod subscription;
+mod type_state;
 
-pub use self::outcome::{Delivery, Nonce, Outcome, Variant};
+pub use self::{
+    error::{ErrorKind, ProtocolError},
+    outcome::{Delivery, Nonce, Outcome, Variant},
+    policy::{Ordering, Policy, StreamLimits},
+    response::{Contents, Response},
+    session::{Scope, Session},
+    subscription::{Edit, Subscription, Wildcard},
+};

@@ -45,6 +45,7 @@ pub(super) struct StreamRecord {
 struct Books {
     types: BTreeMap<ResourceType, TypeStatus>,
     synced: Option<Revision>,
+    blocked: Option<Revision>,
     heard: Option<SystemTime>,
 }
 
@@ -159,6 +160,7 @@ impl StreamRecord {
             opened: self.opened,
             types: books.types.values().cloned().collect(),
             synced: books.synced,
+            blocked: books.blocked,
         }
     }
 
@@ -211,7 +213,17 @@ impl Books {
                 self.heard = Some(now);
             }
             Outcome::StaleNonce { .. } => self.heard = Some(now),
-            Outcome::Synced(revision) => self.synced = Some(*revision),
+            Outcome::Presented(delivery) => {
+                let row = self.row(&delivery.resource_type);
+                row.sent = Some(at(delivery, now));
+                row.acked.clone_from(&row.sent);
+                self.heard = Some(now);
+            }
+            Outcome::Synced(revision) => {
+                self.synced = Some(*revision);
+                self.blocked = None;
+            }
+            Outcome::Blocked(revision) => self.blocked = Some(*revision),
         }
     }
 

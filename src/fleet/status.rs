@@ -42,6 +42,9 @@ pub struct StreamStatus {
     pub types: Vec<TypeStatus>,
     /// The newest revision that the stream holds whole and ACKed.
     pub synced: Option<Revision>,
+    /// The revision for which everything was done that a refusal does not stand in the way of; `None` where nothing is
+    /// refused.
+    pub blocked: Option<Revision>,
 }
 
 /// One type on a stream.

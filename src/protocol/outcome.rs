@@ -56,8 +56,12 @@ pub enum Outcome {
         /// Of which type.
         resource_type: ResourceType,
     },
+    /// The client came with the current version, and was not sent it again (S-5).
+    Presented(Delivery),
     /// Everything subscribed is as of this revision, and ACKed.
     Synced(Revision),
+    /// Everything was done for this revision that a refusal does not stand in the way of (O-4).
+    Blocked(Revision),
 }
 
 /// How a stream carries state (XP "Four variants").

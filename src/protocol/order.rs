@@ -1,0 +1,330 @@
+//! Make before break on an ADS stream, gated by ACKs (section O of the rules).
+//!
+//! Nothing here is queued: whether a type may be brought to the newest snapshot, and whether what is gone may be removed,
+//! is read off the records each time a response could be sent.
+
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{
+    Session,
+    policy::children,
+    type_state::{Draft, Retained, Step, TypeState},
+};
+use crate::{
+    resource::{Resource, ResourceName, ResourceType},
+    snapshot::{Snapshot, TypeResources},
+};
+
+/// Types that others wait for: clusters and their endpoints before listeners, listeners before routes (O-1).
+const fn is_awaited(resource_type: &ResourceType) -> bool {
+    match resource_type {
+        ResourceType::Cluster
+        | ResourceType::Endpoint
+        | ResourceType::Listener
+        | ResourceType::Route
+        | ResourceType::ScopedRoute => true,
+        ResourceType::LbEndpoint
+        | ResourceType::VirtualHost
+        | ResourceType::Secret
+        | ResourceType::Runtime
+        | ResourceType::ExtensionConfig
+        | ResourceType::Other(_) => false,
+    }
+}
+
+/// Types that wait for those before them.
+const fn waits(resource_type: &ResourceType) -> bool {
+    match resource_type {
+        ResourceType::Listener
+        | ResourceType::Route
+        | ResourceType::ScopedRoute
+        | ResourceType::VirtualHost
+        | ResourceType::ExtensionConfig => true,
+        ResourceType::Cluster
+        | ResourceType::Endpoint
+        | ResourceType::LbEndpoint
+        | ResourceType::Secret
+        | ResourceType::Runtime
+        | ResourceType::Other(_) => false,
+    }
+}
+
+/// When a type's removals go: who refers goes before what is referred to (O-3, steps 6 and 7).
+const fn removal_stage(resource_type: &ResourceType) -> u8 {
+    match resource_type {
+        ResourceType::Listener => 0,
+        ResourceType::Route
+        | ResourceType::ScopedRoute
+        | ResourceType::VirtualHost
+        | ResourceType::ExtensionConfig
+        | ResourceType::Runtime
+        | ResourceType::Other(_) => 1,
+        ResourceType::Cluster => 2,
+        ResourceType::Endpoint | ResourceType::LbEndpoint | ResourceType::Secret => 3,
+    }
+}
+
+impl Session {
+    /// Whether changes of type `index` may be sent now: every earlier step they could depend on was ACKed (O-3). An
+    /// unrelated response that awaits its ACK does not count (O-4).
+    pub(super) fn gate_is_open(&self, index: usize, goal: &Snapshot, now: Instant) -> bool {
+        let state = &self.types[index];
+        if !self.is_ordered() || !waits(&state.kind) {
+            return true;
+        }
+        self.types[..index]
+            .iter()
+            .filter(|earlier| is_awaited(&earlier.kind))
+            .all(|earlier| self.lets_pass(earlier, state, goal, now))
+    }
+
+    fn lets_pass(&self, earlier: &TypeState, state: &TypeState, goal: &Snapshot, now: Instant) -> bool {
+        let timeout = self.policy.ordering.make_timeout;
+        let overdue = |sent_at: Instant| now.saturating_duration_since(sent_at) >= timeout;
+        let awaited = |step: Step| {
+            let mut in_flight = earlier.in_flight.iter().filter(|sent| sent.is(step));
+            in_flight.any(|sent| !overdue(sent.sent_at))
+        };
+        if awaited(Step::Make) {
+            return false;
+        }
+        let unsent = earlier.children_due || (earlier.kind != ResourceType::Endpoint && earlier.has_news(goal));
+        if unsent && !earlier.in_flight.iter().all(|sent| overdue(sent.sent_at)) {
+            return false;
+        }
+        // What was refused is not with the client: whoever refers to it waits for better (O-4).
+        !(earlier.refused.any() && earlier.kind == ResourceType::Cluster && !refers_only_to(state, goal, earlier))
+    }
+
+    /// The snapshot that a request for a name which the base does not hold is answered from: the newest whose clusters
+    /// the client was given (O-2).
+    pub(super) fn reach(&self, index: usize, goal: &Arc<Snapshot>) -> Arc<Snapshot> {
+        if !self.is_ordered() || !waits(&self.types[index].kind) {
+            return Arc::clone(goal);
+        }
+        let clusters = self.types[..index]
+            .iter()
+            .find(|state| state.kind == ResourceType::Cluster);
+        let given = clusters.and_then(|state| state.base.as_ref());
+        Arc::clone(given.unwrap_or(goal))
+    }
+
+    /// Has the children of changed parents sent again, right behind them (O-6, O-13).
+    pub(super) fn resend_children(&mut self, parent: &ResourceType, draft: &Draft, before: Option<&TypeResources>) {
+        if !self.is_aggregated() || draft.changed.is_empty() {
+            return;
+        }
+        for child in children(parent) {
+            let presented = self
+                .types
+                .iter()
+                .any(|state| state.kind == *parent && state.reconnected);
+            let owed = children_of(parent, child, &draft.changed, before);
+            match self.types.iter_mut().find(|state| state.kind == *child) {
+                Some(state) => state.resend_children(parent, owed),
+                // A client that reconnects asks for the parents first, and for the children with the versions it holds;
+                // of a parent that changed meanwhile it needs them all the same (D-6).
+                None if presented => self
+                    .owed_children
+                    .extend(owed.into_iter().map(|name| (child.clone(), name))),
+                None => {}
+            }
+        }
+    }
+
+    /// Whether every step that adds or changes was taken and ACKed, whatever time it took: only then is anything removed
+    /// (O-4).
+    fn all_is_made(&self, goal: &Snapshot) -> bool {
+        self.types.iter().all(|state| {
+            !state.refused.any() && !state.awaits(Step::Make) && !state.children_due && !state.lags_behind(goal)
+        })
+    }
+
+    /// Notes since when nothing but removals is left to do.
+    pub(super) fn note_made(&mut self, goal: &Snapshot, now: Instant) {
+        let retains = self.types.iter().any(|state| !state.retained.is_empty());
+        if !retains || !self.all_is_made(goal) {
+            self.made_since = None;
+        } else if self.made_since.is_none() {
+            self.made_since = Some(now);
+        }
+    }
+
+    /// The next removal that is due, as (type, names).
+    pub(super) fn due_removal(&self, now: Instant) -> Option<(usize, BTreeSet<ResourceName>)> {
+        let made = self.made_since?;
+        if now.saturating_duration_since(made) < self.policy.ordering.removal_delay {
+            return None;
+        }
+        for stage in 0..=3 {
+            for (index, state) in self.types.iter().enumerate() {
+                if removal_stage(&state.kind) != stage || state.retained.is_empty() || !state.in_flight.is_empty() {
+                    continue;
+                }
+                let due = self.releasable(state, now);
+                if !due.is_empty() {
+                    return Some((index, due));
+                }
+            }
+            let in_flight = |state: &TypeState| removal_stage(&state.kind) == stage && state.awaits(Step::Break);
+            if self.types.iter().any(in_flight) {
+                return None;
+            }
+        }
+        None
+    }
+
+    /// The retained names that nothing on the stream can need any more.
+    fn releasable(&self, state: &TypeState, now: Instant) -> BTreeSet<ResourceName> {
+        let needed = self.needed_by_parents(&state.kind);
+        let cap = self.policy.ordering.hold_cap;
+        let free = |(name, retained): &(&ResourceName, &Retained)| {
+            !needed.contains(*name) || now.saturating_duration_since(retained.since) >= cap
+        };
+        state
+            .retained
+            .iter()
+            .filter(free)
+            .map(|(name, _)| name.clone())
+            .collect()
+    }
+
+    /// What the client's route configurations name, drained ones included, and what its retained clusters name (O-12).
+    fn needed_by_parents(&self, kind: &ResourceType) -> BTreeSet<ResourceName> {
+        let mut needed = BTreeSet::new();
+        for state in &self.types {
+            let mut note = |resource: &Resource| needed.extend(resource.references_to(kind).cloned());
+            match (&state.kind, kind) {
+                (ResourceType::Route, ResourceType::Cluster) => {
+                    let base = state.base();
+                    let named = state.subscription.names().iter();
+                    named
+                        .filter_map(|name| base?.get(name.as_str()))
+                        .for_each(|route| note(route));
+                    state.drained.values().for_each(|drained| note(&drained.resource));
+                    state.retained.values().for_each(|retained| note(&retained.resource));
+                }
+                (ResourceType::Cluster, ResourceType::Endpoint | ResourceType::Secret) => {
+                    state.retained.values().for_each(|retained| note(&retained.resource));
+                }
+                _ => {}
+            }
+        }
+        needed
+    }
+
+    /// Whether the removals that are left wait only for clients to let go.
+    pub(super) fn removals_rest(&self, now: Instant) -> bool {
+        let delay_over = |made: Instant| now.saturating_duration_since(made) >= self.policy.ordering.removal_delay;
+        self.types.iter().all(|state| state.retained.is_empty()) || self.made_since.is_some_and(delay_over)
+    }
+
+    /// When the passing of time alone may let something be sent.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let ordering = self.policy.ordering;
+        if !self.is_ordered() {
+            return None;
+        }
+        let goal = self.goal.as_ref()?;
+        let after = |since: Instant, wait: Duration| since.checked_add(wait);
+        let lagging = self
+            .types
+            .iter()
+            .any(|state| waits(&state.kind) && state.lags_behind(goal));
+        let gates = self
+            .types
+            .iter()
+            .filter(|state| lagging && is_awaited(&state.kind))
+            .flat_map(|state| &state.in_flight)
+            .filter_map(|sent| after(sent.sent_at, ordering.make_timeout));
+        let holds = self
+            .types
+            .iter()
+            .filter(|_| self.made_since.is_some())
+            .flat_map(|state| state.retained.values())
+            .filter_map(|retained| after(retained.since, ordering.hold_cap));
+        let delay = self.made_since.and_then(|made| after(made, ordering.removal_delay));
+        let times = gates.chain(holds).chain(delay);
+        times
+            .filter(|time| self.last_poll.is_none_or(|last| *time > last))
+            .min()
+    }
+}
+
+/// Whether what would be sent of `state` refers only to clusters that the client has ACKed.
+fn refers_only_to(state: &TypeState, goal: &Snapshot, clusters: &TypeState) -> bool {
+    let Some(to) = goal.get(&state.kind) else {
+        return true;
+    };
+    let Some(base) = state.base() else {
+        return true;
+    };
+    let acked = clusters
+        .acked
+        .as_ref()
+        .and_then(|acked| acked.get(&ResourceType::Cluster));
+    to.diff_from(base)
+        .changed
+        .iter()
+        .filter(|resource| state.subscription.selects(resource))
+        .flat_map(|resource| resource.references_to(&ResourceType::Cluster))
+        .all(|name| {
+            let accepted = acked.is_some_and(|acked| acked.get(name.as_str()).is_some());
+            accepted && !clusters.refused.names(name.as_str())
+        })
+}
+
+/// The names of the children that must follow changed parents: of a cluster and of a set of endpoints all, since the
+/// client waits for them anew; of the others those that the parent did not name before; of a route configuration its
+/// virtual hosts, by prefix.
+fn children_of(
+    parent: &ResourceType,
+    child: &ResourceType,
+    changed: &[Arc<Resource>],
+    before: Option<&TypeResources>,
+) -> Vec<ResourceName> {
+    let mut names = Vec::new();
+    for resource in changed {
+        if *parent == ResourceType::Route {
+            names.push(resource.name.clone());
+            continue;
+        }
+        let anew = matches!(parent, ResourceType::Cluster | ResourceType::Endpoint);
+        let old = before.and_then(|before| before.get(resource.name.as_str()));
+        let named_before = |name: &ResourceName| old.is_some_and(|old| old.references_to(child).any(|n| n == name));
+        let owed = resource.references_to(child).filter(|name| anew || !named_before(name));
+        names.extend(owed.cloned());
+    }
+    names
+}
+
+impl TypeState {
+    fn resend_children(&mut self, parent: &ResourceType, owed: Vec<ResourceName>) {
+        if *parent == ResourceType::Route {
+            let hosts: Vec<ResourceName> = owed.iter().flat_map(|route| self.hosts_of(route)).collect();
+            self.resend.extend(hosts);
+            return;
+        }
+        let subscribed = owed.into_iter().filter(|name| self.subscription.selects_name(name));
+        let before = self.resend.len();
+        self.resend.extend(subscribed);
+        self.children_due |= self.resend.len() > before;
+    }
+
+    /// The virtual hosts of a route configuration that the client was given or asked for (D-12).
+    fn hosts_of(&self, route: &ResourceName) -> Vec<ResourceName> {
+        let of_route = |name: &ResourceName| {
+            let namespace = name.as_str().rsplit_once('/').map(|(namespace, _)| namespace);
+            namespace == Some(route.as_str())
+        };
+        let asked = self.subscription.names().iter().filter(|name| of_route(name)).cloned();
+        let given = self.base().filter(|_| self.subscription.is_wildcard());
+        let given = given.into_iter().flat_map(|base| base.iter()).map(|r| r.name.clone());
+        asked.chain(given.filter(of_route)).collect()
+    }
+}

@@ -1,0 +1,136 @@
+//! What may be set about the protocol, and what the types of resources ask for.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use crate::resource::ResourceType;
+
+/// Settings of a session, shared by all streams.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Types whose empty first request means "all" (W-4). For the others an Envoy that reconnects sends an empty list for
+    /// every type it ever used, and must not be flooded.
+    pub legacy_wildcard: BTreeSet<ResourceType>,
+    /// Make before break on ADS streams (O).
+    pub ordering: Ordering,
+    /// Limits of one stream (L-12).
+    pub limits: StreamLimits,
+}
+
+/// How a change is ordered on an ADS stream (O-3, O-4).
+#[derive(Clone, Copy, Debug)]
+pub struct Ordering {
+    /// Without it every type is brought to the newest snapshot as soon as its last response was answered.
+    pub enabled: bool,
+    /// How long a step that adds or changes waits for the ACK of an earlier one. Longer than Envoy's
+    /// `initial_fetch_timeout` of 15 s, for which a warming cluster withholds its ACK (O-14). Steps that remove wait for
+    /// ever.
+    pub make_timeout: Duration,
+    /// How long removals wait after everything else was ACKed: for listeners that drain with an inline route, which
+    /// nothing on the wire shows (O-12).
+    pub removal_delay: Duration,
+    /// How long a removed cluster is held for a route configuration that still names it: longer than Envoy's drain time
+    /// of 600 s (O-12).
+    pub hold_cap: Duration,
+}
+
+/// What one stream may ask for.
+#[derive(Clone, Copy, Debug)]
+pub struct StreamLimits {
+    /// Names subscribed of one type. A SotW client lists all of them in every request, so this bounds memory per stream.
+    pub names_per_type: usize,
+    /// Types on one stream: Envoy uses ten.
+    pub types: usize,
+    /// Bytes of one name: xdstp names with context parameters run to some hundred.
+    pub name_bytes: usize,
+    /// Bytes of `node.id`.
+    pub node_id_bytes: usize,
+    /// Delta responses awaiting their ACK, per type, that answer requests; beyond it answers coalesce (D-16).
+    pub answers_in_flight: usize,
+}
+
+// === impl Policy ===
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            legacy_wildcard: BTreeSet::from([
+                ResourceType::Cluster,
+                ResourceType::Listener,
+                ResourceType::ScopedRoute,
+                ResourceType::VirtualHost,
+            ]),
+            ordering: Ordering::default(),
+            limits: StreamLimits::default(),
+        }
+    }
+}
+
+impl Default for Ordering {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            make_timeout: Duration::from_secs(30),
+            removal_delay: Duration::ZERO,
+            hold_cap: Duration::from_secs(900),
+        }
+    }
+}
+
+impl Default for StreamLimits {
+    fn default() -> Self {
+        Self {
+            names_per_type: 500_000,
+            types: 64,
+            name_bytes: 4096,
+            node_id_bytes: 1024,
+            answers_in_flight: 32,
+        }
+    }
+}
+
+// === what types ask for ===
+
+/// Whether a SotW response must hold everything subscribed, because absence means deletion (S-18, W-8).
+pub(super) const fn is_full_state(resource_type: &ResourceType) -> bool {
+    match resource_type {
+        ResourceType::Cluster | ResourceType::Listener => true,
+        ResourceType::Endpoint
+        | ResourceType::LbEndpoint
+        | ResourceType::Route
+        | ResourceType::ScopedRoute
+        | ResourceType::VirtualHost
+        | ResourceType::Secret
+        | ResourceType::Runtime
+        | ResourceType::ExtensionConfig
+        | ResourceType::Other(_) => false,
+    }
+}
+
+/// Whether a SotW response that changes one resource carries the unchanged ones too: Envoy takes an SDS update without a
+/// watched secret for an error (S-18).
+pub(super) const fn repeats_unchanged(resource_type: &ResourceType) -> bool {
+    is_full_state(resource_type) || matches!(resource_type, ResourceType::Secret)
+}
+
+/// Whether a removal is told in SotW, by a response without the resource. Envoy's SRDS takes a response as the
+/// complete set; for the others there is no removal in SotW.
+pub(super) const fn tells_removal(resource_type: &ResourceType) -> bool {
+    is_full_state(resource_type) || matches!(resource_type, ResourceType::ScopedRoute)
+}
+
+/// The types whose resources the given one's refer to and that clients ask for once they hold it: they are sent again
+/// behind it (O-6, O-13).
+pub(super) const fn children(resource_type: &ResourceType) -> &'static [ResourceType] {
+    match resource_type {
+        ResourceType::Cluster => &[ResourceType::Endpoint],
+        ResourceType::Endpoint => &[ResourceType::LbEndpoint],
+        ResourceType::Listener | ResourceType::ScopedRoute => &[ResourceType::Route],
+        ResourceType::Route => &[ResourceType::VirtualHost],
+        ResourceType::LbEndpoint
+        | ResourceType::VirtualHost
+        | ResourceType::Secret
+        | ResourceType::Runtime
+        | ResourceType::ExtensionConfig
+        | ResourceType::Other(_) => &[],
+    }
+}

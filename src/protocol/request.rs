@@ -1,0 +1,118 @@
+//! Requests, SotW and delta, as edits of a stream's records.
+
+use super::{ProtocolError, Session, policy::Policy};
+use crate::{
+    proto::discovery::{DeltaDiscoveryRequest, DiscoveryRequest, ResourceLocator},
+    resource::{ResourceName, ResourceType, Version},
+};
+
+impl Session {
+    /// Takes a SotW request: an ACK, a NACK, a change of subscription, or several of them in one.
+    ///
+    /// # Errors
+    ///
+    /// [`ProtocolError`] ends the stream.
+    pub fn on_sotw_request(&mut self, request: DiscoveryRequest) -> Result<(), ProtocolError> {
+        let node_id = request.node.as_ref().map(|node| node.id.as_str());
+        let kind = self.accept(node_id, &request.type_url)?;
+        let mut names: Vec<&str> = request.resource_names.iter().map(String::as_str).collect();
+        names.extend(locator_names(&request.resource_locators));
+        self.check_names(&kind, names.iter().copied())?;
+        let (index, first) = self.enter(&kind)?;
+        if first {
+            // S-4: a fresh subscription, whatever nonce it carries.
+            let presented = Some(request.version_info).filter(|version| !version.is_empty());
+            self.types[index].presented = presented.map(Version::from);
+        } else if !request.response_nonce.is_empty() {
+            let answered = self.types[index].in_flight.front();
+            let old_version = answered.is_some_and(|sent| {
+                sent.delivery.nonce.as_str() == request.response_nonce
+                    && !request.version_info.is_empty()
+                    && sent.delivery.version.as_str() != request.version_info
+            });
+            if request.error_detail.is_none() && old_version && names.is_empty() {
+                self.on_ignored(index, &request.response_nonce);
+            } else {
+                self.on_nonce(index, &request.response_nonce, request.error_detail);
+            }
+        }
+        // S-12: the subscription is recorded whatever the nonce.
+        let legacy = has_legacy_wildcard(&self.policy, &kind);
+        let edit = self.types[index].subscription.replace(names.into_iter(), legacy);
+        self.subscribe(index, edit, first)?;
+        self.claim_children(index, first);
+        Ok(())
+    }
+
+    /// Takes a delta request.
+    ///
+    /// # Errors
+    ///
+    /// [`ProtocolError`] ends the stream.
+    pub fn on_delta_request(&mut self, request: DeltaDiscoveryRequest) -> Result<(), ProtocolError> {
+        let node_id = request.node.as_ref().map(|node| node.id.as_str());
+        let kind = self.accept(node_id, &request.type_url)?;
+        let mut subscribe: Vec<&str> = request.resource_names_subscribe.iter().map(String::as_str).collect();
+        subscribe.extend(locator_names(&request.resource_locators_subscribe));
+        let mut unsubscribe: Vec<&str> = request.resource_names_unsubscribe.iter().map(String::as_str).collect();
+        unsubscribe.extend(locator_names(&request.resource_locators_unsubscribe));
+        self.check_names(&kind, subscribe.iter().copied())?;
+        let (index, first) = self.enter(&kind)?;
+        if !first && !request.response_nonce.is_empty() {
+            self.on_nonce(index, &request.response_nonce, request.error_detail);
+        }
+        let legacy = first && has_legacy_wildcard(&self.policy, &kind);
+        let was_wildcard = self.types[index].subscription.is_wildcard();
+        let mut edit = self.types[index]
+            .subscription
+            .edit(subscribe.into_iter(), unsubscribe.into_iter(), legacy);
+        if was_wildcard && self.types[index].subscription.is_wildcard() {
+            // D-9: the client does not know whether the wildcard still covers what it gave up by name.
+            edit.asked.extend(edit.dropped.drain(..));
+        }
+        let presented = first && !request.initial_resource_versions.is_empty();
+        if presented {
+            // D-5: what the client holds in this version is not asked for, though it is listed.
+            let held = request.initial_resource_versions;
+            edit.asked.retain(|name| !held.contains_key(name.as_str()));
+            let state = &mut self.types[index];
+            state.held = held
+                .into_iter()
+                .map(|(name, version)| (ResourceName::from(name), Version::from(version)))
+                .collect();
+            state.reconnected = true;
+        }
+        self.subscribe(index, edit, first)?;
+        if presented {
+            self.types[index].answer = false;
+        }
+        self.claim_children(index, first);
+        Ok(())
+    }
+
+    /// Sends the children of parents that changed while the client was away, now that it asks for them (D-6).
+    fn claim_children(&mut self, index: usize, first: bool) {
+        if !first || self.owed_children.is_empty() {
+            return;
+        }
+        let state = &mut self.types[index];
+        let owed = std::mem::take(&mut self.owed_children);
+        let (ours, others) = owed.into_iter().partition(|(kind, _)| *kind == state.kind);
+        self.owed_children = others;
+        for (_, name) in ours {
+            if state.subscription.selects_name(&name) {
+                state.held.remove(&name);
+                state.resend.insert(name);
+            }
+        }
+    }
+}
+
+fn has_legacy_wildcard(policy: &Policy, kind: &ResourceType) -> bool {
+    policy.legacy_wildcard.contains(kind)
+}
+
+/// a locator is a name; the dynamic parameters in it are not used by any client.
+fn locator_names(locators: &[ResourceLocator]) -> impl Iterator<Item = &str> {
+    locators.iter().map(|locator| locator.name.as_str())
+}

@@ -1,0 +1,381 @@
+//! The state machine of one stream.
+//!
+//! Requests and snapshots only edit records; [`Session::poll_response`] reads off them what to say next, from the newest
+//! snapshot. So there is no queue to overflow, no watch to lose and nothing stale to send.
+
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+    time::Instant,
+};
+
+use super::{
+    Delivery, Nonce, Outcome, Policy, ProtocolError, Response, Variant,
+    subscription::Edit,
+    type_state::{Draft, InFlight, Step, TypeState},
+};
+use crate::{
+    proto::google::rpc,
+    resource::{ContentHash, ResourceName, ResourceType, Version},
+    snapshot::{Revision, Snapshot},
+};
+
+/// Names shown of a subscription.
+const SAMPLE: usize = 16;
+
+/// What a stream serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// ADS: every type.
+    Aggregated,
+    /// A service of one type.
+    Single(ResourceType),
+}
+
+/// One stream: requests and snapshots in, responses and outcomes out.
+///
+/// Call [`Session::poll_response`] until it returns `None` after each request, each snapshot and each timeout; drain
+/// [`Session::poll_outcome`] afterwards.
+#[derive(Debug)]
+pub struct Session {
+    pub(super) variant: Variant,
+    scope: Scope,
+    pub(super) policy: Arc<Policy>,
+    nonces: Nonces,
+    node_id: String,
+    pub(super) goal: Option<Arc<Snapshot>>,
+    /// In send order.
+    pub(super) types: Vec<TypeState>,
+    /// Children of parents that changed while the client was away, not asked for yet (D-6).
+    pub(super) owed_children: BTreeSet<(ResourceType, ResourceName)>,
+    /// Since when only removals are left to do (O-12).
+    pub(super) made_since: Option<Instant>,
+    pub(super) last_poll: Option<Instant>,
+    outcomes: VecDeque<Outcome>,
+    progress: Option<Outcome>,
+}
+
+/// Gives every response a nonce of its own (S-1).
+#[derive(Debug)]
+struct Nonces {
+    stream: Arc<str>,
+    next: u64,
+}
+
+// === impl Nonces ===
+
+impl Nonces {
+    fn draw(&mut self) -> Nonce {
+        let nonce = Nonce::from(format!("{}-{}", self.stream, self.next));
+        self.next += 1;
+        nonce
+    }
+}
+
+// === impl Session ===
+
+impl Session {
+    /// A stream of the node `node_id`. `stream` must be unique over streams and processes: nonces are made from it (S-1).
+    #[must_use]
+    pub fn new(variant: Variant, scope: Scope, policy: Arc<Policy>, stream: Arc<str>, node_id: String) -> Self {
+        Self {
+            variant,
+            scope,
+            policy,
+            nonces: Nonces { stream, next: 1 },
+            node_id,
+            goal: None,
+            types: Vec::new(),
+            owed_children: BTreeSet::new(),
+            made_since: None,
+            last_poll: None,
+            outcomes: VecDeque::new(),
+            progress: None,
+        }
+    }
+
+    /// Whether this is an ADS stream.
+    #[must_use]
+    pub fn is_aggregated(&self) -> bool {
+        self.scope == Scope::Aggregated
+    }
+
+    pub(super) fn is_ordered(&self) -> bool {
+        self.policy.ordering.enabled && self.is_aggregated()
+    }
+
+    /// The group's newest snapshot. Older ones that were not sent yet never will be (S-15).
+    pub fn on_snapshot(&mut self, snapshot: Arc<Snapshot>) {
+        self.goal = Some(snapshot);
+    }
+
+    /// The next response, if there is one to send now.
+    pub fn poll_response(&mut self, now: Instant) -> Option<Response> {
+        self.last_poll = Some(now);
+        let goal = Arc::clone(self.goal.as_ref()?);
+        for index in 0..self.types.len() {
+            let before = self.types[index].base().cloned();
+            if let Some(draft) = self.next_draft(index, &goal, now) {
+                let kind = self.types[index].kind.clone();
+                self.resend_children(&kind, &draft, before.as_deref());
+                return Some(self.finish(index, draft, now));
+            }
+        }
+        self.note_made(&goal, now);
+        while let Some((index, names)) = self.due_removal(now) {
+            if let Some(draft) = self.types[index].release(self.variant, &names) {
+                return Some(self.finish(index, draft, now));
+            }
+        }
+        self.note_progress(&goal, now);
+        None
+    }
+
+    /// What happened since the last call, in order.
+    pub fn poll_outcome(&mut self) -> Option<Outcome> {
+        self.outcomes.pop_front()
+    }
+
+    /// What type `index` has to say: its way to the goal where the gate is open, answers where it is not.
+    fn next_draft(&mut self, index: usize, goal: &Arc<Snapshot>, now: Instant) -> Option<Draft> {
+        let state = &self.types[index];
+        goal.get(&state.kind)?;
+        let idle = state.in_flight.is_empty();
+        let fresh = state.base.is_none();
+        let may_answer = match self.variant {
+            Variant::Sotw => idle,
+            Variant::Delta => state.in_flight.len() < self.policy.limits.answers_in_flight,
+        };
+        if fresh {
+            if !idle || state.subscription.is_empty() {
+                return None;
+            }
+            let reach = self.reach(index, goal);
+            if self.holds_already(index, &reach) {
+                return None;
+            }
+            return self.types[index].advance(self.variant, &reach, false, now);
+        }
+        if !state.lags_behind(goal) {
+            self.types[index].follow(goal);
+        } else if idle && (!state.has_news(goal) || self.gate_is_open(index, goal, now)) {
+            let retain = self.is_ordered();
+            return self.types[index].advance(self.variant, goal, retain, now);
+        }
+        if !may_answer {
+            return None;
+        }
+        let reach = self.reach(index, goal);
+        self.types[index].answer(self.variant, &reach)
+    }
+
+    /// S-5: a client that comes back with the current version of a pure wildcard need not be sent it again.
+    fn holds_already(&mut self, index: usize, snapshot: &Arc<Snapshot>) -> bool {
+        let state = &mut self.types[index];
+        let Some(presented) = state.presented.take() else {
+            return false;
+        };
+        let current = snapshot.get(&state.kind).map(|resources| resources.version());
+        let skip = state.subscription.is_pure_wildcard()
+            && matches!(state.kind, ResourceType::Cluster | ResourceType::Listener)
+            && current == Some(&presented);
+        if skip {
+            state.settle(snapshot);
+            state.answer = false;
+            let delivery = Delivery {
+                resource_type: state.kind.clone(),
+                version: presented,
+                nonce: Nonce::from(String::new()),
+                revision: snapshot.revision(),
+            };
+            self.outcomes.push_back(Outcome::Presented(delivery));
+        }
+        skip
+    }
+
+    /// Gives a draft its version and nonce, and enters it in the record before it is sent.
+    fn finish(&mut self, index: usize, draft: Draft, now: Instant) -> Response {
+        let variant = self.variant;
+        let nonce = self.nonces.draw();
+        let state = &mut self.types[index];
+        let snapshot = Arc::clone(state.base.as_ref().expect("a draft is made from a base"));
+        let delivery = Delivery {
+            resource_type: state.kind.clone(),
+            version: state.version(variant),
+            nonce,
+            revision: snapshot.revision(),
+        };
+        let children_sent = std::mem::take(&mut state.children_due);
+        let step = match (&state.kind, draft.step) {
+            // A mere change of endpoints holds nothing up; endpoints that a changed cluster waits for do (O-3).
+            (ResourceType::Endpoint, Step::Make | Step::Answer) if children_sent => Step::Make,
+            (ResourceType::Endpoint, Step::Make) => Step::Answer,
+            (_, step) => step,
+        };
+        state.last_nonce = Some(delivery.nonce.clone());
+        state.in_flight.push_back(InFlight {
+            delivery: delivery.clone(),
+            step,
+            snapshot,
+            resources: draft.resources.clone(),
+            sent_at: now,
+        });
+        self.outcomes.push_back(Outcome::Sent(delivery.clone()));
+        Response {
+            delivery,
+            resources: draft.resources,
+            removed: draft.removed,
+            unresolved: draft.unresolved,
+        }
+    }
+
+    /// Tells, once, how far the stream is when there is nothing left to send.
+    fn note_progress(&mut self, goal: &Snapshot, now: Instant) {
+        if self.types.iter().any(|state| !state.in_flight.is_empty()) {
+            return;
+        }
+        let refused = self.types.iter().any(|state| state.refused.any());
+        let done = self.types.iter().all(|state| !state.lags_behind(goal)) && self.removals_rest(now);
+        let progress = match (refused, done) {
+            (true, _) => Outcome::Blocked(goal.revision()),
+            (false, true) => Outcome::Synced(goal.revision()),
+            (false, false) => return,
+        };
+        if self.progress.as_ref() != Some(&progress) {
+            self.progress = Some(progress.clone());
+            self.outcomes.push_back(progress);
+        }
+    }
+
+    /// Checks what holds for every request, and finds its type.
+    pub(super) fn accept(&self, node_id: Option<&str>, type_url: &str) -> Result<ResourceType, ProtocolError> {
+        if let Some(id) = node_id
+            && id != self.node_id
+        {
+            return Err(ProtocolError::NodeChanged(self.node_id.clone(), id.to_owned()));
+        }
+        match (&self.scope, type_url) {
+            (Scope::Aggregated, "") => Err(ProtocolError::MissingTypeUrl),
+            (Scope::Single(kind), "") => Ok(kind.clone()),
+            (Scope::Aggregated, url) => {
+                ResourceType::from_type_url(url).ok_or_else(|| ProtocolError::MalformedTypeUrl(url.to_owned()))
+            }
+            (Scope::Single(kind), url) if url == kind.type_url() => Ok(kind.clone()),
+            (Scope::Single(kind), url) => Err(ProtocolError::ForeignType(url.to_owned(), kind.clone())),
+        }
+    }
+
+    /// The record of a type, made where this is its first request; whether it is.
+    pub(super) fn enter(&mut self, kind: &ResourceType) -> Result<(usize, bool), ProtocolError> {
+        match self.types.binary_search_by(|state| state.kind.cmp(kind)) {
+            Ok(index) => Ok((index, false)),
+            Err(_) if self.types.len() == self.policy.limits.types => {
+                Err(ProtocolError::TooManyTypes(self.policy.limits.types))
+            }
+            Err(index) => {
+                self.types.insert(index, TypeState::new(kind.clone()));
+                Ok((index, true))
+            }
+        }
+    }
+
+    /// L-12.
+    pub(super) fn check_names<'a>(
+        &self,
+        kind: &ResourceType,
+        names: impl ExactSizeIterator<Item = &'a str>,
+    ) -> Result<(), ProtocolError> {
+        let limits = self.policy.limits;
+        if names.len() > limits.names_per_type {
+            return Err(ProtocolError::TooManyNames(limits.names_per_type, kind.clone()));
+        }
+        let longest = names.map(str::len).max().unwrap_or(0);
+        if longest > limits.name_bytes {
+            return Err(ProtocolError::NameTooLong(longest, limits.name_bytes));
+        }
+        Ok(())
+    }
+
+    /// Applies a change of subscription, and tells of it.
+    pub(super) fn subscribe(&mut self, index: usize, edit: Edit, first: bool) -> Result<(), ProtocolError> {
+        let limit = self.policy.limits.names_per_type;
+        let state = &mut self.types[index];
+        if state.subscription.names().len() > limit {
+            return Err(ProtocolError::TooManyNames(limit, state.kind.clone()));
+        }
+        let changed = edit.changed || first;
+        state.apply(edit);
+        if changed {
+            let names = state.subscription.names();
+            self.outcomes.push_back(Outcome::Subscribed {
+                resource_type: state.kind.clone(),
+                wildcard: state.subscription.is_wildcard(),
+                names: names.len(),
+                sample: names.iter().take(SAMPLE).cloned().collect(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Matches a request's nonce to a response in flight, and settles it as ACK or NACK (S-6, D-3).
+    pub(super) fn on_nonce(&mut self, index: usize, nonce: &str, error: Option<rpc::Status>) {
+        let state = &mut self.types[index];
+        let Some(at) = state
+            .in_flight
+            .iter()
+            .position(|sent| sent.delivery.nonce.as_str() == nonce)
+        else {
+            // The last response again: a change of subscription, or a NACK repeated (P11). Any other nonce is stale.
+            if state.last_nonce.as_ref().is_none_or(|last| last.as_str() != nonce) {
+                let resource_type = state.kind.clone();
+                self.outcomes.push_back(Outcome::StaleNonce { resource_type });
+            }
+            return;
+        };
+        let sent = state.in_flight.remove(at).expect("the position was just found");
+        match error {
+            None => {
+                self.outcomes.push_back(Outcome::Ack(sent.delivery.clone()));
+                state.on_ack(self.variant, sent);
+            }
+            Some(status) => {
+                state.on_nack(self.variant, &sent);
+                self.outcomes.push_back(Outcome::Nack {
+                    delivery: sent.delivery,
+                    code: status.code,
+                    message: status.message,
+                });
+            }
+        }
+    }
+
+    /// S-6b: an Envoy without watches for the type answers with the new nonce and the old version, and has applied
+    /// nothing. It is no ACK, no NACK, and no reason to send anything.
+    pub(super) fn on_ignored(&mut self, index: usize, nonce: &str) {
+        self.types[index]
+            .in_flight
+            .retain(|sent| sent.delivery.nonce.as_str() != nonce);
+    }
+
+    /// The newest revision of the goal, for those who ask what the stream is heading for.
+    #[must_use]
+    pub fn goal_revision(&self) -> Option<Revision> {
+        self.goal.as_ref().map(|goal| goal.revision())
+    }
+}
+
+impl TypeState {
+    /// The version of what the client is brought to. What is retained is part of it: the same version always means the
+    /// same content (S-3).
+    fn version(&self, variant: Variant) -> Version {
+        let base = self.base().expect("a response is made from a base");
+        match variant {
+            Variant::Sotw if !self.retained.is_empty() => {
+                let retained = self.retained.iter();
+                let texts = retained.flat_map(|(name, kept)| [name.as_str(), kept.resource.version.as_str()]);
+                Version::from(format!("{}+{}", base.version(), ContentHash::of_texts(texts)))
+            }
+            Variant::Sotw | Variant::Delta => base.version().clone(),
+        }
+    }
+}

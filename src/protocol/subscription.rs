@@ -1,0 +1,236 @@
+//! What a client asks for, of one type on one stream: names, globs and the two forms of the wildcard (W).
+
+use std::collections::BTreeSet;
+
+use crate::resource::{Resource, ResourceName};
+
+const WILDCARD: &str = "*";
+
+/// The subscription of one (stream, type).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Subscription {
+    wildcard: Wildcard,
+    names: BTreeSet<ResourceName>,
+    globs: BTreeSet<Glob>,
+    /// Whether any name, "*" included, was ever sent: from then on an empty list means "nothing" (W-2).
+    ever_named: bool,
+}
+
+/// Whether, and how, all resources are asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Wildcard {
+    /// They are not.
+    #[default]
+    None,
+    /// By an empty list, before any name was sent (W-1).
+    Legacy,
+    /// By the name "*" (W-2).
+    Explicit,
+}
+
+/// A subscription to all members of one directory: the last step of the path is `*` (X-2).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Glob {
+    directory: String,
+    /// Context parameters, which must be equal.
+    context: String,
+}
+
+/// How a request changed a subscription.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Edit {
+    /// Names, globs left out, that must be answered: new ones, and in delta those asked for again (D-4, W-6).
+    pub asked: Vec<ResourceName>,
+    /// Names given up.
+    pub dropped: Vec<ResourceName>,
+    /// Globs newly asked for, as written.
+    pub globs: Vec<ResourceName>,
+    /// All resources are asked for that were not before.
+    pub wildcard_added: bool,
+    /// Whether anything differs from before.
+    pub changed: bool,
+}
+
+// === impl Subscription ===
+
+impl Subscription {
+    /// Whether all resources are asked for.
+    #[must_use]
+    pub fn is_wildcard(&self) -> bool {
+        self.wildcard != Wildcard::None
+    }
+
+    /// Whether all resources are asked for, and nothing besides.
+    #[must_use]
+    pub fn is_pure_wildcard(&self) -> bool {
+        self.is_wildcard() && self.names.is_empty() && self.globs.is_empty()
+    }
+
+    /// Whether nothing is asked for.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        !self.is_wildcard() && self.names.is_empty() && self.globs.is_empty()
+    }
+
+    /// The names asked for one by one.
+    #[must_use]
+    pub const fn names(&self) -> &BTreeSet<ResourceName> {
+        &self.names
+    }
+
+    /// Whether any glob is asked for.
+    #[must_use]
+    pub fn has_globs(&self) -> bool {
+        !self.globs.is_empty()
+    }
+
+    /// Whether the resource is asked for: by the wildcard, by name or alias (D-12), or as a member of a glob (X-2).
+    #[must_use]
+    pub fn selects(&self, resource: &Resource) -> bool {
+        self.is_wildcard()
+            || self.names.contains(&resource.name)
+            || resource.aliases.iter().any(|alias| self.names.contains(alias))
+            || self.selects_by_glob(resource.name.as_str())
+    }
+
+    /// Whether the name itself is asked for, be there such a resource or not.
+    #[must_use]
+    pub fn selects_name(&self, name: &ResourceName) -> bool {
+        self.is_wildcard() || self.names.contains(name) || self.selects_by_glob(name.as_str())
+    }
+
+    fn selects_by_glob(&self, name: &str) -> bool {
+        !self.globs.is_empty() && self.globs.contains(&Glob::around(name))
+    }
+
+    /// Takes a SotW request's complete list. `legacy` tells whether an empty first list of this type means "all" (W-4).
+    pub fn replace<'a>(&mut self, names: impl ExactSizeIterator<Item = &'a str> + Clone, legacy: bool) -> Edit {
+        if names.len() == 0 {
+            return self.replace_with_nothing(legacy);
+        }
+        let wildcard = names.clone().any(|name| name == WILDCARD);
+        let was_wildcard = self.is_wildcard();
+        self.ever_named = true;
+        let mode = if wildcard { Wildcard::Explicit } else { Wildcard::None };
+        let mut changed = std::mem::replace(&mut self.wildcard, mode) != mode;
+        let listed = names.clone().filter(|name| *name != WILDCARD);
+        let mut edit = Edit {
+            wildcard_added: wildcard && !was_wildcard,
+            ..Edit::default()
+        };
+        // An ACK repeats the whole list; that must not cost an allocation per name.
+        let same = listed.clone().count() == self.names.len() && listed.clone().all(|name| self.names.contains(name));
+        if !same {
+            let listed: BTreeSet<ResourceName> = listed.map(ResourceName::from).collect();
+            edit.asked = listed.difference(&self.names).cloned().collect();
+            edit.dropped = self.names.difference(&listed).cloned().collect();
+            changed |= !edit.asked.is_empty() || !edit.dropped.is_empty();
+            self.names = listed;
+        }
+        edit.changed = changed;
+        edit
+    }
+
+    fn replace_with_nothing(&mut self, legacy: bool) -> Edit {
+        if !self.ever_named {
+            let wildcard_added = legacy && !self.is_wildcard();
+            if wildcard_added {
+                self.wildcard = Wildcard::Legacy;
+            }
+            return Edit {
+                wildcard_added,
+                changed: wildcard_added,
+                ..Edit::default()
+            };
+        }
+        let dropped: Vec<_> = std::mem::take(&mut self.names).into_iter().collect();
+        let was_wildcard = std::mem::take(&mut self.wildcard) != Wildcard::None;
+        Edit {
+            changed: was_wildcard || !dropped.is_empty(),
+            dropped,
+            ..Edit::default()
+        }
+    }
+
+    /// Takes a delta request's edits: first subscribe, then unsubscribe (D-1). `legacy` tells whether an empty first
+    /// request of this type means "all".
+    pub fn edit<'a>(
+        &mut self,
+        subscribe: impl ExactSizeIterator<Item = &'a str>,
+        unsubscribe: impl ExactSizeIterator<Item = &'a str>,
+        legacy: bool,
+    ) -> Edit {
+        let mut edit = Edit::default();
+        if subscribe.len() == 0 && unsubscribe.len() == 0 {
+            if !self.ever_named && legacy && !self.is_wildcard() {
+                self.wildcard = Wildcard::Legacy;
+                edit.wildcard_added = true;
+                edit.changed = true;
+            }
+            return edit;
+        }
+        let was_wildcard = self.is_wildcard();
+        for name in subscribe {
+            self.add(name, &mut edit);
+        }
+        for name in unsubscribe {
+            self.remove(name, &mut edit);
+        }
+        edit.wildcard_added = self.is_wildcard() && !was_wildcard;
+        edit.changed |= self.is_wildcard() != was_wildcard;
+        edit
+    }
+
+    fn add(&mut self, name: &str, edit: &mut Edit) {
+        self.ever_named = true;
+        if name == WILDCARD {
+            self.wildcard = Wildcard::Explicit;
+        } else if let Some(glob) = Glob::parse(name) {
+            edit.changed |= self.globs.insert(glob);
+            edit.globs.push(name.into());
+        } else {
+            let name = ResourceName::from(name);
+            edit.changed |= self.names.insert(name.clone());
+            edit.asked.push(name);
+        }
+    }
+
+    fn remove(&mut self, name: &str, edit: &mut Edit) {
+        if name == WILDCARD {
+            self.wildcard = Wildcard::None;
+        } else if let Some(glob) = Glob::parse(name) {
+            edit.changed |= self.globs.remove(&glob);
+            edit.globs.retain(|added| added.as_str() != name);
+        } else if let Some(name) = self.names.take(name) {
+            edit.changed = true;
+            edit.asked.retain(|asked| *asked != name);
+            edit.dropped.push(name);
+        }
+    }
+}
+
+// === impl Glob ===
+
+impl Glob {
+    /// `a/*` or `xdstp://authority/type/a/*?k=v`; `None` for a plain name.
+    fn parse(name: &str) -> Option<Self> {
+        let (path, context) = name.split_once('?').unwrap_or((name, ""));
+        let directory = path.strip_suffix("/*")?;
+        Some(Self {
+            directory: directory.to_owned(),
+            context: context.to_owned(),
+        })
+    }
+
+    /// The glob that a name is a member of.
+    fn around(name: &str) -> Self {
+        let (path, context) = name.split_once('?').unwrap_or((name, ""));
+        Self {
+            directory: path.rsplit_once('/').map_or("", |(directory, _)| directory).to_owned(),
+            context: context.to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
