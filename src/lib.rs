@@ -4,9 +4,11 @@
 //! xDS transport. `ARCHITECTURE.md` shows how the modules below stand to each other; `tests/architecture.rs` holds them
 //! to it.
 
+pub mod cache;
 pub mod fleet;
 pub mod node;
 pub mod proto;
 pub mod protocol;
 pub mod resource;
+pub mod revision;
 pub mod snapshot;

@@ -1,0 +1,282 @@
+//! The store of revisions: what every publish made of a group, durable before anything of it is served.
+//!
+//! The publisher is the only writer. Calls block; nothing here knows who publishes or who is served.
+
+mod memory;
+mod redb_store;
+
+use std::{collections::BTreeMap, fmt, num::NonZeroUsize, path::PathBuf, sync::Arc, time::SystemTime};
+
+use crate::{
+    resource::{ContentHash, ResourceType, Version},
+    snapshot::{Completeness, NodeGroup, Revision, Snapshot, TypeResources},
+};
+
+pub use self::{memory::MemoryStore, redb_store::RedbStore};
+
+/// Revisions kept per group, unless told otherwise: enough to go back a working day of frequent publishes.
+pub const DEFAULT_RETENTION: NonZeroUsize = NonZeroUsize::new(50).expect("50 is not zero");
+
+/// A group's own resources by type. A type that was emptied stays, with the version of its emptiness.
+pub type Types = BTreeMap<ResourceType, Arc<TypeResources>>;
+
+/// One revision of one group, whole.
+#[derive(Clone, Debug)]
+pub struct StoredRevision {
+    /// Its number, larger than that of every revision before it, of any group.
+    pub revision: Revision,
+    /// The group it belongs to.
+    pub group: NodeGroup,
+    /// When it was published.
+    pub time: SystemTime,
+    /// Who published it, in their own words; may be empty.
+    pub author: String,
+    /// Why, in their own words; may be empty.
+    pub message: String,
+    /// What the group is since.
+    pub content: Content,
+    /// Contents that the group had until then: a content that comes back later must have another version.
+    pub replaced: Vec<ContentHash>,
+}
+
+/// What a revision made of its group.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// The group's own resources, all of them.
+    Published(Types),
+    /// The group has no snapshot.
+    Deleted,
+}
+
+/// A revision without its resources.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RevisionInfo {
+    /// Its number.
+    pub revision: Revision,
+    /// The group it belongs to.
+    pub group: NodeGroup,
+    /// When it was published.
+    pub time: SystemTime,
+    /// Who published it; may be empty.
+    pub author: String,
+    /// Why; may be empty.
+    pub message: String,
+    /// What it made of the group.
+    pub summary: Summary,
+}
+
+/// What a revision made of its group, counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Summary {
+    /// Its types, in send order.
+    Published(Vec<TypeSummary>),
+    /// The group was deleted.
+    Deleted,
+}
+
+/// One type of a revision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TypeSummary {
+    /// The type.
+    pub resource_type: ResourceType,
+    /// Its version.
+    pub version: Version,
+    /// How many resources it has.
+    pub resources: usize,
+}
+
+/// What a store holds when it is opened.
+#[derive(Clone, Debug, Default)]
+pub struct Loaded {
+    /// The largest number ever given; the next revision follows it.
+    pub last: Revision,
+    /// Every group with a kept revision, sorted.
+    pub groups: Vec<LoadedGroup>,
+}
+
+/// One group of a store that was opened.
+#[derive(Clone, Debug)]
+pub struct LoadedGroup {
+    /// The newest revision; it may be the deletion of the group.
+    pub head: StoredRevision,
+    /// All kept revisions, oldest first, the head included.
+    pub traces: Vec<Trace>,
+}
+
+/// The versions and contents that one kept revision used up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trace {
+    /// The revision.
+    pub revision: Revision,
+    /// The version of each of its types.
+    pub versions: Vec<(ResourceType, Version)>,
+    /// [`StoredRevision::replaced`].
+    pub replaced: Vec<ContentHash>,
+}
+
+/// Keeps revisions. Every method blocks on the disk or the network where there is one.
+pub trait RevisionStore: Send + Sync + fmt::Debug {
+    /// The newest revision of every group, and the last number given.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] where the store cannot be read whole: a part is never passed off as all.
+    fn load(&self) -> Result<Loaded, StoreError>;
+
+    /// Adds a revision to its group's history, as its newest. Durable when this returns `Ok`; without effect otherwise.
+    /// The group's revisions beyond [`RevisionStore::retention`] are forgotten, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotNewer`] where the number is not larger than the last one, and whatever the disk says.
+    fn append(&self, revision: &StoredRevision) -> Result<(), StoreError>;
+
+    /// A group's kept revisions, newest first, at most `limit`.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] where they cannot be read.
+    fn list(&self, group: &NodeGroup, limit: usize) -> Result<Vec<RevisionInfo>, StoreError>;
+
+    /// One kept revision; `None` where the group has none of this number.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] where it cannot be read.
+    fn get(&self, group: &NodeGroup, revision: Revision) -> Result<Option<StoredRevision>, StoreError>;
+
+    /// How many revisions of a group are kept.
+    fn retention(&self) -> NonZeroUsize;
+}
+
+/// Why a store could not be opened, read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another process has the file open.
+    #[error("{} is locked by another process: only one server may use a data directory", .path.display())]
+    Locked {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file was written by an earlier release, in a format that is no longer read.
+    #[error("{} has the older format {found}, this release reads format {expected}", .path.display())]
+    OlderFormat {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: u64,
+        /// The format of this release.
+        expected: u64,
+    },
+    /// The file was written by a later release.
+    #[error("{} has the newer format {found}, this release reads format {expected}: use a newer release", .path.display())]
+    NewerFormat {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: u64,
+        /// The format of this release.
+        expected: u64,
+    },
+    /// The file, or a record in it, is not what was written.
+    #[error("{} is damaged: {detail}", .path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What does not fit.
+        detail: String,
+    },
+    /// A directory or file could not be made or opened.
+    #[error("{}: {source}", .path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The database could not read or write.
+    #[error("{}: {source}", .path.display())]
+    Database {
+        /// The file.
+        path: PathBuf,
+        /// What the database says.
+        source: Box<redb::Error>,
+    },
+    /// A revision that does not follow the last one: two writers share a store.
+    #[error("revision {revision} does not follow the last one, {last}: another writer uses this store")]
+    NotNewer {
+        /// The revision to add.
+        revision: Revision,
+        /// The last one.
+        last: Revision,
+    },
+}
+
+// === impl StoredRevision ===
+
+impl StoredRevision {
+    /// The revision without its resources.
+    #[must_use]
+    pub fn info(&self) -> RevisionInfo {
+        RevisionInfo {
+            revision: self.revision,
+            group: self.group.clone(),
+            time: self.time,
+            author: self.author.clone(),
+            message: self.message.clone(),
+            summary: match &self.content {
+                Content::Published(types) => Summary::Published(summaries(types)),
+                Content::Deleted => Summary::Deleted,
+            },
+        }
+    }
+
+    /// What the revision uses up.
+    #[must_use]
+    pub fn trace(&self) -> Trace {
+        Trace {
+            revision: self.revision,
+            versions: self.types().into_iter().flatten().map(type_version).collect(),
+            replaced: self.replaced.clone(),
+        }
+    }
+
+    /// The group's own resources; `None` where the revision deleted it.
+    #[must_use]
+    pub const fn types(&self) -> Option<&Types> {
+        match &self.content {
+            Content::Published(types) => Some(types),
+            Content::Deleted => None,
+        }
+    }
+
+    /// The group's own resources as a snapshot; `None` where the revision deleted it.
+    #[must_use]
+    pub fn snapshot(&self) -> Option<Snapshot> {
+        let types = self.types()?.clone();
+        Some(Snapshot::new(
+            self.group.clone(),
+            self.revision,
+            types,
+            Completeness::Published,
+        ))
+    }
+}
+
+fn type_version((resource_type, resources): (&ResourceType, &Arc<TypeResources>)) -> (ResourceType, Version) {
+    (resource_type.clone(), resources.version().clone())
+}
+
+fn summaries(types: &Types) -> Vec<TypeSummary> {
+    types
+        .iter()
+        .map(|(resource_type, resources)| TypeSummary {
+            resource_type: resource_type.clone(),
+            version: resources.version().clone(),
+            resources: resources.len(),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

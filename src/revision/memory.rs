@@ -1,0 +1,97 @@
+//! Revisions in memory: for tests and for servers that are told to forget.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    num::NonZeroUsize,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use super::{DEFAULT_RETENTION, Loaded, LoadedGroup, RevisionInfo, RevisionStore, StoreError, StoredRevision};
+use crate::snapshot::{NodeGroup, Revision};
+
+/// A store that ends with the process.
+#[derive(Debug)]
+pub struct MemoryStore {
+    retention: NonZeroUsize,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    last: Revision,
+    /// Oldest first, never empty.
+    groups: BTreeMap<NodeGroup, VecDeque<StoredRevision>>,
+}
+
+// === impl MemoryStore ===
+
+impl MemoryStore {
+    /// An empty store that keeps this many revisions of a group.
+    #[must_use]
+    pub fn new(retention: NonZeroUsize) -> Self {
+        Self {
+            retention,
+            kept: Mutex::default(),
+        }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        // Every change below is one step that cannot panic half way.
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new(DEFAULT_RETENTION)
+    }
+}
+
+impl RevisionStore for MemoryStore {
+    fn load(&self) -> Result<Loaded, StoreError> {
+        let kept = self.kept();
+        let groups = kept.groups.values().filter_map(|history| {
+            Some(LoadedGroup {
+                head: history.back()?.clone(),
+                traces: history.iter().map(StoredRevision::trace).collect(),
+            })
+        });
+        Ok(Loaded {
+            last: kept.last,
+            groups: groups.collect(),
+        })
+    }
+
+    fn append(&self, revision: &StoredRevision) -> Result<(), StoreError> {
+        let mut kept = self.kept();
+        if revision.revision <= kept.last {
+            return Err(StoreError::NotNewer {
+                revision: revision.revision,
+                last: kept.last,
+            });
+        }
+        kept.last = revision.revision;
+        let history = kept.groups.entry(revision.group.clone()).or_default();
+        history.push_back(revision.clone());
+        while history.len() > self.retention.get() {
+            history.pop_front();
+        }
+        Ok(())
+    }
+
+    fn list(&self, group: &NodeGroup, limit: usize) -> Result<Vec<RevisionInfo>, StoreError> {
+        let kept = self.kept();
+        let history = kept.groups.get(group).into_iter().flatten();
+        Ok(history.rev().take(limit).map(StoredRevision::info).collect())
+    }
+
+    fn get(&self, group: &NodeGroup, revision: Revision) -> Result<Option<StoredRevision>, StoreError> {
+        let kept = self.kept();
+        let mut history = kept.groups.get(group).into_iter().flatten();
+        Ok(history.find(|stored| stored.revision == revision).cloned())
+    }
+
+    fn retention(&self) -> NonZeroUsize {
+        self.retention
+    }
+}

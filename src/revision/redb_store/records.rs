@@ -1,0 +1,251 @@
+//! How revisions look on disk: protobuf records, each behind a checksum.
+//!
+//! Fields are only ever added; a change of meaning is a new format number.
+
+use std::{sync::Arc, time::Duration};
+
+use prost::Message;
+
+use crate::{
+    resource::{ContentHash, Reference, Resource, ResourceName, ResourceType, Version},
+    revision::{StoredRevision, TypeSummary},
+};
+
+/// Names an object: the hash of what it holds.
+pub(super) type Hash = [u8; 16];
+
+/// One revision. The lists of its types are stored apart, under their hashes.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct RevisionRecord {
+    #[prost(string, tag = "1")]
+    pub(super) group: String,
+    #[prost(message, optional, tag = "2")]
+    pub(super) time: Option<prost_types::Timestamp>,
+    #[prost(string, tag = "3")]
+    pub(super) author: String,
+    #[prost(string, tag = "4")]
+    pub(super) message: String,
+    #[prost(bool, tag = "5")]
+    pub(super) deleted: bool,
+    #[prost(message, repeated, tag = "6")]
+    pub(super) types: Vec<TypeRecord>,
+    /// Hashes one behind another.
+    #[prost(bytes = "vec", tag = "7")]
+    pub(super) replaced: Vec<u8>,
+}
+
+/// One type of a revision.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct TypeRecord {
+    #[prost(string, tag = "1")]
+    pub(super) type_url: String,
+    #[prost(string, tag = "2")]
+    pub(super) version: String,
+    #[prost(uint64, tag = "3")]
+    pub(super) resources: u64,
+    /// The hash of its `ListRecord`.
+    #[prost(bytes = "vec", tag = "4")]
+    pub(super) list: Vec<u8>,
+}
+
+/// All resources of a type: the pages that name them.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct ListRecord {
+    /// Hashes one behind another.
+    #[prost(bytes = "vec", tag = "1")]
+    pub(super) pages: Vec<u8>,
+}
+
+/// Some neighbouring resources of a type.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct PageRecord {
+    #[prost(message, repeated, tag = "1")]
+    pub(super) entries: Vec<EntryRecord>,
+}
+
+/// One resource of a page.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct EntryRecord {
+    #[prost(string, tag = "1")]
+    pub(super) name: String,
+    /// Empty where it is that of the content.
+    #[prost(string, tag = "2")]
+    pub(super) version: String,
+    /// The content hash; the `ResourceRecord` is stored under it.
+    #[prost(bytes = "vec", tag = "3")]
+    pub(super) content: Vec<u8>,
+}
+
+/// What one content hash stands for.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct ResourceRecord {
+    #[prost(string, repeated, tag = "1")]
+    pub(super) aliases: Vec<String>,
+    #[prost(message, optional, tag = "2")]
+    pub(super) ttl: Option<TtlRecord>,
+    #[prost(bytes = "bytes", tag = "3")]
+    pub(super) body: bytes::Bytes,
+    #[prost(message, repeated, tag = "4")]
+    pub(super) references: Vec<ReferenceRecord>,
+}
+
+/// A time to live.
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub(super) struct TtlRecord {
+    #[prost(uint64, tag = "1")]
+    pub(super) seconds: u64,
+    #[prost(uint32, tag = "2")]
+    pub(super) nanos: u32,
+}
+
+/// A dependency of a resource.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub(super) struct ReferenceRecord {
+    #[prost(string, tag = "1")]
+    pub(super) type_url: String,
+    #[prost(string, tag = "2")]
+    pub(super) name: String,
+}
+
+/// The hash that names stored bytes, or checks them.
+pub(super) fn hash_of(bytes: &[u8]) -> Hash {
+    let mut short = Hash::default();
+    short.copy_from_slice(&blake3::hash(bytes).as_bytes()[..16]);
+    short
+}
+
+/// Encodes a record behind its checksum.
+pub(super) fn seal(record: &impl Message) -> Vec<u8> {
+    let encoded = record.encode_to_vec();
+    let mut sealed = hash_of(&encoded).to_vec();
+    sealed.extend_from_slice(&encoded);
+    sealed
+}
+
+/// Decodes a record; `None` where it is not what was sealed.
+pub(super) fn unseal<R: Message + Default>(sealed: &[u8]) -> Option<R> {
+    let (checksum, encoded) = sealed.split_first_chunk::<16>()?;
+    (hash_of(encoded) == *checksum)
+        .then(|| R::decode(encoded).ok())
+        .flatten()
+}
+
+/// Splits hashes that were stored one behind another; `None` where one is cut off.
+pub(super) fn hashes(joined: &[u8]) -> Option<Vec<Hash>> {
+    let (hashes, rest) = joined.as_chunks::<16>();
+    rest.is_empty().then(|| hashes.to_vec())
+}
+
+// === impl RevisionRecord ===
+
+impl RevisionRecord {
+    /// `types` is what was stored of the revision's types.
+    pub(super) fn new(revision: &StoredRevision, types: Vec<TypeRecord>) -> Self {
+        let replaced = revision.replaced.iter().flat_map(|content| content.to_bytes());
+        Self {
+            group: revision.group.as_str().to_owned(),
+            time: Some(revision.time.into()),
+            author: revision.author.clone(),
+            message: revision.message.clone(),
+            deleted: revision.types().is_none(),
+            types,
+            replaced: replaced.collect(),
+        }
+    }
+
+    pub(super) fn replaced(&self) -> Option<Vec<ContentHash>> {
+        let hashes = hashes(&self.replaced)?;
+        Some(hashes.into_iter().map(ContentHash::from_bytes).collect())
+    }
+}
+
+// === impl TypeRecord ===
+
+impl TypeRecord {
+    pub(super) fn summary(&self) -> Option<TypeSummary> {
+        Some(TypeSummary {
+            resource_type: ResourceType::from_type_url(&self.type_url)?,
+            version: Version::from(self.version.as_str()),
+            resources: usize::try_from(self.resources).ok()?,
+        })
+    }
+
+    pub(super) fn list(&self) -> Option<Hash> {
+        self.list.as_slice().try_into().ok()
+    }
+}
+
+// === impl EntryRecord ===
+
+impl EntryRecord {
+    pub(super) fn new(resource: &Resource) -> Self {
+        let plain = resource.version == Version::from(resource.content);
+        Self {
+            name: resource.name.as_str().to_owned(),
+            version: if plain {
+                String::new()
+            } else {
+                resource.version.to_string()
+            },
+            content: resource.content.to_bytes().to_vec(),
+        }
+    }
+
+    pub(super) fn content(&self) -> Option<Hash> {
+        self.content.as_slice().try_into().ok()
+    }
+}
+
+// === impl ResourceRecord ===
+
+impl ResourceRecord {
+    pub(super) fn new(resource: &Resource) -> Self {
+        Self {
+            aliases: resource.aliases.iter().map(ToString::to_string).collect(),
+            ttl: resource.ttl.map(|ttl| TtlRecord {
+                seconds: ttl.as_secs(),
+                nanos: ttl.subsec_nanos(),
+            }),
+            body: resource.body.clone(),
+            references: resource
+                .references
+                .iter()
+                .map(|reference| ReferenceRecord {
+                    type_url: reference.resource_type.type_url().to_owned(),
+                    name: reference.name.to_string(),
+                })
+                .collect(),
+        }
+    }
+
+    /// The resource that an entry names; `None` where either makes no sense.
+    pub(super) fn resource(self, entry: &EntryRecord) -> Option<Arc<Resource>> {
+        let content = ContentHash::from_bytes(entry.content()?);
+        let references: Option<Box<[Reference]>> =
+            self.references.into_iter().map(ReferenceRecord::reference).collect();
+        Some(Arc::new(Resource {
+            name: ResourceName::from(entry.name.as_str()),
+            version: if entry.version.is_empty() {
+                Version::from(content)
+            } else {
+                Version::from(entry.version.as_str())
+            },
+            content,
+            aliases: self.aliases.into_iter().map(ResourceName::from).collect(),
+            ttl: self.ttl.map(|ttl| Duration::new(ttl.seconds, ttl.nanos)),
+            body: self.body,
+            references: references?,
+        }))
+    }
+}
+
+// === impl ReferenceRecord ===
+
+impl ReferenceRecord {
+    fn reference(self) -> Option<Reference> {
+        Some(Reference {
+            resource_type: ResourceType::from_type_url(&self.type_url)?,
+            name: ResourceName::from(self.name),
+        })
+    }
+}

@@ -1,0 +1,182 @@
+use redb::ReadableTableMetadata as _;
+
+use super::*;
+use crate::revision::tests::{assert_same, deleted, keeps_its_promises, published, resource};
+
+fn three() -> NonZeroUsize {
+    NonZeroUsize::new(3).unwrap()
+}
+
+fn objects(store: &RedbStore) -> u64 {
+    let txn = store.database.begin_read().unwrap();
+    let objects = txn.open_table(OBJECTS).unwrap().len().unwrap();
+    assert_eq!(objects, txn.open_table(REFERENCES).unwrap().len().unwrap());
+    objects
+}
+
+fn stored_bytes(store: &RedbStore) -> u64 {
+    let txn = store.database.begin_read().unwrap();
+    txn.open_table(OBJECTS).unwrap().stats().unwrap().stored_bytes()
+}
+
+fn write_format(store: &RedbStore, format: u64) {
+    let write = |txn: &WriteTransaction| Ok(txn.open_table(META)?.insert(META_FORMAT, format).map(|_| ())?);
+    store.write(write).unwrap();
+}
+
+#[test]
+fn redb_store_keeps_its_promises() {
+    let dir = tempfile::tempdir().unwrap();
+    keeps_its_promises(&RedbStore::open(dir.path(), three()).unwrap());
+}
+
+#[test]
+fn reopened_store_holds_what_was_appended() {
+    let dir = tempfile::tempdir().unwrap();
+    let data_dir = dir.path().join("made/on/open");
+    let one = published("a", 1, vec![resource("x", "1"), resource("y", "1")]);
+    let two = deleted("b", 2);
+    {
+        let store = RedbStore::open(&data_dir, three()).unwrap();
+        store.append(&one).unwrap();
+        store.append(&two).unwrap();
+    }
+    let store = RedbStore::open(&data_dir, three()).unwrap();
+    let loaded = store.load().unwrap();
+    assert_eq!(loaded.last, Revision(2));
+    assert_same(&loaded.groups[0].head, &one);
+    assert_same(&loaded.groups[1].head, &two);
+}
+
+#[test]
+fn publish_that_changes_one_of_many_resources_stores_little_more_than_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = RedbStore::open(dir.path(), three()).unwrap();
+    let body = |n: usize| format!("{n}-{}", "x".repeat(1000));
+    let mut clusters: Vec<_> = (0..10_000)
+        .map(|n| resource(&format!("cluster-{n:05}"), &body(n)))
+        .collect();
+    store.append(&published("g", 1, clusters.clone())).unwrap();
+    let (objects_before, bytes_before) = (objects(&store), stored_bytes(&store));
+
+    clusters[5_000] = resource("cluster-05000", "changed");
+    store.append(&published("g", 2, clusters.clone())).unwrap();
+    assert_eq!(objects(&store) - objects_before, 3, "a resource, its page, the list");
+    let grown = stored_bytes(&store) - bytes_before;
+    assert!(grown < 64_000, "{grown} bytes for one of {bytes_before}");
+
+    clusters.insert(7, resource("cluster-00006-new", "added"));
+    let objects_before = objects(&store);
+    store.append(&published("g", 3, clusters.clone())).unwrap();
+    assert!(objects(&store) - objects_before <= 4, "a new name moves no other page");
+
+    store.append(&published("other", 4, clusters)).unwrap();
+    assert!(objects(&store) - objects_before <= 4, "groups share what is equal");
+}
+
+#[test]
+fn what_no_kept_revision_holds_is_collected() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = RedbStore::open(dir.path(), three()).unwrap();
+    for revision in 1..=20 {
+        let fresh = resource(&format!("fresh-{revision}"), "1");
+        let clusters = vec![resource("kept", "1"), fresh];
+        store.append(&published("g", revision, clusters)).unwrap();
+    }
+    assert!(
+        objects(&store) <= 3 * 4,
+        "three revisions of a list, pages and two resources"
+    );
+    for revision in 21..=23 {
+        store.append(&deleted("g", revision)).unwrap();
+    }
+    assert_eq!(objects(&store), 0);
+}
+
+#[test]
+fn second_opener_is_told_of_the_lock() {
+    let dir = tempfile::tempdir().unwrap();
+    let _first = RedbStore::open(dir.path(), three()).unwrap();
+    let error = RedbStore::open(dir.path(), three()).unwrap_err();
+    assert!(matches!(error, StoreError::Locked { .. }), "{error}");
+    let text = error.to_string();
+    assert!(text.contains("chancery.redb") && text.contains("locked"), "{text}");
+}
+
+#[test]
+fn other_formats_are_refused_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    for (format, word) in [(FORMAT - 1, "older"), (FORMAT + 1, "newer")] {
+        write_format(&RedbStore::open(&dir.path().join(word), three()).unwrap(), format);
+        let error = RedbStore::open(&dir.path().join(word), three())
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains(word) && error.contains(&format.to_string()), "{error}");
+    }
+}
+
+#[test]
+fn file_that_is_no_database_is_damaged() {
+    let dir = tempfile::tempdir().unwrap();
+    for content in [&b"not a database"[..], &[0; 100_000], &[0xff; 100_000]] {
+        fs::write(dir.path().join(FILE), content).unwrap();
+        let error = RedbStore::open(dir.path(), three()).unwrap_err();
+        assert!(matches!(error, StoreError::Damaged { .. }), "{error:?}");
+        assert!(error.to_string().contains("chancery.redb"), "{error}");
+    }
+}
+
+#[test]
+fn flipped_bytes_are_found_at_open() {
+    let dir = tempfile::tempdir().unwrap();
+    {
+        let store = RedbStore::open(dir.path(), three()).unwrap();
+        let clusters = (0..500)
+            .map(|n| resource(&format!("c{n}"), &"needle".repeat(50)))
+            .collect();
+        store.append(&published("g", 1, clusters)).unwrap();
+    }
+    let path = dir.path().join(FILE);
+    let mut bytes = fs::read(&path).unwrap();
+    let mut flipped = 0;
+    for at in 0..bytes.len() - 6 {
+        if &bytes[at..at + 6] == b"needle" {
+            bytes[at] = b'N';
+            flipped += 1;
+        }
+    }
+    assert!(flipped > 0);
+    fs::write(&path, bytes).unwrap();
+    let error = RedbStore::open(dir.path(), three()).unwrap_err();
+    assert!(matches!(error, StoreError::Damaged { .. }), "{error:?}");
+}
+
+#[test]
+fn record_that_is_not_what_was_sealed_is_damaged() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = RedbStore::open(dir.path(), three()).unwrap();
+    store.append(&published("g", 1, vec![resource("a", "1")])).unwrap();
+    let tamper = |txn: &WriteTransaction| {
+        let mut revisions = txn.open_table(REVISIONS)?;
+        revisions.insert(("g", 1), &b"0123456789abcdef something else"[..])?;
+        Ok(())
+    };
+    store.write(tamper).unwrap();
+    for error in [
+        store.load().unwrap_err(),
+        store.list(&"g".into(), 1).unwrap_err(),
+        store.get(&"g".into(), Revision(1)).unwrap_err(),
+    ] {
+        assert!(error.to_string().contains("revision 1 of group \"g\""), "{error}");
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn only_the_owner_may_read_the_file() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let store = RedbStore::open(dir.path(), three()).unwrap();
+    let mode = fs::metadata(store.path()).unwrap().permissions().mode();
+    assert_eq!(mode & 0o077, 0, "{mode:o}");
+}

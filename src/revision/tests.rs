@@ -1,0 +1,124 @@
+use std::{sync::Arc, time::Duration};
+
+use super::*;
+use crate::resource::{Reference, Resource, ResourceName};
+
+pub(super) fn resource(name: &str, content: &str) -> Arc<Resource> {
+    let kind = ResourceType::Cluster;
+    let (name, aliases) = (ResourceName::from(name), [ResourceName::from(format!("{name}-alias"))]);
+    let ttl = Some(Duration::from_millis(1500));
+    let content_hash = ContentHash::of(&kind, &name, &aliases, ttl, content.as_bytes());
+    Arc::new(Resource {
+        version: Version::from(content_hash),
+        content: content_hash,
+        aliases: Box::new(aliases),
+        ttl,
+        body: content.to_owned().into(),
+        references: Box::new([Reference {
+            resource_type: ResourceType::Endpoint,
+            name: name.clone(),
+        }]),
+        name,
+    })
+}
+
+pub(super) fn published(group: &str, revision: u64, clusters: Vec<Arc<Resource>>) -> StoredRevision {
+    let clusters = TypeResources::new(clusters).unwrap();
+    StoredRevision {
+        revision: Revision(revision),
+        group: group.into(),
+        time: SystemTime::UNIX_EPOCH + Duration::from_nanos(1_700_000_000_123_456_789 + revision),
+        author: format!("author {revision}"),
+        message: format!("message {revision}"),
+        content: Content::Published(BTreeMap::from([(ResourceType::Cluster, Arc::new(clusters))])),
+        replaced: vec![ContentHash::of_texts([group, "before"])],
+    }
+}
+
+pub(super) fn deleted(group: &str, revision: u64) -> StoredRevision {
+    StoredRevision {
+        content: Content::Deleted,
+        ..published(group, revision, vec![])
+    }
+}
+
+pub(super) fn assert_same(stored: &StoredRevision, expected: &StoredRevision) {
+    assert_eq!(stored.info(), expected.info());
+    assert_eq!(stored.trace(), expected.trace());
+    let resources = |revision: &StoredRevision| -> Vec<Resource> {
+        let types = revision.types().into_iter().flatten();
+        types
+            .flat_map(|(_, set)| set.iter().map(|resource| Resource::clone(resource)).collect::<Vec<_>>())
+            .collect()
+    };
+    assert_eq!(resources(stored), resources(expected));
+}
+
+/// What every store promises. `store` is empty and keeps three revisions of a group.
+pub(super) fn keeps_its_promises(store: &dyn RevisionStore) {
+    assert_eq!(store.load().unwrap().last, Revision(0));
+    assert!(store.load().unwrap().groups.is_empty());
+    assert_eq!(store.retention().get(), 3);
+    let group = NodeGroup::from("g");
+
+    let suffixed = Arc::new(Resource {
+        version: Version::from("named-r2"),
+        ..Resource::clone(&resource("b", "2"))
+    });
+    let one = published("g", 1, vec![resource("a", "1"), suffixed]);
+    let other = published("gg", 4, vec![resource("a", "1")]);
+    let mut named = published("g", 7, vec![]);
+    let empty = TypeResources::default().with_version(Version::from("by hand"));
+    named.content = Content::Published(BTreeMap::from([
+        (ResourceType::Cluster, Arc::new(empty)),
+        (
+            ResourceType::from_type_url("type.googleapis.com/foo.Bar").unwrap(),
+            Arc::default(),
+        ),
+    ]));
+    for revision in [&one, &other, &named] {
+        store.append(revision).unwrap();
+    }
+
+    for revision in [&one, &other, &named] {
+        let stored = store.get(&revision.group, revision.revision).unwrap().unwrap();
+        assert_same(&stored, revision);
+    }
+    assert!(store.get(&group, Revision(4)).unwrap().is_none(), "of another group");
+    assert_eq!(store.list(&group, 10).unwrap(), [named.info(), one.info()]);
+    assert_eq!(store.list(&group, 1).unwrap(), [named.info()]);
+    assert!(store.list(&"nobody".into(), 10).unwrap().is_empty());
+
+    for late in [7, 6] {
+        let refused = store.append(&published("late", late, vec![]));
+        assert!(matches!(refused, Err(StoreError::NotNewer { last: Revision(7), .. })));
+    }
+    assert!(store.list(&"late".into(), 10).unwrap().is_empty());
+
+    store.append(&deleted("g", 8)).unwrap();
+    store.append(&published("g", 9, vec![resource("c", "9")])).unwrap();
+    store.append(&deleted("g", 10)).unwrap();
+    let kept: Vec<u64> = store
+        .list(&group, 10)
+        .unwrap()
+        .iter()
+        .map(|info| info.revision.0)
+        .collect();
+    assert_eq!(kept, [10, 9, 8], "the oldest are forgotten");
+    assert!(store.get(&group, Revision(1)).unwrap().is_none());
+
+    let loaded = store.load().unwrap();
+    assert_eq!(loaded.last, Revision(10));
+    let names: Vec<&str> = loaded.groups.iter().map(|group| group.head.group.as_str()).collect();
+    assert_eq!(names, ["g", "gg"]);
+    assert_same(&loaded.groups[0].head, &deleted("g", 10));
+    assert_same(&loaded.groups[1].head, &other);
+    let traces: Vec<u64> = loaded.groups[0].traces.iter().map(|trace| trace.revision.0).collect();
+    assert_eq!(traces, [8, 9, 10]);
+    assert_eq!(loaded.groups[1].traces, [other.trace()]);
+}
+
+#[test]
+fn memory_store_keeps_its_promises() {
+    keeps_its_promises(&MemoryStore::new(NonZeroUsize::new(3).unwrap()));
+}
