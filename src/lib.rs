@@ -12,3 +12,4 @@ pub mod protocol;
 pub mod resource;
 pub mod revision;
 pub mod snapshot;
+pub mod transport;

@@ -1,0 +1,223 @@
+//! The xDS services over gRPC: one driver runs a [`Session`](crate::protocol::Session) over every streaming RPC.
+//!
+//! The router, the server and HTTP/2 are tonic's; the response bodies are our own, so that streams share bytes instead of
+//! copying them.
+
+mod driver;
+mod fetch;
+mod frame;
+mod services;
+mod status;
+
+use std::{
+    fmt,
+    hash::{BuildHasher as _, Hasher as _, RandomState},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::routing::post;
+use http::{HeaderMap, HeaderValue, Request, Response, header};
+use tokio_util::sync::CancellationToken;
+use tonic::{Status, body::Body, service::Routes, transport::Server};
+
+use self::{frame::Frames, services::Form};
+use crate::{
+    cache::SnapshotCache,
+    fleet::Fleet,
+    node::{Grouping, Node},
+    proto::envoy::config::core::v3 as core,
+    protocol::{Policy, ProtocolError, Variant},
+    snapshot::NodeGroup,
+};
+
+/// Bounds of the xDS port, each with the reason for its default.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes of one request. gRPC's default of 4 MiB is too small: an Envoy that reconnects in delta lists every name it
+    /// holds, 100 000 of them in 10 MB.
+    pub request_bytes: usize,
+    /// Streams open at once over all connections.
+    pub streams: usize,
+    /// Streams on one connection: a relay multiplexes many nodes over one (L-8).
+    pub streams_per_connection: u32,
+    /// HTTP/2 PING when a connection was quiet for so long, to find peers that are gone (L-8).
+    pub keepalive_interval: Duration,
+    /// How long a PING may go unanswered.
+    pub keepalive_timeout: Duration,
+    /// How long a stream may take to send its first request.
+    pub first_request: Duration,
+    /// Over how long streams are ended at shutdown, so that not every client reconnects elsewhere at once (L-7).
+    pub drain: Duration,
+}
+
+/// Settings of the xDS port.
+#[derive(Clone, Debug, Default)]
+pub struct XdsSettings {
+    /// Bounds.
+    pub limits: Limits,
+    /// Node → group.
+    pub grouping: Grouping,
+    /// The protocol's settings.
+    pub policy: Policy,
+}
+
+/// The xDS services.
+#[derive(Clone)]
+pub struct Xds {
+    shared: Arc<Shared>,
+}
+
+/// What all streams share.
+struct Shared {
+    cache: SnapshotCache,
+    fleet: Arc<Fleet>,
+    frames: Frames,
+    limits: Limits,
+    grouping: Grouping,
+    policy: Arc<Policy>,
+    /// Makes nonces differ between processes (S-1).
+    process: String,
+    next_stream: AtomicU64,
+    open_streams: AtomicUsize,
+    shutdown: CancellationToken,
+}
+
+// === impl Limits ===
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            request_bytes: 64 * 1024 * 1024,
+            streams: 100_000,
+            streams_per_connection: 100_000,
+            keepalive_interval: Duration::from_secs(30),
+            keepalive_timeout: Duration::from_secs(10),
+            first_request: Duration::from_secs(30),
+            drain: Duration::from_secs(2),
+        }
+    }
+}
+
+// === impl Xds ===
+
+impl Xds {
+    /// Serves what is in `cache`, and enters what happens in `fleet`. Streams end when `shutdown` is cancelled.
+    #[must_use]
+    pub fn new(cache: SnapshotCache, fleet: Arc<Fleet>, settings: XdsSettings, shutdown: CancellationToken) -> Self {
+        let process = format!("{:016x}", RandomState::new().build_hasher().finish());
+        let identifier = format!("chancery/{} {process}", env!("CARGO_PKG_VERSION"));
+        Self {
+            shared: Arc::new(Shared {
+                cache,
+                fleet,
+                frames: Frames::new(identifier),
+                limits: settings.limits,
+                grouping: settings.grouping,
+                policy: Arc::new(settings.policy),
+                process,
+                next_stream: AtomicU64::new(1),
+                open_streams: AtomicUsize::new(0),
+                shutdown,
+            }),
+        }
+    }
+
+    /// The discovery services.
+    #[must_use]
+    pub fn routes(&self) -> Routes {
+        let mut router = axum::Router::new();
+        for rpc in services::rpcs() {
+            let shared = Arc::clone(&self.shared);
+            let scope = rpc.scope;
+            let serve = move |request: Request<axum::body::Body>| {
+                let request = request.map(Body::new);
+                let (shared, scope) = (Arc::clone(&shared), scope.clone());
+                async move {
+                    match rpc.form {
+                        Form::Sotw => driver::open(Variant::Sotw, shared, scope, request),
+                        Form::Delta => driver::open(Variant::Delta, shared, scope, request),
+                        Form::Fetch => fetch::fetch(&shared, scope, request).await,
+                    }
+                }
+            };
+            router = router.route(&rpc.path, post(serve));
+        }
+        let unknown = || async { refuse(&Status::unimplemented("no such method on the xDS port")) };
+        Routes::from(router.fallback(unknown))
+    }
+
+    /// An HTTP/2 server with our limits; its connections are to be accepted elsewhere.
+    #[must_use]
+    pub fn server(&self) -> Server {
+        let limits = self.shared.limits;
+        Server::builder()
+            .max_concurrent_streams(limits.streams_per_connection)
+            .http2_keepalive_interval(Some(limits.keepalive_interval))
+            .http2_keepalive_timeout(Some(limits.keepalive_timeout))
+            .initial_stream_window_size(256 * 1024)
+            .initial_connection_window_size(2 * 1024 * 1024)
+            .tcp_nodelay(true)
+    }
+
+    /// Streams that are open now.
+    #[must_use]
+    pub fn open_streams(&self) -> usize {
+        self.shared.open_streams.load(Ordering::Relaxed)
+    }
+}
+
+impl fmt::Debug for Xds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Xds")
+            .field("open_streams", &self.open_streams())
+            .finish_non_exhaustive()
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    /// The node behind a stream's first request, and its group (L-1, L-2).
+    fn identify(&self, node: Option<core::Node>) -> Result<(Node, NodeGroup), ProtocolError> {
+        let node = Node::from(node.ok_or(ProtocolError::MissingNode)?);
+        let (len, most) = (node.id.as_str().len(), self.policy.limits.node_id_bytes);
+        if len > most {
+            return Err(ProtocolError::NodeIdTooLong(len, most));
+        }
+        let group = self.grouping.group_of(&node).ok_or(ProtocolError::NoGroup)?;
+        Ok((node, group))
+    }
+}
+
+/// Why a request is not served at all, before its first message is read.
+fn check_headers(headers: &HeaderMap) -> Result<(), Status> {
+    let encoding = headers.get("grpc-encoding").map(HeaderValue::as_bytes);
+    match encoding {
+        None | Some(b"identity" | b"") => Ok(()),
+        Some(_) => Err(Status::unimplemented(
+            "compressed requests are not accepted: use identity",
+        )),
+    }
+}
+
+/// A response that is a status and nothing else.
+fn refuse(status: &Status) -> Response<Body> {
+    let mut response = respond(Body::empty());
+    response.headers_mut().extend(status::trailers(status));
+    response
+        .headers_mut()
+        .insert("grpc-accept-encoding", HeaderValue::from_static("identity"));
+    response
+}
+
+fn respond(body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    response
+}

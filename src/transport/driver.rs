@@ -1,0 +1,435 @@
+//! The one driver: runs a session over the two directions of a stream, inside the response's body.
+//!
+//! HTTP/2 polls the body only when the client has room for more. So a slow client holds no queue here, its requests wait
+//! in the connection's window, and what it is sent next is made from the newest snapshot.
+
+use std::{
+    collections::VecDeque,
+    future::Future as _,
+    pin::Pin,
+    sync::{Arc, atomic::Ordering},
+    task::{Context, Poll, ready},
+    time::{Duration, Instant, SystemTime},
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Frame;
+use tokio::time::Sleep;
+use tokio_stream::Stream as _;
+use tokio_util::sync::WaitForCancellationFutureOwned;
+use tonic::{Status, Streaming, body::Body, codec::Codec as _, transport::server::TcpConnectInfo};
+use tonic_prost::ProstCodec;
+use tracing::{Span, debug, info, info_span, warn};
+
+use super::{Shared, check_headers, refuse, respond, status::trailers};
+use crate::{
+    cache::SnapshotWatch,
+    fleet::{StreamGuard, StreamInfo},
+    proto::{
+        discovery::{DeltaDiscoveryRequest, DiscoveryRequest},
+        envoy::config::core::v3 as core,
+    },
+    protocol::{Outcome, ProtocolError, Scope, Session, Variant},
+};
+
+/// Requests taken in before responses are looked at again: one stream must not keep a connection's task to itself.
+const REQUESTS_PER_TURN: usize = 64;
+
+/// A request of either variant.
+trait DiscoveryMessage: prost::Message + Default + 'static {
+    const VARIANT: Variant;
+
+    fn take_node(&mut self) -> Option<core::Node>;
+
+    fn give_to(self, session: &mut Session) -> Result<(), ProtocolError>;
+}
+
+/// The response body of one stream.
+struct Driver<R> {
+    shared: Arc<Shared>,
+    scope: Scope,
+    peer: String,
+    requests: Streaming<R>,
+    state: State,
+    /// Chunks of the response being written.
+    chunks: VecDeque<Bytes>,
+    timer: Timer,
+    shutdown: Shutdown,
+    /// Counts the stream as open until it is dropped.
+    _permit: Permit,
+}
+
+enum State {
+    /// Waits for the first request.
+    Opening,
+    Running(Box<Running>),
+    /// Writes what is in `chunks`, then this status.
+    Ending(Status),
+    Ended,
+}
+
+/// A stream whose node is known.
+struct Running {
+    session: Session,
+    watch: SnapshotWatch,
+    guard: StreamGuard,
+    span: Span,
+    /// The last refusal that was logged: a node repeats itself (Z-5).
+    logged: Option<String>,
+}
+
+/// Wakes the stream at a moment; made when first needed.
+#[derive(Default)]
+struct Timer {
+    at: Option<Instant>,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+/// The end of the process, then a moment of the stream's own within the drain time.
+enum Shutdown {
+    Awaited(Pin<Box<WaitForCancellationFutureOwned>>),
+    Draining(Pin<Box<Sleep>>),
+}
+
+struct Permit(Arc<Shared>);
+
+/// Begins a stream, or refuses it at once (L-7).
+pub(super) fn open(variant: Variant, shared: Arc<Shared>, scope: Scope, request: Request<Body>) -> Response<Body> {
+    if let Err(status) = check_headers(request.headers()) {
+        return refuse(&status);
+    }
+    if shared.shutdown.is_cancelled() {
+        return refuse(&Status::unavailable("the server is shutting down"));
+    }
+    let Some(permit) = Permit::acquire(&shared) else {
+        warn!(limit = shared.limits.streams, "stream refused: too many are open");
+        return refuse(&Status::resource_exhausted(
+            "too many streams are open: try again later",
+        ));
+    };
+    match variant {
+        Variant::Sotw => respond(Body::new(Driver::<DiscoveryRequest>::new(
+            shared, scope, request, permit,
+        ))),
+        Variant::Delta => respond(Body::new(Driver::<DeltaDiscoveryRequest>::new(
+            shared, scope, request, permit,
+        ))),
+    }
+}
+
+// === impl Driver ===
+
+impl<R: DiscoveryMessage> Driver<R> {
+    fn new(shared: Arc<Shared>, scope: Scope, request: Request<Body>, permit: Permit) -> Self {
+        let peer = peer(&request);
+        let most = Some(shared.limits.request_bytes);
+        let decoder = ProstCodec::<R, R>::default().decoder();
+        let mut timer = Timer::default();
+        timer.set(Instant::now().checked_add(shared.limits.first_request));
+        Self {
+            scope,
+            peer,
+            requests: Streaming::new_request(decoder, request.into_body(), None, most),
+            state: State::Opening,
+            chunks: VecDeque::new(),
+            timer,
+            shutdown: Shutdown::Awaited(Box::pin(shared.shutdown.clone().cancelled_owned())),
+            shared,
+            _permit: permit,
+        }
+    }
+
+    /// Takes in what came: requests, snapshots, the end. Leaves what there is to say in `chunks` or `state`.
+    fn turn(&mut self, cx: &mut Context<'_>) {
+        self.take_requests(cx);
+        self.check_shutdown(cx);
+        let State::Running(running) = &mut self.state else {
+            if self.timer.poll(cx).is_ready() && matches!(self.state, State::Opening) {
+                self.state = State::Ending(Status::deadline_exceeded("no request came on the stream"));
+            }
+            return;
+        };
+        if running.watch.poll_changed(cx).is_ready()
+            && let Some(snapshot) = running.watch.current()
+        {
+            running.session.on_snapshot(snapshot);
+            // Once more, to be woken by the next one.
+            if running.watch.poll_changed(cx).is_ready() {
+                cx.waker().wake_by_ref();
+            }
+        }
+        let now = Instant::now();
+        let response = running.session.poll_response(now);
+        running.record_outcomes();
+        if let Some(response) = response {
+            let variant = R::VARIANT;
+            self.chunks = self.shared.frames.encode(variant, &response).into();
+        } else {
+            self.timer.set(running.session.poll_timeout());
+            if self.timer.poll(cx).is_ready() {
+                cx.waker().wake_by_ref();
+            }
+        }
+    }
+
+    fn take_requests(&mut self, cx: &mut Context<'_>) {
+        for _ in 0..REQUESTS_PER_TURN {
+            if matches!(self.state, State::Ending(_) | State::Ended) {
+                return;
+            }
+            match Pin::new(&mut self.requests).poll_next(cx) {
+                Poll::Pending => return,
+                Poll::Ready(Some(Ok(request))) => {
+                    if let Err(error) = self.on_request(request) {
+                        warn!(peer = %self.peer, %error, "stream ended: bad request");
+                        self.end(error.into());
+                    }
+                }
+                Poll::Ready(Some(Err(status))) => {
+                    debug!(peer = %self.peer, %status, "stream broke");
+                    self.end(status);
+                }
+                // L-6: the client is done, so are we.
+                Poll::Ready(None) => self.end(Status::ok("")),
+            }
+        }
+        cx.waker().wake_by_ref();
+    }
+
+    fn on_request(&mut self, mut request: R) -> Result<(), ProtocolError> {
+        if matches!(self.state, State::Opening) {
+            let running = self.begin(&mut request)?;
+            self.state = State::Running(Box::new(running));
+            self.timer.set(None);
+        }
+        match &mut self.state {
+            State::Running(running) => request.give_to(&mut running.session),
+            State::Opening | State::Ending(_) | State::Ended => Ok(()),
+        }
+    }
+
+    /// Learns from the first request who the client is (L-1).
+    fn begin(&self, request: &mut R) -> Result<Running, ProtocolError> {
+        let shared = &self.shared;
+        let (node, group) = shared.identify(request.take_node())?;
+        let stream = format!(
+            "{}-{}",
+            shared.process,
+            shared.next_stream.fetch_add(1, Ordering::Relaxed)
+        );
+        let policy = Arc::clone(&shared.policy);
+        let mut session = Session::new(
+            R::VARIANT,
+            self.scope.clone(),
+            policy,
+            stream.into(),
+            node.id.to_string(),
+        );
+        let mut watch = shared.cache.subscribe(&group);
+        if let Some(snapshot) = watch.current() {
+            session.on_snapshot(snapshot);
+        }
+        let info = StreamInfo {
+            variant: R::VARIANT,
+            aggregated: self.scope == Scope::Aggregated,
+            peer: self.peer.clone(),
+        };
+        let guard = shared.fleet.open_stream(&node, &group, info);
+        // Debug formatting escapes what a client put into its id.
+        let span = info_span!("xds_stream", id = guard.stream_id(), node = ?node.id, group = ?group);
+        info!(parent: &span, peer = %self.peer, variant = ?R::VARIANT, agent = ?node.user_agent, "stream opened");
+        Ok(Running {
+            session,
+            watch,
+            guard,
+            span,
+            logged: None,
+        })
+    }
+
+    /// Ends the stream, after what is being written.
+    fn end(&mut self, status: Status) {
+        if let State::Running(running) = &self.state {
+            info!(parent: &running.span, code = ?status.code(), "stream ended");
+        }
+        self.state = State::Ending(status);
+    }
+
+    fn check_shutdown(&mut self, cx: &mut Context<'_>) {
+        if let Shutdown::Awaited(awaited) = &mut self.shutdown
+            && awaited.as_mut().poll(cx).is_ready()
+        {
+            let window = self.shared.limits.drain;
+            self.shutdown = Shutdown::Draining(Box::pin(tokio::time::sleep(jitter(window))));
+        }
+        if let Shutdown::Draining(moment) = &mut self.shutdown
+            && moment.as_mut().poll(cx).is_ready()
+            && matches!(self.state, State::Opening | State::Running(_))
+        {
+            self.end(Status::unavailable("the server is shutting down: reconnect"));
+        }
+    }
+}
+
+impl<R: DiscoveryMessage> http_body::Body for Driver<R> {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let driver = self.get_mut();
+        if driver.chunks.is_empty() && matches!(driver.state, State::Opening | State::Running(_)) {
+            driver.turn(cx);
+        }
+        if let Some(chunk) = driver.chunks.pop_front() {
+            return Poll::Ready(Some(Ok(Frame::data(chunk))));
+        }
+        match std::mem::replace(&mut driver.state, State::Ended) {
+            State::Ending(status) => Poll::Ready(Some(Ok(Frame::trailers(trailers(&status))))),
+            State::Ended => Poll::Ready(None),
+            waiting @ (State::Opening | State::Running(_)) => {
+                driver.state = waiting;
+                Poll::Pending
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self.state, State::Ended) && self.chunks.is_empty()
+    }
+}
+
+// === impl Running ===
+
+impl Running {
+    /// Enters what happened in the books and the log.
+    fn record_outcomes(&mut self) {
+        while let Some(outcome) = self.session.poll_outcome() {
+            self.guard.record(&outcome);
+            self.log(&outcome);
+        }
+    }
+
+    fn log(&mut self, outcome: &Outcome) {
+        let _entered = self.span.enter();
+        match outcome {
+            Outcome::Subscribed {
+                resource_type,
+                wildcard,
+                names,
+                ..
+            } => debug!(%resource_type, wildcard, names, "subscribed"),
+            Outcome::Sent(sent) => {
+                debug!(resource_type = %sent.resource_type, version = %sent.version, nonce = %sent.nonce, "sent");
+            }
+            Outcome::Ack(sent) => {
+                debug!(resource_type = %sent.resource_type, version = %sent.version, nonce = %sent.nonce, "ACK");
+            }
+            Outcome::Nack {
+                delivery,
+                code,
+                message,
+            } => {
+                if self.logged.as_ref() != Some(message) {
+                    let short: String = message.chars().take(1000).collect();
+                    warn!(
+                        resource_type = %delivery.resource_type, version = %delivery.version, nonce = %delivery.nonce,
+                        revision = %delivery.revision, code, message = ?short, "NACK"
+                    );
+                    self.logged = Some(message.clone());
+                }
+            }
+            Outcome::StaleNonce { resource_type } => debug!(%resource_type, "stale nonce"),
+            Outcome::Presented(held) => {
+                debug!(resource_type = %held.resource_type, version = %held.version, "already held");
+            }
+            Outcome::Synced(revision) => debug!(%revision, "synced"),
+            Outcome::Blocked(revision) => debug!(%revision, "blocked by what was refused"),
+        }
+    }
+}
+
+// === impl Timer ===
+
+impl Timer {
+    fn set(&mut self, at: Option<Instant>) {
+        if self.at == at {
+            return;
+        }
+        self.at = at;
+        match (at, &mut self.sleep) {
+            (None, _) => {}
+            (Some(at), Some(sleep)) => sleep.as_mut().reset(at.into()),
+            (Some(at), None) => self.sleep = Some(Box::pin(tokio::time::sleep_until(at.into()))),
+        }
+    }
+
+    /// Ready once, when the moment has come.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let (Some(_), Some(sleep)) = (self.at, &mut self.sleep) else {
+            return Poll::Pending;
+        };
+        ready!(sleep.as_mut().poll(cx));
+        self.at = None;
+        Poll::Ready(())
+    }
+}
+
+// === impl Permit ===
+
+impl Permit {
+    fn acquire(shared: &Arc<Shared>) -> Option<Self> {
+        let most = shared.limits.streams;
+        let add = |open: usize| (open < most).then_some(open + 1);
+        let taken = shared
+            .open_streams
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, add);
+        taken.is_ok().then(|| Self(Arc::clone(shared)))
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.open_streams.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+// === impl DiscoveryMessage ===
+
+impl DiscoveryMessage for DiscoveryRequest {
+    const VARIANT: Variant = Variant::Sotw;
+
+    fn take_node(&mut self) -> Option<core::Node> {
+        self.node.take()
+    }
+
+    fn give_to(self, session: &mut Session) -> Result<(), ProtocolError> {
+        session.on_sotw_request(self)
+    }
+}
+
+impl DiscoveryMessage for DeltaDiscoveryRequest {
+    const VARIANT: Variant = Variant::Delta;
+
+    fn take_node(&mut self) -> Option<core::Node> {
+        self.node.take()
+    }
+
+    fn give_to(self, session: &mut Session) -> Result<(), ProtocolError> {
+        session.on_delta_request(self)
+    }
+}
+
+fn peer(request: &Request<Body>) -> String {
+    let info = request.extensions().get::<TcpConnectInfo>();
+    let address = info.and_then(TcpConnectInfo::remote_addr);
+    address.map_or_else(|| "unknown".to_owned(), |address| address.to_string())
+}
+
+/// Some moment within `window`, another for each stream. The wall clock's nanoseconds are random enough.
+fn jitter(window: Duration) -> Duration {
+    let nanos = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |since| since.subsec_nanos());
+    window.mul_f64(f64::from(nanos % 1_000_000) / 1_000_000.0)
+}
