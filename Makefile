@@ -1,0 +1,32 @@
+# Everything a developer runs. Tools are installed below target/tools/ and nowhere else.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test build tools fmt lint doc bench-memory
+
+help: ## Show this help.
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+
+demo: build tools ## Chancery, a real Envoy and two upstreams, live until Ctrl-C; DEMO_EXIT=1 ends by itself.
+	@python3 tools/demo.py --chancery $(or $(CARGO_TARGET_DIR),target)/release/chancery
+
+test: ## Every check there is: format, lints, docs, tests, examples, deployment, demo.
+	@tools/test.sh
+
+build: ## The release binary: target/release/chancery.
+	cargo build --release --locked
+
+tools: ## Install what tests and the demo need: Envoys and Python packages, into target/tools/.
+	@python3 tools/install.py
+
+fmt: ## Format the sources.
+	cargo fmt
+
+lint: ## Format check and lints, with warnings as errors.
+	cargo fmt --check
+	cargo clippy --all-targets --locked -- -D warnings
+
+doc: ## The library's documentation, private items included, with warnings as errors.
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked --document-private-items
+
+bench-memory: ## What a thousand slow readers cost in memory.
+	cargo test --release --locked --test slow_readers -- --nocapture

@@ -1,0 +1,356 @@
+#!/usr/bin/env python3
+"""Checks deploy/: every manifest against Kubernetes' own schemas, and all of them against each other.
+
+Run from target/tools/venv, which `make tools` makes. The settings in the ConfigMap are given to the real `chancery`, the
+bootstrap of the example to the real Envoy. Every check is then shown a copy that is broken on purpose, and must say so.
+"""
+
+import argparse
+import copy
+import re
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable, Iterator
+
+import kubernetes_validate
+import yaml
+
+from processes import ENVOY, ROOT
+
+MANIFESTS = ROOT / "deploy" / "kubernetes"
+# The oldest release still in wide use, and the newest with a schema.
+KUBERNETES = ("1.33", "1.37")
+# Applied by hand, so not part of the kustomization.
+EXAMPLE = "envoy-example.yaml"
+
+Manifest = dict[str, Any]
+Problems = Iterator[str]
+
+
+@dataclass
+class Deploy:
+    """All that is checked, parsed: manifests with the file each came from, and what they must agree with."""
+
+    manifests: list[tuple[str, Manifest]]
+    kustomization: Manifest
+    dockerfile: str
+    version: str
+
+    @classmethod
+    def read(cls) -> "Deploy":
+        files = sorted(path for path in MANIFESTS.glob("*.yaml") if path.name != "kustomization.yaml")
+        version = re.search(r'^version = "(.+)"$', (ROOT / "Cargo.toml").read_text(encoding="utf-8"), re.MULTILINE)
+        return cls(
+            manifests=[(path.name, manifest) for path in files for manifest in yaml.safe_load_all(path.read_text(encoding="utf-8"))],
+            kustomization=yaml.safe_load((MANIFESTS / "kustomization.yaml").read_text(encoding="utf-8")),
+            dockerfile=(ROOT / "deploy" / "Dockerfile").read_text(encoding="utf-8"),
+            version=version.group(1) if version else "",
+        )
+
+    def of_kind(self, *kinds: str) -> list[Manifest]:
+        return [manifest for _, manifest in self.manifests if manifest.get("kind") in kinds]
+
+    def named(self, kind: str, name: str) -> Manifest:
+        """The manifest of this kind and name; empty where there is none."""
+        return next((found for found in self.of_kind(kind) if found["metadata"]["name"] == name), {})
+
+    def workloads(self) -> list[Manifest]:
+        return self.of_kind("StatefulSet", "Deployment")
+
+    def selected(self, labels: dict[str, str]) -> list[Manifest]:
+        """The workloads whose pods carry all of `labels`."""
+        return [found for found in self.workloads() if labels.items() <= found["spec"]["template"]["metadata"]["labels"].items()]
+
+    def chancery(self) -> Manifest:
+        return self.named("StatefulSet", "chancery")
+
+
+def title(manifest: Manifest) -> str:
+    return f"{manifest.get('kind')} {manifest.get('metadata', {}).get('name')}"
+
+
+def pod(workload: Manifest) -> Manifest:
+    return workload["spec"]["template"]["spec"]
+
+
+def containers(workload: Manifest) -> list[Manifest]:
+    return pod(workload)["containers"]
+
+
+def port_names(workload: Manifest) -> set[str]:
+    return {port["name"] for container in containers(workload) for port in container.get("ports", [])}
+
+
+# The checks: each yields what is wrong, in words.
+
+
+def schemas(deploy: Deploy) -> Problems:
+    """Strict: a field that Kubernetes does not know is a problem."""
+    for version in KUBERNETES:
+        for file, manifest in deploy.manifests:
+            try:
+                used = kubernetes_validate.validate(manifest, version, strict=True)
+                if used != version:
+                    yield f"there is no schema of Kubernetes {version}, only of {used}"
+            except (kubernetes_validate.ValidationError, kubernetes_validate.SchemaNotFoundError) as error:
+                yield f"{file}: {title(manifest)}: Kubernetes {version}: {getattr(error, 'message', error)}"
+
+
+def kustomization(deploy: Deploy) -> Problems:
+    listed = set(deploy.kustomization["resources"])
+    files = {file for file, _ in deploy.manifests} - {EXAMPLE}
+    for file in sorted(listed ^ files):
+        yield f"kustomization.yaml: {file} is {'not there' if file in listed else 'not listed'}"
+
+
+def namespaces(deploy: Deploy) -> Problems:
+    known = {found["metadata"]["name"] for found in deploy.of_kind("Namespace")}
+    for _, manifest in deploy.manifests:
+        if manifest["kind"] != "Namespace" and manifest["metadata"].get("namespace") not in known:
+            yield f"{title(manifest)}: its namespace is not declared"
+
+
+def services(deploy: Deploy) -> Problems:
+    for service in deploy.of_kind("Service"):
+        selected = deploy.selected(service["spec"]["selector"])
+        if len(selected) != 1:
+            yield f"{title(service)}: its selector matches {len(selected)} workloads"
+        for port in service["spec"]["ports"]:
+            for workload in selected:
+                if port["targetPort"] not in port_names(workload):
+                    yield f"{title(service)}: targetPort {port['targetPort']} is no port of {title(workload)}"
+
+
+def admin_stays_apart(deploy: Deploy) -> Problems:
+    """The Service that every Envoy uses leads to xDS and nowhere else."""
+    targets = [port["targetPort"] for port in deploy.named("Service", "chancery").get("spec", {}).get("ports", [])]
+    if targets != ["xds"]:
+        yield f"Service chancery leads to {targets}, not to xds alone"
+
+
+def policies(deploy: Deploy) -> Problems:
+    for budget in deploy.of_kind("PodDisruptionBudget"):
+        if not deploy.selected(budget["spec"]["selector"]["matchLabels"]):
+            yield f"{title(budget)}: its selector matches no workload"
+    for policy in deploy.of_kind("NetworkPolicy"):
+        selected = deploy.selected(policy["spec"]["podSelector"]["matchLabels"])
+        if not selected:
+            yield f"{title(policy)}: its selector matches no workload"
+        ports = [port["port"] for rule in policy["spec"]["ingress"] for port in rule["ports"]]
+        for workload in selected:
+            for port in sorted(port_names(workload) ^ set(ports)):
+                yield f"{title(policy)}: port {port} is not both open and there"
+
+
+def workloads_whole(deploy: Deploy) -> Problems:
+    """Everything that a workload names is there."""
+    for workload in deploy.workloads():
+        spec = workload["spec"]
+        name = title(workload)
+        if not spec["selector"]["matchLabels"].items() <= spec["template"]["metadata"]["labels"].items():
+            yield f"{name}: its selector does not match its own pods"
+        if "serviceName" in spec and not deploy.named("Service", spec["serviceName"]):
+            yield f"{name}: there is no Service {spec['serviceName']}"
+        account = pod(workload).get("serviceAccountName")
+        if account and not deploy.named("ServiceAccount", account):
+            yield f"{name}: there is no ServiceAccount {account}"
+        volumes = {volume["name"] for volume in pod(workload)["volumes"]}
+        volumes |= {claim["metadata"]["name"] for claim in spec.get("volumeClaimTemplates", [])}
+        for container in containers(workload):
+            for mount in container["volumeMounts"]:
+                if mount["name"] not in volumes:
+                    yield f"{name}: there is no volume {mount['name']}"
+            if mounted_file(deploy, workload, container) is None:
+                yield f"{name}: no ConfigMap has the file that {container['args']} names"
+
+
+def mounted_file(deploy: Deploy, workload: Manifest, container: Manifest) -> str | None:
+    """The text of the file after `--config` or `-c`, from the ConfigMap that is mounted there."""
+    args = container["args"]
+    path = Path(next((args[at + 1] for at, arg in enumerate(args[:-1]) if arg in ("--config", "-c")), "/"))
+    maps = {volume["name"]: volume["configMap"]["name"] for volume in pod(workload)["volumes"] if "configMap" in volume}
+    for mount in container["volumeMounts"]:
+        if Path(mount["mountPath"]) == path.parent and mount["name"] in maps:
+            return deploy.named("ConfigMap", maps[mount["name"]]).get("data", {}).get(path.name)
+    return None
+
+
+def probes(deploy: Deploy) -> Problems:
+    for workload in deploy.workloads():
+        for container in containers(workload):
+            if "readinessProbe" not in container:
+                yield f"{title(workload)}: no readinessProbe"
+            for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+                port = container.get(probe, {}).get("httpGet", {}).get("port")
+                if port is not None and port not in port_names(workload):
+                    yield f"{title(workload)}: {probe}: port {port} is not there"
+    for container in containers(deploy.chancery()):
+        asked = {probe: container.get(probe, {}).get("httpGet", {}).get("path") for probe in ("livenessProbe", "readinessProbe")}
+        if asked != {"livenessProbe": "/livez", "readinessProbe": "/readyz"}:
+            yield f"chancery's probes ask {asked}"
+
+
+def hardening(deploy: Deploy) -> Problems:
+    for workload in deploy.workloads():
+        spec = pod(workload)
+        context = spec.get("securityContext", {})
+        wanted = {
+            "runAsNonRoot": context.get("runAsNonRoot") is True,
+            "seccompProfile RuntimeDefault": context.get("seccompProfile", {}).get("type") == "RuntimeDefault",
+            "automountServiceAccountToken false": spec.get("automountServiceAccountToken") is False,
+            # The server ends its streams within 10 s; the rest is for a slow disk.
+            "terminationGracePeriodSeconds of 15 or more": spec.get("terminationGracePeriodSeconds", 0) >= 15,
+        }
+        for container in containers(workload):
+            own = container.get("securityContext", {})
+            wanted |= {
+                "readOnlyRootFilesystem": own.get("readOnlyRootFilesystem") is True,
+                "allowPrivilegeEscalation false": own.get("allowPrivilegeEscalation") is False,
+                "capabilities drop ALL": own.get("capabilities", {}).get("drop") == ["ALL"],
+                "resources": {"requests", "limits"} <= container.get("resources", {}).keys(),
+            }
+        for what, given in wanted.items():
+            if not given:
+                yield f"{title(workload)}: lacks {what}"
+
+
+def image(deploy: Deploy) -> Problems:
+    expected = f"chancery:{deploy.version}"
+    found = [container["image"] for workload in deploy.workloads() for container in containers(workload)]
+    ours = [name for name in found if name.startswith("chancery:")] + re.findall(r"-t (chancery:\S+)", deploy.dockerfile)
+    if len(ours) < 2:
+        yield "the image is not named in both the workload and the Dockerfile"
+    for name in ours:
+        if name != expected:
+            yield f"image {name} is not {expected}, the version in Cargo.toml"
+    exposed = {int(port) for line in re.findall(r"^EXPOSE (.+)$", deploy.dockerfile, re.MULTILINE) for port in line.split()}
+    ports = {port["containerPort"] for container in containers(deploy.chancery()) for port in container["ports"]}
+    if exposed != ports:
+        yield f"the Dockerfile exposes {sorted(exposed)}, the workload has {sorted(ports)}"
+    if not re.search(r"^USER (?!0|root)", deploy.dockerfile, re.MULTILINE):
+        yield "the Dockerfile's user is root"
+
+
+def single_writer(deploy: Deploy) -> Problems:
+    if deploy.chancery()["spec"]["replicas"] != 1:
+        yield "StatefulSet chancery: the embedded store has a single writer, so replicas must be 1"
+
+
+def settings(deploy: Deploy, chancery: Path) -> Problems:
+    """The server's settings: accepted by the server itself, and in agreement with the workload."""
+    container = containers(deploy.chancery())[0]
+    text = mounted_file(deploy, deploy.chancery(), container) or ""
+    values = yaml.safe_load(text) or {}
+    for port in container["ports"]:
+        address = values.get(f"{port['name']}-addr")
+        if address != f"0.0.0.0:{port['containerPort']}":
+            yield f"settings: {port['name']}-addr is {address}, the pod's port {port['containerPort']}"
+    claims = {claim["metadata"]["name"] for claim in deploy.chancery()["spec"]["volumeClaimTemplates"]}
+    kept = {mount["mountPath"] for mount in container["volumeMounts"] if mount["name"] in claims}
+    if values.get("data-dir") not in kept:
+        yield f"settings: data-dir {values.get('data-dir')} is on no persistent volume"
+    with tempfile.TemporaryDirectory() as scratch:
+        file = Path(scratch) / "chancery.yaml"
+        file.write_text(text, encoding="utf-8")
+        yield from refused("settings", [str(chancery), "serve", "--config", str(file), "--check-config"])
+
+
+def bootstrap(deploy: Deploy) -> Problems:
+    """The example's bootstrap: accepted by the real Envoy, and leading to the Service."""
+    for workload in deploy.of_kind("Deployment"):
+        container = containers(workload)[0]
+        text = mounted_file(deploy, workload, container) or ""
+        service = deploy.named("Service", "chancery")["metadata"]
+        address = f"{service['name']}.{service['namespace']}.svc.cluster.local"
+        ports = [port["port"] for port in deploy.named("Service", "chancery")["spec"]["ports"]]
+        if not any(f"address: {address}, port_value: {port} " in text for port in ports):
+            yield f"{title(workload)}: its bootstrap does not lead to {address} on one of {ports}"
+        with tempfile.TemporaryDirectory() as scratch:
+            file = Path(scratch) / "envoy.yaml"
+            file.write_text(text, encoding="utf-8")
+            args = ["example-0" if arg == "$(POD_NAME)" else arg for arg in container["args"]]
+            args[args.index("-c") + 1] = str(file)
+            yield from refused(title(workload), [str(ENVOY), "--mode", "validate", *args])
+
+
+def refused(what: str, command: list[str]) -> Problems:
+    """What `command` says when it does not accept a file."""
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False)
+    if done.returncode != 0:
+        yield f"{what}: {Path(command[0]).name} refuses it ({done.returncode}):\n{done.stdout}"
+
+
+# The checks checked: each change must be noticed, in the words given.
+
+Change = Callable[[Deploy], object]
+
+BROKEN: list[tuple[str, Change]] = [
+    ("replics", lambda deploy: deploy.chancery()["spec"].update(replics=1)),
+    ("'x' is not of type 'integer'", lambda deploy: deploy.chancery()["spec"].update(replicas="x")),
+    ("services.yaml is not listed", lambda deploy: deploy.kustomization["resources"].remove("services.yaml")),
+    ("namespace is not declared", lambda deploy: deploy.named("ConfigMap", "chancery")["metadata"].update(namespace="other")),
+    ("matches 0 workloads", lambda deploy: deploy.named("Service", "chancery")["spec"].update(selector={"app": "other"})),
+    ("targetPort grpc is no port", lambda deploy: deploy.named("Service", "chancery")["spec"]["ports"][0].update(targetPort="grpc")),
+    ("not to xds alone", lambda deploy: deploy.named("Service", "chancery")["spec"]["ports"][0].update(targetPort="admin")),
+    ("port xds is not both", lambda deploy: deploy.named("NetworkPolicy", "chancery")["spec"]["ingress"].pop(0)),
+    ("matches no workload", lambda deploy: deploy.named("PodDisruptionBudget", "chancery")["spec"]["selector"].update(matchLabels={"app": "other"})),
+    ("no Service other", lambda deploy: deploy.chancery()["spec"].update(serviceName="other")),
+    ("no ConfigMap has the file", lambda deploy: deploy.named("ConfigMap", "chancery").update(data={"other.yaml": ""})),
+    ("there is no volume other", lambda deploy: containers(deploy.chancery())[0]["volumeMounts"][0].update(name="other")),
+    ("livenessProbe: port 8080 is not", lambda deploy: containers(deploy.chancery())[0]["livenessProbe"]["httpGet"].update(port=8080)),
+    ("probes ask", lambda deploy: containers(deploy.chancery())[0]["readinessProbe"]["httpGet"].update(path="/livez")),
+    ("lacks readOnlyRootFilesystem", lambda deploy: containers(deploy.chancery())[0].pop("securityContext")),
+    ("lacks terminationGracePeriodSeconds", lambda deploy: pod(deploy.chancery()).update(terminationGracePeriodSeconds=5)),
+    ("image chancery:latest is not", lambda deploy: containers(deploy.chancery())[0].update(image="chancery:latest")),
+    ("single writer", lambda deploy: deploy.chancery()["spec"].update(replicas=2)),
+    ("xds-addr is 0.0.0.0:19000", lambda deploy: edit(deploy, "chancery", "chancery.yaml", "18000", "19000")),
+    ("is on no persistent volume", lambda deploy: edit(deploy, "chancery", "chancery.yaml", "/var/lib/chancery", "/tmp")),
+    ("chancery refuses it", lambda deploy: edit(deploy, "chancery", "chancery.yaml", "log-format", "log-fromat")),
+    ("does not lead to", lambda deploy: edit(deploy, "envoy-example", "envoy.yaml", "port_value: 18000", "port_value: 18001")),
+    ("envoy refuses it", lambda deploy: edit(deploy, "envoy-example", "envoy.yaml", "connect_timeout", "conect_timeout")),
+]
+
+
+def edit(deploy: Deploy, name: str, key: str, old: str, new: str) -> None:
+    """Another text in a ConfigMap."""
+    data = deploy.named("ConfigMap", name)["data"]
+    data[key] = data[key].replace(old, new)
+
+
+def unnoticed(deploy: Deploy, chancery: Path) -> Problems:
+    """The changes of BROKEN that no check complains of."""
+    for expected, change in BROKEN:
+        broken = copy.deepcopy(deploy)
+        change(broken)
+        if broken == deploy:
+            yield f"self-test: the change for {expected!r} changes nothing"
+        elif not any(expected in problem for problem in problems(broken, chancery)):
+            yield f"self-test: nothing says {expected!r} of a copy broken on purpose"
+
+
+def problems(deploy: Deploy, chancery: Path) -> Problems:
+    for check in (schemas, kustomization, namespaces, services, admin_stays_apart, policies, workloads_whole, probes, hardening, image, single_writer):
+        yield from check(deploy)
+    yield from settings(deploy, chancery)
+    yield from bootstrap(deploy)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--chancery", type=Path, required=True, help="the binary that checks the settings")
+    arguments = parser.parse_args()
+    deploy = Deploy.read()
+    found = list(problems(deploy, arguments.chancery)) or list(unnoticed(deploy, arguments.chancery))
+    for problem in found:
+        print(f"deploy: {problem}", file=sys.stderr)
+    if found:
+        return 1
+    print(f"deploy: {len(deploy.manifests)} manifests hold, on Kubernetes {' and '.join(KUBERNETES)}; {len(BROKEN)} broken copies were noticed")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

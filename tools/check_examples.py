@@ -1,0 +1,131 @@
+#!/usr/bin/env python3
+"""Has every installed Envoy load each folder of examples/ through its own file-based discovery.
+
+The files are taken as they stand, but for two things: what they expect from the control plane's stream (`ads: {}`) is
+pointed at the file that has it, and listeners take a free port. A folder passes when Envoy shows each of its resources
+as active and counts no rejected update. A broken copy must fail, or the check is worth nothing.
+"""
+
+import json
+import re
+import sys
+import tempfile
+from pathlib import Path
+
+from processes import ROOT, Child, StepFailed, free_port, http_get, wait_until
+
+EXAMPLES = ROOT / "examples"
+TOOLS = ROOT / "target" / "tools"
+NAME_FIELD = re.compile(r'^- "@type": type\.googleapis\.com/([\w.]+)\n  (?:name|cluster_name): (\S+)$', re.MULTILINE)
+
+# Where /config_dump shows a loaded resource of a type: section, list in it, path to the name.
+ACTIVE = {
+    "envoy.config.cluster.v3.Cluster": ("ClustersConfigDump", "dynamic_active_clusters", ("cluster", "name")),
+    "envoy.config.listener.v3.Listener": ("ListenersConfigDump", "dynamic_listeners", ("active_state", "listener", "name")),
+    "envoy.config.route.v3.RouteConfiguration": ("RoutesConfigDump", "dynamic_route_configs", ("route_config", "name")),
+    "envoy.config.endpoint.v3.ClusterLoadAssignment": ("EndpointsConfigDump", "dynamic_endpoint_configs", ("endpoint_config", "cluster_name")),
+}
+
+
+def main() -> int:
+    envoys = sorted(TOOLS.glob("envoy-*/envoy"))
+    if not envoys:
+        print("examples: no Envoy is installed: run `make tools`", file=sys.stderr)
+        return 1
+    folders = sorted(path.parent for path in EXAMPLES.glob("*/cds.yaml"))
+    try:
+        for envoy in envoys:
+            for folder in folders:
+                names = load(envoy, {path.name: path.read_text(encoding="utf-8") for path in folder.glob("*.yaml")})
+                print(f"examples: {envoy.parent.name} loads {folder.relative_to(ROOT)}: {', '.join(names)}", flush=True)
+        refuses_a_broken_copy(envoys[-1], EXAMPLES / "tutorial")
+    except StepFailed as error:
+        print(f"examples: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def refuses_a_broken_copy(envoy: Path, folder: Path) -> None:
+    """The check checked: a listener with an unknown cluster must not pass."""
+    files = {path.name: path.read_text(encoding="utf-8") for path in folder.glob("*.yaml")}
+    # The routes are inline, and those Envoy checks against its clusters.
+    files["lds.yaml"] = files["lds.yaml"].replace("cluster: targetCluster", "cluster: noSuchCluster")
+    try:
+        load(envoy, files)
+    except StepFailed as error:
+        if "noSuchCluster" in str(error):
+            print("examples: a broken copy is refused, as it must be")
+            return
+        raise
+    raise StepFailed("a listener that routes to an unknown cluster passed the check")
+
+
+def load(envoy: Path, files: dict[str, str]) -> list[str]:
+    """Runs `envoy` on `files`; the names of the resources it then has, which are all those in the files."""
+    expected = {found for text in files.values() for found in NAME_FIELD.findall(text)}
+    with tempfile.TemporaryDirectory(dir=TOOLS, prefix="examples-") as scratch:
+        folder = Path(scratch)
+        for name, text in files.items():
+            (folder / name).write_text(from_files(text, folder), encoding="utf-8")
+        admin = free_port(0)
+        (folder / "bootstrap.json").write_text(json.dumps(bootstrap(folder, admin)), encoding="utf-8")
+        child = Child("Envoy", [str(envoy), "-c", str(folder / "bootstrap.json"), "--disable-hot-restart"], folder / "envoy.log")
+        try:
+            def settled() -> bool:
+                refuse_rejections(admin, child)
+                return expected <= loaded(admin)
+
+            wait_until(f"Envoy to load {sorted(name for _, name in expected)}", 30, settled, child)
+        finally:
+            child.stop()
+    return sorted(name for _, name in expected)
+
+
+def from_files(text: str, folder: Path) -> str:
+    """The example with its children read from files instead of the control plane's stream."""
+    child = "eds.yaml" if "eds_config:" in text else "rds.yaml"
+    text = re.sub(r"ads: \{\}", f'path_config_source: {{ path: "{folder / child}" }}', text)
+    return text.replace("port_value: 10000", "port_value: 0")
+
+
+def bootstrap(folder: Path, admin: int) -> dict:
+    """An Envoy that takes listeners and clusters from `folder`."""
+    def source(name: str) -> dict:
+        return {"path_config_source": {"path": str(folder / name)}, "resource_api_version": "V3"}
+
+    return {
+        "node": {"id": "examples", "cluster": "examples"},
+        "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": admin}}},
+        "dynamic_resources": {"lds_config": source("lds.yaml"), "cds_config": source("cds.yaml")},
+    }
+
+
+def refuse_rejections(admin: int, child: Child) -> None:
+    """Fails as soon as Envoy counts an update it rejected, with what it logged."""
+    answer = http_get(f"http://127.0.0.1:{admin}/stats?filter=update_rejected&usedonly")
+    if answer and re.search(r"update_rejected: [1-9]", answer[1]):
+        raise StepFailed(f"Envoy rejects an example; the end of its log:\n{child.tail(6)}")
+
+
+def loaded(admin: int) -> set[tuple[str, str]]:
+    """Type and name of every resource that Envoy uses now."""
+    answer = http_get(f"http://127.0.0.1:{admin}/config_dump?include_eds")
+    if not answer or answer[0] != 200:
+        return set()
+    found = set()
+    for section in json.loads(answer[1]).get("configs", []):
+        for kind, (dump, field, path) in ACTIVE.items():
+            if section["@type"].endswith("." + dump):
+                found |= {(kind, name_at(item, path)) for item in section.get(field, [])}
+    return found
+
+
+def name_at(item: dict, path: tuple[str, ...]) -> str:
+    """The text at `path` in nested objects, empty where there is none."""
+    for key in path[:-1]:
+        item = item.get(key, {})
+    return item.get(path[-1], "")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

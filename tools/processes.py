@@ -1,0 +1,96 @@
+"""Child processes, ports and bounded waits, for the scripts in this folder that run real Envoys and Chancery."""
+
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Callable, Optional
+
+ROOT = Path(__file__).resolve().parent.parent
+ENVOY = ROOT / "target" / "tools" / "envoy-1.40.0" / "envoy"
+
+# How long a child may take to end by itself before it is killed.
+STOP_SECONDS = 10
+
+
+class StepFailed(Exception):
+    """A step that did not work, in words for the person at the terminal."""
+
+
+class Child:
+    """A process with a log file; `stop` ends it, also when it hangs."""
+
+    def __init__(self, name: str, command: list[str], log: Path, environment: Optional[dict[str, str]] = None) -> None:
+        self.name = name
+        self.log = log
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with open(log, "wb") as output:
+            try:
+                # A session of its own: Ctrl-C reaches this script alone, which then ends the children in order.
+                self.process = subprocess.Popen(
+                    command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
+                    env=environment, cwd=ROOT,
+                )
+            except OSError as error:
+                raise StepFailed(f"{name} does not start: {error}") from error
+
+    def check(self) -> None:
+        """Fails when the process has ended, with the end of its log."""
+        code = self.process.poll()
+        if code is not None:
+            raise StepFailed(f"{self.name} ended with {code}; the end of {self.log}:\n{self.tail()}")
+
+    def tail(self, lines: int = 15) -> str:
+        """The last lines of the log."""
+        text = self.log.read_text(encoding="utf-8", errors="replace")
+        return "\n".join("    " + line for line in text.splitlines()[-lines:])
+
+    def stop(self) -> None:
+        """SIGTERM, and SIGKILL where that does not help."""
+        if self.process.poll() is not None:
+            return
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait(STOP_SECONDS)
+
+
+def wait_until(what: str, seconds: float, probe: Callable[[], bool], *children: Child) -> None:
+    """Returns once `probe` is true; fails when time is up or one of `children` has ended."""
+    deadline = time.monotonic() + seconds
+    while not probe():
+        for child in children:
+            child.check()
+        if time.monotonic() > deadline:
+            logs = "".join(f"\nThe end of {child.log}:\n{child.tail()}" for child in children)
+            raise StepFailed(f"waited {seconds:.0f} s for {what}, in vain{logs}")
+        time.sleep(0.1)
+
+
+def free_port(preferred: int) -> int:
+    """`preferred` where it is free on the loopback, any other free port where it is not."""
+    for port in (preferred, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return probe.getsockname()[1]
+    raise StepFailed("no free port on 127.0.0.1")
+
+
+def http_get(url: str) -> Optional[tuple[int, str]]:
+    """Status and body, or nothing where nobody answers."""
+    try:
+        with urllib.request.urlopen(url, timeout=5) as response:
+            return response.status, response.read().decode(errors="replace")
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode(errors="replace")
+    except OSError:
+        return None

@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# `make test`: every check, one after the other. A failed one does not hide those behind it; the last line is the verdict.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 1
+
+results=()
+failed=0
+
+# step NAME COMMAND…: runs one check and notes how it went, and how long it took.
+step() {
+    local name=$1 begun=$SECONDS verdict=ok
+    shift
+    printf '\n==> %s: %s\n' "$name" "$*"
+    if ! "$@"; then
+        verdict=FAILED
+        failed=$((failed + 1))
+    fi
+    results+=("$(printf '%-8s %4d s  %s' "$verdict" $((SECONDS - begun)) "$name")")
+}
+
+target=${CARGO_TARGET_DIR:-target}
+
+step tools python3 tools/install.py
+step fmt cargo fmt --check
+step clippy cargo clippy --all-targets --locked -- -D warnings
+step doc env RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked --document-private-items
+step test cargo test --locked --no-fail-fast
+step build cargo build --locked
+step examples python3 tools/check_examples.py
+step deploy target/tools/venv/bin/python tools/check_deploy.py --chancery "$target/debug/chancery"
+step demo env DEMO_EXIT=1 python3 tools/demo.py --chancery "$target/debug/chancery" --dir target/demo-test
+
+printf '\n'
+printf '%s\n' "${results[@]}"
+if [ "$failed" -ne 0 ]; then
+    echo "make test: FAILED: $failed of ${#results[@]}, in $SECONDS s"
+    exit 1
+fi
+echo "make test: ok, ${#results[@]} of ${#results[@]}, in $SECONDS s"
