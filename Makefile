@@ -26,6 +26,7 @@ lint: ## Format check and lints, with warnings as errors.
 	cargo clippy --all-targets --locked -- -D warnings
 
 doc: ## The library's documentation, private items included, with warnings as errors.
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked --document-private-items
 
 bench-memory: ## What a thousand slow readers cost in memory.

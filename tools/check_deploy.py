@@ -245,13 +245,13 @@ def settings(deploy: Deploy, chancery: Path) -> Problems:
     text = mounted_file(deploy, deploy.chancery(), container) or ""
     values = yaml.safe_load(text) or {}
     for port in container["ports"]:
-        address = values.get(f"{port['name']}-addr")
+        address = values.get(f"{port['name']}_addr")
         if address != f"0.0.0.0:{port['containerPort']}":
-            yield f"settings: {port['name']}-addr is {address}, the pod's port {port['containerPort']}"
+            yield f"settings: {port['name']}_addr is {address}, the pod's port {port['containerPort']}"
     claims = {claim["metadata"]["name"] for claim in deploy.chancery()["spec"]["volumeClaimTemplates"]}
     kept = {mount["mountPath"] for mount in container["volumeMounts"] if mount["name"] in claims}
-    if values.get("data-dir") not in kept:
-        yield f"settings: data-dir {values.get('data-dir')} is on no persistent volume"
+    if values.get("data_dir") not in kept:
+        yield f"settings: data_dir {values.get('data_dir')} is on no persistent volume"
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch) / "chancery.yaml"
         file.write_text(text, encoding="utf-8")
@@ -306,9 +306,9 @@ BROKEN: list[tuple[str, Change]] = [
     ("lacks terminationGracePeriodSeconds", lambda deploy: pod(deploy.chancery()).update(terminationGracePeriodSeconds=5)),
     ("image chancery:latest is not", lambda deploy: containers(deploy.chancery())[0].update(image="chancery:latest")),
     ("single writer", lambda deploy: deploy.chancery()["spec"].update(replicas=2)),
-    ("xds-addr is 0.0.0.0:19000", lambda deploy: edit(deploy, "chancery", "chancery.yaml", "18000", "19000")),
+    ("xds_addr is 0.0.0.0:19000", lambda deploy: edit(deploy, "chancery", "chancery.yaml", "18000", "19000")),
     ("is on no persistent volume", lambda deploy: edit(deploy, "chancery", "chancery.yaml", "/var/lib/chancery", "/tmp")),
-    ("chancery refuses it", lambda deploy: edit(deploy, "chancery", "chancery.yaml", "log-format", "log-fromat")),
+    ("chancery refuses it", lambda deploy: edit(deploy, "chancery", "chancery.yaml", "format: json", "fromat: json")),
     ("does not lead to", lambda deploy: edit(deploy, "envoy-example", "envoy.yaml", "port_value: 18000", "port_value: 18001")),
     ("envoy refuses it", lambda deploy: edit(deploy, "envoy-example", "envoy.yaml", "connect_timeout", "conect_timeout")),
 ]

