@@ -18,8 +18,9 @@ build: ## The release binary: target/release/chancery.
 tools: ## Install what tests and the demo need: Envoys and Python packages, into target/tools/.
 	@python3 tools/install.py
 
-fmt: ## Format the sources.
+fmt: tools ## Format the sources, Rust and Python.
 	cargo fmt
+	target/tools/venv/bin/ruff format tools
 
 lint: ## Format check and lints, with warnings as errors.
 	cargo fmt --check

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Checks deploy/: every manifest against Kubernetes' own schemas, and all of them against each other.
 
-Run from target/tools/venv, which `make tools` makes. The settings in the ConfigMap are given to the real `chancery`, the
-bootstrap of the example to the real Envoy. Every check is then shown a copy that is broken on purpose, and must say so.
+Run from target/tools/venv, which `make tools` makes. The settings in the ConfigMap are given to the real `chancery`,
+the bootstrap of the example to the real Envoy. Then the checks see copies that are broken on purpose, and must say so.
 """
 
 import argparse
@@ -11,13 +11,13 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Iterator
+from typing import Any
 
 import kubernetes_validate
 import yaml
-
 from processes import ENVOY, ROOT
 
 MANIFESTS = ROOT / "deploy" / "kubernetes"
@@ -44,7 +44,11 @@ class Deploy:
         files = sorted(path for path in MANIFESTS.glob("*.yaml") if path.name != "kustomization.yaml")
         version = re.search(r'^version = "(.+)"$', (ROOT / "Cargo.toml").read_text(encoding="utf-8"), re.MULTILINE)
         return cls(
-            manifests=[(path.name, manifest) for path in files for manifest in yaml.safe_load_all(path.read_text(encoding="utf-8"))],
+            manifests=[
+                (path.name, manifest)
+                for path in files
+                for manifest in yaml.safe_load_all(path.read_text(encoding="utf-8"))
+            ],
             kustomization=yaml.safe_load((MANIFESTS / "kustomization.yaml").read_text(encoding="utf-8")),
             dockerfile=(ROOT / "deploy" / "Dockerfile").read_text(encoding="utf-8"),
             version=version.group(1) if version else "",
@@ -62,7 +66,11 @@ class Deploy:
 
     def selected(self, labels: dict[str, str]) -> list[Manifest]:
         """The workloads whose pods carry all of `labels`."""
-        return [found for found in self.workloads() if labels.items() <= found["spec"]["template"]["metadata"]["labels"].items()]
+        return [
+            found
+            for found in self.workloads()
+            if labels.items() <= found["spec"]["template"]["metadata"]["labels"].items()
+        ]
 
     def chancery(self) -> Manifest:
         return self.named("StatefulSet", "chancery")
@@ -188,7 +196,10 @@ def probes(deploy: Deploy) -> Problems:
                 if port is not None and port not in port_names(workload):
                     yield f"{title(workload)}: {probe}: port {port} is not there"
     for container in containers(deploy.chancery()):
-        asked = {probe: container.get(probe, {}).get("httpGet", {}).get("path") for probe in ("livenessProbe", "readinessProbe")}
+        asked = {
+            probe: container.get(probe, {}).get("httpGet", {}).get("path")
+            for probe in ("livenessProbe", "readinessProbe")
+        }
         if asked != {"livenessProbe": "/livez", "readinessProbe": "/readyz"}:
             yield f"chancery's probes ask {asked}"
 
@@ -220,13 +231,17 @@ def hardening(deploy: Deploy) -> Problems:
 def image(deploy: Deploy) -> Problems:
     expected = f"chancery:{deploy.version}"
     found = [container["image"] for workload in deploy.workloads() for container in containers(workload)]
-    ours = [name for name in found if name.startswith("chancery:")] + re.findall(r"-t (chancery:\S+)", deploy.dockerfile)
+    ours = [name for name in found if name.startswith("chancery:")] + re.findall(
+        r"-t (chancery:\S+)", deploy.dockerfile
+    )
     if len(ours) < 2:
         yield "the image is not named in both the workload and the Dockerfile"
     for name in ours:
         if name != expected:
             yield f"image {name} is not {expected}, the version in Cargo.toml"
-    exposed = {int(port) for line in re.findall(r"^EXPOSE (.+)$", deploy.dockerfile, re.MULTILINE) for port in line.split()}
+    exposed = {
+        int(port) for line in re.findall(r"^EXPOSE (.+)$", deploy.dockerfile, re.MULTILINE) for port in line.split()
+    }
     ports = {port["containerPort"] for container in containers(deploy.chancery()) for port in container["ports"]}
     if exposed != ports:
         yield f"the Dockerfile exposes {sorted(exposed)}, the workload has {sorted(ports)}"
@@ -287,37 +302,72 @@ def refused(what: str, command: list[str]) -> Problems:
 
 Change = Callable[[Deploy], object]
 
-BROKEN: list[tuple[str, Change]] = [
-    ("replics", lambda deploy: deploy.chancery()["spec"].update(replics=1)),
-    ("'x' is not of type 'integer'", lambda deploy: deploy.chancery()["spec"].update(replicas="x")),
-    ("services.yaml is not listed", lambda deploy: deploy.kustomization["resources"].remove("services.yaml")),
-    ("namespace is not declared", lambda deploy: deploy.named("ConfigMap", "chancery")["metadata"].update(namespace="other")),
-    ("matches 0 workloads", lambda deploy: deploy.named("Service", "chancery")["spec"].update(selector={"app": "other"})),
-    ("targetPort grpc is no port", lambda deploy: deploy.named("Service", "chancery")["spec"]["ports"][0].update(targetPort="grpc")),
-    ("not to xds alone", lambda deploy: deploy.named("Service", "chancery")["spec"]["ports"][0].update(targetPort="admin")),
-    ("port xds is not both", lambda deploy: deploy.named("NetworkPolicy", "chancery")["spec"]["ingress"].pop(0)),
-    ("matches no workload", lambda deploy: deploy.named("PodDisruptionBudget", "chancery")["spec"]["selector"].update(matchLabels={"app": "other"})),
-    ("no Service other", lambda deploy: deploy.chancery()["spec"].update(serviceName="other")),
-    ("no ConfigMap has the file", lambda deploy: deploy.named("ConfigMap", "chancery").update(data={"other.yaml": ""})),
-    ("there is no volume other", lambda deploy: containers(deploy.chancery())[0]["volumeMounts"][0].update(name="other")),
-    ("livenessProbe: port 8080 is not", lambda deploy: containers(deploy.chancery())[0]["livenessProbe"]["httpGet"].update(port=8080)),
-    ("probes ask", lambda deploy: containers(deploy.chancery())[0]["readinessProbe"]["httpGet"].update(path="/livez")),
-    ("lacks readOnlyRootFilesystem", lambda deploy: containers(deploy.chancery())[0].pop("securityContext")),
-    ("lacks terminationGracePeriodSeconds", lambda deploy: pod(deploy.chancery()).update(terminationGracePeriodSeconds=5)),
-    ("image chancery:latest is not", lambda deploy: containers(deploy.chancery())[0].update(image="chancery:latest")),
-    ("single writer", lambda deploy: deploy.chancery()["spec"].update(replicas=2)),
-    ("xds_addr is 0.0.0.0:19000", lambda deploy: edit(deploy, "chancery", "chancery.yaml", "18000", "19000")),
-    ("is on no persistent volume", lambda deploy: edit(deploy, "chancery", "chancery.yaml", "/var/lib/chancery", "/tmp")),
-    ("chancery refuses it", lambda deploy: edit(deploy, "chancery", "chancery.yaml", "format: json", "fromat: json")),
-    ("does not lead to", lambda deploy: edit(deploy, "envoy-example", "envoy.yaml", "port_value: 18000", "port_value: 18001")),
-    ("envoy refuses it", lambda deploy: edit(deploy, "envoy-example", "envoy.yaml", "connect_timeout", "conect_timeout")),
-]
+
+def spec(kind: str, name: str) -> Callable[[Deploy], Manifest]:
+    """Where a change below sets in: the spec of one manifest."""
+    return lambda deploy: deploy.named(kind, name)["spec"]
 
 
-def edit(deploy: Deploy, name: str, key: str, old: str, new: str) -> None:
+def setting(where: Callable[[Deploy], Manifest], **values: Any) -> Change:
+    return lambda deploy: where(deploy).update(values)
+
+
+def editing(name: str, key: str, old: str, new: str) -> Change:
     """Another text in a ConfigMap."""
-    data = deploy.named("ConfigMap", name)["data"]
-    data[key] = data[key].replace(old, new)
+
+    def change(deploy: Deploy) -> None:
+        data = deploy.named("ConfigMap", name)["data"]
+        data[key] = data[key].replace(old, new)
+
+    return change
+
+
+server = spec("StatefulSet", "chancery")
+xds_service = spec("Service", "chancery")
+
+
+def server_pod(deploy: Deploy) -> Manifest:
+    return pod(deploy.chancery())
+
+
+def server_container(deploy: Deploy) -> Manifest:
+    return containers(deploy.chancery())[0]
+
+
+def xds_port(deploy: Deploy) -> Manifest:
+    return xds_service(deploy)["ports"][0]
+
+
+def budget_selector(deploy: Deploy) -> Manifest:
+    return spec("PodDisruptionBudget", "chancery")(deploy)["selector"]
+
+
+BROKEN: list[tuple[str, Change]] = [
+    ("'replics' was unexpected", setting(server, replics=1)),
+    ("'x' is not of type 'integer'", setting(server, replicas="x")),
+    ("services.yaml is not listed", lambda deploy: deploy.kustomization["resources"].remove("services.yaml")),
+    ("namespace is not declared", lambda deploy: deploy.chancery()["metadata"].update(namespace="other")),
+    ("matches 0 workloads", setting(xds_service, selector={"app": "other"})),
+    ("targetPort grpc is no port", setting(xds_port, targetPort="grpc")),
+    ("not to xds alone", setting(xds_port, targetPort="admin")),
+    ("port xds is not both", lambda deploy: spec("NetworkPolicy", "chancery")(deploy)["ingress"].pop(0)),
+    ("matches no workload", setting(budget_selector, matchLabels={"app": "other"})),
+    ("no Service other", setting(server, serviceName="other")),
+    ("no ServiceAccount other", setting(server_pod, serviceAccountName="other")),
+    ("no ConfigMap has the file", lambda deploy: deploy.named("ConfigMap", "chancery").update(data={"other.yaml": ""})),
+    ("there is no volume other", lambda deploy: server_container(deploy)["volumeMounts"][0].update(name="other")),
+    ("port 8080 is not there", lambda deploy: server_container(deploy)["livenessProbe"]["httpGet"].update(port=8080)),
+    ("probes ask", lambda deploy: server_container(deploy)["readinessProbe"]["httpGet"].update(path="/livez")),
+    ("lacks readOnlyRootFilesystem", lambda deploy: server_container(deploy).pop("securityContext")),
+    ("lacks terminationGracePeriodSeconds", setting(server_pod, terminationGracePeriodSeconds=5)),
+    ("image chancery:latest is not", setting(server_container, image="chancery:latest")),
+    ("single writer", setting(server, replicas=2)),
+    ("xds_addr is 0.0.0.0:19000", editing("chancery", "chancery.yaml", "18000", "19000")),
+    ("is on no persistent volume", editing("chancery", "chancery.yaml", "/var/lib/chancery", "/tmp")),
+    ("chancery refuses it", editing("chancery", "chancery.yaml", "format: json", "fromat: json")),
+    ("does not lead to", editing("envoy-example", "envoy.yaml", "port_value: 18000", "port_value: 18001")),
+    ("envoy refuses it", editing("envoy-example", "envoy.yaml", "connect_timeout", "conect_timeout")),
+]
 
 
 def unnoticed(deploy: Deploy, chancery: Path) -> Problems:
@@ -331,11 +381,26 @@ def unnoticed(deploy: Deploy, chancery: Path) -> Problems:
             yield f"self-test: nothing says {expected!r} of a copy broken on purpose"
 
 
+CHECKS: list[Callable[[Deploy], Problems]] = [
+    schemas,
+    kustomization,
+    namespaces,
+    services,
+    admin_stays_apart,
+    policies,
+    workloads_whole,
+    probes,
+    hardening,
+    image,
+    single_writer,
+    bootstrap,
+]
+
+
 def problems(deploy: Deploy, chancery: Path) -> Problems:
-    for check in (schemas, kustomization, namespaces, services, admin_stays_apart, policies, workloads_whole, probes, hardening, image, single_writer):
+    for check in CHECKS:
         yield from check(deploy)
     yield from settings(deploy, chancery)
-    yield from bootstrap(deploy)
 
 
 def main() -> int:
@@ -348,7 +413,10 @@ def main() -> int:
         print(f"deploy: {problem}", file=sys.stderr)
     if found:
         return 1
-    print(f"deploy: {len(deploy.manifests)} manifests hold, on Kubernetes {' and '.join(KUBERNETES)}; {len(BROKEN)} broken copies were noticed")
+    releases = " and ".join(KUBERNETES)
+    print(
+        f"deploy: {len(deploy.manifests)} manifests hold, on Kubernetes {releases}; {len(BROKEN)} broken copies do not"
+    )
     return 0
 
 

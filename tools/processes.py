@@ -6,8 +6,8 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable, Optional
 
 ROOT = Path(__file__).resolve().parent.parent
 ENVOY = ROOT / "target" / "tools" / "envoy-1.40.0" / "envoy"
@@ -23,7 +23,7 @@ class StepFailed(Exception):
 class Child:
     """A process with a log file; `stop` ends it, also when it hangs."""
 
-    def __init__(self, name: str, command: list[str], log: Path, environment: Optional[dict[str, str]] = None) -> None:
+    def __init__(self, name: str, command: list[str], log: Path, environment: dict[str, str] | None = None) -> None:
         self.name = name
         self.log = log
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -31,8 +31,13 @@ class Child:
             try:
                 # A session of its own: Ctrl-C reaches this script alone, which then ends the children in order.
                 self.process = subprocess.Popen(
-                    command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
-                    env=environment, cwd=ROOT,
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                    env=environment,
+                    cwd=ROOT,
                 )
             except OSError as error:
                 raise StepFailed(f"{name} does not start: {error}") from error
@@ -81,11 +86,12 @@ def free_port(preferred: int) -> int:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
-            return probe.getsockname()[1]
+            port_found: int = probe.getsockname()[1]
+            return port_found
     raise StepFailed("no free port on 127.0.0.1")
 
 
-def http_get(url: str) -> Optional[tuple[int, str]]:
+def http_get(url: str) -> tuple[int, str] | None:
     """Status and body, or nothing where nobody answers."""
     try:
         with urllib.request.urlopen(url, timeout=5) as response:

@@ -27,6 +27,8 @@ step doc env RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked
 step doc-private env RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked --document-private-items
 step test cargo test --locked --no-fail-fast
 step build cargo build --locked
+step python target/tools/venv/bin/ruff check tools
+step python-fmt target/tools/venv/bin/ruff format --check tools
 step examples python3 tools/check_examples.py
 step deploy target/tools/venv/bin/python tools/check_deploy.py --chancery "$target/debug/chancery"
 step demo env DEMO_EXIT=1 python3 tools/demo.py --chancery "$target/debug/chancery" --dir target/demo-test
