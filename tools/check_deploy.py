@@ -407,6 +407,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--chancery", type=Path, required=True, help="the binary that checks the settings")
     arguments = parser.parse_args()
+    for program, remedy in ((arguments.chancery, "cargo build --locked"), (ENVOY, "make tools")):
+        if not program.exists():
+            print(f"deploy: {program} is missing: run `{remedy}`", file=sys.stderr)
+            return 1
     deploy = Deploy.read()
     found = list(problems(deploy, arguments.chancery)) or list(unnoticed(deploy, arguments.chancery))
     for problem in found:
