@@ -18,7 +18,7 @@ from typing import Any
 
 import kubernetes_validate
 import yaml
-from processes import ENVOY, ROOT
+from processes import ENVOY, ROOT, environment
 
 MANIFESTS = ROOT / "deploy" / "kubernetes"
 # The oldest release still in wide use, and the newest with a schema.
@@ -293,7 +293,15 @@ def bootstrap(deploy: Deploy) -> Problems:
 
 def refused(what: str, command: list[str]) -> Problems:
     """What `command` says when it does not accept a file."""
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+        env=environment(),
+        check=False,
+    )
     if done.returncode != 0:
         yield f"{what}: {Path(command[0]).name} refuses it ({done.returncode}):\n{done.stdout}"
 

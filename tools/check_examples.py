@@ -1,19 +1,22 @@
 #!/usr/bin/env python3
-"""Has every installed Envoy load each folder of examples/ through its own file-based discovery.
+"""Has Chancery validate each folder of examples/, and every installed Envoy load it by file-based discovery.
 
-The files are taken as they stand, but for two things: what they expect from the control plane's stream (`ads: {}`) is
-pointed at the file that has it, and listeners take a free port. A folder passes when Envoy shows each of its resources
-as active and counts no rejected update. A broken copy must fail, or the check is worth nothing.
+Chancery must have no finding, not even a warning. Envoy gets the files as they stand, but for two things: what they
+expect from the control plane's stream (`ads: {}`) is pointed at the file that has it, and listeners take a free port. A
+folder passes when Envoy shows each of its resources as active and counts no rejected update. A broken copy must fail,
+or the check is worth nothing.
 """
 
+import argparse
 import json
 import re
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from processes import ROOT, Child, StepFailed, free_port, http_get, wait_until
+from processes import ROOT, Child, StepFailed, environment, free_port, http_get, wait_until
 
 EXAMPLES = ROOT / "examples"
 TOOLS = ROOT / "target" / "tools"
@@ -37,12 +40,17 @@ ACTIVE = {
 
 
 def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--chancery", type=Path, required=True, help="the binary that validates the examples")
+    arguments = parser.parse_args()
     envoys = sorted(TOOLS.glob("envoy-*/envoy"))
     if not envoys:
         print("examples: no Envoy is installed: run `make tools`", file=sys.stderr)
         return 1
     folders = sorted(path.parent for path in EXAMPLES.glob("*/cds.yaml"))
     try:
+        for folder in folders:
+            validate(arguments.chancery, folder)
         for envoy in envoys:
             for folder in folders:
                 names = load(envoy, {path.name: path.read_text(encoding="utf-8") for path in folder.glob("*.yaml")})
@@ -52,6 +60,24 @@ def main() -> int:
         print(f"examples: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def validate(chancery: Path, folder: Path) -> None:
+    """Fails when `chancery` has anything to say against the files."""
+    try:
+        done = subprocess.run(
+            [str(chancery), "validate", "--deny-warnings", "-f", str(folder)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=60,
+            env=environment(),
+            check=False,
+        )
+    except OSError as error:
+        raise StepFailed(f"{chancery} does not start: {error}") from error
+    if done.returncode != 0:
+        raise StepFailed(f"chancery validate refuses {folder.relative_to(ROOT)}:\n{done.stdout}")
 
 
 def refuses_a_broken_copy(envoy: Path, folder: Path) -> None:

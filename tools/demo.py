@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from processes import ENVOY, ROOT, Child, StepFailed, free_port, http_get, wait_until
+from processes import ENVOY, ROOT, Child, StepFailed, environment, free_port, http_get, wait_until
 
 GROUP = "demo"
 NODE = "demo-envoy"
@@ -33,8 +33,8 @@ SECOND_ENDPOINT = """\
           socket_address: { address: 127.0.0.1, port_value: 8082 }
 """
 
-# Longest time for one command. A publish with --wait gives up by itself before.
-COMMAND_SECONDS = 60
+# Longest time for one command. A publish with --wait gives up by itself before, after 60 s.
+COMMAND_SECONDS = 90
 # Longest time for a process to come up, and for published configuration to show in the traffic.
 STEP_SECONDS = 20
 
@@ -69,9 +69,7 @@ class Demo:
         self.stack = stack
         self.ports = Ports.pick()
         self.children: list[Child] = []
-        # Settings of the caller's shell must not reach into the demo.
-        self.environment = {key: value for key, value in os.environ.items() if not key.startswith("CHANCERY_")}
-        self.environment["CHANCERY_ADMIN"] = f"http://127.0.0.1:{self.ports.admin}"
+        self.environment = environment(CHANCERY_ADMIN=f"http://127.0.0.1:{self.ports.admin}")
 
     # What runs
 

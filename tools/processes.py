@@ -1,5 +1,6 @@
 """Child processes, ports and bounded waits, for the scripts in this folder that run real Envoys and Chancery."""
 
+import os
 import signal
 import socket
 import subprocess
@@ -16,6 +17,12 @@ ENVOY = ROOT / "target" / "tools" / "envoy-1.40.0" / "envoy"
 STOP_SECONDS = 10
 
 
+def environment(**variables: str) -> dict[str, str]:
+    """The caller's environment and `variables`, without the settings of Chancery that the caller's shell may have."""
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith("CHANCERY_")}
+    return inherited | variables
+
+
 class StepFailed(Exception):
     """A step that did not work, in words for the person at the terminal."""
 
@@ -23,7 +30,7 @@ class StepFailed(Exception):
 class Child:
     """A process with a log file; `stop` ends it, also when it hangs."""
 
-    def __init__(self, name: str, command: list[str], log: Path, environment: dict[str, str] | None = None) -> None:
+    def __init__(self, name: str, command: list[str], log: Path, variables: dict[str, str] | None = None) -> None:
         self.name = name
         self.log = log
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -36,7 +43,7 @@ class Child:
                     stdout=output,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
-                    env=environment,
+                    env=variables,
                     cwd=ROOT,
                 )
             except OSError as error:

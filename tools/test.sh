@@ -29,7 +29,7 @@ step test cargo test --locked --no-fail-fast
 step build cargo build --locked
 step python target/tools/venv/bin/ruff check tools
 step python-fmt target/tools/venv/bin/ruff format --check tools
-step examples python3 tools/check_examples.py
+step examples python3 tools/check_examples.py --chancery "$target/debug/chancery"
 step deploy target/tools/venv/bin/python tools/check_deploy.py --chancery "$target/debug/chancery"
 step demo env DEMO_EXIT=1 python3 tools/demo.py --chancery "$target/debug/chancery" --dir target/demo-test
 
