@@ -53,7 +53,7 @@ pub struct Candidate {
 /// Bounds on what one candidate may cost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of one document, 64 MiB: its tree takes several times as much while it is read.
+    /// Bytes of one document, 64 MiB: its tree takes some ten times as much while it is read.
     pub document_bytes: usize,
     /// Encoded bytes of one resource, 16 MiB: Envoy takes a response as one message, and larger ones stall its main
     /// thread.
