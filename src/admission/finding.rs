@@ -30,7 +30,7 @@ pub struct Place {
 pub struct Finding {
     /// Whether it refuses the candidate.
     pub severity: Severity,
-    /// One of [`codes`](super::codes): for scripts, and for looking it up.
+    /// One of [`codes`]: for scripts, and for looking it up.
     pub code: &'static str,
     /// For people, without the place.
     pub message: String,
