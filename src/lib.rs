@@ -4,6 +4,7 @@
 //! xDS transport. `ARCHITECTURE.md` shows how the modules below stand to each other; `tests/architecture.rs` holds them
 //! to it.
 
+pub mod admission;
 pub mod cache;
 pub mod fleet;
 pub mod node;

@@ -1,0 +1,246 @@
+//! Findings: what is wrong with a candidate, and where.
+
+use std::fmt;
+
+use super::{Limits, codes, path::Path};
+use crate::resource::ResourceType;
+
+/// Whether a finding refuses the candidate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// The candidate is refused.
+    Error,
+    /// The candidate is admitted, unless the publisher is set to refuse warnings.
+    Warning,
+}
+
+/// A place in a document.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    /// The document's name.
+    pub document: String,
+    /// From 1; 0 where it is unknown, as in binary documents.
+    pub line: u32,
+    /// In characters, from 1; 0 where it is unknown.
+    pub column: u32,
+}
+
+/// One thing found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Whether it refuses the candidate.
+    pub severity: Severity,
+    /// One of [`codes`](super::codes): for scripts, and for looking it up.
+    pub code: &'static str,
+    /// For people, without the place.
+    pub message: String,
+    /// Where in a document; `None` for resources that came through the API.
+    pub place: Option<Place>,
+    /// The type of the resource it is about.
+    pub type_url: Option<String>,
+    /// The name of the resource it is about.
+    pub resource: Option<String>,
+    /// The path of the field, in proto names: `filter_chains[0].filters[1].typed_config.stat_prefix`.
+    pub field: Option<String>,
+}
+
+/// Why a candidate was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct Rejection {
+    /// Every finding, errors first; at least one error.
+    pub findings: Vec<Finding>,
+}
+
+/// A line and a column, from 1; 0 where unknown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Position {
+    pub(super) line: u32,
+    pub(super) column: u32,
+}
+
+/// What findings are about: filled in as far as it is known.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Subject<'a> {
+    pub(super) document: Option<&'a str>,
+    pub(super) type_url: Option<&'a str>,
+    pub(super) resource: Option<&'a str>,
+}
+
+/// Findings as they are collected: bounded, the rest counted.
+#[derive(Debug)]
+pub(super) struct Findings {
+    limit: usize,
+    errors: Vec<Finding>,
+    warnings: Vec<Finding>,
+    more_errors: usize,
+    more_warnings: usize,
+}
+
+// === impl Severity ===
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+        })
+    }
+}
+
+// === impl Place ===
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.document)?;
+        if self.line > 0 {
+            write!(f, ":{}", self.line)?;
+        }
+        if self.column > 0 {
+            write!(f, ":{}", self.column)?;
+        }
+        Ok(())
+    }
+}
+
+// === impl Finding ===
+
+impl fmt::Display for Finding {
+    /// `eds.yaml:7:9: error[XDS0003] cluster "a": connect_timeoutt: unknown field`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(place) = &self.place {
+            write!(f, "{place}: ")?;
+        }
+        write!(f, "{}[{}]", self.severity, self.code)?;
+        let resource_type = self.type_url.as_deref().and_then(ResourceType::from_type_url);
+        if let Some(resource_type) = &resource_type {
+            write!(f, " {resource_type}")?;
+        }
+        if let Some(resource) = &self.resource {
+            write!(f, " {resource:?}")?;
+        }
+        if resource_type.is_some() || self.resource.is_some() {
+            f.write_str(":")?;
+        }
+        if let Some(field) = &self.field {
+            write!(f, " {field}:")?;
+        }
+        write!(f, " {}", self.message)
+    }
+}
+
+// === impl Rejection ===
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, finding) in self.findings.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            finding.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+// === impl Position ===
+
+impl Position {
+    /// The position right behind `text`, counted in characters.
+    pub(super) fn after(text: &str) -> Self {
+        let last_line = text.rsplit('\n').next().unwrap_or_default();
+        let count = |n: usize| u32::try_from(n + 1).unwrap_or(u32::MAX);
+        Self {
+            line: count(text.bytes().filter(|byte| *byte == b'\n').count()),
+            column: count(last_line.chars().count()),
+        }
+    }
+}
+
+// === impl Subject ===
+
+impl Subject<'_> {
+    /// A finding about this, at `at` in its document.
+    pub(super) fn finding(
+        &self,
+        severity: Severity,
+        code: &'static str,
+        at: Position,
+        path: &Path<'_>,
+        message: impl Into<String>,
+    ) -> Finding {
+        Finding {
+            severity,
+            code,
+            message: message.into(),
+            place: self.place(at),
+            type_url: self.type_url.map(str::to_owned),
+            resource: self.resource.map(str::to_owned),
+            field: path.text(),
+        }
+    }
+
+    /// A place in this document.
+    pub(super) fn place(&self, at: Position) -> Option<Place> {
+        self.document.map(|document| Place {
+            document: document.to_owned(),
+            line: at.line,
+            column: at.column,
+        })
+    }
+}
+
+// === impl Findings ===
+
+impl Findings {
+    pub(super) const fn new(limits: &Limits) -> Self {
+        Self {
+            limit: limits.findings,
+            errors: Vec::new(),
+            warnings: Vec::new(),
+            more_errors: 0,
+            more_warnings: 0,
+        }
+    }
+
+    pub(super) fn push(&mut self, finding: Finding) {
+        let (kept, more) = match finding.severity {
+            Severity::Error => (&mut self.errors, &mut self.more_errors),
+            Severity::Warning => (&mut self.warnings, &mut self.more_warnings),
+        };
+        if kept.len() < self.limit {
+            kept.push(finding);
+        } else {
+            *more += 1;
+        }
+    }
+
+    /// How many errors were found, kept or not.
+    pub(super) const fn errors(&self) -> usize {
+        self.errors.len() + self.more_errors
+    }
+
+    /// All of them: the errors, if there are any, with the warnings behind; else the warnings.
+    pub(super) fn finish(mut self) -> Result<Vec<Finding>, Rejection> {
+        let refused = self.errors() > 0;
+        for (kept, more, severity) in [
+            (&mut self.errors, self.more_errors, Severity::Error),
+            (&mut self.warnings, self.more_warnings, Severity::Warning),
+        ] {
+            if more > 0 {
+                let message = format!("{more} more {severity}s");
+                kept.push(Subject::default().finding(
+                    severity,
+                    codes::TRUNCATED,
+                    Position::default(),
+                    &Path::ROOT,
+                    message,
+                ));
+            }
+        }
+        if refused {
+            self.errors.append(&mut self.warnings);
+            return Err(Rejection { findings: self.errors });
+        }
+        Ok(self.warnings)
+    }
+}

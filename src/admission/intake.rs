@@ -1,0 +1,515 @@
+//! One candidate's way in: every document and resource is decoded, named, checked against the others, and becomes a
+//! [`Resource`], or findings.
+
+mod name;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    fmt,
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use prost::Message as _;
+use prost_reflect::{DynamicMessage, MessageDescriptor, ReflectMessage as _};
+
+use self::name::Envelope;
+use super::{
+    Admitted, Document, Format, Limits, RawResource, Rejection, Severity, canonical, codes, document,
+    finding::{Findings, Position, Subject},
+    inspect::{self, Depth, Fault, Visit},
+    message::{Builder, TYPE_KEY},
+    path::Path,
+    reference,
+    tree::{self, Node},
+};
+use crate::{
+    proto::discovery,
+    resource::{ContentHash, Reference, Resource, ResourceName, ResourceType, Version},
+};
+
+const WRAPPER: &str = "envoy.service.discovery.v3.Resource";
+
+/// The state of one admission.
+#[derive(Debug)]
+pub(super) struct Intake<'a> {
+    limits: &'a Limits,
+    findings: Findings,
+    resources: BTreeMap<ResourceType, Vec<Arc<Resource>>>,
+    /// Who answers to a name already: by name or by alias.
+    names: HashMap<(ResourceType, ResourceName), Origin<'a>>,
+    count: usize,
+    bytes: usize,
+    /// A limit on all resources was passed: said once, and the rest is not looked at.
+    full: bool,
+}
+
+/// Where a resource comes from.
+#[derive(Clone, Copy, Debug)]
+struct Origin<'a> {
+    document: Option<&'a str>,
+    at: Position,
+    /// Its index in the document or in the request.
+    index: usize,
+}
+
+/// A decoded resource on its way to becoming one.
+struct Decoded<'a> {
+    origin: Origin<'a>,
+    envelope: Envelope,
+    message: DynamicMessage,
+    /// The `Any` to serve.
+    any: prost_types::Any,
+    /// The deterministic encoding of its content.
+    canonical: Bytes,
+    references: BTreeSet<Reference>,
+}
+
+// === impl Origin ===
+
+impl fmt::Display for Origin<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.document {
+            Some(document) if self.at.line > 0 => write!(f, "{document}:{}:{}", self.at.line, self.at.column),
+            Some(document) => write!(f, "resource {} of {document}", self.index),
+            None => write!(f, "resource {} of the request", self.index),
+        }
+    }
+}
+
+impl<'a> Origin<'a> {
+    fn subject(&self) -> Subject<'a> {
+        Subject {
+            document: self.document,
+            ..Subject::default()
+        }
+    }
+}
+
+// === impl Intake ===
+
+impl<'a> Intake<'a> {
+    pub(super) fn new(limits: &'a Limits) -> Self {
+        Self {
+            limits,
+            findings: Findings::new(limits),
+            resources: BTreeMap::new(),
+            names: HashMap::new(),
+            count: 0,
+            bytes: 0,
+            full: false,
+        }
+    }
+
+    /// Takes in a document.
+    pub(super) fn document(&mut self, document: &'a Document) {
+        let subject = Subject {
+            document: Some(&document.name),
+            ..Subject::default()
+        };
+        if !document::fits(document.content.len(), &mut self.builder(subject)) {
+            return;
+        }
+        match document.format {
+            Format::Yaml | Format::Json => self.text(document, subject),
+            Format::Binary => self.binary(document, subject),
+        }
+    }
+
+    fn text(&mut self, document: &'a Document, subject: Subject<'a>) {
+        let tree = match tree::parse(&document.content, self.limits) {
+            Ok(tree) => tree,
+            Err(error) => return document::unreadable(&error, &mut self.builder(subject)),
+        };
+        let items = document::items(&tree, &mut self.builder(subject)).unwrap_or_default();
+        for (index, node) in items.iter().enumerate() {
+            let origin = Origin {
+                document: Some(&document.name),
+                at: node.at,
+                index,
+            };
+            self.node(origin, node);
+        }
+    }
+
+    fn binary(&mut self, document: &'a Document, subject: Subject<'a>) {
+        let response = match discovery::DiscoveryResponse::decode(document.content.clone()) {
+            Ok(response) => response,
+            Err(cause) => {
+                let message = format!("not an encoded DiscoveryResponse: {cause}");
+                let mut builder = self.builder(subject);
+                return builder.error(codes::MALFORMED, Position::default(), &Path::ROOT, message);
+            }
+        };
+        for (index, any) in response.resources.into_iter().enumerate() {
+            let origin = Origin {
+                document: Some(&document.name),
+                at: Position::default(),
+                index,
+            };
+            self.encoded(origin, Envelope::default(), any);
+        }
+    }
+
+    /// Takes in a resource that came through the API.
+    pub(super) fn raw(&mut self, index: usize, raw: &RawResource) {
+        let origin = Origin {
+            document: None,
+            at: Position::default(),
+            index,
+        };
+        self.encoded(origin, Envelope::of_raw(raw), raw.any.clone());
+    }
+
+    /// The findings, or the resources.
+    pub(super) fn finish(mut self) -> Result<Admitted, Rejection> {
+        for resources in self.resources.values_mut() {
+            resources.sort_by(|a, b| a.name.cmp(&b.name));
+        }
+        Ok(Admitted {
+            findings: self.findings.finish()?,
+            resources: self.resources,
+        })
+    }
+
+    const fn builder<'b>(&'b mut self, subject: Subject<'b>) -> Builder<'b> {
+        Builder {
+            limits: self.limits,
+            subject,
+            findings: &mut self.findings,
+        }
+    }
+
+    fn refuse(&mut self, origin: Origin<'_>, code: &'static str, path: &Path<'_>, message: impl Into<String>) {
+        // Without a document, the index is the only thing that tells resources without a name apart.
+        let message = match origin.document {
+            Some(_) if origin.at.line > 0 => message.into(),
+            Some(_) | None => format!("{origin}: {}", message.into()),
+        };
+        self.builder(origin.subject()).error(code, origin.at, path, message);
+    }
+
+    // --- written out ---
+
+    fn node(&mut self, origin: Origin<'a>, node: &Node) {
+        if self.full {
+            return;
+        }
+        let subject = origin.subject();
+        let Some((type_url, descriptor)) = self.builder(subject).type_of(node, &Path::ROOT) else {
+            return;
+        };
+        if descriptor.full_name() != WRAPPER {
+            return self.written(origin, Envelope::default(), node, &type_url, &descriptor);
+        }
+        let mut builder = self.builder(subject);
+        let skip = [TYPE_KEY, "resource"];
+        let wrapper = builder.fields(&descriptor, node, &Path::ROOT, Depth::RESOURCE, &skip);
+        let Some(inner) = node.get("resource") else {
+            return builder.error(codes::LAYOUT, node.at, &Path::ROOT, "the wrapper has no \"resource\"");
+        };
+        let inner_type = builder.type_of(inner, &Path::ROOT.field("resource"));
+        let wrapper = wrapper.and_then(|wrapper| wrapper.transcode_to::<discovery::Resource>().ok());
+        let (Some(wrapper), Some((type_url, descriptor))) = (wrapper, inner_type) else {
+            return;
+        };
+        if let Some(envelope) = self.open(origin, &wrapper, Envelope::default()) {
+            self.written(origin, envelope, inner, &type_url, &descriptor);
+        }
+    }
+
+    fn written(
+        &mut self,
+        origin: Origin<'a>,
+        envelope: Envelope,
+        node: &Node,
+        type_url: &str,
+        descriptor: &MessageDescriptor,
+    ) {
+        let resource_type = ResourceType::from_message_name(descriptor.full_name());
+        let expected = resource_type.type_url();
+        if expected != type_url || descriptor.full_name() == WRAPPER {
+            return self.refuse_type(origin, type_url, expected);
+        }
+        let peeked = name::peek(&envelope, node);
+        let subject = Subject {
+            type_url: Some(expected),
+            resource: peeked.as_deref(),
+            ..origin.subject()
+        };
+        let mut builder = self.builder(subject);
+        let Some(message) = builder.typed(descriptor, node, &Path::ROOT, Depth::RESOURCE) else {
+            return;
+        };
+        let value = Bytes::from(canonical::encode(&message, canonical::Anys::Keep));
+        let Some(references) = self.inspect(subject, origin.at, &message) else {
+            return;
+        };
+        let any = prost_types::Any {
+            type_url: expected.to_owned(),
+            value: value.to_vec(),
+        };
+        self.settle(
+            &resource_type,
+            Decoded {
+                origin,
+                envelope,
+                message,
+                any,
+                canonical: value,
+                references,
+            },
+        );
+    }
+
+    // --- encoded ---
+
+    fn encoded(&mut self, origin: Origin<'a>, envelope: Envelope, any: prost_types::Any) {
+        if self.full {
+            return;
+        }
+        if any.type_url.rsplit_once('/').map(|(_, name)| name) != Some(WRAPPER) {
+            return self.decoded(origin, envelope, any);
+        }
+        let wrapper = match discovery::Resource::decode(any.value.as_slice()) {
+            Ok(wrapper) => wrapper,
+            Err(cause) => {
+                let message = format!("not a {WRAPPER}: {cause}");
+                return self.refuse(origin, codes::UNDECODABLE, &Path::ROOT, message);
+            }
+        };
+        let Some(envelope) = self.open(origin, &wrapper, envelope) else {
+            return;
+        };
+        match wrapper.resource {
+            Some(inner) => self.decoded(origin, envelope, inner),
+            None => self.refuse(origin, codes::LAYOUT, &Path::ROOT, "the wrapper has no \"resource\""),
+        }
+    }
+
+    fn decoded(&mut self, origin: Origin<'a>, envelope: Envelope, any: prost_types::Any) {
+        if any.value.len() > self.limits.resource_bytes {
+            let message = too_large(any.value.len(), self.limits);
+            return self.refuse(origin, codes::LIMIT, &Path::ROOT, message);
+        }
+        let value = Bytes::from(any.value);
+        let message = match inspect::decode(&any.type_url, value.clone()) {
+            Ok(message) => message,
+            Err(fault) => return self.refuse(origin, code_of(&fault), &Path::ROOT, fault.to_string()),
+        };
+        let descriptor = message.descriptor();
+        let resource_type = ResourceType::from_message_name(descriptor.full_name());
+        let expected = resource_type.type_url();
+        if expected != any.type_url || descriptor.full_name() == WRAPPER {
+            return self.refuse_type(origin, &any.type_url, expected);
+        }
+        let own = name::own(&resource_type, &message).or_else(|| envelope.name.clone());
+        let subject = Subject {
+            type_url: Some(expected),
+            resource: own.as_deref(),
+            ..origin.subject()
+        };
+        let Some(references) = self.inspect(subject, origin.at, &message) else {
+            return;
+        };
+        let canonical = Bytes::from(canonical::encode(&message, canonical::Anys::Canonicalize));
+        let any = prost_types::Any {
+            type_url: any.type_url,
+            value: value.into(),
+        };
+        self.settle(
+            &resource_type,
+            Decoded {
+                origin,
+                envelope,
+                message,
+                any,
+                canonical,
+                references,
+            },
+        );
+    }
+
+    // --- both ---
+
+    fn refuse_type(&mut self, origin: Origin<'_>, type_url: &str, expected: &str) {
+        let message = if type_url == expected {
+            "a Resource wrapper inside a Resource wrapper".to_owned()
+        } else {
+            format!("\"{type_url}\": the type URL of a resource is \"{expected}\"")
+        };
+        self.refuse(origin, codes::UNKNOWN_TYPE, &Path::ROOT.field(TYPE_KEY), message);
+    }
+
+    /// What a wrapper says, with what was said outside of it.
+    fn open(&mut self, origin: Origin<'_>, wrapper: &discovery::Resource, outer: Envelope) -> Option<Envelope> {
+        for unused in name::unused_parts(wrapper) {
+            let path = &Path::ROOT.field(unused);
+            let message = "not used by this server";
+            let subject = origin.subject();
+            let finding = subject.finding(Severity::Warning, codes::WRAPPER, origin.at, path, message);
+            self.findings.push(finding);
+        }
+        match outer.merge(wrapper) {
+            Ok(envelope) => Some(envelope),
+            Err((code, message)) => {
+                self.refuse(origin, code, &Path::ROOT, message);
+                None
+            }
+        }
+    }
+
+    /// What a message refers to; `None` where something in it is wrong.
+    fn inspect(&mut self, subject: Subject<'_>, at: Position, message: &DynamicMessage) -> Option<BTreeSet<Reference>> {
+        let before = self.findings.errors();
+        let mut inspection = Inspection {
+            builder: self.builder(subject),
+            at,
+            references: BTreeSet::new(),
+        };
+        inspect::walk(message, inspection.builder.limits, &mut inspection);
+        let references = inspection.references;
+        (self.findings.errors() == before).then_some(references)
+    }
+
+    /// Names the resource and puts it beside the others.
+    fn settle(&mut self, resource_type: &ResourceType, decoded: Decoded<'a>) {
+        let origin = decoded.origin;
+        let named = name::name(resource_type, &decoded.message, &decoded.envelope, self.limits);
+        let (name, aliases) = match named {
+            Ok(named) => named,
+            Err(message) => {
+                let type_url = Some(resource_type.type_url());
+                let resource = name::own(resource_type, &decoded.message).or(decoded.envelope.name);
+                let subject = Subject {
+                    type_url,
+                    resource: resource.as_deref().filter(|name| !name.is_empty()),
+                    ..origin.subject()
+                };
+                let message = match origin.document {
+                    Some(_) if origin.at.line > 0 => message,
+                    Some(_) | None => format!("{origin}: {message}"),
+                };
+                return self
+                    .builder(subject)
+                    .error(codes::NAME, origin.at, &Path::ROOT, message);
+            }
+        };
+        let body = Bytes::from(decoded.any.encode_to_vec());
+        if !self.is_unique(resource_type, origin, &name, &aliases)
+            || !self.fits(resource_type, origin, &name, body.len())
+        {
+            return;
+        }
+        let ttl = decoded.envelope.ttl;
+        let content = ContentHash::of(resource_type, &name, &aliases, ttl, &decoded.canonical);
+        let resource = Resource {
+            name,
+            version: Version::from(content),
+            content,
+            aliases: aliases.into(),
+            ttl,
+            body,
+            references: decoded.references.into_iter().collect(),
+        };
+        self.resources
+            .entry(resource_type.clone())
+            .or_default()
+            .push(Arc::new(resource));
+    }
+
+    fn is_unique(
+        &mut self,
+        resource_type: &ResourceType,
+        origin: Origin<'a>,
+        name: &ResourceName,
+        aliases: &[ResourceName],
+    ) -> bool {
+        let mut unique = true;
+        for (index, known_as) in std::iter::once(name).chain(aliases).enumerate() {
+            let key = (resource_type.clone(), known_as.clone());
+            let Some(first) = self.names.get(&key).copied() else {
+                self.names.insert(key, origin);
+                continue;
+            };
+            let what = if index == 0 { "name" } else { "alias" };
+            let message = format!("{what} \"{known_as}\" is taken: {first} and {origin} both answer to it");
+            let subject = Subject {
+                type_url: Some(resource_type.type_url()),
+                resource: Some(name.as_str()),
+                ..origin.subject()
+            };
+            self.builder(subject)
+                .error(codes::DUPLICATE, origin.at, &Path::ROOT, message);
+            unique = false;
+        }
+        unique
+    }
+
+    fn fits(&mut self, resource_type: &ResourceType, origin: Origin<'_>, name: &ResourceName, bytes: usize) -> bool {
+        self.count += 1;
+        self.bytes += bytes;
+        let limits = self.limits;
+        let message = if self.count > limits.resources {
+            self.full = true;
+            format!("more than {} resources", limits.resources)
+        } else if self.bytes > limits.total_bytes {
+            self.full = true;
+            format!("all resources together take more than {} bytes", limits.total_bytes)
+        } else if bytes > limits.resource_bytes {
+            too_large(bytes, limits)
+        } else {
+            return true;
+        };
+        let subject = Subject {
+            type_url: Some(resource_type.type_url()),
+            resource: Some(name.as_str()),
+            ..origin.subject()
+        };
+        self.builder(subject)
+            .error(codes::LIMIT, origin.at, &Path::ROOT, message);
+        false
+    }
+}
+
+fn too_large(bytes: usize, limits: &Limits) -> String {
+    format!(
+        "{bytes} bytes encoded, more than the {} that a resource may have",
+        limits.resource_bytes
+    )
+}
+
+fn code_of(fault: &Fault) -> &'static str {
+    match fault {
+        Fault::UnknownType(_) => codes::UNKNOWN_TYPE,
+        Fault::Undecodable { .. } => codes::UNDECODABLE,
+        Fault::AnyNesting(_) | Fault::MessageNesting(_) => codes::NESTING,
+    }
+}
+
+/// What admission looks for in every message of a resource.
+struct Inspection<'b> {
+    builder: Builder<'b>,
+    at: Position,
+    references: BTreeSet<Reference>,
+}
+
+impl Visit for Inspection<'_> {
+    fn message(&mut self, message: &DynamicMessage, path: &Path<'_>) {
+        reference::collect(message, &mut self.references);
+        for field in message.unknown_fields() {
+            let text = format!(
+                "field {} of {} is newer than this server: served as it is, not checked",
+                field.number(),
+                message.descriptor().full_name()
+            );
+            let subject = self.builder.subject;
+            let finding = subject.finding(Severity::Warning, codes::NEWER_FIELD, self.at, path, text);
+            self.builder.findings.push(finding);
+        }
+    }
+
+    fn fault(&mut self, fault: Fault, path: &Path<'_>) {
+        self.builder.error(code_of(&fault), self.at, path, fault.to_string());
+    }
+}

@@ -1,0 +1,332 @@
+//! Tree → message, by descriptor, strictly: proto3-JSON with every finding at its line and under its path.
+
+mod scalar;
+mod well_known;
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor, Value};
+
+use self::well_known::WellKnown;
+use super::{
+    Limits, Severity, any, canonical, codes,
+    finding::{Findings, Position, Subject},
+    inspect::{Depth, Fault},
+    path::Path,
+    suggest,
+    tree::{Key, Node, Tree},
+};
+
+/// The key that says what a mapping is, wherever in it it stands.
+pub(super) const TYPE_KEY: &str = "@type";
+
+/// Builds messages from trees. Each method gives `None` after it has pushed a finding.
+#[derive(Debug)]
+pub(super) struct Builder<'a> {
+    pub(super) limits: &'a Limits,
+    pub(super) subject: Subject<'a>,
+    pub(super) findings: &'a mut Findings,
+}
+
+/// Whether null stands for a value, or for "not given".
+fn null_is_a_value(kind: &Kind) -> bool {
+    match kind {
+        Kind::Message(message) => message.full_name() == "google.protobuf.Value",
+        Kind::Enum(enumeration) => enumeration.full_name() == "google.protobuf.NullValue",
+        Kind::Double
+        | Kind::Float
+        | Kind::Int32
+        | Kind::Int64
+        | Kind::Uint32
+        | Kind::Uint64
+        | Kind::Sint32
+        | Kind::Sint64
+        | Kind::Fixed32
+        | Kind::Fixed64
+        | Kind::Sfixed32
+        | Kind::Sfixed64
+        | Kind::Bool
+        | Kind::String
+        | Kind::Bytes => false,
+    }
+}
+
+// === impl Builder ===
+
+impl Builder<'_> {
+    /// Pushes an error.
+    pub(super) fn error(&mut self, code: &'static str, at: Position, path: &Path<'_>, message: impl Into<String>) {
+        let finding = self.subject.finding(Severity::Error, code, at, path, message);
+        self.findings.push(finding);
+    }
+
+    fn fault(&mut self, fault: &Fault, at: Position, path: &Path<'_>) {
+        let code = match fault {
+            Fault::UnknownType(_) => codes::UNKNOWN_TYPE,
+            Fault::Undecodable { .. } => codes::UNDECODABLE,
+            Fault::AnyNesting(_) | Fault::MessageNesting(_) => codes::NESTING,
+        };
+        self.error(code, at, path, fault.to_string());
+    }
+
+    fn expected(&mut self, what: &str, node: &Node, path: &Path<'_>) {
+        let message = format!("expected {what}, got {}", node.tree.describe());
+        self.error(codes::VALUE, node.at, path, message);
+    }
+
+    /// The type URL of a mapping with `@type`, and the descriptor behind it.
+    pub(super) fn type_of(&mut self, node: &Node, path: &Path<'_>) -> Option<(String, MessageDescriptor)> {
+        if !matches!(node.tree, Tree::Mapping(_)) {
+            self.expected(&format!("a mapping with \"{TYPE_KEY}\""), node, path);
+            return None;
+        }
+        let Some(type_node) = node.get(TYPE_KEY) else {
+            self.error(codes::UNKNOWN_TYPE, node.at, path, format!("\"{TYPE_KEY}\" is missing"));
+            return None;
+        };
+        let path = &path.field(TYPE_KEY);
+        let Some(type_url) = type_node.as_str() else {
+            self.expected("a type URL", type_node, path);
+            return None;
+        };
+        match any::resolve(type_url) {
+            Ok(descriptor) => Some((type_url.to_owned(), descriptor)),
+            Err(unknown) => {
+                self.error(codes::UNKNOWN_TYPE, type_node.at, path, unknown.to_string());
+                None
+            }
+        }
+    }
+
+    /// The message in a mapping whose `@type` was resolved to `descriptor`. What has a form of its own in JSON (a Duration
+    /// is a string) stands under `value`.
+    pub(super) fn typed(
+        &mut self,
+        descriptor: &MessageDescriptor,
+        node: &Node,
+        path: &Path<'_>,
+        depth: Depth,
+    ) -> Option<DynamicMessage> {
+        if WellKnown::of(descriptor).is_none() {
+            return self.message(descriptor, node, path, depth);
+        }
+        let Tree::Mapping(entries) = &node.tree else {
+            self.expected("a mapping", node, path);
+            return None;
+        };
+        let mut value = None;
+        for (key, node) in entries {
+            match key.text.as_str() {
+                TYPE_KEY => {}
+                "value" => value = Some(node),
+                other => {
+                    let message = format!("unknown field; a {} stands under \"value\"", descriptor.full_name());
+                    self.error(codes::UNKNOWN_FIELD, key.at, &path.field(other), message);
+                }
+            }
+        }
+        let Some(value) = value else {
+            let message = format!("\"value\" is missing: the {} itself", descriptor.full_name());
+            self.error(codes::VALUE, node.at, path, message);
+            return None;
+        };
+        self.message(descriptor, value, &path.field("value"), depth)
+    }
+
+    fn message(
+        &mut self,
+        descriptor: &MessageDescriptor,
+        node: &Node,
+        path: &Path<'_>,
+        depth: Depth,
+    ) -> Option<DynamicMessage> {
+        let depth = match depth.into_message(self.limits) {
+            Ok(depth) => depth,
+            Err(fault) => {
+                self.fault(&fault, node.at, path);
+                return None;
+            }
+        };
+        match WellKnown::of(descriptor) {
+            Some(known) => self.well_known(known, descriptor, node, path, depth),
+            None => self.fields(descriptor, node, path, depth, &[TYPE_KEY]),
+        }
+    }
+
+    /// A message in its ordinary form: a mapping of its fields. Keys in `skip` are somebody else's.
+    pub(super) fn fields(
+        &mut self,
+        descriptor: &MessageDescriptor,
+        node: &Node,
+        path: &Path<'_>,
+        depth: Depth,
+        skip: &[&str],
+    ) -> Option<DynamicMessage> {
+        let Tree::Mapping(entries) = &node.tree else {
+            self.expected("a mapping", node, path);
+            return None;
+        };
+        let before = self.findings.errors();
+        let mut message = DynamicMessage::new(descriptor.clone());
+        let mut given: Vec<(FieldDescriptor, &Key)> = Vec::with_capacity(entries.len());
+        for (key, node) in entries {
+            if skip.contains(&key.text.as_str()) || self.is_value_of_empty(descriptor, key, node) {
+                continue;
+            }
+            let Some(field) = field_named(descriptor, &key.text) else {
+                self.unknown_field(descriptor, key, path);
+                continue;
+            };
+            let path = &path.field(field.name());
+            if self.conflicts(&field, key, node, &given, path) {
+                continue;
+            }
+            if !matches!(node.tree, Tree::Null) || (null_is_a_value(&field.kind()) && !field.is_list()) {
+                if let Some(value) = self.field(&field, node, path, depth) {
+                    message.set_field(&field, value);
+                }
+                given.push((field.clone(), key));
+            }
+        }
+        (self.findings.errors() == before).then_some(message)
+    }
+
+    /// `google.protobuf.Empty` inside an `Any` may be written `value: {}`.
+    fn is_value_of_empty(&self, descriptor: &MessageDescriptor, key: &Key, node: &Node) -> bool {
+        descriptor.full_name() == "google.protobuf.Empty"
+            && key.text == "value"
+            && matches!(&node.tree, Tree::Mapping(entries) if entries.is_empty())
+    }
+
+    fn unknown_field(&mut self, descriptor: &MessageDescriptor, key: &Key, path: &Path<'_>) {
+        let fields: Vec<FieldDescriptor> = descriptor.fields().collect();
+        let hint = suggest::did_you_mean(&key.text, fields.iter().map(FieldDescriptor::name));
+        let message = format!("unknown field of {}{hint}", descriptor.full_name());
+        self.error(codes::UNKNOWN_FIELD, key.at, &path.field(&key.text), message);
+    }
+
+    /// Whether `field` was given before, or another member of its oneof.
+    fn conflicts(
+        &mut self,
+        field: &FieldDescriptor,
+        key: &Key,
+        node: &Node,
+        given: &[(FieldDescriptor, &Key)],
+        path: &Path<'_>,
+    ) -> bool {
+        if let Some((_, first)) = given.iter().find(|(other, _)| other.number() == field.number()) {
+            let message = format!("given twice, also as \"{}\" in line {}", first.text, first.at.line);
+            self.error(codes::CONFLICT, key.at, path, message);
+            return true;
+        }
+        let null = matches!(node.tree, Tree::Null) && !null_is_a_value(&field.kind());
+        let Some(oneof) = field.containing_oneof().filter(|_| !null) else {
+            return false;
+        };
+        let Some((other, first)) = given
+            .iter()
+            .find(|(other, _)| other.containing_oneof().is_some_and(|o| o == oneof))
+        else {
+            return false;
+        };
+        let message = format!(
+            "only one of oneof {} may be given, and {} is, in line {}",
+            oneof.name(),
+            other.name(),
+            first.at.line
+        );
+        self.error(codes::CONFLICT, key.at, path, message);
+        true
+    }
+
+    fn field(&mut self, field: &FieldDescriptor, node: &Node, path: &Path<'_>, depth: Depth) -> Option<Value> {
+        if field.is_map() {
+            return self.map(field, node, path, depth);
+        }
+        if field.is_list() {
+            return self.list(&field.kind(), node, path, depth);
+        }
+        self.value(&field.kind(), node, path, depth)
+    }
+
+    fn list(&mut self, kind: &Kind, node: &Node, path: &Path<'_>, depth: Depth) -> Option<Value> {
+        let Tree::Sequence(nodes) = &node.tree else {
+            self.expected("a list", node, path);
+            return None;
+        };
+        let mut values = Vec::with_capacity(nodes.len());
+        for (index, node) in nodes.iter().enumerate() {
+            values.extend(self.value(kind, node, &path.index(index), depth));
+        }
+        Some(Value::List(values))
+    }
+
+    fn map(&mut self, field: &FieldDescriptor, node: &Node, path: &Path<'_>, depth: Depth) -> Option<Value> {
+        let kind = field.kind();
+        let entry = kind.as_message()?;
+        let (key_kind, value_kind) = (entry.map_entry_key_field().kind(), entry.map_entry_value_field().kind());
+        let Tree::Mapping(entries) = &node.tree else {
+            self.expected("a mapping", node, path);
+            return None;
+        };
+        // A map's entry is a message of its own on the wire.
+        let depth = match depth.into_message(self.limits) {
+            Ok(depth) => depth,
+            Err(fault) => {
+                self.fault(&fault, node.at, path);
+                return None;
+            }
+        };
+        let mut values: HashMap<MapKey, Value> = HashMap::with_capacity(entries.len());
+        for (key, node) in entries {
+            let path = &path.key(&key.text);
+            let value = self.value(&value_kind, node, path, depth);
+            match scalar::map_key(&key_kind, &key.text) {
+                Ok(map_key) if values.contains_key(&map_key) => {
+                    self.error(codes::CONFLICT, key.at, path, "the same key is given twice");
+                }
+                Ok(map_key) => values.extend(value.map(|value| (map_key, value))),
+                Err(message) => self.error(codes::VALUE, key.at, path, message),
+            }
+        }
+        Some(Value::Map(values))
+    }
+
+    fn value(&mut self, kind: &Kind, node: &Node, path: &Path<'_>, depth: Depth) -> Option<Value> {
+        if let Kind::Message(descriptor) = kind {
+            return self.message(descriptor, node, path, depth).map(Value::Message);
+        }
+        scalar::scalar(kind, &node.tree)
+            .map_err(|message| self.error(codes::VALUE, node.at, path, message))
+            .ok()
+    }
+
+    /// An `Any` whose value is the canonical encoding of the message in it.
+    fn any(
+        &mut self,
+        descriptor: &MessageDescriptor,
+        node: &Node,
+        path: &Path<'_>,
+        depth: Depth,
+    ) -> Option<DynamicMessage> {
+        let depth = match depth.into_any(self.limits) {
+            Ok(depth) => depth,
+            Err(fault) => {
+                self.fault(&fault, node.at, path);
+                return None;
+            }
+        };
+        let (type_url, inner) = self.type_of(node, path)?;
+        let message = self.typed(&inner, node, path, depth)?;
+        let value = Bytes::from(canonical::encode(&message, canonical::Anys::Keep));
+        Some(any::with_parts(descriptor.clone(), &type_url, value))
+    }
+}
+
+/// A field by its proto name or its JSON name.
+fn field_named(descriptor: &MessageDescriptor, name: &str) -> Option<FieldDescriptor> {
+    descriptor
+        .get_field_by_name(name)
+        .or_else(|| descriptor.get_field_by_json_name(name))
+}

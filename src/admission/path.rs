@@ -1,0 +1,70 @@
+//! Field paths, built on the stack while walking and written out only for a finding.
+
+use std::fmt;
+
+/// Where in a resource a walk is: `route_config.virtual_hosts[0].domains[1]`. Links point to the parent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Path<'a> {
+    parent: Option<&'a Self>,
+    segment: Segment<'a>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Segment<'a> {
+    Root,
+    Field(&'a str),
+    Index(usize),
+    Key(&'a str),
+}
+
+impl<'a> Path<'a> {
+    /// The resource itself.
+    pub(super) const ROOT: Self = Self {
+        parent: None,
+        segment: Segment::Root,
+    };
+
+    /// A field of the message here, by its proto name.
+    pub(super) const fn field(&'a self, name: &'a str) -> Self {
+        self.then(Segment::Field(name))
+    }
+
+    /// An element of the list here.
+    pub(super) const fn index(&'a self, index: usize) -> Self {
+        self.then(Segment::Index(index))
+    }
+
+    /// A value of the map here.
+    pub(super) const fn key(&'a self, key: &'a str) -> Self {
+        self.then(Segment::Key(key))
+    }
+
+    const fn then(&'a self, segment: Segment<'a>) -> Self {
+        Self {
+            parent: Some(self),
+            segment,
+        }
+    }
+
+    /// The path as text; `None` at the resource itself.
+    pub(super) fn text(&self) -> Option<String> {
+        let text = self.to_string();
+        (!text.is_empty()).then_some(text)
+    }
+}
+
+impl fmt::Display for Path<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Bounded by `Limits::message_depth`: a path has at most a few links for each message it enters.
+        if let Some(parent) = self.parent {
+            parent.fmt(f)?;
+        }
+        match self.segment {
+            Segment::Root => Ok(()),
+            Segment::Field(name) if self.parent.is_some_and(|parent| parent.parent.is_some()) => write!(f, ".{name}"),
+            Segment::Field(name) => f.write_str(name),
+            Segment::Index(index) => write!(f, "[{index}]"),
+            Segment::Key(key) => write!(f, "[{key:?}]"),
+        }
+    }
+}
