@@ -109,18 +109,24 @@ impl SnapshotCache {
 
     /// What groups without a snapshot of their own are served: what the shared group composes to, `None` where it has none.
     /// One snapshot for all of them, under the shared group's name. Taking it away takes nothing back from watches.
-    pub fn set_default(&self, snapshot: Option<Arc<Snapshot>>) {
+    pub fn set_default(&self, snapshot: Option<&Arc<Snapshot>>) {
         // Before the groups: an entry made from here on starts with it, one made before is found below.
-        *self.shared.default.write().unwrap_or_else(PoisonError::into_inner) = snapshot.clone();
+        *self.shared.default.write().unwrap_or_else(PoisonError::into_inner) = snapshot.cloned();
         for sender in &self.shared.groups {
             sender.send_if_modified(|offer| match offer {
                 Offer::Published(_) => false,
                 Offer::Default(default) => {
-                    default.clone_from(&snapshot);
+                    *default = snapshot.cloned();
                     true
                 }
             });
         }
+    }
+
+    /// What [`SnapshotCache::set_default`] gave last.
+    #[must_use]
+    pub fn default_snapshot(&self) -> Option<Arc<Snapshot>> {
+        self.shared.default()
     }
 
     /// The group was deleted: its watches keep what they hold, new ones get what unpublished groups get.

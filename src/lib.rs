@@ -10,6 +10,7 @@ pub mod fleet;
 pub mod node;
 pub mod proto;
 pub mod protocol;
+pub mod publisher;
 pub mod resource;
 pub mod revision;
 pub mod snapshot;

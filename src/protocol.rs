@@ -20,3 +20,6 @@ pub use self::{
     session::{Scope, Session},
     subscription::{Edit, Subscription, Wildcard},
 };
+
+#[cfg(test)]
+mod tests;

@@ -145,6 +145,13 @@ pub trait RevisionStore: Send + Sync + fmt::Debug {
     /// [`StoreError`] where it cannot be read.
     fn get(&self, group: &NodeGroup, revision: Revision) -> Result<Option<StoredRevision>, StoreError>;
 
+    /// Drops a group's whole history. Durable when this returns `Ok`; without effect otherwise. Numbers stay used up.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`], whatever the disk says.
+    fn forget(&self, group: &NodeGroup) -> Result<(), StoreError>;
+
     /// How many revisions of a group are kept.
     fn retention(&self) -> NonZeroUsize;
 }
@@ -200,7 +207,7 @@ pub enum StoreError {
         /// The file.
         path: PathBuf,
         /// What the database says.
-        source: Box<redb::Error>,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A revision that does not follow the last one: two writers share a store.
     #[error("revision {revision} does not follow the last one, {last}: another writer uses this store")]

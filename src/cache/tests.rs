@@ -87,7 +87,7 @@ fn setting_the_same_snapshot_wakes_nobody() {
 fn unpublished_groups_are_served_the_default() {
     let cache = SnapshotCache::new();
     let mut early = cache.subscribe(&group());
-    cache.set_default(Some(snapshot(1)));
+    cache.set_default(Some(&snapshot(1)));
     assert!(is_ready(&mut early));
     assert_eq!(current(&mut early), Some(1));
     assert_eq!(current(&mut cache.subscribe(&NodeGroup::from("late"))), Some(1));
@@ -99,7 +99,7 @@ fn published_groups_do_not_hear_of_the_default() {
     let cache = SnapshotCache::new();
     cache.set(group(), snapshot(1));
     let mut watch = cache.subscribe(&group());
-    cache.set_default(Some(snapshot(2)));
+    cache.set_default(Some(&snapshot(2)));
     assert!(!is_ready(&mut watch));
     assert_eq!(current(&mut watch), Some(1));
 }
@@ -107,7 +107,7 @@ fn published_groups_do_not_hear_of_the_default() {
 #[test]
 fn deleted_group_takes_nothing_from_its_watches() {
     let cache = SnapshotCache::new();
-    cache.set_default(Some(snapshot(1)));
+    cache.set_default(Some(&snapshot(1)));
     cache.set(group(), snapshot(2));
     let mut connected = cache.subscribe(&group());
     cache.forget(&group());
@@ -119,7 +119,7 @@ fn deleted_group_takes_nothing_from_its_watches() {
         "new ones get the default"
     );
 
-    cache.set_default(Some(snapshot(3)));
+    cache.set_default(Some(&snapshot(3)));
     assert!(!is_ready(&mut connected), "the default is less than what it holds");
     assert_eq!(current(&mut connected), Some(2));
     cache.set(group(), snapshot(4));
@@ -130,7 +130,7 @@ fn deleted_group_takes_nothing_from_its_watches() {
 #[test]
 fn deleted_default_takes_nothing_from_watches() {
     let cache = SnapshotCache::new();
-    cache.set_default(Some(snapshot(1)));
+    cache.set_default(Some(&snapshot(1)));
     let mut connected = cache.subscribe(&group());
     cache.set_default(None);
     assert!(!is_ready(&mut connected));
@@ -182,7 +182,7 @@ async fn changed_waits_for_the_next_snapshot() {
 fn watches_that_come_and_go_during_publishes_lose_nothing() {
     let cache = SnapshotCache::new();
     std::thread::scope(|scope| {
-        scope.spawn(|| (1..=500).for_each(|n| cache.set_default(Some(snapshot(n)))));
+        scope.spawn(|| (1..=500).for_each(|n| cache.set_default(Some(&snapshot(n)))));
         for _ in 0..2 {
             scope.spawn(|| (0..500).for_each(|_| drop(cache.subscribe(&group()))));
         }

@@ -106,6 +106,12 @@ pub(super) const fn is_full_state(resource_type: &ResourceType) -> bool {
     }
 }
 
+/// Whether a client that refuses a response has applied the valid resources in it (S-8). For the other types Envoy stops
+/// at the first bad one.
+pub(super) const fn applies_valid_part(resource_type: &ResourceType) -> bool {
+    is_full_state(resource_type)
+}
+
 /// Whether a SotW response that changes one resource carries the unchanged ones too: Envoy takes an SDS update without a
 /// watched secret for an error (S-18).
 pub(super) const fn repeats_unchanged(resource_type: &ResourceType) -> bool {

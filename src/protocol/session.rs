@@ -205,10 +205,9 @@ impl Session {
             nonce,
             revision: snapshot.revision(),
         };
-        let children_sent = std::mem::take(&mut state.children_due);
         let step = match (&state.kind, draft.step) {
             // A mere change of endpoints holds nothing up; endpoints that a changed cluster waits for do (O-3).
-            (ResourceType::Endpoint, Step::Make | Step::Answer) if children_sent => Step::Make,
+            (ResourceType::Endpoint, Step::Make | Step::Answer) if draft.children => Step::Make,
             (ResourceType::Endpoint, Step::Make) => Step::Answer,
             (_, step) => step,
         };

@@ -209,6 +209,11 @@ impl Subscription {
     }
 }
 
+/// Whether the glob, as written, has this name among its members.
+pub(super) fn glob_selects(glob: &str, name: &str) -> bool {
+    Glob::parse(glob).is_some_and(|glob| glob == Glob::around(name))
+}
+
 // === impl Glob ===
 
 impl Glob {

@@ -10,8 +10,8 @@ use std::{
 
 use super::{
     Contents, Delivery, Nonce, Variant,
-    policy::{is_full_state, repeats_unchanged, tells_removal},
-    subscription::{Edit, Subscription},
+    policy::{applies_valid_part, is_full_state, repeats_unchanged, tells_removal},
+    subscription::{Edit, Subscription, glob_selects},
 };
 use crate::{
     resource::{Resource, ResourceName, ResourceType, Version},
@@ -36,6 +36,9 @@ pub(super) struct TypeState {
     pub(super) held: BTreeMap<ResourceName, Version>,
     /// Names to send whatever was sent: new, asked for again (W-6, D-4), or children of a changed parent (O-6, O-13).
     pub(super) resend: BTreeSet<ResourceName>,
+    /// What was refused together with something that has changed since: it may have been the other's fault, and Envoy
+    /// stops at the first bad resource of most types. Sent once more, on its own.
+    pub(super) retry: BTreeSet<ResourceName>,
     /// Delta: globs whose members were asked for; an empty one is answered by its own name.
     pub(super) globs: Vec<ResourceName>,
     /// A response is owed even if it is empty (S-9, D-13).
@@ -104,6 +107,8 @@ pub(super) struct Draft {
     pub(super) step: Step,
     /// What the client did not hold in this version before: its children are sent again.
     pub(super) changed: Vec<Arc<Resource>>,
+    /// It carries children of a changed parent.
+    pub(super) children: bool,
 }
 
 /// What advancing to another snapshot means for one subscription.
@@ -166,15 +171,21 @@ impl Refused {
         }
     }
 
-    /// Takes out what is gone or has another content by now.
-    fn supersede(&mut self, by: &TypeResources) {
-        if let Self::Resources(resources) = self {
-            let same = |refused: &Arc<Resource>| {
-                let now = by.get(refused.name.as_str());
-                now.is_some_and(|now| now.version == refused.version)
-            };
-            resources.retain(same);
+    /// Takes out what is gone or has another content by now. Gives the names of what was refused with it.
+    fn supersede(&mut self, by: &TypeResources) -> Vec<ResourceName> {
+        let Self::Resources(resources) = self else {
+            return Vec::new();
+        };
+        let before = resources.len();
+        let same = |refused: &Arc<Resource>| {
+            let now = by.get(refused.name.as_str());
+            now.is_some_and(|now| now.version == refused.version)
+        };
+        resources.retain(same);
+        if resources.len() == before {
+            return Vec::new();
         }
+        resources.iter().map(|refused| refused.name.clone()).collect()
     }
 }
 
@@ -199,6 +210,7 @@ impl TypeState {
             drained: BTreeMap::new(),
             held: BTreeMap::new(),
             resend: BTreeSet::new(),
+            retry: BTreeSet::new(),
             globs: Vec::new(),
             answer: false,
             presented: None,
@@ -247,19 +259,13 @@ impl TypeState {
                 self.retained.remove(name);
             }
         }
+        self.children_due &= !self.resend.is_empty();
         if edit.wildcard_added {
             self.answer = true;
             if let Some(base) = self.base() {
                 let all: Vec<_> = base.iter().map(|resource| resource.name.clone()).collect();
                 self.resend.extend(all);
             }
-        }
-        if let Some(base) = self.base().cloned() {
-            let members = base
-                .iter()
-                .filter(|resource| !edit.globs.is_empty() && self.subscription.selects(resource));
-            let members: Vec<_> = members.map(|resource| resource.name.clone()).collect();
-            self.resend.extend(members);
         }
         self.globs.extend(edit.globs);
         self.resend.extend(edit.asked);
@@ -324,7 +330,10 @@ impl TypeState {
             shared,
         } = self.plan(&to, retain, now);
         self.held.clear();
-        self.refused.supersede(&to);
+        let siblings = self.refused.supersede(&to);
+        if !applies_valid_part(&self.kind) {
+            self.retry.extend(siblings);
+        }
         self.base = Some(Arc::clone(goal));
         let Some(mut draft) = self.draft(variant, &to, None, changed, removed, first) else {
             self.settle(goal);
@@ -345,6 +354,10 @@ impl TypeState {
     /// Answers what was asked, from the base and, for what it does not hold, from `reach`: the newest snapshot whose
     /// clusters the client was given (O-2).
     pub(super) fn answer(&mut self, variant: Variant, reach: &Snapshot) -> Option<Draft> {
+        if self.in_flight.is_empty() && self.resend.is_empty() {
+            let retry = std::mem::take(&mut self.retry).into_iter();
+            self.resend = retry.filter(|name| self.subscription.selects_name(name)).collect();
+        }
         if !self.answer && self.resend.is_empty() && self.globs.is_empty() {
             return None;
         }
@@ -496,26 +509,28 @@ impl TypeState {
                 None => missing.push(name),
             }
         }
+        for glob in globs {
+            let before = found.len();
+            let members = to.iter().filter(|r| glob_selects(glob.as_str(), r.name.as_str()));
+            found.extend(members.cloned());
+            if found.len() == before {
+                missing.push(glob);
+            }
+        }
         let draft = Draft {
             resources: Contents::Chosen(Vec::new()),
             removed,
             unresolved: Vec::new(),
             step: Step::Answer,
             changed,
+            children: std::mem::take(&mut self.children_due),
         };
         match variant {
             Variant::Sotw => {
                 let asked = !found.is_empty() || (is_full_state(&self.kind) && !missing.is_empty());
                 self.draft_sotw(draft, to, reach, found, owed || asked, first)
             }
-            Variant::Delta => {
-                missing.extend(
-                    globs
-                        .into_iter()
-                        .filter(|_| found.is_empty() && draft.changed.is_empty()),
-                );
-                self.draft_delta(draft, found, missing, owed)
-            }
+            Variant::Delta => self.draft_delta(draft, found, missing, owed),
         }
     }
 

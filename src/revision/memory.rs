@@ -91,6 +91,11 @@ impl RevisionStore for MemoryStore {
         Ok(history.find(|stored| stored.revision == revision).cloned())
     }
 
+    fn forget(&self, group: &NodeGroup) -> Result<(), StoreError> {
+        self.kept().groups.remove(group);
+        Ok(())
+    }
+
     fn retention(&self) -> NonZeroUsize {
         self.retention
     }

@@ -17,7 +17,7 @@ use redb::{
 };
 
 use self::{
-    objects::{OBJECTS, ObjectError, Objects, REFERENCES, read_list},
+    objects::{OBJECTS, Objects, REFERENCES, read_list},
     records::{RevisionRecord, TypeRecord, seal, unseal},
 };
 use super::{
@@ -229,6 +229,10 @@ impl RevisionStore for RedbStore {
         self.name_file(read())
     }
 
+    fn forget(&self, group: &NodeGroup) -> Result<(), StoreError> {
+        self.name_file(self.write(|txn| keep_newest(txn, group, 0)))
+    }
+
     fn retention(&self) -> NonZeroUsize {
         self.retention
     }
@@ -253,10 +257,7 @@ fn append(txn: &WriteTransaction, revision: &StoredRevision, retention: NonZeroU
         });
     }
     meta.insert(META_LAST, revision.revision.0)?;
-    let mut objects = Objects {
-        objects: txn.open_table(OBJECTS)?,
-        references: txn.open_table(REFERENCES)?,
-    };
+    let mut objects = Objects::open(txn)?;
     let mut types = Vec::new();
     for (resource_type, resources) in revision.types().into_iter().flatten() {
         types.push(TypeRecord {
@@ -267,14 +268,22 @@ fn append(txn: &WriteTransaction, revision: &StoredRevision, retention: NonZeroU
         });
     }
     let record = RevisionRecord::new(revision, types);
-    let group = revision.group.as_str();
+    let key = (revision.group.as_str(), revision.revision.0);
+    txn.open_table(REVISIONS)?.insert(key, seal(&record).as_slice())?;
+    drop(objects);
+    keep_newest(txn, &revision.group, retention.get())
+}
+
+/// Removes a group's oldest revisions, and every object that only they held.
+fn keep_newest(txn: &WriteTransaction, group: &NodeGroup, count: usize) -> Result<(), Failure> {
+    let mut objects = Objects::open(txn)?;
     let mut revisions = txn.open_table(REVISIONS)?;
-    revisions.insert((group, revision.revision.0), seal(&record).as_slice())?;
+    let group = group.as_str();
     let kept: Vec<u64> = revisions
         .range((group, 0)..=(group, u64::MAX))?
         .map(|row| row.map(|(key, _)| key.value().1))
         .collect::<Result<_, _>>()?;
-    for old in &kept[..kept.len().saturating_sub(retention.get())] {
+    for old in &kept[..kept.len().saturating_sub(count)] {
         let key = (group, *old);
         let record = revisions
             .remove(key)?
@@ -394,7 +403,7 @@ fn open_error(path: &Path, error: DatabaseError) -> StoreError {
         DatabaseError::Storage(StorageError::Io(source)) => StoreError::Io { path, source },
         other => StoreError::Database {
             path,
-            source: Box::new(other.into()),
+            source: Box::new(other),
         },
     }
 }

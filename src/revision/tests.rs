@@ -116,6 +116,16 @@ pub(super) fn keeps_its_promises(store: &dyn RevisionStore) {
     let traces: Vec<u64> = loaded.groups[0].traces.iter().map(|trace| trace.revision.0).collect();
     assert_eq!(traces, [8, 9, 10]);
     assert_eq!(loaded.groups[1].traces, [other.trace()]);
+
+    store.forget(&group).unwrap();
+    assert!(store.list(&group, 10).unwrap().is_empty());
+    let loaded = store.load().unwrap();
+    assert_eq!(
+        (loaded.groups.len(), loaded.last),
+        (1, Revision(10)),
+        "numbers stay used up"
+    );
+    assert_same(&loaded.groups[0].head, &other);
 }
 
 #[test]

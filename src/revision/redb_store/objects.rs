@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use prost::Message;
-use redb::{ReadableTable, Table, TableDefinition};
+use redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
 
 use super::records::{EntryRecord, Hash, ListRecord, PageRecord, ResourceRecord, hash_of, hashes, seal, unseal};
 use crate::{resource::Resource, snapshot::TypeResources};
@@ -43,8 +43,8 @@ pub(super) enum ObjectError {
 
 /// The two tables, open for writing.
 pub(super) struct Objects<'txn> {
-    pub(super) objects: Table<'txn, &'static Key, &'static [u8]>,
-    pub(super) references: Table<'txn, &'static Key, u64>,
+    objects: Table<'txn, &'static Key, &'static [u8]>,
+    references: Table<'txn, &'static Key, u64>,
 }
 
 // === impl Kind ===
@@ -68,7 +68,14 @@ impl Kind {
 
 // === impl Objects ===
 
-impl Objects<'_> {
+impl<'txn> Objects<'txn> {
+    pub(super) fn open(txn: &'txn WriteTransaction) -> Result<Self, redb::TableError> {
+        Ok(Self {
+            objects: txn.open_table(OBJECTS)?,
+            references: txn.open_table(REFERENCES)?,
+        })
+    }
+
     /// Stores what is new of a type's resources and holds them once more; the hash names the list.
     pub(super) fn hold_list(&mut self, resources: &TypeResources) -> Result<Hash, ObjectError> {
         let pages: Vec<(&[Arc<Resource>], PageRecord)> = pages(resources.as_slice())

@@ -180,3 +180,22 @@ fn only_the_owner_may_read_the_file() {
     let mode = fs::metadata(store.path()).unwrap().permissions().mode();
     assert_eq!(mode & 0o077, 0, "{mode:o}");
 }
+
+#[test]
+fn killed_process_leaves_every_appended_revision() {
+    let (dir, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let store = RedbStore::open(dir.path(), three()).unwrap();
+    for number in 1..=10 {
+        let revision = published(
+            "g",
+            number,
+            vec![resource("kept", "1"), resource("a", &number.to_string())],
+        );
+        store.append(&revision).unwrap();
+        // What a process leaves that is killed now: the file as it is, never closed.
+        fs::copy(store.path(), copy.path().join(FILE)).unwrap();
+        let found = RedbStore::open(copy.path(), three()).unwrap().load().unwrap();
+        assert_eq!(found.last, Revision(number));
+        assert_same(&found.groups[0].head, &revision);
+    }
+}

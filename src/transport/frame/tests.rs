@@ -61,7 +61,7 @@ fn sotw_message_decodes_to_what_was_meant() {
         assert_eq!(decoded.version_info, "v1");
         assert_eq!(decoded.nonce, "n-1");
         assert_eq!(decoded.type_url, ResourceType::Cluster.type_url());
-        assert_eq!(decoded.control_plane.unwrap().identifier, "chancery");
+        assert_eq!(decoded.control_plane.as_ref().unwrap().identifier, "chancery");
         assert_eq!(decoded.resources[0].encode_to_vec(), made.body);
     }
 }
@@ -76,7 +76,7 @@ fn delta_message_decodes_to_what_was_meant() {
         assert_eq!(decoded.system_version_info, "v1");
         assert_eq!(decoded.nonce, "n-1");
         assert_eq!(decoded.removed_resources, ["gone"]);
-        assert_eq!(decoded.control_plane.unwrap().identifier, "chancery");
+        assert_eq!(decoded.control_plane.as_ref().unwrap().identifier, "chancery");
         let [unresolved, wrapped] = &decoded.resources[..] else {
             panic!("two resources: {decoded:?}")
         };

@@ -1,0 +1,359 @@
+//! Rules D, W and R of the incremental variant.
+
+use super::fixture::*;
+use crate::{
+    protocol::{Outcome, Variant},
+    resource::ResourceType,
+};
+
+fn config() -> Config {
+    Config::default()
+        .with(Cluster, "a", "1")
+        .with(Cluster, "b", "1")
+        .with(Endpoint, "a", "1")
+        .with(Endpoint, "b", "1")
+}
+
+fn stream() -> Stream {
+    let mut stream = Stream::new(Variant::Delta);
+    stream.publish(&config());
+    stream
+}
+
+fn versions(names: &[(&str, &str)]) -> std::collections::HashMap<String, String> {
+    names
+        .iter()
+        .map(|(name, version)| ((*name).to_owned(), (*version).to_owned()))
+        .collect()
+}
+
+fn version_of(kind: &ResourceType, name: &str) -> String {
+    config().at(1, None).resource(kind, name).unwrap().version.to_string()
+}
+
+// D-2
+#[test]
+fn subscription_counts_whatever_the_nonce() {
+    let mut stream = stream();
+    stream.delta(&Endpoint, &["a"], &[]);
+    assert_eq!(gist(&stream.one()), "endpoint[a]");
+    let mut request = delta(&Endpoint, &["b"], &[]);
+    request.response_nonce = "bogus".into();
+    stream.send_delta(request);
+    assert_eq!(gist(&stream.one()), "endpoint[b]");
+}
+
+// D-3
+#[test]
+fn acks_in_any_order_provoke_nothing() {
+    let mut stream = stream();
+    stream.delta(&Endpoint, &["a"], &[]);
+    let one = stream.one();
+    stream.delta(&Endpoint, &["b"], &[]);
+    let two = stream.one();
+    stream.ack_delta(&two);
+    stream.silence();
+    stream.ack_delta(&one);
+    stream.silence();
+    stream.publish(&config().with(Endpoint, "a", "2"));
+    assert_eq!(gist(&stream.one()), "endpoint[a]");
+}
+
+// D-4
+#[test]
+fn name_subscribed_again_is_sent_again() {
+    let mut stream = stream();
+    stream.delta(&Endpoint, &["a"], &[]);
+    let response = stream.one();
+    stream.ack_delta(&response);
+    stream.delta(&Endpoint, &["a"], &[]);
+    assert_eq!(gist(&stream.one()), "endpoint[a]");
+}
+
+// D-5
+#[test]
+fn presented_versions_decide_what_is_sent_at_reconnect() {
+    let mut stream = stream();
+    let current = version_of(&Endpoint, "a");
+    let mut request = delta(&Endpoint, &["a", "b", "gone"], &[]);
+    request.initial_resource_versions = versions(&[("a", &current), ("b", "old"), ("gone", "1")]);
+    stream.send_delta(request);
+    assert_eq!(gist(&stream.one()), "endpoint[b -gone]");
+}
+
+// D-5
+#[test]
+fn wildcard_that_presents_all_current_versions_is_sent_nothing() {
+    let mut stream = stream();
+    let mut request = delta(&Cluster, &[], &[]);
+    request.initial_resource_versions =
+        versions(&[("a", &version_of(&Cluster, "a")), ("b", &version_of(&Cluster, "b"))]);
+    stream.send_delta(request);
+    stream.silence();
+    assert!(matches!(stream.outcomes.last(), Some(Outcome::Synced(_))));
+    stream.publish(&config().with(Cluster, "b", "2"));
+    assert_eq!(gist(&stream.one()), "cluster[b]");
+}
+
+// D-5
+#[test]
+fn later_presented_versions_are_ignored() {
+    let mut stream = stream();
+    stream.delta(&Endpoint, &["a"], &[]);
+    let response = stream.one();
+    stream.ack_delta(&response);
+    let mut request = delta(&Endpoint, &["b"], &[]);
+    request.initial_resource_versions = versions(&[("b", &version_of(&Endpoint, "b"))]);
+    stream.send_delta(request);
+    assert_eq!(gist(&stream.one()), "endpoint[b]");
+}
+
+// D-6, D-13
+#[test]
+fn endpoints_of_a_cluster_that_changed_meanwhile_are_sent_at_their_presented_version() {
+    let config = Config::default().eds_cluster("c", "2").with(Endpoint, "c", "1");
+    let mut stream = Stream::new(Variant::Delta);
+    stream.publish(&config);
+    let mut request = delta(&Cluster, &[], &[]);
+    request.initial_resource_versions = versions(&[("c", "old")]);
+    stream.send_delta(request);
+    assert_eq!(gist(&stream.one()), "cluster[c]");
+    let version = config.at(1, None).resource(&Endpoint, "c").unwrap().version.to_string();
+    let mut request = delta(&Endpoint, &["c"], &[]);
+    request.initial_resource_versions = versions(&[("c", &version)]);
+    stream.send_delta(request);
+    assert_eq!(gist(&stream.one()), "endpoint[c]");
+}
+
+// D-8, R-4
+#[test]
+fn missing_name_is_answered_as_removed_and_sent_when_it_appears() {
+    let mut stream = stream();
+    stream.delta(&Endpoint, &["z"], &[]);
+    let response = stream.one();
+    assert_eq!(gist(&response), "endpoint[-z]");
+    stream.ack_delta(&response);
+    stream.publish(&config().with(Endpoint, "z", "1"));
+    assert_eq!(gist(&stream.one()), "endpoint[z]");
+}
+
+// D-9
+#[test]
+fn name_given_up_under_a_wildcard_is_answered() {
+    let mut stream = stream();
+    stream.delta(&Cluster, &["*", "a", "z"], &[]);
+    let response = stream.one();
+    assert_eq!(gist(&response), "cluster[a b -z]");
+    stream.ack_delta(&response);
+    stream.delta(&Cluster, &[], &["a", "z"]);
+    assert_eq!(gist(&stream.one()), "cluster[a -z]");
+}
+
+// D-10
+#[test]
+fn plain_and_phantom_unsubscribe_are_met_with_silence() {
+    let mut stream = stream();
+    stream.delta(&Endpoint, &["a"], &[]);
+    let response = stream.one();
+    stream.ack_delta(&response);
+    stream.delta(&Endpoint, &[], &["a", "never"]);
+    stream.silence();
+    stream.publish(&config().with(Endpoint, "a", "2"));
+    stream.silence();
+}
+
+// D-11
+#[test]
+fn giving_up_the_wildcard_keeps_the_names() {
+    let mut stream = stream();
+    stream.delta(&Cluster, &["*", "a"], &[]);
+    let response = stream.one();
+    stream.ack_delta(&response);
+    stream.delta(&Cluster, &[], &["*"]);
+    stream.silence();
+    stream.publish(&config().with(Cluster, "a", "2").with(Cluster, "b", "2"));
+    assert_eq!(gist(&stream.one()), "cluster[a]");
+}
+
+// D-12
+#[test]
+fn unknown_virtual_host_comes_back_without_a_resource() {
+    let config = Config::default().with(VirtualHost, "r/known", "1");
+    let mut stream = Stream::new(Variant::Delta);
+    stream.publish(&config);
+    stream.delta(&VirtualHost, &["r/known", "r/unknown"], &[]);
+    let response = stream.one();
+    assert_eq!(gist(&response), "virtual_host[r/known]");
+    assert_eq!(response.unresolved, ["r/unknown".into()]);
+}
+
+// D-12
+#[test]
+fn virtual_hosts_follow_a_change_of_their_route_configuration() {
+    let config = Config::default().with(Route, "r", "1").with(VirtualHost, "r/host", "1");
+    let mut stream = Stream::new(Variant::Delta);
+    stream.publish(&config);
+    stream.delta(&Route, &["r"], &[]);
+    stream.delta(&VirtualHost, &["r/host"], &[]);
+    for response in stream.drain() {
+        stream.ack_delta(&response);
+    }
+    stream.publish(&config.with(Route, "r", "2"));
+    assert_eq!(gists(&stream.drain()), ["route[r]", "virtual_host[r/host]"]);
+}
+
+// D-13
+#[test]
+fn first_wildcard_is_answered_even_if_empty() {
+    let mut stream = Stream::new(Variant::Delta);
+    stream.delta(&Cluster, &[], &[]);
+    stream.silence();
+    stream.publish(&Config::default());
+    assert_eq!(gist(&stream.one()), "cluster[]");
+}
+
+// D-13
+#[test]
+fn missing_snapshot_removes_nothing_of_what_is_presented() {
+    let mut stream = Stream::new(Variant::Delta);
+    let mut request = delta(&Cluster, &[], &[]);
+    request.initial_resource_versions = versions(&[("a", "1")]);
+    stream.send_delta(request);
+    stream.silence();
+}
+
+// D-15
+#[test]
+fn refused_versions_are_not_sent_again_and_better_ones_are() {
+    let mut stream = stream();
+    stream.delta(&Cluster, &[], &[]);
+    let response = stream.one();
+    stream.ack_delta(&response);
+    stream.publish(&config().with(Cluster, "a", "bad"));
+    let bad = stream.one();
+    stream.nack_delta(&bad);
+    stream.silence();
+    stream.publish(&config().with(Cluster, "a", "bad").with(Cluster, "b", "2"));
+    let other = stream.one();
+    assert_eq!(gist(&other), "cluster[b]");
+    stream.ack_delta(&other);
+    stream.silence();
+    assert!(matches!(stream.outcomes.last(), Some(Outcome::Blocked(_))));
+    stream.publish(&config().with(Cluster, "b", "2"));
+    let back = stream.one();
+    assert_eq!(gist(&back), "cluster[a]", "back to what was before the refusal");
+    stream.ack_delta(&back);
+    stream.silence();
+    assert!(matches!(stream.outcomes.last(), Some(Outcome::Synced(_))));
+}
+
+// D-16, P27
+#[test]
+fn thousand_publishes_without_an_ack_are_one_response_of_the_newest() {
+    let mut stream = stream();
+    stream.delta(&Cluster, &[], &[]);
+    let first = stream.one();
+    for n in 0..1000 {
+        stream.publish(&config().with(Cluster, "a", &n.to_string()));
+        stream.silence();
+    }
+    stream.ack_delta(&first);
+    let newest = stream.one();
+    assert_eq!(gist(&newest), "cluster[a]");
+    assert_eq!(newest.delivery.revision.0, 1001);
+}
+
+// D-16
+#[test]
+fn answers_in_flight_are_bounded() {
+    let mut stream = stream();
+    for _ in 0..1000 {
+        stream.delta(&Endpoint, &["a"], &[]);
+        assert!(stream.drain().len() <= 1);
+    }
+    let sent = stream.outcomes.iter().filter(|o| matches!(o, Outcome::Sent(_))).count();
+    assert!(sent <= 32, "{sent}");
+}
+
+// R-3
+#[test]
+fn removal_names_what_is_gone() {
+    let mut stream = stream();
+    stream.delta(&Cluster, &[], &[]);
+    stream.delta(&Endpoint, &["a", "b"], &[]);
+    for response in stream.drain() {
+        stream.ack_delta(&response);
+    }
+    stream.publish(&config().without(Cluster, "a").without(Endpoint, "b"));
+    let removals = stream.drain();
+    assert_eq!(gists(&removals), ["cluster[-a]"], "clusters go before endpoints");
+    stream.ack_delta(&removals[0]);
+    assert_eq!(gist(&stream.one()), "endpoint[-b]");
+}
+
+// R-4
+#[test]
+fn removed_name_that_returns_unchanged_is_sent() {
+    let mut stream = stream();
+    stream.delta(&Endpoint, &["a"], &[]);
+    let response = stream.one();
+    stream.ack_delta(&response);
+    stream.publish(&config().without(Endpoint, "a"));
+    let removal = stream.one();
+    stream.ack_delta(&removal);
+    stream.publish(&config());
+    assert_eq!(gist(&stream.one()), "endpoint[a]");
+}
+
+// X-2
+#[test]
+fn glob_follows_its_members_and_an_empty_one_is_answered_by_its_name() {
+    let config = Config::default().with(Endpoint, "d/x", "1");
+    let mut stream = Stream::new(Variant::Delta);
+    stream.publish(&config);
+    stream.delta(&Endpoint, &["d/*"], &[]);
+    let first = stream.one();
+    assert_eq!(gist(&first), "endpoint[d/x]");
+    stream.ack_delta(&first);
+    stream.delta(&Endpoint, &["e/*"], &[]);
+    let empty = stream.one();
+    assert_eq!(gist(&empty), "endpoint[-e/*]");
+    stream.ack_delta(&empty);
+    stream.publish(&config.with(Endpoint, "e/y", "1"));
+    assert_eq!(gist(&stream.one()), "endpoint[e/y]");
+}
+
+// X-6
+#[test]
+fn locator_is_a_name_and_no_wildcard() {
+    use crate::proto::discovery::ResourceLocator;
+
+    let mut stream = stream();
+    let mut request = delta(&Cluster, &[], &[]);
+    request.resource_locators_subscribe = vec![ResourceLocator {
+        name: "a".into(),
+        ..ResourceLocator::default()
+    }];
+    stream.send_delta(request);
+    assert_eq!(gist(&stream.one()), "cluster[a]");
+}
+
+// D-15: Envoy stops at the first bad resource of a response; the others must not be lost with it.
+#[test]
+fn what_was_refused_with_a_bad_resource_is_sent_once_more_on_its_own() {
+    let mut stream = stream();
+    stream.delta(&Endpoint, &["a", "b"], &[]);
+    let both = stream.one();
+    stream.nack_delta(&both);
+    stream.silence();
+    stream.publish(&config().with(Endpoint, "a", "2"));
+    let fixed = stream.one();
+    assert_eq!(gist(&fixed), "endpoint[a]");
+    stream.ack_delta(&fixed);
+    let other = stream.one();
+    assert_eq!(gist(&other), "endpoint[b]");
+    stream.nack_delta(&other);
+    stream.silence();
+    stream.publish(&config().with(Endpoint, "a", "3"));
+    assert_eq!(gist(&stream.one()), "endpoint[a]");
+}

@@ -1,0 +1,243 @@
+//! Snapshots and requests that read like configuration, and a client end that never answers by itself.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    proto::{
+        discovery::{DeltaDiscoveryRequest, DiscoveryRequest},
+        google::rpc,
+    },
+    protocol::{Outcome, Policy, Response, Scope, Session, Variant},
+    resource::{ContentHash, Reference, Resource, ResourceName, ResourceType, Version},
+    snapshot::{Completeness, Revision, Snapshot, TypeResources},
+};
+
+pub(super) use crate::resource::ResourceType::{Cluster, Endpoint, Listener, Route, Secret, VirtualHost};
+
+/// A snapshot in the making.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Config(pub(super) BTreeMap<(ResourceType, String), (String, Vec<(ResourceType, String)>)>);
+
+impl Config {
+    pub(super) fn with(mut self, kind: ResourceType, name: &str, content: &str) -> Self {
+        self.0.insert((kind, name.into()), (content.into(), Vec::new()));
+        self
+    }
+
+    /// With references, as in `("listener content", [(Route, "r")])`.
+    pub(super) fn refers(mut self, kind: ResourceType, name: &str, content: &str, to: &[(ResourceType, &str)]) -> Self {
+        let to = to
+            .iter()
+            .map(|(kind, name)| (kind.clone(), (*name).to_owned()))
+            .collect();
+        self.0.insert((kind, name.into()), (content.into(), to));
+        self
+    }
+
+    /// An EDS cluster that names its endpoints as itself.
+    pub(super) fn eds_cluster(self, name: &str, content: &str) -> Self {
+        self.refers(Cluster, name, content, &[(Endpoint, name)])
+    }
+
+    pub(super) fn without(mut self, kind: ResourceType, name: &str) -> Self {
+        self.0.remove(&(kind, name.into()));
+        self
+    }
+
+    /// The served snapshot.
+    pub(super) fn at(&self, revision: u64, previous: Option<&Arc<Snapshot>>) -> Arc<Snapshot> {
+        let mut types: BTreeMap<ResourceType, Vec<Arc<Resource>>> = BTreeMap::new();
+        for ((kind, name), (content, to)) in &self.0 {
+            types
+                .entry(kind.clone())
+                .or_default()
+                .push(resource(kind, name, content, to));
+        }
+        let types = types
+            .into_iter()
+            .map(|(kind, resources)| (kind, Arc::new(TypeResources::new(resources).unwrap())))
+            .collect();
+        let own = Snapshot::new("g".into(), Revision(revision), types, Completeness::Published);
+        let previous = previous.map(|previous| &**previous);
+        Arc::new(Snapshot::compose(&"g".into(), Some(&own), None, previous))
+    }
+}
+
+fn resource(kind: &ResourceType, name: &str, content: &str, to: &[(ResourceType, String)]) -> Arc<Resource> {
+    let name = ResourceName::from(name);
+    let text = format!("{content} {to:?}");
+    let hash = ContentHash::of(kind, &name, &[], None, text.as_bytes());
+    let mut references: Vec<Reference> = to
+        .iter()
+        .map(|(kind, name)| Reference {
+            resource_type: kind.clone(),
+            name: name.as_str().into(),
+        })
+        .collect();
+    references.sort();
+    Arc::new(Resource {
+        version: Version::from(hash),
+        name,
+        content: hash,
+        aliases: Box::default(),
+        ttl: None,
+        body: content.to_owned().into(),
+        references: references.into(),
+    })
+}
+
+/// One stream, both ends.
+pub(super) struct Stream {
+    pub(super) session: Session,
+    pub(super) now: Instant,
+    pub(super) outcomes: Vec<Outcome>,
+    last: Option<Arc<Snapshot>>,
+    revision: u64,
+}
+
+impl Stream {
+    pub(super) fn new(variant: Variant) -> Self {
+        Self::scoped(variant, Scope::Aggregated)
+    }
+
+    pub(super) fn scoped(variant: Variant, scope: Scope) -> Self {
+        Self::with_policy(variant, scope, Policy::default())
+    }
+
+    pub(super) fn with_policy(variant: Variant, scope: Scope, policy: Policy) -> Self {
+        Self {
+            session: Session::new(variant, scope, Arc::new(policy), "s".into(), "node".into()),
+            now: Instant::now(),
+            outcomes: Vec::new(),
+            last: None,
+            revision: 0,
+        }
+    }
+
+    pub(super) fn publish(&mut self, config: &Config) {
+        self.revision += 1;
+        let snapshot = config.at(self.revision, self.last.as_ref());
+        self.last = Some(Arc::clone(&snapshot));
+        self.session.on_snapshot(snapshot);
+    }
+
+    pub(super) fn pass(&mut self, time: Duration) {
+        self.now += time;
+    }
+
+    /// Everything there is to say now.
+    pub(super) fn drain(&mut self) -> Vec<Response> {
+        let mut all = Vec::new();
+        while let Some(response) = self.session.poll_response(self.now) {
+            all.push(response);
+            assert!(all.len() < 1000, "a session that never stops talking");
+        }
+        while let Some(outcome) = self.session.poll_outcome() {
+            self.outcomes.push(outcome);
+        }
+        all
+    }
+
+    /// The one response there is to send now.
+    pub(super) fn one(&mut self) -> Response {
+        let mut all = self.drain();
+        assert_eq!(all.len(), 1, "{all:#?}");
+        all.remove(0)
+    }
+
+    #[track_caller]
+    pub(super) fn silence(&mut self) {
+        let all = self.drain();
+        assert!(all.is_empty(), "{all:#?}");
+    }
+
+    // === SotW ===
+
+    pub(super) fn sotw(&mut self, kind: &ResourceType, names: &[&str]) {
+        self.send(sotw(kind, names, "", ""));
+    }
+
+    pub(super) fn ack(&mut self, response: &Response, names: &[&str]) {
+        let delivery = &response.delivery;
+        let (version, nonce) = (delivery.version.as_str(), delivery.nonce.as_str());
+        self.send(sotw(&delivery.resource_type, names, version, nonce));
+    }
+
+    pub(super) fn nack(&mut self, response: &Response, names: &[&str], version: &str) {
+        let delivery = &response.delivery;
+        let mut request = sotw(&delivery.resource_type, names, version, delivery.nonce.as_str());
+        request.error_detail = Some(refusal());
+        self.send(request);
+    }
+
+    pub(super) fn send(&mut self, request: DiscoveryRequest) {
+        self.session.on_sotw_request(request).unwrap();
+    }
+
+    // === delta ===
+
+    pub(super) fn delta(&mut self, kind: &ResourceType, subscribe: &[&str], unsubscribe: &[&str]) {
+        self.send_delta(delta(kind, subscribe, unsubscribe));
+    }
+
+    pub(super) fn ack_delta(&mut self, response: &Response) {
+        let mut request = delta(&response.delivery.resource_type, &[], &[]);
+        request.response_nonce = response.delivery.nonce.to_string();
+        self.send_delta(request);
+    }
+
+    pub(super) fn nack_delta(&mut self, response: &Response) {
+        let mut request = delta(&response.delivery.resource_type, &[], &[]);
+        request.response_nonce = response.delivery.nonce.to_string();
+        request.error_detail = Some(refusal());
+        self.send_delta(request);
+    }
+
+    pub(super) fn send_delta(&mut self, request: DeltaDiscoveryRequest) {
+        self.session.on_delta_request(request).unwrap();
+    }
+}
+
+pub(super) fn sotw(kind: &ResourceType, names: &[&str], version: &str, nonce: &str) -> DiscoveryRequest {
+    DiscoveryRequest {
+        version_info: version.into(),
+        resource_names: names.iter().map(|name| (*name).to_owned()).collect(),
+        type_url: kind.type_url().into(),
+        response_nonce: nonce.into(),
+        ..DiscoveryRequest::default()
+    }
+}
+
+pub(super) fn delta(kind: &ResourceType, subscribe: &[&str], unsubscribe: &[&str]) -> DeltaDiscoveryRequest {
+    let list = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    DeltaDiscoveryRequest {
+        type_url: kind.type_url().into(),
+        resource_names_subscribe: list(subscribe),
+        resource_names_unsubscribe: list(unsubscribe),
+        ..DeltaDiscoveryRequest::default()
+    }
+}
+
+fn refusal() -> rpc::Status {
+    rpc::Status {
+        code: 13,
+        message: "no".into(),
+        details: Vec::new(),
+    }
+}
+
+/// `cluster[a b]`, `endpoint[a -z]`: type, names, and removed names.
+pub(super) fn gist(response: &Response) -> String {
+    let names = response.resources.as_slice().iter().map(|r| r.name.to_string());
+    let removed = response.removed.iter().map(|name| format!("-{name}"));
+    let all: Vec<String> = names.chain(removed).collect();
+    format!("{}[{}]", response.delivery.resource_type, all.join(" "))
+}
+
+pub(super) fn gists(responses: &[Response]) -> Vec<String> {
+    responses.iter().map(gist).collect()
+}

@@ -1,0 +1,430 @@
+//! A model client that obeys the rules, against the session under random interleavings of publishes, subscriptions, ACKs,
+//! NACKs, lost time and reconnects. It must converge to what is published, and at no prefix hold a route to a cluster
+//! that it was not given.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+
+use proptest::prelude::*;
+
+use super::fixture::*;
+use crate::{
+    protocol::{Contents, Response, Variant},
+    resource::{Resource, ResourceName, ResourceType},
+};
+
+const NAMES: [&str; 4] = ["a", "b", "c", "d"];
+const KINDS: [ResourceType; 4] = [Cluster, Endpoint, Listener, Route];
+
+/// One step of a run.
+#[derive(Clone, Debug)]
+enum Action {
+    /// Publish: for each name, the contents of the four types; 0 is "not there", 7 "to be refused".
+    Publish(Vec<[u8; 4]>),
+    /// Ask for other names of a type that is asked for by name.
+    Subscribe(usize, BTreeSet<&'static str>),
+    /// Answer the response that waits longest.
+    Answer,
+    /// Answer the response that came last (delta only; SotW has one per type).
+    AnswerLast,
+    /// A request with a nonce that was never given.
+    Stale(usize),
+    Pass(u64),
+    Reconnect,
+}
+
+fn actions() -> impl Strategy<Value = Vec<Action>> {
+    let content = prop_oneof![3 => Just(0_u8), 6 => 1..4_u8, 1 => Just(7_u8)];
+    let row = prop::array::uniform4(content);
+    let names = prop::collection::btree_set(prop::sample::select(NAMES.to_vec()), 0..4);
+    let action = prop_oneof![
+        4 => prop::collection::vec(row, 4).prop_map(Action::Publish),
+        3 => (prop::sample::select(vec![1_usize, 3]), names).prop_map(|(kind, names)| Action::Subscribe(kind, names)),
+        8 => Just(Action::Answer),
+        2 => Just(Action::AnswerLast),
+        1 => (0..4_usize).prop_map(Action::Stale),
+        1 => (0..40_u64).prop_map(Action::Pass),
+        1 => Just(Action::Reconnect),
+    ];
+    prop::collection::vec(action, 1..60)
+}
+
+/// What the rows of a publish say. A listener names the route configuration, the route configuration the cluster, and the
+/// cluster the endpoints of the same name; references are never dangling.
+fn config(rows: &[[u8; 4]]) -> Config {
+    let mut config = Config::default();
+    for (name, [cluster, endpoint, listener, route]) in NAMES.into_iter().zip(rows) {
+        let text = |content: &u8| {
+            if *content == 7 {
+                "bad".to_owned()
+            } else {
+                content.to_string()
+            }
+        };
+        if *cluster != 0 {
+            config = config
+                .eds_cluster(name, &text(cluster))
+                .with(Endpoint, name, &text(endpoint));
+        }
+        if *route != 0 && *cluster != 0 {
+            config = config.refers(Route, name, &text(route), &[(Cluster, name)]);
+            if *listener != 0 {
+                config = config.refers(Listener, name, &text(listener), &[(Route, name)]);
+            }
+        }
+    }
+    config
+}
+
+/// A client by the book: keeps what it was given, refuses responses with bad content, asks for names.
+struct Client {
+    variant: Variant,
+    stream: Stream,
+    /// Applied resources per type.
+    held: BTreeMap<ResourceType, BTreeMap<ResourceName, std::sync::Arc<Resource>>>,
+    names: BTreeMap<ResourceType, BTreeSet<&'static str>>,
+    accepted: HashMap<ResourceType, String>,
+    waiting: VecDeque<Response>,
+    /// (type, nonce) of responses that were refused, with what they carried.
+    refused: Vec<(ResourceType, Vec<(ResourceName, String)>)>,
+    /// Names of clusters refused on this stream.
+    refused_clusters: BTreeSet<ResourceName>,
+    config: Config,
+}
+
+impl Client {
+    fn new(variant: Variant) -> Self {
+        let mut client = Self {
+            variant,
+            stream: Stream::new(variant),
+            held: BTreeMap::new(),
+            names: BTreeMap::new(),
+            accepted: HashMap::new(),
+            waiting: VecDeque::new(),
+            refused: Vec::new(),
+            refused_clusters: BTreeSet::new(),
+            config: Config::default(),
+        };
+        client.names.insert(Endpoint, BTreeSet::from(NAMES));
+        client.names.insert(Route, BTreeSet::from(NAMES));
+        client.connect();
+        client
+    }
+
+    fn list(&self, kind: &ResourceType) -> Vec<&'static str> {
+        self.names.get(kind).into_iter().flatten().copied().collect()
+    }
+
+    /// The first requests of a stream, with what the client brings from an earlier one.
+    fn connect(&mut self) {
+        self.waiting.clear();
+        self.refused.clear();
+        self.refused_clusters.clear();
+        for kind in KINDS {
+            let names = self.list(&kind);
+            match self.variant {
+                Variant::Sotw => {
+                    let version = self.accepted.get(&kind).cloned().unwrap_or_default();
+                    self.stream.send(sotw(&kind, &names, &version, ""));
+                }
+                Variant::Delta => {
+                    let mut request = delta(&kind, &names, &[]);
+                    let held = self.held.get(&kind).into_iter().flatten();
+                    request.initial_resource_versions = held
+                        .map(|(name, held)| (name.to_string(), held.version.to_string()))
+                        .collect();
+                    self.stream.send_delta(request);
+                }
+            }
+        }
+    }
+
+    fn reconnect(&mut self) {
+        self.stream = Stream::new(self.variant);
+        self.connect();
+        let config = self.config.clone();
+        self.stream.publish(&config);
+    }
+
+    fn subscribe(&mut self, kind: &ResourceType, names: BTreeSet<&'static str>) {
+        let before = self.names.insert(kind.clone(), names.clone()).unwrap_or_default();
+        match self.variant {
+            Variant::Sotw => {
+                let last = self.accepted.get(kind).cloned().unwrap_or_default();
+                let list: Vec<_> = names.iter().copied().collect();
+                // A change of subscription names the last nonce the client saw; here that is none.
+                self.stream.send(sotw(kind, &list, &last, ""));
+            }
+            Variant::Delta => {
+                let more: Vec<_> = names.difference(&before).copied().collect();
+                let less: Vec<_> = before.difference(&names).copied().collect();
+                if !more.is_empty() || !less.is_empty() {
+                    self.stream.delta(kind, &more, &less);
+                }
+            }
+        }
+        let held = self.held.entry(kind.clone()).or_default();
+        held.retain(|name, _| names.contains(name.as_str()));
+    }
+
+    fn receive(&mut self) {
+        for response in self.stream.drain() {
+            self.check(&response);
+            // What was refused may come again once something else was sent in between.
+            self.refused
+                .retain(|(kind, _)| *kind != response.delivery.resource_type);
+            self.waiting.push_back(response);
+        }
+    }
+
+    /// What must hold of every single response.
+    fn check(&self, response: &Response) {
+        let kind = &response.delivery.resource_type;
+        let same_type = |waiting: &&Response| waiting.delivery.resource_type == *kind;
+        if self.variant == Variant::Sotw {
+            assert_eq!(
+                self.waiting.iter().filter(same_type).count(),
+                0,
+                "one outstanding response per type"
+            );
+        }
+        let names: Vec<_> = response.resources.as_slice().iter().map(|r| &r.name).collect();
+        assert!(
+            names.windows(2).all(|pair| pair[0] < pair[1]),
+            "sorted, each once: {names:?}"
+        );
+        assert!(
+            response.removed.iter().all(|removed| !names.contains(&removed)),
+            "removed and sent are disjoint"
+        );
+        if let Some(subscribed) = self.names.get(kind) {
+            assert!(
+                names.iter().all(|name| subscribed.contains(name.as_str())),
+                "only what is asked for"
+            );
+        }
+        let carried = carried(&response.resources);
+        let repeated = |(refused_kind, refused): &(ResourceType, Vec<_>)| refused_kind == kind && *refused == carried;
+        assert!(
+            carried.is_empty() || !self.refused.iter().any(repeated),
+            "what was refused is not sent again: {carried:?}"
+        );
+    }
+
+    /// Takes the response in, or refuses it, as Envoy does: of a refused one the valid clusters and listeners are applied
+    /// (S-8), and nothing of other types.
+    fn answer(&mut self, response: &Response) {
+        let kind = response.delivery.resource_type.clone();
+        let names = self.list(&kind);
+        let bad = response.resources.as_slice().iter().any(|r| r.body.starts_with(b"bad"));
+        if bad {
+            self.refused.push((kind.clone(), carried(&response.resources)));
+            if kind == Cluster {
+                let bad = response.resources.as_slice().iter().filter(|r| r.body.starts_with(b"bad"));
+                self.refused_clusters.extend(bad.map(|r| r.name.clone()));
+            }
+            if matches!(kind, Cluster | Listener) {
+                self.apply(response);
+            }
+            match self.variant {
+                Variant::Sotw => {
+                    let version = self.accepted.get(&kind).cloned().unwrap_or_default();
+                    self.stream.nack(response, &names, &version);
+                }
+                Variant::Delta => self.stream.nack_delta(response),
+            }
+            return;
+        }
+        self.apply(response);
+        match self.variant {
+            Variant::Sotw => {
+                self.accepted.insert(kind, response.delivery.version.to_string());
+                self.stream.ack(response, &names);
+            }
+            Variant::Delta => self.stream.ack_delta(response),
+        }
+    }
+
+    fn apply(&mut self, response: &Response) {
+        let kind = response.delivery.resource_type.clone();
+        let subscribed = self.names.get(&kind).cloned();
+        let held = self.held.entry(kind.clone()).or_default();
+        let full = self.variant == Variant::Sotw && matches!(kind, Cluster | Listener);
+        if full {
+            let sent = carried(&response.resources);
+            held.retain(|name, _| sent.iter().any(|(sent, _)| sent == name));
+        }
+        for resource in response.resources.as_slice() {
+            if resource.body.starts_with(b"bad") {
+                continue;
+            }
+            if subscribed
+                .as_ref()
+                .is_none_or(|names| names.contains(resource.name.as_str()))
+            {
+                held.insert(resource.name.clone(), std::sync::Arc::clone(resource));
+            }
+        }
+        for name in &response.removed {
+            held.remove(name);
+        }
+        self.check_references(&kind);
+    }
+
+    /// A client that obeys the order holds no route to a cluster it was not given, nor a listener that was not.
+    fn check_references(&self, kind: &ResourceType) {
+        if *kind != Route {
+            return;
+        }
+        let clusters = self.held.get(&Cluster);
+        for route in self.held.get(&Route).into_iter().flat_map(BTreeMap::values) {
+            for name in route.references_to(&Cluster) {
+                let given = clusters.is_some_and(|clusters| clusters.contains_key(name));
+                // What waits in the pipe was given before on the same stream.
+                let under_way = self.waiting.iter().any(|waiting| {
+                    waiting.delivery.resource_type == Cluster
+                        && waiting.resources.as_slice().iter().any(|cluster| cluster.name == *name)
+                });
+                // A fresh stream is answered as asked, so the first state may name a cluster that was refused.
+                assert!(
+                    given || under_way || self.refused_clusters.contains(name),
+                    "route {route:?} names cluster {name} that was not given"
+                );
+            }
+        }
+    }
+
+    fn step(&mut self, action: Action) {
+        match action {
+            Action::Publish(rows) => {
+                self.config = config(&rows);
+                self.stream.publish(&self.config.clone());
+            }
+            Action::Subscribe(kind, names) => self.subscribe(&KINDS[kind], names),
+            Action::Answer => {
+                if let Some(response) = self.waiting.pop_front() {
+                    self.answer(&response);
+                }
+            }
+            Action::AnswerLast => {
+                if let Some(response) = self.waiting.pop_back() {
+                    self.answer(&response);
+                }
+            }
+            Action::Stale(kind) => {
+                let kind = &KINDS[kind];
+                match self.variant {
+                    Variant::Sotw => {
+                        let names = self.list(kind);
+                        self.stream.send(sotw(kind, &names, "", "never given"));
+                    }
+                    Variant::Delta => {
+                        let mut request = delta(kind, &[], &[]);
+                        request.response_nonce = "never given".into();
+                        self.stream.send_delta(request);
+                    }
+                }
+            }
+            Action::Pass(seconds) => self.stream.pass(std::time::Duration::from_secs(seconds)),
+            Action::Reconnect => self.reconnect(),
+        }
+        self.receive();
+    }
+
+    /// Publishes good content and answers everything; then the client must hold exactly that.
+    fn converge(&mut self, rows: &[[u8; 4]]) {
+        let good: Vec<[u8; 4]> = rows.iter().map(|row| row.map(|content| content % 7)).collect();
+        self.config = config(&good);
+        self.stream.publish(&self.config.clone());
+        self.receive();
+        for _ in 0..200 {
+            let Some(response) = self.waiting.pop_front() else {
+                break;
+            };
+            self.answer(&response);
+            self.receive();
+        }
+        assert!(self.waiting.is_empty(), "it never comes to rest");
+        // Holds of removed clusters end with the routes that name them, at the latest after the cap.
+        for _ in 0..4 {
+            self.stream.pass(std::time::Duration::from_secs(1000));
+            self.receive();
+            while let Some(response) = self.waiting.pop_front() {
+                self.answer(&response);
+                self.receive();
+            }
+        }
+        self.stream.silence();
+        self.check_converged();
+    }
+
+    fn check_converged(&self) {
+        let snapshot = self.config.at(1, None);
+        for kind in KINDS {
+            let expected: BTreeMap<ResourceName, String> = snapshot
+                .get(&kind)
+                .into_iter()
+                .flat_map(|resources| resources.iter())
+                .filter(|r| {
+                    self.names
+                        .get(&kind)
+                        .is_none_or(|names| names.contains(r.name.as_str()))
+                })
+                .map(|r| (r.name.clone(), r.version.to_string()))
+                .collect();
+            let mut held: BTreeMap<ResourceName, String> = self
+                .held
+                .get(&kind)
+                .into_iter()
+                .flatten()
+                .map(|(name, held)| (name.clone(), held.version.to_string()))
+                .collect();
+            if self.variant == Variant::Sotw {
+                // there is no removal of named types in SotW; parents imply it.
+                held.retain(|name, _| matches!(kind, Cluster | Listener) || expected.contains_key(name));
+            }
+            assert_eq!(held, expected, "{kind} in {:?}", self.variant);
+        }
+    }
+}
+
+fn carried(contents: &Contents) -> Vec<(ResourceName, String)> {
+    let all = contents.as_slice().iter();
+    all.map(|r| (r.name.clone(), r.version.to_string())).collect()
+}
+
+fn run(variant: Variant, actions: Vec<Action>, last: &[[u8; 4]]) {
+    let mut client = Client::new(variant);
+    for action in actions {
+        client.step(action);
+    }
+    client.converge(last);
+}
+
+fn cases() -> ProptestConfig {
+    let set = std::env::var("PROPTEST_CASES")
+        .ok()
+        .and_then(|cases| cases.parse().ok());
+    ProptestConfig {
+        cases: set.unwrap_or(5_000),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
+}
+
+fn rows() -> impl Strategy<Value = Vec<[u8; 4]>> {
+    prop::collection::vec(prop::array::uniform4(0..4_u8), 4)
+}
+
+proptest! {
+    #![proptest_config(cases())]
+
+    #[test]
+    fn sotw_client_converges_under_random_interleavings(actions in actions(), last in rows()) {
+        run(Variant::Sotw, actions, &last);
+    }
+
+    #[test]
+    fn delta_client_converges_under_random_interleavings(actions in actions(), last in rows()) {
+        run(Variant::Delta, actions, &last);
+    }
+}

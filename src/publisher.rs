@@ -1,0 +1,479 @@
+//! The only writer: a candidate becomes admitted resources, a durable revision, and then what is served.
+//!
+//! Callers are the admin API and the sources; every method blocks on the store where it says so. Nothing here knows a
+//! transport or a stream.
+
+mod change;
+mod lineage;
+mod request;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard},
+    time::SystemTime,
+};
+
+use tokio::sync::broadcast;
+
+use self::{
+    change::{Wanted, check_limits, next_types, patched, replaced, type_changes, wanted_of},
+    lineage::Lineage,
+    request::{check_group, check_request},
+};
+use crate::{
+    admission::{Finding, Rejection, admit, check_references},
+    cache::SnapshotCache,
+    resource::Version,
+    revision::{Content, RevisionInfo, RevisionStore, StoreError, StoredRevision, Types},
+    snapshot::{NodeGroup, Revision, Snapshot},
+};
+
+pub use self::request::{
+    Comparison, DiffTarget, NotFound, PatchRequest, PublishError, PublishOptions, Published, PublisherSettings,
+    ReplaceRequest, SnapshotEvent, TypeChange,
+};
+
+/// Events a subscriber may lag behind by: a burst of publishes, at some hundred bytes each.
+const EVENTS: usize = 256;
+/// Deleted groups whose history is kept; beyond it the longest deleted is forgotten, so that short-lived groups do not pile up.
+const DELETED_GROUPS: usize = 256;
+
+/// Publishes snapshots, one at a time, and answers what was published.
+pub struct Publisher {
+    store: Arc<dyn RevisionStore>,
+    cache: Arc<SnapshotCache>,
+    settings: PublisherSettings,
+    /// Held from the look at the head until the new one is served; never while parsing.
+    writer: Mutex<Writer>,
+    /// The published groups. Written by the holder of `writer` alone, for an instant, so that readers never wait for the disk.
+    heads: RwLock<BTreeMap<NodeGroup, Arc<StoredRevision>>>,
+    events: broadcast::Sender<SnapshotEvent>,
+}
+
+#[derive(Debug)]
+struct Writer {
+    last: Revision,
+    /// Of every group with a history, deleted ones included.
+    lineages: HashMap<NodeGroup, Lineage>,
+}
+
+/// What a publish would make of a group.
+struct Proposal {
+    revision: Revision,
+    types: Types,
+    warnings: Vec<Finding>,
+}
+
+// === impl Publisher ===
+
+impl Publisher {
+    /// Loads every group's head and fills the cache: what is served then is what was served before the restart, version for
+    /// version. Blocks on the store.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] where the store cannot be read whole; the cache is untouched.
+    pub fn open(
+        store: Arc<dyn RevisionStore>,
+        cache: Arc<SnapshotCache>,
+        settings: PublisherSettings,
+    ) -> Result<Self, StoreError> {
+        let loaded = store.load()?;
+        let retention = store.retention();
+        let (mut lineages, mut heads) = (HashMap::new(), BTreeMap::new());
+        for group in loaded.groups {
+            let name = group.head.group.clone();
+            lineages.insert(name.clone(), Lineage::new(group.traces, retention));
+            if group.head.types().is_some() {
+                heads.insert(name, Arc::new(group.head));
+            }
+        }
+        let publisher = Self {
+            store,
+            cache,
+            settings,
+            writer: Mutex::new(Writer {
+                last: loaded.last,
+                lineages,
+            }),
+            heads: RwLock::new(heads),
+            events: broadcast::Sender::new(EVENTS),
+        };
+        publisher.serve_all();
+        Ok(publisher)
+    }
+
+    /// Makes a group's snapshot exactly the candidate. Blocks on the store.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError`]; nothing changed then.
+    pub fn replace(&self, request: ReplaceRequest) -> Result<Published, PublishError> {
+        let ReplaceRequest {
+            group,
+            candidate,
+            options,
+        } = request;
+        check_request(&group, &options)?;
+        let admitted = admit(&candidate, &self.settings.limits).map_err(PublishError::Rejected)?;
+        let wanted = |_: Option<&Types>| Ok(admitted.resources);
+        self.publish(&group, &options, admitted.findings, self.denies(&options), wanted)
+    }
+
+    /// Adds, updates and deletes single resources of a group's snapshot. Blocks on the store.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError`], with [`NotFound::Resource`] for a deletion of what is not there; nothing changed then.
+    pub fn patch(&self, request: PatchRequest) -> Result<Published, PublishError> {
+        let PatchRequest {
+            group,
+            candidate,
+            mut deletions,
+            options,
+        } = request;
+        check_request(&group, &options)?;
+        deletions.sort();
+        deletions.dedup();
+        let admitted = admit(&candidate, &self.settings.limits).map_err(PublishError::Rejected)?;
+        let wanted = |head: Option<&Types>| {
+            let wanted = patched(&group, head, &deletions, &admitted.resources)?;
+            check_limits(&wanted, &self.settings.limits).map_err(PublishError::Rejected)?;
+            Ok(wanted)
+        };
+        self.publish(&group, &options, admitted.findings, self.denies(&options), wanted)
+    }
+
+    /// Makes a new revision with the content of a kept one, also of a deleted group. What returns gets new versions, and what
+    /// was admitted once is not refused for warnings. Blocks on the store.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError`], with [`NotFound::Revision`] where `to` is not kept or is a deletion; nothing changed then.
+    pub fn rollback(
+        &self,
+        group: &NodeGroup,
+        to: Revision,
+        options: &PublishOptions,
+    ) -> Result<Published, PublishError> {
+        check_request(group, options)?;
+        let target = self.stored(group, to)?;
+        let wanted = |_: Option<&Types>| Ok(target.types().map(wanted_of).unwrap_or_default());
+        self.publish(group, options, Vec::new(), false, wanted)
+    }
+
+    /// Forgets a group: its nodes keep what they have and hear nothing until the next publish. Where it is the shared group,
+    /// published groups lose its resources. Gives the revision that was current. Blocks on the store.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError`]; nothing changed then.
+    pub fn delete(&self, group: &NodeGroup, expected_revision: Option<u64>) -> Result<Revision, PublishError> {
+        check_group(group)?;
+        let mut writer = self.writer();
+        let head = self.head(group);
+        expect(expected_revision, head.as_deref())?;
+        let head = head.ok_or_else(|| NotFound::Group(group.clone()))?;
+        let options = PublishOptions::default();
+        let revision = Revision(writer.last.0 + 1);
+        let deletion = stored_revision(group, revision, &options, Content::Deleted, head.types());
+        self.commit(&mut writer, deletion)?;
+        if let Err(error) = self.forget_long_deleted(&mut writer) {
+            // The deletion stands; the next one tries again.
+            tracing::warn!(%error, "history of a deleted group was not forgotten");
+        }
+        Ok(head.revision)
+    }
+
+    /// One group's own resources, of a kept revision or as they are. Blocks on the store for an earlier revision only.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError::NotFound`], or [`PublishError::Store`].
+    pub fn get(&self, group: &NodeGroup, revision: Option<Revision>) -> Result<(RevisionInfo, Snapshot), PublishError> {
+        let missing = || NotFound::Group(group.clone());
+        let stored = match revision {
+            Some(revision) => self.stored(group, revision)?,
+            None => self.head(group).ok_or_else(missing)?,
+        };
+        let snapshot = stored.snapshot().ok_or_else(missing)?;
+        Ok((stored.info(), snapshot))
+    }
+
+    /// Every published group, sorted.
+    #[must_use]
+    pub fn list(&self) -> Vec<RevisionInfo> {
+        self.heads().values().map(|head| head.info()).collect()
+    }
+
+    /// A group's kept revisions, newest first, at most `limit`; also of a deleted group. Blocks on the store.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound::Group`] where there are none, or [`PublishError::Store`].
+    pub fn history(&self, group: &NodeGroup, limit: usize) -> Result<Vec<RevisionInfo>, PublishError> {
+        let revisions = self.store.list(group, limit.max(1))?;
+        if revisions.is_empty() {
+            return Err(NotFound::Group(group.clone()).into());
+        }
+        Ok(revisions)
+    }
+
+    /// Compares a kept revision, or what is current, with another or with a candidate. A group without a snapshot compares as
+    /// an empty one with a candidate. Blocks on the store.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError::NotFound`], [`PublishError::Rejected`] for a candidate, or [`PublishError::Store`].
+    pub fn diff(&self, group: &NodeGroup, from: Option<Revision>, to: &DiffTarget) -> Result<Comparison, PublishError> {
+        let from = match from {
+            Some(revision) => Some(self.stored(group, revision)?),
+            None => self.head(group),
+        };
+        let from_types = from.as_deref().and_then(StoredRevision::types);
+        match to {
+            DiffTarget::Revision(to) => {
+                let from_types = from_types.ok_or_else(|| NotFound::Group(group.clone()))?;
+                let to = self.stored(group, *to)?;
+                let changes = to.types().map(|to| type_changes(Some(from_types), to));
+                Ok(Comparison {
+                    changes: changes.unwrap_or_default(),
+                    findings: Vec::new(),
+                })
+            }
+            DiffTarget::Candidate(candidate) => {
+                check_group(group)?;
+                let admitted = admit(candidate, &self.settings.limits).map_err(PublishError::Rejected)?;
+                let writer = self.writer();
+                let head = self.head(group);
+                let head = head.as_deref().and_then(StoredRevision::types);
+                let proposal = self.propose(&writer, group, head, admitted.resources, None)?;
+                Ok(Comparison {
+                    changes: type_changes(from_types, &proposal.types),
+                    findings: [admitted.findings, proposal.warnings].concat(),
+                })
+            }
+        }
+    }
+
+    /// Every publish and deletion from here on. Subscribe first, then [`Publisher::list`]: nothing is lost, and what comes twice
+    /// has the same revision. A subscriber that lags lists again.
+    #[must_use]
+    pub fn subscribe(&self) -> broadcast::Receiver<SnapshotEvent> {
+        self.events.subscribe()
+    }
+
+    /// The one way to a new revision. `wanted` says what the group's resources are to be, given what they are.
+    fn publish(
+        &self,
+        group: &NodeGroup,
+        options: &PublishOptions,
+        mut warnings: Vec<Finding>,
+        deny_warnings: bool,
+        wanted: impl FnOnce(Option<&Types>) -> Result<Wanted, PublishError>,
+    ) -> Result<Published, PublishError> {
+        let named = options.version_info.as_deref().map(Version::from);
+        let mut writer = self.writer();
+        let head = self.head(group);
+        expect(options.expected_revision, head.as_deref())?;
+        let before = head.as_deref().and_then(StoredRevision::types);
+        let proposal = self.propose(&writer, group, before, wanted(before)?, named.as_ref())?;
+        warnings.extend(proposal.warnings);
+        if deny_warnings && !warnings.is_empty() {
+            return Err(PublishError::Rejected(Rejection { findings: warnings }));
+        }
+        let changes = type_changes(before, &proposal.types);
+        // The first publish changes something even if it is empty: from then on the group is known to be (S-9).
+        let changed = before.is_none() || !changes.is_empty();
+        let mut revision = head.as_ref().map_or_else(Revision::default, |head| head.revision);
+        if changed && !options.dry_run {
+            revision = proposal.revision;
+            let content = Content::Published(proposal.types);
+            self.commit(&mut writer, stored_revision(group, revision, options, content, before))?;
+        }
+        Ok(Published {
+            group: group.clone(),
+            revision,
+            changed,
+            dry_run: options.dry_run,
+            changes,
+            warnings,
+        })
+    }
+
+    /// The state that would follow the head, and what the references in it have to say.
+    fn propose(
+        &self,
+        writer: &Writer,
+        group: &NodeGroup,
+        head: Option<&Types>,
+        wanted: Wanted,
+        named: Option<&Version>,
+    ) -> Result<Proposal, PublishError> {
+        let shared = self.shared().filter(|_| !group.is_shared());
+        let warnings = check_references(&wanted, shared.as_ref());
+        let revision = Revision(writer.last.0 + 1);
+        let fresh = Lineage::default();
+        let lineage = writer.lineages.get(group).unwrap_or(&fresh);
+        let types = next_types(head, wanted, lineage, revision, named).map_err(PublishError::Rejected)?;
+        Ok(Proposal {
+            revision,
+            types,
+            warnings,
+        })
+    }
+
+    /// Durable first, then served, then told.
+    fn commit(&self, writer: &mut Writer, stored: StoredRevision) -> Result<(), StoreError> {
+        self.store.append(&stored)?;
+        let (group, revision) = (stored.group.clone(), stored.revision);
+        writer.last = revision;
+        let lineage = writer.lineages.entry(group.clone()).or_default();
+        lineage.record(stored.trace(), self.store.retention());
+        let event = match stored.types() {
+            Some(_) => SnapshotEvent::Published(stored.info()),
+            None => SnapshotEvent::Deleted {
+                group: group.clone(),
+                revision,
+            },
+        };
+        {
+            let mut heads = self.heads.write().unwrap_or_else(PoisonError::into_inner);
+            match stored.content {
+                Content::Published(_) => heads.insert(group.clone(), Arc::new(stored)),
+                Content::Deleted => heads.remove(&group),
+            };
+        }
+        if group.is_shared() {
+            self.serve_all();
+        } else {
+            self.serve(&group, self.shared().as_ref());
+        }
+        // Nobody needs to listen.
+        let _ = self.events.send(event);
+        Ok(())
+    }
+
+    /// Serves every group anew: the shared resources are in all of them.
+    fn serve_all(&self) {
+        let shared = self.shared();
+        let before = self.cache.default_snapshot();
+        let default = shared.as_ref().map(|shared| {
+            let group = NodeGroup::from(NodeGroup::SHARED);
+            Arc::new(Snapshot::compose(&group, None, Some(shared), before.as_deref()))
+        });
+        self.cache.set_default(default.as_ref());
+        let groups: Vec<NodeGroup> = self.heads().keys().cloned().collect();
+        for group in groups.iter().filter(|group| !group.is_shared()) {
+            self.serve(group, shared.as_ref());
+        }
+    }
+
+    /// Serves one group: its own resources over the shared ones, or nothing of its own any more.
+    fn serve(&self, group: &NodeGroup, shared: Option<&Snapshot>) {
+        match self.head(group).and_then(|head| head.snapshot()) {
+            Some(own) => {
+                let before = self.cache.get(group);
+                let served = Snapshot::compose(group, Some(&own), shared, before.as_deref());
+                self.cache.set(group.clone(), Arc::new(served));
+            }
+            None => self.cache.forget(group),
+        }
+    }
+
+    /// Forgets the history of the longest deleted group, where there are too many.
+    fn forget_long_deleted(&self, writer: &mut Writer) -> Result<(), StoreError> {
+        let heads = self.heads();
+        if writer.lineages.len() <= heads.len() + DELETED_GROUPS {
+            return Ok(());
+        }
+        let deleted = writer.lineages.iter().filter(|(group, _)| !heads.contains_key(*group));
+        let longest = deleted.min_by_key(|(_, lineage)| lineage.newest());
+        let longest = longest.map(|(group, _)| group.clone());
+        drop(heads);
+        if let Some(group) = longest {
+            self.store.forget(&group)?;
+            writer.lineages.remove(&group);
+        }
+        Ok(())
+    }
+
+    /// A kept revision that holds a snapshot.
+    fn stored(&self, group: &NodeGroup, revision: Revision) -> Result<Arc<StoredRevision>, PublishError> {
+        if let Some(head) = self.head(group).filter(|head| head.revision == revision) {
+            return Ok(head);
+        }
+        let stored = self.store.get(group, revision)?;
+        if let Some(stored) = stored.filter(|stored| stored.types().is_some()) {
+            return Ok(Arc::new(stored));
+        }
+        let kept = self.store.list(group, usize::MAX)?;
+        Err(PublishError::NotFound(NotFound::Revision {
+            group: group.clone(),
+            revision,
+            oldest: kept.last().map(|info| info.revision),
+        }))
+    }
+
+    const fn denies(&self, options: &PublishOptions) -> bool {
+        self.settings.deny_warnings && !options.allow_warnings
+    }
+
+    fn shared(&self) -> Option<Snapshot> {
+        self.head(&NodeGroup::from(NodeGroup::SHARED))?.snapshot()
+    }
+
+    fn head(&self, group: &NodeGroup) -> Option<Arc<StoredRevision>> {
+        self.heads().get(group).cloned()
+    }
+
+    fn heads(&self) -> RwLockReadGuard<'_, BTreeMap<NodeGroup, Arc<StoredRevision>>> {
+        self.heads.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn writer(&self) -> MutexGuard<'_, Writer> {
+        // A publish that panicked left either no trace, or a revision that the store will not let be overwritten.
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Publisher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Publisher")
+            .field("store", &self.store)
+            .field("groups", &self.heads().len())
+            .finish_non_exhaustive()
+    }
+}
+
+fn stored_revision(
+    group: &NodeGroup,
+    revision: Revision,
+    options: &PublishOptions,
+    content: Content,
+    before: Option<&Types>,
+) -> StoredRevision {
+    let mut stored = StoredRevision {
+        revision,
+        group: group.clone(),
+        time: SystemTime::now(),
+        author: options.author.clone(),
+        message: options.message.clone(),
+        content,
+        replaced: Vec::new(),
+    };
+    stored.replaced = replaced(before, stored.types());
+    stored
+}
+
+fn expect(expected: Option<u64>, head: Option<&StoredRevision>) -> Result<(), PublishError> {
+    let current = head.map_or_else(Revision::default, |head| head.revision);
+    match expected.map(Revision) {
+        Some(expected) if expected != current => Err(PublishError::Conflict { expected, current }),
+        Some(_) | None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

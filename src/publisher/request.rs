@@ -1,0 +1,210 @@
+//! What publishers ask for and what they are told.
+
+use crate::{
+    admission::{Candidate, Finding, Limits, Rejection},
+    resource::{ResourceName, ResourceType, Version},
+    revision::{RevisionInfo, StoreError},
+    snapshot::{NodeGroup, Revision},
+};
+
+/// Bytes of a group's name or a named version: they travel in every response and name rows of the store.
+const TEXT_BYTES: usize = 256;
+
+/// How every publish is treated.
+#[derive(Clone, Debug, Default)]
+pub struct PublisherSettings {
+    /// What admission holds candidates to; also what a patched snapshot may become.
+    pub limits: Limits,
+    /// Whether warnings refuse a publish that does not say [`PublishOptions::allow_warnings`].
+    pub deny_warnings: bool,
+}
+
+/// The snapshot of the group becomes exactly this.
+#[derive(Clone, Debug)]
+pub struct ReplaceRequest {
+    /// The group.
+    pub group: NodeGroup,
+    /// All of its own resources.
+    pub candidate: Candidate,
+    /// How.
+    pub options: PublishOptions,
+}
+
+/// Adds, updates and deletes single resources. A group without a snapshot gets one of what is added.
+#[derive(Clone, Debug)]
+pub struct PatchRequest {
+    /// The group.
+    pub group: NodeGroup,
+    /// Resources to add, or to put in the place of those of the same type and name.
+    pub candidate: Candidate,
+    /// Resources that go; each must be there. What is deleted and given at once is replaced.
+    pub deletions: Vec<(ResourceType, ResourceName)>,
+    /// How.
+    pub options: PublishOptions,
+}
+
+/// What a publish says about itself.
+#[derive(Clone, Debug, Default)]
+pub struct PublishOptions {
+    /// Check everything and say what would change; keep and serve nothing.
+    pub dry_run: bool,
+    /// The revision the group must be at; 0 for a group without a snapshot. Without it the last publisher wins.
+    pub expected_revision: Option<u64>,
+    /// Names the version of the types that change. A text that names another state already gets the revision behind it.
+    pub version_info: Option<String>,
+    /// Why, for people.
+    pub message: String,
+    /// Who, for people.
+    pub author: String,
+    /// Accepts warnings where [`PublisherSettings::deny_warnings`] is set.
+    pub allow_warnings: bool,
+    /// Confirms that a type may become empty.
+    pub allow_removals: bool,
+}
+
+/// What a publish did, or would do.
+#[derive(Clone, Debug)]
+pub struct Published {
+    /// The group.
+    pub group: NodeGroup,
+    /// The revision that is now current; 0 where a dry run found none.
+    pub revision: Revision,
+    /// Whether a new revision was made, or would be.
+    pub changed: bool,
+    /// Whether this was only tried.
+    pub dry_run: bool,
+    /// What changed, per type in send order.
+    pub changes: Vec<TypeChange>,
+    /// Warnings that were accepted.
+    pub warnings: Vec<Finding>,
+}
+
+/// How one type differs between two states of a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TypeChange {
+    /// The type.
+    pub resource_type: ResourceType,
+    /// Names that are new.
+    pub added: Vec<ResourceName>,
+    /// Names whose content is another.
+    pub changed: Vec<ResourceName>,
+    /// Names that are gone.
+    pub removed: Vec<ResourceName>,
+    /// The type's version in the later state.
+    pub version: Version,
+}
+
+/// What a state is compared with.
+#[derive(Clone, Debug)]
+pub enum DiffTarget {
+    /// Another kept revision of the group.
+    Revision(Revision),
+    /// What the group would become.
+    Candidate(Candidate),
+}
+
+/// The difference between two states of a group.
+#[derive(Clone, Debug, Default)]
+pub struct Comparison {
+    /// What changes, per type in send order.
+    pub changes: Vec<TypeChange>,
+    /// What admission has to say of a candidate: warnings only.
+    pub findings: Vec<Finding>,
+}
+
+/// What happened to a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SnapshotEvent {
+    /// It has a new revision.
+    Published(RevisionInfo),
+    /// It was deleted.
+    Deleted {
+        /// The group.
+        group: NodeGroup,
+        /// The revision that deleted it.
+        revision: Revision,
+    },
+}
+
+/// Why a publish, or a question about one, was refused. Nothing was kept or served.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// Admission found errors, or warnings where they are denied.
+    #[error("refused by validation:\n{0}")]
+    Rejected(Rejection),
+    /// Somebody else published in between.
+    #[error("expected revision {expected}, the group is at {current}")]
+    Conflict {
+        /// What the publisher expected.
+        expected: Revision,
+        /// Where the group is; 0 without a snapshot.
+        current: Revision,
+    },
+    /// Something that was named is not there.
+    #[error(transparent)]
+    NotFound(#[from] NotFound),
+    /// A group's name is empty, longer than 256 bytes, or has control characters.
+    #[error("invalid group {0:?}: expected 1 to 256 bytes without control characters")]
+    InvalidGroup(String),
+    /// A `version_info` is empty, longer than 256 bytes, or has control characters.
+    #[error("invalid version_info {0:?}: expected 1 to 256 bytes without control characters")]
+    InvalidVersion(String),
+    /// The store could not read, or could not make the revision durable.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What is not there.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotFound {
+    /// The group has no snapshot.
+    #[error("group \"{0}\" has no snapshot")]
+    Group(NodeGroup),
+    /// The group has no such revision, or no longer; deletions have nothing to show.
+    #[error("group \"{group}\" has no snapshot of revision {revision}{}", oldest_kept(.oldest))]
+    Revision {
+        /// The group.
+        group: NodeGroup,
+        /// The revision.
+        revision: Revision,
+        /// The oldest that is kept.
+        oldest: Option<Revision>,
+    },
+    /// The group has no such resource.
+    #[error("group \"{group}\" has no {resource_type} \"{name}\"")]
+    Resource {
+        /// The group.
+        group: NodeGroup,
+        /// The type.
+        resource_type: ResourceType,
+        /// The name.
+        name: ResourceName,
+    },
+}
+
+fn oldest_kept(oldest: &Option<Revision>) -> String {
+    oldest
+        .map(|oldest| format!(", the oldest kept is {oldest}"))
+        .unwrap_or_default()
+}
+
+/// Refuses what could not be stored or sent under its name.
+pub(super) fn check_request(group: &NodeGroup, options: &PublishOptions) -> Result<(), PublishError> {
+    check_group(group)?;
+    match &options.version_info {
+        Some(version) if !is_sound(version) => Err(PublishError::InvalidVersion(version.clone())),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Refuses groups that could not be stored under their name.
+pub(super) fn check_group(group: &NodeGroup) -> Result<(), PublishError> {
+    if is_sound(group.as_str()) {
+        return Ok(());
+    }
+    Err(PublishError::InvalidGroup(group.as_str().to_owned()))
+}
+
+fn is_sound(text: &str) -> bool {
+    (1..=TEXT_BYTES).contains(&text.len()) && !text.chars().any(char::is_control)
+}

@@ -1,0 +1,677 @@
+use std::num::NonZeroUsize;
+
+use prost::Message as _;
+
+use super::*;
+use crate::{
+    admission::{Candidate, RawResource, codes},
+    resource::{Resource, ResourceName, ResourceType},
+    revision::{MemoryStore, RedbStore, Summary},
+};
+
+mod model;
+
+const CLUSTER: ResourceType = ResourceType::Cluster;
+
+/// The two fields of a `Cluster` that the tests need, and one that no release of Envoy has.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Cluster {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(string, tag = "28")]
+    alt_stat_name: String,
+    #[prost(string, optional, tag = "100000")]
+    unheard_of: Option<String>,
+}
+
+/// A static cluster; `content` tells its contents apart.
+fn cluster(name: &str, content: &str) -> RawResource {
+    raw(
+        &CLUSTER,
+        name,
+        Cluster {
+            name: name.to_owned(),
+            alt_stat_name: content.to_owned(),
+            unheard_of: None,
+        }
+        .encode_to_vec(),
+    )
+}
+
+/// A cluster that admission warns of.
+fn dubious_cluster(name: &str) -> RawResource {
+    raw(
+        &CLUSTER,
+        name,
+        Cluster {
+            name: name.to_owned(),
+            alt_stat_name: String::new(),
+            unheard_of: Some("newer".to_owned()),
+        }
+        .encode_to_vec(),
+    )
+}
+
+fn raw(resource_type: &ResourceType, name: &str, value: Vec<u8>) -> RawResource {
+    RawResource {
+        name: Some(name.into()),
+        aliases: Vec::new(),
+        ttl: None,
+        any: prost_types::Any {
+            type_url: resource_type.type_url().to_owned(),
+            value,
+        },
+    }
+}
+
+/// As in `a=1 b=2`.
+fn clusters(text: &str) -> Candidate {
+    let parse = |word: &str| word.split_once('=').map(|(name, content)| cluster(name, content));
+    Candidate {
+        documents: Vec::new(),
+        resources: text.split_whitespace().filter_map(parse).collect(),
+    }
+}
+
+fn group() -> NodeGroup {
+    NodeGroup::from("g")
+}
+
+fn shared() -> NodeGroup {
+    NodeGroup::from(NodeGroup::SHARED)
+}
+
+fn replace_request(group: &NodeGroup, text: &str) -> ReplaceRequest {
+    ReplaceRequest {
+        group: group.clone(),
+        candidate: clusters(text),
+        options: PublishOptions::default(),
+    }
+}
+
+fn patch_request(upserts: &str, deletions: &[&str]) -> PatchRequest {
+    PatchRequest {
+        group: group(),
+        candidate: clusters(upserts),
+        deletions: deletions
+            .iter()
+            .map(|name| (CLUSTER, ResourceName::from(*name)))
+            .collect(),
+        options: PublishOptions::default(),
+    }
+}
+
+/// A publisher over a store, and what it serves.
+struct Fixture {
+    publisher: Publisher,
+    cache: Arc<SnapshotCache>,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        Self::over(Arc::new(MemoryStore::default()))
+    }
+
+    fn over(store: Arc<dyn RevisionStore>) -> Self {
+        Self::with(store, PublisherSettings::default())
+    }
+
+    fn with(store: Arc<dyn RevisionStore>, settings: PublisherSettings) -> Self {
+        let cache = Arc::new(SnapshotCache::new());
+        let publisher = Publisher::open(store, Arc::clone(&cache), settings).unwrap();
+        Self { publisher, cache }
+    }
+
+    fn replace(&self, text: &str) -> Published {
+        self.publisher.replace(replace_request(&group(), text)).unwrap()
+    }
+
+    fn share(&self, text: &str) -> Published {
+        self.publisher.replace(replace_request(&shared(), text)).unwrap()
+    }
+
+    fn rollback(&self, to: u64) -> Result<Published, PublishError> {
+        let options = PublishOptions::default();
+        self.publisher.rollback(&group(), Revision(to), &options)
+    }
+
+    /// As in `a=1 b=2`, from what is served.
+    fn served(&self) -> Option<String> {
+        let snapshot = self.cache.get(&group())?;
+        let all = snapshot
+            .get(&CLUSTER)?
+            .iter()
+            .map(|resource| text(resource))
+            .collect::<Vec<_>>();
+        Some(all.join(" "))
+    }
+
+    fn version(&self, name: &str) -> String {
+        let snapshot = self.cache.get(&group()).unwrap();
+        snapshot.resource(&CLUSTER, name).unwrap().version.to_string()
+    }
+
+    fn type_version(&self) -> String {
+        let snapshot = self.cache.get(&group()).unwrap();
+        snapshot.get(&CLUSTER).unwrap().version().to_string()
+    }
+}
+
+fn text(resource: &Resource) -> String {
+    let any = prost_types::Any::decode(resource.body.clone()).unwrap();
+    let content = Cluster::decode(any.value.as_slice()).unwrap().alt_stat_name;
+    format!("{}={content}", resource.name)
+}
+
+fn names(list: &[ResourceName]) -> Vec<&str> {
+    list.iter().map(ResourceName::as_str).collect()
+}
+
+#[test]
+fn replace_serves_exactly_the_candidate() {
+    let fixture = Fixture::new();
+    assert_eq!(fixture.served(), None);
+    let published = fixture.replace("b=1 a=1");
+    assert_eq!((published.revision, published.changed), (Revision(1), true));
+    assert_eq!(names(&published.changes[0].added), ["a", "b"]);
+    assert_eq!(fixture.served().unwrap(), "a=1 b=1");
+
+    let published = fixture.replace("a=1 b=2 c=1");
+    let change = &published.changes[0];
+    assert_eq!((names(&change.added), names(&change.changed)), (vec!["c"], vec!["b"]));
+    fixture.replace("c=1");
+    assert_eq!(fixture.served().unwrap(), "c=1");
+}
+
+#[test]
+fn publish_that_changes_nothing_makes_no_revision_and_wakes_nobody() {
+    let fixture = Fixture::new();
+    fixture.replace("a=1 b=1");
+    let mut watch = fixture.cache.subscribe(&group());
+    let before = watch.current().unwrap();
+    let published = fixture.replace("b=1 a=1");
+    assert_eq!((published.revision, published.changed), (Revision(1), false));
+    assert!(published.changes.is_empty());
+    assert!(Arc::ptr_eq(&before, &watch.current().unwrap()));
+    assert_eq!(fixture.publisher.history(&group(), 10).unwrap().len(), 1);
+}
+
+#[test]
+fn first_publish_counts_even_if_it_is_empty() {
+    let fixture = Fixture::new();
+    assert!(fixture.replace("").changed);
+    assert!(fixture.cache.get(&group()).unwrap().get(&CLUSTER).unwrap().is_empty());
+    assert!(!fixture.replace("").changed);
+}
+
+#[test]
+fn unchanged_resources_and_types_are_shared_with_the_head() {
+    let fixture = Fixture::new();
+    let with_secret = |text: &str| {
+        let mut request = replace_request(&group(), text);
+        let secret = raw(&ResourceType::Secret, "s", b"\x0a\x01s".to_vec());
+        request.candidate.resources.push(secret);
+        fixture.publisher.replace(request).unwrap();
+        fixture.cache.get(&group()).unwrap()
+    };
+    let (one, two) = (with_secret("a=1 b=1"), with_secret("a=1 b=2"));
+    let resource = |snapshot: &Snapshot, name| Arc::clone(snapshot.resource(&CLUSTER, name).unwrap());
+    assert!(Arc::ptr_eq(&resource(&one, "a"), &resource(&two, "a")));
+    assert!(!Arc::ptr_eq(&resource(&one, "b"), &resource(&two, "b")));
+    let secrets = |snapshot: &Snapshot| Arc::clone(snapshot.get(&ResourceType::Secret).unwrap());
+    assert!(Arc::ptr_eq(&secrets(&one), &secrets(&two)));
+}
+
+#[test]
+fn patch_adds_updates_and_deletes() {
+    let fixture = Fixture::new();
+    fixture.replace("a=1 b=1 c=1");
+    let published = fixture.publisher.patch(patch_request("a=2 d=1", &["b"])).unwrap();
+    let change = &published.changes[0];
+    assert_eq!(names(&change.added), ["d"]);
+    assert_eq!(names(&change.changed), ["a"]);
+    assert_eq!(names(&change.removed), ["b"]);
+    assert_eq!(fixture.served().unwrap(), "a=2 c=1 d=1");
+}
+
+#[test]
+fn patch_of_what_is_not_there_is_refused_whole() {
+    let fixture = Fixture::new();
+    fixture.replace("a=1");
+    let refused = fixture.publisher.patch(patch_request("b=1", &["x"])).unwrap_err();
+    assert_eq!(refused.to_string(), "group \"g\" has no cluster \"x\"");
+    assert_eq!(fixture.served().unwrap(), "a=1");
+}
+
+#[test]
+fn patch_that_brings_two_owners_of_a_name_together_is_refused() {
+    let fixture = Fixture::new();
+    fixture.replace("a=1");
+    let mut request = patch_request("b=1", &[]);
+    request.candidate.resources[0].aliases = vec!["a".into()];
+    let refused = fixture.publisher.patch(request).unwrap_err();
+    let PublishError::Rejected(rejection) = refused else {
+        panic!("{refused}")
+    };
+    assert_eq!(rejection.findings[0].code, codes::DUPLICATE);
+    assert_eq!(fixture.served().unwrap(), "a=1");
+}
+
+#[test]
+fn patch_cannot_grow_a_snapshot_beyond_the_limits() {
+    let settings = PublisherSettings {
+        limits: crate::admission::Limits {
+            resources: 2,
+            ..Default::default()
+        },
+        deny_warnings: false,
+    };
+    let fixture = Fixture::with(Arc::new(MemoryStore::default()), settings);
+    fixture.replace("a=1 b=1");
+    let refused = fixture.publisher.patch(patch_request("c=1", &[])).unwrap_err();
+    assert!(
+        matches!(&refused, PublishError::Rejected(r) if r.findings[0].code == codes::LIMIT),
+        "{refused}"
+    );
+    fixture.publisher.patch(patch_request("c=1", &["a"])).unwrap();
+}
+
+#[test]
+fn dry_run_says_what_would_change_and_changes_nothing() {
+    let fixture = Fixture::new();
+    fixture.replace("a=1");
+    let mut request = replace_request(&group(), "a=2");
+    request.options.dry_run = true;
+    let tried = fixture.publisher.replace(request).unwrap();
+    assert!(tried.changed && tried.dry_run);
+    assert_eq!(tried.revision, Revision(1));
+    assert_eq!(names(&tried.changes[0].changed), ["a"]);
+    assert_eq!(fixture.served().unwrap(), "a=1");
+    assert_eq!(fixture.replace("a=3").revision, Revision(2));
+}
+
+#[test]
+fn refused_candidate_leaves_cache_and_store_untouched() {
+    let store = Arc::new(MemoryStore::default());
+    let fixture = Fixture::over(Arc::clone(&store) as Arc<dyn RevisionStore>);
+    fixture.replace("a=1");
+    let mut events = fixture.publisher.subscribe();
+    let before = fixture.cache.get(&group()).unwrap();
+    let mut request = replace_request(&group(), "a=2");
+    request.candidate.resources.push(raw(&CLUSTER, "bad", vec![0xff]));
+    let refused = fixture.publisher.replace(request).unwrap_err();
+    assert!(matches!(refused, PublishError::Rejected(_)), "{refused}");
+    assert!(Arc::ptr_eq(&before, &fixture.cache.get(&group()).unwrap()));
+    assert_eq!(store.load().unwrap().last, Revision(1));
+    assert!(events.try_recv().is_err());
+}
+
+#[test]
+fn warnings_refuse_where_they_are_denied_and_not_allowed() {
+    let settings = PublisherSettings {
+        deny_warnings: true,
+        ..PublisherSettings::default()
+    };
+    let fixture = Fixture::with(Arc::new(MemoryStore::default()), settings);
+    let mut request = replace_request(&group(), "");
+    request.candidate.resources.push(dubious_cluster("a"));
+    let refused = fixture.publisher.replace(request.clone()).unwrap_err();
+    assert!(matches!(refused, PublishError::Rejected(_)), "{refused}");
+    assert_eq!(fixture.served(), None);
+
+    request.options.allow_warnings = true;
+    let published = fixture.publisher.replace(request).unwrap();
+    assert_eq!(published.warnings[0].code, codes::NEWER_FIELD);
+    fixture.replace("a=1");
+    assert!(fixture.rollback(1).is_ok(), "what was admitted once may come back");
+}
+
+#[test]
+fn content_that_returns_gets_another_version() {
+    let fixture = Fixture::new();
+    fixture.replace("a=1 b=1");
+    let (plain, steady, set) = (fixture.version("a"), fixture.version("b"), fixture.type_version());
+    fixture.replace("a=2 b=1");
+    fixture.rollback(1).unwrap();
+    assert_eq!(fixture.served().unwrap(), "a=1 b=1");
+    assert_eq!(fixture.version("a"), format!("{plain}-r3"));
+    assert_eq!(fixture.version("b"), steady, "it never changed");
+    assert_ne!(fixture.type_version(), set);
+
+    fixture.replace("a=1 b=2");
+    assert_eq!(fixture.version("a"), format!("{plain}-r3"), "kept with its suffix");
+}
+
+#[test]
+fn resource_that_was_deleted_and_comes_back_gets_another_version() {
+    let fixture = Fixture::new();
+    fixture.replace("a=1");
+    let (plain, set) = (fixture.version("a"), fixture.type_version());
+    fixture.replace("");
+    fixture.replace("a=1");
+    assert_eq!(fixture.version("a"), format!("{plain}-r3"));
+    assert_ne!(fixture.type_version(), set);
+}
+
+#[test]
+fn set_of_unchanged_resources_that_returns_gets_another_type_version() {
+    let fixture = Fixture::new();
+    fixture.replace("a=1");
+    let (plain, set) = (fixture.version("a"), fixture.type_version());
+    fixture.replace("a=1 b=1");
+    fixture.replace("a=1");
+    assert_eq!(fixture.version("a"), plain);
+    assert_eq!(fixture.type_version(), format!("{set}-r3"));
+}
+
+#[test]
+fn emptied_type_has_a_version_for_each_time_it_is_emptied() {
+    let fixture = Fixture::new();
+    fixture.replace("a=1");
+    fixture.replace("");
+    let first = fixture.type_version();
+    assert!(!fixture.replace("").changed);
+    fixture.replace("a=2");
+    fixture.replace("");
+    assert_eq!(fixture.type_version(), format!("{first}-r4"));
+}
+
+#[test]
+fn named_version_never_means_two_states() {
+    let fixture = Fixture::new();
+    let name = |text: &str, version: &str| {
+        let mut request = replace_request(&group(), text);
+        request.options.version_info = Some(version.to_owned());
+        fixture.publisher.replace(request)
+    };
+    assert_eq!(name("a=1", "v1").unwrap().changes[0].version.as_str(), "v1");
+    assert_eq!(fixture.type_version(), "v1");
+    assert_eq!(name("a=2", "v1").unwrap().changes[0].version.as_str(), "v1-r2");
+    assert_eq!(name("a=3", "v2").unwrap().changes[0].version.as_str(), "v2");
+    assert_eq!(name("a=1", "v1").unwrap().changes[0].version.as_str(), "v1-r4");
+    assert!(!name("a=1", "v5").unwrap().changed, "a name alone changes nothing");
+    assert!(matches!(name("a=9", "a\n"), Err(PublishError::InvalidVersion(_))));
+}
+
+#[test]
+fn past_contents_are_forgotten_with_the_revisions_that_held_them() {
+    let fixture = Fixture::over(Arc::new(MemoryStore::new(NonZeroUsize::new(3).unwrap())));
+    fixture.replace("a=1");
+    let plain = fixture.version("a");
+    for content in 2..=5 {
+        fixture.replace(&format!("a={content}"));
+    }
+    fixture.replace("a=1");
+    assert_eq!(fixture.version("a"), plain);
+}
+
+#[test]
+fn deleted_group_is_met_with_silence_and_can_be_rolled_back() {
+    let fixture = Fixture::new();
+    fixture.replace("a=1");
+    let mut connected = fixture.cache.subscribe(&group());
+    assert_eq!(fixture.publisher.delete(&group(), Some(1)).unwrap(), Revision(1));
+    assert!(connected.current().is_some(), "nothing is removed from it");
+    let missing = fixture.publisher.get(&group(), None).unwrap_err();
+    assert!(
+        matches!(missing, PublishError::NotFound(NotFound::Group(_))),
+        "{missing}"
+    );
+    assert!(fixture.publisher.delete(&group(), None).is_err());
+    assert!(fixture.publisher.list().is_empty());
+    assert_eq!(
+        fixture.publisher.history(&group(), 10).unwrap()[0].summary,
+        Summary::Deleted
+    );
+    assert!(fixture.rollback(2).is_err(), "a deletion has nothing to go back to");
+
+    assert_eq!(fixture.rollback(1).unwrap().revision, Revision(3));
+    assert_eq!(fixture.served().unwrap(), "a=1");
+    drop(connected);
+    fixture.publisher.delete(&group(), None).unwrap();
+    assert!(fixture.cache.is_empty());
+}
+
+#[test]
+fn rollback_to_what_is_not_kept_names_the_oldest_that_is() {
+    let fixture = Fixture::over(Arc::new(MemoryStore::new(NonZeroUsize::new(2).unwrap())));
+    (1..=4).for_each(|content| drop(fixture.replace(&format!("a={content}"))));
+    let refused = fixture.rollback(1).unwrap_err().to_string();
+    assert_eq!(
+        refused,
+        "group \"g\" has no snapshot of revision 1, the oldest kept is 3"
+    );
+}
+
+#[test]
+fn shared_resources_reach_every_group_below_its_own() {
+    let fixture = Fixture::new();
+    fixture.share("s=1 a=shared");
+    assert_eq!(fixture.served().unwrap(), "a=shared s=1");
+    fixture.replace("a=own");
+    assert_eq!(fixture.served().unwrap(), "a=own s=1");
+    fixture.share("s=2");
+    assert_eq!(fixture.served().unwrap(), "a=own s=2");
+    assert_eq!(fixture.cache.get(&group()).unwrap().revision(), Revision(3));
+
+    fixture.publisher.delete(&shared(), None).unwrap();
+    assert_eq!(fixture.served().unwrap(), "a=own");
+    assert!(fixture.cache.get(&NodeGroup::from("other")).is_none());
+}
+
+#[test]
+fn stale_expectation_is_a_conflict() {
+    let fixture = Fixture::new();
+    let expecting = |expected: u64, text: &str| {
+        let mut request = replace_request(&group(), text);
+        request.options.expected_revision = Some(expected);
+        fixture.publisher.replace(request)
+    };
+    expecting(0, "a=1").unwrap();
+    let refused = expecting(0, "a=2").unwrap_err();
+    assert_eq!(refused.to_string(), "expected revision 0, the group is at 1");
+    expecting(1, "a=2").unwrap();
+    assert!(fixture.publisher.delete(&group(), Some(1)).is_err());
+    fixture.publisher.delete(&group(), Some(2)).unwrap();
+    expecting(0, "a=3").unwrap();
+}
+
+#[test]
+fn exactly_one_of_racing_publishers_wins() {
+    let fixture = Fixture::new();
+    for round in 0..20 {
+        let expected = fixture.replace(&format!("a=start-{round}")).revision.0;
+        let publish = |who: usize| {
+            let mut request = replace_request(&group(), &format!("a={round}-{who}"));
+            request.options.expected_revision = Some(expected);
+            fixture.publisher.replace(request)
+        };
+        let results: Vec<_> = std::thread::scope(|scope| {
+            let racers: Vec<_> = (0..4).map(|who| scope.spawn(move || publish(who))).collect();
+            racers.into_iter().map(|racer| racer.join().unwrap()).collect()
+        });
+        assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
+        let lost = results.into_iter().filter_map(Result::err);
+        assert!(
+            lost.into_iter()
+                .all(|error| matches!(error, PublishError::Conflict { .. }))
+        );
+    }
+}
+
+#[test]
+fn unsound_names_are_refused() {
+    let fixture = Fixture::new();
+    for name in ["", "a\nb", &"x".repeat(257)] {
+        let refused = fixture.publisher.replace(replace_request(&name.into(), "a=1"));
+        assert!(matches!(refused, Err(PublishError::InvalidGroup(_))), "{name:?}");
+    }
+}
+
+#[test]
+fn diff_compares_revisions_and_candidates_by_content() {
+    let fixture = Fixture::new();
+    fixture.replace("a=1 b=1");
+    fixture.replace("a=2 c=1");
+    fixture.rollback(1).unwrap();
+    let diff = |from: Option<u64>, to: DiffTarget| {
+        let comparison = fixture.publisher.diff(&group(), from.map(Revision), &to).unwrap();
+        let change = comparison.changes.first().cloned();
+        change.map(|c| {
+            [
+                names(&c.added).concat(),
+                names(&c.changed).concat(),
+                names(&c.removed).concat(),
+            ]
+        })
+    };
+    assert_eq!(
+        diff(Some(1), DiffTarget::Revision(Revision(3))),
+        None,
+        "only the suffix differs"
+    );
+    let lists = |a: &str, b: &str, c: &str| Some([a.to_owned(), b.to_owned(), c.to_owned()]);
+    assert_eq!(diff(Some(1), DiffTarget::Revision(Revision(2))), lists("c", "a", "b"));
+    assert_eq!(diff(None, DiffTarget::Candidate(clusters("a=9"))), lists("", "a", "b"));
+    assert_eq!(
+        diff(Some(2), DiffTarget::Candidate(clusters("a=2"))),
+        lists("", "", "c")
+    );
+    let fresh = fixture
+        .publisher
+        .diff(&"new".into(), None, &DiffTarget::Candidate(clusters("a=1")));
+    assert_eq!(names(&fresh.unwrap().changes[0].added), ["a"]);
+}
+
+#[test]
+fn get_gives_own_resources_of_any_kept_revision() {
+    let fixture = Fixture::new();
+    fixture.share("s=1");
+    fixture.replace("a=1");
+    fixture.replace("a=2");
+    for (revision, content) in [(None, "a=2"), (Some(Revision(2)), "a=1")] {
+        let (info, snapshot) = fixture.publisher.get(&group(), revision).unwrap();
+        assert_eq!(info.revision, snapshot.revision());
+        let resources: Vec<_> = snapshot.get(&CLUSTER).unwrap().iter().map(|r| text(r)).collect();
+        assert_eq!(resources, [content]);
+    }
+}
+
+#[test]
+fn subscribers_hear_of_publishes_and_deletions() {
+    let fixture = Fixture::new();
+    let mut events = fixture.publisher.subscribe();
+    fixture.replace("a=1");
+    fixture.publisher.delete(&group(), None).unwrap();
+    let SnapshotEvent::Published(info) = events.try_recv().unwrap() else {
+        panic!("published first")
+    };
+    assert_eq!((info.revision, info.group), (Revision(1), group()));
+    let deleted = SnapshotEvent::Deleted {
+        group: group(),
+        revision: Revision(2),
+    };
+    assert_eq!(events.try_recv().unwrap(), deleted);
+}
+
+#[test]
+fn histories_of_deleted_groups_do_not_pile_up() {
+    let store = Arc::new(MemoryStore::default());
+    let fixture = Fixture::over(Arc::clone(&store) as Arc<dyn RevisionStore>);
+    fixture.replace("a=1");
+    for n in 0..DELETED_GROUPS + 3 {
+        let group = NodeGroup::from(format!("short-lived-{n}").as_str());
+        fixture.publisher.replace(replace_request(&group, "a=1")).unwrap();
+        fixture.publisher.delete(&group, None).unwrap();
+    }
+    assert_eq!(store.load().unwrap().groups.len(), DELETED_GROUPS + 1);
+    assert!(fixture.publisher.history(&"short-lived-0".into(), 1).is_err());
+    assert!(fixture.publisher.history(&group(), 1).is_ok());
+}
+
+#[test]
+fn restart_serves_the_same_snapshot_in_the_same_versions() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || {
+        Fixture::over(Arc::new(
+            RedbStore::open(dir.path(), NonZeroUsize::new(5).unwrap()).unwrap(),
+        ))
+    };
+    let described = |fixture: &Fixture| {
+        let snapshot = fixture.cache.get(&group()).unwrap();
+        let types = snapshot
+            .types()
+            .map(|(kind, set)| (kind.clone(), set.version().clone(), set.as_slice().to_vec()));
+        (snapshot.revision(), types.collect::<Vec<_>>(), fixture.publisher.list())
+    };
+    let before = {
+        let fixture = open();
+        fixture.share("s=1");
+        fixture.replace("a=1 b=1");
+        fixture.replace("a=2 b=1");
+        fixture.rollback(2).unwrap();
+        fixture
+            .publisher
+            .replace(replace_request(&"gone".into(), "a=1"))
+            .unwrap();
+        fixture.publisher.delete(&"gone".into(), None).unwrap();
+        described(&fixture)
+    };
+    let fixture = open();
+    assert_eq!(described(&fixture), before);
+    assert_eq!(fixture.served().unwrap(), "a=1 b=1 s=1");
+    assert!(
+        fixture
+            .cache
+            .get(&"gone".into())
+            .unwrap()
+            .get(&ResourceType::Listener)
+            .is_none()
+    );
+
+    let returned = fixture.replace("a=2 b=1");
+    assert_eq!(returned.revision, Revision(7));
+    assert!(fixture.version("a").ends_with("-r7"), "the past is remembered as well");
+}
+
+/// Refuses to write.
+#[derive(Debug, Default)]
+struct FullDisk(MemoryStore);
+
+impl RevisionStore for FullDisk {
+    fn load(&self) -> Result<crate::revision::Loaded, StoreError> {
+        self.0.load()
+    }
+
+    fn append(&self, _: &StoredRevision) -> Result<(), StoreError> {
+        Err(StoreError::Io {
+            path: "chancery.redb".into(),
+            source: std::io::ErrorKind::StorageFull.into(),
+        })
+    }
+
+    fn list(&self, group: &NodeGroup, limit: usize) -> Result<Vec<RevisionInfo>, StoreError> {
+        self.0.list(group, limit)
+    }
+
+    fn get(&self, group: &NodeGroup, revision: Revision) -> Result<Option<StoredRevision>, StoreError> {
+        self.0.get(group, revision)
+    }
+
+    fn forget(&self, group: &NodeGroup) -> Result<(), StoreError> {
+        self.0.forget(group)
+    }
+
+    fn retention(&self) -> NonZeroUsize {
+        self.0.retention()
+    }
+}
+
+#[test]
+fn what_is_not_durable_is_not_served() {
+    let fixture = Fixture::over(Arc::new(FullDisk::default()));
+    let refused = fixture.publisher.replace(replace_request(&group(), "a=1"));
+    assert!(matches!(refused, Err(PublishError::Store(_))));
+    assert_eq!(fixture.served(), None);
+    assert!(fixture.publisher.list().is_empty());
+}
