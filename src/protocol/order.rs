@@ -92,7 +92,7 @@ impl Session {
         if awaited(Step::Make) {
             return false;
         }
-        let unsent = earlier.children_due || (earlier.kind != ResourceType::Endpoint && earlier.has_news(goal));
+        let unsent = !earlier.children.is_empty() || (earlier.kind != ResourceType::Endpoint && earlier.has_news(goal));
         if unsent && !earlier.in_flight.iter().all(|sent| overdue(sent.sent_at)) {
             return false;
         }
@@ -140,7 +140,7 @@ impl Session {
     /// (O-4).
     fn all_is_made(&self, goal: &Snapshot) -> bool {
         self.types.iter().all(|state| {
-            !state.refused.any() && !state.awaits(Step::Make) && !state.children_due && !state.lags_behind(goal)
+            !state.refused.any() && !state.awaits(Step::Make) && state.children.is_empty() && !state.lags_behind(goal)
         })
     }
 
@@ -307,13 +307,11 @@ impl TypeState {
     fn resend_children(&mut self, parent: &ResourceType, owed: Vec<ResourceName>) {
         if *parent == ResourceType::Route {
             let hosts: Vec<ResourceName> = owed.iter().flat_map(|route| self.hosts_of(route)).collect();
-            self.resend.extend(hosts);
+            self.children.extend(hosts);
             return;
         }
         let subscribed = owed.into_iter().filter(|name| self.subscription.selects_name(name));
-        let before = self.resend.len();
-        self.resend.extend(subscribed);
-        self.children_due |= self.resend.len() > before;
+        self.children.extend(subscribed);
     }
 
     /// The virtual hosts of a route configuration that the client was given or asked for (D-12).

@@ -217,6 +217,7 @@ impl Session {
             step,
             snapshot,
             resources: draft.resources.clone(),
+            removed: draft.removed.clone(),
             sent_at: now,
         });
         self.outcomes.push_back(Outcome::Sent(delivery.clone()));

@@ -39,6 +39,8 @@ pub(super) struct TypeState {
     /// What was refused together with something that has changed since: it may have been the other's fault, and Envoy
     /// stops at the first bad resource of most types. Sent once more, on its own.
     pub(super) retry: BTreeSet<ResourceName>,
+    /// Delta: removals that were refused together with something bad, and so not applied.
+    pub(super) unremoved: BTreeSet<ResourceName>,
     /// Delta: globs whose members were asked for; an empty one is answered by its own name.
     pub(super) globs: Vec<ResourceName>,
     /// A response is owed even if it is empty (S-9, D-13).
@@ -51,8 +53,8 @@ pub(super) struct TypeState {
     pub(super) last_nonce: Option<Nonce>,
     /// What the client refused and was not given better of since: nothing that depends on it is sent (O-4).
     pub(super) refused: Refused,
-    /// Some of `resend` are children of a changed parent: what comes after waits for them too (O-3).
-    pub(super) children_due: bool,
+    /// Names to send because a parent changed (O-6, O-13): what comes after waits for them too (O-3).
+    pub(super) children: BTreeSet<ResourceName>,
     /// Delta: the client came with versions of an earlier stream (D-5).
     pub(super) reconnected: bool,
 }
@@ -63,6 +65,8 @@ pub(super) struct Retained {
     pub(super) resource: Arc<Resource>,
     /// When it was removed: no hold lasts for ever.
     pub(super) since: Instant,
+    /// The client was not sent another version that it refused: it may have applied that (S-8).
+    pub(super) certain: bool,
 }
 
 /// What a client has refused.
@@ -72,7 +76,7 @@ pub(super) enum Refused {
     #[default]
     Nothing,
     /// A full state: the next one replaces it whole.
-    State,
+    State(Contents),
     /// These, in these versions.
     Resources(Vec<Arc<Resource>>),
 }
@@ -84,6 +88,7 @@ pub(super) struct InFlight {
     pub(super) step: Step,
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) resources: Contents,
+    pub(super) removed: Vec<ResourceName>,
     pub(super) sent_at: Instant,
 }
 
@@ -127,7 +132,7 @@ impl Refused {
     pub(super) fn any(&self) -> bool {
         match self {
             Self::Nothing => false,
-            Self::State => true,
+            Self::State(_) => true,
             Self::Resources(resources) => !resources.is_empty(),
         }
     }
@@ -135,26 +140,38 @@ impl Refused {
     /// Whether the resource of this name is known to be refused.
     pub(super) fn names(&self, name: &str) -> bool {
         match self {
-            Self::Nothing | Self::State => false,
+            Self::Nothing | Self::State(_) => false,
             Self::Resources(resources) => resources.iter().any(|refused| refused.name.as_str() == name),
         }
     }
 
-    /// Adds a refused response.
-    fn add(&mut self, response: &Contents, full_state: bool) {
+    /// Whether the resource is known to be refused in this version.
+    fn has(&self, resource: &Resource) -> bool {
+        match self {
+            Self::Nothing | Self::State(_) => false,
+            Self::Resources(resources) => {
+                let same =
+                    |refused: &Arc<Resource>| refused.name == resource.name && refused.version == resource.version;
+                resources.iter().any(same)
+            }
+        }
+    }
+
+    /// Adds what a refused response carried, as far as it is still asked for.
+    fn add(&mut self, response: &Contents, full_state: bool, subscription: &Subscription) {
         if full_state {
-            *self = Self::State;
+            *self = Self::State(response.clone());
             return;
         }
         let mut all = match std::mem::take(self) {
             Self::Nothing => Vec::new(),
-            Self::State => {
-                *self = Self::State;
+            state @ Self::State(_) => {
+                *self = state;
                 return;
             }
             Self::Resources(resources) => resources,
         };
-        all.extend(response.as_slice().iter().cloned());
+        all.extend(response.as_slice().iter().filter(|r| subscription.selects(r)).cloned());
         sort_once(&mut all);
         *self = Self::Resources(all);
     }
@@ -165,27 +182,34 @@ impl Refused {
         let carried = |name: &ResourceName| accepted.binary_search_by(|r| r.name.cmp(name)).is_ok();
         match self {
             Self::Nothing => {}
-            Self::State if full_state => *self = Self::Nothing,
-            Self::State => {}
+            Self::State(_) if full_state => *self = Self::Nothing,
+            Self::State(_) => {}
             Self::Resources(resources) => resources.retain(|refused| !carried(&refused.name)),
         }
     }
 
-    /// Takes out what is gone or has another content by now. Gives the names of what was refused with it.
-    fn supersede(&mut self, by: &TypeResources) -> Vec<ResourceName> {
-        let Self::Resources(resources) = self else {
-            return Vec::new();
-        };
-        let before = resources.len();
-        let same = |refused: &Arc<Resource>| {
+    /// Takes out what is no longer asked for. Gives the names of what was refused with it, as [`Self::supersede`] does.
+    fn give_up(&mut self, subscription: &Subscription) -> Option<Vec<ResourceName>> {
+        self.keep_only(|refused| subscription.selects(refused))
+    }
+
+    /// Takes out what is gone or has another content by now. Gives the names of what was refused with it; `None` where
+    /// nothing was taken out.
+    fn supersede(&mut self, by: &TypeResources) -> Option<Vec<ResourceName>> {
+        self.keep_only(|refused| {
             let now = by.get(refused.name.as_str());
             now.is_some_and(|now| now.version == refused.version)
+        })
+    }
+
+    fn keep_only(&mut self, keep: impl Fn(&Resource) -> bool) -> Option<Vec<ResourceName>> {
+        let Self::Resources(resources) = self else {
+            return None;
         };
-        resources.retain(same);
-        if resources.len() == before {
-            return Vec::new();
-        }
-        resources.iter().map(|refused| refused.name.clone()).collect()
+        let before = resources.len();
+        resources.retain(|refused| keep(refused));
+        let siblings = || resources.iter().map(|refused| refused.name.clone()).collect();
+        (resources.len() < before).then(siblings)
     }
 }
 
@@ -211,13 +235,14 @@ impl TypeState {
             held: BTreeMap::new(),
             resend: BTreeSet::new(),
             retry: BTreeSet::new(),
+            unremoved: BTreeSet::new(),
             globs: Vec::new(),
             answer: false,
             presented: None,
             in_flight: VecDeque::new(),
             last_nonce: None,
             refused: Refused::Nothing,
-            children_due: false,
+            children: BTreeSet::new(),
             reconnected: false,
         }
     }
@@ -253,13 +278,18 @@ impl TypeState {
     pub(super) fn apply(&mut self, edit: Edit) {
         for name in &edit.dropped {
             self.resend.remove(name);
+            self.children.remove(name);
             self.held.remove(name);
             self.drained.remove(name);
             if !self.subscription.is_wildcard() {
                 self.retained.remove(name);
             }
         }
-        self.children_due &= !self.resend.is_empty();
+        if edit.changed
+            && let Some(siblings) = self.refused.give_up(&self.subscription)
+        {
+            self.reconsider(siblings);
+        }
         if edit.wildcard_added {
             self.answer = true;
             if let Some(base) = self.base() {
@@ -291,7 +321,16 @@ impl TypeState {
     /// The client refused a response.
     pub(super) fn on_nack(&mut self, variant: Variant, sent: &InFlight) {
         let full_state = self.is_full_state(variant);
-        self.refused.add(&sent.resources, full_state);
+        self.refused.add(&sent.resources, full_state, &self.subscription);
+        if !applies_valid_part(&self.kind) {
+            self.unremoved.extend(sent.removed.iter().cloned());
+        }
+        // The goal may have moved on while the response was under way.
+        if let Some(base) = self.base().cloned()
+            && let Some(siblings) = self.refused.supersede(&base)
+        {
+            self.reconsider(siblings);
+        }
     }
 
     /// Whether each response replaces all that the client holds.
@@ -328,12 +367,13 @@ impl TypeState {
             changed,
             removed,
             shared,
-        } = self.plan(&to, retain, now);
+        } = self.plan(variant, &to, retain, now);
         self.held.clear();
-        let siblings = self.refused.supersede(&to);
-        if !applies_valid_part(&self.kind) {
-            self.retry.extend(siblings);
+        if let Some(siblings) = self.refused.supersede(&to) {
+            self.reconsider(siblings);
         }
+        // A refused full state is replaced by one that can be ACKed, even where that only lacks something.
+        self.answer |= matches!(self.refused, Refused::State(_));
         self.base = Some(Arc::clone(goal));
         let Some(mut draft) = self.draft(variant, &to, None, changed, removed, first) else {
             self.settle(goal);
@@ -351,6 +391,18 @@ impl TypeState {
         Some(draft)
     }
 
+    /// What was refused together with something that has changed since is sent once more: it may have been the other's
+    /// fault (D-15).
+    fn reconsider(&mut self, siblings: Vec<ResourceName>) {
+        if applies_valid_part(&self.kind) {
+            // A bad one among them keeps nothing else from being applied.
+            self.resend.extend(siblings);
+        } else {
+            self.retry.extend(siblings);
+            self.retry.append(&mut self.unremoved);
+        }
+    }
+
     /// Answers what was asked, from the base and, for what it does not hold, from `reach`: the newest snapshot whose
     /// clusters the client was given (O-2).
     pub(super) fn answer(&mut self, variant: Variant, reach: &Snapshot) -> Option<Draft> {
@@ -358,7 +410,7 @@ impl TypeState {
             let retry = std::mem::take(&mut self.retry).into_iter();
             self.resend = retry.filter(|name| self.subscription.selects_name(name)).collect();
         }
-        if !self.answer && self.resend.is_empty() && self.globs.is_empty() {
+        if !self.answer && self.resend.is_empty() && self.children.is_empty() && self.globs.is_empty() {
             return None;
         }
         let base = Arc::clone(self.base()?);
@@ -387,7 +439,7 @@ impl TypeState {
     }
 
     /// What changes for this subscription between the base and `to`; moves what is gone to `retained` where asked.
-    fn plan(&mut self, to: &Arc<TypeResources>, retain: bool, now: Instant) -> Advance {
+    fn plan(&mut self, variant: Variant, to: &Arc<TypeResources>, retain: bool, now: Instant) -> Advance {
         let base = self.base().cloned();
         let mut plan = Advance {
             changed: self.changed_between(base.as_ref(), to),
@@ -401,7 +453,7 @@ impl TypeState {
         }
         let gone: Vec<Arc<Resource>> = base.as_ref().map_or_else(Vec::new, |base| self.gone_between(base, to));
         if retain {
-            self.retain(&gone, to, now);
+            self.retain(variant, &gone, to, now);
         } else {
             self.retained.clear();
         }
@@ -420,7 +472,7 @@ impl TypeState {
 
     /// Keeps what the client has ACKed and the goal no longer has. What was refused is not kept: sending it again would
     /// be refused again (O-4).
-    fn retain(&mut self, gone: &[Arc<Resource>], to: &Arc<TypeResources>, now: Instant) {
+    fn retain(&mut self, variant: Variant, gone: &[Arc<Resource>], to: &Arc<TypeResources>, now: Instant) {
         let acked = self.acked.as_ref().and_then(|acked| acked.get(&self.kind)).cloned();
         let base_is_acked = matches!((self.base(), &acked), (Some(base), Some(acked)) if Arc::ptr_eq(base, acked));
         let kept = match acked {
@@ -428,11 +480,18 @@ impl TypeState {
             Some(acked) => self.gone_between(&acked, to),
             None => Vec::new(),
         };
+        // In delta nothing need be sent to leave with the client what it may have applied of a refused response (S-8).
+        let kept = match variant {
+            Variant::Delta if applies_valid_part(&self.kind) => kept.into_iter().chain(gone.iter().cloned()).collect(),
+            Variant::Delta | Variant::Sotw => kept,
+        };
         self.retained.retain(|name, _| to.get(name.as_str()).is_none());
         for resource in kept {
-            self.retained
-                .entry(resource.name.clone())
-                .or_insert(Retained { resource, since: now });
+            self.retained.entry(resource.name.clone()).or_insert(Retained {
+                resource,
+                since: now,
+                certain: base_is_acked,
+            });
         }
         self.drained.retain(|name, _| to.get(name.as_str()).is_none());
     }
@@ -465,7 +524,7 @@ impl TypeState {
                 || self
                     .retained
                     .get(&resource.name)
-                    .is_some_and(|retained| retained.resource.version == resource.version)
+                    .is_some_and(|retained| retained.certain && retained.resource.version == resource.version)
         };
         candidates.into_iter().filter(|resource| !holds(resource)).collect()
     }
@@ -500,9 +559,13 @@ impl TypeState {
     ) -> Option<Draft> {
         let owed = std::mem::take(&mut self.answer);
         let asked = std::mem::take(&mut self.resend);
+        let children = std::mem::take(&mut self.children);
         let globs = std::mem::take(&mut self.globs);
         let mut found = Vec::new();
         let mut missing = Vec::new();
+        for name in &children {
+            found.extend(self.resolve_child(name, to, reach));
+        }
         for name in asked {
             match self.resolve(&name, to, reach) {
                 Some(resource) => found.push(resource),
@@ -523,7 +586,7 @@ impl TypeState {
             unresolved: Vec::new(),
             step: Step::Answer,
             changed,
-            children: std::mem::take(&mut self.children_due),
+            children: !children.is_empty(),
         };
         match variant {
             Variant::Sotw => {
@@ -534,22 +597,45 @@ impl TypeState {
         }
     }
 
-    /// What a name stands for: in the base, among what is retained, or ahead of the base.
+    /// What a name stands for: in the base, among what is retained, or ahead of the base. What was refused is passed over
+    /// for something newer.
     fn resolve(
         &mut self,
         name: &ResourceName,
         to: &TypeResources,
         reach: Option<&Arc<TypeResources>>,
     ) -> Option<Arc<Resource>> {
-        if let Some(resource) = to.get(name.as_str()) {
+        let ahead = || reach.and_then(|reach| reach.get(name.as_str()));
+        let pass_over = self.refused.names(name.as_str()) && ahead().is_some();
+        if let Some(resource) = to.get(name.as_str()).filter(|_| !pass_over) {
             return Some(Arc::clone(resource));
         }
         if let Some(retained) = self.retained.get(name) {
             return Some(Arc::clone(&retained.resource));
         }
-        let ahead = Arc::clone(reach?.get(name.as_str())?);
+        let ahead = Arc::clone(ahead()?);
         self.held.insert(ahead.name.clone(), ahead.version.clone());
         Some(ahead)
+    }
+
+    /// What the child of a changed parent is given. The parent waits for it: where the newest was refused, it is better
+    /// off with what was accepted before.
+    fn resolve_child(
+        &mut self,
+        name: &ResourceName,
+        to: &TypeResources,
+        reach: Option<&Arc<TypeResources>>,
+    ) -> Option<Arc<Resource>> {
+        let newest = self.resolve(name, to, reach);
+        let is_refused = newest.as_ref().is_some_and(|newest| self.refused.has(newest));
+        if !is_refused {
+            return newest;
+        }
+        let acked = self
+            .acked
+            .as_ref()
+            .and_then(|acked| acked.resource(&self.kind, name.as_str()));
+        acked.cloned().or(newest)
     }
 
     fn draft_sotw(
@@ -590,7 +676,8 @@ impl TypeState {
             sort_once(&mut chosen);
             Contents::Chosen(chosen)
         };
-        (may_be_empty || !draft.resources.is_empty()).then_some(draft)
+        let refused = matches!(&self.refused, Refused::State(refused) if same_content(refused, &draft.resources));
+        ((may_be_empty || !draft.resources.is_empty()) && !refused).then_some(draft)
     }
 
     fn draft_delta(
@@ -617,6 +704,11 @@ impl TypeState {
         draft.resources = Contents::Chosen(chosen);
         due.then_some(draft)
     }
+}
+
+fn same_content(a: &Contents, b: &Contents) -> bool {
+    let (a, b) = (a.as_slice(), b.as_slice());
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.name == b.name && a.version == b.version)
 }
 
 fn sort_once(resources: &mut Vec<Arc<Resource>>) {

@@ -86,8 +86,10 @@ struct Client {
     waiting: VecDeque<Response>,
     /// (type, nonce) of responses that were refused, with what they carried.
     refused: Vec<(ResourceType, Vec<(ResourceName, String)>)>,
-    /// Names of clusters refused on this stream.
+    /// Clusters of refused responses, not accepted since: the server cannot know which of them the client has.
     refused_clusters: BTreeSet<ResourceName>,
+    /// Listeners from before the stream: a new stream cannot know what they need (O-4, "stream closed").
+    carried_over: BTreeSet<ResourceName>,
     config: Config,
 }
 
@@ -102,6 +104,7 @@ impl Client {
             waiting: VecDeque::new(),
             refused: Vec::new(),
             refused_clusters: BTreeSet::new(),
+            carried_over: BTreeSet::new(),
             config: Config::default(),
         };
         client.names.insert(Endpoint, BTreeSet::from(NAMES));
@@ -119,6 +122,8 @@ impl Client {
         self.waiting.clear();
         self.refused.clear();
         self.refused_clusters.clear();
+        let listeners = self.held.get(&Listener).into_iter().flatten();
+        self.carried_over = listeners.map(|(name, _)| name.clone()).collect();
         for kind in KINDS {
             let names = self.list(&kind);
             match self.variant {
@@ -147,6 +152,8 @@ impl Client {
 
     fn subscribe(&mut self, kind: &ResourceType, names: BTreeSet<&'static str>) {
         let before = self.names.insert(kind.clone(), names.clone()).unwrap_or_default();
+        // What is asked for again is sent again (D-4).
+        self.refused.retain(|(refused, _)| refused != kind);
         match self.variant {
             Variant::Sotw => {
                 let last = self.accepted.get(kind).cloned().unwrap_or_default();
@@ -166,12 +173,19 @@ impl Client {
         held.retain(|name, _| names.contains(name.as_str()));
     }
 
+    /// Takes in what comes, in order; only the answers may come late and in another order (D-3).
     fn receive(&mut self) {
         for response in self.stream.drain() {
             self.check(&response);
-            // What was refused may come again once something else was sent in between.
-            self.refused
-                .retain(|(kind, _)| *kind != response.delivery.resource_type);
+            // What was refused may come again once something else was sent in between; and children follow a changed
+            // parent whatever was made of them before (O-6).
+            let sent = &response.delivery.resource_type;
+            let parent = |kind: &ResourceType| match kind {
+                Endpoint => Cluster,
+                _ => Listener,
+            };
+            self.refused.retain(|(kind, _)| kind != sent && parent(kind) != *sent);
+            self.take_in(&response);
             self.waiting.push_back(response);
         }
     }
@@ -206,41 +220,46 @@ impl Client {
         let repeated = |(refused_kind, refused): &(ResourceType, Vec<_>)| refused_kind == kind && *refused == carried;
         assert!(
             carried.is_empty() || !self.refused.iter().any(repeated),
-            "what was refused is not sent again: {carried:?}"
+            "what was refused is not sent again: {kind} {carried:?} {:?}",
+            self.variant
         );
     }
 
-    /// Takes the response in, or refuses it, as Envoy does: of a refused one the valid clusters and listeners are applied
+    /// Applies the response, or refuses it, as Envoy does: of a refused one the valid clusters and listeners are applied
     /// (S-8), and nothing of other types.
-    fn answer(&mut self, response: &Response) {
+    fn take_in(&mut self, response: &Response) {
         let kind = response.delivery.resource_type.clone();
-        let names = self.list(&kind);
-        let bad = response.resources.as_slice().iter().any(|r| r.body.starts_with(b"bad"));
-        if bad {
+        let resources = response.resources.as_slice();
+        if is_bad(response) {
             self.refused.push((kind.clone(), carried(&response.resources)));
             if kind == Cluster {
-                let bad = response.resources.as_slice().iter().filter(|r| r.body.starts_with(b"bad"));
-                self.refused_clusters.extend(bad.map(|r| r.name.clone()));
+                self.refused_clusters.extend(resources.iter().map(|r| r.name.clone()));
             }
             if matches!(kind, Cluster | Listener) {
                 self.apply(response);
             }
-            match self.variant {
-                Variant::Sotw => {
-                    let version = self.accepted.get(&kind).cloned().unwrap_or_default();
-                    self.stream.nack(response, &names, &version);
-                }
-                Variant::Delta => self.stream.nack_delta(response),
-            }
             return;
         }
-        self.apply(response);
-        match self.variant {
-            Variant::Sotw => {
-                self.accepted.insert(kind, response.delivery.version.to_string());
-                self.stream.ack(response, &names);
+        if kind == Cluster {
+            for resource in resources {
+                self.refused_clusters.remove(&resource.name);
             }
-            Variant::Delta => self.stream.ack_delta(response),
+        }
+        self.apply(response);
+        self.accepted.insert(kind, response.delivery.version.to_string());
+    }
+
+    fn answer(&mut self, response: &Response) {
+        let kind = &response.delivery.resource_type;
+        let names = self.list(kind);
+        match (self.variant, is_bad(response)) {
+            (Variant::Sotw, true) => {
+                let version = self.accepted.get(kind).cloned().unwrap_or_default();
+                self.stream.nack(response, &names, &version);
+            }
+            (Variant::Sotw, false) => self.stream.ack(response, &names),
+            (Variant::Delta, true) => self.stream.nack_delta(response),
+            (Variant::Delta, false) => self.stream.ack_delta(response),
         }
     }
 
@@ -267,26 +286,21 @@ impl Client {
         for name in &response.removed {
             held.remove(name);
         }
-        self.check_references(&kind);
+        self.check_references();
     }
 
     /// A client that obeys the order holds no route to a cluster it was not given, nor a listener that was not.
-    fn check_references(&self, kind: &ResourceType) {
-        if *kind != Route {
-            return;
-        }
+    fn check_references(&self) {
         let clusters = self.held.get(&Cluster);
-        for route in self.held.get(&Route).into_iter().flat_map(BTreeMap::values) {
+        let routes = self.held.get(&Route);
+        let listeners = self.held.get(&Listener).into_iter().flat_map(BTreeMap::values);
+        let ours = listeners.filter(|listener| !self.carried_over.contains(&listener.name));
+        let used = ours.flat_map(|listener| listener.references_to(&Route));
+        for route in used.filter_map(|name| routes?.get(name)) {
             for name in route.references_to(&Cluster) {
                 let given = clusters.is_some_and(|clusters| clusters.contains_key(name));
-                // What waits in the pipe was given before on the same stream.
-                let under_way = self.waiting.iter().any(|waiting| {
-                    waiting.delivery.resource_type == Cluster
-                        && waiting.resources.as_slice().iter().any(|cluster| cluster.name == *name)
-                });
-                // A fresh stream is answered as asked, so the first state may name a cluster that was refused.
                 assert!(
-                    given || under_way || self.refused_clusters.contains(name),
+                    given || self.refused_clusters.contains(name),
                     "route {route:?} names cluster {name} that was not given"
                 );
             }
@@ -357,6 +371,27 @@ impl Client {
         self.check_converged();
     }
 
+    /// What the session still minds, for the message of a failed run.
+    fn records(&self) -> Vec<String> {
+        let types = self.stream.session.types.iter();
+        let record = |state: &crate::protocol::type_state::TypeState| {
+            format!(
+                "{}: refused {:?}, retained {:?}, drained {:?}, held {:?}, resend {:?}, retry {:?}, in flight {}, children {}, base {:?}",
+                state.kind,
+                state.refused,
+                state.retained.keys(),
+                state.drained.keys(),
+                state.held,
+                state.resend,
+                state.retry,
+                state.in_flight.len(),
+                !state.children.is_empty(),
+                state.base.as_ref().map(|base| base.revision()),
+            )
+        };
+        types.map(record).collect()
+    }
+
     fn check_converged(&self) {
         let snapshot = self.config.at(1, None);
         for kind in KINDS {
@@ -382,9 +417,13 @@ impl Client {
                 // there is no removal of named types in SotW; parents imply it.
                 held.retain(|name, _| matches!(kind, Cluster | Listener) || expected.contains_key(name));
             }
-            assert_eq!(held, expected, "{kind} in {:?}", self.variant);
+            assert_eq!(held, expected, "{kind} in {:?}: {:#?}", self.variant, self.records());
         }
     }
+}
+
+fn is_bad(response: &Response) -> bool {
+    response.resources.as_slice().iter().any(|r| r.body.starts_with(b"bad"))
 }
 
 fn carried(contents: &Contents) -> Vec<(ResourceName, String)> {
