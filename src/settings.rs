@@ -19,13 +19,14 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     file::Spot,
-    layer::{AdmissionLayer, FleetLayer, Layer, LogLayer},
+    layer::{AdmissionLayer, FleetLayer, Layer, LogLayer, XdsLayer},
     value::{ByteSize, Span, ValueError},
 };
 use crate::{
     admission, fleet,
     node::{Grouping, RuleError},
     revision::DEFAULT_RETENTION,
+    transport::XdsSettings,
 };
 
 /// What `chancery serve` runs with.
@@ -41,8 +42,8 @@ pub struct Settings {
     pub store: StoreSettings,
     /// How many revisions of each group are kept.
     pub keep_revisions: NonZeroUsize,
-    /// Node → group.
-    pub groups: Grouping,
+    /// How xDS clients are served; which node belongs to which group.
+    pub xds: XdsSettings,
     /// What a publish must keep to.
     pub admission: admission::Limits,
     /// Whether warnings refuse a publish that does not allow them.
@@ -105,9 +106,7 @@ pub enum SettingsError {
         message: String,
     },
     /// Neither store was chosen.
-    #[error(
-        "say where snapshots are kept: --data-dir DIR keeps them across restarts, --ephemeral keeps them in memory"
-    )]
+    #[error("say where snapshots are kept: --data-dir DIR keeps them across restarts, --ephemeral keeps them in memory")]
     NoStore,
     /// Both stores were chosen.
     #[error("data_dir and ephemeral exclude each other")]
@@ -155,9 +154,10 @@ impl Settings {
             (None, false) => return Err(SettingsError::NoStore),
         };
         effective.ephemeral = effective.ephemeral.filter(|ephemeral| *ephemeral);
-        let Layer {
-            log, admission, fleet, ..
-        } = effective.clone();
+        let grace = effective.shutdown_grace.map_or(Duration::ZERO, |span| span.0);
+        // Streams that are still being ended when the grace period is over would be cut.
+        effective.xds.drain = effective.xds.drain.map(|span| Span(span.0.min(grace / 2)));
+        let Layer { log, admission, fleet, .. } = effective.clone();
         let any = |port| SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
         Ok(Self {
             xds_addr: effective.xds_addr.unwrap_or_else(|| any(0)),
@@ -165,11 +165,14 @@ impl Settings {
             http_addr: effective.http_addr.unwrap_or_else(|| any(0)),
             store,
             keep_revisions: effective.keep_revisions.unwrap_or(DEFAULT_RETENTION),
-            groups: Grouping::new(effective.groups.clone().unwrap_or_default())?,
+            xds: XdsSettings {
+                grouping: Grouping::new(effective.groups.clone().unwrap_or_default())?,
+                ..effective.xds.settings()
+            },
             deny_warnings: admission.deny_warnings.unwrap_or_default(),
             admission: admission.limits(),
             fleet: fleet.limits(),
-            shutdown_grace: effective.shutdown_grace.map_or(Duration::ZERO, |span| span.0),
+            shutdown_grace: grace,
             log: log.settings()?,
             effective,
         })
@@ -209,6 +212,7 @@ impl Layer {
                 max_snapshot_bytes: Some(ByteSize(limits.total_bytes)),
                 max_resources: Some(limits.resources),
             },
+            xds: XdsLayer::of(&XdsSettings::default()),
             fleet: FleetLayer {
                 max_nodes: Some(fleet.nodes),
                 max_nack_message_bytes: Some(ByteSize(fleet.nack_message_bytes)),
@@ -247,14 +251,51 @@ impl AdmissionLayer {
     }
 }
 
+impl XdsLayer {
+    const fn of(settings: &XdsSettings) -> Self {
+        let (limits, ordering) = (&settings.limits, &settings.policy.ordering);
+        Self {
+            max_streams: Some(limits.streams),
+            max_streams_per_connection: Some(limits.streams_per_connection),
+            max_request_bytes: Some(ByteSize(limits.request_bytes)),
+            keepalive_interval: Some(Span(limits.keepalive_interval)),
+            keepalive_timeout: Some(Span(limits.keepalive_timeout)),
+            first_request_timeout: Some(Span(limits.first_request)),
+            drain: Some(Span(limits.drain)),
+            ordering: Some(ordering.enabled),
+            make_timeout: Some(Span(ordering.make_timeout)),
+            removal_delay: Some(Span(ordering.removal_delay)),
+            hold_cap: Some(Span(ordering.hold_cap)),
+        }
+    }
+
+    /// Over the defaults, without the grouping.
+    fn settings(&self) -> XdsSettings {
+        let mut settings = XdsSettings::default();
+        let span = |setting: &mut Duration, value: Option<Span>| *setting = value.map_or(*setting, |span| span.0);
+        let limits = &mut settings.limits;
+        limits.streams = self.max_streams.unwrap_or(limits.streams);
+        limits.streams_per_connection = self.max_streams_per_connection.unwrap_or(limits.streams_per_connection);
+        limits.request_bytes = self.max_request_bytes.map_or(limits.request_bytes, |size| size.0);
+        span(&mut limits.keepalive_interval, self.keepalive_interval);
+        span(&mut limits.keepalive_timeout, self.keepalive_timeout);
+        span(&mut limits.first_request, self.first_request_timeout);
+        span(&mut limits.drain, self.drain);
+        let ordering = &mut settings.policy.ordering;
+        ordering.enabled = self.ordering.unwrap_or(ordering.enabled);
+        span(&mut ordering.make_timeout, self.make_timeout);
+        span(&mut ordering.removal_delay, self.removal_delay);
+        span(&mut ordering.hold_cap, self.hold_cap);
+        settings
+    }
+}
+
 impl FleetLayer {
     fn limits(&self) -> fleet::Limits {
         let defaults = fleet::Limits::default();
         fleet::Limits {
             nodes: self.max_nodes.unwrap_or(defaults.nodes),
-            nack_message_bytes: self
-                .max_nack_message_bytes
-                .map_or(defaults.nack_message_bytes, |size| size.0),
+            nack_message_bytes: self.max_nack_message_bytes.map_or(defaults.nack_message_bytes, |size| size.0),
             forget_after: self.forget_after.map_or(defaults.forget_after, |span| span.0),
         }
     }

@@ -36,11 +36,7 @@ impl History {
                         time(revision.time.as_ref()),
                         revision.author.clone(),
                         revision.message.clone(),
-                        if revision.deleted {
-                            "deleted".to_owned()
-                        } else {
-                            counts(revision)
-                        },
+                        if revision.deleted { "deleted".to_owned() } else { counts(revision) },
                     ]);
                 }
                 output.text(&table.render())?;
