@@ -11,11 +11,7 @@ mod status;
 use std::{fmt, sync::Arc, time::Duration};
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tonic::{
-    server::NamedService,
-    service::Routes,
-    transport::Server,
-};
+use tonic::{server::NamedService, service::Routes, transport::Server};
 use tonic_health::{ServingStatus, server::HealthReporter};
 
 use self::{nodes::Nodes, snapshots::Snapshots};
@@ -105,7 +101,11 @@ impl Admin {
 
     /// What health checks are told, of the server and of each service.
     pub async fn set_serving(&self, serving: bool) {
-        let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
+        let status = if serving {
+            ServingStatus::Serving
+        } else {
+            ServingStatus::NotServing
+        };
         for name in [
             "",
             SnapshotServiceServer::<Snapshots>::NAME,

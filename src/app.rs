@@ -97,19 +97,36 @@ impl App {
         let publisher = open(&tracker, settings, Arc::clone(&cache)).await?;
         loading.ready();
 
-        let xds = Xds::new(SnapshotCache::clone(&cache), Arc::clone(&fleet), xds_settings, serving.clone());
+        let xds = Xds::new(
+            SnapshotCache::clone(&cache),
+            Arc::clone(&fleet),
+            xds_settings,
+            serving.clone(),
+        );
         let admin = Admin::new(publisher, fleet, tracker.clone(), serving.clone());
         admin.set_serving(true).await;
         let admin_routes = admin.routes()?;
         let spawn = |server, routes, listener, name| {
-            spawn_grpc(&tracker, server, routes, listener, name, serving.clone(), readiness.clone())
+            spawn_grpc(
+                &tracker,
+                server,
+                routes,
+                listener,
+                name,
+                serving.clone(),
+                readiness.clone(),
+            )
         };
         let servers = vec![
             spawn(xds.server(), xds.routes(), ports.xds, "xds"),
             spawn(admin.server(), admin_routes, ports.admin, "admin"),
         ];
         let (serving, rest) = (undo_serving.disarm(), undo_rest.disarm());
-        let Addresses { xds, admin: admin_addr, http } = addresses;
+        let Addresses {
+            xds,
+            admin: admin_addr,
+            http,
+        } = addresses;
         info!(%xds, admin = %admin_addr, %http, "listening");
         Ok(Running {
             addresses,
@@ -125,11 +142,7 @@ impl App {
 }
 
 /// Opens the store and loads what was published, on a thread that may block.
-async fn open(
-    tracker: &TaskTracker,
-    settings: Settings,
-    cache: Arc<SnapshotCache>,
-) -> anyhow::Result<Arc<Publisher>> {
+async fn open(tracker: &TaskTracker, settings: Settings, cache: Arc<SnapshotCache>) -> anyhow::Result<Arc<Publisher>> {
     let load = move || {
         let retention = settings.keep_revisions;
         let store: Arc<dyn RevisionStore> = match &settings.store {
@@ -147,7 +160,10 @@ async fn open(
         info!(groups = publisher.list().len(), "loaded");
         Ok(Arc::new(publisher))
     };
-    tracker.spawn_blocking(load).await.context("loading did not come to its end")?
+    tracker
+        .spawn_blocking(load)
+        .await
+        .context("loading did not come to its end")?
 }
 
 // === impl Ports ===
@@ -188,7 +204,9 @@ fn spawn_grpc(
 ) -> JoinHandle<()> {
     let serve = async move {
         let stopped = stop.clone().cancelled_owned();
-        let served = server.add_routes(routes).serve_with_incoming_shutdown(listener, stopped);
+        let served = server
+            .add_routes(routes)
+            .serve_with_incoming_shutdown(listener, stopped);
         let ended = served.await;
         if !stop.is_cancelled() {
             error!(?ended, "the server ended by itself");

@@ -106,7 +106,9 @@ pub enum SettingsError {
         message: String,
     },
     /// Neither store was chosen.
-    #[error("say where snapshots are kept: --data-dir DIR keeps them across restarts, --ephemeral keeps them in memory")]
+    #[error(
+        "say where snapshots are kept: --data-dir DIR keeps them across restarts, --ephemeral keeps them in memory"
+    )]
     NoStore,
     /// Both stores were chosen.
     #[error("data_dir and ephemeral exclude each other")]
@@ -157,7 +159,9 @@ impl Settings {
         let grace = effective.shutdown_grace.map_or(Duration::ZERO, |span| span.0);
         // Streams that are still being ended when the grace period is over would be cut.
         effective.xds.drain = effective.xds.drain.map(|span| Span(span.0.min(grace / 2)));
-        let Layer { log, admission, fleet, .. } = effective.clone();
+        let Layer {
+            log, admission, fleet, ..
+        } = effective.clone();
         let any = |port| SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
         Ok(Self {
             xds_addr: effective.xds_addr.unwrap_or_else(|| any(0)),
@@ -295,7 +299,9 @@ impl FleetLayer {
         let defaults = fleet::Limits::default();
         fleet::Limits {
             nodes: self.max_nodes.unwrap_or(defaults.nodes),
-            nack_message_bytes: self.max_nack_message_bytes.map_or(defaults.nack_message_bytes, |size| size.0),
+            nack_message_bytes: self
+                .max_nack_message_bytes
+                .map_or(defaults.nack_message_bytes, |size| size.0),
             forget_after: self.forget_after.map_or(defaults.forget_after, |span| span.0),
         }
     }

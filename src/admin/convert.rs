@@ -85,7 +85,8 @@ pub(super) fn revision(number: u64) -> Option<Revision> {
 #[must_use]
 pub fn finding(finding: &Finding) -> api::Finding {
     let place = finding.place.clone();
-    let (document, line, column) = place.map_or_else(Default::default, |place| (place.document, place.line, place.column));
+    let (document, line, column) =
+        place.map_or_else(Default::default, |place| (place.document, place.line, place.column));
     api::Finding {
         severity: match finding.severity {
             Severity::Error => api::finding::Severity::Error.into(),

@@ -11,10 +11,10 @@ use super::{Shared, WATCH_BUFFER, convert, status};
 use crate::{
     admission::Candidate,
     proto::admin as api,
-    proto::admin::{
-        snapshot_service_server::SnapshotService, watch_snapshots_response::Event,
+    proto::admin::{snapshot_service_server::SnapshotService, watch_snapshots_response::Event},
+    publisher::{
+        DiffTarget, PatchRequest, PublishError, PublishOptions, Published, Publisher, ReplaceRequest, SnapshotEvent,
     },
-    publisher::{DiffTarget, PatchRequest, PublishError, PublishOptions, Published, Publisher, ReplaceRequest, SnapshotEvent},
     resource::{Resource, ResourceName, ResourceType},
     revision::RevisionInfo,
     snapshot::{NodeGroup, Revision, Snapshot},
@@ -81,21 +81,33 @@ impl SnapshotService for Snapshots {
         &self,
         request: Request<api::ReplaceSnapshotRequest>,
     ) -> Result<Response<api::PublishResponse>, Status> {
-        let api::ReplaceSnapshotRequest { group, documents, resources, options } = request.into_inner();
+        let api::ReplaceSnapshotRequest {
+            group,
+            documents,
+            resources,
+            options,
+        } = request.into_inner();
         let request = ReplaceRequest {
             group: NodeGroup::from(group.as_str()),
             candidate: candidate(documents, resources)?,
             options: options.unwrap_or_default().into(),
         };
         let author = request.options.author.clone();
-        self.publish(group, author, move |publisher| publisher.replace(request)).await
+        self.publish(group, author, move |publisher| publisher.replace(request))
+            .await
     }
 
     async fn patch_snapshot(
         &self,
         request: Request<api::PatchSnapshotRequest>,
     ) -> Result<Response<api::PublishResponse>, Status> {
-        let api::PatchSnapshotRequest { group, documents, resources, delete, options } = request.into_inner();
+        let api::PatchSnapshotRequest {
+            group,
+            documents,
+            resources,
+            delete,
+            options,
+        } = request.into_inner();
         let key = |key: api::ResourceKey| Ok::<_, Status>((resource_type(&key.r#type)?, ResourceName::from(key.name)));
         let request = PatchRequest {
             group: NodeGroup::from(group.as_str()),
@@ -104,25 +116,35 @@ impl SnapshotService for Snapshots {
             options: options.unwrap_or_default().into(),
         };
         let author = request.options.author.clone();
-        self.publish(group, author, move |publisher| publisher.patch(request)).await
+        self.publish(group, author, move |publisher| publisher.patch(request))
+            .await
     }
 
     async fn rollback_snapshot(
         &self,
         request: Request<api::RollbackSnapshotRequest>,
     ) -> Result<Response<api::PublishResponse>, Status> {
-        let api::RollbackSnapshotRequest { group, to_revision, options } = request.into_inner();
+        let api::RollbackSnapshotRequest {
+            group,
+            to_revision,
+            options,
+        } = request.into_inner();
         let options: PublishOptions = options.unwrap_or_default().into();
         let (name, author) = (NodeGroup::from(group.as_str()), options.author.clone());
-        self.publish(group, author, move |publisher| publisher.rollback(&name, Revision(to_revision), &options))
-            .await
+        self.publish(group, author, move |publisher| {
+            publisher.rollback(&name, Revision(to_revision), &options)
+        })
+        .await
     }
 
     async fn delete_snapshot(
         &self,
         request: Request<api::DeleteSnapshotRequest>,
     ) -> Result<Response<api::DeleteSnapshotResponse>, Status> {
-        let api::DeleteSnapshotRequest { group, expected_revision } = request.into_inner();
+        let api::DeleteSnapshotRequest {
+            group,
+            expected_revision,
+        } = request.into_inner();
         let revision = self
             .blocking(move |publisher| {
                 let deleted = publisher.delete(&NodeGroup::from(group.as_str()), expected_revision);
@@ -134,13 +156,13 @@ impl SnapshotService for Snapshots {
         Ok(Response::new(api::DeleteSnapshotResponse { revision: revision.0 }))
     }
 
-    async fn get_snapshot(
-        &self,
-        request: Request<api::GetSnapshotRequest>,
-    ) -> Result<Response<api::Snapshot>, Status> {
+    async fn get_snapshot(&self, request: Request<api::GetSnapshotRequest>) -> Result<Response<api::Snapshot>, Status> {
         let request = request.into_inner();
-        let types: Vec<ResourceType> =
-            request.types.iter().map(|name| resource_type(name)).collect::<Result<_, _>>()?;
+        let types: Vec<ResourceType> = request
+            .types
+            .iter()
+            .map(|name| resource_type(name))
+            .collect::<Result<_, _>>()?;
         let snapshot = self
             .blocking(move |publisher| {
                 let group = NodeGroup::from(request.group.as_str());
@@ -183,7 +205,11 @@ impl SnapshotService for Snapshots {
     ) -> Result<Response<api::DiffSnapshotResponse>, Status> {
         use api::diff_snapshot_request::To;
 
-        let api::DiffSnapshotRequest { group, from_revision, to } = request.into_inner();
+        let api::DiffSnapshotRequest {
+            group,
+            from_revision,
+            to,
+        } = request.into_inner();
         let target = match to {
             Some(To::ToRevision(revision)) => DiffTarget::Revision(Revision(revision)),
             Some(To::ToCandidate(given)) => DiffTarget::Candidate(candidate(given.documents, given.resources)?),
@@ -324,9 +350,8 @@ fn selected(
     types: &[ResourceType],
     request: &api::GetSnapshotRequest,
 ) -> Result<api::Snapshot, Status> {
-    let named = |resource: &Resource| {
-        request.names.is_empty() || request.names.iter().any(|name| resource.answers_to(name))
-    };
+    let named =
+        |resource: &Resource| request.names.is_empty() || request.names.iter().any(|name| resource.answers_to(name));
     let resources = snapshot
         .types()
         .filter(|(known, _)| types.is_empty() || types.contains(known))
@@ -347,6 +372,8 @@ fn resource_type(name: &str) -> Result<ResourceType, Status> {
 
 fn candidate(documents: Vec<api::Document>, resources: Vec<api::Resource>) -> Result<Candidate, Status> {
     convert::candidate(documents, resources).map_err(|index| {
-        Status::invalid_argument(format!("resources[{index}]: it has no content, or a TTL that is no length of time"))
+        Status::invalid_argument(format!(
+            "resources[{index}]: it has no content, or a TTL that is no length of time"
+        ))
     })
 }

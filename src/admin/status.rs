@@ -80,7 +80,9 @@ pub(super) fn of_type(failure: &UnknownType) -> Status {
 
 /// The findings, as many as fit a header, for programs; the first of them as the message, for people.
 fn of_rejection(rejection: &Rejection) -> Status {
-    let (findings, left_off) = fitting(&rejection.findings, REJECTION_BYTES, |finding| shortened(convert::finding(finding)));
+    let (findings, left_off) = fitting(&rejection.findings, REJECTION_BYTES, |finding| {
+        shortened(convert::finding(finding))
+    });
     let fits = api::Rejection { findings, left_off };
     let rest = STATUS_BYTES.saturating_sub(fits.encoded_len() + TEXT_BYTES + ENVELOPE_BYTES);
     let (field_violations, _) = fitting(&rejection.findings, rest, violation);
@@ -101,7 +103,11 @@ fn message(findings: &[Finding]) -> String {
     match findings {
         [] => "refused".to_owned(),
         [only] => only.to_string(),
-        [first, more @ ..] => format!("{} and {} more", cut_to(&first.to_string(), TEXT_BYTES - 32), more.len()),
+        [first, more @ ..] => format!(
+            "{} and {} more",
+            cut_to(&first.to_string(), TEXT_BYTES - 32),
+            more.len()
+        ),
     }
 }
 
@@ -188,7 +194,9 @@ mod tests {
     #[test]
     fn a_status_fits_a_header_whatever_was_found() {
         for (findings, size) in [(1, 10), (3, 100), (1000, 30), (1000, 3000), (1, 100_000)] {
-            let refused = Rejection { findings: vec![finding(size); findings] };
+            let refused = Rejection {
+                findings: vec![finding(size); findings],
+            };
             let status = of_rejection(&refused);
             let header = status.details().len() * 4 / 3 + status.message().len();
             assert!(header <= 6144, "{findings} findings of {size}: {header}");
@@ -200,7 +208,9 @@ mod tests {
 
     #[test]
     fn the_message_is_the_first_finding_and_how_many_more() {
-        let status = of_rejection(&Rejection { findings: vec![finding(1), finding(2), finding(3)] });
+        let status = of_rejection(&Rejection {
+            findings: vec![finding(1), finding(2), finding(3)],
+        });
         assert_eq!(status.code(), Code::InvalidArgument);
         assert!(status.message().contains("XDS0001"), "{}", status.message());
         assert!(status.message().ends_with(" and 2 more"), "{}", status.message());

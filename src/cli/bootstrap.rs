@@ -51,7 +51,10 @@ impl Bootstrap {
         let (xds_host, xds_port) = host_port("--xds-addr", &self.xds_addr)?;
         let (admin_host, admin_port) = host_port("--admin-addr", &self.admin_addr)?;
         if admin_host.parse::<IpAddr>().is_err() {
-            return Err(Failure::usage(format!("--admin-addr {}: expected IP:PORT", self.admin_addr)));
+            return Err(Failure::usage(format!(
+                "--admin-addr {}: expected IP:PORT",
+                self.admin_addr
+            )));
         }
         Ok(json!({
             "node": self.node()?,
@@ -101,7 +104,11 @@ impl Bootstrap {
 
 /// The static cluster that is Chancery. Keepalive finds a connection that silently died, which no read would.
 fn xds_cluster(host: &str, port: u16) -> Value {
-    let kind = if host.parse::<IpAddr>().is_ok() { "STATIC" } else { "STRICT_DNS" };
+    let kind = if host.parse::<IpAddr>().is_ok() {
+        "STATIC"
+    } else {
+        "STRICT_DNS"
+    };
     json!({
         "name": CLUSTER,
         "type": kind,
@@ -128,7 +135,10 @@ fn address(host: &str, port: u16) -> Value {
 /// `host:port`, `1.2.3.4:port` or `[::1]:port`.
 fn host_port(flag: &str, text: &str) -> Result<(String, u16), Failure> {
     let parsed = text.rsplit_once(':').and_then(|(host, port)| {
-        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        let host = host
+            .strip_prefix('[')
+            .and_then(|host| host.strip_suffix(']'))
+            .unwrap_or(host);
         let port = port.parse().ok()?;
         (!host.is_empty()).then(|| (host.to_owned(), port))
     });
@@ -171,25 +181,46 @@ mod tests {
         ] {
             let cluster = bootstrap(&["--xds-addr", addr]).unwrap()["static_resources"]["clusters"][0].take();
             assert_eq!(cluster["type"], kind, "{addr}");
-            let address = cluster.pointer("/load_assignment/endpoints/0/lb_endpoints/0/endpoint/address/socket_address");
+            let address =
+                cluster.pointer("/load_assignment/endpoints/0/lb_endpoints/0/endpoint/address/socket_address");
             assert_eq!(address.unwrap()["address"], host);
         }
     }
 
     #[test]
     fn each_flag_reaches_the_bootstrap() {
-        let ads = bootstrap(&["--delta", "--admin-port", "0", "--metadata", "tier=edge", "--node-cluster", "c"]).unwrap();
+        let ads = bootstrap(&[
+            "--delta",
+            "--admin-port",
+            "0",
+            "--metadata",
+            "tier=edge",
+            "--node-cluster",
+            "c",
+        ])
+        .unwrap();
         assert_eq!(ads["dynamic_resources"]["ads_config"]["api_type"], "DELTA_GRPC");
         assert_eq!(ads["admin"]["address"]["socket_address"]["port_value"], 0);
-        assert_eq!(ads["node"], json!({"id": "n", "cluster": "c", "metadata": {"tier": "edge"}}));
+        assert_eq!(
+            ads["node"],
+            json!({"id": "n", "cluster": "c", "metadata": {"tier": "edge"}})
+        );
         let own = bootstrap(&["--no-ads"]).unwrap();
-        assert_eq!(own["dynamic_resources"]["cds_config"]["api_config_source"]["api_type"], "GRPC");
+        assert_eq!(
+            own["dynamic_resources"]["cds_config"]["api_config_source"]["api_type"],
+            "GRPC"
+        );
         assert!(own["dynamic_resources"].get("ads_config").is_none());
     }
 
     #[test]
     fn malformed_values_are_named() {
-        for args in [["--xds-addr", "nowhere"], ["--xds-addr", ":1"], ["--admin-addr", "a:1"], ["--metadata", "tier"]] {
+        for args in [
+            ["--xds-addr", "nowhere"],
+            ["--xds-addr", ":1"],
+            ["--admin-addr", "a:1"],
+            ["--metadata", "tier"],
+        ] {
             let error = bootstrap(&args).unwrap_err();
             assert!(error.contains(args[0]), "{error}");
         }

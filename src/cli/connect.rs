@@ -21,7 +21,11 @@ pub(super) struct Clients {
 
 impl Clients {
     pub(super) fn new(url: &str) -> Self {
-        let url = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
+        let url = if url.contains("://") {
+            url.to_owned()
+        } else {
+            format!("http://{url}")
+        };
         Self { url }
     }
 
@@ -39,7 +43,10 @@ impl Clients {
 
     async fn channel(&self) -> Result<Channel, Failure> {
         if !self.url.starts_with("http://") {
-            return Err(Failure::usage(format!("--admin {}: expected http://HOST:PORT", self.url)));
+            return Err(Failure::usage(format!(
+                "--admin {}: expected http://HOST:PORT",
+                self.url
+            )));
         }
         let endpoint = Endpoint::from_shared(self.url.clone())
             .map_err(|error| Failure::usage(format!("--admin {}: {}", self.url, causes(&error))))?

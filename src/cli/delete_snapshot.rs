@@ -37,7 +37,11 @@ impl DeleteSnapshot {
         };
         let deleted = clients.snapshots().await?.delete_snapshot(request).await?.into_inner();
         match output.format {
-            Format::Table => output.text(&format!("{}: deleted, was revision {}\n", escape(&group), deleted.revision))?,
+            Format::Table => output.text(&format!(
+                "{}: deleted, was revision {}\n",
+                escape(&group),
+                deleted.revision
+            ))?,
             Format::Json | Format::Yaml => output.value(&proto_json(&deleted, "DeleteSnapshotResponse"))?,
         }
         Ok(Exit::Ok)

@@ -22,7 +22,12 @@ pub(super) struct Diff {
     #[arg(long, default_value_t = 0, hide_default_value = true, value_name = "REVISION")]
     from: u64,
     /// The revision to compare to
-    #[arg(long, value_name = "REVISION", conflicts_with = "files", required_unless_present = "files")]
+    #[arg(
+        long,
+        value_name = "REVISION",
+        conflicts_with = "files",
+        required_unless_present = "files"
+    )]
     to: Option<u64>,
     /// The files to compare to, as `replace` would publish them
     #[arg(short, long = "file", value_name = "FILE|DIR|-")]
@@ -49,6 +54,10 @@ impl Diff {
             Format::Table => output.text(&changes(&diff.changes))?,
             Format::Json | Format::Yaml => output.value(&proto_json(&diff, "DiffSnapshotResponse"))?,
         }
-        Ok(if diff.changes.is_empty() { Exit::Ok } else { Exit::Difference })
+        Ok(if diff.changes.is_empty() {
+            Exit::Ok
+        } else {
+            Exit::Difference
+        })
     }
 }

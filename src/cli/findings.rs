@@ -40,7 +40,11 @@ pub(super) fn line(finding: &Finding) -> String {
 /// How many findings there are, for the line after them.
 pub(super) fn summary(rejection: &Rejection) -> String {
     let shown = rejection.findings.len();
-    let findings = if shown == 1 { "1 finding" } else { &format!("{shown} findings") };
+    let findings = if shown == 1 {
+        "1 finding"
+    } else {
+        &format!("{shown} findings")
+    };
     match rejection.left_off {
         0 => format!("refused: {findings}; nothing was published"),
         more => format!("refused: {findings} and {more} more that are not shown; nothing was published"),
@@ -50,7 +54,9 @@ pub(super) fn summary(rejection: &Rejection) -> String {
 /// Prints warnings to stderr.
 pub(super) fn warn(findings: &[Finding]) -> io::Result<()> {
     let mut stderr = io::stderr().lock();
-    findings.iter().try_for_each(|finding| writeln!(stderr, "{}", line(finding)))
+    findings
+        .iter()
+        .try_for_each(|finding| writeln!(stderr, "{}", line(finding)))
 }
 
 /// `cluster` for Envoy's type URL of it; a URL we do not know as it is.

@@ -34,7 +34,13 @@ pub(super) struct Get {
     #[arg(value_name = "NAME")]
     names: Vec<String>,
     /// An earlier revision
-    #[arg(long, default_value_t = 0, hide_default_value = true, value_name = "REVISION", requires = "group")]
+    #[arg(
+        long,
+        default_value_t = 0,
+        hide_default_value = true,
+        value_name = "REVISION",
+        requires = "group"
+    )]
     revision: u64,
     /// Show private keys and other sensitive fields
     #[arg(long)]
@@ -48,7 +54,11 @@ impl Get {
         };
         let request = GetSnapshotRequest {
             group,
-            types: self.resource_type.iter().map(|known| known.type_url().to_owned()).collect(),
+            types: self
+                .resource_type
+                .iter()
+                .map(|known| known.type_url().to_owned())
+                .collect(),
             names: self.names.clone(),
             revision: self.revision,
             include_secrets: self.show_secrets,
@@ -62,7 +72,10 @@ impl Get {
             .collect();
         if let Some(missing) = self.names.iter().find(|name| !present.contains(name.as_str())) {
             let kind = self.resource_type.as_ref().map_or("resource", ResourceType::short_name);
-            return Err(Failure::new(Exit::NotFound, format!("no {kind} \"{}\"", escape(missing))));
+            return Err(Failure::new(
+                Exit::NotFound,
+                format!("no {kind} \"{}\"", escape(missing)),
+            ));
         }
         match output.format {
             Format::Table => output.text(&table(&snapshot))?,
@@ -74,7 +87,12 @@ impl Get {
 }
 
 async fn groups(clients: &Clients, output: &mut Output) -> Result<Exit, Failure> {
-    let listed = clients.snapshots().await?.list_snapshots(ListSnapshotsRequest {}).await?.into_inner();
+    let listed = clients
+        .snapshots()
+        .await?
+        .list_snapshots(ListSnapshotsRequest {})
+        .await?
+        .into_inner();
     match output.format {
         Format::Table => {
             let mut table = Table::new(["GROUP", "REVISION", "TIME", "AUTHOR", "RESOURCES"]);
@@ -162,7 +180,11 @@ fn extras(resource: &Resource) -> Map<String, Value> {
         extras.insert("aliases".to_owned(), json!(resource.aliases));
     }
     if let Some(ttl) = resource.ttl {
-        let nanos = if ttl.nanos == 0 { String::new() } else { format!(".{:09}", ttl.nanos) };
+        let nanos = if ttl.nanos == 0 {
+            String::new()
+        } else {
+            format!(".{:09}", ttl.nanos)
+        };
         extras.insert("ttl".to_owned(), json!(format!("{}{nanos}s", ttl.seconds)));
     }
     extras
@@ -170,7 +192,10 @@ fn extras(resource: &Resource) -> Map<String, Value> {
 
 fn body(resource: &Resource) -> Value {
     // The server redacted what is not to be shown.
-    resource.resource.as_ref().map_or(Value::Null, |any| admission::to_json(any, Secrets::Show))
+    resource
+        .resource
+        .as_ref()
+        .map_or(Value::Null, |any| admission::to_json(any, Secrets::Show))
 }
 
 fn type_url(resource: &Resource) -> &str {
@@ -178,5 +203,8 @@ fn type_url(resource: &Resource) -> &str {
 }
 
 fn heading(snapshot: &Snapshot) -> (&str, u64) {
-    snapshot.summary.as_ref().map_or(("", 0), |summary| (summary.group.as_str(), summary.revision))
+    snapshot
+        .summary
+        .as_ref()
+        .map_or(("", 0), |summary| (summary.group.as_str(), summary.revision))
 }

@@ -36,7 +36,11 @@ impl History {
                         time(revision.time.as_ref()),
                         revision.author.clone(),
                         revision.message.clone(),
-                        if revision.deleted { "deleted".to_owned() } else { counts(revision) },
+                        if revision.deleted {
+                            "deleted".to_owned()
+                        } else {
+                            counts(revision)
+                        },
                     ]);
                 }
                 output.text(&table.render())?;

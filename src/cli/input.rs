@@ -65,8 +65,12 @@ fn files_of(dir: &Path) -> Result<Vec<PathBuf>, Failure> {
     let mut files = Vec::new();
     for entry in fs::read_dir(dir).map_err(|error| named(&error))? {
         let path = entry.map_err(|error| named(&error))?.path();
-        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-        let fits = path.extension().is_some_and(|ending| ENDINGS.iter().any(|known| ending == *known));
+        let hidden = path
+            .file_name()
+            .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        let fits = path
+            .extension()
+            .is_some_and(|ending| ENDINGS.iter().any(|known| ending == *known));
         if fits && !hidden && path.is_file() {
             files.push(path);
         }

@@ -139,7 +139,9 @@ fn shown(cell: &str) -> String {
 /// The text with control characters, and those that turn the direction of writing, made visible: node ids, resource names
 /// and NACK messages come from strangers.
 pub(super) fn escape(text: &str) -> String {
-    let unsafe_in_a_terminal = |c: char| c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let unsafe_in_a_terminal = |c: char| {
+        c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         if unsafe_in_a_terminal(c) {
@@ -162,7 +164,11 @@ pub(super) fn proto_json<M: Message>(message: &M, name: &str) -> Value {
     proto::descriptors()
         .get_message_by_name(&full)
         .and_then(|descriptor| DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice()).ok())
-        .and_then(|dynamic| dynamic.serialize_with_options(serde_json::value::Serializer, &options).ok())
+        .and_then(|dynamic| {
+            dynamic
+                .serialize_with_options(serde_json::value::Serializer, &options)
+                .ok()
+        })
         .unwrap_or_default()
 }
 

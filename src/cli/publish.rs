@@ -72,7 +72,11 @@ impl Publish {
             expected_revision: self.expected_revision,
             version_info: String::new(),
             message: self.message.clone(),
-            author: self.author.clone().or_else(|| std::env::var("USER").ok()).unwrap_or_default(),
+            author: self
+                .author
+                .clone()
+                .or_else(|| std::env::var("USER").ok())
+                .unwrap_or_default(),
             allow_warnings: self.allow_warnings,
             allow_removals: self.allow_removals,
         }
@@ -110,7 +114,9 @@ impl Wait {
 /// A line for the publish, and one for each change.
 fn summary(published: &PublishResponse) -> String {
     let PublishResponse { group, revision, .. } = published;
-    let count = |list: fn(&TypeChange) -> &Vec<String>| published.changes.iter().map(|change| list(change).len()).sum::<usize>();
+    let count = |list: fn(&TypeChange) -> &Vec<String>| {
+        published.changes.iter().map(|change| list(change).len()).sum::<usize>()
+    };
     let counts = format!(
         "{} added, {} changed, {} removed",
         count(|change| &change.added),

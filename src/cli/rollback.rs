@@ -28,7 +28,12 @@ impl Rollback {
             to_revision: self.to,
             options: Some(self.publish.options()),
         };
-        let published = clients.snapshots().await?.rollback_snapshot(request).await?.into_inner();
+        let published = clients
+            .snapshots()
+            .await?
+            .rollback_snapshot(request)
+            .await?
+            .into_inner();
         self.publish.finish(&published, clients, output).await
     }
 }

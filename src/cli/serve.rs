@@ -84,7 +84,13 @@ fn print_addresses(addresses: &crate::app::Addresses) -> io::Result<()> {
     )
     .and_then(|()| stdout.flush());
     // A server outlives whoever read its first lines.
-    printed.or_else(|error| if error.kind() == io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) })
+    printed.or_else(|error| {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            Ok(())
+        } else {
+            Err(error)
+        }
+    })
 }
 
 /// Log lines go to stderr.

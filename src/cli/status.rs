@@ -49,18 +49,38 @@ impl Status {
 
 /// A row for each type of each node; below a refused one the node's own words.
 pub(super) fn table(nodes: &[NodeStatus]) -> String {
-    let mut table = Table::new(["NODE", "GROUP", "CONNECTED", "TYPE", "STATE", "VERSION", "ACKED", "TIME"]);
+    let mut table = Table::new([
+        "NODE",
+        "GROUP",
+        "CONNECTED",
+        "TYPE",
+        "STATE",
+        "VERSION",
+        "ACKED",
+        "TIME",
+    ]);
     for node in nodes {
         let who = [node.id.clone(), node.group.clone(), connected(node)];
         if node.types.is_empty() {
             let [id, group, streams] = who.clone();
             let seen = time(node.last_seen.as_ref());
-            table.row([id, group, streams, String::new(), String::new(), String::new(), String::new(), seen]);
+            table.row([
+                id,
+                group,
+                streams,
+                String::new(),
+                String::new(),
+                String::new(),
+                String::new(),
+                seen,
+            ]);
         }
         for row in &node.types {
             let [id, group, streams] = who.clone();
             let version = |delivery: &Option<crate::proto::admin::Delivery>| {
-                delivery.as_ref().map_or_else(String::new, |delivery| delivery.version.clone())
+                delivery
+                    .as_ref()
+                    .map_or_else(String::new, |delivery| delivery.version.clone())
             };
             table.row([
                 id,
@@ -74,7 +94,10 @@ pub(super) fn table(nodes: &[NodeStatus]) -> String {
             ]);
             if let (State::Error, Some(nack)) = (row.state(), &row.nack) {
                 let at = time(nack.time.as_ref());
-                table.note(&format!("NACK of version {} (nonce {}) at {at}: {}", nack.version, nack.nonce, nack.message));
+                table.note(&format!(
+                    "NACK of version {} (nonce {}) at {at}: {}",
+                    nack.version, nack.nonce, nack.message
+                ));
             }
         }
     }

@@ -40,7 +40,12 @@ fn every_status_code_has_its_exit_code() {
         Exit::Unavailable,
         Exit::Denied,
     ];
-    assert!(numbers.iter().enumerate().all(|(number, exit)| *exit as usize == number));
+    assert!(
+        numbers
+            .iter()
+            .enumerate()
+            .all(|(number, exit)| *exit as usize == number)
+    );
 }
 
 #[test]
@@ -63,7 +68,10 @@ fn columns_are_aligned_and_never_blank() {
 
 #[test]
 fn text_of_strangers_cannot_move_the_cursor() {
-    assert_eq!(escape("\u{1b}[2J\r\n\u{202e}\u{9b}ü"), "\\u{1b}[2J\\r\\n\\u{202e}\\u{9b}ü");
+    assert_eq!(
+        escape("\u{1b}[2J\r\n\u{202e}\u{9b}ü"),
+        "\\u{1b}[2J\\r\\n\\u{202e}\\u{9b}ü"
+    );
 }
 
 #[test]
@@ -72,19 +80,31 @@ fn a_finding_reads_as_admission_writes_it() {
         severity: Severity::Error,
         code: "XDS0003",
         message: "unknown field".to_owned(),
-        place: Some(Place { document: "cds.yaml".to_owned(), line: 7, column: 9 }),
+        place: Some(Place {
+            document: "cds.yaml".to_owned(),
+            line: 7,
+            column: 9,
+        }),
         type_url: Some("type.googleapis.com/envoy.config.cluster.v3.Cluster".to_owned()),
         resource: Some("a".to_owned()),
         field: Some("connect_timeoutt".to_owned()),
     };
     let line = findings::line(&crate::admin::finding(&finding));
-    assert_eq!(line, "cds.yaml:7:9: error[XDS0003] cluster \"a\": connect_timeoutt: unknown field");
+    assert_eq!(
+        line,
+        "cds.yaml:7:9: error[XDS0003] cluster \"a\": connect_timeoutt: unknown field"
+    );
     assert_eq!(line, finding.to_string());
 }
 
 #[test]
 fn a_nack_is_shown_below_its_row_in_the_nodes_words() {
-    let delivery = |version: &str| Some(Delivery { version: version.to_owned(), ..Delivery::default() });
+    let delivery = |version: &str| {
+        Some(Delivery {
+            version: version.to_owned(),
+            ..Delivery::default()
+        })
+    };
     let row = TypeStatus {
         type_url: "type.googleapis.com/envoy.config.listener.v3.Listener".to_owned(),
         state: State::Error.into(),
@@ -112,7 +132,18 @@ fn a_nack_is_shown_below_its_row_in_the_nodes_words() {
     let words: Vec<&str> = lines[1].split_whitespace().collect();
     assert_eq!(
         words,
-        ["envoy-1", "edge", "yes", "(1", "stream)", "listener", "ERROR", "v2", "v1", "1970-01-01T00:00:00Z"]
+        [
+            "envoy-1",
+            "edge",
+            "yes",
+            "(1",
+            "stream)",
+            "listener",
+            "ERROR",
+            "v2",
+            "v1",
+            "1970-01-01T00:00:00Z"
+        ]
     );
     assert_eq!(
         lines[2],

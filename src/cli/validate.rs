@@ -40,7 +40,10 @@ impl Validate {
             }
             Err(rejection) => (0, rejection.findings),
         };
-        let errors = found.iter().filter(|finding| finding.severity == Severity::Error).count();
+        let errors = found
+            .iter()
+            .filter(|finding| finding.severity == Severity::Error)
+            .count();
         let findings: Vec<api::Finding> = found.iter().map(admin::finding).collect();
         let refused = errors > 0 || (self.deny_warnings && !findings.is_empty());
         print(output, &findings, resources, refused)?;
@@ -55,7 +58,10 @@ fn print(output: &mut Output, findings: &[api::Finding], resources: usize, refus
             if refused {
                 super::output::note(&format!("error: refused: {} findings", findings.len()));
             } else {
-                output.text(&escape(&format!("ok: {resources} resources, {} warnings", findings.len())))?;
+                output.text(&escape(&format!(
+                    "ok: {resources} resources, {} warnings",
+                    findings.len()
+                )))?;
                 output.text("\n")?;
             }
         }

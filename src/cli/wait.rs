@@ -17,8 +17,8 @@ use super::{
 };
 use crate::{
     proto::admin::{
-        ListSnapshotsRequest, NodeStatus, TypeStatus, WatchNodesRequest, WatchNodesResponse,
-        type_status::State, watch_nodes_response::Event,
+        ListSnapshotsRequest, NodeStatus, TypeStatus, WatchNodesRequest, WatchNodesResponse, type_status::State,
+        watch_nodes_response::Event,
     },
     settings::Span,
     snapshot::NodeGroup,
@@ -87,18 +87,32 @@ pub(super) async fn for_nodes(
     match followed {
         Ok(verdict) => match verdict? {
             Verdict::Done(0) => note(&format!("no node of group {group} is connected: nobody to wait for")),
-            Verdict::Done(1) => note(&format!("the 1 connected node holds revision {revision} ({})", took(started))),
+            Verdict::Done(1) => note(&format!(
+                "the 1 connected node holds revision {revision} ({})",
+                took(started)
+            )),
             Verdict::Done(nodes) => {
-                note(&format!("all {nodes} connected nodes hold revision {revision} ({})", took(started)));
+                note(&format!(
+                    "all {nodes} connected nodes hold revision {revision} ({})",
+                    took(started)
+                ));
             }
             Verdict::Refused(refusals) => {
                 refusals.iter().for_each(|refusal| note(refusal));
-                return Err(Failure::new(Exit::Difference, format!("revision {revision} was refused by a node")));
+                return Err(Failure::new(
+                    Exit::Difference,
+                    format!("revision {revision} was refused by a node"),
+                ));
             }
             Verdict::Awaiting(nodes) => return Err(late(&rollout, timeout, &nodes)),
         },
         Err(_) => {
-            let nodes = rollout.connected.keys().filter(|id| !rollout.holds(id)).cloned().collect::<Vec<_>>();
+            let nodes = rollout
+                .connected
+                .keys()
+                .filter(|id| !rollout.holds(id))
+                .cloned()
+                .collect::<Vec<_>>();
             return Err(late(&rollout, timeout, &nodes));
         }
     }
@@ -107,20 +121,33 @@ pub(super) async fn for_nodes(
 
 /// The group's current revision, and the version of each of its types.
 async fn current(clients: &Clients, group: &str) -> Result<(u64, BTreeMap<String, String>), Failure> {
-    let listed = clients.snapshots().await?.list_snapshots(ListSnapshotsRequest {}).await?.into_inner();
+    let listed = clients
+        .snapshots()
+        .await?
+        .list_snapshots(ListSnapshotsRequest {})
+        .await?
+        .into_inner();
     let snapshot = listed
         .snapshots
         .into_iter()
         .find(|snapshot| snapshot.group == group)
         .ok_or_else(|| Failure::new(Exit::NotFound, format!("group {group} was never published")))?;
-    let versions = snapshot.types.into_iter().map(|row| (row.type_url, row.version)).collect();
+    let versions = snapshot
+        .types
+        .into_iter()
+        .map(|row| (row.type_url, row.version))
+        .collect();
     Ok((snapshot.revision, versions))
 }
 
 /// Follows the nodes until there is a verdict.
 async fn follow(clients: &Clients, group: &str, rollout: &mut Rollout) -> Result<Verdict, Failure> {
     // What is published to the shared group reaches every group.
-    let group = if group == NodeGroup::SHARED { String::new() } else { group.to_owned() };
+    let group = if group == NodeGroup::SHARED {
+        String::new()
+    } else {
+        group.to_owned()
+    };
     let request = WatchNodesRequest { group };
     let mut events = clients.nodes().await?.watch_nodes(request).await?.into_inner();
     let mut said = Vec::new();
@@ -131,14 +158,20 @@ async fn follow(clients: &Clients, group: &str, rollout: &mut Rollout) -> Result
             Some(Verdict::Awaiting(nodes)) => {
                 if nodes != said {
                     let (awaited, all) = (nodes.len(), rollout.connected.len());
-                    progress(&format!("waiting for {awaited} of {all} nodes: {}", some_of(&nodes, NAMED)));
+                    progress(&format!(
+                        "waiting for {awaited} of {all} nodes: {}",
+                        some_of(&nodes, NAMED)
+                    ));
                     said = nodes;
                 }
             }
             Some(verdict) => return Ok(verdict),
         }
     }
-    Err(Failure::new(Exit::Unavailable, "the server ended the watch while nodes were awaited"))
+    Err(Failure::new(
+        Exit::Unavailable,
+        "the server ended the watch while nodes were awaited",
+    ))
 }
 
 /// What is said when the time is up: who is awaited, and the refusals that may be why.
@@ -147,7 +180,11 @@ fn late(rollout: &Rollout, timeout: Duration, nodes: &[String]) -> Failure {
         "after {} revision {} is still awaited from {}",
         humantime::format_duration(timeout),
         rollout.revision,
-        if nodes.is_empty() { "the server's list of nodes".to_owned() } else { some_of(nodes, NAMED) }
+        if nodes.is_empty() {
+            "the server's list of nodes".to_owned()
+        } else {
+            some_of(nodes, NAMED)
+        }
     );
     let refusals = rollout.refusals(|_| true);
     if !refusals.is_empty() {
@@ -199,7 +236,11 @@ impl Rollout {
             return Some(Verdict::Refused(refusals));
         }
         let awaited: Vec<String> = self.connected.keys().filter(|id| !self.holds(id)).cloned().collect();
-        Some(if awaited.is_empty() { Verdict::Done(self.connected.len()) } else { Verdict::Awaiting(awaited) })
+        Some(if awaited.is_empty() {
+            Verdict::Done(self.connected.len())
+        } else {
+            Verdict::Awaiting(awaited)
+        })
     }
 
     /// Whether every stream of the node holds the revision.
@@ -222,7 +263,10 @@ impl Rollout {
             for row in rows.filter(|row| row.state() == State::Error && counts(row)) {
                 if let Some(nack) = &row.nack {
                     let kind = short_type(&row.type_url);
-                    refusals.push(format!("node {id} refused {kind} version {}: {}", nack.version, nack.message));
+                    refusals.push(format!(
+                        "node {id} refused {kind} version {}: {}",
+                        nack.version, nack.message
+                    ));
                 }
             }
         }
@@ -240,7 +284,11 @@ mod tests {
     fn node(id: &str, synced: &[u64], nack: Option<(u64, &str)>) -> WatchNodesResponse {
         let row = TypeStatus {
             type_url: CDS.to_owned(),
-            state: if nack.is_some() { State::Error.into() } else { State::Synced.into() },
+            state: if nack.is_some() {
+                State::Error.into()
+            } else {
+                State::Synced.into()
+            },
             nack: nack.map(|(revision, version)| Nack {
                 revision,
                 version: version.to_owned(),
@@ -260,13 +308,17 @@ mod tests {
             streams: synced.iter().map(stream).collect(),
             ..NodeStatus::default()
         };
-        WatchNodesResponse { event: Some(Event::Node(node)) }
+        WatchNodesResponse {
+            event: Some(Event::Node(node)),
+        }
     }
 
     fn rollout(events: impl IntoIterator<Item = WatchNodesResponse>) -> Rollout {
         let mut rollout = Rollout::new(7, BTreeMap::from([(CDS.to_owned(), "v7".to_owned())]));
         events.into_iter().for_each(|event| rollout.on_event(event));
-        rollout.on_event(WatchNodesResponse { event: Some(Event::Synced(Synced {})) });
+        rollout.on_event(WatchNodesResponse {
+            event: Some(Event::Synced(Synced {})),
+        });
         rollout
     }
 
@@ -302,6 +354,10 @@ mod tests {
     fn a_refusal_of_something_older_does_not() {
         let older = rollout([node("a", &[6], Some((6, "v6")))]);
         assert_eq!(older.verdict(), Some(Verdict::Awaiting(vec!["a".to_owned()])));
-        assert!(late(&older, Duration::from_secs(1), &[]).to_string().contains("earlier refusals: node a refused"));
+        assert!(
+            late(&older, Duration::from_secs(1), &[])
+                .to_string()
+                .contains("earlier refusals: node a refused")
+        );
     }
 }

@@ -28,7 +28,12 @@ impl Watch {
         let group = self.group.unwrap_or_default();
         let request = WatchSnapshotsRequest { group: group.clone() };
         let mut snapshots = clients.snapshots().await?.watch_snapshots(request).await?.into_inner();
-        let mut nodes = clients.nodes().await?.watch_nodes(WatchNodesRequest { group }).await?.into_inner();
+        let mut nodes = clients
+            .nodes()
+            .await?
+            .watch_nodes(WatchNodesRequest { group })
+            .await?
+            .into_inner();
         loop {
             let event = tokio::select! {
                 event = snapshots.message() => event?.map(|event| of_snapshot(&event)),

@@ -66,7 +66,12 @@ pub struct LogLayer {
     #[arg(id = "log_level", long = "log-level", env = "CHANCERY_LOG", value_name = "FILTER")]
     pub level: Option<String>,
     /// How log lines look
-    #[arg(id = "log_format", long = "log-format", env = "CHANCERY_LOG_FORMAT", value_name = "FORMAT")]
+    #[arg(
+        id = "log_format",
+        long = "log-format",
+        env = "CHANCERY_LOG_FORMAT",
+        value_name = "FORMAT"
+    )]
     pub format: Option<LogFormat>,
 }
 
@@ -79,20 +84,36 @@ pub struct AdmissionLayer {
           value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub deny_warnings: Option<bool>,
     /// Bytes of one published document
-    #[arg(id = "admission_max_document_bytes", long = "admission-max-document-bytes",
-          env = "CHANCERY_ADMISSION_MAX_DOCUMENT_BYTES", value_name = "SIZE")]
+    #[arg(
+        id = "admission_max_document_bytes",
+        long = "admission-max-document-bytes",
+        env = "CHANCERY_ADMISSION_MAX_DOCUMENT_BYTES",
+        value_name = "SIZE"
+    )]
     pub max_document_bytes: Option<ByteSize>,
     /// Bytes of one encoded resource
-    #[arg(id = "admission_max_resource_bytes", long = "admission-max-resource-bytes",
-          env = "CHANCERY_ADMISSION_MAX_RESOURCE_BYTES", value_name = "SIZE")]
+    #[arg(
+        id = "admission_max_resource_bytes",
+        long = "admission-max-resource-bytes",
+        env = "CHANCERY_ADMISSION_MAX_RESOURCE_BYTES",
+        value_name = "SIZE"
+    )]
     pub max_resource_bytes: Option<ByteSize>,
     /// Bytes of all encoded resources of a snapshot
-    #[arg(id = "admission_max_snapshot_bytes", long = "admission-max-snapshot-bytes",
-          env = "CHANCERY_ADMISSION_MAX_SNAPSHOT_BYTES", value_name = "SIZE")]
+    #[arg(
+        id = "admission_max_snapshot_bytes",
+        long = "admission-max-snapshot-bytes",
+        env = "CHANCERY_ADMISSION_MAX_SNAPSHOT_BYTES",
+        value_name = "SIZE"
+    )]
     pub max_snapshot_bytes: Option<ByteSize>,
     /// Resources of a snapshot
-    #[arg(id = "admission_max_resources", long = "admission-max-resources", env = "CHANCERY_ADMISSION_MAX_RESOURCES",
-          value_name = "COUNT")]
+    #[arg(
+        id = "admission_max_resources",
+        long = "admission-max-resources",
+        env = "CHANCERY_ADMISSION_MAX_RESOURCES",
+        value_name = "COUNT"
+    )]
     pub max_resources: Option<usize>,
 }
 
@@ -101,37 +122,87 @@ pub struct AdmissionLayer {
 #[serde(deny_unknown_fields, default)]
 pub struct XdsLayer {
     /// Streams open at once over all connections
-    #[arg(id = "xds_max_streams", long = "xds-max-streams", env = "CHANCERY_XDS_MAX_STREAMS", value_name = "COUNT")]
+    #[arg(
+        id = "xds_max_streams",
+        long = "xds-max-streams",
+        env = "CHANCERY_XDS_MAX_STREAMS",
+        value_name = "COUNT"
+    )]
     pub max_streams: Option<usize>,
     /// Streams open at once on one connection
-    #[arg(id = "xds_max_streams_per_connection", long = "xds-max-streams-per-connection", env = "CHANCERY_XDS_MAX_STREAMS_PER_CONNECTION", value_name = "COUNT")]
+    #[arg(
+        id = "xds_max_streams_per_connection",
+        long = "xds-max-streams-per-connection",
+        env = "CHANCERY_XDS_MAX_STREAMS_PER_CONNECTION",
+        value_name = "COUNT"
+    )]
     pub max_streams_per_connection: Option<u32>,
     /// Bytes of one request of a client
-    #[arg(id = "xds_max_request_bytes", long = "xds-max-request-bytes", env = "CHANCERY_XDS_MAX_REQUEST_BYTES", value_name = "SIZE")]
+    #[arg(
+        id = "xds_max_request_bytes",
+        long = "xds-max-request-bytes",
+        env = "CHANCERY_XDS_MAX_REQUEST_BYTES",
+        value_name = "SIZE"
+    )]
     pub max_request_bytes: Option<ByteSize>,
     /// Ping a connection that was quiet for so long
-    #[arg(id = "xds_keepalive_interval", long = "xds-keepalive-interval", env = "CHANCERY_XDS_KEEPALIVE_INTERVAL", value_name = "DURATION")]
+    #[arg(
+        id = "xds_keepalive_interval",
+        long = "xds-keepalive-interval",
+        env = "CHANCERY_XDS_KEEPALIVE_INTERVAL",
+        value_name = "DURATION"
+    )]
     pub keepalive_interval: Option<Span>,
     /// Close a connection whose ping is unanswered for so long
-    #[arg(id = "xds_keepalive_timeout", long = "xds-keepalive-timeout", env = "CHANCERY_XDS_KEEPALIVE_TIMEOUT", value_name = "DURATION")]
+    #[arg(
+        id = "xds_keepalive_timeout",
+        long = "xds-keepalive-timeout",
+        env = "CHANCERY_XDS_KEEPALIVE_TIMEOUT",
+        value_name = "DURATION"
+    )]
     pub keepalive_timeout: Option<Span>,
     /// How long a stream may take to send its first request
-    #[arg(id = "xds_first_request_timeout", long = "xds-first-request-timeout", env = "CHANCERY_XDS_FIRST_REQUEST_TIMEOUT", value_name = "DURATION")]
+    #[arg(
+        id = "xds_first_request_timeout",
+        long = "xds-first-request-timeout",
+        env = "CHANCERY_XDS_FIRST_REQUEST_TIMEOUT",
+        value_name = "DURATION"
+    )]
     pub first_request_timeout: Option<Span>,
     /// Over how long streams are ended at shutdown; shorter than the shutdown grace
-    #[arg(id = "xds_drain", long = "xds-drain", env = "CHANCERY_XDS_DRAIN", value_name = "DURATION")]
+    #[arg(
+        id = "xds_drain",
+        long = "xds-drain",
+        env = "CHANCERY_XDS_DRAIN",
+        value_name = "DURATION"
+    )]
     pub drain: Option<Span>,
     /// Make before break on aggregated streams
     #[arg(id = "xds_ordering", long = "xds-ordering", env = "CHANCERY_XDS_ORDERING", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub ordering: Option<bool>,
     /// How long a step that adds or changes waits for the ACK of an earlier one
-    #[arg(id = "xds_make_timeout", long = "xds-make-timeout", env = "CHANCERY_XDS_MAKE_TIMEOUT", value_name = "DURATION")]
+    #[arg(
+        id = "xds_make_timeout",
+        long = "xds-make-timeout",
+        env = "CHANCERY_XDS_MAKE_TIMEOUT",
+        value_name = "DURATION"
+    )]
     pub make_timeout: Option<Span>,
     /// How long removals wait after everything else was ACKed
-    #[arg(id = "xds_removal_delay", long = "xds-removal-delay", env = "CHANCERY_XDS_REMOVAL_DELAY", value_name = "DURATION")]
+    #[arg(
+        id = "xds_removal_delay",
+        long = "xds-removal-delay",
+        env = "CHANCERY_XDS_REMOVAL_DELAY",
+        value_name = "DURATION"
+    )]
     pub removal_delay: Option<Span>,
     /// How long a removed cluster is held for a route configuration that still names it
-    #[arg(id = "xds_hold_cap", long = "xds-hold-cap", env = "CHANCERY_XDS_HOLD_CAP", value_name = "DURATION")]
+    #[arg(
+        id = "xds_hold_cap",
+        long = "xds-hold-cap",
+        env = "CHANCERY_XDS_HOLD_CAP",
+        value_name = "DURATION"
+    )]
     pub hold_cap: Option<Span>,
 }
 
@@ -140,15 +211,28 @@ pub struct XdsLayer {
 #[serde(deny_unknown_fields, default)]
 pub struct FleetLayer {
     /// Nodes remembered at once, connected or not
-    #[arg(id = "fleet_max_nodes", long = "fleet-max-nodes", env = "CHANCERY_FLEET_MAX_NODES", value_name = "COUNT")]
+    #[arg(
+        id = "fleet_max_nodes",
+        long = "fleet-max-nodes",
+        env = "CHANCERY_FLEET_MAX_NODES",
+        value_name = "COUNT"
+    )]
     pub max_nodes: Option<usize>,
     /// Bytes kept of the message of a NACK
-    #[arg(id = "fleet_max_nack_message_bytes", long = "fleet-max-nack-message-bytes",
-          env = "CHANCERY_FLEET_MAX_NACK_MESSAGE_BYTES", value_name = "SIZE")]
+    #[arg(
+        id = "fleet_max_nack_message_bytes",
+        long = "fleet-max-nack-message-bytes",
+        env = "CHANCERY_FLEET_MAX_NACK_MESSAGE_BYTES",
+        value_name = "SIZE"
+    )]
     pub max_nack_message_bytes: Option<ByteSize>,
     /// How long a node is remembered after its last stream ended
-    #[arg(id = "fleet_forget_after", long = "fleet-forget-after", env = "CHANCERY_FLEET_FORGET_AFTER",
-          value_name = "DURATION")]
+    #[arg(
+        id = "fleet_forget_after",
+        long = "fleet-forget-after",
+        env = "CHANCERY_FLEET_FORGET_AFTER",
+        value_name = "DURATION"
+    )]
     pub forget_after: Option<Span>,
 }
 
@@ -165,7 +249,11 @@ impl Layer {
             admin_addr: self.admin_addr.or(below.admin_addr),
             http_addr: self.http_addr.or(below.http_addr),
             data_dir: if chosen { self.data_dir } else { below.data_dir },
-            ephemeral: if chosen { self.ephemeral } else { self.ephemeral.or(below.ephemeral) },
+            ephemeral: if chosen {
+                self.ephemeral
+            } else {
+                self.ephemeral.or(below.ephemeral)
+            },
             keep_revisions: self.keep_revisions.or(below.keep_revisions),
             shutdown_grace: self.shutdown_grace.or(below.shutdown_grace),
             log: self.log.or(below.log),

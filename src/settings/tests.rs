@@ -19,7 +19,8 @@ fn flags_win_over_the_file_and_the_file_over_the_defaults() {
         xds_addr: Some("127.0.0.1:1".parse().unwrap()),
         ..flags(true)
     };
-    let below = file("xds_addr: 127.0.0.1:2\nadmin_addr: 127.0.0.1:3\nshutdown_grace: 3s\nfleet: {max_nodes: 7}\n").unwrap();
+    let below =
+        file("xds_addr: 127.0.0.1:2\nadmin_addr: 127.0.0.1:3\nshutdown_grace: 3s\nfleet: {max_nodes: 7}\n").unwrap();
     let settings = Settings::resolve(above.or(below)).unwrap();
     assert_eq!(settings.xds_addr.port(), 1);
     assert_eq!(settings.admin_addr.port(), 3);
@@ -47,7 +48,10 @@ fn no_store_names_both_flags() {
 #[test]
 fn unknown_keys_are_refused_with_their_place_and_path() {
     let error = file("xds_addr: 127.0.0.1:2\nfleet:\n  max_nodez: 7\n").unwrap_err();
-    assert!(error.starts_with("chancery.yaml:3:3: fleet.max_nodez: unknown field"), "{error}");
+    assert!(
+        error.starts_with("chancery.yaml:3:3: fleet.max_nodez: unknown field"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -55,8 +59,14 @@ fn values_of_the_wrong_kind_are_refused_with_their_place_and_path() {
     for (text, start) in [
         ("xds_addr: nowhere", "chancery.yaml:1:11: xds_addr: "),
         ("log:\n  format: xml", "chancery.yaml:2:11: log.format: "),
-        ("fleet:\n  forget_after: soon", "chancery.yaml:2:17: fleet.forget_after: \"soon\" is not a duration"),
-        ("groups:\n  - id: a\n", "chancery.yaml:2:5: groups[0]: missing field `group`"),
+        (
+            "fleet:\n  forget_after: soon",
+            "chancery.yaml:2:17: fleet.forget_after: \"soon\" is not a duration",
+        ),
+        (
+            "groups:\n  - id: a\n",
+            "chancery.yaml:2:5: groups[0]: missing field `group`",
+        ),
         ("ephemeral: yes please", "chancery.yaml:1:12: ephemeral: "),
         ("a: [", "chancery.yaml:1:"),
         ("xds_addr: 127.0.0.1:1\nxds_addr: 127.0.0.1:2", "chancery.yaml:2:1: "),

@@ -125,7 +125,15 @@ mod tests {
 
     #[test]
     fn malformed_sizes_and_durations_say_how_to_write_them() {
-        for text in ["", "MiB", "-1", "1.5MiB", "99999999999999999999", "99999999999GiB", "1 TB"] {
+        for text in [
+            "",
+            "MiB",
+            "-1",
+            "1.5MiB",
+            "99999999999999999999",
+            "99999999999GiB",
+            "1 TB",
+        ] {
             assert!(text.parse::<ByteSize>().is_err(), "{text}");
         }
         let error = "ten seconds".parse::<Span>().unwrap_err();

@@ -20,10 +20,16 @@ fn publishing_commands_do_what_they_say() {
     let three = server.file("three.yaml", clusters(&["c"]));
 
     let dry = server.expect(0, &["replace", "-g", "demo", "-f", &two, "--dry-run"]);
-    assert!(dry.stdout.contains("2 added") && dry.stdout.contains("dry run"), "{dry:?}");
+    assert!(
+        dry.stdout.contains("2 added") && dry.stdout.contains("dry run"),
+        "{dry:?}"
+    );
     server.expect(4, &["get", "-g", "demo"]);
 
-    let replaced = server.expect(0, &["replace", "-g", "demo", "-f", &two, "-m", "why", "--author", "who"]);
+    let replaced = server.expect(
+        0,
+        &["replace", "-g", "demo", "-f", &two, "-m", "why", "--author", "who"],
+    );
     assert_eq!(
         replaced.stdout,
         "demo: published revision 1: 2 added, 0 changed, 0 removed\n  + cluster a\n  + cluster b\n"
@@ -34,15 +40,26 @@ fn publishing_commands_do_what_they_say() {
     server.expect(0, &["delete", "-g", "demo", "cds", "a"]);
     let listed = server.expect(0, &["get", "-g", "demo", "-o", "json"]);
     let listed = json(&listed.stdout);
-    let names: Vec<&str> = listed["resources"].as_array().unwrap().iter().map(|r| r["name"].as_str().unwrap()).collect();
+    let names: Vec<&str> = listed["resources"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|r| r["name"].as_str().unwrap())
+        .collect();
     assert_eq!((names, listed["revision"].as_u64()), (vec!["b", "c"], Some(3)));
 
     let history = server.expect(0, &["history", "-g", "demo"]).stdout;
     let first = history.lines().last().unwrap();
-    assert!(first.starts_with("1 ") && first.contains("who") && first.contains("why"), "{history}");
+    assert!(
+        first.starts_with("1 ") && first.contains("who") && first.contains("why"),
+        "{history}"
+    );
     server.expect(0, &["rollback", "-g", "demo", "--to", "1"]);
     let table = server.expect(0, &["get", "-g", "demo", "cluster"]).stdout;
-    assert!(table.contains("\ncluster  a ") && !table.contains("cluster  c"), "{table}");
+    assert!(
+        table.contains("\ncluster  a ") && !table.contains("cluster  c"),
+        "{table}"
+    );
 
     server.expect(0, &["delete-snapshot", "-g", "demo", "--yes"]);
     server.expect(4, &["get", "-g", "demo"]);
@@ -70,7 +87,10 @@ fn exit_codes_tell_failures_apart() {
         (4, vec!["delete-snapshot", "-g", "nobody", "--yes"]),
         (4, vec!["status", "nobody"]),
         (4, vec!["wait", "-g", "nobody"]),
-        (5, vec!["replace", "-g", "demo", "-f", &file, "--expected-revision", "7"]),
+        (
+            5,
+            vec!["replace", "-g", "demo", "-f", &file, "--expected-revision", "7"],
+        ),
         (6, vec!["get", "--admin", "http://127.0.0.1:1"]),
         (0, vec!["--version"]),
         (0, vec!["replace", "--help"]),
@@ -82,7 +102,10 @@ fn exit_codes_tell_failures_apart() {
     let missing = server.expect(2, &["replace", "-g", "demo", "-f", "missing.yaml"]);
     assert!(missing.stderr.contains("missing.yaml: "), "{missing:?}");
     let conflict = server.expect(5, &["apply", "-g", "demo", "-f", &file, "--expected-revision", "7"]);
-    assert!(conflict.stderr.contains("expected revision 7, the group is at 1"), "{conflict:?}");
+    assert!(
+        conflict.stderr.contains("expected revision 7, the group is at 1"),
+        "{conflict:?}"
+    );
     let refused = server.expect(6, &["get", "--admin", "http://127.0.0.1:1"]);
     for part in ["http://127.0.0.1:1", "--admin", "CHANCERY_ADMIN", "refused"] {
         assert!(refused.stderr.contains(part), "{refused:?}");
@@ -92,10 +115,16 @@ fn exit_codes_tell_failures_apart() {
 #[test]
 fn diff_exits_1_on_a_difference() {
     let server = Server::start();
-    let (a, b) = (server.file("a.yaml", clusters(&["a"])), server.file("b.yaml", clusters(&["a", "b"])));
+    let (a, b) = (
+        server.file("a.yaml", clusters(&["a"])),
+        server.file("b.yaml", clusters(&["a", "b"])),
+    );
     server.expect(0, &["replace", "-g", "demo", "-f", &a]);
     server.expect(0, &["diff", "-g", "demo", "-f", &a]);
-    assert_eq!(server.expect(1, &["diff", "-g", "demo", "-f", &b]).stdout, "  + cluster b\n");
+    assert_eq!(
+        server.expect(1, &["diff", "-g", "demo", "-f", &b]).stdout,
+        "  + cluster b\n"
+    );
     server.expect(0, &["replace", "-g", "demo", "-f", &b]);
     let diff = server.expect(1, &["diff", "-g", "demo", "--from", "2", "--to", "1", "-o", "json"]);
     assert_eq!(json(&diff.stdout)["changes"][0]["removed"][0], "b");
@@ -123,7 +152,9 @@ resources:
 "#,
     );
     server.expect(0, &["replace", "-g", "one", "-f", &file]);
-    let printed = server.expect(0, &["get", "-g", "one", "-o", "yaml", "--show-secrets"]).stdout;
+    let printed = server
+        .expect(0, &["get", "-g", "one", "-o", "yaml", "--show-secrets"])
+        .stdout;
     let ran = server.run_with(&["diff", "-g", "one", "-f", "-"], printed.as_bytes());
     assert_eq!((ran.code, ran.stdout.as_str()), (0, ""), "{printed}\n{ran:?}");
 }
@@ -162,7 +193,10 @@ fn status_shows_what_a_node_has_in_its_own_words() {
     // It refuses, which is what the wait is for.
     server.expect(1, &["wait", "-g", "demo"]);
     let table = server.expect(0, &["status"]).stdout;
-    assert!(table.contains("envoy-1  demo   yes (1 stream)  cluster  ERROR"), "{table}");
+    assert!(
+        table.contains("envoy-1  demo   yes (1 stream)  cluster  ERROR"),
+        "{table}"
+    );
     assert!(table.contains("no \\u{1b}[31mway\\nat all"), "{table}");
     assert!(server.expect(0, &["status", "-g", "other"]).stdout.lines().count() == 1);
     let node = json(&server.expect(0, &["status", "envoy-1", "-o", "json"]).stdout);
@@ -176,8 +210,14 @@ fn watch_prints_publishes_and_nodes_as_they_happen() {
     let server = Server::start();
     let file = server.file("a.yaml", clusters(&["a"]));
     server.expect(0, &["replace", "-g", "demo", "-f", &file]);
-    let mut child = server.command(&["watch", "-o", "json"]).stdout(Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(|line| json(&line.unwrap()));
+    let mut child = server
+        .command(&["watch", "-o", "json"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap())
+        .lines()
+        .map(|line| json(&line.unwrap()));
     let next = |lines: &mut dyn Iterator<Item = Value>| lines.next().expect("an event");
     assert_eq!(next(&mut lines)["snapshot"]["revision"], 1);
     server.expect(0, &["delete-snapshot", "-g", "demo", "--yes"]);
@@ -191,11 +231,19 @@ fn watch_prints_publishes_and_nodes_as_they_happen() {
 #[test]
 fn a_reader_that_goes_away_is_no_error() {
     let server = Server::start();
-    let mut child = server.command(&["history", "--help"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut child = server
+        .command(&["history", "--help"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
     drop(child.stdout.take());
     assert_eq!(child.wait().unwrap().code(), Some(0));
-    let mut child =
-        server.command(&["get", "-o", "json"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = server
+        .command(&["get", "-o", "json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     drop(child.stdout.take());
     let ended = child.wait_with_output().unwrap();
     assert_eq!((ended.status.code(), ended.stderr.as_slice()), (Some(0), &b""[..]));
@@ -219,6 +267,10 @@ fn envoy_accepts_every_bootstrap() {
             .arg(&path)
             .output()
             .unwrap();
-        assert!(checked.status.success(), "{args:?}: {}", String::from_utf8_lossy(&checked.stderr));
+        assert!(
+            checked.status.success(),
+            "{args:?}: {}",
+            String::from_utf8_lossy(&checked.stderr)
+        );
     }
 }

@@ -10,8 +10,7 @@ use chancery::{
     app::{Addresses, App, Running},
     proto::{
         discovery::{
-            DiscoveryRequest, DiscoveryResponse,
-            aggregated_discovery_service_client::AggregatedDiscoveryServiceClient,
+            DiscoveryRequest, DiscoveryResponse, aggregated_discovery_service_client::AggregatedDiscoveryServiceClient,
         },
         envoy::config::core::v3::Node,
         google::rpc,
@@ -22,37 +21,37 @@ use tokio::{runtime::Runtime, sync::mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Streaming, transport::Channel};
 
-pub const CLUSTER: &str = "type.googleapis.com/envoy.config.cluster.v3.Cluster";
+pub(crate) const CLUSTER: &str = "type.googleapis.com/envoy.config.cluster.v3.Cluster";
 
 /// Long enough for a loaded machine, short enough to fail.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-pub struct Server {
-    pub runtime: Runtime,
-    pub addresses: Addresses,
-    pub dir: tempfile::TempDir,
+pub(crate) struct Server {
+    pub(crate) runtime: Runtime,
+    pub(crate) addresses: Addresses,
+    pub(crate) dir: tempfile::TempDir,
     running: Option<Running>,
 }
 
 /// How a run of the binary ended.
 #[derive(Debug)]
-pub struct Ran {
-    pub code: i32,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
-pub struct FakeEnvoy {
+pub(crate) struct FakeEnvoy {
     requests: mpsc::Sender<DiscoveryRequest>,
     responses: Streaming<DiscoveryResponse>,
 }
 
 impl Server {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::with(Layer::default())
     }
 
-    pub fn with(layer: Layer) -> Self {
+    pub(crate) fn with(layer: Layer) -> Self {
         let free = "127.0.0.1:0".parse().ok();
         let settings = Settings::resolve(layer.or(Layer {
             xds_addr: free,
@@ -73,7 +72,7 @@ impl Server {
     }
 
     /// Runs the binary against this server; `-` files read `stdin`.
-    pub fn run_with(&self, args: &[&str], stdin: &[u8]) -> Ran {
+    pub(crate) fn run_with(&self, args: &[&str], stdin: &[u8]) -> Ran {
         let mut child = self
             .command(args)
             .stdin(Stdio::piped())
@@ -85,44 +84,44 @@ impl Server {
         child.wait_with_output().unwrap().into()
     }
 
-    pub fn run(&self, args: &[&str]) -> Ran {
+    pub(crate) fn run(&self, args: &[&str]) -> Ran {
         self.run_with(args, b"")
     }
 
     /// Runs the binary and expects this exit code.
     #[track_caller]
-    pub fn expect(&self, code: i32, args: &[&str]) -> Ran {
+    pub(crate) fn expect(&self, code: i32, args: &[&str]) -> Ran {
         let ran = self.run(args);
         assert_eq!(ran.code, code, "{args:?}: {ran:?}");
         ran
     }
 
-    pub fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = chancery(args);
         command.env("CHANCERY_ADMIN", format!("http://{}", self.addresses.admin));
         command
     }
 
     /// Writes a file and gives its path.
-    pub fn file(&self, name: &str, content: impl AsRef<[u8]>) -> String {
+    pub(crate) fn file(&self, name: &str, content: impl AsRef<[u8]>) -> String {
         let path = self.dir.path().join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, content).unwrap();
         path.to_str().unwrap().to_owned()
     }
 
-    pub fn channel(&self) -> Channel {
+    pub(crate) fn channel(&self) -> Channel {
         let url = format!("http://{}", self.addresses.admin);
         let connect = tonic::transport::Endpoint::from_shared(url).unwrap();
         self.runtime.block_on(connect.connect()).unwrap()
     }
 
     /// A client of this node id in group `demo` that subscribes to all clusters.
-    pub fn envoy(&self, id: &str) -> FakeEnvoy {
+    pub(crate) fn envoy(&self, id: &str) -> FakeEnvoy {
         self.runtime.block_on(FakeEnvoy::connect(self.addresses, id))
     }
 
-    pub fn shutdown(mut self) -> bool {
+    pub(crate) fn shutdown(mut self) -> bool {
         let running = self.running.take().unwrap();
         self.runtime.block_on(running.shutdown())
     }
@@ -131,11 +130,19 @@ impl Server {
 impl FakeEnvoy {
     async fn connect(addresses: Addresses, id: &str) -> Self {
         let url = format!("http://{}", addresses.xds);
-        let channel = tonic::transport::Endpoint::from_shared(url).unwrap().connect().await.unwrap();
+        let channel = tonic::transport::Endpoint::from_shared(url)
+            .unwrap()
+            .connect()
+            .await
+            .unwrap();
         let (requests, stream) = mpsc::channel(16);
         let first = DiscoveryRequest {
             type_url: CLUSTER.to_owned(),
-            node: Some(Node { id: id.to_owned(), cluster: "demo".to_owned(), ..Node::default() }),
+            node: Some(Node {
+                id: id.to_owned(),
+                cluster: "demo".to_owned(),
+                ..Node::default()
+            }),
             ..DiscoveryRequest::default()
         };
         requests.send(first).await.unwrap();
@@ -147,17 +154,21 @@ impl FakeEnvoy {
         Self { requests, responses }
     }
 
-    pub async fn next(&mut self) -> DiscoveryResponse {
+    pub(crate) async fn next(&mut self) -> DiscoveryResponse {
         let response = tokio::time::timeout(PATIENCE, self.responses.message()).await;
         response.expect("a response in time").unwrap().expect("an open stream")
     }
 
-    pub async fn ack(&self, response: &DiscoveryResponse) {
+    pub(crate) async fn ack(&self, response: &DiscoveryResponse) {
         self.answer(response, &response.version_info, None).await;
     }
 
-    pub async fn nack(&self, response: &DiscoveryResponse, message: &str) {
-        let error = rpc::Status { code: 13, message: message.to_owned(), details: Vec::new() };
+    pub(crate) async fn nack(&self, response: &DiscoveryResponse, message: &str) {
+        let error = rpc::Status {
+            code: 13,
+            message: message.to_owned(),
+            details: Vec::new(),
+        };
         self.answer(response, "", Some(error)).await;
     }
 
@@ -174,7 +185,7 @@ impl FakeEnvoy {
 }
 
 /// The real binary, with none of the caller's settings.
-pub fn chancery(args: &[&str]) -> Command {
+pub(crate) fn chancery(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_chancery"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CHANCERY_")) {
         command.env_remove(name);
@@ -184,12 +195,12 @@ pub fn chancery(args: &[&str]) -> Command {
 }
 
 /// A file of clusters with these names.
-pub fn clusters(names: &[&str]) -> String {
+pub(crate) fn clusters(names: &[&str]) -> String {
     let item = |name: &&str| format!("- {{\"@type\": {CLUSTER}, name: {name}, connect_timeout: 1s}}\n");
     format!("resources:\n{}", names.iter().map(item).collect::<String>())
 }
 
-pub fn envoy_binary() -> PathBuf {
+pub(crate) fn envoy_binary() -> PathBuf {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/tools/envoy-1.40.0/envoy");
     assert!(path.exists(), "{} is missing: run `make tools`", path.display());
     path

@@ -34,12 +34,22 @@ fn nested_any(levels: usize) -> String {
 }
 
 fn nested_binary(levels: usize) -> Vec<u8> {
-    let mut any = Any { type_url: CLUSTER.to_owned(), value: Vec::new() };
+    let mut any = Any {
+        type_url: CLUSTER.to_owned(),
+        value: Vec::new(),
+    };
     for _ in 0..levels {
         let value = any.encode_to_vec();
-        any = Any { type_url: "type.googleapis.com/google.protobuf.Any".to_owned(), value };
+        any = Any {
+            type_url: "type.googleapis.com/google.protobuf.Any".to_owned(),
+            value,
+        };
     }
-    chancery::proto::discovery::DiscoveryResponse { resources: vec![any], ..Default::default() }.encode_to_vec()
+    chancery::proto::discovery::DiscoveryResponse {
+        resources: vec![any],
+        ..Default::default()
+    }
+    .encode_to_vec()
 }
 
 #[test]
@@ -56,12 +66,20 @@ fn malformed_files_are_refused_with_their_place() {
         ("nested.json", nested_any(10_000), "nested.json"),
         ("nested.yaml", nested_any(10_000), "nested.yaml"),
         ("broken.json", "{\"resources\": [}".to_owned(), "broken.json:1:"),
-        ("type.yaml", "resources:\n- {\"@type\": type.googleapis.com/no.Such, name: a}\n".to_owned(), "type.yaml:2:"),
+        (
+            "type.yaml",
+            "resources:\n- {\"@type\": type.googleapis.com/no.Such, name: a}\n".to_owned(),
+            "type.yaml:2:",
+        ),
     ] {
         let path = server.file(name, content);
         let ran = refused(&server, &served, &path);
         assert!(ran.stderr.contains(said), "{name}: {ran:?}");
-        assert!(ran.stderr.len() < 20_000, "{name}: {} bytes of errors", ran.stderr.len());
+        assert!(
+            ran.stderr.len() < 20_000,
+            "{name}: {} bytes of errors",
+            ran.stderr.len()
+        );
     }
     for (name, content) in [("nested.pb", nested_binary(10_000)), ("noise.binpb", vec![0xff; 100])] {
         let path = server.file(name, content);
@@ -77,14 +95,20 @@ fn one_bad_file_among_ten_refuses_the_directory() {
     for index in 0..9 {
         server.file(&format!("dir/{index}.yaml"), clusters(&[&format!("c{index}")]));
     }
-    server.file("dir/9.json", "{\"resources\": [{\"@type\": \"type.googleapis.com/envoy.config.cluster.v3.Cluster\"}]}");
+    server.file(
+        "dir/9.json",
+        "{\"resources\": [{\"@type\": \"type.googleapis.com/envoy.config.cluster.v3.Cluster\"}]}",
+    );
     server.file("dir/.hidden.yaml", "not: read");
     server.file("dir/notes.txt", "not read");
     server.file("dir/below/deep.yaml", "not: read");
     let dir = server.dir.path().join("dir");
     let ran = refused(&server, &served, dir.to_str().unwrap());
     assert!(ran.stderr.contains("dir/9.json:1:"), "{ran:?}");
-    assert!(!ran.stderr.contains("hidden") && !ran.stderr.contains("deep"), "{ran:?}");
+    assert!(
+        !ran.stderr.contains("hidden") && !ran.stderr.contains("deep"),
+        "{ran:?}"
+    );
 
     std::fs::remove_file(dir.join("9.json")).unwrap();
     let ran = server.expect(0, &["replace", "-g", "demo", "-f", dir.to_str().unwrap()]);
@@ -114,7 +138,10 @@ fn many_findings_reach_the_terminal_in_bounded_size() {
     let path = server.file("many.yaml", format!("resources:\n{}", item.repeat(500)));
     let ran = refused(&server, &served, &path);
     assert!(ran.stderr.lines().count() > 3, "{ran:?}");
-    assert!(ran.stderr.contains("more that are not shown; nothing was published"), "{ran:?}");
+    assert!(
+        ran.stderr.contains("more that are not shown; nothing was published"),
+        "{ran:?}"
+    );
 }
 
 #[test]
@@ -124,7 +151,11 @@ fn validate_needs_no_server_and_shows_every_finding() {
     std::fs::write(&path, clusters(&["a"])).unwrap();
     let run = |args: &[&str]| Ran::from(chancery(args).args(["-f", path.to_str().unwrap()]).output().unwrap());
     let good = run(&["validate"]);
-    assert_eq!((good.code, good.stdout.as_str()), (0, "ok: 1 resources, 0 warnings\n"), "{good:?}");
+    assert_eq!(
+        (good.code, good.stdout.as_str()),
+        (0, "ok: 1 resources, 0 warnings\n"),
+        "{good:?}"
+    );
     let item = format!("- \"@type\": {CLUSTER}\n  name: a\n  nope: 1\n");
     std::fs::write(&path, format!("resources:\n{}", item.repeat(50))).unwrap();
     let bad = run(&["validate", "-o", "json"]);

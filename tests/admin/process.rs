@@ -22,7 +22,11 @@ struct Process {
 impl Process {
     fn start(data_dir: &Path) -> Self {
         let mut child = chancery(&["serve", "--data-dir", data_dir.to_str().unwrap()])
-            .args(["--xds-addr=127.0.0.1:0", "--admin-addr=127.0.0.1:0", "--http-addr=127.0.0.1:0"])
+            .args([
+                "--xds-addr=127.0.0.1:0",
+                "--admin-addr=127.0.0.1:0",
+                "--http-addr=127.0.0.1:0",
+            ])
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -51,7 +55,10 @@ impl Process {
 
     fn signal(&self, signal: &str) {
         let pid = self.child.id().to_string();
-        let sent = std::process::Command::new("kill").args([signal, &pid]).status().unwrap();
+        let sent = std::process::Command::new("kill")
+            .args([signal, &pid])
+            .status()
+            .unwrap();
         assert!(sent.success());
     }
 
@@ -90,7 +97,11 @@ fn sigterm_ends_it_well_and_a_restart_serves_the_same() {
     assert_eq!(replaced.code, 0, "{replaced:?}");
     let served = process.run(&["get", "-g", "demo", "-o", "json"]);
     let second = chancery(&["serve", "--data-dir", data.to_str().unwrap()])
-        .args(["--xds-addr=127.0.0.1:0", "--admin-addr=127.0.0.1:0", "--http-addr=127.0.0.1:0"])
+        .args([
+            "--xds-addr=127.0.0.1:0",
+            "--admin-addr=127.0.0.1:0",
+            "--http-addr=127.0.0.1:0",
+        ])
         .output()
         .unwrap();
     let second = Ran::from(second);
@@ -117,10 +128,18 @@ fn settings_that_cannot_be_run_with_are_usage_errors() {
     let run = |args: &[&str]| Ran::from(chancery(args).output().unwrap());
     let unknown = run(&["serve", "--check-config", "--config", config]);
     assert_eq!(unknown.code, 2);
-    assert!(unknown.stderr.contains(&format!("{config}:3:3: fleet.max_nodez: unknown field")), "{unknown:?}");
+    assert!(
+        unknown
+            .stderr
+            .contains(&format!("{config}:3:3: fleet.max_nodez: unknown field")),
+        "{unknown:?}"
+    );
     let neither = run(&["serve"]);
     assert_eq!(neither.code, 2);
-    assert!(neither.stderr.contains("--data-dir") && neither.stderr.contains("--ephemeral"), "{neither:?}");
+    assert!(
+        neither.stderr.contains("--data-dir") && neither.stderr.contains("--ephemeral"),
+        "{neither:?}"
+    );
     assert_eq!(run(&["serve", "--ephemeral", "--data-dir", "x"]).code, 2);
     assert_eq!(run(&["serve", "--ephemeral", "--config", "missing.yaml"]).code, 2);
     assert_eq!(run(&["serve", "--ephemeral", "--xds-addr", "nowhere"]).code, 2);
@@ -135,7 +154,11 @@ fn settings_that_cannot_be_run_with_are_usage_errors() {
 fn flags_win_over_the_environment_and_that_over_the_file() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("chancery.yaml");
-    std::fs::write(&file, "ephemeral: true\nxds_addr: 127.0.0.1:1\nadmin_addr: 127.0.0.1:1\nhttp_addr: 127.0.0.1:1\n").unwrap();
+    std::fs::write(
+        &file,
+        "ephemeral: true\nxds_addr: 127.0.0.1:1\nadmin_addr: 127.0.0.1:1\nhttp_addr: 127.0.0.1:1\n",
+    )
+    .unwrap();
     let output = chancery(&["serve", "--check-config", "--xds-addr", "127.0.0.1:3"])
         .env("CHANCERY_CONFIG", &file)
         .env("CHANCERY_XDS_ADDR", "127.0.0.1:2")
@@ -144,7 +167,11 @@ fn flags_win_over_the_environment_and_that_over_the_file() {
         .unwrap();
     let printed = Ran::from(output);
     assert_eq!(printed.code, 0, "{printed:?}");
-    for line in ["xds_addr: 127.0.0.1:3", "admin_addr: 127.0.0.1:2", "http_addr: 127.0.0.1:1"] {
+    for line in [
+        "xds_addr: 127.0.0.1:3",
+        "admin_addr: 127.0.0.1:2",
+        "http_addr: 127.0.0.1:1",
+    ] {
         assert!(printed.stdout.replace('"', "").contains(line), "{line}: {printed:?}");
     }
 }
@@ -154,7 +181,10 @@ fn settings_in_help() -> Vec<(String, String)> {
     let help = Ran::from(chancery(&["serve", "--help"]).env("COLUMNS", "400").output().unwrap()).stdout;
     let mut flags: Vec<(String, String)> = Vec::new();
     for line in help.lines() {
-        if let Some((_, rest)) = line.split_once("--").filter(|(before, _)| before.trim_start_matches("-o,").trim().len() <= 3) {
+        if let Some((_, rest)) = line
+            .split_once("--")
+            .filter(|(before, _)| before.trim_start_matches("-o,").trim().len() <= 3)
+        {
             let name = rest.split([' ', '=', '[', '<']).next().unwrap();
             flags.push((format!("--{name}"), String::new()));
         }
@@ -171,18 +201,35 @@ fn settings_in_help() -> Vec<(String, String)> {
 fn every_setting_is_documented() {
     let docs = include_str!("../../docs/configuration.md");
     for (flag, variable) in settings_in_help() {
-        assert!(docs.contains(&format!("`{flag}")), "{flag} is not in docs/configuration.md");
-        assert!(docs.contains(&format!("`{variable}`")) || variable.is_empty(), "{variable} is not in docs/configuration.md");
+        assert!(
+            docs.contains(&format!("`{flag}")),
+            "{flag} is not in docs/configuration.md"
+        );
+        assert!(
+            docs.contains(&format!("`{variable}`")) || variable.is_empty(),
+            "{variable} is not in docs/configuration.md"
+        );
     }
     let printed = Ran::from(chancery(&["serve", "--ephemeral", "--check-config"]).output().unwrap()).stdout;
     let mut section = String::new();
     for line in printed.lines() {
         let (key, value) = line.split_once(':').unwrap();
         if !line.starts_with(' ') {
-            section = if value.is_empty() { format!("{key}.") } else { String::new() };
+            section = if value.is_empty() {
+                format!("{key}.")
+            } else {
+                String::new()
+            };
         }
-        let path = if line.starts_with(' ') { format!("{section}{}", key.trim()) } else { key.to_owned() };
+        let path = if line.starts_with(' ') {
+            format!("{section}{}", key.trim())
+        } else {
+            key.to_owned()
+        };
         let whole = !value.is_empty();
-        assert!(!whole || docs.contains(&format!("`{path}`")), "{path} is not in docs/configuration.md");
+        assert!(
+            !whole || docs.contains(&format!("`{path}`")),
+            "{path} is not in docs/configuration.md"
+        );
     }
 }

@@ -29,7 +29,19 @@ fn the_wait_ends_when_every_node_acked() {
     server.expect(0, &["replace", "-g", "demo", "-f", &file, "--wait"]);
     server.expect(0, &["wait", "-g", "demo"]);
     // What every node sees reaches this group as well.
-    let shared = server.expect(6, &["replace", "-g", "*", "-f", &server.file("s.yaml", clusters(&["s"])), "--wait", "--timeout", "1s"]);
+    let shared = server.expect(
+        6,
+        &[
+            "replace",
+            "-g",
+            "*",
+            "-f",
+            &server.file("s.yaml", clusters(&["s"])),
+            "--wait",
+            "--timeout",
+            "1s",
+        ],
+    );
     assert!(shared.stderr.contains("still awaited from one, two"), "{shared:?}");
 }
 
@@ -49,7 +61,10 @@ fn a_refusal_ends_the_wait_with_the_nodes_words() {
     let mut node = server.runtime.block_on(refuse).unwrap();
     // Published again it changes nothing, and the refusal stands.
     let again = server.expect(1, &["replace", "-g", "demo", "-f", &file, "--wait"]);
-    assert!(again.stdout.contains("nothing changed") && again.stderr.contains("not to my taste"), "{again:?}");
+    assert!(
+        again.stdout.contains("nothing changed") && again.stderr.contains("not to my taste"),
+        "{again:?}"
+    );
 
     let better = server.file("b.yaml", clusters(&["b"]));
     let accept = server.runtime.spawn(async move {
@@ -67,5 +82,8 @@ fn the_time_is_up_with_the_names_of_the_awaited() {
     let file = server.file("a.yaml", clusters(&["a"]));
     let _silent = server.envoy("silent");
     let ran = server.expect(6, &["apply", "-g", "demo", "-f", &file, "--wait", "--timeout", "1s"]);
-    assert!(ran.stderr.contains("revision 1 is still awaited from silent"), "{ran:?}");
+    assert!(
+        ran.stderr.contains("revision 1 is still awaited from silent"),
+        "{ran:?}"
+    );
 }
