@@ -1,6 +1,6 @@
 //! The command line: one file per command, each a client of the admin API but for `serve`, `validate` and `bootstrap`.
 //!
-//! Output goes to stdout, everything about it to stderr; exit codes are in [`exit`].
+//! Output goes to stdout, everything about it to stderr; exit codes are in `cli/exit.rs`.
 
 mod apply;
 mod bootstrap;

@@ -18,7 +18,7 @@ pub(super) struct Bootstrap {
     /// The node's id; the host's name where not given
     #[arg(long, value_name = "ID")]
     node_id: Option<String>,
-    /// The node's cluster: by default the group it belongs to
+    /// The node's cluster: without rules, the group it belongs to; the node's id where not given
     #[arg(long, value_name = "NAME")]
     node_cluster: Option<String>,
     /// Where Chancery serves xDS
@@ -69,10 +69,9 @@ impl Bootstrap {
             Some(id) => id.clone(),
             None => hostname()?,
         };
-        let mut node = Map::from_iter([("id".to_owned(), json!(id))]);
-        if let Some(cluster) = &self.node_cluster {
-            node.insert("cluster".to_owned(), json!(cluster));
-        }
+        // Envoy asks for both; a group of its own is what a node without a cluster has.
+        let cluster = self.node_cluster.as_ref().unwrap_or(&id);
+        let mut node = Map::from_iter([("id".to_owned(), json!(id)), ("cluster".to_owned(), json!(cluster))]);
         let mut metadata = Map::new();
         for pair in &self.metadata {
             let Some((key, value)) = pair.split_once('=').filter(|(key, _)| !key.is_empty()) else {

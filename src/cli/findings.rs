@@ -2,7 +2,7 @@
 
 use std::io::{self, Write as _};
 
-use super::output::escape;
+use super::output::{count, escape};
 use crate::{
     proto::admin::{Finding, Rejection, finding::Severity},
     resource::ResourceType,
@@ -39,12 +39,7 @@ pub(super) fn line(finding: &Finding) -> String {
 
 /// How many findings there are, for the line after them.
 pub(super) fn summary(rejection: &Rejection) -> String {
-    let shown = rejection.findings.len();
-    let findings = if shown == 1 {
-        "1 finding"
-    } else {
-        &format!("{shown} findings")
-    };
+    let findings = count(rejection.findings.len(), "finding");
     match rejection.left_off {
         0 => format!("refused: {findings}; nothing was published"),
         more => format!("refused: {findings} and {more} more that are not shown; nothing was published"),

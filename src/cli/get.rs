@@ -97,7 +97,7 @@ async fn groups(clients: &Clients, output: &mut Output) -> Result<Exit, Failure>
         Format::Table => {
             let mut table = Table::new(["GROUP", "REVISION", "TIME", "AUTHOR", "RESOURCES"]);
             for snapshot in &listed.snapshots {
-                table.row([
+                table.row(&[
                     snapshot.group.clone(),
                     snapshot.revision.to_string(),
                     time(snapshot.time.as_ref()),
@@ -115,7 +115,7 @@ async fn groups(clients: &Clients, output: &mut Output) -> Result<Exit, Failure>
 fn table(snapshot: &Snapshot) -> String {
     let mut table = Table::new(["TYPE", "NAME", "VERSION", "SIZE"]);
     for resource in &snapshot.resources {
-        table.row([
+        table.row(&[
             short_type(type_url(resource)),
             resource.name.clone(),
             resource.version.clone(),

@@ -31,7 +31,7 @@ impl History {
             Format::Table => {
                 let mut table = Table::new(["REVISION", "TIME", "AUTHOR", "MESSAGE", "RESOURCES"]);
                 for revision in &listed.revisions {
-                    table.row([
+                    table.row(&[
                         revision.revision.to_string(),
                         time(revision.time.as_ref()),
                         revision.author.clone(),

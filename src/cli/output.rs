@@ -88,11 +88,11 @@ impl Output {
 impl Table {
     pub(super) fn new<const N: usize>(header: [&str; N]) -> Self {
         let mut table = Self::default();
-        table.row(header.map(str::to_owned));
+        table.row(&header.map(str::to_owned));
         table
     }
 
-    pub(super) fn row<const N: usize>(&mut self, cells: [String; N]) {
+    pub(super) fn row<const N: usize>(&mut self, cells: &[String; N]) {
         self.rows.push(Row {
             cells: cells.iter().map(|cell| shown(cell)).collect(),
             notes: Vec::new(),
@@ -193,6 +193,11 @@ pub(super) fn some_of(names: &[String], shown: usize) -> String {
         write!(text, " and {} more", names.len() - shown).ok();
     }
     text
+}
+
+/// `1 resource`, `2 resources`.
+pub(super) fn count(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 /// Tells the person at the terminal how it goes; scripts are not bothered.

@@ -64,7 +64,7 @@ pub(super) fn table(nodes: &[NodeStatus]) -> String {
         if node.types.is_empty() {
             let [id, group, streams] = who.clone();
             let seen = time(node.last_seen.as_ref());
-            table.row([
+            table.row(&[
                 id,
                 group,
                 streams,
@@ -82,7 +82,7 @@ pub(super) fn table(nodes: &[NodeStatus]) -> String {
                     .as_ref()
                     .map_or_else(String::new, |delivery| delivery.version.clone())
             };
-            table.row([
+            table.row(&[
                 id,
                 group,
                 streams,

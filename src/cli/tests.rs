@@ -57,8 +57,8 @@ fn a_broken_pipe_is_no_failure() {
 #[test]
 fn columns_are_aligned_and_never_blank() {
     let mut table = Table::new(["NAME", "VERSION"]);
-    table.row(["a-long-name".to_owned(), "1".to_owned()]);
-    table.row(["b".to_owned(), String::new()]);
+    table.row(&["a-long-name".to_owned(), "1".to_owned()]);
+    table.row(&["b".to_owned(), String::new()]);
     table.note("said\nso");
     assert_eq!(
         table.render(),

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{
     exit::{Exit, Failure},
     findings, input,
-    output::{Format, Output, escape, proto_json},
+    output::{Format, Output, count, note, proto_json},
 };
 use crate::{
     admin,
@@ -56,13 +56,10 @@ fn print(output: &mut Output, findings: &[api::Finding], resources: usize, refus
         Format::Table => {
             findings::warn(findings)?;
             if refused {
-                super::output::note(&format!("error: refused: {} findings", findings.len()));
+                note(&format!("error: refused: {}", count(findings.len(), "finding")));
             } else {
-                output.text(&escape(&format!(
-                    "ok: {resources} resources, {} warnings",
-                    findings.len()
-                )))?;
-                output.text("\n")?;
+                let (resources, warnings) = (count(resources, "resource"), count(findings.len(), "warning"));
+                output.text(&format!("ok: {resources}, {warnings}\n"))?;
             }
         }
         Format::Json | Format::Yaml => {

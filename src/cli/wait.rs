@@ -155,15 +155,14 @@ async fn follow(clients: &Clients, group: &str, rollout: &mut Rollout) -> Result
         rollout.on_event(event);
         match rollout.verdict() {
             None => {}
+            Some(Verdict::Awaiting(nodes)) if nodes == said => {}
             Some(Verdict::Awaiting(nodes)) => {
-                if nodes != said {
-                    let (awaited, all) = (nodes.len(), rollout.connected.len());
-                    progress(&format!(
-                        "waiting for {awaited} of {all} nodes: {}",
-                        some_of(&nodes, NAMED)
-                    ));
-                    said = nodes;
-                }
+                let (awaited, all) = (nodes.len(), rollout.connected.len());
+                progress(&format!(
+                    "waiting for {awaited} of {all} nodes: {}",
+                    some_of(&nodes, NAMED)
+                ));
+                said = nodes;
             }
             Some(verdict) => return Ok(verdict),
         }

@@ -76,7 +76,7 @@ pub struct LogLayer {
 }
 
 /// What a publish must keep to.
-#[derive(Args, Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Args, Clone, Copy, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AdmissionLayer {
     /// Refuse publishes with warnings unless they say `--allow-warnings`
@@ -118,7 +118,7 @@ pub struct AdmissionLayer {
 }
 
 /// How xDS clients are served.
-#[derive(Args, Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Args, Clone, Copy, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct XdsLayer {
     /// Streams open at once over all connections
@@ -207,7 +207,7 @@ pub struct XdsLayer {
 }
 
 /// What is remembered of nodes.
-#[derive(Args, Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Args, Clone, Copy, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct FleetLayer {
     /// Nodes remembered at once, connected or not

@@ -153,7 +153,7 @@ fn validate_needs_no_server_and_shows_every_finding() {
     let good = run(&["validate"]);
     assert_eq!(
         (good.code, good.stdout.as_str()),
-        (0, "ok: 1 resources, 0 warnings\n"),
+        (0, "ok: 1 resource, 0 warnings\n"),
         "{good:?}"
     );
     let item = format!("- \"@type\": {CLUSTER}\n  name: a\n  nope: 1\n");

@@ -186,7 +186,9 @@ fn settings_in_help() -> Vec<(String, String)> {
             .filter(|(before, _)| before.trim_start_matches("-o,").trim().len() <= 3)
         {
             let name = rest.split([' ', '=', '[', '<']).next().unwrap();
-            flags.push((format!("--{name}"), String::new()));
+            if name != "help" {
+                flags.push((format!("--{name}"), String::new()));
+            }
         }
         if let Some((_, rest)) = line.split_once("[env: ") {
             let name = rest.split(['=', ']']).next().unwrap();

@@ -188,11 +188,25 @@ fn watches_begin_with_what_is_and_end_at_shutdown() {
         let started = std::time::Instant::now();
         (server.shutdown(), started.elapsed())
     });
-    let codes = runtime
-        .block_on(tokio::time::timeout(PATIENCE, ended))
-        .expect("watches end")
-        .unwrap();
+    let codes = runtime.block_on(async { tokio::time::timeout(PATIENCE, ended).await });
+    let codes = codes.expect("watches end").unwrap();
     assert_eq!(codes, (Code::Unavailable, Code::Unavailable));
     let (complete, took) = stopped.join().unwrap();
     assert!(complete, "shutdown was forced after {took:?}");
+}
+
+#[test]
+fn live_streams_do_not_hold_up_a_shutdown() {
+    let server = Server::start();
+    let mut client = SnapshotServiceClient::new(server.channel());
+    let publish = client.replace_snapshot(replace("demo", clusters(&["a"])));
+    server.runtime.block_on(publish).unwrap();
+    let mut streams: Vec<_> = (0..20).map(|index| server.envoy(&format!("envoy-{index}"))).collect();
+    server.runtime.block_on(async {
+        for stream in &mut streams {
+            let response = stream.next().await;
+            stream.ack(&response).await;
+        }
+    });
+    assert!(server.shutdown(), "shutdown was forced");
 }
