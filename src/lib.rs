@@ -4,14 +4,21 @@
 //! xDS transport. `ARCHITECTURE.md` shows how the modules below stand to each other; `tests/architecture.rs` holds them
 //! to it.
 
+pub mod admin;
 pub mod admission;
+pub mod app;
 pub mod cache;
+pub mod cli;
 pub mod fleet;
+pub mod http;
 pub mod node;
 pub mod proto;
 pub mod protocol;
 pub mod publisher;
+pub mod readiness;
 pub mod resource;
 pub mod revision;
+pub mod settings;
+pub mod shutdown;
 pub mod snapshot;
 pub mod transport;

@@ -1,20 +1,20 @@
 //! Node → group: the first rule that matches names the group; without one it is `node.cluster`, or `node.id` when the
 //! cluster is empty.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::Node;
 use crate::snapshot::NodeGroup;
 
 /// The rules, in order.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(transparent)]
 pub struct Grouping {
     rules: Vec<GroupRule>,
 }
 
 /// One rule: every condition that is given must hold.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct GroupRule {
     /// Matched against `node.id`.
@@ -35,7 +35,7 @@ pub struct GroupRule {
 }
 
 /// Conditions on a node's locality.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct LocalityMatch {
     /// Matched against `locality.region`.
@@ -50,7 +50,7 @@ pub struct LocalityMatch {
 }
 
 /// A text in which `*` stands for any run of characters.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(transparent)]
 pub struct Pattern(String);
 

@@ -1,0 +1,123 @@
+//! The admin API: `SnapshotService` over the publisher, `NodeService` over the fleet, with gRPC health and reflection.
+//!
+//! The app wires and serves it. Calls that may block run apart from the reactor; watches end when the process shuts down.
+
+mod convert;
+mod nodes;
+mod reflection;
+mod snapshots;
+mod status;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic::{server::NamedService, service::Routes, transport::Server};
+use tonic_health::{ServingStatus, server::HealthReporter};
+
+use self::{nodes::Nodes, snapshots::Snapshots};
+use crate::{
+    fleet::Fleet,
+    proto::admin::{node_service_server::NodeServiceServer, snapshot_service_server::SnapshotServiceServer},
+    publisher::Publisher,
+};
+
+pub use self::{convert::finding, reflection::ReflectionError};
+
+/// Largest request: a publish of the largest snapshot that admission lets in, with room for how YAML writes it.
+pub const MAX_REQUEST_BYTES: usize = 256 << 20;
+/// Calls at once on one connection: people and pipelines, not fleets.
+const MAX_CONCURRENT_CALLS: u32 = 256;
+/// A publish of some MiB should not wait for a window update every 64 KiB.
+const WINDOW_BYTES: u32 = 4 << 20;
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Events that a watch may be behind by before the server waits for its reader.
+const WATCH_BUFFER: usize = 64;
+
+/// The admin API's services and what they stand on.
+#[derive(Clone)]
+pub struct Admin {
+    shared: Arc<Shared>,
+    health: HealthReporter,
+}
+
+/// What the services share.
+struct Shared {
+    publisher: Arc<Publisher>,
+    fleet: Arc<Fleet>,
+    tracker: TaskTracker,
+    shutdown: CancellationToken,
+}
+
+// === impl Admin ===
+
+impl Admin {
+    /// The services. Their tasks run on `tracker`; their watches end with `shutdown`.
+    #[must_use]
+    pub fn new(
+        publisher: Arc<Publisher>,
+        fleet: Arc<Fleet>,
+        tracker: TaskTracker,
+        shutdown: CancellationToken,
+    ) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                publisher,
+                fleet,
+                tracker,
+                shutdown,
+            }),
+            health: HealthReporter::new(),
+        }
+    }
+
+    /// Every service, to be added to [`Admin::server`].
+    ///
+    /// # Errors
+    ///
+    /// [`ReflectionError`] where the embedded descriptors do not hold together.
+    pub fn routes(&self) -> Result<Routes, ReflectionError> {
+        let snapshots = SnapshotServiceServer::new(Snapshots::new(Arc::clone(&self.shared)))
+            .max_decoding_message_size(MAX_REQUEST_BYTES)
+            .max_encoding_message_size(usize::MAX);
+        let nodes = NodeServiceServer::new(Nodes::new(Arc::clone(&self.shared))).max_encoding_message_size(usize::MAX);
+        let health = tonic_health::server::HealthService::from_health_reporter(self.health.clone());
+        let health = tonic_health::pb::health_server::HealthServer::new(health);
+        let mut routes = Routes::builder();
+        routes.add_service(snapshots).add_service(nodes).add_service(health);
+        reflection::add_to(&mut routes)?;
+        Ok(routes.routes())
+    }
+
+    /// A server with the limits of this port.
+    pub fn server(&self) -> Server {
+        Server::builder()
+            .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+            .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+            .max_concurrent_streams(MAX_CONCURRENT_CALLS)
+            .initial_stream_window_size(WINDOW_BYTES)
+            .initial_connection_window_size(WINDOW_BYTES)
+    }
+
+    /// What health checks are told, of the server and of each service.
+    pub async fn set_serving(&self, serving: bool) {
+        let status = if serving {
+            ServingStatus::Serving
+        } else {
+            ServingStatus::NotServing
+        };
+        for name in [
+            "",
+            SnapshotServiceServer::<Snapshots>::NAME,
+            NodeServiceServer::<Nodes>::NAME,
+        ] {
+            self.health.set_service_status(name, status).await;
+        }
+    }
+}
+
+impl fmt::Debug for Admin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admin").finish_non_exhaustive()
+    }
+}

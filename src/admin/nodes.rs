@@ -1,0 +1,99 @@
+//! `NodeService`: what the fleet knows of the nodes.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+
+use super::{Shared, WATCH_BUFFER, convert};
+use crate::{
+    fleet::FleetWatch,
+    node::NodeId,
+    proto::admin::{
+        GetNodeRequest, ListNodesRequest, ListNodesResponse, NodeStatus, WatchNodesRequest, WatchNodesResponse,
+        node_service_server::NodeService,
+        watch_nodes_response::{Event, Synced},
+    },
+    snapshot::NodeGroup,
+};
+
+/// Changes within this time are told as one: a rollout is an ACK per node and type.
+const COALESCE: Duration = Duration::from_millis(20);
+
+pub(super) struct Nodes {
+    shared: Arc<Shared>,
+}
+
+// === impl Nodes ===
+
+impl Nodes {
+    pub(super) const fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+}
+
+#[tonic::async_trait]
+impl NodeService for Nodes {
+    type WatchNodesStream = ReceiverStream<Result<WatchNodesResponse, Status>>;
+
+    async fn list_nodes(&self, request: Request<ListNodesRequest>) -> Result<Response<ListNodesResponse>, Status> {
+        let group = group(&request.get_ref().group);
+        let nodes = self.shared.fleet.nodes(group.as_ref());
+        Ok(Response::new(ListNodesResponse {
+            nodes: nodes.iter().map(convert::node_status).collect(),
+        }))
+    }
+
+    async fn get_node(&self, request: Request<GetNodeRequest>) -> Result<Response<NodeStatus>, Status> {
+        let id = NodeId::from(request.get_ref().id.as_str());
+        let node = self.shared.fleet.node(&id);
+        node.map(|node| Response::new(convert::node_status(&node)))
+            .ok_or_else(|| Status::not_found(format!("node {:?} is neither connected nor remembered", id.as_str())))
+    }
+
+    async fn watch_nodes(
+        &self,
+        request: Request<WatchNodesRequest>,
+    ) -> Result<Response<Self::WatchNodesStream>, Status> {
+        let watch = self.shared.fleet.watch(group(&request.get_ref().group));
+        let (events, stream) = mpsc::channel(WATCH_BUFFER);
+        let shutdown = self.shared.shutdown.clone();
+        self.shared.tracker.spawn(async move {
+            tokio::select! {
+                () = feed(watch, &events) => {}
+                () = shutdown.cancelled() => {
+                    // A reader that is behind learns of the end from the connection.
+                    events.try_send(Err(Status::unavailable("the server is shutting down"))).ok();
+                }
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(stream)))
+    }
+}
+
+/// Feeds a watch until its reader is gone.
+async fn feed(mut watch: FleetWatch, events: &mpsc::Sender<Result<WatchNodesResponse, Status>>) {
+    let synced = WatchNodesResponse {
+        event: Some(Event::Synced(Synced {})),
+    };
+    let mut marker = Some(synced);
+    loop {
+        let changes = watch.changes();
+        let told = changes.iter().map(convert::node_event).chain(marker.take());
+        for event in told {
+            if events.send(Ok(event)).await.is_err() {
+                return;
+            }
+        }
+        tokio::select! {
+            () = watch.changed() => tokio::time::sleep(COALESCE).await,
+            () = events.closed() => return,
+        }
+    }
+}
+
+/// An empty text stands for all groups.
+fn group(name: &str) -> Option<NodeGroup> {
+    (!name.is_empty()).then(|| NodeGroup::from(name))
+}

@@ -1,0 +1,379 @@
+//! `SnapshotService`: publishes, and what was published.
+
+use std::{collections::BTreeMap, str::FromStr as _, sync::Arc};
+
+use tokio::sync::{broadcast, mpsc};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+use tracing::info;
+
+use super::{Shared, WATCH_BUFFER, convert, status};
+use crate::{
+    admission::Candidate,
+    proto::admin as api,
+    proto::admin::{snapshot_service_server::SnapshotService, watch_snapshots_response::Event},
+    publisher::{
+        DiffTarget, PatchRequest, PublishError, PublishOptions, Published, Publisher, ReplaceRequest, SnapshotEvent,
+    },
+    resource::{Resource, ResourceName, ResourceType},
+    revision::RevisionInfo,
+    snapshot::{NodeGroup, Revision, Snapshot},
+};
+
+pub(super) struct Snapshots {
+    shared: Arc<Shared>,
+}
+
+/// A watch's own memory: what it told last of each group.
+struct Feed {
+    shared: Arc<Shared>,
+    group: Option<NodeGroup>,
+    told: BTreeMap<NodeGroup, Revision>,
+    events: mpsc::Sender<Result<api::WatchSnapshotsResponse, Status>>,
+}
+
+/// The reader of a watch is gone.
+struct Gone;
+
+// === impl Snapshots ===
+
+impl Snapshots {
+    pub(super) const fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// Runs a call of the publisher where it may block.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&Publisher) -> Result<T, Status> + Send + 'static,
+    ) -> Result<T, Status> {
+        let publisher = Arc::clone(&self.shared.publisher);
+        let task = self.shared.tracker.spawn_blocking(move || call(&publisher));
+        task.await.map_err(|failure| status::of_join(&failure))?
+    }
+
+    /// Runs a publish, and logs it once.
+    async fn publish(
+        &self,
+        group: String,
+        author: String,
+        call: impl FnOnce(&Publisher) -> Result<Published, PublishError> + Send + 'static,
+    ) -> Result<Response<api::PublishResponse>, Status> {
+        let outcome = self
+            .blocking(move |publisher| Ok(call(publisher).inspect(|published| log(published, &author))))
+            .await?;
+        match outcome {
+            Ok(published) => Ok(Response::new(convert::published(&published))),
+            Err(failure) => {
+                let status = status::of_publish(&failure);
+                info!(group = ?group, code = ?status.code(), reason = ?status.message(), "publish refused");
+                Err(status)
+            }
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl SnapshotService for Snapshots {
+    type WatchSnapshotsStream = ReceiverStream<Result<api::WatchSnapshotsResponse, Status>>;
+
+    async fn replace_snapshot(
+        &self,
+        request: Request<api::ReplaceSnapshotRequest>,
+    ) -> Result<Response<api::PublishResponse>, Status> {
+        let api::ReplaceSnapshotRequest {
+            group,
+            documents,
+            resources,
+            options,
+        } = request.into_inner();
+        let request = ReplaceRequest {
+            group: NodeGroup::from(group.as_str()),
+            candidate: candidate(documents, resources)?,
+            options: options.unwrap_or_default().into(),
+        };
+        let author = request.options.author.clone();
+        self.publish(group, author, move |publisher| publisher.replace(request))
+            .await
+    }
+
+    async fn patch_snapshot(
+        &self,
+        request: Request<api::PatchSnapshotRequest>,
+    ) -> Result<Response<api::PublishResponse>, Status> {
+        let api::PatchSnapshotRequest {
+            group,
+            documents,
+            resources,
+            delete,
+            options,
+        } = request.into_inner();
+        let key = |key: api::ResourceKey| Ok::<_, Status>((resource_type(&key.r#type)?, ResourceName::from(key.name)));
+        let request = PatchRequest {
+            group: NodeGroup::from(group.as_str()),
+            candidate: candidate(documents, resources)?,
+            deletions: delete.into_iter().map(key).collect::<Result<_, _>>()?,
+            options: options.unwrap_or_default().into(),
+        };
+        let author = request.options.author.clone();
+        self.publish(group, author, move |publisher| publisher.patch(request))
+            .await
+    }
+
+    async fn rollback_snapshot(
+        &self,
+        request: Request<api::RollbackSnapshotRequest>,
+    ) -> Result<Response<api::PublishResponse>, Status> {
+        let api::RollbackSnapshotRequest {
+            group,
+            to_revision,
+            options,
+        } = request.into_inner();
+        let options: PublishOptions = options.unwrap_or_default().into();
+        let (name, author) = (NodeGroup::from(group.as_str()), options.author.clone());
+        self.publish(group, author, move |publisher| {
+            publisher.rollback(&name, Revision(to_revision), &options)
+        })
+        .await
+    }
+
+    async fn delete_snapshot(
+        &self,
+        request: Request<api::DeleteSnapshotRequest>,
+    ) -> Result<Response<api::DeleteSnapshotResponse>, Status> {
+        let api::DeleteSnapshotRequest {
+            group,
+            expected_revision,
+        } = request.into_inner();
+        let revision = self
+            .blocking(move |publisher| {
+                let deleted = publisher.delete(&NodeGroup::from(group.as_str()), expected_revision);
+                let revision = deleted.map_err(|failure| status::of_publish(&failure))?;
+                info!(group = ?group, %revision, "snapshot deleted");
+                Ok(revision)
+            })
+            .await?;
+        Ok(Response::new(api::DeleteSnapshotResponse { revision: revision.0 }))
+    }
+
+    async fn get_snapshot(&self, request: Request<api::GetSnapshotRequest>) -> Result<Response<api::Snapshot>, Status> {
+        let request = request.into_inner();
+        let types: Vec<ResourceType> = request
+            .types
+            .iter()
+            .map(|name| resource_type(name))
+            .collect::<Result<_, _>>()?;
+        let snapshot = self
+            .blocking(move |publisher| {
+                let group = NodeGroup::from(request.group.as_str());
+                let found = publisher.get(&group, convert::revision(request.revision));
+                let (info, snapshot) = found.map_err(|failure| status::of_publish(&failure))?;
+                selected(&info, &snapshot, &types, &request)
+            })
+            .await?;
+        Ok(Response::new(snapshot))
+    }
+
+    async fn list_snapshots(
+        &self,
+        _: Request<api::ListSnapshotsRequest>,
+    ) -> Result<Response<api::ListSnapshotsResponse>, Status> {
+        let snapshots = self.shared.publisher.list().iter().map(convert::summary).collect();
+        Ok(Response::new(api::ListSnapshotsResponse { snapshots }))
+    }
+
+    async fn list_revisions(
+        &self,
+        request: Request<api::ListRevisionsRequest>,
+    ) -> Result<Response<api::ListRevisionsResponse>, Status> {
+        let api::ListRevisionsRequest { group, limit } = request.into_inner();
+        let limit = if limit == 0 { usize::MAX } else { limit as usize };
+        let revisions = self
+            .blocking(move |publisher| {
+                let listed = publisher.history(&NodeGroup::from(group.as_str()), limit);
+                listed.map_err(|failure| status::of_publish(&failure))
+            })
+            .await?;
+        Ok(Response::new(api::ListRevisionsResponse {
+            revisions: revisions.iter().map(convert::summary).collect(),
+        }))
+    }
+
+    async fn diff_snapshot(
+        &self,
+        request: Request<api::DiffSnapshotRequest>,
+    ) -> Result<Response<api::DiffSnapshotResponse>, Status> {
+        use api::diff_snapshot_request::To;
+
+        let api::DiffSnapshotRequest {
+            group,
+            from_revision,
+            to,
+        } = request.into_inner();
+        let target = match to {
+            Some(To::ToRevision(revision)) => DiffTarget::Revision(Revision(revision)),
+            Some(To::ToCandidate(given)) => DiffTarget::Candidate(candidate(given.documents, given.resources)?),
+            None => return Err(Status::invalid_argument("to_revision or to_candidate must be given")),
+        };
+        let comparison = self
+            .blocking(move |publisher| {
+                let group = NodeGroup::from(group.as_str());
+                let compared = publisher.diff(&group, convert::revision(from_revision), &target);
+                compared.map_err(|failure| status::of_publish(&failure))
+            })
+            .await?;
+        Ok(Response::new(api::DiffSnapshotResponse {
+            changes: comparison.changes.iter().map(convert::type_change).collect(),
+            findings: comparison.findings.iter().map(convert::finding).collect(),
+        }))
+    }
+
+    async fn watch_snapshots(
+        &self,
+        request: Request<api::WatchSnapshotsRequest>,
+    ) -> Result<Response<Self::WatchSnapshotsStream>, Status> {
+        let group = request.into_inner().group;
+        let (events, stream) = mpsc::channel(WATCH_BUFFER);
+        let feed = Feed {
+            shared: Arc::clone(&self.shared),
+            group: (!group.is_empty()).then(|| NodeGroup::from(group.as_str())),
+            told: BTreeMap::new(),
+            events: events.clone(),
+        };
+        let shutdown = self.shared.shutdown.clone();
+        self.shared.tracker.spawn(async move {
+            tokio::select! {
+                Gone = feed.run() => {}
+                () = shutdown.cancelled() => {
+                    // A reader that is behind learns of the end from the connection.
+                    events.try_send(Err(Status::unavailable("the server is shutting down"))).ok();
+                }
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(stream)))
+    }
+}
+
+// === impl Feed ===
+
+impl Feed {
+    /// Tells the snapshots as they are, then every change, until the reader is gone.
+    async fn run(mut self) -> Gone {
+        loop {
+            // Subscribed before the list is read: what happens in between comes twice, and is told once.
+            let changes = self.shared.publisher.subscribe();
+            if let Err(gone) = self.tell_all().await {
+                return gone;
+            }
+            if let Err(gone) = self.follow(changes).await {
+                return gone;
+            }
+        }
+    }
+
+    /// Follows the changes until some were missed.
+    async fn follow(&mut self, mut changes: broadcast::Receiver<SnapshotEvent>) -> Result<(), Gone> {
+        loop {
+            let change = tokio::select! {
+                change = changes.recv() => change,
+                () = self.events.closed() => return Err(Gone),
+            };
+            match change {
+                Ok(SnapshotEvent::Published(info)) => self.tell(&info).await?,
+                Ok(SnapshotEvent::Deleted { group, revision }) => {
+                    if self.told.get(&group).is_some_and(|told| *told < revision) {
+                        self.tell_deleted(group).await?;
+                    }
+                }
+                Err(broadcast::error::RecvError::Lagged(_)) => return Ok(()),
+                Err(broadcast::error::RecvError::Closed) => return Err(Gone),
+            }
+        }
+    }
+
+    async fn tell_all(&mut self) -> Result<(), Gone> {
+        let all = self.shared.publisher.list();
+        let gone: Vec<NodeGroup> = self
+            .told
+            .keys()
+            .filter(|group| all.iter().all(|info| info.group != **group))
+            .cloned()
+            .collect();
+        for group in gone {
+            self.tell_deleted(group).await?;
+        }
+        for info in &all {
+            self.tell(info).await?;
+        }
+        Ok(())
+    }
+
+    async fn tell(&mut self, info: &RevisionInfo) -> Result<(), Gone> {
+        let wanted = self.group.as_ref().is_none_or(|group| *group == info.group);
+        let known = self.told.get(&info.group).is_some_and(|told| *told >= info.revision);
+        if !wanted || known {
+            return Ok(());
+        }
+        self.told.insert(info.group.clone(), info.revision);
+        self.send(Event::Published(convert::summary(info))).await
+    }
+
+    async fn tell_deleted(&mut self, group: NodeGroup) -> Result<(), Gone> {
+        self.told.remove(&group);
+        self.send(Event::DeletedGroup(group.to_string())).await
+    }
+
+    async fn send(&self, event: Event) -> Result<(), Gone> {
+        let event = api::WatchSnapshotsResponse { event: Some(event) };
+        self.events.send(Ok(event)).await.map_err(|_| Gone)
+    }
+}
+
+/// One line for each publish that made a revision.
+fn log(published: &Published, author: &str) {
+    if !published.changed || published.dry_run {
+        return;
+    }
+    let (mut added, mut changed, mut removed) = (0, 0, 0);
+    for change in &published.changes {
+        added += change.added.len();
+        changed += change.changed.len();
+        removed += change.removed.len();
+    }
+    info!(group = ?published.group, revision = %published.revision, ?author, added, changed, removed, "published");
+}
+
+/// The resources that were asked for.
+fn selected(
+    info: &RevisionInfo,
+    snapshot: &Snapshot,
+    types: &[ResourceType],
+    request: &api::GetSnapshotRequest,
+) -> Result<api::Snapshot, Status> {
+    let named =
+        |resource: &Resource| request.names.is_empty() || request.names.iter().any(|name| resource.answers_to(name));
+    let resources = snapshot
+        .types()
+        .filter(|(known, _)| types.is_empty() || types.contains(known))
+        .flat_map(|(_, resources)| resources.iter())
+        .filter(|resource| named(resource))
+        .map(|resource| convert::resource(resource, request.include_secrets));
+    Ok(api::Snapshot {
+        summary: Some(convert::summary(info)),
+        resources: resources
+            .collect::<Result<_, _>>()
+            .map_err(|error| Status::data_loss(format!("a stored resource does not decode: {error}")))?,
+    })
+}
+
+fn resource_type(name: &str) -> Result<ResourceType, Status> {
+    ResourceType::from_str(name).map_err(|failure| status::of_type(&failure))
+}
+
+fn candidate(documents: Vec<api::Document>, resources: Vec<api::Resource>) -> Result<Candidate, Status> {
+    convert::candidate(documents, resources).map_err(|index| {
+        Status::invalid_argument(format!(
+            "resources[{index}]: it has no content, or a TTL that is no length of time"
+        ))
+    })
+}

@@ -1,0 +1,262 @@
+//! The composition root: the only place that wires concrete types and spawns long-lived tasks.
+//!
+//! `chancery serve` runs it, and tests run it in-process with port 0: [`App::start`], then [`Running::shutdown`].
+
+mod listener;
+
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use anyhow::Context as _;
+use tokio::{task::JoinHandle, time::Instant};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic::{service::Routes, transport::Server};
+use tracing::{Instrument as _, error, info, info_span};
+
+use self::listener::Listener;
+use crate::{
+    admin::Admin,
+    cache::SnapshotCache,
+    fleet::Fleet,
+    http,
+    publisher::{Publisher, PublisherSettings},
+    readiness::Readiness,
+    revision::{MemoryStore, RedbStore, RevisionStore},
+    settings::{Settings, StoreSettings},
+    transport::Xds,
+};
+
+/// How often nodes that are gone are looked for.
+const EXPIRE_EVERY: Duration = Duration::from_secs(30);
+
+/// Starts the control plane.
+#[derive(Debug)]
+pub struct App;
+
+/// Where the control plane listens; what port 0 became.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    /// xDS over gRPC.
+    pub xds: SocketAddr,
+    /// The admin API.
+    pub admin: SocketAddr,
+    /// `/livez` and `/readyz`.
+    pub http: SocketAddr,
+}
+
+/// A control plane that serves. Dropping it without [`Running::shutdown`] leaves it running.
+#[derive(Debug)]
+pub struct Running {
+    /// Where it listens.
+    pub addresses: Addresses,
+    readiness: Readiness,
+    admin: Admin,
+    tracker: TaskTracker,
+    /// Ends the streams and the gRPC servers.
+    serving: CancellationToken,
+    /// Ends the rest: the HTTP port answers until nothing else does.
+    rest: CancellationToken,
+    servers: Vec<JoinHandle<()>>,
+    grace: Duration,
+}
+
+/// The three ports.
+struct Ports {
+    xds: Listener,
+    admin: Listener,
+    http: Listener,
+}
+
+// === impl App ===
+
+impl App {
+    /// Binds every port, loads what was published, then serves. `/readyz` answers from the start and is 200 when this
+    /// returns.
+    ///
+    /// # Errors
+    ///
+    /// Where a port cannot be bound or the store cannot be opened or read whole; nothing runs then.
+    pub async fn start(settings: Settings) -> anyhow::Result<Running> {
+        let readiness = Readiness::default();
+        let loading = readiness.awaits("snapshots");
+        let ports = Ports::bind(&settings).await?;
+        let addresses = ports.addresses()?;
+        let (tracker, serving, rest) = (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
+        // Until all is wired, whatever fails takes what already runs with it.
+        let (undo_serving, undo_rest) = (serving.clone().drop_guard(), rest.clone().drop_guard());
+
+        let grace = settings.shutdown_grace;
+        spawn_http(&tracker, ports.http, readiness.clone(), rest.clone());
+        let fleet = Fleet::new(settings.fleet);
+        spawn_expiry(&tracker, Arc::clone(&fleet), rest.clone());
+        let cache = Arc::new(SnapshotCache::new());
+        let xds_settings = settings.xds.clone();
+        let publisher = open(&tracker, settings, Arc::clone(&cache)).await?;
+        loading.ready();
+
+        let xds = Xds::new(
+            SnapshotCache::clone(&cache),
+            Arc::clone(&fleet),
+            xds_settings,
+            serving.clone(),
+        );
+        let admin = Admin::new(publisher, fleet, tracker.clone(), serving.clone());
+        admin.set_serving(true).await;
+        let admin_routes = admin.routes()?;
+        let spawn = |server, routes, listener, name| {
+            spawn_grpc(
+                &tracker,
+                server,
+                routes,
+                listener,
+                name,
+                serving.clone(),
+                readiness.clone(),
+            )
+        };
+        let servers = vec![
+            spawn(xds.server(), xds.routes(), ports.xds, "xds"),
+            spawn(admin.server(), admin_routes, ports.admin, "admin"),
+        ];
+        let (serving, rest) = (undo_serving.disarm(), undo_rest.disarm());
+        let Addresses {
+            xds,
+            admin: admin_addr,
+            http,
+        } = addresses;
+        info!(%xds, admin = %admin_addr, %http, "listening");
+        Ok(Running {
+            addresses,
+            readiness,
+            admin,
+            tracker,
+            serving,
+            rest,
+            servers,
+            grace,
+        })
+    }
+}
+
+/// Opens the store and loads what was published, on a thread that may block.
+async fn open(tracker: &TaskTracker, settings: Settings, cache: Arc<SnapshotCache>) -> anyhow::Result<Arc<Publisher>> {
+    let load = move || {
+        let retention = settings.keep_revisions;
+        let store: Arc<dyn RevisionStore> = match &settings.store {
+            StoreSettings::Ephemeral => Arc::new(MemoryStore::new(retention)),
+            StoreSettings::DataDir(dir) => {
+                let opened = RedbStore::open(dir, retention);
+                Arc::new(opened.with_context(|| format!("cannot open the data directory {}", dir.display()))?)
+            }
+        };
+        let settings = PublisherSettings {
+            limits: settings.admission,
+            deny_warnings: settings.deny_warnings,
+        };
+        let publisher = Publisher::open(store, cache, settings).context("cannot load what was published")?;
+        info!(groups = publisher.list().len(), "loaded");
+        Ok(Arc::new(publisher))
+    };
+    tracker
+        .spawn_blocking(load)
+        .await
+        .context("loading did not come to its end")?
+}
+
+// === impl Ports ===
+
+impl Ports {
+    async fn bind(settings: &Settings) -> anyhow::Result<Self> {
+        Ok(Self {
+            xds: bind("xds", settings.xds_addr).await?,
+            admin: bind("admin", settings.admin_addr).await?,
+            http: bind("http", settings.http_addr).await?,
+        })
+    }
+
+    fn addresses(&self) -> anyhow::Result<Addresses> {
+        Ok(Addresses {
+            xds: self.xds.local_addr()?,
+            admin: self.admin.local_addr()?,
+            http: self.http.local_addr()?,
+        })
+    }
+}
+
+async fn bind(name: &'static str, addr: SocketAddr) -> anyhow::Result<Listener> {
+    let bound = Listener::bind(name, addr).await;
+    bound.with_context(|| format!("cannot listen on {addr} for {name}: set another address with --{name}-addr"))
+}
+
+// === tasks ===
+
+fn spawn_grpc(
+    tracker: &TaskTracker,
+    mut server: Server,
+    routes: Routes,
+    listener: Listener,
+    name: &'static str,
+    stop: CancellationToken,
+    readiness: Readiness,
+) -> JoinHandle<()> {
+    let serve = async move {
+        let stopped = stop.clone().cancelled_owned();
+        let served = server
+            .add_routes(routes)
+            .serve_with_incoming_shutdown(listener, stopped);
+        let ended = served.await;
+        if !stop.is_cancelled() {
+            error!(?ended, "the server ended by itself");
+            readiness.lost(name);
+        }
+    };
+    tracker.spawn(serve.instrument(info_span!("server", name)))
+}
+
+fn spawn_http(tracker: &TaskTracker, listener: Listener, readiness: Readiness, stop: CancellationToken) {
+    let routes = http::routes(readiness);
+    tracker.spawn(async move {
+        let served = axum::serve(listener, routes).with_graceful_shutdown(stop.cancelled_owned());
+        if let Err(error) = served.await {
+            error!(%error, "the HTTP server ended by itself");
+        }
+    });
+}
+
+fn spawn_expiry(tracker: &TaskTracker, fleet: Arc<Fleet>, stop: CancellationToken) {
+    tracker.spawn(stop.run_until_cancelled_owned(async move {
+        let mut ticks = tokio::time::interval(EXPIRE_EVERY);
+        loop {
+            ticks.tick().await;
+            fleet.expire(SystemTime::now());
+        }
+    }));
+}
+
+// === impl Running ===
+
+impl Running {
+    /// Readiness goes first, then streams end, then servers, then the HTTP port. `false` where the grace period was over
+    /// before all of that: what is left then ends with the runtime.
+    pub async fn shutdown(self) -> bool {
+        let deadline = Instant::now() + self.grace;
+        self.readiness.stop();
+        self.admin.set_serving(false).await;
+        self.serving.cancel();
+        self.tracker.close();
+        let in_order = async {
+            for server in self.servers {
+                // A server that panicked has ended as well.
+                server.await.ok();
+            }
+            self.rest.cancel();
+            self.tracker.wait().await;
+        };
+        let complete = tokio::time::timeout_at(deadline, in_order).await.is_ok();
+        self.rest.cancel();
+        complete
+    }
+}

@@ -1,0 +1,157 @@
+//! The command line: one file per command, each a client of the admin API but for `serve`, `validate` and `bootstrap`.
+//!
+//! Output goes to stdout, everything about it to stderr; exit codes are in `cli/exit.rs`.
+
+mod apply;
+mod bootstrap;
+mod connect;
+mod delete;
+mod delete_snapshot;
+mod diff;
+mod exit;
+mod findings;
+mod get;
+mod history;
+mod input;
+mod output;
+mod publish;
+mod replace;
+mod rollback;
+mod serve;
+mod status;
+mod validate;
+mod wait;
+mod watch;
+
+use std::{io::Write as _, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+
+use self::{
+    connect::Clients,
+    exit::{Exit, Failure},
+    output::{Format, Output},
+};
+
+#[derive(Parser, Debug)]
+#[command(
+    name = "chancery",
+    version,
+    about = "A standalone xDS control plane for Envoy and for gRPC's own xDS clients",
+    after_help = "Exit codes: 0 ok, 1 difference or NACK, 2 usage, 3 refused by validation, 4 not found, 5 conflict, \
+                  6 unavailable or timeout, 7 denied."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    global: Global,
+}
+
+/// What every command understands.
+#[derive(Args, Debug)]
+struct Global {
+    /// The admin API
+    #[arg(
+        long,
+        global = true,
+        env = "CHANCERY_ADMIN",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:18001"
+    )]
+    admin: String,
+    /// How results are printed
+    #[arg(short, long, global = true, value_enum, value_name = "FORMAT", default_value_t)]
+    output: Format,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Run the control plane
+    Serve(Box<serve::Serve>),
+    /// Make a group's snapshot exactly what the files say
+    Replace(replace::Replace),
+    /// Add and update resources of a group's snapshot
+    Apply(apply::Apply),
+    /// Delete resources of a group's snapshot
+    Delete(delete::Delete),
+    /// Forget a group; its nodes keep what they have
+    DeleteSnapshot(delete_snapshot::DeleteSnapshot),
+    /// Show a group's resources; without a group, every published group
+    Get(get::Get),
+    /// Show what changes between two revisions, or between a revision and files; exit 1 on a difference
+    Diff(diff::Diff),
+    /// List a group's kept revisions, newest first
+    History(history::History),
+    /// Publish an earlier revision again
+    Rollback(rollback::Rollback),
+    /// Show what every node has: sent, ACKed, and NACKed in its own words
+    Status(status::Status),
+    /// Wait until every connected node of a group holds a revision
+    Wait(wait::Wait),
+    /// Print publishes and node changes as they happen
+    Watch(watch::Watch),
+    /// Check files without a server
+    Validate(validate::Validate),
+    /// Print an Envoy bootstrap that connects to Chancery
+    Bootstrap(bootstrap::Bootstrap),
+}
+
+/// Runs the command that the arguments name.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Ok };
+            // A closed stdout or stderr leaves nobody to tell.
+            error.print().ok();
+            return exit.into();
+        }
+    };
+    match run(cli) {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            write!(std::io::stderr(), "{failure}").ok();
+            failure.exit.into()
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<Exit, Failure> {
+    let Cli { command, global } = cli;
+    let mut output = Output::new(global.output);
+    match command {
+        Command::Serve(serve) => serve.run(),
+        Command::Validate(validate) => validate.run(&mut output),
+        Command::Bootstrap(bootstrap) => bootstrap.run(&mut output),
+        command => tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?
+            .block_on(call(command, &global.admin, &mut output)),
+    }
+}
+
+/// Runs a command against the admin API.
+async fn call(command: Command, admin: &str, output: &mut Output) -> Result<Exit, Failure> {
+    let clients = Clients::new(admin);
+    match command {
+        Command::Replace(replace) => replace.run(&clients, output).await,
+        Command::Apply(apply) => apply.run(&clients, output).await,
+        Command::Delete(delete) => delete.run(&clients, output).await,
+        Command::DeleteSnapshot(delete) => delete.run(&clients, output).await,
+        Command::Get(get) => get.run(&clients, output).await,
+        Command::Diff(diff) => diff.run(&clients, output).await,
+        Command::History(history) => history.run(&clients, output).await,
+        Command::Rollback(rollback) => rollback.run(&clients, output).await,
+        Command::Status(status) => status.run(&clients, output).await,
+        Command::Wait(wait) => wait.run(&clients).await,
+        Command::Watch(watch) => watch.run(&clients, output).await,
+        Command::Serve(_) | Command::Validate(_) | Command::Bootstrap(_) => {
+            Err(Failure::new(Exit::Usage, "this command talks to no server"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,88 @@
+//! The files that `-f` names: a file, a directory, or `-` for stdin.
+
+use std::{
+    fs,
+    io::{self, Read},
+    path::{Path, PathBuf},
+};
+
+use super::exit::Failure;
+use crate::proto::admin::Document;
+
+/// What a directory's files must end in.
+const ENDINGS: [&str; 5] = ["yaml", "yml", "json", "pb", "binpb"];
+/// More than a server takes in one publish.
+const MAX_BYTES: u64 = 256 << 20;
+const STDIN: &str = "<stdin>";
+
+/// Reads everything that is named, in the order given.
+pub(super) fn read(paths: &[PathBuf]) -> Result<Vec<Document>, Failure> {
+    if paths.iter().filter(|path| is_stdin(path)).count() > 1 {
+        return Err(Failure::usage("-f -: stdin can be read once"));
+    }
+    let mut documents = Vec::new();
+    for path in paths {
+        if is_stdin(path) {
+            documents.push(document(STDIN.to_owned(), io::stdin().lock())?);
+        } else if path.is_dir() {
+            for file in files_of(path)? {
+                documents.push(open(&file)?);
+            }
+        } else {
+            documents.push(open(path)?);
+        }
+    }
+    Ok(documents)
+}
+
+fn is_stdin(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+fn open(path: &Path) -> Result<Document, Failure> {
+    let file = fs::File::open(path).map_err(|error| unreadable(&path.display().to_string(), &error))?;
+    document(path.display().to_string(), file)
+}
+
+fn document(name: String, from: impl Read) -> Result<Document, Failure> {
+    let mut content = Vec::new();
+    from.take(MAX_BYTES + 1)
+        .read_to_end(&mut content)
+        .map_err(|error| unreadable(&name, &error))?;
+    if content.len() as u64 > MAX_BYTES {
+        return Err(Failure::refused(format!("{name}: larger than {} MiB", MAX_BYTES >> 20)));
+    }
+    Ok(Document {
+        name,
+        content,
+        ..Document::default()
+    })
+}
+
+/// The configuration files of a directory, sorted; not below it, and no hidden ones.
+fn files_of(dir: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let named = |error: &io::Error| unreadable(&dir.display().to_string(), error);
+    let mut files = Vec::new();
+    for entry in fs::read_dir(dir).map_err(|error| named(&error))? {
+        let path = entry.map_err(|error| named(&error))?.path();
+        let hidden = path
+            .file_name()
+            .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        let fits = path
+            .extension()
+            .is_some_and(|ending| ENDINGS.iter().any(|known| ending == *known));
+        if fits && !hidden && path.is_file() {
+            files.push(path);
+        }
+    }
+    if files.is_empty() {
+        let endings = ENDINGS.map(|ending| format!("*.{ending}")).join(", ");
+        return Err(Failure::refused(format!("{}: no {endings} in it", dir.display())));
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn unreadable(name: &str, error: &io::Error) -> Failure {
+    Failure::usage(format!("{name}: {error}"))
+}

@@ -1,0 +1,213 @@
+//! Printing: tables for people, JSON and YAML for scripts, and no text of a stranger's that moves the cursor.
+
+use std::{
+    fmt::Write as _,
+    io::{self, IsTerminal as _, Write as _},
+};
+
+use clap::ValueEnum;
+use prost::Message;
+use prost_reflect::{DynamicMessage, SerializeOptions};
+use serde_json::Value;
+
+use crate::proto;
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// Aligned columns, for people
+    #[default]
+    Table,
+    /// One JSON value
+    Json,
+    /// One YAML document
+    Yaml,
+}
+
+/// Stdout, in the format that was asked for.
+#[derive(Debug)]
+pub(super) struct Output {
+    pub(super) format: Format,
+    out: io::Stdout,
+}
+
+/// Columns of text, with lines below a row where it needs them.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    rows: Vec<Row>,
+}
+
+#[derive(Debug)]
+struct Row {
+    cells: Vec<String>,
+    notes: Vec<String>,
+}
+
+/// Spaces between columns.
+const GAP: usize = 2;
+/// Spaces before a row's notes.
+const INDENT: usize = 4;
+
+// === impl Output ===
+
+impl Output {
+    pub(super) fn new(format: Format) -> Self {
+        Self {
+            format,
+            out: io::stdout(),
+        }
+    }
+
+    /// Prints text as it is.
+    pub(super) fn text(&mut self, text: &str) -> io::Result<()> {
+        self.out.write_all(text.as_bytes())?;
+        self.out.flush()
+    }
+
+    /// Prints a value as JSON or YAML; where a table was asked for, as YAML.
+    pub(super) fn value(&mut self, value: &Value) -> io::Result<()> {
+        let text = match self.format {
+            Format::Json => format!("{value:#}\n"),
+            Format::Yaml | Format::Table => to_yaml(value),
+        };
+        self.text(&text)
+    }
+
+    /// Prints one of a sequence of values: JSON one a line, YAML one a document.
+    pub(super) fn event(&mut self, value: &Value) -> io::Result<()> {
+        let text = match self.format {
+            Format::Json => format!("{value}\n"),
+            Format::Yaml | Format::Table => format!("---\n{}", to_yaml(value)),
+        };
+        self.text(&text)
+    }
+}
+
+// === impl Table ===
+
+impl Table {
+    pub(super) fn new<const N: usize>(header: [&str; N]) -> Self {
+        let mut table = Self::default();
+        table.row(&header.map(str::to_owned));
+        table
+    }
+
+    pub(super) fn row<const N: usize>(&mut self, cells: &[String; N]) {
+        self.rows.push(Row {
+            cells: cells.iter().map(|cell| shown(cell)).collect(),
+            notes: Vec::new(),
+        });
+    }
+
+    /// A line below the last row.
+    pub(super) fn note(&mut self, note: &str) {
+        if let Some(row) = self.rows.last_mut() {
+            row.notes.push(escape(note));
+        }
+    }
+
+    pub(super) fn render(&self) -> String {
+        let columns = self.rows.iter().map(|row| row.cells.len()).max().unwrap_or(0);
+        let width_of = |column: usize| {
+            let cells = self.rows.iter().filter_map(|row| row.cells.get(column));
+            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..columns).map(width_of).collect();
+        let mut text = String::new();
+        for row in &self.rows {
+            let mut line = String::new();
+            for (cell, width) in row.cells.iter().zip(&widths) {
+                let padding = width + GAP - cell.chars().count();
+                line.push_str(cell);
+                line.extend(std::iter::repeat_n(' ', padding));
+            }
+            text.push_str(line.trim_end());
+            text.push('\n');
+            for note in &row.notes {
+                text.push_str(&format!("{:INDENT$}{note}\n", ""));
+            }
+        }
+        text
+    }
+}
+
+/// A cell is never empty: a blank would read as the next column.
+fn shown(cell: &str) -> String {
+    if cell.is_empty() { "-".to_owned() } else { escape(cell) }
+}
+
+/// The text with control characters, and those that turn the direction of writing, made visible: node ids, resource names
+/// and NACK messages come from strangers.
+pub(super) fn escape(text: &str) -> String {
+    let unsafe_in_a_terminal = |c: char| {
+        c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        if unsafe_in_a_terminal(c) {
+            escaped.extend(c.escape_default());
+        } else {
+            escaped.push(c);
+        }
+    }
+    escaped
+}
+
+/// A message of the admin API as proto3 JSON: field names as in the `.proto`, enums by name, 64-bit numbers as numbers,
+/// fields at their default included. `name` is the message's full name without the package.
+pub(super) fn proto_json<M: Message>(message: &M, name: &str) -> Value {
+    let options = SerializeOptions::new()
+        .use_proto_field_name(true)
+        .stringify_64_bit_integers(false)
+        .skip_default_fields(false);
+    let full = format!("chancery.admin.v1.{name}");
+    proto::descriptors()
+        .get_message_by_name(&full)
+        .and_then(|descriptor| DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice()).ok())
+        .and_then(|dynamic| {
+            dynamic
+                .serialize_with_options(serde_json::value::Serializer, &options)
+                .ok()
+        })
+        .unwrap_or_default()
+}
+
+pub(super) fn to_yaml(value: &Value) -> String {
+    let mut text = serde_saphyr::to_string(value).unwrap_or_else(|error| format!("# {error}"));
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
+    text
+}
+
+/// A moment as people and scripts read it; `-` where there is none.
+pub(super) fn time(time: Option<&prost_types::Timestamp>) -> String {
+    let time = time.and_then(|time| std::time::SystemTime::try_from(*time).ok());
+    time.map_or_else(String::new, |time| humantime::format_rfc3339_seconds(time).to_string())
+}
+
+/// The first names of a list, and how many more there are.
+pub(super) fn some_of(names: &[String], shown: usize) -> String {
+    let mut text = names.iter().take(shown).cloned().collect::<Vec<_>>().join(", ");
+    if names.len() > shown {
+        write!(text, " and {} more", names.len() - shown).ok();
+    }
+    text
+}
+
+/// `1 resource`, `2 resources`.
+pub(super) fn count(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+/// Tells the person at the terminal how it goes; scripts are not bothered.
+pub(super) fn progress(text: &str) {
+    if io::stderr().is_terminal() {
+        writeln!(io::stderr(), "{}", escape(text)).ok();
+    }
+}
+
+/// Tells whoever reads stderr.
+pub(super) fn note(text: &str) {
+    writeln!(io::stderr(), "{}", escape(text)).ok();
+}

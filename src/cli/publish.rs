@@ -1,0 +1,150 @@
+//! What every publishing command shares: its flags, what it prints, and `--wait`.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::{
+    connect::Clients,
+    exit::{Exit, Failure},
+    findings::{short_type, warn},
+    output::{Format, Output, proto_json},
+    wait,
+};
+use crate::{
+    proto::admin::{PublishOptions, PublishResponse, TypeChange},
+    settings::Span,
+};
+
+/// Names shown of each kind of change; the rest is counted.
+const SHOWN: usize = 20;
+
+/// The group to publish to.
+#[derive(Args, Debug)]
+pub(super) struct Group {
+    /// The group of nodes; `*` is what every node sees
+    #[arg(short, long, value_name = "GROUP")]
+    pub(super) group: String,
+}
+
+/// How to publish.
+#[derive(Args, Debug)]
+pub(super) struct Publish {
+    /// Check everything and say what would change; publish nothing
+    #[arg(long, conflicts_with = "wait")]
+    dry_run: bool,
+    /// Accept warnings where the server is set to refuse them
+    #[arg(long)]
+    allow_warnings: bool,
+    /// Confirm that a type may become empty
+    #[arg(long)]
+    allow_removals: bool,
+    /// Refuse unless the group is at this revision (0: not published yet)
+    #[arg(long, value_name = "REVISION")]
+    expected_revision: Option<u64>,
+    /// Why, for the history
+    #[arg(short, long, default_value = "")]
+    message: String,
+    /// Who, for the history
+    #[arg(long, env = "CHANCERY_AUTHOR", value_name = "NAME")]
+    author: Option<String>,
+    #[command(flatten)]
+    wait: Wait,
+}
+
+/// Whether to wait, and how long.
+#[derive(Args, Debug)]
+pub(super) struct Wait {
+    /// Wait until every connected node of the group ACKed; exit 1 when one refuses
+    #[arg(long)]
+    wait: bool,
+    /// How long to wait
+    #[arg(long, default_value = "60s", value_name = "DURATION", requires = "wait")]
+    timeout: Span,
+}
+
+// === impl Publish ===
+
+impl Publish {
+    pub(super) fn options(&self) -> PublishOptions {
+        PublishOptions {
+            dry_run: self.dry_run,
+            expected_revision: self.expected_revision,
+            version_info: String::new(),
+            message: self.message.clone(),
+            author: self
+                .author
+                .clone()
+                .or_else(|| std::env::var("USER").ok())
+                .unwrap_or_default(),
+            allow_warnings: self.allow_warnings,
+            allow_removals: self.allow_removals,
+        }
+    }
+
+    /// Prints what was published, and waits for the nodes where asked to.
+    pub(super) async fn finish(
+        &self,
+        published: &PublishResponse,
+        clients: &Clients,
+        output: &mut Output,
+    ) -> Result<Exit, Failure> {
+        warn(&published.findings)?;
+        match output.format {
+            Format::Table => output.text(&summary(published))?,
+            Format::Json | Format::Yaml => output.value(&proto_json(published, "PublishResponse"))?,
+        }
+        self.wait.run(&published.group, published.revision, clients).await
+    }
+}
+
+// === impl Wait ===
+
+impl Wait {
+    /// Waits where asked to.
+    async fn run(&self, group: &str, revision: u64, clients: &Clients) -> Result<Exit, Failure> {
+        if !self.wait {
+            return Ok(Exit::Ok);
+        }
+        let timeout: Duration = self.timeout.0;
+        wait::for_nodes(clients, group, revision, timeout).await
+    }
+}
+
+/// A line for the publish, and one for each change.
+fn summary(published: &PublishResponse) -> String {
+    let PublishResponse { group, revision, .. } = published;
+    let count = |list: fn(&TypeChange) -> &Vec<String>| {
+        published.changes.iter().map(|change| list(change).len()).sum::<usize>()
+    };
+    let counts = format!(
+        "{} added, {} changed, {} removed",
+        count(|change| &change.added),
+        count(|change| &change.changed),
+        count(|change| &change.removed)
+    );
+    let head = match (published.changed, published.dry_run) {
+        (false, false) => format!("{group}: nothing changed, still revision {revision}\n"),
+        (false, true) => format!("{group}: nothing would change from revision {revision} (dry run)\n"),
+        (true, true) => format!("{group}: would publish over revision {revision}: {counts} (dry run)\n"),
+        (true, false) => format!("{group}: published revision {revision}: {counts}\n"),
+    };
+    format!("{head}{}", changes(&published.changes))
+}
+
+/// `+` added, `~` changed, `-` removed: one resource a line.
+pub(super) fn changes(changes: &[TypeChange]) -> String {
+    let mut text = String::new();
+    for change in changes {
+        let kind = short_type(&change.type_url);
+        for (sign, names) in [('+', &change.added), ('~', &change.changed), ('-', &change.removed)] {
+            for name in names.iter().take(SHOWN) {
+                text.push_str(&format!("  {sign} {kind} {}\n", super::output::escape(name)));
+            }
+            if names.len() > SHOWN {
+                text.push_str(&format!("  {sign} {kind}: {} more\n", names.len() - SHOWN));
+            }
+        }
+    }
+    text
+}

@@ -1,0 +1,44 @@
+//! `chancery replace`: the snapshot of a group becomes exactly what the files say.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{
+    connect::Clients,
+    exit::{Exit, Failure},
+    input,
+    output::Output,
+    publish::{Group, Publish},
+};
+use crate::proto::admin::{PublishOptions, ReplaceSnapshotRequest};
+
+#[derive(Args, Debug)]
+pub(super) struct Replace {
+    #[command(flatten)]
+    group: Group,
+    /// A file, a directory of files, or `-` for stdin; may be given more than once
+    #[arg(short, long = "file", required = true, value_name = "FILE|DIR|-")]
+    files: Vec<PathBuf>,
+    /// `version_info` of the types that change, instead of the hash of their content
+    #[arg(long, value_name = "VERSION")]
+    version_info: Option<String>,
+    #[command(flatten)]
+    publish: Publish,
+}
+
+impl Replace {
+    pub(super) async fn run(self, clients: &Clients, output: &mut Output) -> Result<Exit, Failure> {
+        let request = ReplaceSnapshotRequest {
+            group: self.group.group,
+            documents: input::read(&self.files)?,
+            resources: Vec::new(),
+            options: Some(PublishOptions {
+                version_info: self.version_info.unwrap_or_default(),
+                ..self.publish.options()
+            }),
+        };
+        let published = clients.snapshots().await?.replace_snapshot(request).await?.into_inner();
+        self.publish.finish(&published, clients, output).await
+    }
+}

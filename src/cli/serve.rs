@@ -1,0 +1,108 @@
+//! `chancery serve`: runs the control plane until a signal ends it.
+
+use std::{
+    io::{self, Write as _},
+    path::PathBuf,
+};
+
+use clap::Args;
+use tracing::{error, info, warn};
+use tracing_subscriber::EnvFilter;
+
+use super::exit::{Exit, Failure};
+use crate::{
+    app::App,
+    settings::{Layer, LogFormat, LogSettings, Settings},
+    shutdown::Signals,
+};
+
+#[derive(Args, Debug)]
+pub(super) struct Serve {
+    /// A YAML file with settings; flags and the environment win over it
+    #[arg(long, env = "CHANCERY_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Check the settings, print them as they come out, and stop
+    #[arg(long)]
+    check_config: bool,
+    #[command(flatten)]
+    layer: Layer,
+}
+
+impl Serve {
+    pub(super) fn run(self) -> Result<Exit, Failure> {
+        let settings =
+            Settings::load(self.layer, self.config.as_deref()).map_err(|error| Failure::usage(error.to_string()))?;
+        if self.check_config {
+            io::stdout().write_all(settings.to_yaml().as_bytes())?;
+            return Ok(Exit::Ok);
+        }
+        start_logging(&settings.log);
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        runtime.block_on(serve(settings))
+    }
+}
+
+async fn serve(settings: Settings) -> Result<Exit, Failure> {
+    info!(version = env!("CARGO_PKG_VERSION"), "starting");
+    for line in settings.to_yaml().lines() {
+        info!(target: "chancery::settings", "{line}");
+    }
+    let mut signals = Signals::install()?;
+    let running = tokio::select! {
+        started = App::start(settings) => started.map_err(|error| Failure::new(Exit::Unavailable, format!("{error:#}")))?,
+        signal = signals.next() => {
+            info!(signal, "stopped before it was started");
+            return Ok(Exit::Ok);
+        }
+    };
+    print_addresses(&running.addresses)?;
+    let signal = signals.next().await;
+    info!(signal, "shutting down; a second signal ends the process at once");
+    tokio::select! {
+        complete = running.shutdown() => {
+            if complete {
+                info!("shut down");
+            } else {
+                warn!("the grace period is over: what was still open was cut");
+            }
+            Ok(Exit::Ok)
+        }
+        signal = signals.next() => {
+            error!(signal, "ended at once");
+            Err(Failure::new(Exit::Unavailable, "a second signal ended the shutdown"))
+        }
+    }
+}
+
+/// One line per address, for people and for scripts that asked for port 0.
+fn print_addresses(addresses: &crate::app::Addresses) -> io::Result<()> {
+    let crate::app::Addresses { xds, admin, http } = addresses;
+    let mut stdout = io::stdout().lock();
+    let printed = writeln!(
+        stdout,
+        "xds listening on {xds}\nadmin listening on {admin}\nhttp listening on {http}"
+    )
+    .and_then(|()| stdout.flush());
+    // A server outlives whoever read its first lines.
+    printed.or_else(|error| {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            Ok(())
+        } else {
+            Err(error)
+        }
+    })
+}
+
+/// Log lines go to stderr.
+fn start_logging(settings: &LogSettings) {
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(&settings.level))
+        .with_writer(io::stderr);
+    let started = match settings.format {
+        LogFormat::Text => builder.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    };
+    if let Err(error) = started {
+        writeln!(io::stderr(), "logging is on already: {error}").ok();
+    }
+}

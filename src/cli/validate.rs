@@ -1,0 +1,71 @@
+//! `chancery validate`: what a publish of these files would be told, without a server.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use super::{
+    exit::{Exit, Failure},
+    findings, input,
+    output::{Format, Output, count, note, proto_json},
+};
+use crate::{
+    admin,
+    admission::{self, Candidate, Document, Limits, Severity},
+    proto::admin as api,
+};
+
+#[derive(Args, Debug)]
+pub(super) struct Validate {
+    /// A file, a directory of files, or `-` for stdin; may be given more than once
+    #[arg(short, long = "file", required = true, value_name = "FILE|DIR|-")]
+    files: Vec<PathBuf>,
+    /// Refuse warnings as well
+    #[arg(long)]
+    deny_warnings: bool,
+}
+
+impl Validate {
+    pub(super) fn run(&self, output: &mut Output) -> Result<Exit, Failure> {
+        let candidate = Candidate {
+            documents: input::read(&self.files)?.into_iter().map(Document::from).collect(),
+            resources: Vec::new(),
+        };
+        let (resources, found) = match admission::admit(&candidate, &Limits::default()) {
+            Ok(admitted) => {
+                let references = admission::check_references(&admitted.resources, None);
+                let count: usize = admitted.resources.values().map(Vec::len).sum();
+                (count, [admitted.findings, references].concat())
+            }
+            Err(rejection) => (0, rejection.findings),
+        };
+        let errors = found
+            .iter()
+            .filter(|finding| finding.severity == Severity::Error)
+            .count();
+        let findings: Vec<api::Finding> = found.iter().map(admin::finding).collect();
+        let refused = errors > 0 || (self.deny_warnings && !findings.is_empty());
+        print(output, &findings, resources, refused)?;
+        Ok(if refused { Exit::Refused } else { Exit::Ok })
+    }
+}
+
+fn print(output: &mut Output, findings: &[api::Finding], resources: usize, refused: bool) -> Result<(), Failure> {
+    match output.format {
+        Format::Table => {
+            findings::warn(findings)?;
+            if refused {
+                note(&format!("error: refused: {}", count(findings.len(), "finding")));
+            } else {
+                let (resources, warnings) = (count(resources, "resource"), count(findings.len(), "warning"));
+                output.text(&format!("ok: {resources}, {warnings}\n"))?;
+            }
+        }
+        Format::Json | Format::Yaml => {
+            let findings: Vec<_> = findings.iter().map(|finding| proto_json(finding, "Finding")).collect();
+            output.value(&json!({ "valid": !refused, "resources": resources, "findings": findings }))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,311 @@
+//! Settings: flags over environment over config file over defaults, each parsed into valid types once.
+//!
+//! `docs/configuration.md` lists them all; a test holds it to that.
+
+mod file;
+mod layer;
+mod value;
+
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+pub use self::{
+    file::Spot,
+    layer::{AdmissionLayer, FleetLayer, Layer, LogLayer, XdsLayer},
+    value::{ByteSize, Span, ValueError},
+};
+use crate::{
+    admission, fleet,
+    node::{Grouping, RuleError},
+    revision::DEFAULT_RETENTION,
+    transport::XdsSettings,
+};
+
+/// What `chancery serve` runs with.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where xDS clients connect.
+    pub xds_addr: SocketAddr,
+    /// Where the admin API listens.
+    pub admin_addr: SocketAddr,
+    /// Where `/livez` and `/readyz` are.
+    pub http_addr: SocketAddr,
+    /// Where snapshots are kept.
+    pub store: StoreSettings,
+    /// How many revisions of each group are kept.
+    pub keep_revisions: NonZeroUsize,
+    /// How xDS clients are served; which node belongs to which group.
+    pub xds: XdsSettings,
+    /// What a publish must keep to.
+    pub admission: admission::Limits,
+    /// Whether warnings refuse a publish that does not allow them.
+    pub deny_warnings: bool,
+    /// What is remembered of nodes.
+    pub fleet: fleet::Limits,
+    /// How long a shutdown may take before it is forced.
+    pub shutdown_grace: Duration,
+    /// What is logged, and how.
+    pub log: LogSettings,
+    /// Every setting as it came out, for people.
+    effective: Layer,
+}
+
+/// Where snapshots are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreSettings {
+    /// In memory: a restart forgets them.
+    Ephemeral,
+    /// In a directory.
+    DataDir(PathBuf),
+}
+
+/// What is logged, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogSettings {
+    /// A level, or filters as `tracing` knows them.
+    pub level: String,
+    /// How lines look.
+    pub format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Settings that cannot be run with.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The config file cannot be read.
+    #[error("config file {}: {source}", file.display())]
+    Read {
+        /// Which file.
+        file: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The config file says something we do not understand.
+    #[error("{spot}: {message}")]
+    Parse {
+        /// Where.
+        spot: Spot,
+        /// What is wrong.
+        message: String,
+    },
+    /// Neither store was chosen.
+    #[error(
+        "say where snapshots are kept: --data-dir DIR keeps them across restarts, --ephemeral keeps them in memory"
+    )]
+    NoStore,
+    /// Both stores were chosen.
+    #[error("data_dir and ephemeral exclude each other")]
+    TwoStores,
+    /// A grouping rule that can never name a group.
+    #[error(transparent)]
+    Groups(#[from] RuleError),
+    /// The log filter is malformed.
+    #[error("log level \"{filter}\": {reason}")]
+    LogLevel {
+        /// As given.
+        filter: String,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+// === impl Settings ===
+
+impl Settings {
+    /// Resolves flags and environment over the config file over the defaults.
+    ///
+    /// # Errors
+    ///
+    /// [`SettingsError`] naming the first thing that is wrong.
+    pub fn load(flags: Layer, config: Option<&Path>) -> Result<Self, SettingsError> {
+        let file = config.map(file::read).transpose()?.unwrap_or_default();
+        if file.data_dir.is_some() && file.ephemeral == Some(true) {
+            return Err(SettingsError::TwoStores);
+        }
+        Self::resolve(flags.or(file))
+    }
+
+    /// Resolves one layer over the defaults.
+    ///
+    /// # Errors
+    ///
+    /// [`SettingsError`] naming the first thing that is wrong.
+    pub fn resolve(layer: Layer) -> Result<Self, SettingsError> {
+        let mut effective = layer.or(Layer::default_values());
+        let store = match (effective.data_dir.clone(), effective.ephemeral.unwrap_or_default()) {
+            (Some(_), true) => return Err(SettingsError::TwoStores),
+            (Some(dir), false) => StoreSettings::DataDir(dir),
+            (None, true) => StoreSettings::Ephemeral,
+            (None, false) => return Err(SettingsError::NoStore),
+        };
+        effective.ephemeral = effective.ephemeral.filter(|ephemeral| *ephemeral);
+        let grace = effective.shutdown_grace.map_or(Duration::ZERO, |span| span.0);
+        // Streams that are still being ended when the grace period is over would be cut.
+        effective.xds.drain = effective.xds.drain.map(|span| Span(span.0.min(grace / 2)));
+        let Layer {
+            log, admission, fleet, ..
+        } = effective.clone();
+        let any = |port| SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+        Ok(Self {
+            xds_addr: effective.xds_addr.unwrap_or_else(|| any(0)),
+            admin_addr: effective.admin_addr.unwrap_or_else(|| any(0)),
+            http_addr: effective.http_addr.unwrap_or_else(|| any(0)),
+            store,
+            keep_revisions: effective.keep_revisions.unwrap_or(DEFAULT_RETENTION),
+            xds: XdsSettings {
+                grouping: Grouping::new(effective.groups.clone().unwrap_or_default())?,
+                ..effective.xds.settings()
+            },
+            deny_warnings: admission.deny_warnings.unwrap_or_default(),
+            admission: admission.limits(),
+            fleet: fleet.limits(),
+            shutdown_grace: grace,
+            log: log.settings()?,
+            effective,
+        })
+    }
+
+    /// Every setting as it came out, in the form of a config file. There are no secrets among them.
+    #[must_use]
+    pub fn to_yaml(&self) -> String {
+        serde_saphyr::to_string(&self.effective).unwrap_or_else(|error| format!("# {error}\n"))
+    }
+}
+
+// === impl Layer ===
+
+impl Layer {
+    /// The defaults; where snapshots are kept has none.
+    #[must_use]
+    pub fn default_values() -> Self {
+        let fleet = fleet::Limits::default();
+        let limits = admission::Limits::default();
+        Self {
+            xds_addr: Some(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 18000))),
+            admin_addr: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 18001))),
+            http_addr: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 18002))),
+            data_dir: None,
+            ephemeral: None,
+            keep_revisions: Some(DEFAULT_RETENTION),
+            shutdown_grace: Some(Span(Duration::from_secs(10))),
+            log: LogLayer {
+                level: Some("info".to_owned()),
+                format: Some(LogFormat::Text),
+            },
+            admission: AdmissionLayer {
+                deny_warnings: Some(false),
+                max_document_bytes: Some(ByteSize(limits.document_bytes)),
+                max_resource_bytes: Some(ByteSize(limits.resource_bytes)),
+                max_snapshot_bytes: Some(ByteSize(limits.total_bytes)),
+                max_resources: Some(limits.resources),
+            },
+            xds: XdsLayer::of(&XdsSettings::default()),
+            fleet: FleetLayer {
+                max_nodes: Some(fleet.nodes),
+                max_nack_message_bytes: Some(ByteSize(fleet.nack_message_bytes)),
+                forget_after: Some(Span(fleet.forget_after)),
+            },
+            groups: None,
+        }
+    }
+}
+
+impl LogLayer {
+    fn settings(self) -> Result<LogSettings, SettingsError> {
+        let level = self.level.unwrap_or_else(|| "info".to_owned());
+        if let Err(error) = tracing_subscriber::EnvFilter::try_new(&level) {
+            return Err(SettingsError::LogLevel {
+                filter: level,
+                reason: error.to_string(),
+            });
+        }
+        Ok(LogSettings {
+            level,
+            format: self.format.unwrap_or(LogFormat::Text),
+        })
+    }
+}
+
+impl AdmissionLayer {
+    fn limits(&self) -> admission::Limits {
+        let mut limits = admission::Limits::default();
+        let set = |limit: &mut usize, value: Option<usize>| *limit = value.unwrap_or(*limit);
+        set(&mut limits.document_bytes, self.max_document_bytes.map(|size| size.0));
+        set(&mut limits.resource_bytes, self.max_resource_bytes.map(|size| size.0));
+        set(&mut limits.total_bytes, self.max_snapshot_bytes.map(|size| size.0));
+        set(&mut limits.resources, self.max_resources);
+        limits
+    }
+}
+
+impl XdsLayer {
+    const fn of(settings: &XdsSettings) -> Self {
+        let (limits, ordering) = (&settings.limits, &settings.policy.ordering);
+        Self {
+            max_streams: Some(limits.streams),
+            max_streams_per_connection: Some(limits.streams_per_connection),
+            max_request_bytes: Some(ByteSize(limits.request_bytes)),
+            keepalive_interval: Some(Span(limits.keepalive_interval)),
+            keepalive_timeout: Some(Span(limits.keepalive_timeout)),
+            first_request_timeout: Some(Span(limits.first_request)),
+            drain: Some(Span(limits.drain)),
+            ordering: Some(ordering.enabled),
+            make_timeout: Some(Span(ordering.make_timeout)),
+            removal_delay: Some(Span(ordering.removal_delay)),
+            hold_cap: Some(Span(ordering.hold_cap)),
+        }
+    }
+
+    /// Over the defaults, without the grouping.
+    fn settings(&self) -> XdsSettings {
+        let mut settings = XdsSettings::default();
+        let span = |setting: &mut Duration, value: Option<Span>| *setting = value.map_or(*setting, |span| span.0);
+        let limits = &mut settings.limits;
+        limits.streams = self.max_streams.unwrap_or(limits.streams);
+        limits.streams_per_connection = self.max_streams_per_connection.unwrap_or(limits.streams_per_connection);
+        limits.request_bytes = self.max_request_bytes.map_or(limits.request_bytes, |size| size.0);
+        span(&mut limits.keepalive_interval, self.keepalive_interval);
+        span(&mut limits.keepalive_timeout, self.keepalive_timeout);
+        span(&mut limits.first_request, self.first_request_timeout);
+        span(&mut limits.drain, self.drain);
+        let ordering = &mut settings.policy.ordering;
+        ordering.enabled = self.ordering.unwrap_or(ordering.enabled);
+        span(&mut ordering.make_timeout, self.make_timeout);
+        span(&mut ordering.removal_delay, self.removal_delay);
+        span(&mut ordering.hold_cap, self.hold_cap);
+        settings
+    }
+}
+
+impl FleetLayer {
+    fn limits(&self) -> fleet::Limits {
+        let defaults = fleet::Limits::default();
+        fleet::Limits {
+            nodes: self.max_nodes.unwrap_or(defaults.nodes),
+            nack_message_bytes: self
+                .max_nack_message_bytes
+                .map_or(defaults.nack_message_bytes, |size| size.0),
+            forget_after: self.forget_after.map_or(defaults.forget_after, |span| span.0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,72 @@
+//! The config file: YAML, read strictly, with the place of every mistake.
+
+use std::{
+    fmt, fs,
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize as _;
+
+use super::{SettingsError, layer::Layer};
+
+/// Where in a file, and at which key, something is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spot {
+    file: PathBuf,
+    line: u64,
+    column: u64,
+    key: String,
+}
+
+/// Reads a config file.
+pub(super) fn read(path: &Path) -> Result<Layer, SettingsError> {
+    let text = fs::read_to_string(path).map_err(|source| SettingsError::Read {
+        file: path.to_owned(),
+        source,
+    })?;
+    parse(path, &text)
+}
+
+/// Parses the text of a config file. An empty file sets nothing.
+pub(super) fn parse(path: &Path, text: &str) -> Result<Layer, SettingsError> {
+    let options = serde_saphyr::options! { strict_booleans: true, with_snippet: false };
+    let mut track = serde_path_to_error::Track::new();
+    let parsed = serde_saphyr::with_deserializer_from_str_with_options(text, options, |deserializer| {
+        Option::<Layer>::deserialize(serde_path_to_error::Deserializer::new(deserializer, &mut track))
+    });
+    parsed.map(Option::unwrap_or_default).map_err(|error| {
+        let key = track.path().to_string();
+        let location = error.location();
+        SettingsError::Parse {
+            spot: Spot {
+                file: path.to_owned(),
+                line: location.map_or(0, |location| location.line()),
+                column: location.map_or(0, |location| location.column()),
+                key: if key == "." || key == "?" { String::new() } else { key },
+            },
+            message: message(&error),
+        }
+    })
+}
+
+/// What is wrong, without the place: that is said apart.
+fn message(error: &serde_saphyr::Error) -> String {
+    let text = error.without_snippet().to_string();
+    let first = text.lines().next().unwrap_or_default();
+    first
+        .split(" at line ")
+        .next()
+        .unwrap_or(first)
+        .trim_end_matches([',', ' '])
+        .to_owned()
+}
+
+impl fmt::Display for Spot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.file.display(), self.line, self.column)?;
+        if !self.key.is_empty() {
+            write!(f, ": {}", self.key)?;
+        }
+        Ok(())
+    }
+}

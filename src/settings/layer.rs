@@ -1,0 +1,315 @@
+//! One layer of settings: what the flags and the environment say, or what the file says. What a layer does not say, the
+//! one below decides.
+//!
+//! The same structs are the flags (clap) and the keys of the file (serde), so that neither can have what the other lacks:
+//! `--fleet-max-nodes`, `CHANCERY_FLEET_MAX_NODES` and `fleet: {max_nodes: …}` are one field.
+
+use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf};
+
+use clap::Args;
+use serde::{Deserialize, Serialize};
+
+use super::{LogFormat, value::ByteSize, value::Span};
+use crate::node::GroupRule;
+
+/// Everything that can be set.
+#[derive(Args, Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Layer {
+    /// Where xDS clients connect; port 0 picks a free one
+    #[arg(long, env = "CHANCERY_XDS_ADDR", value_name = "ADDR:PORT")]
+    pub xds_addr: Option<SocketAddr>,
+    /// Where the admin API listens; port 0 picks a free one
+    #[arg(long, env = "CHANCERY_ADMIN_ADDR", value_name = "ADDR:PORT")]
+    pub admin_addr: Option<SocketAddr>,
+    /// Where /livez and /readyz are; port 0 picks a free one
+    #[arg(long, env = "CHANCERY_HTTP_ADDR", value_name = "ADDR:PORT")]
+    pub http_addr: Option<SocketAddr>,
+    /// Keep snapshots in this directory, across restarts
+    #[arg(long, env = "CHANCERY_DATA_DIR", value_name = "DIR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data_dir: Option<PathBuf>,
+    /// Keep snapshots in memory: a restart forgets them
+    #[arg(long, env = "CHANCERY_EPHEMERAL", value_name = "BOOL", num_args = 0..=1, require_equals = true,
+          default_missing_value = "true", conflicts_with = "data_dir")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ephemeral: Option<bool>,
+    /// Revisions of each group that are kept to go back to
+    #[arg(long, env = "CHANCERY_KEEP_REVISIONS", value_name = "COUNT")]
+    pub keep_revisions: Option<NonZeroUsize>,
+    /// How long a shutdown may take before it is forced
+    #[arg(long, env = "CHANCERY_SHUTDOWN_GRACE", value_name = "DURATION")]
+    pub shutdown_grace: Option<Span>,
+    /// What is logged, and how.
+    #[command(flatten)]
+    pub log: LogLayer,
+    /// What a publish must keep to.
+    #[command(flatten)]
+    pub admission: AdmissionLayer,
+    /// How xDS clients are served.
+    #[command(flatten)]
+    pub xds: XdsLayer,
+    /// What is remembered of nodes.
+    #[command(flatten)]
+    pub fleet: FleetLayer,
+    /// Rules that put nodes into groups; only in the file
+    #[arg(skip)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub groups: Option<Vec<GroupRule>>,
+}
+
+/// What is logged, and how.
+#[derive(Args, Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogLayer {
+    /// What is logged: a level, or filters as in `info,chancery::admin=debug`
+    #[arg(id = "log_level", long = "log-level", env = "CHANCERY_LOG", value_name = "FILTER")]
+    pub level: Option<String>,
+    /// How log lines look
+    #[arg(
+        id = "log_format",
+        long = "log-format",
+        env = "CHANCERY_LOG_FORMAT",
+        value_name = "FORMAT"
+    )]
+    pub format: Option<LogFormat>,
+}
+
+/// What a publish must keep to.
+#[derive(Args, Clone, Copy, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AdmissionLayer {
+    /// Refuse publishes with warnings unless they say `--allow-warnings`
+    #[arg(id = "admission_deny_warnings", long = "admission-deny-warnings", env = "CHANCERY_ADMISSION_DENY_WARNINGS",
+          value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub deny_warnings: Option<bool>,
+    /// Bytes of one published document
+    #[arg(
+        id = "admission_max_document_bytes",
+        long = "admission-max-document-bytes",
+        env = "CHANCERY_ADMISSION_MAX_DOCUMENT_BYTES",
+        value_name = "SIZE"
+    )]
+    pub max_document_bytes: Option<ByteSize>,
+    /// Bytes of one encoded resource
+    #[arg(
+        id = "admission_max_resource_bytes",
+        long = "admission-max-resource-bytes",
+        env = "CHANCERY_ADMISSION_MAX_RESOURCE_BYTES",
+        value_name = "SIZE"
+    )]
+    pub max_resource_bytes: Option<ByteSize>,
+    /// Bytes of all encoded resources of a snapshot
+    #[arg(
+        id = "admission_max_snapshot_bytes",
+        long = "admission-max-snapshot-bytes",
+        env = "CHANCERY_ADMISSION_MAX_SNAPSHOT_BYTES",
+        value_name = "SIZE"
+    )]
+    pub max_snapshot_bytes: Option<ByteSize>,
+    /// Resources of a snapshot
+    #[arg(
+        id = "admission_max_resources",
+        long = "admission-max-resources",
+        env = "CHANCERY_ADMISSION_MAX_RESOURCES",
+        value_name = "COUNT"
+    )]
+    pub max_resources: Option<usize>,
+}
+
+/// How xDS clients are served.
+#[derive(Args, Clone, Copy, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct XdsLayer {
+    /// Streams open at once over all connections
+    #[arg(
+        id = "xds_max_streams",
+        long = "xds-max-streams",
+        env = "CHANCERY_XDS_MAX_STREAMS",
+        value_name = "COUNT"
+    )]
+    pub max_streams: Option<usize>,
+    /// Streams open at once on one connection
+    #[arg(
+        id = "xds_max_streams_per_connection",
+        long = "xds-max-streams-per-connection",
+        env = "CHANCERY_XDS_MAX_STREAMS_PER_CONNECTION",
+        value_name = "COUNT"
+    )]
+    pub max_streams_per_connection: Option<u32>,
+    /// Bytes of one request of a client
+    #[arg(
+        id = "xds_max_request_bytes",
+        long = "xds-max-request-bytes",
+        env = "CHANCERY_XDS_MAX_REQUEST_BYTES",
+        value_name = "SIZE"
+    )]
+    pub max_request_bytes: Option<ByteSize>,
+    /// Ping a connection that was quiet for so long
+    #[arg(
+        id = "xds_keepalive_interval",
+        long = "xds-keepalive-interval",
+        env = "CHANCERY_XDS_KEEPALIVE_INTERVAL",
+        value_name = "DURATION"
+    )]
+    pub keepalive_interval: Option<Span>,
+    /// Close a connection whose ping is unanswered for so long
+    #[arg(
+        id = "xds_keepalive_timeout",
+        long = "xds-keepalive-timeout",
+        env = "CHANCERY_XDS_KEEPALIVE_TIMEOUT",
+        value_name = "DURATION"
+    )]
+    pub keepalive_timeout: Option<Span>,
+    /// How long a stream may take to send its first request
+    #[arg(
+        id = "xds_first_request_timeout",
+        long = "xds-first-request-timeout",
+        env = "CHANCERY_XDS_FIRST_REQUEST_TIMEOUT",
+        value_name = "DURATION"
+    )]
+    pub first_request_timeout: Option<Span>,
+    /// Over how long streams are ended at shutdown; shorter than the shutdown grace
+    #[arg(
+        id = "xds_drain",
+        long = "xds-drain",
+        env = "CHANCERY_XDS_DRAIN",
+        value_name = "DURATION"
+    )]
+    pub drain: Option<Span>,
+    /// Make before break on aggregated streams
+    #[arg(id = "xds_ordering", long = "xds-ordering", env = "CHANCERY_XDS_ORDERING", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub ordering: Option<bool>,
+    /// How long a step that adds or changes waits for the ACK of an earlier one
+    #[arg(
+        id = "xds_make_timeout",
+        long = "xds-make-timeout",
+        env = "CHANCERY_XDS_MAKE_TIMEOUT",
+        value_name = "DURATION"
+    )]
+    pub make_timeout: Option<Span>,
+    /// How long removals wait after everything else was ACKed
+    #[arg(
+        id = "xds_removal_delay",
+        long = "xds-removal-delay",
+        env = "CHANCERY_XDS_REMOVAL_DELAY",
+        value_name = "DURATION"
+    )]
+    pub removal_delay: Option<Span>,
+    /// How long a removed cluster is held for a route configuration that still names it
+    #[arg(
+        id = "xds_hold_cap",
+        long = "xds-hold-cap",
+        env = "CHANCERY_XDS_HOLD_CAP",
+        value_name = "DURATION"
+    )]
+    pub hold_cap: Option<Span>,
+}
+
+/// What is remembered of nodes.
+#[derive(Args, Clone, Copy, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FleetLayer {
+    /// Nodes remembered at once, connected or not
+    #[arg(
+        id = "fleet_max_nodes",
+        long = "fleet-max-nodes",
+        env = "CHANCERY_FLEET_MAX_NODES",
+        value_name = "COUNT"
+    )]
+    pub max_nodes: Option<usize>,
+    /// Bytes kept of the message of a NACK
+    #[arg(
+        id = "fleet_max_nack_message_bytes",
+        long = "fleet-max-nack-message-bytes",
+        env = "CHANCERY_FLEET_MAX_NACK_MESSAGE_BYTES",
+        value_name = "SIZE"
+    )]
+    pub max_nack_message_bytes: Option<ByteSize>,
+    /// How long a node is remembered after its last stream ended
+    #[arg(
+        id = "fleet_forget_after",
+        long = "fleet-forget-after",
+        env = "CHANCERY_FLEET_FORGET_AFTER",
+        value_name = "DURATION"
+    )]
+    pub forget_after: Option<Span>,
+}
+
+// === impl Layer ===
+
+impl Layer {
+    /// What this layer says, and where it says nothing what `below` says. `data_dir` and `ephemeral` are one choice: the
+    /// upper layer that makes it makes it whole.
+    #[must_use]
+    pub fn or(self, below: Self) -> Self {
+        let chosen = self.data_dir.is_some() || self.ephemeral == Some(true);
+        Self {
+            xds_addr: self.xds_addr.or(below.xds_addr),
+            admin_addr: self.admin_addr.or(below.admin_addr),
+            http_addr: self.http_addr.or(below.http_addr),
+            data_dir: if chosen { self.data_dir } else { below.data_dir },
+            ephemeral: if chosen {
+                self.ephemeral
+            } else {
+                self.ephemeral.or(below.ephemeral)
+            },
+            keep_revisions: self.keep_revisions.or(below.keep_revisions),
+            shutdown_grace: self.shutdown_grace.or(below.shutdown_grace),
+            log: self.log.or(below.log),
+            admission: self.admission.or(below.admission),
+            xds: self.xds.or(below.xds),
+            fleet: self.fleet.or(below.fleet),
+            groups: self.groups.or(below.groups),
+        }
+    }
+}
+
+impl LogLayer {
+    fn or(self, below: Self) -> Self {
+        Self {
+            level: self.level.or(below.level),
+            format: self.format.or(below.format),
+        }
+    }
+}
+
+impl AdmissionLayer {
+    fn or(self, below: Self) -> Self {
+        Self {
+            deny_warnings: self.deny_warnings.or(below.deny_warnings),
+            max_document_bytes: self.max_document_bytes.or(below.max_document_bytes),
+            max_resource_bytes: self.max_resource_bytes.or(below.max_resource_bytes),
+            max_snapshot_bytes: self.max_snapshot_bytes.or(below.max_snapshot_bytes),
+            max_resources: self.max_resources.or(below.max_resources),
+        }
+    }
+}
+
+impl XdsLayer {
+    fn or(self, below: Self) -> Self {
+        Self {
+            max_streams: self.max_streams.or(below.max_streams),
+            max_streams_per_connection: self.max_streams_per_connection.or(below.max_streams_per_connection),
+            max_request_bytes: self.max_request_bytes.or(below.max_request_bytes),
+            keepalive_interval: self.keepalive_interval.or(below.keepalive_interval),
+            keepalive_timeout: self.keepalive_timeout.or(below.keepalive_timeout),
+            first_request_timeout: self.first_request_timeout.or(below.first_request_timeout),
+            drain: self.drain.or(below.drain),
+            ordering: self.ordering.or(below.ordering),
+            make_timeout: self.make_timeout.or(below.make_timeout),
+            removal_delay: self.removal_delay.or(below.removal_delay),
+            hold_cap: self.hold_cap.or(below.hold_cap),
+        }
+    }
+}
+
+impl FleetLayer {
+    fn or(self, below: Self) -> Self {
+        Self {
+            max_nodes: self.max_nodes.or(below.max_nodes),
+            max_nack_message_bytes: self.max_nack_message_bytes.or(below.max_nack_message_bytes),
+            forget_after: self.forget_after.or(below.forget_after),
+        }
+    }
+}

@@ -1,0 +1,97 @@
+use std::path::Path;
+
+use super::*;
+
+fn flags(ephemeral: bool) -> Layer {
+    Layer {
+        ephemeral: ephemeral.then_some(true),
+        ..Layer::default()
+    }
+}
+
+fn file(text: &str) -> Result<Layer, String> {
+    file::parse(Path::new("chancery.yaml"), text).map_err(|error| error.to_string())
+}
+
+#[test]
+fn flags_win_over_the_file_and_the_file_over_the_defaults() {
+    let above = Layer {
+        xds_addr: Some("127.0.0.1:1".parse().unwrap()),
+        ..flags(true)
+    };
+    let below =
+        file("xds_addr: 127.0.0.1:2\nadmin_addr: 127.0.0.1:3\nshutdown_grace: 3s\nfleet: {max_nodes: 7}\n").unwrap();
+    let settings = Settings::resolve(above.or(below)).unwrap();
+    assert_eq!(settings.xds_addr.port(), 1);
+    assert_eq!(settings.admin_addr.port(), 3);
+    assert_eq!(settings.http_addr.port(), 18002);
+    assert_eq!(settings.shutdown_grace, Duration::from_secs(3));
+    assert_eq!(settings.fleet.nodes, 7);
+    assert_eq!(settings.fleet.forget_after, fleet::Limits::default().forget_after);
+}
+
+#[test]
+fn the_store_is_one_choice_of_the_upper_layer() {
+    let below = file("data_dir: /var/lib/chancery").unwrap();
+    let settings = Settings::resolve(flags(true).or(below.clone())).unwrap();
+    assert_eq!(settings.store, StoreSettings::Ephemeral);
+    let settings = Settings::resolve(flags(false).or(below)).unwrap();
+    assert_eq!(settings.store, StoreSettings::DataDir("/var/lib/chancery".into()));
+}
+
+#[test]
+fn no_store_names_both_flags() {
+    let error = Settings::resolve(Layer::default()).unwrap_err().to_string();
+    assert!(error.contains("--data-dir") && error.contains("--ephemeral"), "{error}");
+}
+
+#[test]
+fn unknown_keys_are_refused_with_their_place_and_path() {
+    let error = file("xds_addr: 127.0.0.1:2\nfleet:\n  max_nodez: 7\n").unwrap_err();
+    assert!(
+        error.starts_with("chancery.yaml:3:3: fleet.max_nodez: unknown field"),
+        "{error}"
+    );
+}
+
+#[test]
+fn values_of_the_wrong_kind_are_refused_with_their_place_and_path() {
+    for (text, start) in [
+        ("xds_addr: nowhere", "chancery.yaml:1:11: xds_addr: "),
+        ("log:\n  format: xml", "chancery.yaml:2:11: log.format: "),
+        (
+            "fleet:\n  forget_after: soon",
+            "chancery.yaml:2:17: fleet.forget_after: \"soon\" is not a duration",
+        ),
+        (
+            "groups:\n  - id: a\n",
+            "chancery.yaml:2:5: groups[0]: missing field `group`",
+        ),
+        ("ephemeral: yes please", "chancery.yaml:1:12: ephemeral: "),
+        ("a: [", "chancery.yaml:1:"),
+        ("xds_addr: 127.0.0.1:1\nxds_addr: 127.0.0.1:2", "chancery.yaml:2:1: "),
+    ] {
+        let error = file(text).unwrap_err();
+        assert!(error.starts_with(start), "{text:?}: {error}");
+    }
+}
+
+#[test]
+fn an_empty_file_sets_nothing() {
+    assert!(file("# nothing\n").unwrap().xds_addr.is_none());
+}
+
+#[test]
+fn rules_that_name_no_group_are_refused() {
+    let layer = file("ephemeral: true\ngroups:\n  - {id: edge-*, group: '*'}\n").unwrap();
+    assert!(matches!(Settings::resolve(layer), Err(SettingsError::Groups(_))));
+}
+
+#[test]
+fn what_is_printed_can_be_read_again() {
+    let layer = file("ephemeral: true\ngroups:\n  - {id: 'edge-*', group: edge}\n").unwrap();
+    let printed = Settings::resolve(layer).unwrap().to_yaml();
+    let again = Settings::resolve(file(&printed).unwrap()).unwrap().to_yaml();
+    assert_eq!(printed, again);
+    assert!(printed.contains("forget_after: 10m"), "{printed}");
+}

@@ -1,0 +1,142 @@
+//! Values as people write them: `10s`, `64MiB`. Parsed once, the same from a flag, the environment and a file.
+
+use std::{fmt, str::FromStr, time::Duration};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// A length of time, as in `10s` or `1m 30s`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span(pub Duration);
+
+/// A number of bytes, as in `64MiB`, `10MB` or `4096`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ByteSize(pub usize);
+
+/// A text that is no such value.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ValueError {
+    /// Not a length of time.
+    #[error("\"{0}\" is not a duration: write it as in 10s, 500ms or 1m 30s")]
+    Span(String),
+    /// Not a number of bytes.
+    #[error("\"{0}\" is not a size: write it as in 64MiB, 10MB or 4096")]
+    ByteSize(String),
+}
+
+/// The suffixes of sizes; the largest that divides a size is the one it is shown with.
+const UNITS: [(&str, usize); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+
+// === impl Span ===
+
+impl FromStr for Span {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        humantime::parse_duration(text)
+            .map(Self)
+            .map_err(|_| ValueError::Span(text.to_owned()))
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        humantime::format_duration(self.0).fmt(f)
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+impl Serialize for Span {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+// === impl ByteSize ===
+
+impl FromStr for ByteSize {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let refused = || ValueError::ByteSize(text.to_owned());
+        let trimmed = text.trim();
+        let digits = trimmed.find(|c: char| !c.is_ascii_digit()).unwrap_or(trimmed.len());
+        let (number, unit) = trimmed.split_at(digits);
+        let factor: usize = match unit.trim() {
+            "" | "B" => 1,
+            "KiB" | "Ki" => 1 << 10,
+            "MiB" | "Mi" => 1 << 20,
+            "GiB" | "Gi" => 1 << 30,
+            "kB" | "KB" => 1_000,
+            "MB" => 1_000_000,
+            "GB" => 1_000_000_000,
+            _ => return Err(refused()),
+        };
+        let number: usize = number.parse().map_err(|_| refused())?;
+        number.checked_mul(factor).map(Self).ok_or_else(refused)
+    }
+}
+
+impl fmt::Display for ByteSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unit = UNITS
+            .into_iter()
+            .find(|(_, size)| self.0 != 0 && self.0.is_multiple_of(*size));
+        match unit {
+            Some((suffix, size)) => write!(f, "{}{suffix}", self.0 / size),
+            None => write!(f, "{}", self.0),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for ByteSize {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+impl Serialize for ByteSize {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_and_shown_with_their_unit() {
+        for (text, bytes, shown) in [
+            ("64MiB", 64 << 20, "64MiB"),
+            ("10MB", 10_000_000, "10000000"),
+            ("4096", 4096, "4KiB"),
+            ("1 GiB", 1 << 30, "1GiB"),
+            ("0", 0, "0"),
+        ] {
+            let size: ByteSize = text.parse().unwrap();
+            assert_eq!((size.0, size.to_string().as_str()), (bytes, shown));
+        }
+    }
+
+    #[test]
+    fn malformed_sizes_and_durations_say_how_to_write_them() {
+        for text in [
+            "",
+            "MiB",
+            "-1",
+            "1.5MiB",
+            "99999999999999999999",
+            "99999999999GiB",
+            "1 TB",
+        ] {
+            assert!(text.parse::<ByteSize>().is_err(), "{text}");
+        }
+        let error = "ten seconds".parse::<Span>().unwrap_err();
+        assert!(error.to_string().contains("10s"), "{error}");
+    }
+}

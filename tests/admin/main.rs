@@ -1,0 +1,12 @@
+//! The admin API and the command line against a control plane that runs in this process on free ports.
+
+// The harness is test code as well, which clippy sees in test functions only.
+#![allow(clippy::unwrap_used)]
+
+mod harness;
+
+mod commands;
+mod input;
+mod process;
+mod services;
+mod wait;
