@@ -6,6 +6,7 @@ mod error;
 mod order;
 mod outcome;
 mod policy;
+mod refused;
 mod request;
 mod response;
 mod session;

@@ -11,47 +11,14 @@ use std::{
 
 use super::{
     Session,
-    policy::children,
+    policy::{children, is_awaited, waits},
+    refused::Refused,
     type_state::{Draft, Retained, Step, TypeState},
 };
 use crate::{
     resource::{Resource, ResourceName, ResourceType},
     snapshot::{Snapshot, TypeResources},
 };
-
-/// Types that others wait for: clusters and their endpoints before listeners, listeners before routes (O-1).
-const fn is_awaited(resource_type: &ResourceType) -> bool {
-    match resource_type {
-        ResourceType::Cluster
-        | ResourceType::Endpoint
-        | ResourceType::Listener
-        | ResourceType::Route
-        | ResourceType::ScopedRoute => true,
-        ResourceType::LbEndpoint
-        | ResourceType::VirtualHost
-        | ResourceType::Secret
-        | ResourceType::Runtime
-        | ResourceType::ExtensionConfig
-        | ResourceType::Other(_) => false,
-    }
-}
-
-/// Types that wait for those before them.
-const fn waits(resource_type: &ResourceType) -> bool {
-    match resource_type {
-        ResourceType::Listener
-        | ResourceType::Route
-        | ResourceType::ScopedRoute
-        | ResourceType::VirtualHost
-        | ResourceType::ExtensionConfig => true,
-        ResourceType::Cluster
-        | ResourceType::Endpoint
-        | ResourceType::LbEndpoint
-        | ResourceType::Secret
-        | ResourceType::Runtime
-        | ResourceType::Other(_) => false,
-    }
-}
 
 /// When a type's removals go: who refers goes before what is referred to (O-3, steps 6 and 7).
 const fn removal_stage(resource_type: &ResourceType) -> u8 {
@@ -96,8 +63,19 @@ impl Session {
         if unsent && !earlier.in_flight.iter().all(|sent| overdue(sent.sent_at)) {
             return false;
         }
-        // What was refused is not with the client: whoever refers to it waits for better (O-4).
-        !(earlier.refused.any() && earlier.kind == ResourceType::Cluster && !refers_only_to(state, goal, earlier))
+        if earlier.kind != ResourceType::Cluster {
+            return true;
+        }
+        // No timeout makes up for a cluster that was not given, or was refused: whoever refers to it waits (O-4).
+        // What is not subscribed yet may be at any moment, and is then answered from where the type was brought to.
+        (!unsent || refers_only_to(state, goal, |_| true, |name| earlier.has_given(name)))
+            && (!earlier.refused.any()
+                || refers_only_to(
+                    state,
+                    goal,
+                    |resource| state.subscription.selects(resource),
+                    |name| earlier.has_accepted(name),
+                ))
     }
 
     /// The snapshot that a request for a name which the base does not hold is answered from: the newest whose clusters
@@ -256,27 +234,22 @@ impl Session {
     }
 }
 
-/// Whether what would be sent of `state` refers only to clusters that the client has ACKed.
-fn refers_only_to(state: &TypeState, goal: &Snapshot, clusters: &TypeState) -> bool {
-    let Some(to) = goal.get(&state.kind) else {
+/// Whether what changes of `state`, as far as it counts, refers only to clusters that the client holds.
+fn refers_only_to(
+    state: &TypeState,
+    goal: &Snapshot,
+    counts: impl Fn(&Resource) -> bool,
+    holds: impl Fn(&ResourceName) -> bool,
+) -> bool {
+    let (Some(to), Some(base)) = (goal.get(&state.kind), state.base()) else {
         return true;
     };
-    let Some(base) = state.base() else {
-        return true;
-    };
-    let acked = clusters
-        .acked
-        .as_ref()
-        .and_then(|acked| acked.get(&ResourceType::Cluster));
     to.diff_from(base)
         .changed
         .iter()
-        .filter(|resource| state.subscription.selects(resource))
+        .filter(|resource| counts(resource))
         .flat_map(|resource| resource.references_to(&ResourceType::Cluster))
-        .all(|name| {
-            let accepted = acked.is_some_and(|acked| acked.get(name.as_str()).is_some());
-            accepted && !clusters.refused.names(name.as_str())
-        })
+        .all(holds)
 }
 
 /// The names of the children that must follow changed parents: of a cluster and of a set of endpoints all, since the
@@ -304,6 +277,23 @@ fn children_of(
 }
 
 impl TypeState {
+    /// Whether the client was sent the name and not told of its removal.
+    fn has_given(&self, name: &ResourceName) -> bool {
+        let in_base = self.base().is_some_and(|base| base.get(name.as_str()).is_some());
+        in_base || self.retained.contains_key(name)
+    }
+
+    /// Whether the client holds the name, and is not known to have refused its last version.
+    fn has_accepted(&self, name: &ResourceName) -> bool {
+        let accepted = match self.refused {
+            // Nothing is known of a refused state; the one before it was accepted.
+            Refused::State(_) => self.acked.as_ref(),
+            Refused::Nothing | Refused::Responses(_) => self.base.as_ref(),
+        };
+        let accepted = accepted.and_then(|accepted| accepted.resource(&self.kind, name.as_str()));
+        accepted.is_some() && !self.refused.names(name.as_str())
+    }
+
     fn resend_children(&mut self, parent: &ResourceType, owed: Vec<ResourceName>) {
         if *parent == ResourceType::Route {
             let hosts: Vec<ResourceName> = owed.iter().flat_map(|route| self.hosts_of(route)).collect();

@@ -140,3 +140,37 @@ pub(super) const fn children(resource_type: &ResourceType) -> &'static [Resource
         | ResourceType::Other(_) => &[],
     }
 }
+
+/// Types that others wait for: clusters and their endpoints before listeners, listeners before routes (O-1).
+pub(super) const fn is_awaited(resource_type: &ResourceType) -> bool {
+    match resource_type {
+        ResourceType::Cluster
+        | ResourceType::Endpoint
+        | ResourceType::Listener
+        | ResourceType::Route
+        | ResourceType::ScopedRoute => true,
+        ResourceType::LbEndpoint
+        | ResourceType::VirtualHost
+        | ResourceType::Secret
+        | ResourceType::Runtime
+        | ResourceType::ExtensionConfig
+        | ResourceType::Other(_) => false,
+    }
+}
+
+/// Types that wait for those before them.
+pub(super) const fn waits(resource_type: &ResourceType) -> bool {
+    match resource_type {
+        ResourceType::Listener
+        | ResourceType::Route
+        | ResourceType::ScopedRoute
+        | ResourceType::VirtualHost
+        | ResourceType::ExtensionConfig => true,
+        ResourceType::Cluster
+        | ResourceType::Endpoint
+        | ResourceType::LbEndpoint
+        | ResourceType::Secret
+        | ResourceType::Runtime
+        | ResourceType::Other(_) => false,
+    }
+}

@@ -158,9 +158,12 @@ impl Session {
         }
         if !state.lags_behind(goal) {
             self.types[index].follow(goal);
-        } else if idle && (!state.has_news(goal) || self.gate_is_open(index, goal, now)) {
+        } else if idle && self.gate_is_open(index, goal, now) {
             let retain = self.is_ordered();
-            return self.types[index].advance(self.variant, goal, retain, now);
+            let step = self.types[index].advance(self.variant, goal, retain, now);
+            if step.is_some() {
+                return step;
+            }
         }
         if !may_answer {
             return None;

@@ -10,7 +10,8 @@ use std::{
 
 use super::{
     Contents, Delivery, Nonce, Variant,
-    policy::{applies_valid_part, is_full_state, repeats_unchanged, tells_removal},
+    policy::{applies_valid_part, is_full_state, repeats_unchanged, tells_removal, waits},
+    refused::{Refused, Suspects},
     subscription::{Edit, Subscription, glob_selects},
 };
 use crate::{
@@ -39,8 +40,6 @@ pub(super) struct TypeState {
     /// What was refused together with something that has changed since: it may have been the other's fault, and Envoy
     /// stops at the first bad resource of most types. Sent once more, on its own.
     pub(super) retry: BTreeSet<ResourceName>,
-    /// Delta: removals that were refused together with something bad, and so not applied.
-    pub(super) unremoved: BTreeSet<ResourceName>,
     /// Delta: globs whose members were asked for; an empty one is answered by its own name.
     pub(super) globs: Vec<ResourceName>,
     /// A response is owed even if it is empty (S-9, D-13).
@@ -67,18 +66,6 @@ pub(super) struct Retained {
     pub(super) since: Instant,
     /// The client was not sent another version that it refused: it may have applied that (S-8).
     pub(super) certain: bool,
-}
-
-/// What a client has refused.
-#[derive(Debug, Default)]
-pub(super) enum Refused {
-    /// Nothing.
-    #[default]
-    Nothing,
-    /// A full state: the next one replaces it whole.
-    State(Contents),
-    /// These, in these versions.
-    Resources(Vec<Arc<Resource>>),
 }
 
 /// A response awaiting its ACK.
@@ -125,94 +112,6 @@ struct Advance {
     shared: Option<Contents>,
 }
 
-// === impl Refused ===
-
-impl Refused {
-    /// Whether anything is refused.
-    pub(super) fn any(&self) -> bool {
-        match self {
-            Self::Nothing => false,
-            Self::State(_) => true,
-            Self::Resources(resources) => !resources.is_empty(),
-        }
-    }
-
-    /// Whether the resource of this name is known to be refused.
-    pub(super) fn names(&self, name: &str) -> bool {
-        match self {
-            Self::Nothing | Self::State(_) => false,
-            Self::Resources(resources) => resources.iter().any(|refused| refused.name.as_str() == name),
-        }
-    }
-
-    /// Whether the resource is known to be refused in this version.
-    fn has(&self, resource: &Resource) -> bool {
-        match self {
-            Self::Nothing | Self::State(_) => false,
-            Self::Resources(resources) => {
-                let same =
-                    |refused: &Arc<Resource>| refused.name == resource.name && refused.version == resource.version;
-                resources.iter().any(same)
-            }
-        }
-    }
-
-    /// Adds what a refused response carried, as far as it is still asked for.
-    fn add(&mut self, response: &Contents, full_state: bool, subscription: &Subscription) {
-        if full_state {
-            *self = Self::State(response.clone());
-            return;
-        }
-        let mut all = match std::mem::take(self) {
-            Self::Nothing => Vec::new(),
-            state @ Self::State(_) => {
-                *self = state;
-                return;
-            }
-            Self::Resources(resources) => resources,
-        };
-        all.extend(response.as_slice().iter().filter(|r| subscription.selects(r)).cloned());
-        sort_once(&mut all);
-        *self = Self::Resources(all);
-    }
-
-    /// Takes out what an accepted response carried.
-    fn accept(&mut self, response: &Contents, full_state: bool) {
-        let accepted = response.as_slice();
-        let carried = |name: &ResourceName| accepted.binary_search_by(|r| r.name.cmp(name)).is_ok();
-        match self {
-            Self::Nothing => {}
-            Self::State(_) if full_state => *self = Self::Nothing,
-            Self::State(_) => {}
-            Self::Resources(resources) => resources.retain(|refused| !carried(&refused.name)),
-        }
-    }
-
-    /// Takes out what is no longer asked for. Gives the names of what was refused with it, as [`Self::supersede`] does.
-    fn give_up(&mut self, subscription: &Subscription) -> Option<Vec<ResourceName>> {
-        self.keep_only(|refused| subscription.selects(refused))
-    }
-
-    /// Takes out what is gone or has another content by now. Gives the names of what was refused with it; `None` where
-    /// nothing was taken out.
-    fn supersede(&mut self, by: &TypeResources) -> Option<Vec<ResourceName>> {
-        self.keep_only(|refused| {
-            let now = by.get(refused.name.as_str());
-            now.is_some_and(|now| now.version == refused.version)
-        })
-    }
-
-    fn keep_only(&mut self, keep: impl Fn(&Resource) -> bool) -> Option<Vec<ResourceName>> {
-        let Self::Resources(resources) = self else {
-            return None;
-        };
-        let before = resources.len();
-        resources.retain(|refused| keep(refused));
-        let siblings = || resources.iter().map(|refused| refused.name.clone()).collect();
-        (resources.len() < before).then(siblings)
-    }
-}
-
 // === impl InFlight ===
 
 impl InFlight {
@@ -235,7 +134,6 @@ impl TypeState {
             held: BTreeMap::new(),
             resend: BTreeSet::new(),
             retry: BTreeSet::new(),
-            unremoved: BTreeSet::new(),
             globs: Vec::new(),
             answer: false,
             presented: None,
@@ -257,10 +155,10 @@ impl TypeState {
         self.in_flight.iter().any(|sent| sent.is(step))
     }
 
-    /// Whether the base differs from the snapshot's resources of this type.
+    /// Whether the client may hold something else than the snapshot's resources of this type.
     pub(super) fn lags_behind(&self, goal: &Snapshot) -> bool {
         match (self.base(), goal.get(&self.kind)) {
-            (Some(base), Some(goal)) => !Arc::ptr_eq(base, goal),
+            (Some(base), Some(goal)) => !Arc::ptr_eq(base, goal) || !self.held.is_empty(),
             (None, Some(_)) => self.base.is_some() || !self.subscription.is_empty(),
             (_, None) => false,
         }
@@ -285,10 +183,9 @@ impl TypeState {
                 self.retained.remove(name);
             }
         }
-        if edit.changed
-            && let Some(siblings) = self.refused.give_up(&self.subscription)
-        {
-            self.reconsider(siblings);
+        if edit.changed {
+            let suspects = self.refused.give_up(&self.subscription);
+            self.reconsider(suspects);
         }
         if edit.wildcard_added {
             self.answer = true;
@@ -312,8 +209,13 @@ impl TypeState {
     /// The client accepted a response.
     pub(super) fn on_ack(&mut self, variant: Variant, sent: InFlight) {
         let full_state = self.is_full_state(variant);
-        self.refused.accept(&sent.resources, full_state);
-        if self.in_flight.is_empty() {
+        if full_state {
+            self.refused.accept_state();
+        } else {
+            let suspects = self.refused.accept(&sent.resources);
+            self.retry.extend(suspects.removed);
+        }
+        if self.in_flight.is_empty() && !self.refused.any() {
             self.acked = Some(sent.snapshot);
         }
     }
@@ -321,16 +223,26 @@ impl TypeState {
     /// The client refused a response.
     pub(super) fn on_nack(&mut self, variant: Variant, sent: &InFlight) {
         let full_state = self.is_full_state(variant);
-        self.refused.add(&sent.resources, full_state, &self.subscription);
-        if !applies_valid_part(&self.kind) {
-            self.unremoved.extend(sent.removed.iter().cloned());
+        if full_state {
+            self.refused.add_state(&sent.resources);
+            return;
         }
+        let unapplied = if applies_valid_part(&self.kind) {
+            &[]
+        } else {
+            &sent.removed[..]
+        };
+        let suspects = self.refused.add(&sent.resources, unapplied, &self.subscription);
+        self.reconsider(suspects);
         // The goal may have moved on while the response was under way.
-        if let Some(base) = self.base().cloned()
-            && let Some(siblings) = self.refused.supersede(&base)
-        {
-            self.reconsider(siblings);
-        }
+        let base = self.base().cloned();
+        let held = &self.held;
+        let suspects = self.refused.keep_only(|refused| {
+            let ahead = held.get(&refused.name) == Some(&refused.version);
+            let now = base.as_ref().and_then(|base| base.get(refused.name.as_str()));
+            ahead || now.is_some_and(|now| now.version == refused.version)
+        });
+        self.reconsider(suspects);
     }
 
     /// Whether each response replaces all that the client holds.
@@ -369,9 +281,8 @@ impl TypeState {
             shared,
         } = self.plan(variant, &to, retain, now);
         self.held.clear();
-        if let Some(siblings) = self.refused.supersede(&to) {
-            self.reconsider(siblings);
-        }
+        let suspects = self.refused.supersede(&to);
+        self.reconsider(suspects);
         // A refused full state is replaced by one that can be ACKed, even where that only lacks something.
         self.answer |= matches!(self.refused, Refused::State(_));
         self.base = Some(Arc::clone(goal));
@@ -393,22 +304,23 @@ impl TypeState {
 
     /// What was refused together with something that has changed since is sent once more: it may have been the other's
     /// fault (D-15).
-    fn reconsider(&mut self, siblings: Vec<ResourceName>) {
+    fn reconsider(&mut self, suspects: Suspects) {
         if applies_valid_part(&self.kind) {
             // A bad one among them keeps nothing else from being applied.
-            self.resend.extend(siblings);
+            self.resend.extend(suspects.resources);
         } else {
-            self.retry.extend(siblings);
-            self.retry.append(&mut self.unremoved);
+            self.retry.extend(suspects.resources);
+            self.retry.extend(suspects.removed);
         }
     }
 
     /// Answers what was asked, from the base and, for what it does not hold, from `reach`: the newest snapshot whose
     /// clusters the client was given (O-2).
     pub(super) fn answer(&mut self, variant: Variant, reach: &Snapshot) -> Option<Draft> {
-        if self.in_flight.is_empty() && self.resend.is_empty() {
+        if self.in_flight.is_empty() {
             let retry = std::mem::take(&mut self.retry).into_iter();
-            self.resend = retry.filter(|name| self.subscription.selects_name(name)).collect();
+            self.resend
+                .extend(retry.filter(|name| self.subscription.selects_name(name)));
         }
         if !self.answer && self.resend.is_empty() && self.children.is_empty() && self.globs.is_empty() {
             return None;
@@ -465,7 +377,8 @@ impl TypeState {
         let forgotten = self
             .held
             .keys()
-            .filter(|name| to.get(name.as_str()).is_none() && self.subscription.selects_name(name));
+            .filter(|name| to.get(name.as_str()).is_none() && self.subscription.selects_name(name))
+            .filter(|name| !self.retained.contains_key(*name));
         plan.removed.extend(forgotten.cloned());
         plan
     }
@@ -487,10 +400,12 @@ impl TypeState {
         };
         self.retained.retain(|name, _| to.get(name.as_str()).is_none());
         for resource in kept {
+            let name = &resource.name;
+            let certain = base_is_acked && !self.refused.names(name.as_str()) && !self.held.contains_key(name);
             self.retained.entry(resource.name.clone()).or_insert(Retained {
                 resource,
                 since: now,
-                certain: base_is_acked,
+                certain,
             });
         }
         self.drained.retain(|name, _| to.get(name.as_str()).is_none());
@@ -526,7 +441,17 @@ impl TypeState {
                     .get(&resource.name)
                     .is_some_and(|retained| retained.certain && retained.resource.version == resource.version)
         };
-        candidates.into_iter().filter(|resource| !holds(resource)).collect()
+        let mut changed: Vec<_> = candidates.into_iter().filter(|resource| !holds(resource)).collect();
+        // Names that the client holds in another version than the base says, though the base says the goal's.
+        let differs = |(name, version): (&ResourceName, &Version)| {
+            let now = to.get(name.as_str())?;
+            (now.version != *version && subscription.selects(now)).then(|| Arc::clone(now))
+        };
+        if !self.held.is_empty() {
+            changed.extend(self.held.iter().filter_map(differs));
+            sort_once(&mut changed);
+        }
+        changed
     }
 
     /// The subscribed resources of `from` that are not in `to`.
@@ -563,13 +488,15 @@ impl TypeState {
         let globs = std::mem::take(&mut self.globs);
         let mut found = Vec::new();
         let mut missing = Vec::new();
-        for name in &children {
-            found.extend(self.resolve_child(name, to, reach));
-        }
         for name in asked {
             match self.resolve(&name, to, reach) {
                 Some(resource) => found.push(resource),
                 None => missing.push(name),
+            }
+        }
+        for name in &children {
+            if !found.iter().any(|resource: &Arc<Resource>| resource.name == *name) {
+                found.extend(self.resolve_child(name, to, reach));
             }
         }
         for glob in globs {
@@ -588,17 +515,28 @@ impl TypeState {
             changed,
             children: !children.is_empty(),
         };
-        match variant {
+        let draft = match variant {
             Variant::Sotw => {
                 let asked = !found.is_empty() || (is_full_state(&self.kind) && !missing.is_empty());
                 self.draft_sotw(draft, to, reach, found, owed || asked, first)
             }
             Variant::Delta => self.draft_delta(draft, found, missing, owed),
+        };
+        if let Some(draft) = &draft {
+            for resource in draft.resources.as_slice() {
+                let is_newest = to
+                    .get(resource.name.as_str())
+                    .is_none_or(|now| now.version == resource.version);
+                if is_newest {
+                    self.retry.remove(&resource.name);
+                }
+            }
         }
+        draft
     }
 
-    /// What a name stands for: in the base, among what is retained, or ahead of the base. What was refused is passed over
-    /// for something newer.
+    /// What a name stands for: in the base, among what is retained, or ahead of the base. What was refused, and what waits
+    /// for nothing, is passed over for something newer.
     fn resolve(
         &mut self,
         name: &ResourceName,
@@ -606,15 +544,19 @@ impl TypeState {
         reach: Option<&Arc<TypeResources>>,
     ) -> Option<Arc<Resource>> {
         let ahead = || reach.and_then(|reach| reach.get(name.as_str()));
-        let pass_over = self.refused.names(name.as_str()) && ahead().is_some();
+        // Types that wait for others must not run ahead of them.
+        let pass_over = ahead().is_some() && (!waits(&self.kind) || self.refused.names(name.as_str()));
         if let Some(resource) = to.get(name.as_str()).filter(|_| !pass_over) {
             return Some(Arc::clone(resource));
         }
-        if let Some(retained) = self.retained.get(name) {
+        if let Some(retained) = self.retained.get(name).filter(|_| !pass_over) {
             return Some(Arc::clone(&retained.resource));
         }
         let ahead = Arc::clone(ahead()?);
         self.held.insert(ahead.name.clone(), ahead.version.clone());
+        if let Some(retained) = self.retained.get_mut(name) {
+            retained.certain = false;
+        }
         Some(ahead)
     }
 
@@ -676,8 +618,7 @@ impl TypeState {
             sort_once(&mut chosen);
             Contents::Chosen(chosen)
         };
-        let refused = matches!(&self.refused, Refused::State(refused) if same_content(refused, &draft.resources));
-        ((may_be_empty || !draft.resources.is_empty()) && !refused).then_some(draft)
+        ((may_be_empty || !draft.resources.is_empty()) && !self.refused.is_state(&draft.resources)).then_some(draft)
     }
 
     fn draft_delta(
@@ -704,11 +645,6 @@ impl TypeState {
         draft.resources = Contents::Chosen(chosen);
         due.then_some(draft)
     }
-}
-
-fn same_content(a: &Contents, b: &Contents) -> bool {
-    let (a, b) = (a.as_slice(), b.as_slice());
-    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.name == b.name && a.version == b.version)
 }
 
 fn sort_once(resources: &mut Vec<Arc<Resource>>) {

@@ -1,0 +1,165 @@
+//! What a client has refused, and what was refused with it.
+//!
+//! A NACK is for a response; whose fault it was, the client says only in prose. So when one resource of a refused response
+//! changes, the others may have been innocent.
+
+use std::sync::Arc;
+
+use super::{Contents, Subscription};
+use crate::{
+    resource::{Resource, ResourceName},
+    snapshot::TypeResources,
+};
+
+/// What a client has refused and was not given better of since, of one type on one stream.
+#[derive(Debug, Default)]
+pub(super) enum Refused {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// A full state: the next one replaces it whole.
+    State(Contents),
+    /// Parts of the state, by response.
+    Responses(Vec<RefusedResponse>),
+}
+
+/// What is left of one refused response.
+#[derive(Debug)]
+pub(super) struct RefusedResponse {
+    resources: Vec<Arc<Resource>>,
+    /// Delta: removals that were not applied either.
+    removed: Vec<ResourceName>,
+}
+
+/// What is to be thought over when something of a refused response has changed.
+#[derive(Debug, Default)]
+pub(super) struct Suspects {
+    /// Resources refused with it that are still as they were.
+    pub(super) resources: Vec<ResourceName>,
+    /// Removals refused with it.
+    pub(super) removed: Vec<ResourceName>,
+}
+
+// === impl Refused ===
+
+impl Refused {
+    /// Whether anything is refused.
+    pub(super) const fn any(&self) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::State(_) => true,
+            Self::Responses(responses) => !responses.is_empty(),
+        }
+    }
+
+    /// Whether the resource of this name is known to be refused.
+    pub(super) fn names(&self, name: &str) -> bool {
+        self.resources().any(|refused| refused.name.as_str() == name)
+    }
+
+    /// Whether the resource is known to be refused in this version.
+    pub(super) fn has(&self, resource: &Resource) -> bool {
+        self.resources()
+            .any(|refused| refused.name == resource.name && refused.version == resource.version)
+    }
+
+    /// Whether this very state was refused.
+    pub(super) fn is_state(&self, contents: &Contents) -> bool {
+        let Self::State(refused) = self else {
+            return false;
+        };
+        let (a, b) = (refused.as_slice(), contents.as_slice());
+        a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.name == b.name && a.version == b.version)
+    }
+
+    fn resources(&self) -> impl Iterator<Item = &Arc<Resource>> {
+        let responses = match self {
+            Self::Nothing | Self::State(_) => &[][..],
+            Self::Responses(responses) => responses,
+        };
+        responses.iter().flat_map(|response| &response.resources)
+    }
+
+    /// Adds a refused full state.
+    pub(super) fn add_state(&mut self, state: &Contents) {
+        *self = Self::State(state.clone());
+    }
+
+    /// Adds a refused response, as far as it is still asked for. Tells what was refused together with something that is
+    /// not, and what was refused earlier together with something of it.
+    pub(super) fn add(
+        &mut self,
+        response: &Contents,
+        removed: &[ResourceName],
+        subscription: &Subscription,
+    ) -> Suspects {
+        let refused = response.as_slice();
+        let carried = |older: &Resource| {
+            let at = refused.binary_search_by(|r| r.name.cmp(&older.name));
+            at.is_ok_and(|at| refused[at].version == older.version)
+        };
+        let mut suspects = self.keep_only(|older| !carried(older));
+        let response = RefusedResponse {
+            resources: refused.to_vec(),
+            removed: removed.to_vec(),
+        };
+        match self {
+            Self::Nothing => *self = Self::Responses(vec![response]),
+            Self::State(_) => {}
+            Self::Responses(responses) => responses.push(response),
+        }
+        let innocent = self.give_up(subscription);
+        suspects.resources.extend(innocent.resources);
+        suspects.removed.extend(innocent.removed);
+        suspects
+    }
+
+    /// The client accepted a full state.
+    pub(super) fn accept_state(&mut self) {
+        if let Self::State(_) = self {
+            *self = Self::Nothing;
+        }
+    }
+
+    /// Takes out what an accepted response carried.
+    pub(super) fn accept(&mut self, response: &Contents) -> Suspects {
+        let accepted = response.as_slice();
+        let accepts = |refused: &Resource| {
+            let at = accepted.binary_search_by(|r| r.name.cmp(&refused.name));
+            at.is_ok_and(|at| accepted[at].version == refused.version)
+        };
+        self.keep_only(|refused| !accepts(refused))
+    }
+
+    /// Takes out what is no longer asked for.
+    pub(super) fn give_up(&mut self, subscription: &Subscription) -> Suspects {
+        self.keep_only(|refused| subscription.selects(refused))
+    }
+
+    /// Takes out what is gone or has another content by now.
+    pub(super) fn supersede(&mut self, by: &TypeResources) -> Suspects {
+        self.keep_only(|refused| {
+            let now = by.get(refused.name.as_str());
+            now.is_some_and(|now| now.version == refused.version)
+        })
+    }
+
+    /// Keeps of each response what `keep` says, and tells what is left of those that lost something.
+    pub(super) fn keep_only(&mut self, keep: impl Fn(&Resource) -> bool) -> Suspects {
+        let mut suspects = Suspects::default();
+        let Self::Responses(responses) = self else {
+            return suspects;
+        };
+        for response in responses.iter_mut() {
+            let before = response.resources.len();
+            response.resources.retain(|refused| keep(refused));
+            if response.resources.len() < before {
+                let left = response.resources.iter().map(|refused| refused.name.clone());
+                suspects.resources.extend(left);
+                suspects.removed.append(&mut response.removed);
+            }
+        }
+        responses.retain(|response| !response.resources.is_empty());
+        suspects
+    }
+}
