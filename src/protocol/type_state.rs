@@ -445,7 +445,8 @@ impl TypeState {
         // Names that the client holds in another version than the base says, though the base says the goal's.
         let differs = |(name, version): (&ResourceName, &Version)| {
             let now = to.get(name.as_str())?;
-            (now.version != *version && subscription.selects(now)).then(|| Arc::clone(now))
+            let due = now.version != *version && subscription.selects(now) && !self.refused.has(now);
+            due.then(|| Arc::clone(now))
         };
         if !self.held.is_empty() {
             changed.extend(self.held.iter().filter_map(differs));
@@ -524,10 +525,9 @@ impl TypeState {
         };
         if let Some(draft) = &draft {
             for resource in draft.resources.as_slice() {
-                let is_newest = to
-                    .get(resource.name.as_str())
-                    .is_none_or(|now| now.version == resource.version);
-                if is_newest {
+                // Unless it is an accepted version in the place of the refused one.
+                let stands_in = self.held.contains_key(&resource.name) && !self.refused.has(resource);
+                if !stands_in {
                     self.retry.remove(&resource.name);
                 }
             }
@@ -577,7 +577,11 @@ impl TypeState {
             .acked
             .as_ref()
             .and_then(|acked| acked.resource(&self.kind, name.as_str()));
-        acked.cloned().or(newest)
+        let Some(acked) = acked.cloned() else {
+            return newest;
+        };
+        self.held.insert(acked.name.clone(), acked.version.clone());
+        Some(acked)
     }
 
     fn draft_sotw(

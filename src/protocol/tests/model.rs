@@ -88,6 +88,8 @@ struct Client {
     refused_clusters: BTreeSet<ResourceName>,
     /// Listeners and routes from before the stream: a new stream cannot know what they need (O-4, "stream closed").
     carried_over: BTreeSet<(ResourceType, ResourceName)>,
+    /// Seconds that passed on this stream.
+    passed: u64,
     config: Config,
 }
 
@@ -102,6 +104,7 @@ impl Client {
             waiting: VecDeque::new(),
             refused_clusters: BTreeSet::new(),
             carried_over: BTreeSet::new(),
+            passed: 0,
             config: Config::default(),
         };
         client.names.insert(Endpoint, BTreeSet::from(NAMES));
@@ -117,6 +120,7 @@ impl Client {
     /// The first requests of a stream, with what the client brings from an earlier one.
     fn connect(&mut self) {
         self.waiting.clear();
+        self.passed = 0;
         self.refused_clusters.clear();
         self.carried_over = [Listener, Route]
             .into_iter()
@@ -274,6 +278,10 @@ impl Client {
 
     /// A client that obeys the order holds no route to a cluster it was not given, nor a listener that was not.
     fn check_references(&self) {
+        // A client that answers nothing for so long is not waited for (O-4).
+        if self.passed >= 30 {
+            return;
+        }
         let clusters = self.held.get(&Cluster);
         let routes = self.held.get(&Route);
         let listeners = self.held.get(&Listener).into_iter().flat_map(BTreeMap::values);
@@ -322,7 +330,10 @@ impl Client {
                     }
                 }
             }
-            Action::Pass(seconds) => self.stream.pass(std::time::Duration::from_secs(seconds)),
+            Action::Pass(seconds) => {
+                self.passed += seconds;
+                self.stream.pass(std::time::Duration::from_secs(seconds));
+            }
             Action::Reconnect => self.reconnect(),
         }
         self.receive();
