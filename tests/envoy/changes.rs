@@ -1,6 +1,9 @@
 //! Every change of endpoints, clusters, listeners and routes reaches the traffic, however the Envoy asks for it.
 
-use std::{net::TcpStream, time::Instant};
+use std::{
+    net::TcpStream,
+    time::{Duration, Instant},
+};
 
 use serde_json::{Value, json};
 
@@ -13,6 +16,15 @@ for_every_envoy! {
     endpoint_and_cluster_changes_reach_the_traffic,
     listener_and_route_changes_reach_the_traffic,
 }
+
+// One stream can promise the order of a change over all types; several cannot.
+for_every_envoy_on_ads! {
+    traffic_moves_without_loss_as_fast_as_it_is_published,
+    a_listener_moves_to_other_routes_without_loss,
+}
+
+/// An even number: the last one is served by the first one's upstream.
+const GENERATIONS: usize = 20;
 
 fn endpoint_and_cluster_changes_reach_the_traffic(release: Release, mode: Mode) {
     let control = Control::start();
@@ -153,4 +165,60 @@ fn connect_timeout(envoy: &Envoy, cluster: &str) -> Option<String> {
     let clusters = page["configs"].as_array()?;
     let found = clusters.iter().find(|found| found["cluster"]["name"] == cluster)?;
     found["cluster"]["connect_timeout"].as_str().map(str::to_owned)
+}
+
+/// One publish after the other, none waited for: each moves all traffic to a new cluster and removes the last one.
+fn traffic_moves_without_loss_as_fast_as_it_is_published(release: Release, mode: Mode) {
+    let control = Control::start();
+    let upstreams = [Upstream::named("blue"), Upstream::named("green")];
+    let source = mode.source();
+    let generation = |number: usize| {
+        let name = format!("app-{number}");
+        Config::of([
+            cluster(&name, &source),
+            endpoints(&name, &[&upstreams[number % 2]]),
+            listener("web", "all", &source),
+            routes("all", &name),
+        ])
+    };
+    control.publish(&generation(0));
+    let envoy = Envoy::start(release, "node", mode, &control);
+    envoy.expect_body("web", "blue");
+    let (anew, kept) = (envoy.traffic("web"), envoy.kept_alive_traffic("web"));
+    for number in 1..GENERATIONS {
+        control.publish(&generation(number));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    control.deliver(&generation(GENERATIONS));
+    envoy.expect_body("web", "blue");
+    eventually("only the last cluster is left", || {
+        let others = (0..GENERATIONS).filter(|number| envoy.has_cluster(&format!("app-{number}")));
+        expect(others.count(), 0)
+    });
+    anew.expect_no_failure();
+    kept.expect_no_failure();
+}
+
+/// The same by another route configuration of the listener: what drains still has its cluster (O-12).
+fn a_listener_moves_to_other_routes_without_loss(release: Release, mode: Mode) {
+    let control = Control::start();
+    let (blue, green) = (Upstream::named("blue"), Upstream::named("green"));
+    let source = mode.source();
+    let generation = |name: &str, upstream: &Upstream| {
+        Config::of([
+            cluster(name, &source),
+            endpoints(name, &[upstream]),
+            listener("web", name, &source),
+            routes(name, name),
+        ])
+    };
+    control.publish(&generation("old", &blue));
+    let envoy = Envoy::start(release, "node", mode, &control);
+    envoy.expect_body("web", "blue");
+    let (anew, kept) = (envoy.traffic("web"), envoy.kept_alive_traffic("web"));
+    control.deliver(&generation("new", &green));
+    envoy.expect_body("web", "green");
+    eventually("the old cluster is gone", || expect(envoy.has_cluster("old"), false));
+    anew.expect_no_failure();
+    kept.expect_no_failure();
 }

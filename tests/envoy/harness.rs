@@ -7,6 +7,7 @@ mod envoy;
 mod upstream;
 
 use std::{
+    fmt::Debug,
     sync::LazyLock,
     thread::sleep,
     time::{Duration, Instant},
@@ -59,7 +60,7 @@ pub(crate) fn within<T>(patience: Duration, what: &str, mut probe: impl FnMut() 
 
 /// Asks for a while, and fails at the first answer that is not the expected one.
 #[track_caller]
-pub(crate) fn stays<T: PartialEq + std::fmt::Debug>(what: &str, expected: &T, mut probe: impl FnMut() -> T) {
+pub(crate) fn stays<T: PartialEq + Debug>(what: &str, expected: &T, mut probe: impl FnMut() -> T) {
     let deadline = Instant::now() + A_WHILE;
     while Instant::now() < deadline {
         assert_eq!(probe(), *expected, "{what}");
@@ -68,7 +69,8 @@ pub(crate) fn stays<T: PartialEq + std::fmt::Debug>(what: &str, expected: &T, mu
 }
 
 /// `Ok` where they are equal, else why not.
-pub(crate) fn expect<T: PartialEq + std::fmt::Debug>(found: T, expected: T) -> Result<(), String> {
+#[allow(clippy::needless_pass_by_value)]
+pub(crate) fn expect<T: PartialEq + Debug>(found: T, expected: T) -> Result<(), String> {
     if found == expected {
         Ok(())
     } else {
@@ -76,27 +78,55 @@ pub(crate) fn expect<T: PartialEq + std::fmt::Debug>(found: T, expected: T) -> R
     }
 }
 
-/// Makes a test of each function, for every Envoy and every way of its to ask.
+/// Makes tests of each function, for every Envoy and every way of its to ask.
 macro_rules! for_every_envoy {
     ($($test:ident),+ $(,)?) => {
-        for_every_envoy! { @modes v1_40 V1_40 ($($test),+) }
-        for_every_envoy! { @modes v1_36 V1_36 ($($test),+) }
+        matrix! { $($test)+ => {
+            v1_40_ads_sotw: V1_40 AdsSotw,
+            v1_40_ads_delta: V1_40 AdsDelta,
+            v1_40_separate_sotw: V1_40 SeparateSotw,
+            v1_40_separate_delta: V1_40 SeparateDelta,
+            v1_36_ads_sotw: V1_36 AdsSotw,
+            v1_36_ads_delta: V1_36 AdsDelta,
+            v1_36_separate_sotw: V1_36 SeparateSotw,
+            v1_36_separate_delta: V1_36 SeparateDelta,
+        } }
     };
-    (@modes $module:ident $release:ident $tests:tt) => {
-        mod $module {
-            for_every_envoy! { @tests ads_sotw $release AdsSotw $tests }
-            for_every_envoy! { @tests ads_delta $release AdsDelta $tests }
-            for_every_envoy! { @tests separate_sotw $release SeparateSotw $tests }
-            for_every_envoy! { @tests separate_delta $release SeparateDelta $tests }
-        }
+}
+
+/// The same for what needs one stream for all types.
+macro_rules! for_every_envoy_on_ads {
+    ($($test:ident),+ $(,)?) => {
+        matrix! { $($test)+ => {
+            v1_40_sotw: V1_40 AdsSotw,
+            v1_40_delta: V1_40 AdsDelta,
+            v1_36_sotw: V1_36 AdsSotw,
+            v1_36_delta: V1_36 AdsDelta,
+        } }
     };
-    (@tests $module:ident $release:ident $mode:ident ($($test:ident),+)) => {
-        mod $module {
+}
+
+/// The same for what there is in delta only.
+macro_rules! for_every_envoy_on_delta_ads {
+    ($($test:ident),+ $(,)?) => {
+        matrix! { $($test)+ => {
+            v1_40: V1_40 AdsDelta,
+            v1_36: V1_36 AdsDelta,
+        } }
+    };
+}
+
+macro_rules! matrix {
+    ($($test:ident)+ => $rows:tt) => {
+        $( matrix! { @test $test $rows } )+
+    };
+    (@test $test:ident { $($name:ident: $release:ident $mode:ident,)+ }) => {
+        mod $test {
             use crate::harness::{Mode, Release};
             $(
                 #[test]
-                fn $test() {
-                    super::super::$test(Release::$release, Mode::$mode);
+                fn $name() {
+                    super::$test(Release::$release, Mode::$mode);
                 }
             )+
         }

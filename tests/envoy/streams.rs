@@ -68,7 +68,13 @@ fn two_envoys_of_one_group_are_given_the_same() {
 fn twenty_nodes_see_one_state_and_leave_nothing_behind() {
     let control = Control::start();
     let (blue, green) = (Upstream::named("blue"), Upstream::named("green"));
-    let variant = |index: usize| if index % 2 == 0 { Variant::Sotw } else { Variant::Delta };
+    let variant = |index: usize| {
+        if index.is_multiple_of(2) {
+            Variant::Sotw
+        } else {
+            Variant::Delta
+        }
+    };
     let node = |index: usize| format!("node-{index}");
     let mut clients: Vec<Client> = (0..NODES)
         .map(|index| Client::open(&control, &node(index), variant(index)))

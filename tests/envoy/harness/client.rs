@@ -292,10 +292,8 @@ fn name_of(any: &Any) -> String {
 
 impl<Q, P> Duplex<Q, P> {
     fn send(&self, request: Q) {
-        RUNTIME
-            .block_on(self.requests.send(request))
-            .ok()
-            .expect("an open stream");
+        let sent = RUNTIME.block_on(self.requests.send(request));
+        assert!(sent.is_ok(), "the stream has ended");
     }
 
     #[track_caller]

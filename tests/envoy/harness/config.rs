@@ -141,6 +141,6 @@ pub(crate) fn router() -> Value {
 }
 
 /// A resource under a name that it does not hold itself.
-pub(crate) fn wrapped(name: &str, resource: Value) -> Value {
+pub(crate) fn wrapped(name: &str, resource: &Value) -> Value {
     json!({ "@type": WRAPPER, "name": name, "resource": resource })
 }

@@ -23,10 +23,12 @@ use super::{Control, RUNTIME, ads, eventually, expect};
 const SHOWN: usize = 80;
 
 /// A new connection for every request: what a listener has now, not what it had.
-static CLIENT: LazyLock<Client> = LazyLock::new(|| {
-    let client = Client::builder().no_proxy().pool_max_idle_per_host(0);
+static CLIENT: LazyLock<Client> = LazyLock::new(|| client(0));
+
+fn client(idle_connections: usize) -> Client {
+    let client = Client::builder().no_proxy().pool_max_idle_per_host(idle_connections);
     client.timeout(Duration::from_secs(20)).build().unwrap()
-});
+}
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Release {
@@ -222,14 +224,14 @@ impl Envoy {
         self.admin("/clusters").body.contains(&format!("{name}::"))
     }
 
-    /// Sends requests through the listener from now on.
-    pub(crate) fn traffic(&self, listener: &str) -> Traffic {
-        Traffic::start(CLIENT.clone(), format!("http://{}/", self.address(listener).unwrap()))
+    /// Sends requests through the listener from now on, on one connection as long as it lasts.
+    pub(crate) fn kept_alive_traffic(&self, listener: &str) -> Traffic {
+        Traffic::start(client(1), format!("http://{}/", self.address(listener).unwrap()))
     }
 
-    /// The log so far.
-    pub(crate) fn log(&self) -> String {
-        fs::read_to_string(self.dir.path().join("log")).unwrap()
+    /// Sends requests through the listener from now on, each on its own connection.
+    pub(crate) fn traffic(&self, listener: &str) -> Traffic {
+        Traffic::start(CLIENT.clone(), format!("http://{}/", self.address(listener).unwrap()))
     }
 }
 
@@ -249,7 +251,7 @@ fn tail(dir: &TempDir) -> String {
     // It begins with the names of all extensions.
     let lines: Vec<&str> = log
         .lines()
-        .filter(|line| !line.contains("][main] [source/server/server.cc:46"))
+        .filter(|line| !(line.contains("[main] [source/server/server.cc:") && line.contains("]   ")))
         .collect();
     lines[lines.len().saturating_sub(SHOWN)..].join("\n")
 }

@@ -7,6 +7,10 @@ use crate::harness::{
     expect, filter, http_listener, router, routes,
 };
 
+for_every_envoy_on_ads! {
+    a_filter_is_configured_apart_from_its_listener,
+}
+
 const MUTATION: &str = "type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3.HeaderMutation";
 
 /// A filter that stamps responses.
@@ -27,7 +31,7 @@ fn expect_stamp(envoy: &Envoy, value: &str) {
     });
 }
 
-fn a_filter_is_configured_apart_from_its_listener(mode: Mode) {
+fn a_filter_is_configured_apart_from_its_listener(release: Release, mode: Mode) {
     let control = Control::start();
     let blue = Upstream::named("blue");
     let discovery = json!({ "config_source": ads(), "type_urls": [MUTATION] });
@@ -41,7 +45,7 @@ fn a_filter_is_configured_apart_from_its_listener(mode: Mode) {
         stamp("first"),
     ]);
     control.publish(&config);
-    let envoy = Envoy::start(Release::V1_40, "node", mode, &control);
+    let envoy = Envoy::start(release, "node", mode, &control);
     expect_stamp(&envoy, "first");
     let sent = control.sent_total("node", LISTENER);
     let traffic = envoy.traffic("web");
@@ -55,14 +59,4 @@ fn a_filter_is_configured_apart_from_its_listener(mode: Mode) {
         "the listener did not change"
     );
     traffic.expect_no_failure();
-}
-
-#[test]
-fn a_filter_is_configured_apart_from_its_listener_in_sotw() {
-    a_filter_is_configured_apart_from_its_listener(Mode::AdsSotw);
-}
-
-#[test]
-fn a_filter_is_configured_apart_from_its_listener_in_delta() {
-    a_filter_is_configured_apart_from_its_listener(Mode::AdsDelta);
 }

@@ -7,16 +7,19 @@ use crate::harness::{
     wrapped,
 };
 
+for_every_envoy_on_delta_ads! {
+    endpoints_of_a_locality_come_one_by_one,
+}
+
 const COLLECTION: &str = "xdstp:///envoy.config.endpoint.v3.LbEndpoint/app";
 
 fn member(name: &str, upstream: &Upstream) -> Value {
     let mut resource = endpoint(upstream);
     resource["@type"] = json!(LB_ENDPOINT);
-    wrapped(&format!("{COLLECTION}/{name}"), resource)
+    wrapped(&format!("{COLLECTION}/{name}"), &resource)
 }
 
-#[test]
-fn endpoints_of_a_locality_come_one_by_one() {
+fn endpoints_of_a_locality_come_one_by_one(release: Release, mode: Mode) {
     let control = Control::start();
     let (blue, green) = (Upstream::named("blue"), Upstream::named("green"));
     let collection = json!({ "leds_config": ads(), "leds_collection_name": format!("{COLLECTION}/*") });
@@ -29,7 +32,7 @@ fn endpoints_of_a_locality_come_one_by_one() {
         routes("all", "app"),
     ]);
     control.publish(&config);
-    let envoy = Envoy::start(Release::V1_40, "node", Mode::AdsDelta, &control);
+    let envoy = Envoy::start(release, "node", mode, &control);
     envoy.expect_body("web", "blue");
     let sent = control.sent_total("node", ENDPOINTS);
 

@@ -9,6 +9,10 @@ use crate::harness::{
     eventually, expect, filter, http_listener, router, send,
 };
 
+for_every_envoy_on_delta_ads! {
+    a_cluster_is_fetched_when_a_request_needs_it,
+}
+
 #[track_caller]
 fn expect_cluster(envoy: &Envoy, cluster: &str, status: u16, body: &str) {
     eventually(&format!("cluster {cluster} answers {status} {body}"), || {
@@ -17,8 +21,7 @@ fn expect_cluster(envoy: &Envoy, cluster: &str, status: u16, body: &str) {
     });
 }
 
-#[test]
-fn a_cluster_is_fetched_when_a_request_needs_it() {
+fn a_cluster_is_fetched_when_a_request_needs_it(release: Release, mode: Mode) {
     let control = Control::start();
     let (blue, green) = (Upstream::named("blue"), Upstream::named("green"));
     // Longer than a test waits: what is missing must be told, not timed out.
@@ -35,12 +38,12 @@ fn a_cluster_is_fetched_when_a_request_needs_it() {
         endpoints("blue", &[&blue]),
     ]);
     control.publish(&config);
-    let mut bootstrap = control.bootstrap("node", Mode::AdsDelta.flags());
+    let mut bootstrap = control.bootstrap("node", mode.flags());
     bootstrap["dynamic_resources"]
         .as_object_mut()
         .unwrap()
         .remove("cds_config");
-    let envoy = Envoy::boot(Release::V1_40, "node", &bootstrap);
+    let envoy = Envoy::boot(release, "node", &bootstrap);
     envoy.expect_ready();
     assert!(!envoy.has_cluster("blue"), "nobody asked for it yet");
     expect_cluster(&envoy, "blue", 200, "blue");

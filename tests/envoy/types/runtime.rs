@@ -7,6 +7,10 @@ use crate::harness::{
     expect, listener,
 };
 
+for_every_envoy_on_ads! {
+    a_runtime_value_chooses_the_route,
+}
+
 fn layer(percent: u32) -> Value {
     json!({ "@type": RUNTIME_LAYER, "name": "switches", "layer": { "routing.green": percent } })
 }
@@ -26,7 +30,7 @@ fn runtime_value(envoy: &Envoy) -> Option<String> {
         .map(str::to_owned)
 }
 
-fn a_runtime_value_chooses_the_route(mode: Mode) {
+fn a_runtime_value_chooses_the_route(release: Release, mode: Mode) {
     let control = Control::start();
     let (blue, green) = (Upstream::named("blue"), Upstream::named("green"));
     let fraction = json!({ "default_value": { "numerator": 0 }, "runtime_key": "routing.green" });
@@ -48,7 +52,7 @@ fn a_runtime_value_chooses_the_route(mode: Mode) {
     let mut bootstrap = control.bootstrap("node", mode.flags());
     let rtds = json!({ "name": "switches", "rtds_config": ads() });
     bootstrap["layered_runtime"] = json!({ "layers": [{ "name": "discovered", "rtds_layer": rtds }] });
-    let envoy = Envoy::boot(Release::V1_40, "node", &bootstrap);
+    let envoy = Envoy::boot(release, "node", &bootstrap);
     envoy.expect_body("web", "blue");
     assert_eq!(runtime_value(&envoy).as_deref(), Some("0"));
 
@@ -62,14 +66,4 @@ fn a_runtime_value_chooses_the_route(mode: Mode) {
     config.set(layer(0));
     control.deliver(&config);
     envoy.expect_body("web", "blue");
-}
-
-#[test]
-fn a_runtime_value_chooses_the_route_in_sotw() {
-    a_runtime_value_chooses_the_route(Mode::AdsSotw);
-}
-
-#[test]
-fn a_runtime_value_chooses_the_route_in_delta() {
-    a_runtime_value_chooses_the_route(Mode::AdsDelta);
 }

@@ -7,6 +7,10 @@ use crate::harness::{
     http_listener, router, routes, send,
 };
 
+for_every_envoy_on_ads! {
+    a_header_chooses_the_routes,
+}
+
 fn scope(tenant: &str, routes: &str) -> Value {
     json!({
         "@type": SCOPED_ROUTES,
@@ -35,7 +39,7 @@ fn expect_tenant(envoy: &Envoy, tenant: &str, status: u16, body: &str) {
     });
 }
 
-fn a_header_chooses_the_routes(mode: Mode) {
+fn a_header_chooses_the_routes(release: Release, mode: Mode) {
     let control = Control::start();
     let (blue, green) = (Upstream::named("blue"), Upstream::named("green"));
     let mut config = Config::of([
@@ -50,7 +54,7 @@ fn a_header_chooses_the_routes(mode: Mode) {
         scoped_listener(),
     ]);
     control.publish(&config);
-    let envoy = Envoy::start(Release::V1_40, "node", mode, &control);
+    let envoy = Envoy::start(release, "node", mode, &control);
     expect_tenant(&envoy, "acme", 200, "blue");
     expect_tenant(&envoy, "zeta", 200, "green");
     expect_tenant(&envoy, "nobody", 404, "");
@@ -68,14 +72,4 @@ fn a_header_chooses_the_routes(mode: Mode) {
     expect_tenant(&envoy, "late", 200, "green");
     expect_tenant(&envoy, "acme", 404, "");
     expect_tenant(&envoy, "zeta", 200, "blue");
-}
-
-#[test]
-fn a_header_chooses_the_routes_in_sotw() {
-    a_header_chooses_the_routes(Mode::AdsSotw);
-}
-
-#[test]
-fn a_header_chooses_the_routes_in_delta() {
-    a_header_chooses_the_routes(Mode::AdsDelta);
 }
