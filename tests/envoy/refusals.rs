@@ -11,6 +11,11 @@ for_every_envoy! {
     a_refused_configuration_is_sent_once_and_told,
 }
 
+for_every_envoy_on_ads! {
+    what_needs_something_refused_is_held_back,
+    what_a_refusal_stands_before_is_not_removed,
+}
+
 /// Something that passes every check but Envoy's own.
 struct Bad {
     kind: &'static str,
@@ -24,27 +29,20 @@ struct Bad {
 }
 
 fn bad(source: &Value) -> [Bad; 3] {
-    let mut ring = cluster("app", source);
-    ring["lb_policy"] = json!("RING_HASH");
-    ring["ring_hash_lb_config"] = json!({ "minimum_ring_size": 2048, "maximum_ring_size": 1024 });
-    let routers = json!({
-        "rds": { "route_config_name": "all", "config_source": source },
-        "http_filters": [router(), router()],
-    });
     let mut unknown = routes("all", "nowhere");
     unknown["validate_clusters"] = json!(true);
     [
         Bad {
             kind: CLUSTER,
             short: "cluster",
-            resource: ring,
+            resource: ring_cluster("app", source),
             words: "minimum_ring_size",
             counter: "cluster_manager.cds.update_rejected",
         },
         Bad {
             kind: LISTENER,
             short: "listener",
-            resource: http_listener("web", &routers),
+            resource: two_routers("web", "all", source),
             words: "terminal filter",
             counter: "listener_manager.lds.update_rejected",
         },
@@ -102,6 +100,90 @@ fn a_refused_configuration_is_sent_once_and_told(release: Release, mode: Mode) {
         envoy.expect_stat(bad.counter, 1);
     }
     traffic.expect_no_failure();
+}
+
+/// A route moves to a cluster that is refused: the route stays where it was (O-4).
+fn what_needs_something_refused_is_held_back(release: Release, mode: Mode) {
+    let control = Control::start();
+    let (blue, green) = (Upstream::named("blue"), Upstream::named("green"));
+    let source = mode.source();
+    let first = Config::of([
+        cluster("app", &source),
+        endpoints("app", &[&blue]),
+        listener("web", "all", &source),
+        routes("all", "app"),
+    ]);
+    control.publish(&first);
+    let envoy = Envoy::start(release, "node", mode, &control);
+    envoy.expect_body("web", "blue");
+    let traffic = envoy.traffic("web");
+
+    let mut second = Config::of([
+        ring_cluster("next", &source),
+        endpoints("next", &[&green]),
+        listener("web", "all", &source),
+        routes("all", "next"),
+    ]);
+    let ran = control.replace(&second, &["--wait", "--timeout=30s"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    stays("traffic stays", &"blue".to_owned(), || envoy.get("web").unwrap().body);
+
+    second.set(cluster("next", &source));
+    control.deliver(&second);
+    envoy.expect_body("web", "green");
+    eventually("the old cluster is gone", || expect(envoy.has_cluster("app"), false));
+    traffic.expect_no_failure();
+}
+
+/// A listener is refused in a publish that also removes a cluster: the cluster stays until there is nothing to fear.
+fn what_a_refusal_stands_before_is_not_removed(release: Release, mode: Mode) {
+    let control = Control::start();
+    let (blue, green) = (Upstream::named("blue"), Upstream::named("green"));
+    let source = mode.source();
+    control.publish(&Config::of([
+        cluster("app", &source),
+        endpoints("app", &[&blue]),
+        listener("web", "old", &source),
+        routes("old", "app"),
+    ]));
+    let envoy = Envoy::start(release, "node", mode, &control);
+    envoy.expect_body("web", "blue");
+    let traffic = envoy.traffic("web");
+
+    let mut next = Config::of([
+        cluster("next", &source),
+        endpoints("next", &[&green]),
+        two_routers("web", "new", &source),
+        routes("new", "next"),
+    ]);
+    let ran = control.replace(&next, &["--wait", "--timeout=30s"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    stays("traffic stays, and its cluster", &(true, "blue".to_owned()), || {
+        (envoy.has_cluster("app"), envoy.get("web").unwrap().body)
+    });
+
+    next.set(listener("web", "new", &source));
+    control.deliver(&next);
+    envoy.expect_body("web", "green");
+    eventually("the old cluster is gone", || expect(envoy.has_cluster("app"), false));
+    traffic.expect_no_failure();
+}
+
+/// A cluster with a ring that cannot be.
+fn ring_cluster(name: &str, source: &Value) -> Value {
+    let mut ring = cluster(name, source);
+    ring["lb_policy"] = json!("RING_HASH");
+    ring["ring_hash_lb_config"] = json!({ "minimum_ring_size": 2048, "maximum_ring_size": 1024 });
+    ring
+}
+
+/// A listener whose requests would end twice.
+fn two_routers(name: &str, routes: &str, source: &Value) -> Value {
+    let manager = json!({
+        "rds": { "route_config_name": routes, "config_source": source },
+        "http_filters": [router(), router()],
+    });
+    http_listener(name, &manager)
 }
 
 fn state(control: &Control, kind: &str) -> Result<String, String> {
