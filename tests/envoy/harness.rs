@@ -32,7 +32,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
 /// Shorter than those 15 s: what takes longer was not delivered but given up.
 pub(crate) const PROMPT: Duration = Duration::from_secs(10);
 /// How long something must not happen.
-pub(crate) const A_WHILE: Duration = Duration::from_millis(1500);
+pub(crate) const A_WHILE: Duration = Duration::from_secs(1);
 
 const PAUSE: Duration = Duration::from_millis(20);
 
