@@ -3,12 +3,13 @@
 use serde_json::{Value, json};
 
 use crate::harness::{
-    CLUSTER, Config, Control, Envoy, LISTENER, Mode, ROUTES, Release, Upstream, cluster, endpoints, eventually, expect,
-    http_listener, listener, router, routes, stays,
+    CLUSTER, Config, Control, ENDPOINTS, Envoy, LISTENER, Mode, ROUTES, Release, Upstream, cluster, endpoints,
+    eventually, expect, http_listener, listener, router, routes, stays,
 };
 
 for_every_envoy! {
     a_refused_configuration_is_sent_once_and_told,
+    what_is_good_beside_something_refused_is_delivered,
 }
 
 for_every_envoy_on_ads! {
@@ -35,8 +36,8 @@ fn bad(source: &Value) -> [Bad; 3] {
         Bad {
             kind: CLUSTER,
             short: "cluster",
-            resource: ring_cluster("app", source),
-            words: "minimum_ring_size",
+            resource: static_cluster("app", source),
+            words: "eds_cluster_config set in a non-EDS cluster",
             counter: "cluster_manager.cds.update_rejected",
         },
         Bad {
@@ -102,6 +103,42 @@ fn a_refused_configuration_is_sent_once_and_told(release: Release, mode: Mode) {
     traffic.expect_no_failure();
 }
 
+/// A good cluster comes with a refused one: an Envoy takes what is good, and the refusal is told all the same (S-8).
+fn what_is_good_beside_something_refused_is_delivered(release: Release, mode: Mode) {
+    let control = Control::start();
+    let (blue, green) = (Upstream::named("blue"), Upstream::named("green"));
+    let source = mode.source();
+    let mut config = Config::of([
+        cluster("app", &source),
+        endpoints("app", &[&blue]),
+        cluster("gone", &source),
+        endpoints("gone", &[&blue]),
+        listener("web", "all", &source),
+        routes("all", "app"),
+    ]);
+    control.publish(&config);
+    let envoy = Envoy::start(release, "node", mode, &control);
+    envoy.expect_body("web", "blue");
+
+    config.remove(CLUSTER, "gone");
+    config.remove(ENDPOINTS, "gone");
+    config.set(static_cluster("bad", &source));
+    config.set(cluster("good", &source));
+    config.set(endpoints("good", &[&green]));
+    let ran = control.replace(&config, &["--wait", "--timeout=10s"]);
+    assert_eq!(ran.code, 1, "{ran:?}\n{}", control.run(&["status"]).stdout);
+    eventually("the good cluster is there", || expect(envoy.has_cluster("good"), true));
+    envoy.expect_body("web", "blue");
+
+    config.set(cluster("bad", &source));
+    config.set(routes("all", "good"));
+    control.deliver(&config);
+    envoy.expect_body("web", "green");
+    eventually("the removed cluster is gone", || {
+        expect(envoy.has_cluster("gone"), false)
+    });
+}
+
 /// A route moves to a cluster that is refused: the route stays where it was (O-4).
 fn what_needs_something_refused_is_held_back(release: Release, mode: Mode) {
     let control = Control::start();
@@ -119,7 +156,7 @@ fn what_needs_something_refused_is_held_back(release: Release, mode: Mode) {
     let traffic = envoy.traffic("web");
 
     let mut second = Config::of([
-        ring_cluster("next", &source),
+        static_cluster("next", &source),
         endpoints("next", &[&green]),
         listener("web", "all", &source),
         routes("all", "next"),
@@ -169,12 +206,12 @@ fn what_a_refusal_stands_before_is_not_removed(release: Release, mode: Mode) {
     traffic.expect_no_failure();
 }
 
-/// A cluster with a ring that cannot be.
-fn ring_cluster(name: &str, source: &Value) -> Value {
-    let mut ring = cluster(name, source);
-    ring["lb_policy"] = json!("RING_HASH");
-    ring["ring_hash_lb_config"] = json!({ "minimum_ring_size": 2048, "maximum_ring_size": 1024 });
-    ring
+/// A cluster that says both where its endpoints are and that they are to be discovered. (Not every refusal would do here: after that of a ring
+/// with impossible sizes Envoy keeps the cluster as warming, and is silent about clusters from then on.)
+fn static_cluster(name: &str, source: &Value) -> Value {
+    let mut both = cluster(name, source);
+    both["type"] = json!("STATIC");
+    both
 }
 
 /// A listener whose requests would end twice.
