@@ -1,0 +1,301 @@
+//! An Envoy as a child process, its admin interface, and requests through its listeners.
+
+use std::{
+    fs::{self, File},
+    net::SocketAddr,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    sync::{
+        LazyLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use reqwest::{Client, RequestBuilder, StatusCode, header::HeaderMap};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::{sync::oneshot, task::JoinHandle};
+
+use super::{Control, RUNTIME, ads, eventually, expect};
+
+/// Lines of an Envoy's log that a failed test shows.
+const SHOWN: usize = 80;
+
+/// A new connection for every request: what a listener has now, not what it had.
+static CLIENT: LazyLock<Client> = LazyLock::new(|| client(0));
+
+fn client(idle_connections: usize) -> Client {
+    let client = Client::builder().no_proxy().pool_max_idle_per_host(idle_connections);
+    client.timeout(Duration::from_secs(20)).build().unwrap()
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Release {
+    V1_40,
+    V1_36,
+}
+
+/// How an Envoy asks: over one stream or one for each type, for all or for what changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    AdsSotw,
+    AdsDelta,
+    SeparateSotw,
+    SeparateDelta,
+}
+
+/// Runs until it is dropped.
+pub(crate) struct Envoy {
+    pub(crate) node: String,
+    child: Child,
+    admin: SocketAddr,
+    dir: TempDir,
+}
+
+/// A response, whatever its status.
+#[derive(Clone, Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
+}
+
+/// Requests one after the other, until it is asked how they went.
+pub(crate) struct Traffic {
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<Vec<String>>,
+}
+
+// === impl Release ===
+
+impl Release {
+    fn binary(self) -> PathBuf {
+        let version = match self {
+            Self::V1_40 => "1.40.0",
+            Self::V1_36 => "1.36.4",
+        };
+        let below = format!("target/tools/envoy-{version}/envoy");
+        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(below);
+        assert!(path.exists(), "{} is missing: run `make tools`", path.display());
+        path
+    }
+}
+
+// === impl Mode ===
+
+impl Mode {
+    pub(crate) const fn flags(self) -> &'static [&'static str] {
+        match self {
+            Self::AdsSotw => &[],
+            Self::AdsDelta => &["--delta"],
+            Self::SeparateSotw => &["--no-ads"],
+            Self::SeparateDelta => &["--no-ads", "--delta"],
+        }
+    }
+
+    /// Where the resources' own children come from.
+    pub(crate) fn source(self) -> Value {
+        let own = |api: &str| {
+            let service = json!({ "envoy_grpc": { "cluster_name": "xds_cluster" } });
+            let source = json!({ "api_type": api, "transport_api_version": "V3", "grpc_services": [service] });
+            json!({ "api_config_source": source, "resource_api_version": "V3" })
+        };
+        match self {
+            Self::AdsSotw | Self::AdsDelta => ads(),
+            Self::SeparateSotw => own("GRPC"),
+            Self::SeparateDelta => own("DELTA_GRPC"),
+        }
+    }
+
+    pub(crate) const fn is_ads(self) -> bool {
+        matches!(self, Self::AdsSotw | Self::AdsDelta)
+    }
+
+    pub(crate) const fn is_delta(self) -> bool {
+        matches!(self, Self::AdsDelta | Self::SeparateDelta)
+    }
+}
+
+// === impl Envoy ===
+
+impl Envoy {
+    /// A node of the group, with the bootstrap that `chancery bootstrap` writes.
+    pub(crate) fn start(release: Release, node: &str, mode: Mode, control: &Control) -> Self {
+        Self::boot(release, node, &control.bootstrap(node, mode.flags()))
+    }
+
+    pub(crate) fn boot(release: Release, node: &str, bootstrap: &Value) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("bootstrap.json");
+        fs::write(&file, bootstrap.to_string()).unwrap();
+        let address = dir.path().join("admin-address");
+        let log = File::create(dir.path().join("log")).unwrap();
+        let mut child = Command::new(release.binary())
+            .arg("--config-path")
+            .arg(&file)
+            .arg("--admin-address-path")
+            .arg(&address)
+            .args(["--use-dynamic-base-id", "--concurrency", "1", "--log-level", "info"])
+            .args(["--component-log-level", "config:debug"])
+            .args(["--drain-time-s", "1", "--drain-strategy", "immediate"])
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let admin = eventually("the Envoy's admin address", || {
+            if let Some(status) = child.try_wait().unwrap() {
+                panic!("Envoy ended, {status}: {}", tail(&dir));
+            }
+            let text = fs::read_to_string(&address).map_err(|error| error.to_string())?;
+            text.trim().parse().map_err(|_| format!("no address: {text:?}"))
+        });
+        Self {
+            node: node.to_owned(),
+            child,
+            admin,
+            dir,
+        }
+    }
+
+    /// A page of the admin interface.
+    pub(crate) fn admin(&self, path: &str) -> Reply {
+        let url = format!("http://{}{path}", self.admin);
+        send(CLIENT.get(url)).unwrap()
+    }
+
+    /// The counter or gauge of this name; `None` before there is one.
+    pub(crate) fn stat(&self, name: &str) -> Option<u64> {
+        let text = self
+            .admin(&format!("/stats?filter=^{}$", name.replace('.', "\\.")))
+            .body;
+        let (_, value) = text.trim().split_once(": ")?;
+        value.parse().ok()
+    }
+
+    #[track_caller]
+    pub(crate) fn expect_stat(&self, name: &str, value: u64) {
+        eventually(name, || expect(self.stat(name), Some(value)));
+    }
+
+    /// Whether the Envoy is through with its initialization.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.admin("/ready").status.is_success()
+    }
+
+    #[track_caller]
+    pub(crate) fn expect_ready(&self) {
+        eventually("the Envoy is ready", || expect(self.is_ready(), true));
+    }
+
+    /// Where the listener accepts connections.
+    pub(crate) fn address(&self, listener: &str) -> Result<SocketAddr, String> {
+        let page = self.admin("/listeners?format=json").body;
+        let page: Value = serde_json::from_str(&page).map_err(|error| format!("{error}: {page}"))?;
+        let all = page["listener_statuses"].as_array().cloned().unwrap_or_default();
+        let found = all.iter().find(|status| status["name"] == listener);
+        let socket = &found.ok_or_else(|| format!("no listener {listener}"))?["local_address"]["socket_address"];
+        let port = socket["port_value"].as_u64().unwrap();
+        format!("127.0.0.1:{port}").parse().map_err(|_| format!("{socket}"))
+    }
+
+    /// A request through a listener.
+    pub(crate) fn get(&self, listener: &str) -> Result<Reply, String> {
+        send(self.request(listener, "/")?)
+    }
+
+    /// The beginning of a request through a listener, for headers to be added.
+    pub(crate) fn request(&self, listener: &str, path: &str) -> Result<RequestBuilder, String> {
+        Ok(CLIENT.get(format!("http://{}{path}", self.address(listener)?)))
+    }
+
+    /// Requests through the listener come to be answered with this body.
+    #[track_caller]
+    pub(crate) fn expect_body(&self, listener: &str, body: &str) {
+        eventually(&format!("requests through {listener} reach {body}"), || {
+            let reply = self.get(listener)?;
+            expect((reply.status, reply.body.as_str()), (StatusCode::OK, body))
+        });
+    }
+
+    /// Whether the Envoy has the cluster in use.
+    pub(crate) fn has_cluster(&self, name: &str) -> bool {
+        self.admin("/clusters").body.contains(&format!("{name}::"))
+    }
+
+    /// Sends requests through the listener from now on, on one connection as long as it lasts.
+    pub(crate) fn kept_alive_traffic(&self, listener: &str) -> Traffic {
+        Traffic::start(client(1), format!("http://{}/", self.address(listener).unwrap()))
+    }
+
+    /// Sends requests through the listener from now on, each on its own connection.
+    pub(crate) fn traffic(&self, listener: &str) -> Traffic {
+        Traffic::start(CLIENT.clone(), format!("http://{}/", self.address(listener).unwrap()))
+    }
+}
+
+impl Drop for Envoy {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+        if std::thread::panicking() {
+            eprintln!("--- Envoy {}, the end of its log:\n{}", self.node, tail(&self.dir));
+        }
+    }
+}
+
+/// The end of what an Envoy said.
+fn tail(dir: &TempDir) -> String {
+    let log = fs::read_to_string(dir.path().join("log")).unwrap_or_default();
+    // It begins with the names of all extensions.
+    let lines: Vec<&str> = log
+        .lines()
+        .filter(|line| !(line.contains("[main] [source/server/server.cc:") && line.contains("]   ")))
+        .collect();
+    lines[lines.len().saturating_sub(SHOWN)..].join("\n")
+}
+
+// === impl Traffic ===
+
+impl Traffic {
+    pub(crate) fn start(client: Client, url: String) -> Self {
+        static SENT: AtomicU64 = AtomicU64::new(0);
+        let (stop, mut stopped) = oneshot::channel();
+        let task = RUNTIME.spawn(async move {
+            let mut failures = Vec::new();
+            while stopped.try_recv().is_err() {
+                let number = SENT.fetch_add(1, Ordering::Relaxed);
+                match receive(client.get(&url)).await {
+                    Ok(reply) if reply.status.is_success() => {}
+                    Ok(reply) => failures.push(format!("{number}: {reply:?}")),
+                    Err(error) => failures.push(format!("{number}: {error}")),
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            failures
+        });
+        Self { stop, task }
+    }
+
+    /// Every request was answered well.
+    #[track_caller]
+    pub(crate) fn expect_no_failure(self) {
+        self.stop.send(()).expect("the traffic goes on until here");
+        let failures = RUNTIME.block_on(self.task).unwrap();
+        assert!(failures.is_empty(), "{} requests failed: {failures:#?}", failures.len());
+    }
+}
+
+/// Sends a request and reads the whole response.
+pub(crate) fn send(request: RequestBuilder) -> Result<Reply, String> {
+    RUNTIME.block_on(receive(request))
+}
+
+async fn receive(request: RequestBuilder) -> Result<Reply, String> {
+    let told = |error: reqwest::Error| format!("{error:?}");
+    let response = request.send().await.map_err(told)?;
+    let (status, headers) = (response.status(), response.headers().clone());
+    let body = response.text().await.map_err(told)?;
+    Ok(Reply { status, headers, body })
+}

@@ -1,0 +1,9 @@
+//! The types beyond clusters, endpoints, listeners and routes, each delivered to an Envoy that uses it.
+
+mod extension_config;
+mod locality_endpoints;
+mod on_demand_clusters;
+mod runtime;
+mod scoped_routes;
+mod secrets;
+mod virtual_hosts;
