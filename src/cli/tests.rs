@@ -1,3 +1,5 @@
+//! Exit codes, arguments and tables.
+
 use clap::CommandFactory as _;
 use tonic::{Code, Status};
 

@@ -1,3 +1,5 @@
+//! Which layer wins, what is refused, and that the documentation lists everything.
+
 use std::path::Path;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Where in a document values are, and which documents are refused.
+
 use super::*;
 
 fn tree(text: &str) -> Node {

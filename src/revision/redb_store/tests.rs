@@ -1,3 +1,5 @@
+//! What only the store on disk does: survives, refuses what is damaged, shares nothing.
+
 use redb::ReadableTableMetadata as _;
 
 use super::*;
