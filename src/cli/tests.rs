@@ -1,4 +1,4 @@
-//! Exit codes, arguments and tables.
+//! Exit codes, tables, and the text of strangers.
 
 use clap::CommandFactory as _;
 use tonic::{Code, Status};

@@ -1,4 +1,4 @@
-//! Which layer wins, what is refused, and that the documentation lists everything.
+//! Which layer wins, what is refused and where, and that what is printed can be read again.
 
 use std::path::Path;
 

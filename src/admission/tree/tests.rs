@@ -1,4 +1,4 @@
-//! Where in a document values are, and which documents are refused.
+//! Where in a document values are, and what YAML makes of them.
 
 use super::*;
 

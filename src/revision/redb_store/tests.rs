@@ -1,4 +1,4 @@
-//! What only the store on disk does: survives, refuses what is damaged, shares nothing.
+//! What only the store on disk does: survives, collects, and refuses what is damaged.
 
 use redb::ReadableTableMetadata as _;
 
