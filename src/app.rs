@@ -53,6 +53,7 @@ pub struct Running {
     /// Where it listens.
     pub addresses: Addresses,
     readiness: Readiness,
+    xds: Xds,
     admin: Admin,
     tracker: TaskTracker,
     /// Ends the streams and the gRPC servers.
@@ -123,14 +124,15 @@ impl App {
         ];
         let (serving, rest) = (undo_serving.disarm(), undo_rest.disarm());
         let Addresses {
-            xds,
+            xds: xds_addr,
             admin: admin_addr,
             http,
         } = addresses;
-        info!(%xds, admin = %admin_addr, %http, "listening");
+        info!(xds = %xds_addr, admin = %admin_addr, %http, "listening");
         Ok(Running {
             addresses,
             readiness,
+            xds,
             admin,
             tracker,
             serving,
@@ -239,6 +241,12 @@ fn spawn_expiry(tracker: &TaskTracker, fleet: Arc<Fleet>, stop: CancellationToke
 // === impl Running ===
 
 impl Running {
+    /// xDS streams that are open now.
+    #[must_use]
+    pub fn open_streams(&self) -> usize {
+        self.xds.open_streams()
+    }
+
     /// Readiness goes first, then streams end, then servers, then the HTTP port. `false` where the grace period was over
     /// before all of that: what is left then ends with the runtime.
     pub async fn shutdown(self) -> bool {

@@ -27,6 +27,9 @@ use crate::{
     snapshot::NodeGroup,
 };
 
+/// What part of full books is freed at once.
+const SPARE: usize = 64;
+
 /// Bounds of the books.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -201,17 +204,25 @@ impl Fleet {
         }
     }
 
-    /// Forgets the node that is gone longest where the books are full.
+    /// Forgets the nodes that are gone longest where the books are full: as many as there are too many, and some more,
+    /// since finding them looks at every node.
     fn make_room(&self) {
-        if self.nodes.len() < self.limits.nodes {
+        let most = self.limits.nodes;
+        let nodes = self.nodes.len();
+        if nodes < most {
             return;
         }
-        let oldest = self
+        let mut gone: Vec<(SystemTime, NodeId)> = self
             .nodes
             .iter()
             .filter_map(|entry| entry.value().gone_since().map(|since| (since, entry.key().clone())))
-            .min();
-        if let Some((_, id)) = oldest {
+            .collect();
+        let surplus = nodes - most + 1 + most / SPARE;
+        if surplus < gone.len() {
+            gone.select_nth_unstable(surplus - 1);
+            gone.truncate(surplus);
+        }
+        for (_, id) in gone {
             self.nodes.remove_if(&id, |_, record| record.gone_since().is_some());
         }
     }

@@ -1,3 +1,5 @@
+//! Who is woken by what, and what is left when nobody listens.
+
 use std::{
     collections::BTreeMap,
     sync::atomic::{AtomicUsize, Ordering},

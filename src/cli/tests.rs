@@ -1,3 +1,5 @@
+//! Exit codes, tables, and the text of strangers.
+
 use clap::CommandFactory as _;
 use tonic::{Code, Status};
 

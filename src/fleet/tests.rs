@@ -1,3 +1,5 @@
+//! What is remembered of streams and nodes, and for how long.
+
 use super::*;
 use crate::{
     protocol::{Delivery, Nonce},

@@ -1,3 +1,5 @@
+//! Publishes from candidate to served snapshot, and what is refused on the way.
+
 use std::num::NonZeroUsize;
 
 use prost::Message as _;

@@ -1,3 +1,5 @@
+//! What every store must do, run against each of them.
+
 use std::{sync::Arc, time::Duration};
 
 use super::*;

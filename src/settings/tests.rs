@@ -1,3 +1,5 @@
+//! Which layer wins, what is refused and where, and that what is printed can be read again.
+
 use std::path::Path;
 
 use super::*;

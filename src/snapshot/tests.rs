@@ -1,3 +1,5 @@
+//! Versions, differences, and what groups are composed to.
+
 use std::collections::BTreeMap;
 
 use super::*;

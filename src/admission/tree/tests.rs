@@ -1,3 +1,5 @@
+//! Where in a document values are, and what YAML makes of them.
+
 use super::*;
 
 fn tree(text: &str) -> Node {

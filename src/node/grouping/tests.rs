@@ -1,3 +1,5 @@
+//! Which rule a node falls under, and which rules are refused.
+
 use prost_types::{Struct, Value, value::Kind};
 
 use super::*;

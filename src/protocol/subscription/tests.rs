@@ -1,3 +1,5 @@
+//! The tables of subscriptions of the xDS protocol and of other servers.
+
 use super::*;
 
 fn names(subscription: &Subscription) -> Vec<&str> {

@@ -1,3 +1,5 @@
+//! What only the store on disk does: survives, collects, and refuses what is damaged.
+
 use redb::ReadableTableMetadata as _;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Messages decode to what was meant, and streams share their bytes.
+
 use prost::Message as _;
 
 use super::*;

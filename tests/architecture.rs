@@ -1,0 +1,284 @@
+//! The layers of ARCHITECTURE.md hold: no module names what it must not know. And a few rules of form.
+//!
+//! `architecture/layers.rs` says what must not be known, `architecture/paths.rs` finds what is named.
+
+// The helpers are test code as well, which clippy sees in test functions only.
+#![allow(clippy::unwrap_used)]
+
+#[path = "architecture/layers.rs"]
+mod layers;
+#[path = "architecture/paths.rs"]
+mod paths;
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use self::{
+    layers::{LAYERS, Layer},
+    paths::{Named, Sources},
+};
+
+/// Longer files want a split.
+const MOST_LINES: usize = 800;
+
+fn src() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+}
+
+/// `file:line: path: rule` for each path that must not be named where it is.
+fn violations(sources: &Sources) -> Vec<String> {
+    let found: BTreeSet<(PathBuf, usize, String)> = sources
+        .named()
+        .flat_map(|named| {
+            let rules = LAYERS
+                .iter()
+                .find(|layer| layer.module == named.layer)
+                .map_or_else(Vec::new, |layer| broken_rules(layer, &named));
+            rules
+                .into_iter()
+                .map(move |rule| (named.file.clone(), named.line, rule))
+        })
+        .collect();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let shown = |file: &Path| file.strip_prefix(root).unwrap_or(file).display().to_string();
+    found
+        .into_iter()
+        .map(|(file, line, rule)| format!("{}:{line}: {rule}", shown(&file)))
+        .collect()
+}
+
+fn broken_rules(layer: &Layer, named: &Named) -> Vec<String> {
+    let mut broken = Vec::new();
+    for path in &named.paths {
+        let mut segments = path.split("::");
+        if segments.next() == Some("crate")
+            && let Some(module) = segments.next()
+            && module != layer.module
+            && LAYERS.iter().any(|other| other.module == module)
+            && !layer.knows.allows(module)
+        {
+            broken.push(format!("{path}: {} must not know {module}", layer.module));
+        }
+        let groups = layer
+            .without
+            .iter()
+            .filter(|group| !(named.in_tests && group.free_in_tests));
+        for group in groups {
+            if let Some(banned) = group.bans(path) {
+                broken.push(format!(
+                    "{path}: {} must not use {banned}: {}",
+                    layer.module, group.reason
+                ));
+            }
+        }
+    }
+    broken
+}
+
+fn rust_files(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(rust_files(&path));
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            found.push(path);
+        }
+    }
+    found
+}
+
+#[test]
+fn no_module_names_what_it_must_not_know() {
+    let sources = Sources::read(&src());
+    let found = violations(&sources);
+    assert!(
+        found.is_empty(),
+        "forbidden by tests/architecture/layers.rs:\n{}",
+        found.join("\n")
+    );
+}
+
+#[test]
+fn every_module_has_its_layer() {
+    let sources = Sources::read(&src());
+    assert!(
+        sources.top.len() > 10,
+        "src/lib.rs declares the modules: {:?}",
+        sources.top
+    );
+    let listed = |module: &&String| LAYERS.iter().any(|layer| layer.module == **module);
+    let missing: Vec<_> = sources.top.iter().filter(|module| !listed(module)).collect();
+    assert!(
+        missing.is_empty(),
+        "tests/architecture/layers.rs does not list {missing:?}"
+    );
+}
+
+#[test]
+fn every_file_is_declared_as_a_module() {
+    let declared = Sources::read(&src()).files;
+    let stray: Vec<_> = rust_files(&src())
+        .into_iter()
+        .filter(|file| !declared.contains(file))
+        .collect();
+    assert!(stray.is_empty(), "never compiled, as no `mod` declares them: {stray:?}");
+}
+
+#[test]
+fn files_say_what_they_are_and_are_not_long() {
+    let mut wrong = Vec::new();
+    for file in rust_files(&src()) {
+        let text = fs::read_to_string(&file).unwrap();
+        if file.ends_with("mod.rs") {
+            wrong.push(format!("{}: is to be named after its module", file.display()));
+        }
+        if !text.starts_with("//! ") {
+            wrong.push(format!("{}: does not begin by saying what it is", file.display()));
+        }
+        let lines = text.lines().count();
+        if lines > MOST_LINES {
+            wrong.push(format!("{}: {lines} lines, more than {MOST_LINES}", file.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+// === what is found where it must not be ===
+
+/// What is wrong with this text as a file of the module.
+fn found_in(module: &str, text: &str) -> Vec<String> {
+    let mut sources = Sources::default();
+    let file = PathBuf::from(format!("src/{module}/sample.rs"));
+    sources.add(text, &file, vec![module.to_owned(), "sample".to_owned()], false);
+    violations(&sources)
+}
+
+#[track_caller]
+fn expect_one(module: &str, text: &str, expected: &str) {
+    let found = found_in(module, text);
+    assert!(
+        found.len() == 1 && found[0].contains(expected),
+        "{module}: {text}\nexpected {expected}\nfound {found:#?}"
+    );
+}
+
+#[test]
+fn a_forbidden_crate_is_found_however_it_is_named() {
+    let place = "src/protocol/sample.rs:2: tokio";
+    for text in [
+        "//! Sample.\nuse tokio::sync::mpsc;",
+        "//! Sample.\nuse ::tokio::sync::mpsc;",
+        "//! Sample.\npub use tokio::*;",
+        "//! Sample.\nuse {std::fmt, tokio::sync::{self}};",
+        "//! Sample.\nextern crate tokio as runtime;",
+        "//! Sample.\nfn f() -> tokio::sync::Notify { panic!() }",
+        "//! Sample.\nfn f() { tokio::task::yield_now(); }",
+        "//! Sample.\nfn f() { println!(\"{}\", tokio::task::id()); }",
+        "//! Sample.\n#[tokio::main]\nfn f() {}",
+        "//! Sample.\nmod inner { fn f() { use tokio::net; } }",
+        "//! Sample.\nimpl tokio::io::AsyncRead for S {}",
+    ] {
+        expect_one("protocol", text, place);
+    }
+}
+
+#[test]
+fn a_renamed_import_is_followed() {
+    let found = found_in("protocol", "use tokio as rt;\nfn f() { rt::task::yield_now(); }");
+    assert_eq!(found.len(), 2, "{found:#?}");
+    assert!(
+        found[0].starts_with("src/protocol/sample.rs:1: tokio: protocol must not use tokio"),
+        "{found:#?}"
+    );
+    assert!(
+        found[1].starts_with("src/protocol/sample.rs:2: tokio::task::yield_now"),
+        "{found:#?}"
+    );
+}
+
+#[test]
+fn a_forbidden_module_is_found_however_it_is_named() {
+    for text in [
+        "use crate::transport::Xds;",
+        "use crate::transport;",
+        "use crate::{cache::SnapshotCache, transport::Xds};",
+        "use crate::transport::Xds as Served;",
+        "use super::super::transport::Xds;",
+        "fn f(xds: &crate::transport::Xds) {}",
+        "fn f() { let xds = super::super::transport::Xds::new(); }",
+        "fn f() { chancery::transport::serve(); }",
+        "fn f() { assert!(crate::transport::serve()); }",
+    ] {
+        expect_one("publisher", text, "publisher must not know transport");
+    }
+    assert!(found_in("publisher", "use crate::{cache::SnapshotCache, revision};").is_empty());
+}
+
+#[test]
+fn reading_the_clock_is_found_but_not_passing_time_on() {
+    let allowed = "use std::time::{Duration, Instant};\nfn f(now: Instant) -> Instant { now + Duration::ZERO }";
+    assert!(found_in("protocol", allowed).is_empty());
+    for text in [
+        "use std::time::Instant;\nfn f() { Instant::now(); }",
+        "use std::time::Instant as Moment;\nfn f() { Moment::now(); }",
+        "use std::time;\nfn f() { time::Instant::now(); }",
+        "use std::time::{self, Duration};\nfn f() { assert_eq!(1, time::SystemTime::now()); }",
+        "use std::time::Instant;\nfn f() { g(Instant::now); }",
+        "use std::time::Instant;\nfn f(at: Instant) { at.elapsed(); }",
+        "use std::time::Instant;\nfn f(at: Instant) { info!(took = ?at.elapsed()); }",
+        "use std::time::Instant;\nmod inner { use super::*;\nfn f() { Instant::now(); } }",
+    ] {
+        expect_one("protocol", text, "time is an argument");
+    }
+    let in_tests = "#[cfg(test)]\nmod tests { use std::time::Instant; fn f() { Instant::now(); } }";
+    assert!(found_in("protocol", in_tests).is_empty());
+    let tokio_in_tests = "#[cfg(test)]\nmod tests { use tokio::time::sleep; }";
+    expect_one("protocol", tokio_in_tests, "tokio");
+}
+
+#[test]
+fn randomness_and_shared_maps_are_found() {
+    expect_one("protocol", "use std::hash::RandomState;", "the same input");
+    expect_one(
+        "snapshot",
+        "use std::hash::{Hash, RandomState as State};",
+        "the same input",
+    );
+    expect_one("protocol", "use dashmap::DashMap;", "nothing to share");
+}
+
+#[test]
+fn statuses_are_named_anywhere_but_made_in_two_places() {
+    let names = "use tonic::{Code, Status};\nfn f(status: &Status) -> Code { status.code() }";
+    let makes = "use tonic::{Code, Status};\nfn f() { Status::new(Code::Ok, \"\"); }";
+    assert!(found_in("cli", names).is_empty());
+    expect_one("cli", makes, "only transport and admin make gRPC statuses");
+    for module in ["transport", "admin"] {
+        assert!(found_in(module, makes).is_empty());
+    }
+}
+
+#[test]
+fn a_reexport_hides_nothing() {
+    let mut sources = Sources::default();
+    let add = |sources: &mut Sources, module: &str, text: &str| {
+        let file = PathBuf::from(format!("src/{module}.rs"));
+        sources.add(text, &file, vec![module.to_owned()], false);
+    };
+    add(&mut sources, "resource", "pub use std::time::Instant as Moment;");
+    add(
+        &mut sources,
+        "protocol",
+        "use crate::resource::Moment;\nfn f() { Moment::now(); }",
+    );
+    let found = violations(&sources);
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert!(
+        found[0].starts_with("src/protocol.rs:2: std::time::Instant::now"),
+        "{found:#?}"
+    );
+}

@@ -1,0 +1,98 @@
+//! Configuration to publish, written as briefly as tests want it.
+
+use std::fmt::Write as _;
+
+use chancery::resource::ResourceType;
+
+/// What is asked for to learn that everything before it was dealt with; every configuration has it.
+pub(crate) const MARKER: &str = "marker";
+
+const WRAPPER: &str = "type.googleapis.com/envoy.service.discovery.v3.Resource";
+
+/// Resources of all types, as YAML.
+#[derive(Clone, Debug)]
+pub(crate) struct Config(String);
+
+impl Config {
+    /// Nothing but the marker.
+    pub(crate) fn new() -> Self {
+        Self("resources:\n".to_owned()).with(&ResourceType::Runtime, MARKER, 0)
+    }
+
+    /// One resource; another `content` makes it another version.
+    pub(crate) fn with(mut self, kind: &ResourceType, name: &str, content: u16) -> Self {
+        let port = 1000 + content;
+        let fields = match kind {
+            ResourceType::Cluster => format!("name: {name:?}, connect_timeout: {port}s"),
+            ResourceType::Endpoint => format!(
+                "cluster_name: {name:?}, endpoints: [{{lb_endpoints: [{}]}}]",
+                lb_endpoint(port)
+            ),
+            ResourceType::Listener => format!(
+                "name: {name:?}, stat_prefix: s{content}, address: {{socket_address: {{address: 127.0.0.1, port_value: 80}}}}"
+            ),
+            ResourceType::Route => format!("name: {name:?}, virtual_hosts: [{{name: h{content}, domains: ['*']}}]"),
+            ResourceType::ScopedRoute => {
+                format!("name: {name:?}, route_configuration_name: r, key: {{fragments: [{{string_key: k{content}}}]}}")
+            }
+            ResourceType::Secret => {
+                format!("name: {name:?}, generic_secret: {{secret: {{inline_string: s{content}}}}}")
+            }
+            ResourceType::Runtime => format!("name: {name:?}, layer: {{number: {content}}}"),
+            ResourceType::ExtensionConfig => format!(
+                "name: {name:?}, typed_config: {{'@type': type.googleapis.com/google.protobuf.StringValue, value: v{content}}}"
+            ),
+            ResourceType::LbEndpoint => return self.wrapped(kind, name, &format!("endpoint: {}", endpoint(port))),
+            ResourceType::VirtualHost => {
+                return self.wrapped(kind, name, &format!("name: h{content}, domains: [{name:?}]"));
+            }
+            ResourceType::Other(_) => panic!("no such configuration"),
+        };
+        writeln!(self.0, "- {{'@type': {}, {fields}}}", kind.type_url()).unwrap();
+        self
+    }
+
+    fn wrapped(mut self, kind: &ResourceType, name: &str, fields: &str) -> Self {
+        let resource = format!("{{'@type': {}, {fields}}}", kind.type_url());
+        writeln!(self.0, "- {{'@type': {WRAPPER}, name: {name:?}, resource: {resource}}}").unwrap();
+        self
+    }
+
+    /// A cluster that asks for its endpoints over ADS.
+    pub(crate) fn eds_cluster(mut self, name: &str, content: u16) -> Self {
+        let url = ResourceType::Cluster.type_url();
+        writeln!(
+            self.0,
+            "- {{'@type': {url}, name: {name:?}, connect_timeout: {}s, type: EDS, eds_cluster_config: {{eds_config: {{ads: {{}}}}}}}}",
+            1 + content
+        )
+        .unwrap();
+        self
+    }
+
+    pub(crate) fn to_yaml(&self) -> String {
+        self.0.clone()
+    }
+}
+
+fn endpoint(port: u16) -> String {
+    format!("{{address: {{socket_address: {{address: 10.0.0.1, port_value: {port}}}}}}}")
+}
+
+fn lb_endpoint(port: u16) -> String {
+    format!("{{endpoint: {}}}", endpoint(port))
+}
+
+/// Clusters with these contents.
+pub(crate) fn clusters(of: &[(&str, u16)]) -> Config {
+    all(&ResourceType::Cluster, of)
+}
+
+/// Resources of one type with these contents.
+pub(crate) fn all(kind: &ResourceType, of: &[(&str, u16)]) -> Config {
+    let mut config = Config::new();
+    for (name, content) in of {
+        config = config.with(kind, name, *content);
+    }
+    config
+}

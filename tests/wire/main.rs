@@ -1,0 +1,19 @@
+//! The xDS port as clients meet it: raw streams over a real socket, against a control plane that runs in this process.
+//!
+//! Every client sends exactly what a test says and never answers by itself. Rules (`L-1`, `S-7`, …) are those of the xDS
+//! protocol as numbered in the sources.
+
+// The harness is test code as well, which clippy sees in test functions only.
+#![allow(clippy::unwrap_used)]
+
+mod client;
+mod config;
+mod server;
+
+mod answers;
+mod bad_requests;
+mod crowds;
+mod delta;
+mod rpcs;
+mod sotw;
+mod streams;

@@ -1,0 +1,148 @@
+//! A control plane in this process, on free ports.
+
+use std::{net::SocketAddr, time::Duration};
+
+use chancery::{
+    app::{App, Running},
+    proto::admin::{
+        DeleteSnapshotRequest, Document, ListNodesRequest, NodeStatus, PublishOptions, ReplaceSnapshotRequest,
+        TypeStatus, node_service_client::NodeServiceClient, snapshot_service_client::SnapshotServiceClient,
+    },
+    resource::ResourceType,
+    settings::{Layer, Settings},
+};
+use tonic::transport::{Channel, Endpoint};
+
+use crate::config::Config;
+
+/// Long enough for a loaded machine, short enough to fail.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The group of every node that does not say otherwise.
+pub(crate) const GROUP: &str = "demo";
+
+pub(crate) struct Server {
+    running: Running,
+    admin: Channel,
+}
+
+impl Server {
+    pub(crate) async fn start() -> Self {
+        Self::with(Layer::default()).await
+    }
+
+    pub(crate) async fn with(layer: Layer) -> Self {
+        let free = "127.0.0.1:0".parse().ok();
+        let settings = Settings::resolve(layer.or(Layer {
+            xds_addr: free,
+            admin_addr: free,
+            http_addr: free,
+            ephemeral: Some(true),
+            ..Layer::default()
+        }));
+        let running = App::start(settings.unwrap()).await.unwrap();
+        let admin = connect(running.addresses.admin).await;
+        Self { running, admin }
+    }
+
+    /// A server that serves this.
+    pub(crate) async fn serving(config: &Config) -> Self {
+        let server = Self::start().await;
+        server.publish(config).await;
+        server
+    }
+
+    pub(crate) fn xds(&self) -> SocketAddr {
+        self.running.addresses.xds
+    }
+
+    /// A connection of its own.
+    pub(crate) async fn connect(&self) -> Channel {
+        connect(self.xds()).await
+    }
+
+    pub(crate) async fn publish(&self, config: &Config) {
+        self.publish_to(GROUP, config).await;
+    }
+
+    pub(crate) async fn publish_to(&self, group: &str, config: &Config) {
+        let request = ReplaceSnapshotRequest {
+            group: group.to_owned(),
+            documents: vec![Document {
+                name: "config.yaml".to_owned(),
+                content: config.to_yaml().into_bytes(),
+                ..Document::default()
+            }],
+            options: Some(PublishOptions {
+                allow_removals: true,
+                ..PublishOptions::default()
+            }),
+            ..ReplaceSnapshotRequest::default()
+        };
+        let mut client = SnapshotServiceClient::new(self.admin.clone());
+        client.replace_snapshot(request).await.unwrap();
+    }
+
+    /// Forgets the group.
+    pub(crate) async fn delete(&self, group: &str) {
+        let request = DeleteSnapshotRequest {
+            group: group.to_owned(),
+            expected_revision: None,
+        };
+        let mut client = SnapshotServiceClient::new(self.admin.clone());
+        client.delete_snapshot(request).await.unwrap();
+    }
+
+    pub(crate) async fn nodes(&self) -> Vec<NodeStatus> {
+        let mut client = NodeServiceClient::new(self.admin.clone());
+        let nodes = client.list_nodes(ListNodesRequest::default()).await;
+        nodes.unwrap().into_inner().nodes
+    }
+
+    /// What the books say of one node's type.
+    pub(crate) async fn status(&self, node: &str, kind: &ResourceType) -> TypeStatus {
+        let nodes = self.nodes().await;
+        let node = nodes
+            .into_iter()
+            .find(|status| status.id == node)
+            .expect("a known node");
+        let mut rows = node.types.into_iter();
+        rows.find(|row| row.type_url == kind.type_url())
+            .expect("a row of the type")
+    }
+
+    /// Waits until the books say so of one node's type.
+    pub(crate) async fn await_status(&self, node: &str, kind: &ResourceType, holds: impl Fn(&TypeStatus) -> bool) {
+        self.eventually("the status is as expected", async || {
+            holds(&self.status(node, kind).await)
+        })
+        .await;
+    }
+
+    pub(crate) fn open_streams(&self) -> usize {
+        self.running.open_streams()
+    }
+
+    /// Waits until no stream is open, and none is in the books.
+    pub(crate) async fn await_no_streams(&self) {
+        self.eventually("every stream's state is gone", async || {
+            self.open_streams() == 0 && self.nodes().await.iter().all(|node| node.streams.is_empty())
+        })
+        .await;
+    }
+
+    async fn eventually(&self, what: &str, holds: impl AsyncFn() -> bool) {
+        let poll = async {
+            while !holds().await {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let held = tokio::time::timeout(PATIENCE, poll).await;
+        assert!(held.is_ok(), "not in {PATIENCE:?}: {what}");
+    }
+}
+
+async fn connect(address: SocketAddr) -> Channel {
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
+    endpoint.connect().await.unwrap()
+}
