@@ -7,6 +7,7 @@ mod harness;
 
 mod commands;
 mod input;
+mod load;
 mod process;
 mod services;
 mod wait;
