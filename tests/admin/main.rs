@@ -6,6 +6,7 @@
 mod harness;
 
 mod commands;
+mod csds;
 mod input;
 mod load;
 mod process;
