@@ -20,10 +20,12 @@ tools: ## Install what tests and the demo need: Envoys and Python packages, into
 
 fmt: tools ## Format the sources, Rust and Python.
 	cargo fmt
-	target/tools/venv/bin/ruff format tools
+	cargo fmt --manifest-path tests/clients/rust/Cargo.toml
+	target/tools/venv/bin/ruff format tools tests
 
 lint: ## Format check and lints, with warnings as errors.
 	cargo fmt --check
+	cargo fmt --check --manifest-path tests/clients/rust/Cargo.toml
 	cargo clippy --all-targets --locked -- -D warnings
 
 doc: ## The library's documentation, private items included, with warnings as errors.

@@ -1,8 +1,10 @@
-//! The admin API: `SnapshotService` over the publisher, `NodeService` over the fleet, with gRPC health and reflection.
+//! The admin API: `SnapshotService` over the publisher, `NodeService` and Envoy's CSDS over the fleet, with gRPC health and
+//! reflection.
 //!
 //! The app wires and serves it. Calls that may block run apart from the reactor; watches end when the process shuts down.
 
 mod convert;
+mod csds;
 mod nodes;
 mod reflection;
 mod snapshots;
@@ -14,10 +16,13 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{server::NamedService, service::Routes, transport::Server};
 use tonic_health::{ServingStatus, server::HealthReporter};
 
-use self::{nodes::Nodes, snapshots::Snapshots};
+use self::{csds::ClientStatus, nodes::Nodes, snapshots::Snapshots};
 use crate::{
     fleet::Fleet,
-    proto::admin::{node_service_server::NodeServiceServer, snapshot_service_server::SnapshotServiceServer},
+    proto::{
+        admin::{node_service_server::NodeServiceServer, snapshot_service_server::SnapshotServiceServer},
+        envoy::service::status::v3::client_status_discovery_service_server::ClientStatusDiscoveryServiceServer,
+    },
     publisher::Publisher,
 };
 
@@ -81,10 +86,16 @@ impl Admin {
             .max_decoding_message_size(MAX_REQUEST_BYTES)
             .max_encoding_message_size(usize::MAX);
         let nodes = NodeServiceServer::new(Nodes::new(Arc::clone(&self.shared))).max_encoding_message_size(usize::MAX);
+        let csds = ClientStatusDiscoveryServiceServer::new(ClientStatus::new(Arc::clone(&self.shared)))
+            .max_encoding_message_size(usize::MAX);
         let health = tonic_health::server::HealthService::from_health_reporter(self.health.clone());
         let health = tonic_health::pb::health_server::HealthServer::new(health);
         let mut routes = Routes::builder();
-        routes.add_service(snapshots).add_service(nodes).add_service(health);
+        routes
+            .add_service(snapshots)
+            .add_service(nodes)
+            .add_service(csds)
+            .add_service(health);
         reflection::add_to(&mut routes)?;
         Ok(routes.routes())
     }
@@ -110,6 +121,7 @@ impl Admin {
             "",
             SnapshotServiceServer::<Snapshots>::NAME,
             NodeServiceServer::<Nodes>::NAME,
+            ClientStatusDiscoveryServiceServer::<ClientStatus>::NAME,
         ] {
             self.health.set_service_status(name, status).await;
         }

@@ -20,7 +20,9 @@ use dashmap::DashMap;
 use tokio::sync::watch;
 
 use self::record::{NodeRecord, StreamRecord};
-pub use self::status::{DeliveryStatus, NackStatus, NodeStatus, StreamStatus, TypeState, TypeStatus};
+pub use self::status::{
+    ClusterLoad, DeliveryStatus, LoadReport, NackStatus, NodeStatus, StreamStatus, TypeState, TypeStatus,
+};
 use crate::{
     node::{Node, NodeId},
     protocol::{Outcome, Variant},
@@ -38,6 +40,8 @@ pub struct Limits {
     pub nodes: usize,
     /// Bytes kept of a NACK's message: Envoy's are some hundred, a hostile client's are not.
     pub nack_message_bytes: usize,
+    /// Clusters kept of a load report, the busiest: what a person looks at, not a time series.
+    pub load_clusters: usize,
     /// How long a node is remembered after its last stream ended.
     pub forget_after: Duration,
 }
@@ -100,6 +104,7 @@ impl Default for Limits {
         Self {
             nodes: 100_000,
             nack_message_bytes: 4096,
+            load_clusters: 50,
             forget_after: Duration::from_secs(600),
         }
     }
@@ -177,6 +182,14 @@ impl Fleet {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.nodes.is_empty()
+    }
+
+    /// Enters a load report. One of a node that has no xDS stream, and had none lately, is not kept.
+    pub fn record_load(&self, node: &NodeId, clusters: Vec<ClusterLoad>) {
+        if let Some(mut record) = self.nodes.get_mut(node) {
+            record.load(clusters, self.limits.load_clusters, SystemTime::now(), self.tick());
+        }
+        self.wake();
     }
 
     /// Forgets the nodes whose last stream ended [`Limits::forget_after`] before `now`.

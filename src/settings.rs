@@ -19,14 +19,14 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     file::Spot,
-    layer::{AdmissionLayer, FleetLayer, Layer, LogLayer, XdsLayer},
+    layer::{AdmissionLayer, FleetLayer, Layer, LogLayer, LrsLayer, XdsLayer},
     value::{ByteSize, Span, ValueError},
 };
 use crate::{
     admission, fleet,
     node::{Grouping, RuleError},
     revision::DEFAULT_RETENTION,
-    transport::XdsSettings,
+    transport::{LrsSettings, XdsSettings},
 };
 
 /// What `chancery serve` runs with.
@@ -116,6 +116,9 @@ pub enum SettingsError {
     /// A grouping rule that can never name a group.
     #[error(transparent)]
     Groups(#[from] RuleError),
+    /// Clients would report without a pause.
+    #[error("lrs.interval must be longer than 0s")]
+    LrsInterval,
     /// The log filter is malformed.
     #[error("log level \"{filter}\": {reason}")]
     LogLevel {
@@ -160,7 +163,11 @@ impl Settings {
         // Streams that are still being ended when the grace period is over would be cut.
         effective.xds.drain = effective.xds.drain.map(|span| Span(span.0.min(grace / 2)));
         let Layer {
-            log, admission, fleet, ..
+            log,
+            admission,
+            fleet,
+            lrs,
+            ..
         } = effective.clone();
         let any = |port| SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
         Ok(Self {
@@ -171,6 +178,7 @@ impl Settings {
             keep_revisions: effective.keep_revisions.unwrap_or(DEFAULT_RETENTION),
             xds: XdsSettings {
                 grouping: Grouping::new(effective.groups.clone().unwrap_or_default())?,
+                lrs: lrs.settings()?,
                 ..effective.xds.settings()
             },
             deny_warnings: admission.deny_warnings.unwrap_or_default(),
@@ -217,9 +225,13 @@ impl Layer {
                 max_resources: Some(limits.resources),
             },
             xds: XdsLayer::of(&XdsSettings::default()),
+            lrs: LrsLayer {
+                interval: Some(Span(LrsSettings::default().interval)),
+            },
             fleet: FleetLayer {
                 max_nodes: Some(fleet.nodes),
                 max_nack_message_bytes: Some(ByteSize(fleet.nack_message_bytes)),
+                max_load_clusters: Some(fleet.load_clusters),
                 forget_after: Some(Span(fleet.forget_after)),
             },
             groups: None,
@@ -294,6 +306,17 @@ impl XdsLayer {
     }
 }
 
+impl LrsLayer {
+    fn settings(self) -> Result<LrsSettings, SettingsError> {
+        let defaults = LrsSettings::default();
+        let interval = self.interval.map_or(defaults.interval, |span| span.0);
+        if interval.is_zero() {
+            return Err(SettingsError::LrsInterval);
+        }
+        Ok(LrsSettings { interval })
+    }
+}
+
 impl FleetLayer {
     fn limits(&self) -> fleet::Limits {
         let defaults = fleet::Limits::default();
@@ -302,6 +325,7 @@ impl FleetLayer {
             nack_message_bytes: self
                 .max_nack_message_bytes
                 .map_or(defaults.nack_message_bytes, |size| size.0),
+            load_clusters: self.max_load_clusters.unwrap_or(defaults.load_clusters),
             forget_after: self.forget_after.map_or(defaults.forget_after, |span| span.0),
         }
     }

@@ -6,6 +6,7 @@
 mod driver;
 mod fetch;
 mod frame;
+mod lrs;
 mod services;
 mod status;
 
@@ -24,7 +25,8 @@ use http::{HeaderMap, HeaderValue, Request, Response, header};
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, body::Body, service::Routes, transport::Server};
 
-use self::{frame::Frames, services::Form};
+pub use self::lrs::LrsSettings;
+use self::{frame::Frames, lrs::LoadReports, services::Form};
 use crate::{
     cache::SnapshotCache,
     fleet::Fleet,
@@ -63,6 +65,8 @@ pub struct XdsSettings {
     pub grouping: Grouping,
     /// The protocol's settings.
     pub policy: Policy,
+    /// What clients that report load are asked for.
+    pub lrs: LrsSettings,
 }
 
 /// The xDS services.
@@ -79,6 +83,7 @@ struct Shared {
     limits: Limits,
     grouping: Grouping,
     policy: Arc<Policy>,
+    lrs: LrsSettings,
     /// Makes nonces differ between processes (S-1).
     process: String,
     next_stream: AtomicU64,
@@ -118,6 +123,7 @@ impl Xds {
                 limits: settings.limits,
                 grouping: settings.grouping,
                 policy: Arc::new(settings.policy),
+                lrs: settings.lrs,
                 process,
                 next_stream: AtomicU64::new(1),
                 open_streams: AtomicUsize::new(0),
@@ -126,7 +132,7 @@ impl Xds {
         }
     }
 
-    /// The discovery services.
+    /// The discovery services and load reporting.
     #[must_use]
     pub fn routes(&self) -> Routes {
         let mut router = axum::Router::new();
@@ -147,7 +153,7 @@ impl Xds {
             router = router.route(&rpc.path, post(serve));
         }
         let unknown = || async { refuse(&Status::unimplemented("no such method on the xDS port")) };
-        Routes::from(router.fallback(unknown))
+        Routes::from(router.fallback(unknown)).add_service(LoadReports::service(Arc::clone(&self.shared)))
     }
 
     /// An HTTP/2 server with our limits; its connections are to be accepted elsewhere.

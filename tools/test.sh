@@ -22,13 +22,14 @@ target=${CARGO_TARGET_DIR:-target}
 
 step tools python3 tools/install.py
 step fmt cargo fmt --check
+step fmt-client cargo fmt --check --manifest-path tests/clients/rust/Cargo.toml
 step clippy cargo clippy --all-targets --locked -- -D warnings
 step doc env RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked
 step doc-private env RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked --document-private-items
 step test cargo test --locked --no-fail-fast
 step build cargo build --locked
-step python target/tools/venv/bin/ruff check tools
-step python-fmt target/tools/venv/bin/ruff format --check tools
+step python target/tools/venv/bin/ruff check tools tests
+step python-fmt target/tools/venv/bin/ruff format --check tools tests
 step examples python3 tools/check_examples.py --chancery "$target/debug/chancery"
 step deploy target/tools/venv/bin/python tools/check_deploy.py --chancery "$target/debug/chancery"
 step demo env DEMO_EXIT=1 python3 tools/demo.py --chancery "$target/debug/chancery" --dir target/demo-test

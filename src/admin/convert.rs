@@ -173,6 +173,29 @@ pub(super) fn node_status(node: &fleet::NodeStatus) -> api::NodeStatus {
         last_seen: timestamp(node.last_seen),
         streams: node.streams.iter().map(stream_status).collect(),
         types: node.types.iter().map(type_status).collect(),
+        load: node.load.as_deref().map(load_report),
+    }
+}
+
+fn load_report(report: &fleet::LoadReport) -> api::LoadReport {
+    api::LoadReport {
+        time: timestamp(report.time),
+        clusters: report.clusters.iter().map(cluster_load).collect(),
+        omitted_clusters: count(report.omitted),
+        reports_total: report.total,
+    }
+}
+
+fn cluster_load(load: &fleet::ClusterLoad) -> api::ClusterLoad {
+    api::ClusterLoad {
+        cluster: load.cluster.clone(),
+        service: load.service.clone(),
+        interval: prost_types::Duration::try_from(load.interval).ok(),
+        issued_requests: load.issued,
+        successful_requests: load.successful,
+        failed_requests: load.failed,
+        requests_in_progress: load.in_progress,
+        dropped_requests: load.dropped,
     }
 }
 
@@ -246,7 +269,7 @@ fn nack(nack: &NackStatus) -> api::Nack {
 }
 
 #[allow(clippy::unnecessary_wraps)] // the field it fills is optional
-fn timestamp(time: SystemTime) -> Option<Timestamp> {
+pub(super) fn timestamp(time: SystemTime) -> Option<Timestamp> {
     Some(time.into())
 }
 

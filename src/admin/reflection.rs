@@ -1,5 +1,5 @@
-//! gRPC reflection, v1 and v1alpha, over the admin API and what it imports. Envoy's API is left out: it would be a
-//! megabyte that no client of this port calls.
+//! gRPC reflection, v1 and v1alpha, over the services of this port and what they import. The rest of Envoy's API is left
+//! out: it would be a megabyte that no client of this port calls.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use tonic_reflection::server::Builder;
 
 use crate::proto::FILE_DESCRIPTOR_SET;
 
-const PACKAGE: &str = "chancery.admin.v1";
+const PACKAGES: [&str; 2] = ["chancery.admin.v1", "envoy.service.status.v3"];
 
 /// The embedded descriptors do not hold together.
 #[derive(Debug, thiserror::Error)]
@@ -36,14 +36,14 @@ pub(super) fn add_to(routes: &mut RoutesBuilder) -> Result<(), ReflectionError> 
     Ok(())
 }
 
-/// Our package's files and everything that they import.
+/// The files of the packages and everything that they import.
 fn admin_files() -> Result<FileDescriptorSet, ReflectionError> {
     let all: BTreeMap<String, FileDescriptorProto> = FileDescriptorSet::decode(FILE_DESCRIPTOR_SET)?
         .file
         .into_iter()
         .map(|file| (file.name().to_owned(), file))
         .collect();
-    let ours = all.values().filter(|file| file.package() == PACKAGE);
+    let ours = all.values().filter(|file| PACKAGES.contains(&file.package()));
     let mut wanted: Vec<&FileDescriptorProto> = ours.collect();
     let mut taken: BTreeSet<&str> = BTreeSet::new();
     let mut set = FileDescriptorSet::default();

@@ -9,13 +9,16 @@ use std::{
     time::SystemTime,
 };
 
-use super::{DeliveryStatus, NackStatus, NodeStatus, StreamInfo, StreamStatus, TypeStatus};
+use super::{ClusterLoad, DeliveryStatus, LoadReport, NackStatus, NodeStatus, StreamInfo, StreamStatus, TypeStatus};
 use crate::{
     node::{Node, NodeId},
     protocol::{Delivery, Outcome},
     resource::ResourceType,
     snapshot::{NodeGroup, Revision},
 };
+
+/// Bytes kept of the names in a load report: real ones are shorter.
+const LOAD_NAME_BYTES: usize = 256;
 
 /// One node.
 #[derive(Debug)]
@@ -27,6 +30,7 @@ pub(super) struct NodeRecord {
     streams: Vec<Arc<StreamRecord>>,
     /// What the last stream left when it ended.
     left: Vec<TypeStatus>,
+    load: Option<Arc<LoadReport>>,
     changed: u64,
 }
 
@@ -60,6 +64,7 @@ impl NodeRecord {
             last_seen: now,
             streams: Vec::new(),
             left: Vec::new(),
+            load: None,
             changed: 0,
         }
     }
@@ -81,6 +86,24 @@ impl NodeRecord {
         if self.streams.is_empty() {
             self.left = stream.status().types;
         }
+    }
+
+    /// Keeps the `most` busiest clusters of a report.
+    pub(super) fn load(&mut self, mut clusters: Vec<ClusterLoad>, most: usize, now: SystemTime, change: u64) {
+        clusters.sort_by(|a, b| b.issued.cmp(&a.issued).then_with(|| a.cluster.cmp(&b.cluster)));
+        let omitted = clusters.len().saturating_sub(most);
+        clusters.truncate(most);
+        for cluster in &mut clusters {
+            cluster.cluster = cut(&cluster.cluster, LOAD_NAME_BYTES);
+            cluster.service = cut(&cluster.service, LOAD_NAME_BYTES);
+        }
+        self.load = Some(Arc::new(LoadReport {
+            time: now,
+            clusters,
+            omitted,
+            total: self.load.as_ref().map_or(0, |last| last.total) + 1,
+        }));
+        self.changed = change;
     }
 
     pub(super) const fn group(&self) -> &NodeGroup {
@@ -112,6 +135,7 @@ impl NodeRecord {
             } else {
                 over_all(&streams)
             },
+            load: self.load.clone(),
             streams,
         }
     }

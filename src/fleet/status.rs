@@ -1,6 +1,9 @@
 //! What the fleet says of a node, as owned values.
 
-use std::time::SystemTime;
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use super::StreamInfo;
 use crate::{
@@ -27,6 +30,42 @@ pub struct NodeStatus {
     pub streams: Vec<StreamStatus>,
     /// One row per type over all streams, in send order; what the last stream left where none is open.
     pub types: Vec<TypeStatus>,
+    /// Its last load report; `None` where it never sent one.
+    pub load: Option<Arc<LoadReport>>,
+}
+
+/// What a node last reported over LRS (C-2).
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoadReport {
+    /// When it came.
+    pub time: SystemTime,
+    /// The busiest clusters, at most [`Limits::load_clusters`](super::Limits::load_clusters), busiest first.
+    pub clusters: Vec<ClusterLoad>,
+    /// Clusters of the report that are left out above.
+    pub omitted: usize,
+    /// Reports received since the node is remembered.
+    pub total: u64,
+}
+
+/// One cluster of a load report, summed over its localities.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClusterLoad {
+    /// `cluster_name`.
+    pub cluster: String,
+    /// `cluster_service_name`: the EDS name where it differs.
+    pub service: String,
+    /// How long the report was collected.
+    pub interval: Duration,
+    /// Requests begun.
+    pub issued: u64,
+    /// Requests that ended well.
+    pub successful: u64,
+    /// Requests that failed.
+    pub failed: u64,
+    /// Requests under way at the end of the interval.
+    pub in_progress: u64,
+    /// Requests dropped on purpose.
+    pub dropped: u64,
 }
 
 /// One open stream.

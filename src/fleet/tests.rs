@@ -122,6 +122,56 @@ fn watch_hands_out_each_change_once_and_what_was_forgotten() {
     assert!(matches!(&watch.changes()[..], [FleetChange::Forgotten(id)] if id.as_str() == "a"));
 }
 
+fn cluster_load(cluster: &str, issued: u64) -> ClusterLoad {
+    ClusterLoad {
+        cluster: cluster.to_owned(),
+        issued,
+        ..ClusterLoad::default()
+    }
+}
+
+#[test]
+fn load_report_keeps_the_busiest_and_takes_the_place_of_the_last() {
+    let fleet = Fleet::new(Limits {
+        load_clusters: 2,
+        ..Limits::default()
+    });
+    let stream = open(&fleet, "n");
+    let report = |clusters| {
+        fleet.record_load(&"n".into(), clusters);
+        fleet.node(&"n".into()).unwrap().load.unwrap()
+    };
+    report(vec![cluster_load("old", 1)]);
+    let long = "l".repeat(10_000);
+    let load = report(vec![cluster_load("a", 1), cluster_load(&long, 9), cluster_load("b", 1)]);
+    let kept: Vec<_> = load.clusters.iter().map(|cluster| cluster.issued).collect();
+    assert_eq!((kept, load.omitted, load.total), (vec![9, 1], 1, 2));
+    assert_eq!(load.clusters[1].cluster, "a", "equals are in the order of their names");
+    assert!(load.clusters[0].cluster.len() < 300, "names are bounded");
+    drop(stream);
+    assert!(
+        fleet.node(&"n".into()).unwrap().load.is_some(),
+        "it outlives the stream"
+    );
+}
+
+#[test]
+fn load_of_a_node_that_is_not_known_is_not_kept() {
+    let fleet = Fleet::new(Limits::default());
+    fleet.record_load(&"n".into(), vec![cluster_load("a", 1)]);
+    assert!(fleet.is_empty());
+}
+
+#[test]
+fn load_report_wakes_the_watches() {
+    let fleet = Fleet::new(Limits::default());
+    let _stream = open(&fleet, "n");
+    let mut watch = fleet.watch(None);
+    watch.changes();
+    fleet.record_load(&"n".into(), vec![cluster_load("a", 1)]);
+    assert!(matches!(&watch.changes()[..], [FleetChange::Node(node)] if node.load.is_some()));
+}
+
 #[test]
 fn long_nack_message_is_cut_at_a_character() {
     let fleet = Fleet::new(Limits {

@@ -49,6 +49,9 @@ pub struct Layer {
     /// How xDS clients are served.
     #[command(flatten)]
     pub xds: XdsLayer,
+    /// What clients that report load are asked for.
+    #[command(flatten)]
+    pub lrs: LrsLayer,
     /// What is remembered of nodes.
     #[command(flatten)]
     pub fleet: FleetLayer,
@@ -206,6 +209,20 @@ pub struct XdsLayer {
     pub hold_cap: Option<Span>,
 }
 
+/// What clients that report load are asked for.
+#[derive(Args, Clone, Copy, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LrsLayer {
+    /// How long a load report collects
+    #[arg(
+        id = "lrs_interval",
+        long = "lrs-interval",
+        env = "CHANCERY_LRS_INTERVAL",
+        value_name = "DURATION"
+    )]
+    pub interval: Option<Span>,
+}
+
 /// What is remembered of nodes.
 #[derive(Args, Clone, Copy, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
@@ -226,6 +243,14 @@ pub struct FleetLayer {
         value_name = "SIZE"
     )]
     pub max_nack_message_bytes: Option<ByteSize>,
+    /// Clusters kept of a node's last load report
+    #[arg(
+        id = "fleet_max_load_clusters",
+        long = "fleet-max-load-clusters",
+        env = "CHANCERY_FLEET_MAX_LOAD_CLUSTERS",
+        value_name = "COUNT"
+    )]
+    pub max_load_clusters: Option<usize>,
     /// How long a node is remembered after its last stream ended
     #[arg(
         id = "fleet_forget_after",
@@ -259,6 +284,7 @@ impl Layer {
             log: self.log.or(below.log),
             admission: self.admission.or(below.admission),
             xds: self.xds.or(below.xds),
+            lrs: self.lrs.or(below.lrs),
             fleet: self.fleet.or(below.fleet),
             groups: self.groups.or(below.groups),
         }
@@ -304,11 +330,20 @@ impl XdsLayer {
     }
 }
 
+impl LrsLayer {
+    fn or(self, below: Self) -> Self {
+        Self {
+            interval: self.interval.or(below.interval),
+        }
+    }
+}
+
 impl FleetLayer {
     fn or(self, below: Self) -> Self {
         Self {
             max_nodes: self.max_nodes.or(below.max_nodes),
             max_nack_message_bytes: self.max_nack_message_bytes.or(below.max_nack_message_bytes),
+            max_load_clusters: self.max_load_clusters.or(below.max_load_clusters),
             forget_after: self.forget_after.or(below.forget_after),
         }
     }

@@ -90,6 +90,12 @@ fn rules_that_name_no_group_are_refused() {
 }
 
 #[test]
+fn load_reports_without_a_pause_are_refused() {
+    let layer = file("ephemeral: true\nlrs: {interval: 0s}\n").unwrap();
+    assert!(matches!(Settings::resolve(layer), Err(SettingsError::LrsInterval)));
+}
+
+#[test]
 fn what_is_printed_can_be_read_again() {
     let layer = file("ephemeral: true\ngroups:\n  - {id: 'edge-*', group: edge}\n").unwrap();
     let printed = Settings::resolve(layer).unwrap().to_yaml();

@@ -92,7 +92,8 @@ enum Shutdown {
     Draining(Pin<Box<Sleep>>),
 }
 
-struct Permit(Arc<Shared>);
+/// One of the streams that may be open at once.
+pub(super) struct Permit(Arc<Shared>);
 
 /// Begins a stream, or refuses it at once (L-7).
 pub(super) fn open(variant: Variant, shared: Arc<Shared>, scope: Scope, request: Request<Body>) -> Response<Body> {
@@ -378,7 +379,7 @@ impl Timer {
 // === impl Permit ===
 
 impl Permit {
-    fn acquire(shared: &Arc<Shared>) -> Option<Self> {
+    pub(super) fn acquire(shared: &Arc<Shared>) -> Option<Self> {
         let most = shared.limits.streams;
         let add = |open: usize| (open < most).then_some(open + 1);
         let taken = shared

@@ -12,7 +12,7 @@ use chancery::{
         discovery::{
             DiscoveryRequest, DiscoveryResponse, aggregated_discovery_service_client::AggregatedDiscoveryServiceClient,
         },
-        envoy::config::core::v3::Node,
+        envoy::config::core::v3::{Node, node::UserAgentVersionType},
         google::rpc,
     },
     settings::{Layer, Settings},
@@ -141,6 +141,8 @@ impl FakeEnvoy {
             node: Some(Node {
                 id: id.to_owned(),
                 cluster: "demo".to_owned(),
+                user_agent_name: "test".to_owned(),
+                user_agent_version_type: Some(UserAgentVersionType::UserAgentVersion("1.2.3".to_owned())),
                 ..Node::default()
             }),
             ..DiscoveryRequest::default()

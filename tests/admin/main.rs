@@ -6,7 +6,9 @@
 mod harness;
 
 mod commands;
+mod csds;
 mod input;
+mod load;
 mod process;
 mod services;
 mod wait;

@@ -12,7 +12,11 @@ use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 use crate::harness::{PATIENCE, Server, clusters};
 
-const SERVICES: [&str; 2] = ["chancery.admin.v1.SnapshotService", "chancery.admin.v1.NodeService"];
+const SERVICES: [&str; 3] = [
+    "chancery.admin.v1.SnapshotService",
+    "chancery.admin.v1.NodeService",
+    "envoy.service.status.v3.ClientStatusDiscoveryService",
+];
 
 fn replace(group: &str, content: String) -> ReplaceSnapshotRequest {
     ReplaceSnapshotRequest {
@@ -88,8 +92,14 @@ macro_rules! reflects {
             for service in SERVICES.into_iter().chain(["grpc.health.v1.Health"]) {
                 assert!(names.contains(&service), "{names:?}");
             }
-            assert!(names.iter().all(|name| !name.starts_with("envoy.")), "{names:?}");
-            for symbol in [SERVICES[0], "chancery.admin.v1.NodeStatus", "google.protobuf.Any"] {
+            let foreign = |name: &&str| name.starts_with("envoy.") && !SERVICES.contains(name);
+            assert!(!names.iter().any(foreign), "{names:?}");
+            for symbol in [
+                SERVICES[0],
+                SERVICES[2],
+                "chancery.admin.v1.NodeStatus",
+                "google.protobuf.Any",
+            ] {
                 let found = ask(MessageRequest::FileContainingSymbol(symbol.to_owned()));
                 assert!(
                     matches!(found, MessageResponse::FileDescriptorResponse(_)),
