@@ -1,7 +1,7 @@
 # Everything a developer runs. Tools are installed below target/tools/ and nowhere else.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test build tools fmt lint doc bench-memory
+.PHONY: help demo test build tools fmt lint doc no-loss bench-memory
 
 help: ## Show this help.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -29,6 +29,9 @@ lint: ## Format check and lints, with warnings as errors.
 doc: ## The library's documentation, private items included, with warnings as errors.
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked --document-private-items
+
+no-loss: tools ## Real Envoys under load through changes of every kind, 15 s each: no request may be lost.
+	NO_LOSS_SECONDS=15 cargo test --locked --test no_loss -- --nocapture
 
 bench-memory: ## What a thousand slow readers cost in memory.
 	cargo test --release --locked --test slow_readers -- --nocapture
