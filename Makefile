@@ -1,7 +1,7 @@
 # Everything a developer runs. Tools are installed below target/tools/ and nowhere else.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test build tools fmt lint doc fuzz bench-memory
+.PHONY: help demo test build tools fmt lint doc fuzz no-loss bench-memory
 
 help: ## Show this help.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -34,6 +34,9 @@ doc: ## The library's documentation, private items included, with warnings as er
 
 fuzz: ## Random client sessions against the protocol core, 200000 of each kind; CASES=n for another number.
 	PROPTEST_CASES=$(or $(CASES),200000) cargo test --release --locked --lib protocol::tests::model -- --nocapture
+
+no-loss: tools ## Real Envoys under load through changes of every kind, 15 s each: no request may be lost.
+	NO_LOSS_SECONDS=15 cargo test --locked --test no_loss -- --nocapture
 
 bench-memory: ## What 300 slow readers of 10 MB each cost in memory.
 	cargo test --release --locked --test slow_readers -- --nocapture

@@ -7,6 +7,7 @@ mod layer;
 mod value;
 
 use std::{
+    collections::BTreeSet,
     io,
     net::{Ipv4Addr, SocketAddr},
     num::NonZeroUsize,
@@ -19,14 +20,16 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     file::Spot,
-    layer::{AdmissionLayer, FleetLayer, Layer, LogLayer, LrsLayer, XdsLayer},
+    layer::{AdmissionLayer, FleetLayer, Layer, LogLayer, LrsLayer, OrderingLayer, XdsLayer},
     value::{ByteSize, Span, ValueError},
 };
 use crate::{
     admission, fleet,
     node::{Grouping, RuleError},
+    protocol::{Ordering, Policy},
     revision::DEFAULT_RETENTION,
-    transport::{LrsSettings, XdsSettings},
+    snapshot::NodeGroup,
+    transport::{self, LrsSettings, XdsSettings},
 };
 
 /// What `chancery serve` runs with.
@@ -165,6 +168,7 @@ impl Settings {
         let Layer {
             log,
             admission,
+            ordering,
             fleet,
             lrs,
             ..
@@ -179,7 +183,12 @@ impl Settings {
             xds: XdsSettings {
                 grouping: Grouping::new(effective.groups.clone().unwrap_or_default())?,
                 lrs: lrs.settings()?,
-                ..effective.xds.settings()
+                limits: effective.xds.limits(),
+                unordered: ordering.unordered(),
+                policy: Policy {
+                    ordering: ordering.settings(),
+                    ..Policy::default()
+                },
             },
             deny_warnings: admission.deny_warnings.unwrap_or_default(),
             admission: admission.limits(),
@@ -224,10 +233,11 @@ impl Layer {
                 max_snapshot_bytes: Some(ByteSize(limits.total_bytes)),
                 max_resources: Some(limits.resources),
             },
-            xds: XdsLayer::of(&XdsSettings::default()),
+            xds: XdsLayer::of(&transport::Limits::default()),
             lrs: LrsLayer {
                 interval: Some(Span(LrsSettings::default().interval)),
             },
+            ordering: OrderingLayer::of(&Ordering::default()),
             fleet: FleetLayer {
                 max_nodes: Some(fleet.nodes),
                 max_nack_message_bytes: Some(ByteSize(fleet.nack_message_bytes)),
@@ -268,8 +278,7 @@ impl AdmissionLayer {
 }
 
 impl XdsLayer {
-    const fn of(settings: &XdsSettings) -> Self {
-        let (limits, ordering) = (&settings.limits, &settings.policy.ordering);
+    const fn of(limits: &transport::Limits) -> Self {
         Self {
             max_streams: Some(limits.streams),
             max_streams_per_connection: Some(limits.streams_per_connection),
@@ -278,31 +287,52 @@ impl XdsLayer {
             keepalive_timeout: Some(Span(limits.keepalive_timeout)),
             first_request_timeout: Some(Span(limits.first_request)),
             drain: Some(Span(limits.drain)),
-            ordering: Some(ordering.enabled),
+        }
+    }
+
+    fn limits(&self) -> transport::Limits {
+        let defaults = transport::Limits::default();
+        let span = |value: Option<Span>, default: Duration| value.map_or(default, |span| span.0);
+        transport::Limits {
+            streams: self.max_streams.unwrap_or(defaults.streams),
+            streams_per_connection: self
+                .max_streams_per_connection
+                .unwrap_or(defaults.streams_per_connection),
+            request_bytes: self.max_request_bytes.map_or(defaults.request_bytes, |size| size.0),
+            keepalive_interval: span(self.keepalive_interval, defaults.keepalive_interval),
+            keepalive_timeout: span(self.keepalive_timeout, defaults.keepalive_timeout),
+            first_request: span(self.first_request_timeout, defaults.first_request),
+            drain: span(self.drain, defaults.drain),
+        }
+    }
+}
+
+impl OrderingLayer {
+    const fn of(ordering: &Ordering) -> Self {
+        Self {
+            enabled: Some(ordering.enabled),
+            off_groups: Some(Vec::new()),
             make_timeout: Some(Span(ordering.make_timeout)),
             removal_delay: Some(Span(ordering.removal_delay)),
             hold_cap: Some(Span(ordering.hold_cap)),
         }
     }
 
-    /// Over the defaults, without the grouping.
-    fn settings(&self) -> XdsSettings {
-        let mut settings = XdsSettings::default();
-        let span = |setting: &mut Duration, value: Option<Span>| *setting = value.map_or(*setting, |span| span.0);
-        let limits = &mut settings.limits;
-        limits.streams = self.max_streams.unwrap_or(limits.streams);
-        limits.streams_per_connection = self.max_streams_per_connection.unwrap_or(limits.streams_per_connection);
-        limits.request_bytes = self.max_request_bytes.map_or(limits.request_bytes, |size| size.0);
-        span(&mut limits.keepalive_interval, self.keepalive_interval);
-        span(&mut limits.keepalive_timeout, self.keepalive_timeout);
-        span(&mut limits.first_request, self.first_request_timeout);
-        span(&mut limits.drain, self.drain);
-        let ordering = &mut settings.policy.ordering;
-        ordering.enabled = self.ordering.unwrap_or(ordering.enabled);
-        span(&mut ordering.make_timeout, self.make_timeout);
-        span(&mut ordering.removal_delay, self.removal_delay);
-        span(&mut ordering.hold_cap, self.hold_cap);
-        settings
+    fn settings(&self) -> Ordering {
+        let defaults = Ordering::default();
+        let span = |value: Option<Span>, default: Duration| value.map_or(default, |span| span.0);
+        Ordering {
+            enabled: self.enabled.unwrap_or(defaults.enabled),
+            make_timeout: span(self.make_timeout, defaults.make_timeout),
+            removal_delay: span(self.removal_delay, defaults.removal_delay),
+            hold_cap: span(self.hold_cap, defaults.hold_cap),
+        }
+    }
+
+    /// The groups it is switched off for.
+    fn unordered(&self) -> BTreeSet<NodeGroup> {
+        let groups = self.off_groups.iter().flatten();
+        groups.map(|group| NodeGroup::from(group.as_str())).collect()
     }
 }
 

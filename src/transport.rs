@@ -11,6 +11,7 @@ mod services;
 mod status;
 
 use std::{
+    collections::BTreeSet,
     fmt,
     hash::{BuildHasher as _, Hasher as _, RandomState},
     sync::{
@@ -67,6 +68,8 @@ pub struct XdsSettings {
     pub policy: Policy,
     /// What clients that report load are asked for.
     pub lrs: LrsSettings,
+    /// Groups whose streams are served without make before break.
+    pub unordered: BTreeSet<NodeGroup>,
 }
 
 /// The xDS services.
@@ -84,6 +87,9 @@ struct Shared {
     grouping: Grouping,
     policy: Arc<Policy>,
     lrs: LrsSettings,
+    /// The same without make before break, for the groups in `unordered`.
+    policy_unordered: Arc<Policy>,
+    unordered: BTreeSet<NodeGroup>,
     /// Makes nonces differ between processes (S-1).
     process: String,
     next_stream: AtomicU64,
@@ -114,6 +120,8 @@ impl Xds {
     #[must_use]
     pub fn new(cache: SnapshotCache, fleet: Arc<Fleet>, settings: XdsSettings, shutdown: CancellationToken) -> Self {
         let process = format!("{:016x}", RandomState::new().build_hasher().finish());
+        let mut policy_unordered = settings.policy.clone();
+        policy_unordered.ordering.enabled = false;
         let identifier = format!("chancery/{} {process}", env!("CARGO_PKG_VERSION"));
         Self {
             shared: Arc::new(Shared {
@@ -124,6 +132,8 @@ impl Xds {
                 grouping: settings.grouping,
                 policy: Arc::new(settings.policy),
                 lrs: settings.lrs,
+                policy_unordered: Arc::new(policy_unordered),
+                unordered: settings.unordered,
                 process,
                 next_stream: AtomicU64::new(1),
                 open_streams: AtomicUsize::new(0),
@@ -196,6 +206,16 @@ impl Shared {
         }
         let group = self.grouping.group_of(&node).ok_or(ProtocolError::NoGroup)?;
         Ok((node, group))
+    }
+
+    /// The settings that hold for a stream of this group.
+    fn policy_of(&self, group: &NodeGroup) -> Arc<Policy> {
+        let unordered = self.unordered.contains(group);
+        Arc::clone(if unordered {
+            &self.policy_unordered
+        } else {
+            &self.policy
+        })
     }
 }
 

@@ -195,6 +195,17 @@ impl Session {
         needed
     }
 
+    /// What of type `index` the client may have taken into use although it refused it: asked for only where something is
+    /// refused.
+    pub(super) fn in_use(&self, index: usize) -> BTreeSet<ResourceName> {
+        let state = &self.types[index];
+        if state.refused.any() {
+            self.needed_by_parents(&state.kind)
+        } else {
+            BTreeSet::new()
+        }
+    }
+
     /// Whether the removals that are left wait only for clients to let go.
     pub(super) fn removals_rest(&self, now: Instant) -> bool {
         let delay_over = |made: Instant| now.saturating_duration_since(made) >= self.policy.ordering.removal_delay;

@@ -154,13 +154,13 @@ impl Session {
             if self.holds_already(index, &reach) {
                 return None;
             }
-            return self.types[index].advance(self.variant, &reach, false, now);
+            return self.types[index].advance(self.variant, &reach, None, now);
         }
         if !state.lags_behind(goal) {
             self.types[index].follow(goal);
         } else if idle && self.gate_is_open(index, goal, now) {
-            let retain = self.is_ordered();
-            let step = self.types[index].advance(self.variant, goal, retain, now);
+            let in_use = self.is_ordered().then(|| self.in_use(index));
+            let step = self.types[index].advance(self.variant, goal, in_use.as_ref(), now);
             if step.is_some() {
                 return step;
             }

@@ -264,13 +264,13 @@ impl TypeState {
         }
     }
 
-    /// Brings the client to `goal`: the response that takes, if any. With `retain`, what is gone stays with the client
-    /// for now.
+    /// Brings the client to `goal`: the response that takes, if any. What is gone stays with the client for now, where it
+    /// is said what may be `in_use` though it was refused; otherwise it goes at once.
     pub(super) fn advance(
         &mut self,
         variant: Variant,
         goal: &Arc<Snapshot>,
-        retain: bool,
+        in_use: Option<&BTreeSet<ResourceName>>,
         now: Instant,
     ) -> Option<Draft> {
         let to = Arc::clone(goal.get(&self.kind)?);
@@ -279,7 +279,7 @@ impl TypeState {
             changed,
             removed,
             shared,
-        } = self.plan(variant, &to, retain, now);
+        } = self.plan(variant, &to, in_use, now);
         self.held.clear();
         let suspects = self.refused.supersede(&to);
         self.reconsider(suspects);
@@ -351,7 +351,13 @@ impl TypeState {
     }
 
     /// What changes for this subscription between the base and `to`; moves what is gone to `retained` where asked.
-    fn plan(&mut self, variant: Variant, to: &Arc<TypeResources>, retain: bool, now: Instant) -> Advance {
+    fn plan(
+        &mut self,
+        variant: Variant,
+        to: &Arc<TypeResources>,
+        in_use: Option<&BTreeSet<ResourceName>>,
+        now: Instant,
+    ) -> Advance {
         let base = self.base().cloned();
         let mut plan = Advance {
             changed: self.changed_between(base.as_ref(), to),
@@ -364,8 +370,8 @@ impl TypeState {
             ));
         }
         let gone: Vec<Arc<Resource>> = base.as_ref().map_or_else(Vec::new, |base| self.gone_between(base, to));
-        if retain {
-            self.retain(variant, &gone, to, now);
+        if let Some(in_use) = in_use {
+            self.retain(variant, &gone, to, in_use, now);
         } else {
             self.retained.clear();
         }
@@ -385,7 +391,14 @@ impl TypeState {
 
     /// Keeps what the client has ACKed and the goal no longer has. What was refused is not kept: sending it again would
     /// be refused again (O-4).
-    fn retain(&mut self, variant: Variant, gone: &[Arc<Resource>], to: &Arc<TypeResources>, now: Instant) {
+    fn retain(
+        &mut self,
+        variant: Variant,
+        gone: &[Arc<Resource>],
+        to: &Arc<TypeResources>,
+        in_use: &BTreeSet<ResourceName>,
+        now: Instant,
+    ) {
         let acked = self.acked.as_ref().and_then(|acked| acked.get(&self.kind)).cloned();
         let base_is_acked = matches!((self.base(), &acked), (Some(base), Some(acked)) if Arc::ptr_eq(base, acked));
         let kept = match acked {
@@ -393,9 +406,19 @@ impl TypeState {
             Some(acked) => self.gone_between(&acked, to),
             None => Vec::new(),
         };
-        // In delta nothing need be sent to leave with the client what it may have applied of a refused response (S-8).
-        let kept = match variant {
-            Variant::Delta if applies_valid_part(&self.kind) => kept.into_iter().chain(gone.iter().cloned()).collect(),
+        // In delta nothing need be sent to leave with the client what it may have applied of a refused response (S-8). But
+        // a cluster that it refused while building it stays warming in Envoy 1.40, and no later CDS response is ACKed
+        // until it is removed: where nothing can be using it, it goes at once.
+        let is_stuck = |resource: &Resource| {
+            self.kind == ResourceType::Cluster
+                && self.refused.names(resource.name.as_str())
+                && !in_use.contains(&resource.name)
+        };
+        let kept: Vec<_> = match variant {
+            Variant::Delta if applies_valid_part(&self.kind) => {
+                let applied = gone.iter().filter(|resource| !is_stuck(resource)).cloned();
+                kept.into_iter().chain(applied).collect()
+            }
             Variant::Delta | Variant::Sotw => kept,
         };
         self.retained.retain(|name, _| to.get(name.as_str()).is_none());

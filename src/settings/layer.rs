@@ -52,6 +52,9 @@ pub struct Layer {
     /// What clients that report load are asked for.
     #[command(flatten)]
     pub lrs: LrsLayer,
+    /// How a change is ordered.
+    #[command(flatten)]
+    pub ordering: OrderingLayer,
     /// What is remembered of nodes.
     #[command(flatten)]
     pub fleet: FleetLayer,
@@ -180,30 +183,46 @@ pub struct XdsLayer {
         value_name = "DURATION"
     )]
     pub drain: Option<Span>,
+}
+
+/// How a change is ordered on aggregated streams.
+#[derive(Args, Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OrderingLayer {
     /// Make before break on aggregated streams
-    #[arg(id = "xds_ordering", long = "xds-ordering", env = "CHANCERY_XDS_ORDERING", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    pub ordering: Option<bool>,
+    #[arg(id = "ordering_enabled", long = "ordering-enabled", env = "CHANCERY_ORDERING_ENABLED", value_name = "BOOL",
+          num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub enabled: Option<bool>,
+    /// Groups without make before break, comma-separated
+    #[arg(
+        id = "ordering_off_groups",
+        long = "ordering-off-groups",
+        env = "CHANCERY_ORDERING_OFF_GROUPS",
+        value_name = "GROUP,…",
+        value_delimiter = ','
+    )]
+    pub off_groups: Option<Vec<String>>,
     /// How long a step that adds or changes waits for the ACK of an earlier one
     #[arg(
-        id = "xds_make_timeout",
-        long = "xds-make-timeout",
-        env = "CHANCERY_XDS_MAKE_TIMEOUT",
+        id = "ordering_make_timeout",
+        long = "ordering-make-timeout",
+        env = "CHANCERY_ORDERING_MAKE_TIMEOUT",
         value_name = "DURATION"
     )]
     pub make_timeout: Option<Span>,
     /// How long removals wait after everything else was ACKed
     #[arg(
-        id = "xds_removal_delay",
-        long = "xds-removal-delay",
-        env = "CHANCERY_XDS_REMOVAL_DELAY",
+        id = "ordering_removal_delay",
+        long = "ordering-removal-delay",
+        env = "CHANCERY_ORDERING_REMOVAL_DELAY",
         value_name = "DURATION"
     )]
     pub removal_delay: Option<Span>,
     /// How long a removed cluster is held for a route configuration that still names it
     #[arg(
-        id = "xds_hold_cap",
-        long = "xds-hold-cap",
-        env = "CHANCERY_XDS_HOLD_CAP",
+        id = "ordering_hold_cap",
+        long = "ordering-hold-cap",
+        env = "CHANCERY_ORDERING_HOLD_CAP",
         value_name = "DURATION"
     )]
     pub hold_cap: Option<Span>,
@@ -285,6 +304,7 @@ impl Layer {
             admission: self.admission.or(below.admission),
             xds: self.xds.or(below.xds),
             lrs: self.lrs.or(below.lrs),
+            ordering: self.ordering.or(below.ordering),
             fleet: self.fleet.or(below.fleet),
             groups: self.groups.or(below.groups),
         }
@@ -322,7 +342,15 @@ impl XdsLayer {
             keepalive_timeout: self.keepalive_timeout.or(below.keepalive_timeout),
             first_request_timeout: self.first_request_timeout.or(below.first_request_timeout),
             drain: self.drain.or(below.drain),
-            ordering: self.ordering.or(below.ordering),
+        }
+    }
+}
+
+impl OrderingLayer {
+    fn or(self, below: Self) -> Self {
+        Self {
+            enabled: self.enabled.or(below.enabled),
+            off_groups: self.off_groups.or(below.off_groups),
             make_timeout: self.make_timeout.or(below.make_timeout),
             removal_delay: self.removal_delay.or(below.removal_delay),
             hold_cap: self.hold_cap.or(below.hold_cap),

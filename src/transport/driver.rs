@@ -165,6 +165,11 @@ impl<R: DiscoveryMessage> Driver<R> {
         running.record_outcomes();
         if let Some(response) = response {
             let variant = R::VARIANT;
+            debug!(
+                parent: &running.span, resource_type = %response.delivery.resource_type,
+                version = %response.delivery.version, nonce = %response.delivery.nonce,
+                resources = response.resources.len(), removed = response.removed.len(), "sent"
+            );
             self.chunks = self.shared.frames.encode(variant, &response).into();
         } else {
             self.timer.set(running.session.poll_timeout());
@@ -219,7 +224,7 @@ impl<R: DiscoveryMessage> Driver<R> {
             shared.process,
             shared.next_stream.fetch_add(1, Ordering::Relaxed)
         );
-        let policy = Arc::clone(&shared.policy);
+        let policy = shared.policy_of(&group);
         let mut session = Session::new(
             R::VARIANT,
             self.scope.clone(),
@@ -320,9 +325,8 @@ impl Running {
                 names,
                 ..
             } => debug!(%resource_type, wildcard, names, "subscribed"),
-            Outcome::Sent(sent) => {
-                debug!(resource_type = %sent.resource_type, version = %sent.version, nonce = %sent.nonce, "sent");
-            }
+            // Logged with what the response carries.
+            Outcome::Sent(_) => {}
             Outcome::Ack(sent) => {
                 debug!(resource_type = %sent.resource_type, version = %sent.version, nonce = %sent.nonce, "ACK");
             }
@@ -335,7 +339,7 @@ impl Running {
                     let short: String = message.chars().take(1000).collect();
                     warn!(
                         resource_type = %delivery.resource_type, version = %delivery.version, nonce = %delivery.nonce,
-                        revision = %delivery.revision, code, message = ?short, "NACK"
+                        revision = %delivery.revision, code, error = ?short, "NACK"
                     );
                     self.logged = Some(message.clone());
                 }

@@ -1,0 +1,30 @@
+//! Random moments: requests that come at a fixed rate fall into step with the publishes and see nothing.
+
+use std::{
+    hash::{BuildHasher as _, RandomState},
+    time::Duration,
+};
+
+/// xorshift64*: plain, and good enough for arrivals.
+pub(crate) struct Random(u64);
+
+impl Random {
+    /// Differs from run to run.
+    pub(crate) fn new() -> Self {
+        Self(RandomState::new().hash_one(0) | 1)
+    }
+
+    /// In (0, 1].
+    fn uniform(&mut self) -> f64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        let bits = self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 32;
+        (f64::from(u32::try_from(bits).expect("32 bits are left")) + 1.0) / 4_294_967_296.0
+    }
+
+    /// The time to the next of events that come independently, `per_second` of them on average.
+    pub(crate) fn pause(&mut self, per_second: f64) -> Duration {
+        Duration::from_secs_f64(-self.uniform().ln() / per_second)
+    }
+}

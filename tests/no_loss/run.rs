@@ -1,0 +1,342 @@
+//! One case, from the first publish to the last, and what it came to.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, ensure};
+use chancery::proto::admin::{
+    Document, ReplaceSnapshotRequest, document::Format, snapshot_service_client::SnapshotServiceClient,
+};
+use tokio::{
+    task::JoinSet,
+    time::{MissedTickBehavior, interval, sleep},
+};
+use tokio_util::sync::CancellationToken;
+use tonic::transport::{Channel, Endpoint};
+
+use crate::{
+    WARMING,
+    delay::DelayProxy,
+    load::{Books, Load, start_upstream},
+    processes::{Chancery, Envoy, GROUP, events},
+    scene::{Case, Scene},
+    warming,
+};
+
+/// How long to wait for what must come, on a loaded machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+const UPSTREAMS: usize = 4;
+/// How long connections on a drained listener may still use an inline route: a little more than the drain.
+const REMOVAL_DELAY: Duration = Duration::from_secs(6);
+
+/// What is run.
+pub(crate) struct Cell {
+    pub(crate) case: Case,
+    pub(crate) delta: bool,
+    /// Between Envoy and Chancery.
+    pub(crate) one_way: Duration,
+    /// Envoy's `--drain-time-s`.
+    pub(crate) drain: Option<u32>,
+}
+
+/// What came of it.
+pub(crate) struct Report {
+    cell: String,
+    /// Whether a drain ended while it ran.
+    drained: bool,
+    refuses: bool,
+    books: Books,
+    publishes: u64,
+    /// How long a cluster warmed at most, and which.
+    longest_warming: (Duration, String),
+    /// What Envoy says of requests that did not end well → how often.
+    flags: BTreeMap<String, u64>,
+    nacks: usize,
+    /// Delta: resources that were sent again after a restart.
+    sent_again: u64,
+}
+
+/// Everything that runs for one cell.
+struct Stage {
+    dir: PathBuf,
+    scene: Scene,
+    chancery: Chancery,
+    flags: Vec<String>,
+    _proxy: DelayProxy,
+    envoy: Envoy,
+    admin: SnapshotServiceClient<Channel>,
+    load: Arc<Load>,
+    _upstreams: JoinSet<()>,
+}
+
+/// Runs the case for this long.
+pub(crate) async fn run(cell: &Cell, length: Duration) -> anyhow::Result<Report> {
+    let mut stage = Stage::set_up(cell).await?;
+    stage.publish(cell.case, 0).await?;
+    stage.wait_for_traffic().await?;
+    let stop = CancellationToken::new();
+    let mut watch = JoinSet::new();
+    watch.spawn(warming::longest(stage.envoy.admin, cell.case, stop.clone()));
+    let load = stage.load.start();
+
+    let (publishes, sent_again) = match cell.case {
+        Case::Restart => (0, stage.restart(length, cell.delta).await?),
+        _ => (stage.publish_on(cell.case, length).await?, 0),
+    };
+    // Requests behind the last publish, too.
+    sleep(Duration::from_millis(500)).await;
+    stop.cancel();
+    let longest_warming = watch.join_next().await.context("the watch runs")???;
+    if !(cell.case == Case::Everything && cell.drain.is_none()) {
+        stage.wait_for_removals(cell.case, publishes).await?;
+    }
+    stage.load.stop();
+    load.join_all().await;
+    let nacks = events(&stage.chancery.log, "NACK")?.len();
+    let mut flags = BTreeMap::new();
+    for line in stage.envoy.end()? {
+        let said: Vec<&str> = line.split(' ').take(3).collect();
+        *flags.entry(said.join(" ")).or_default() += 1;
+    }
+    Ok(Report {
+        cell: cell.to_string(),
+        drained: cell.drain.is_some(),
+        refuses: cell.case == Case::Refused,
+        books: stage.load.books(),
+        publishes,
+        longest_warming,
+        flags,
+        nacks,
+        sent_again,
+    })
+}
+
+impl Stage {
+    async fn set_up(cell: &Cell) -> anyhow::Result<Self> {
+        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("no-loss").join(cell.slug());
+        if dir.exists() {
+            std::fs::remove_dir_all(&dir)?;
+        }
+        std::fs::create_dir_all(&dir)?;
+        let mut tasks = JoinSet::new();
+        let mut upstreams = Vec::new();
+        for _ in 0..UPSTREAMS {
+            upstreams.push(start_upstream(&mut tasks).await?);
+        }
+        let scene = Scene {
+            listener: free_address()?,
+            upstreams,
+        };
+        let flags = match cell.case {
+            Case::Inline => vec![format!("--ordering-removal-delay={}s", REMOVAL_DELAY.as_secs())],
+            _ => Vec::new(),
+        };
+        let chancery = Chancery::start(&dir, 0, None, &flags)?;
+        let proxy = DelayProxy::start(chancery.xds, cell.one_way).await?;
+        let xds = if cell.one_way.is_zero() {
+            chancery.xds
+        } else {
+            proxy.address
+        };
+        let envoy = Envoy::start(&dir, xds, cell.delta, cell.drain).await?;
+        let admin = Endpoint::from_shared(format!("http://{}", chancery.admin))?
+            .connect()
+            .await?;
+        Ok(Self {
+            dir,
+            load: Load::new(scene.listener),
+            scene,
+            chancery,
+            flags,
+            _proxy: proxy,
+            envoy,
+            admin: SnapshotServiceClient::new(admin),
+            _upstreams: tasks,
+        })
+    }
+
+    async fn publish(&mut self, case: Case, number: u64) -> anyhow::Result<()> {
+        let document = Document {
+            name: "scene.json".to_owned(),
+            content: self.scene.document(case, number),
+            format: Format::Json.into(),
+        };
+        let request = ReplaceSnapshotRequest {
+            group: GROUP.to_owned(),
+            documents: vec![document],
+            ..ReplaceSnapshotRequest::default()
+        };
+        self.admin.replace_snapshot(request).await?;
+        Ok(())
+    }
+
+    /// Publishes at the case's pace; the last publish is one that Envoy accepts. Gives how many there were.
+    async fn publish_on(&mut self, case: Case, length: Duration) -> anyhow::Result<u64> {
+        let begun = Instant::now();
+        let mut ticks = interval(case.interval());
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        ticks.tick().await;
+        let mut number = 0;
+        while begun.elapsed() < length || case.is_refused(number) {
+            ticks.tick().await;
+            number += 1;
+            self.load.note_publish();
+            self.publish(case, number).await?;
+        }
+        Ok(number)
+    }
+
+    /// Kills Chancery and starts it again, over and over. Gives how many resources a delta client was sent again.
+    async fn restart(&mut self, length: Duration, delta: bool) -> anyhow::Result<u64> {
+        let begun = Instant::now();
+        let mut sent_again = 0;
+        for number in 1.. {
+            let addresses = (self.chancery.xds, self.chancery.admin);
+            self.load.note_publish();
+            self.chancery.kill()?;
+            self.chancery = Chancery::start(&self.dir, number, Some(addresses), &self.flags)?;
+            let log = self.chancery.log.clone();
+            // Clusters, endpoints, listeners and routes are asked for again.
+            let reconnected = || async { Ok(events(&log, "subscribed")?.len() >= 4) };
+            wait_until("Envoy to reconnect", reconnected).await?;
+            sleep(Duration::from_secs(1)).await;
+            let sent = events(&log, "sent")?;
+            if delta {
+                sent_again += sent.iter().filter_map(|sent| sent["resources"].as_u64()).sum::<u64>();
+            }
+            if begun.elapsed() > length {
+                break;
+            }
+        }
+        Ok(sent_again)
+    }
+
+    async fn wait_for_traffic(&self) -> anyhow::Result<()> {
+        let listener = self.scene.listener;
+        wait_until("the first 200", || async {
+            Ok(crate::processes::get(listener, "/").await.is_ok())
+        })
+        .await
+    }
+
+    /// What is gone goes once nothing needs it any more.
+    async fn wait_for_removals(&self, case: Case, number: u64) -> anyhow::Result<()> {
+        let left = vec![case.cluster(number)];
+        let gone = || async { Ok(self.envoy.active_clusters().await? == left) };
+        wait_until("the old clusters to be removed", gone).await
+    }
+}
+
+async fn wait_until<F: Future<Output = anyhow::Result<bool>>>(
+    what: &str,
+    mut probe: impl FnMut() -> F,
+) -> anyhow::Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    while !probe().await? {
+        ensure!(
+            Instant::now() < deadline,
+            "waited {} s for {what}, in vain",
+            PATIENCE.as_secs()
+        );
+        sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
+}
+
+/// An address that was free a moment ago.
+fn free_address() -> anyhow::Result<SocketAddr> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+}
+
+// === impl Cell ===
+
+impl Cell {
+    fn slug(&self) -> String {
+        self.to_string().replace([' ', '/'], "-")
+    }
+}
+
+impl fmt::Display for Cell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let case = format!("{:?}", self.case).to_lowercase();
+        let variant = if self.delta { "delta" } else { "sotw" };
+        let drain = self
+            .drain
+            .map_or_else(|| "default".to_owned(), |seconds| format!("{seconds}s"));
+        write!(
+            f,
+            "{case:<10} {variant:<7} {:>3}ms  {drain:<7}",
+            self.one_way.as_millis() * 2
+        )
+    }
+}
+
+// === impl Report ===
+
+impl Report {
+    pub(crate) fn header() -> String {
+        "case       variant   RTT  drain   publishes  requests: new   kept  not 200  cut  slowest  warming  NACKs  again"
+            .to_owned()
+    }
+
+    /// What must not be.
+    pub(crate) fn complaints(&self) -> Vec<String> {
+        let mut complaints = Vec::new();
+        if self.books.failed() > 0 {
+            complaints.push(format!(
+                "requests failed: {:?}; Envoy says {:?}",
+                self.books.failures, self.flags
+            ));
+        }
+        if self.books.cut > 0 && !self.drained {
+            complaints.push(format!(
+                "{} connections were cut although no drain ended",
+                self.books.cut
+            ));
+        }
+        let (longest, cluster) = &self.longest_warming;
+        if *longest > WARMING {
+            complaints.push(format!("{cluster} warmed for {} ms", longest.as_millis()));
+        }
+        if self.refuses != (self.nacks > 0) {
+            complaints.push(format!("{} publishes were refused", self.nacks));
+        }
+        if self.sent_again > 0 {
+            complaints.push(format!("{} resources were sent again", self.sent_again));
+        }
+        complaints
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let books = &self.books;
+        write!(
+            f,
+            "{} {:>9}  {:>13} {:>6}  {:>7}  {:>3}  {:>4} ms  {:>4} ms  {:>5}  {:>5}",
+            self.cell,
+            self.publishes,
+            books.on_new,
+            books.on_kept,
+            books.failed(),
+            books.cut,
+            books.slowest.as_millis(),
+            self.longest_warming.0.as_millis(),
+            self.nacks,
+            self.sent_again,
+        )?;
+        if !books.failures.is_empty() {
+            write!(f, "  {:?}", books.failures)?;
+        }
+        if !self.flags.is_empty() {
+            write!(f, "  Envoy: {:?}", self.flags)?;
+        }
+        Ok(())
+    }
+}
