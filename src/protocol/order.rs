@@ -118,7 +118,11 @@ impl Session {
     /// (O-4).
     fn all_is_made(&self, goal: &Snapshot) -> bool {
         self.types.iter().all(|state| {
-            !state.refused.any() && !state.awaits(Step::Make) && state.children.is_empty() && !state.lags_behind(goal)
+            !state.refused.any()
+                && state.retry.is_empty()
+                && !state.awaits(Step::Make)
+                && state.children.is_empty()
+                && !state.lags_behind(goal)
         })
     }
 

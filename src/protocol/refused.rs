@@ -144,22 +144,22 @@ impl Refused {
         })
     }
 
-    /// Keeps of each response what `keep` says, and tells what is left of those that lost something.
+    /// Keeps of each response what `keep` says. A response that loses something is dissolved: what is left of it is only
+    /// suspect.
     pub(super) fn keep_only(&mut self, keep: impl Fn(&Resource) -> bool) -> Suspects {
         let mut suspects = Suspects::default();
         let Self::Responses(responses) = self else {
             return suspects;
         };
-        for response in responses.iter_mut() {
-            let before = response.resources.len();
-            response.resources.retain(|refused| keep(refused));
-            if response.resources.len() < before {
-                let left = response.resources.iter().map(|refused| refused.name.clone());
-                suspects.resources.extend(left);
-                suspects.removed.append(&mut response.removed);
+        responses.retain_mut(|response| {
+            if response.resources.iter().all(|refused| keep(refused)) {
+                return true;
             }
-        }
-        responses.retain(|response| !response.resources.is_empty());
+            let left = response.resources.iter().filter(|refused| keep(refused));
+            suspects.resources.extend(left.map(|refused| refused.name.clone()));
+            suspects.removed.append(&mut response.removed);
+            false
+        });
         suspects
     }
 }

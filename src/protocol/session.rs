@@ -238,7 +238,11 @@ impl Session {
             return;
         }
         let refused = self.types.iter().any(|state| state.refused.any());
-        let done = self.types.iter().all(|state| !state.lags_behind(goal)) && self.removals_rest(now);
+        let done = self
+            .types
+            .iter()
+            .all(|state| !state.lags_behind(goal) && state.retry.is_empty())
+            && self.removals_rest(now);
         let progress = match (refused, done) {
             (true, _) => Outcome::Blocked(goal.revision()),
             (false, true) => Outcome::Synced(goal.revision()),
