@@ -83,7 +83,7 @@ impl App {
     pub async fn start(settings: Settings) -> anyhow::Result<Running> {
         let readiness = Readiness::default();
         let loading = readiness.awaits("snapshots");
-        let ports = Ports::bind(&settings).await?;
+        let ports = Ports::bind(&settings)?;
         let addresses = ports.addresses()?;
         let (tracker, serving, rest) = (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
         // Until all is wired, whatever fails takes what already runs with it.
@@ -171,11 +171,11 @@ async fn open(tracker: &TaskTracker, settings: Settings, cache: Arc<SnapshotCach
 // === impl Ports ===
 
 impl Ports {
-    async fn bind(settings: &Settings) -> anyhow::Result<Self> {
+    fn bind(settings: &Settings) -> anyhow::Result<Self> {
         Ok(Self {
-            xds: bind("xds", settings.xds_addr).await?,
-            admin: bind("admin", settings.admin_addr).await?,
-            http: bind("http", settings.http_addr).await?,
+            xds: bind("xds", settings.xds_addr)?,
+            admin: bind("admin", settings.admin_addr)?,
+            http: bind("http", settings.http_addr)?,
         })
     }
 
@@ -188,8 +188,8 @@ impl Ports {
     }
 }
 
-async fn bind(name: &'static str, addr: SocketAddr) -> anyhow::Result<Listener> {
-    let bound = Listener::bind(name, addr).await;
+fn bind(name: &'static str, addr: SocketAddr) -> anyhow::Result<Listener> {
+    let bound = Listener::bind(name, addr);
     bound.with_context(|| format!("cannot listen on {addr} for {name}: set another address with --{name}-addr"))
 }
 

@@ -10,11 +10,15 @@ use std::{
 };
 
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     time::{Sleep, sleep},
 };
 use tokio_stream::Stream;
 use tracing::{debug, warn};
+
+/// Connections that may wait to be accepted, where the system lets so many: a fleet reconnects all at once, and what does
+/// not fit is dropped or reset. Without it the standard library's 128 holds.
+const BACKLOG: u32 = 4096;
 
 /// The first wait after an accept that failed; it doubles up to the last.
 const FIRST_WAIT: Duration = Duration::from_millis(10);
@@ -32,10 +36,18 @@ pub(super) struct Listener {
 // === impl Listener ===
 
 impl Listener {
-    pub(super) async fn bind(name: &'static str, addr: SocketAddr) -> io::Result<Self> {
+    /// Must be called within the runtime that accepts.
+    pub(super) fn bind(name: &'static str, addr: SocketAddr) -> io::Result<Self> {
+        let socket = match addr {
+            SocketAddr::V4(_) => TcpSocket::new_v4()?,
+            SocketAddr::V6(_) => TcpSocket::new_v6()?,
+        };
+        // A restart must not wait for the connections of the process before it to time out.
+        socket.set_reuseaddr(true)?;
+        socket.bind(addr)?;
         Ok(Self {
             name,
-            tcp: TcpListener::bind(addr).await?,
+            tcp: socket.listen(BACKLOG)?,
             wait: FIRST_WAIT,
             sleeping: None,
         })

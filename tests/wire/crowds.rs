@@ -1,5 +1,7 @@
 //! Many streams, many names, many publishes: nothing is left over, and nobody waits for another.
 
+use std::time::Duration;
+
 use chancery::{
     resource::ResourceType::{Cluster, Endpoint},
     settings::{FleetLayer, Layer, XdsLayer},
@@ -76,6 +78,18 @@ async fn five_hundred_streams_share_a_connection() {
     }
     drop(clients);
     server.await_no_streams().await;
+}
+
+#[tokio::test]
+async fn clients_that_connect_all_at_once_are_let_in() {
+    let server = Server::serving(&clusters(&[("a", 1)])).await;
+    // The server shares this thread, so that it accepts none of them before all are there.
+    let connect = |_| std::net::TcpStream::connect_timeout(&server.xds(), Duration::from_millis(500));
+    let waiting: Vec<_> = (0..300).map(connect).collect::<Result<_, _>>().unwrap();
+    let mut client = Client::open(&server, Form::SotwAds, &Cluster, "n").await;
+    client.subscribe(&Cluster, &[]);
+    client.accept(&Cluster, &["a"]).await;
+    drop(waiting);
 }
 
 #[tokio::test]
