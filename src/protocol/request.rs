@@ -38,7 +38,7 @@ impl Session {
         }
         // S-12: the subscription is recorded whatever the nonce.
         let legacy = has_legacy_wildcard(&self.policy, &kind);
-        let edit = self.types[index].subscription.replace(names.into_iter(), legacy);
+        let edit = self.types[index].subscription.replace(&names, legacy);
         self.subscribe(index, edit, first)?;
         self.claim_children(index, first);
         Ok(())
@@ -68,7 +68,7 @@ impl Session {
             .edit(subscribe.into_iter(), unsubscribe.into_iter(), legacy);
         if was_wildcard && self.types[index].subscription.is_wildcard() {
             // D-9: the client does not know whether the wildcard still covers what it gave up by name.
-            edit.asked.extend(edit.dropped.drain(..));
+            edit.asked.append(&mut edit.dropped);
         }
         let presented = first && !request.initial_resource_versions.is_empty();
         if presented {

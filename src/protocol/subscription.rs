@@ -104,16 +104,16 @@ impl Subscription {
     }
 
     /// Takes a SotW request's complete list. `legacy` tells whether an empty first list of this type means "all" (W-4).
-    pub fn replace<'a>(&mut self, names: impl ExactSizeIterator<Item = &'a str> + Clone, legacy: bool) -> Edit {
-        if names.len() == 0 {
+    pub fn replace(&mut self, names: &[&str], legacy: bool) -> Edit {
+        if names.is_empty() {
             return self.replace_with_nothing(legacy);
         }
-        let wildcard = names.clone().any(|name| name == WILDCARD);
+        let wildcard = names.contains(&WILDCARD);
         let was_wildcard = self.is_wildcard();
         self.ever_named = true;
         let mode = if wildcard { Wildcard::Explicit } else { Wildcard::None };
         let mut changed = std::mem::replace(&mut self.wildcard, mode) != mode;
-        let listed = names.clone().filter(|name| *name != WILDCARD);
+        let listed = names.iter().copied().filter(|name| *name != WILDCARD);
         let mut edit = Edit {
             wildcard_added: wildcard && !was_wildcard,
             ..Edit::default()

@@ -7,7 +7,7 @@ fn names(subscription: &Subscription) -> Vec<&str> {
 }
 
 fn replace(subscription: &mut Subscription, list: &[&str]) -> Edit {
-    subscription.replace(list.iter().copied(), true)
+    subscription.replace(list, true)
 }
 
 fn edit(subscription: &mut Subscription, subscribe: &[&str], unsubscribe: &[&str]) -> Edit {
@@ -61,9 +61,9 @@ fn empty_name_is_an_ordinary_name() {
 #[test]
 fn empty_first_list_is_nothing_where_the_type_has_no_legacy_wildcard() {
     let mut subscription = Subscription::default();
-    assert!(!subscription.replace([].into_iter(), false).changed);
+    assert!(!subscription.replace(&[], false).changed);
     assert!(subscription.is_empty());
-    let edit = subscription.replace(["a"].into_iter(), false);
+    let edit = subscription.replace(&["a"], false);
     assert_eq!(edit.asked, [ResourceName::from("a")]);
 }
 

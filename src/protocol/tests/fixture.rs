@@ -20,7 +20,10 @@ pub(super) use crate::resource::ResourceType::{Cluster, Endpoint, Listener, Rout
 
 /// A snapshot in the making.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Config(pub(super) BTreeMap<(ResourceType, String), (String, Vec<(ResourceType, String)>)>);
+pub(super) struct Config(BTreeMap<Key, (String, Vec<Key>)>);
+
+/// Type and name.
+type Key = (ResourceType, String);
 
 impl Config {
     pub(super) fn with(mut self, kind: ResourceType, name: &str, content: &str) -> Self {
