@@ -68,7 +68,7 @@ impl Session {
             .edit(subscribe.into_iter(), unsubscribe.into_iter(), legacy);
         if was_wildcard && self.types[index].subscription.is_wildcard() {
             // D-9: the client does not know whether the wildcard still covers what it gave up by name.
-            edit.asked.extend(edit.dropped.drain(..));
+            edit.asked.append(&mut edit.dropped);
         }
         let presented = first && !request.initial_resource_versions.is_empty();
         if presented {

@@ -113,7 +113,7 @@ impl Subscription {
         self.ever_named = true;
         let mode = if wildcard { Wildcard::Explicit } else { Wildcard::None };
         let mut changed = std::mem::replace(&mut self.wildcard, mode) != mode;
-        let listed = names.clone().filter(|name| *name != WILDCARD);
+        let listed = names.filter(|name| *name != WILDCARD);
         let mut edit = Edit {
             wildcard_added: wildcard && !was_wildcard,
             ..Edit::default()

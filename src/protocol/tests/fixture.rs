@@ -18,9 +18,12 @@ use crate::{
 
 pub(super) use crate::resource::ResourceType::{Cluster, Endpoint, Listener, Route, Secret, VirtualHost};
 
+/// Content, and what it refers to.
+type Sketch = (String, Vec<(ResourceType, String)>);
+
 /// A snapshot in the making.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Config(pub(super) BTreeMap<(ResourceType, String), (String, Vec<(ResourceType, String)>)>);
+pub(super) struct Config(pub(super) BTreeMap<(ResourceType, String), Sketch>);
 
 impl Config {
     pub(super) fn with(mut self, kind: ResourceType, name: &str, content: &str) -> Self {

@@ -155,7 +155,7 @@ impl Client {
         self.stream.publish(&config);
     }
 
-    fn subscribe(&mut self, kind: &ResourceType, names: BTreeSet<&'static str>) {
+    fn subscribe(&mut self, kind: &ResourceType, names: &BTreeSet<&'static str>) {
         let before = self.names.insert(kind.clone(), names.clone()).unwrap_or_default();
         match self.variant {
             Variant::Sotw => {
@@ -166,7 +166,7 @@ impl Client {
             }
             Variant::Delta => {
                 let more: Vec<_> = names.difference(&before).copied().collect();
-                let less: Vec<_> = before.difference(&names).copied().collect();
+                let less: Vec<_> = before.difference(names).copied().collect();
                 if !more.is_empty() || !less.is_empty() {
                     self.stream.delta(kind, &more, &less);
                 }
@@ -305,7 +305,7 @@ impl Client {
                 self.config = config(&rows);
                 self.stream.publish(&self.config.clone());
             }
-            Action::Subscribe(kind, names) => self.subscribe(&KINDS[kind], names),
+            Action::Subscribe(kind, names) => self.subscribe(&KINDS[kind], &names),
             Action::Answer => {
                 if let Some(response) = self.waiting.pop_front() {
                     self.answer(&response);
