@@ -10,6 +10,7 @@ mod refused;
 mod request;
 mod response;
 mod session;
+mod standing;
 mod subscription;
 mod type_state;
 
@@ -19,6 +20,7 @@ pub use self::{
     policy::{Ordering, Policy, StreamLimits},
     response::{Contents, Response},
     session::{Scope, Session},
+    standing::{Hold, Standing, Wait},
     subscription::{Edit, Subscription, Wildcard},
 };
 

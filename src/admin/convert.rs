@@ -10,9 +10,9 @@ use crate::{
     fleet::{self, DeliveryStatus, NackStatus},
     node::NodeId,
     proto::admin as api,
-    protocol::Variant,
+    protocol::{Standing, Variant},
     publisher::{PublishOptions, Published, TypeChange},
-    resource::{Resource, ResourceName},
+    resource::{Resource, ResourceName, ResourceType},
     revision::{RevisionInfo, Summary},
     snapshot::Revision,
 };
@@ -209,6 +209,26 @@ pub(super) fn node_event(change: &fleet::FleetChange) -> api::WatchNodesResponse
     api::WatchNodesResponse { event: Some(event) }
 }
 
+fn order_status(standing: &Standing) -> Option<api::OrderStatus> {
+    use api::order_status::{Hold, Wait};
+
+    let url = |kind: &ResourceType| kind.type_url().to_owned();
+    let waits = standing.waits.iter().map(|wait| Wait {
+        type_url: url(&wait.resource_type),
+        on_type_urls: wait.on.iter().map(url).collect(),
+    });
+    let holds = standing.holds.iter().map(|hold| Hold {
+        type_url: url(&hold.resource_type),
+        name: hold.name.to_string(),
+        needed_by_route: hold.needed_by.as_ref().map(ToString::to_string).unwrap_or_default(),
+    });
+    (*standing != Standing::default()).then(|| api::OrderStatus {
+        waits: waits.collect(),
+        holds: holds.collect(),
+        held: standing.held as u64,
+    })
+}
+
 fn stream_status(stream: &fleet::StreamStatus) -> api::StreamStatus {
     use api::stream_status::Protocol;
 
@@ -223,6 +243,7 @@ fn stream_status(stream: &fleet::StreamStatus) -> api::StreamStatus {
         opened: timestamp(stream.opened),
         types: stream.types.iter().map(type_status).collect(),
         synced_revision: stream.synced.map_or(0, |revision| revision.0),
+        order: order_status(&stream.standing),
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
     output::{Format, Output, Table, proto_json, time},
 };
 use crate::proto::admin::{
-    GetNodeRequest, ListNodesRequest, ListNodesResponse, NodeStatus, TypeStatus, type_status::State,
+    GetNodeRequest, ListNodesRequest, ListNodesResponse, NodeStatus, OrderStatus, TypeStatus, type_status::State,
 };
 
 #[derive(Args, Debug)]
@@ -100,8 +100,35 @@ pub(super) fn table(nodes: &[NodeStatus]) -> String {
                 ));
             }
         }
+        for line in node
+            .streams
+            .iter()
+            .filter_map(|stream| stream.order.as_ref())
+            .flat_map(ordering)
+        {
+            table.note(&line);
+        }
     }
     table.render()
+}
+
+/// What waits and what is held on a stream.
+fn ordering(order: &OrderStatus) -> Vec<String> {
+    let waits = order.waits.iter().map(|wait| {
+        let on: Vec<_> = wait.on_type_urls.iter().map(|url| short_type(url)).collect();
+        let kind = short_type(&wait.type_url);
+        format!("ordering: {kind} waits for the ACK of {}", on.join(", "))
+    });
+    let holds = order.holds.iter().map(|hold| {
+        let why = match hold.needed_by_route.as_str() {
+            "" => String::new(),
+            route => format!(" (route {route} still subscribed)"),
+        };
+        format!("ordering: holds {} {}{why}", short_type(&hold.type_url), hold.name)
+    });
+    let more = order.held.saturating_sub(order.holds.len() as u64);
+    let more = (more > 0).then(|| format!("ordering: holds {more} more"));
+    waits.chain(holds).chain(more).collect()
 }
 
 fn connected(node: &NodeStatus) -> String {
@@ -129,5 +156,38 @@ fn since(row: &TypeStatus) -> String {
         State::Synced => time(row.acked.as_ref().and_then(|acked| acked.time.as_ref())),
         State::Error => time(row.nack.as_ref().and_then(|nack| nack.time.as_ref())),
         State::Stale | State::NotSent | State::Unspecified => time(sent),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::admin::order_status::{Hold, Wait};
+
+    #[test]
+    fn what_waits_and_what_is_held_is_said_with_its_reason() {
+        let url = |kind: &str| format!("type.googleapis.com/envoy.config.{kind}");
+        let hold = |name: &str, route: &str| Hold {
+            type_url: url("cluster.v3.Cluster"),
+            name: name.to_owned(),
+            needed_by_route: route.to_owned(),
+        };
+        let order = OrderStatus {
+            waits: vec![Wait {
+                type_url: url("route.v3.RouteConfiguration"),
+                on_type_urls: vec![url("cluster.v3.Cluster"), url("listener.v3.Listener")],
+            }],
+            holds: vec![hold("old", "r"), hold("older", "")],
+            held: 5,
+        };
+        assert_eq!(
+            ordering(&order),
+            [
+                "ordering: route waits for the ACK of cluster, listener",
+                "ordering: holds cluster old (route r still subscribed)",
+                "ordering: holds cluster older",
+                "ordering: holds 3 more",
+            ]
+        );
     }
 }

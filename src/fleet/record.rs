@@ -12,7 +12,7 @@ use std::{
 use super::{ClusterLoad, DeliveryStatus, LoadReport, NackStatus, NodeStatus, StreamInfo, StreamStatus, TypeStatus};
 use crate::{
     node::{Node, NodeId},
-    protocol::{Delivery, Outcome},
+    protocol::{Delivery, Outcome, Standing},
     resource::ResourceType,
     snapshot::{NodeGroup, Revision},
 };
@@ -51,6 +51,7 @@ struct Books {
     synced: Option<Revision>,
     blocked: Option<Revision>,
     heard: Option<SystemTime>,
+    standing: Standing,
 }
 
 // === impl NodeRecord ===
@@ -185,6 +186,7 @@ impl StreamRecord {
             types: books.types.values().cloned().collect(),
             synced: books.synced,
             blocked: books.blocked,
+            standing: books.standing.clone(),
         }
     }
 
@@ -248,6 +250,7 @@ impl Books {
                 self.blocked = None;
             }
             Outcome::Blocked(revision) => self.blocked = Some(*revision),
+            Outcome::Standing(standing) => self.standing.clone_from(standing),
         }
     }
 

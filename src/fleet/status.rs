@@ -8,7 +8,7 @@ use std::{
 use super::StreamInfo;
 use crate::{
     node::NodeId,
-    protocol::Nonce,
+    protocol::{Nonce, Standing},
     resource::{ResourceName, ResourceType, Version},
     snapshot::{NodeGroup, Revision},
 };
@@ -84,6 +84,8 @@ pub struct StreamStatus {
     /// The revision for which everything was done that a refusal does not stand in the way of; `None` where nothing is
     /// refused.
     pub blocked: Option<Revision>,
+    /// What waits and what is held, to lose no traffic.
+    pub standing: Standing,
 }
 
 /// One type on a stream.

@@ -43,10 +43,15 @@ impl Session {
         if !self.is_ordered() || !waits(&state.kind) {
             return true;
         }
+        self.holding_up(index, goal, now).next().is_none()
+    }
+
+    /// The earlier types that changes of type `index` wait for.
+    pub(super) fn holding_up(&self, index: usize, goal: &Snapshot, now: Instant) -> impl Iterator<Item = &TypeState> {
+        let state = &self.types[index];
         self.types[..index]
             .iter()
-            .filter(|earlier| is_awaited(&earlier.kind))
-            .all(|earlier| self.lets_pass(earlier, state, goal, now))
+            .filter(move |earlier| is_awaited(&earlier.kind) && !self.lets_pass(earlier, state, goal, now))
     }
 
     fn lets_pass(&self, earlier: &TypeState, state: &TypeState, goal: &Snapshot, now: Instant) -> bool {
@@ -126,20 +131,30 @@ impl Session {
         })
     }
 
-    /// Notes since when nothing but removals is left to do.
+    /// Notes whether nothing but removals is left to do, and since when that was first so for each of them.
     pub(super) fn note_made(&mut self, goal: &Snapshot, now: Instant) {
         let retains = self.types.iter().any(|state| !state.retained.is_empty());
-        if !retains || !self.all_is_made(goal) {
-            self.made_since = None;
-        } else if self.made_since.is_none() {
-            self.made_since = Some(now);
+        self.is_made = retains && self.all_is_made(goal);
+        if self.is_made {
+            let retained = self.types.iter_mut().flat_map(|state| state.retained.values_mut());
+            for retained in retained {
+                retained.made.get_or_insert(now);
+            }
         }
+    }
+
+    /// Whether everything that replaces what is retained was ACKed long enough ago (O-12). Counted for each by itself:
+    /// changes that follow one another do not put off the removals of earlier ones.
+    fn has_rested(&self, retained: &Retained, now: Instant) -> bool {
+        let delay = self.policy.ordering.removal_delay;
+        retained
+            .made
+            .is_some_and(|made| now.saturating_duration_since(made) >= delay)
     }
 
     /// The next removal that is due, as (type, names).
     pub(super) fn due_removal(&self, now: Instant) -> Option<(usize, BTreeSet<ResourceName>)> {
-        let made = self.made_since?;
-        if now.saturating_duration_since(made) < self.policy.ordering.removal_delay {
+        if !self.is_made {
             return None;
         }
         for stage in 0..=3 {
@@ -165,7 +180,8 @@ impl Session {
         let needed = self.needed_by_parents(&state.kind);
         let cap = self.policy.ordering.hold_cap;
         let free = |(name, retained): &(&ResourceName, &Retained)| {
-            !needed.contains(*name) || now.saturating_duration_since(retained.since) >= cap
+            let spent = now.saturating_duration_since(retained.since) >= cap;
+            self.has_rested(retained, now) && (spent || !needed.contains(*name))
         };
         state
             .retained
@@ -182,13 +198,7 @@ impl Session {
             let mut note = |resource: &Resource| needed.extend(resource.references_to(kind).cloned());
             match (&state.kind, kind) {
                 (ResourceType::Route, ResourceType::Cluster) => {
-                    let base = state.base();
-                    let named = state.subscription.names().iter();
-                    named
-                        .filter_map(|name| base?.get(name.as_str()))
-                        .for_each(|route| note(route));
-                    state.drained.values().for_each(|drained| note(&drained.resource));
-                    state.retained.values().for_each(|retained| note(&retained.resource));
+                    state.client_has().for_each(note);
                 }
                 (ResourceType::Cluster, ResourceType::Endpoint | ResourceType::Secret) => {
                     state.retained.values().for_each(|retained| note(&retained.resource));
@@ -212,8 +222,8 @@ impl Session {
 
     /// Whether the removals that are left wait only for clients to let go.
     pub(super) fn removals_rest(&self, now: Instant) -> bool {
-        let delay_over = |made: Instant| now.saturating_duration_since(made) >= self.policy.ordering.removal_delay;
-        self.types.iter().all(|state| state.retained.is_empty()) || self.made_since.is_some_and(delay_over)
+        let mut retained = self.types.iter().flat_map(|state| state.retained.values());
+        retained.all(|retained| self.has_rested(retained, now))
     }
 
     /// When the passing of time alone may let something be sent.
@@ -238,11 +248,13 @@ impl Session {
         let holds = self
             .types
             .iter()
-            .filter(|_| self.made_since.is_some())
+            .filter(|_| self.is_made)
             .flat_map(|state| state.retained.values())
-            .filter_map(|retained| after(retained.since, ordering.hold_cap));
-        let delay = self.made_since.and_then(|made| after(made, ordering.removal_delay));
-        let times = gates.chain(holds).chain(delay);
+            .flat_map(|retained| {
+                let rested = retained.made.and_then(|made| after(made, ordering.removal_delay));
+                [after(retained.since, ordering.hold_cap), rested]
+            });
+        let times = gates.chain(holds.flatten());
         times
             .filter(|time| self.last_poll.is_none_or(|last| *time > last))
             .min()

@@ -2,6 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
+use super::Standing;
 use crate::{
     resource::{ResourceName, ResourceType, Version},
     snapshot::Revision,
@@ -58,6 +59,8 @@ pub enum Outcome {
     },
     /// The client came with the current version, and was not sent it again (S-5).
     Presented(Delivery),
+    /// The order of a change stands elsewhere than before: something waits or is held, or does no longer.
+    Standing(Standing),
     /// Everything subscribed is as of this revision, and ACKed.
     Synced(Revision),
     /// Everything was done for this revision that a refusal does not stand in the way of (O-4).

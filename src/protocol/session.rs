@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{
-    Delivery, Nonce, Outcome, Policy, ProtocolError, Response, Variant,
+    Delivery, Nonce, Outcome, Policy, ProtocolError, Response, Standing, Variant,
     subscription::Edit,
     type_state::{Draft, InFlight, Step, TypeState},
 };
@@ -48,11 +48,12 @@ pub struct Session {
     pub(super) types: Vec<TypeState>,
     /// Children of parents that changed while the client was away, not asked for yet (D-6).
     pub(super) owed_children: BTreeSet<(ResourceType, ResourceName)>,
-    /// Since when only removals are left to do (O-12).
-    pub(super) made_since: Option<Instant>,
+    /// Whether only removals are left to do.
+    pub(super) is_made: bool,
     pub(super) last_poll: Option<Instant>,
     outcomes: VecDeque<Outcome>,
     progress: Option<Outcome>,
+    standing: Standing,
 }
 
 /// Gives every response a nonce of its own (S-1).
@@ -87,10 +88,11 @@ impl Session {
             goal: None,
             types: Vec::new(),
             owed_children: BTreeSet::new(),
-            made_since: None,
+            is_made: false,
             last_poll: None,
             outcomes: VecDeque::new(),
             progress: None,
+            standing: Standing::default(),
         }
     }
 
@@ -126,6 +128,11 @@ impl Session {
             if let Some(draft) = self.types[index].release(self.variant, &names) {
                 return Some(self.finish(index, draft, now));
             }
+        }
+        let standing = self.standing(&goal, now);
+        if standing != self.standing {
+            self.standing = standing.clone();
+            self.outcomes.push_back(Outcome::Standing(standing));
         }
         self.note_progress(&goal, now);
         None

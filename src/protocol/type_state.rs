@@ -64,6 +64,8 @@ pub(super) struct Retained {
     pub(super) resource: Arc<Resource>,
     /// When it was removed: no hold lasts for ever.
     pub(super) since: Instant,
+    /// When everything that takes its place was first ACKed (O-12).
+    pub(super) made: Option<Instant>,
     /// The client was not sent another version that it refused: it may have applied that (S-8).
     pub(super) certain: bool,
 }
@@ -428,6 +430,7 @@ impl TypeState {
             self.retained.entry(resource.name.clone()).or_insert(Retained {
                 resource,
                 since: now,
+                made: None,
                 certain,
             });
         }

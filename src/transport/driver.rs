@@ -350,6 +350,14 @@ impl Running {
             }
             Outcome::Synced(revision) => debug!(%revision, "synced"),
             Outcome::Blocked(revision) => debug!(%revision, "blocked by what was refused"),
+            Outcome::Standing(standing) => {
+                let waits: Vec<_> = standing
+                    .waits
+                    .iter()
+                    .map(|wait| wait.resource_type.to_string())
+                    .collect();
+                debug!(?waits, held = standing.held, "order");
+            }
         }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::fixture::*;
 use crate::{
-    protocol::{Outcome, Policy, Response, Scope, Variant},
+    protocol::{Hold, Outcome, Policy, Response, Scope, Standing, Variant},
     resource::ResourceType,
 };
 
@@ -57,11 +57,27 @@ impl Envoy {
         }
     }
 
+    /// As told last.
+    fn standing(&self) -> Standing {
+        let told = self.stream.outcomes.iter().rev().find_map(|outcome| match outcome {
+            Outcome::Standing(standing) => Some(standing.clone()),
+            _ => None,
+        });
+        told.unwrap_or_default()
+    }
+
     fn nack(&mut self, response: &Response, names: &[&str]) {
         match self.variant {
             Variant::Sotw => self.stream.nack(response, names, ""),
             Variant::Delta => self.stream.nack_delta(response),
         }
+    }
+}
+
+impl Standing {
+    fn holds(&self, cluster: &str) -> bool {
+        let is_it = |hold: &Hold| hold.resource_type == Cluster && hold.name.as_str() == cluster;
+        self.holds.iter().any(is_it)
     }
 }
 
@@ -305,6 +321,82 @@ fn removal_waits_for_the_set_delay() {
         assert_eq!(stream.session.poll_timeout(), Some(stream.now + Duration::from_secs(5)));
         stream.pass(Duration::from_secs(5));
         expect(variant, &stream.one(), "cluster[]", "cluster[-a]");
+    }
+}
+
+// O-12
+#[test]
+fn changes_that_follow_one_another_do_not_put_off_removals() {
+    for variant in BOTH {
+        let mut policy = Policy::default();
+        policy.ordering.removal_delay = Duration::from_secs(5);
+        let mut envoy = Envoy {
+            stream: Stream::with_policy(variant, Scope::Aggregated, policy),
+            variant,
+        };
+        let only = |name| Config::default().with(Cluster, name, "1");
+        envoy.subscribe(&Cluster, &[]);
+        for (name, sotw, delta) in [
+            ("a", "cluster[a]", "cluster[a]"),
+            ("b", "cluster[a b]", "cluster[b]"),
+            ("c", "cluster[a b c]", "cluster[c]"),
+        ] {
+            envoy.stream.publish(&only(name));
+            let response = envoy.stream.one();
+            expect(variant, &response, sotw, delta);
+            envoy.ack(&response, &[]);
+            envoy.stream.silence();
+            envoy.stream.pass(Duration::from_secs(3));
+        }
+        // Six seconds since `b` took the place of `a`, three since `c` took that of `b`.
+        let removal = envoy.stream.one();
+        expect(variant, &removal, "cluster[b c]", "cluster[-a]");
+        envoy.ack(&removal, &[]);
+        envoy.stream.silence();
+        assert_eq!(
+            envoy.stream.session.poll_timeout(),
+            Some(envoy.stream.now + Duration::from_secs(2))
+        );
+        envoy.stream.pass(Duration::from_secs(2));
+        expect(variant, &envoy.stream.one(), "cluster[c]", "cluster[-b]");
+    }
+}
+
+// O-3, O-12
+#[test]
+fn standing_names_what_waits_and_what_is_held() {
+    for variant in BOTH {
+        let mut envoy = Envoy::running(variant, &config("old"));
+        assert_eq!(envoy.standing(), Standing::default());
+        envoy.stream.publish(&config("new"));
+        let clusters = envoy.stream.one();
+        let standing = envoy.standing();
+        assert_eq!(standing.waits.len(), 1, "{standing:?}");
+        assert_eq!(standing.waits[0].resource_type, Route);
+        assert!(standing.waits[0].on.contains(&Cluster), "{standing:?}");
+        assert!(standing.holds("old"), "{standing:?}");
+        envoy.ack(&clusters, &[]);
+        let route = envoy.stream.one();
+        envoy.ack(&route, &["r"]);
+        let removal = envoy.stream.one();
+        envoy.ack(&removal, &[]);
+        envoy.stream.drain();
+        let standing = envoy.standing();
+        assert!(standing.waits.is_empty() && !standing.holds("old"), "{standing:?}");
+    }
+}
+
+#[test]
+fn standing_names_the_route_that_still_needs_a_held_cluster() {
+    for variant in BOTH {
+        let mut envoy = Envoy::running(variant, &config("old"));
+        envoy.stream.publish(&config("old").without(Cluster, "old"));
+        envoy.stream.silence();
+        let standing = envoy.standing();
+        let needed_by = standing.holds.iter().find(|hold| hold.resource_type == Cluster);
+        let needed_by = needed_by.and_then(|hold| hold.needed_by.clone());
+        assert_eq!(needed_by.map(|route| route.to_string()).as_deref(), Some("r"));
+        assert_eq!(standing.held, standing.holds.len());
     }
 }
 
