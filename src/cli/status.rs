@@ -96,7 +96,9 @@ pub(super) fn table(nodes: &[NodeStatus]) -> String {
                 let at = time(nack.time.as_ref());
                 table.note(&format!(
                     "NACK of version {} (nonce {}) at {at}: {}",
-                    nack.version, nack.nonce, nack.message
+                    nack.version,
+                    nack.nonce,
+                    nack.message.trim_end()
                 ));
             }
         }

@@ -264,7 +264,8 @@ impl Rollout {
                     let kind = short_type(&row.type_url);
                     refusals.push(format!(
                         "node {id} refused {kind} version {}: {}",
-                        nack.version, nack.message
+                        nack.version,
+                        nack.message.trim_end()
                     ));
                 }
             }

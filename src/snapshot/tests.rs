@@ -167,3 +167,25 @@ fn unchanged_types_are_shared_with_the_previous_snapshot() {
         );
     }
 }
+
+#[test]
+fn named_version_survives_what_is_added_from_below() {
+    let kind = ResourceType::Cluster;
+    let named = |names: &[&str], version: &str| {
+        let resources = names.iter().map(|name| resource(&kind, name, "1")).collect();
+        let set = TypeResources::new(resources)
+            .unwrap()
+            .with_version(Version::from(version));
+        BTreeMap::from([(kind.clone(), Arc::new(set))])
+    };
+    let own = Snapshot::new("g".into(), Revision(1), named(&["a"], "blue"), Completeness::Published);
+    let version = |shared: Option<&Snapshot>| {
+        let served = Snapshot::compose(&"g".into(), Some(&own), shared, None);
+        served.get(&kind).unwrap().version().to_string()
+    };
+    assert_eq!(version(None), "blue");
+    let below = |name: &str| snapshot("*", 2, vec![(kind.clone(), vec![resource(&kind, name, "1")])]);
+    assert_eq!(version(Some(&below("a"))), "blue", "it adds nothing");
+    assert!(version(Some(&below("b"))).starts_with("blue+"));
+    assert_ne!(version(Some(&below("b"))), version(Some(&below("c"))));
+}

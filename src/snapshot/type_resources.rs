@@ -20,6 +20,8 @@ pub struct TypeResources {
     /// Tells two sets apart without comparing them; what caches of frames are keyed by.
     id: u64,
     version: Version,
+    /// The version is not just the hash of the content: the publisher named it, or marked content that returned.
+    marked: bool,
     /// Sorted by name (S-19).
     resources: Vec<Arc<Resource>>,
     /// Alias → index (D-12).
@@ -46,11 +48,7 @@ impl TypeResources {
         if let Some(pair) = resources.windows(2).find(|pair| pair[0].name == pair[1].name) {
             return Err(DuplicateName(pair[0].name.clone()));
         }
-        let version = Version::from(ContentHash::of_texts(
-            resources
-                .iter()
-                .flat_map(|resource| [resource.name.as_str(), resource.version.as_str()]),
-        ));
+        let version = Version::from(hash_of(&resources));
         let mut set = Self::sorted(resources, version);
         for (index, resource) in set.resources.iter().enumerate() {
             for alias in &resource.aliases {
@@ -69,6 +67,7 @@ impl TypeResources {
         Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             version,
+            marked: false,
             resources,
             aliases: BTreeMap::new(),
             diffs: Mutex::default(),
@@ -78,7 +77,12 @@ impl TypeResources {
     /// The same resources under a version that the publisher named.
     #[must_use]
     pub fn with_version(self, version: Version) -> Self {
-        Self { version, ..self }
+        let marked = self.marked || version != self.version;
+        Self {
+            version,
+            marked,
+            ..self
+        }
     }
 
     /// These resources, and those of `below` whose names are free here.
@@ -91,11 +95,20 @@ impl TypeResources {
         self.with(below.iter().filter(free).cloned())
     }
 
-    /// These resources and more, whose names are free here.
+    /// These resources and more, whose names are free here. A version that says more than the content's hash is kept, with
+    /// the hash of what is added.
     #[must_use]
     pub fn with(&self, more: impl IntoIterator<Item = Arc<Resource>>) -> Self {
+        let more: Vec<Arc<Resource>> = more.into_iter().collect();
+        let added = hash_of(&more);
+        let nothing = more.is_empty();
         let all = self.iter().cloned().chain(more).collect();
-        Self::new(all).expect("only resources with free names are added")
+        let all = Self::new(all).expect("only resources with free names are added");
+        match (self.marked, nothing) {
+            (false, _) => all,
+            (true, true) => all.with_version(self.version.clone()),
+            (true, false) => all.with_version(Version::from(format!("{}+{added}", self.version))),
+        }
     }
 
     /// Identifies this set within the process.
@@ -177,6 +190,14 @@ impl TypeResources {
         kept.push((from.id, Arc::clone(&diff)));
         diff
     }
+}
+
+/// The hash of names and versions.
+fn hash_of(resources: &[Arc<Resource>]) -> ContentHash {
+    let texts = resources
+        .iter()
+        .flat_map(|resource| [resource.name.as_str(), resource.version.as_str()]);
+    ContentHash::of_texts(texts)
 }
 
 impl Default for TypeResources {

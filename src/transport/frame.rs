@@ -3,10 +3,7 @@
 //! A message is `prefix | head | payload`. The head holds what differs per stream (version, nonce, removed names), the
 //! payload the resources. Protobuf lets fields come in any order.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError, Weak},
-    time::Duration,
-};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use prost::encoding::{encode_varint, encoded_len_varint};
@@ -193,7 +190,8 @@ fn head(variant: Variant, response: &Response) -> Bytes {
     buf.freeze()
 }
 
-/// `envoy.service.discovery.v3.Resource` as field 2 of a delta response (D-14).
+/// `envoy.service.discovery.v3.Resource` as field 2 of a delta response (D-14). Without the TTL: a client would drop the
+/// resource when it expires, and nothing renews it yet (T-3).
 fn put_wrapped(buf: &mut BytesMut, resource: &Resource) {
     put_len(buf, 2, wrapped_len(resource));
     put_field(buf, 1, resource.version.as_str().as_bytes());
@@ -201,10 +199,6 @@ fn put_wrapped(buf: &mut BytesMut, resource: &Resource) {
     put_field(buf, 3, resource.name.as_str().as_bytes());
     for alias in &resource.aliases {
         put_field(buf, 4, alias.as_str().as_bytes());
-    }
-    if let Some(ttl) = resource.ttl {
-        let ttl = encoded_duration(ttl);
-        put_field(buf, 6, &ttl);
     }
 }
 
@@ -218,7 +212,6 @@ fn wrapped_len(resource: &Resource) -> usize {
         + field_len(resource.body.len())
         + field_len(resource.name.as_str().len())
         + aliases
-        + resource.ttl.map_or(0, |ttl| field_len(encoded_duration(ttl).len()))
 }
 
 /// D-12: a name that no virtual host answers to comes back as its own alias, without a resource.
@@ -227,16 +220,6 @@ fn put_unresolved(buf: &mut BytesMut, name: &ResourceName) {
     put_len(buf, 2, 2 * field_len(name.len()));
     put_field(buf, 3, name);
     put_field(buf, 4, name);
-}
-
-fn encoded_duration(ttl: Duration) -> Vec<u8> {
-    use prost::Message as _;
-
-    let duration = prost_types::Duration {
-        seconds: i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX),
-        nanos: i32::try_from(ttl.subsec_nanos()).unwrap_or(0),
-    };
-    duration.encode_to_vec()
 }
 
 fn payload_len(variant: Variant, kind: &ResourceType, resources: &[Arc<Resource>], identifier: &str) -> usize {
