@@ -18,7 +18,7 @@ step() {
     results+=("$(printf '%-7s %4d s  %s' "$verdict" $((SECONDS - begun)) "$name")")
 }
 
-target=${CARGO_TARGET_DIR:-target}
+target=${CARGO_TARGET_DIR:-target} # `cargo test` leaves the binary there that the last steps run
 
 step tools python3 tools/install.py
 step fmt cargo fmt --check
@@ -27,7 +27,6 @@ step clippy cargo clippy --all-targets --locked -- -D warnings
 step doc env RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked
 step doc-private env RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked --document-private-items
 step test cargo test --locked --no-fail-fast
-step build cargo build --locked
 step python target/tools/venv/bin/ruff check tools tests
 step python-fmt target/tools/venv/bin/ruff format --check tools tests
 step examples python3 tools/check_examples.py --chancery "$target/debug/chancery"
