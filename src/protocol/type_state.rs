@@ -518,7 +518,13 @@ impl TypeState {
         for name in asked {
             match self.resolve(&name, to, reach) {
                 Some(resource) => found.push(resource),
-                None => missing.push(name),
+                None => {
+                    // In delta that is told, and what the client held of it is gone.
+                    if variant == Variant::Delta {
+                        self.held.remove(&name);
+                    }
+                    missing.push(name);
+                }
             }
         }
         for name in &children {
@@ -572,11 +578,11 @@ impl TypeState {
         let ahead = || reach.and_then(|reach| reach.get(name.as_str()));
         // Types that wait for others must not run ahead of them.
         let pass_over = ahead().is_some() && (!waits(&self.kind) || self.refused.names(name.as_str()));
-        if let Some(resource) = to.get(name.as_str()).filter(|_| !pass_over) {
+        let retained = self.retained.get(name).map(|retained| &retained.resource);
+        if let Some(resource) = to.get(name.as_str()).or(retained).filter(|_| !pass_over) {
+            // It takes the place of what the client was given ahead of the base.
+            self.held.remove(name);
             return Some(Arc::clone(resource));
-        }
-        if let Some(retained) = self.retained.get(name).filter(|_| !pass_over) {
-            return Some(Arc::clone(&retained.resource));
         }
         let ahead = Arc::clone(ahead()?);
         self.held.insert(ahead.name.clone(), ahead.version.clone());

@@ -133,10 +133,11 @@ impl Stage {
             listener: free_address()?,
             upstreams,
         };
-        let flags = match cell.case {
-            Case::Inline => vec![format!("--ordering-removal-delay={}s", REMOVAL_DELAY.as_secs())],
-            _ => Vec::new(),
-        };
+        let given = std::env::var("NO_LOSS_FLAGS").unwrap_or_default();
+        let mut flags: Vec<String> = given.split_whitespace().map(str::to_owned).collect();
+        if cell.case == Case::Inline {
+            flags.push(format!("--ordering-removal-delay={}s", REMOVAL_DELAY.as_secs()));
+        }
         let chancery = Chancery::start(&dir, 0, None, &flags)?;
         let proxy = DelayProxy::start(chancery.xds, cell.one_way).await?;
         let xds = if cell.one_way.is_zero() {
