@@ -2,6 +2,8 @@
 //!
 //! The transport drives one [`Session`] per stream. Nothing here does I/O, reads a clock or draws a random number.
 
+mod advance;
+mod draft;
 mod error;
 mod order;
 mod outcome;

@@ -11,9 +11,10 @@ use std::{
 
 use super::{
     Session,
+    draft::Draft,
     policy::{children, is_awaited, waits},
     refused::Refused,
-    type_state::{Draft, Retained, Step, TypeState},
+    type_state::{Retained, Step, TypeState},
 };
 use crate::{
     resource::{Resource, ResourceName, ResourceType},

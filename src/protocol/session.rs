@@ -11,8 +11,9 @@ use std::{
 
 use super::{
     Delivery, Nonce, Outcome, Policy, ProtocolError, Response, Standing, Variant,
+    draft::Draft,
     subscription::Edit,
-    type_state::{Draft, InFlight, Step, TypeState},
+    type_state::{InFlight, Step, TypeState},
 };
 use crate::{
     proto::google::rpc,

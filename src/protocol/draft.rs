@@ -1,0 +1,217 @@
+//! Responses in the making: what changed, what must be sent again and what is owed, put together by the rules of the variant.
+
+use std::sync::Arc;
+
+use super::{
+    Contents, Variant,
+    policy::{is_full_state, repeats_unchanged, tells_removal, waits},
+    subscription::glob_selects,
+    type_state::{Step, TypeState},
+};
+use crate::{
+    resource::{Resource, ResourceName, ResourceType},
+    snapshot::TypeResources,
+};
+
+/// A response in the making.
+#[derive(Debug)]
+pub(super) struct Draft {
+    pub(super) resources: Contents,
+    pub(super) removed: Vec<ResourceName>,
+    pub(super) unresolved: Vec<ResourceName>,
+    pub(super) step: Step,
+    /// What the client did not hold in this version before: its children are sent again.
+    pub(super) changed: Vec<Arc<Resource>>,
+    /// It carries children of a changed parent.
+    pub(super) children: bool,
+}
+
+impl TypeState {
+    /// Puts a response together from what changed and what must be sent again. `None` where there is nothing to say.
+    pub(super) fn draft(
+        &mut self,
+        variant: Variant,
+        to: &Arc<TypeResources>,
+        reach: Option<&Arc<TypeResources>>,
+        changed: Vec<Arc<Resource>>,
+        removed: Vec<ResourceName>,
+        first: bool,
+    ) -> Option<Draft> {
+        let owed = std::mem::take(&mut self.answer);
+        let asked = std::mem::take(&mut self.resend);
+        let children = std::mem::take(&mut self.children);
+        let globs = std::mem::take(&mut self.globs);
+        let mut found = Vec::new();
+        let mut missing = Vec::new();
+        for name in asked {
+            match self.resolve(&name, to, reach) {
+                Some(resource) => found.push(resource),
+                None => {
+                    // In delta that is told, and what the client held of it is gone.
+                    if variant == Variant::Delta {
+                        self.held.remove(&name);
+                    }
+                    missing.push(name);
+                }
+            }
+        }
+        for name in &children {
+            if !found.iter().any(|resource: &Arc<Resource>| resource.name == *name) {
+                found.extend(self.resolve_child(name, to, reach));
+            }
+        }
+        for glob in globs {
+            let before = found.len();
+            let members = to.iter().filter(|r| glob_selects(glob.as_str(), r.name.as_str()));
+            found.extend(members.cloned());
+            if found.len() == before {
+                missing.push(glob);
+            }
+        }
+        let draft = Draft {
+            resources: Contents::Chosen(Vec::new()),
+            removed,
+            unresolved: Vec::new(),
+            step: Step::Answer,
+            changed,
+            children: !children.is_empty(),
+        };
+        let draft = match variant {
+            Variant::Sotw => {
+                let asked = !found.is_empty() || (is_full_state(&self.kind) && !missing.is_empty());
+                self.draft_sotw(draft, to, reach, found, owed || asked, first)
+            }
+            Variant::Delta => self.draft_delta(draft, found, missing, owed),
+        };
+        if let Some(draft) = &draft {
+            for resource in draft.resources.as_slice() {
+                // Unless it is an accepted version in the place of the refused one.
+                let stands_in = self.held.contains_key(&resource.name) && !self.refused.has(resource);
+                if !stands_in {
+                    self.retry.remove(&resource.name);
+                }
+            }
+        }
+        draft
+    }
+
+    /// What a name stands for: in the base, among what is retained, or ahead of the base. What was refused, and what waits
+    /// for nothing, is passed over for something newer.
+    pub(super) fn resolve(
+        &mut self,
+        name: &ResourceName,
+        to: &TypeResources,
+        reach: Option<&Arc<TypeResources>>,
+    ) -> Option<Arc<Resource>> {
+        let ahead = || reach.and_then(|reach| reach.get(name.as_str()));
+        // Types that wait for others must not run ahead of them.
+        let pass_over = ahead().is_some() && (!waits(&self.kind) || self.refused.names(name.as_str()));
+        let retained = self.retained.get(name).map(|retained| &retained.resource);
+        if let Some(resource) = to.get(name.as_str()).or(retained).filter(|_| !pass_over) {
+            // It takes the place of what the client was given ahead of the base.
+            self.held.remove(name);
+            return Some(Arc::clone(resource));
+        }
+        let ahead = Arc::clone(ahead()?);
+        self.held.insert(ahead.name.clone(), ahead.version.clone());
+        if let Some(retained) = self.retained.get_mut(name) {
+            retained.certain = false;
+        }
+        Some(ahead)
+    }
+
+    /// What the child of a changed parent is given. The parent waits for it: where the newest was refused, it is better
+    /// off with what was accepted before.
+    pub(super) fn resolve_child(
+        &mut self,
+        name: &ResourceName,
+        to: &TypeResources,
+        reach: Option<&Arc<TypeResources>>,
+    ) -> Option<Arc<Resource>> {
+        let newest = self.resolve(name, to, reach);
+        let is_refused = newest.as_ref().is_some_and(|newest| self.refused.has(newest));
+        if !is_refused {
+            return newest;
+        }
+        let acked = self
+            .acked
+            .as_ref()
+            .and_then(|acked| acked.resource(&self.kind, name.as_str()));
+        let Some(acked) = acked.cloned() else {
+            return newest;
+        };
+        self.held.insert(acked.name.clone(), acked.version.clone());
+        Some(acked)
+    }
+
+    pub(super) fn draft_sotw(
+        &self,
+        mut draft: Draft,
+        to: &Arc<TypeResources>,
+        reach: Option<&Arc<TypeResources>>,
+        found: Vec<Arc<Resource>>,
+        asked: bool,
+        first: bool,
+    ) -> Option<Draft> {
+        let wildcard = self.subscription.is_wildcard();
+        // Absence means deletion to a client that holds a full state, so it is told of an empty one too (S-9, R-1).
+        let may_be_empty = is_full_state(&self.kind) || wildcard;
+        let told = tells_removal(&self.kind) && !draft.removed.is_empty();
+        let due =
+            asked || told || !draft.changed.is_empty() || (first && may_be_empty && !self.subscription.is_empty());
+        if !due {
+            return None;
+        }
+        draft.removed = Vec::new();
+        let ahead = |name: &ResourceName| reach.and_then(|reach| reach.get(name.as_str())).cloned();
+        draft.resources = if wildcard && self.retained.is_empty() && self.held.is_empty() {
+            Contents::All(Arc::clone(to))
+        } else if wildcard || repeats_unchanged(&self.kind) {
+            let mut all: Vec<_> = if wildcard || self.subscription.has_globs() {
+                to.iter().filter(|r| self.subscription.selects(r)).cloned().collect()
+            } else {
+                self.named(to)
+            };
+            all.extend(self.retained.values().map(|retained| Arc::clone(&retained.resource)));
+            all.extend(self.held.keys().filter_map(ahead));
+            sort_once(&mut all);
+            Contents::Chosen(all)
+        } else {
+            let mut chosen = draft.changed.clone();
+            chosen.extend(found);
+            sort_once(&mut chosen);
+            Contents::Chosen(chosen)
+        };
+        ((may_be_empty || !draft.resources.is_empty()) && !self.refused.is_state(&draft.resources)).then_some(draft)
+    }
+
+    pub(super) fn draft_delta(
+        &self,
+        mut draft: Draft,
+        found: Vec<Arc<Resource>>,
+        missing: Vec<ResourceName>,
+        owed: bool,
+    ) -> Option<Draft> {
+        let mut chosen = draft.changed.clone();
+        chosen.extend(found);
+        sort_once(&mut chosen);
+        if self.kind == ResourceType::VirtualHost {
+            draft.unresolved = missing;
+        } else {
+            draft.removed.extend(missing);
+        }
+        draft.removed.sort();
+        draft.removed.dedup();
+        draft
+            .removed
+            .retain(|name| chosen.binary_search_by(|r| r.name.cmp(name)).is_err());
+        let due = owed || !chosen.is_empty() || !draft.removed.is_empty() || !draft.unresolved.is_empty();
+        draft.resources = Contents::Chosen(chosen);
+        due.then_some(draft)
+    }
+}
+
+pub(super) fn sort_once(resources: &mut Vec<Arc<Resource>>) {
+    resources.sort_by(|a, b| a.name.cmp(&b.name));
+    resources.dedup_by(|a, b| a.name == b.name);
+}
