@@ -14,7 +14,7 @@ use anyhow::Context as _;
 use tokio::{task::JoinHandle, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{service::Routes, transport::Server};
-use tracing::{Instrument as _, error, info, info_span};
+use tracing::{Instrument as _, error, info, info_span, warn};
 
 use self::listener::Listener;
 use crate::{
@@ -148,7 +148,10 @@ async fn open(tracker: &TaskTracker, settings: Settings, cache: Arc<SnapshotCach
     let load = move || {
         let retention = settings.keep_revisions;
         let store: Arc<dyn RevisionStore> = match &settings.store {
-            StoreSettings::Ephemeral => Arc::new(MemoryStore::new(retention)),
+            StoreSettings::Ephemeral => {
+                warn!("snapshots are kept in memory only: a restart forgets them; --data-dir DIR keeps them");
+                Arc::new(MemoryStore::new(retention))
+            }
             StoreSettings::DataDir(dir) => {
                 let opened = RedbStore::open(dir, retention);
                 Arc::new(opened.with_context(|| format!("cannot open the data directory {}", dir.display()))?)

@@ -108,11 +108,6 @@ pub enum SettingsError {
         /// What is wrong.
         message: String,
     },
-    /// Neither store was chosen.
-    #[error(
-        "say where snapshots are kept: --data-dir DIR keeps them across restarts, --ephemeral keeps them in memory"
-    )]
-    NoStore,
     /// Both stores were chosen.
     #[error("data_dir and ephemeral exclude each other")]
     TwoStores,
@@ -158,10 +153,9 @@ impl Settings {
         let store = match (effective.data_dir.clone(), effective.ephemeral.unwrap_or_default()) {
             (Some(_), true) => return Err(SettingsError::TwoStores),
             (Some(dir), false) => StoreSettings::DataDir(dir),
-            (None, true) => StoreSettings::Ephemeral,
-            (None, false) => return Err(SettingsError::NoStore),
+            (None, _) => StoreSettings::Ephemeral,
         };
-        effective.ephemeral = effective.ephemeral.filter(|ephemeral| *ephemeral);
+        effective.ephemeral = (store == StoreSettings::Ephemeral).then_some(true);
         let grace = effective.shutdown_grace.map_or(Duration::ZERO, |span| span.0);
         // Streams that are still being ended when the grace period is over would be cut.
         effective.xds.drain = effective.xds.drain.map(|span| Span(span.0.min(grace / 2)));

@@ -42,9 +42,9 @@ fn the_store_is_one_choice_of_the_upper_layer() {
 }
 
 #[test]
-fn no_store_names_both_flags() {
-    let error = Settings::resolve(Layer::default()).unwrap_err().to_string();
-    assert!(error.contains("--data-dir") && error.contains("--ephemeral"), "{error}");
+fn without_a_directory_snapshots_are_kept_in_memory() {
+    let settings = Settings::resolve(Layer::default()).unwrap();
+    assert_eq!(settings.store, StoreSettings::Ephemeral);
 }
 
 #[test]
