@@ -21,9 +21,9 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::{
-    WARMING,
     delay::DelayProxy,
     load::{Books, Load, start_upstream},
+    longest_warming,
     processes::{Chancery, Envoy, GROUP, events},
     scene::{Case, Scene},
     warming,
@@ -302,7 +302,7 @@ impl Report {
             ));
         }
         let (longest, cluster) = &self.longest_warming;
-        if *longest > WARMING {
+        if *longest > longest_warming() {
             complaints.push(format!("{cluster} warmed for {} ms", longest.as_millis()));
         }
         if self.refuses != (self.nacks > 0) {
