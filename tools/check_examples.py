@@ -102,7 +102,7 @@ def load(envoy: Path, files: dict[str, str]) -> list[str]:
         folder = Path(scratch)
         for name, text in files.items():
             (folder / name).write_text(from_files(text, folder), encoding="utf-8")
-        admin = free_port(0)
+        admin = free_port(9901)
         (folder / "bootstrap.json").write_text(json.dumps(bootstrap(folder, admin)), encoding="utf-8")
         child = Child(
             "Envoy", [str(envoy), "-c", str(folder / "bootstrap.json"), "--disable-hot-restart"], folder / "envoy.log"

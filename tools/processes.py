@@ -84,17 +84,24 @@ def wait_until(what: str, seconds: float, probe: Callable[[], bool], *children: 
         time.sleep(0.1)
 
 
+# Ports that were picked, and are bound later.
+GIVEN: set[int] = set()
+
+
 def free_port(preferred: int) -> int:
-    """`preferred` where it is free on the loopback, any other free port where it is not."""
-    for port in (preferred, 0):
+    """`preferred` where it is free on the loopback, the next free one where it is not: never one of the ephemeral ports,
+    which any outgoing connection may be given before it is bound."""
+    for port in range(preferred, 32768):
+        if port in GIVEN:
+            continue
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
-            port_found: int = probe.getsockname()[1]
-            return port_found
+            GIVEN.add(port)
+            return port
     raise StepFailed("no free port on 127.0.0.1")
 
 

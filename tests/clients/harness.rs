@@ -11,6 +11,8 @@ use std::{
 
 use serde_json::{Value, json};
 
+use crate::ports::free_address;
+
 /// Long enough for a loaded machine, short enough to fail.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -44,8 +46,8 @@ pub(crate) struct Caller {
 impl Chancery {
     pub(crate) fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let free = SocketAddr::from(([127, 0, 0, 1], 0));
-        let (process, xds, admin) = serve(dir.path(), free, free);
+        // It will be started again where it was.
+        let (process, xds, admin) = serve(dir.path(), free_address(), free_address());
         Self {
             dir,
             process,

@@ -9,12 +9,15 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::harness::{Chancery, PATIENCE, Process, tool};
+use crate::{
+    harness::{Chancery, PATIENCE, Process, tool},
+    ports::free_address,
+};
 
 #[test]
 fn envoy_reports_the_load_of_its_clusters() {
     let upstream = upstream();
-    let listener = free_port();
+    let listener = free_address().port();
     let chancery = Chancery::start();
     chancery.replace("edge", &proxy(listener, upstream));
     let dir = tempfile::tempdir().unwrap();
@@ -61,11 +64,6 @@ fn upstream() -> u16 {
         }
     });
     port
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    listener.local_addr().unwrap().port()
 }
 
 fn address(port: u16) -> Value {

@@ -7,3 +7,5 @@
 mod grpc;
 mod harness;
 mod load;
+#[path = "../common/ports.rs"]
+mod ports;

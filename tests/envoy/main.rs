@@ -9,6 +9,8 @@
 mod harness;
 
 mod changes;
+#[path = "../common/ports.rs"]
+mod ports;
 mod refusals;
 mod restart;
 mod snapshots;

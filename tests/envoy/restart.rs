@@ -1,8 +1,11 @@
 //! A control plane that dies and comes back on the same ports with what was published: nobody notices.
 
-use crate::harness::{
-    CLUSTER, Client, Config, Control, ENDPOINTS, Envoy, LISTENER, Mode, ROUTES, Release, Upstream, Variant, ads,
-    cluster, endpoints, eventually, expect, listener, routes,
+use crate::{
+    harness::{
+        CLUSTER, Client, Config, Control, ENDPOINTS, Envoy, LISTENER, Mode, ROUTES, Release, Upstream, Variant, ads,
+        cluster, endpoints, eventually, expect, listener, routes,
+    },
+    ports::free_address,
 };
 
 for_every_envoy! {
@@ -20,8 +23,8 @@ fn config(mode: Mode, upstream: &Upstream) -> Config {
 }
 
 fn start(data: &tempfile::TempDir) -> Control {
-    let free = "127.0.0.1:0".parse().unwrap();
-    Control::process(data.path(), free, free)
+    // It will be started again where it was.
+    Control::process(data.path(), free_address(), free_address())
 }
 
 /// How many responses with clusters, and how many with listeners, the Envoy took in.

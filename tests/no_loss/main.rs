@@ -8,6 +8,8 @@
 
 mod delay;
 mod load;
+#[path = "../common/ports.rs"]
+mod ports;
 mod processes;
 mod random;
 mod run;

@@ -13,6 +13,8 @@ use anyhow::{Context as _, bail, ensure};
 use serde_json::Value;
 use tokio::time::sleep;
 
+use crate::ports::free_address;
+
 /// The group that is published, and the node's cluster.
 pub(crate) const GROUP: &str = "no-loss";
 /// Long enough for a loaded machine, short enough to fail.
@@ -34,15 +36,14 @@ pub(crate) struct Envoy {
 }
 
 impl Chancery {
-    /// On `addresses` (xDS, admin), or on free ports; logs to `DIR/chancery-NUMBER.log`.
+    /// On `addresses` (xDS, admin), or on others that are free; logs to `DIR/chancery-NUMBER.log`.
     pub(crate) fn start(
         dir: &Path,
         number: u64,
         addresses: Option<(SocketAddr, SocketAddr)>,
         flags: &[String],
     ) -> anyhow::Result<Self> {
-        let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let (xds, admin) = addresses.unwrap_or((any, any));
+        let (xds, admin) = addresses.unwrap_or_else(|| (free_address(), free_address()));
         let log = dir.join(format!("chancery-{number}.log"));
         let mut child = chancery()
             .arg("serve")

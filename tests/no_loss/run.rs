@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
@@ -24,6 +23,7 @@ use crate::{
     delay::DelayProxy,
     load::{Books, Load, start_upstream},
     longest_warming,
+    ports::free_address,
     processes::{Chancery, Envoy, GROUP, events},
     scene::{Case, Scene},
     warming,
@@ -32,6 +32,8 @@ use crate::{
 /// How long to wait for what must come, on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 const UPSTREAMS: usize = 4;
+/// Lines shown of a log.
+const LAST_LINES: usize = 40;
 /// How long connections on a drained listener may still use an inline route: a little more than the drain.
 const REMOVAL_DELAY: Duration = Duration::from_secs(6);
 
@@ -79,7 +81,9 @@ struct Stage {
 pub(crate) async fn run(cell: &Cell, length: Duration) -> anyhow::Result<Report> {
     let mut stage = Stage::set_up(cell).await?;
     stage.publish(cell.case, 0).await?;
-    stage.wait_for_traffic().await?;
+    if let Err(error) = stage.wait_for_traffic().await {
+        return Err(error.context(stage.last_words()));
+    }
     let stop = CancellationToken::new();
     let mut watch = JoinSet::new();
     watch.spawn(warming::longest(stage.envoy.admin, cell.case, stop.clone()));
@@ -130,7 +134,7 @@ impl Stage {
             upstreams.push(start_upstream(&mut tasks).await?);
         }
         let scene = Scene {
-            listener: free_address()?,
+            listener: free_address(),
             upstreams,
         };
         let given = std::env::var("NO_LOSS_FLAGS").unwrap_or_default();
@@ -226,6 +230,17 @@ impl Stage {
         .await
     }
 
+    /// The ends of the logs, for whoever looks for the reason of a failure.
+    fn last_words(&self) -> String {
+        let end = |log: &Path| {
+            let text = std::fs::read_to_string(log).unwrap_or_default();
+            let skipped = text.lines().count().saturating_sub(LAST_LINES);
+            let lines: Vec<&str> = text.lines().skip(skipped).collect();
+            format!("the end of {}:\n{}\n", log.display(), lines.join("\n"))
+        };
+        format!("{}{}", end(&self.chancery.log), end(&self.dir.join("envoy.log")))
+    }
+
     /// What is gone goes once nothing needs it any more.
     async fn wait_for_removals(&self, case: Case, number: u64) -> anyhow::Result<()> {
         let left = vec![case.cluster(number)];
@@ -248,11 +263,6 @@ async fn wait_until<F: Future<Output = anyhow::Result<bool>>>(
         sleep(Duration::from_millis(20)).await;
     }
     Ok(())
-}
-
-/// An address that was free a moment ago.
-fn free_address() -> anyhow::Result<SocketAddr> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
 
 // === impl Cell ===
