@@ -89,7 +89,7 @@ GIVEN: set[int] = set()
 
 
 def free_port(preferred: int) -> int:
-    """`preferred` where it is free on the loopback, the next free one where it is not: never one of the ephemeral ports,
+    """`preferred` where it is free on the loopback, the next free one where it is not: never an ephemeral port,
     which any outgoing connection may be given before it is bound."""
     for port in range(preferred, 32768):
         if port in GIVEN:
