@@ -27,7 +27,7 @@ pub use self::{
     candidate::{Candidate, Document, Format, Limits, RawResource},
     finding::{Finding, Place, Rejection, Severity},
     json::{Secrets, to_json},
-    reference::check_references,
+    reference::{check_references, dangling_references, is_missed},
     sensitive::redact,
 };
 

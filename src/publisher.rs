@@ -5,6 +5,7 @@
 
 mod change;
 mod lineage;
+mod references;
 mod request;
 
 use std::{
@@ -17,14 +18,15 @@ use std::{
 use tokio::sync::broadcast;
 
 use self::{
-    change::{Wanted, check_limits, next_types, patched, replaced, type_changes, wanted_of},
+    change::{GroupEdits, Next, check_limits, next, patch, replacement, restoration, type_changes},
     lineage::Lineage,
+    references::References,
     request::{check_group, check_request},
 };
 use crate::{
-    admission::{Finding, Rejection, admit, check_references},
+    admission::{Finding, Rejection, admit},
     cache::SnapshotCache,
-    resource::Version,
+    resource::{ContentHash, Version},
     revision::{Content, RevisionInfo, RevisionStore, StoreError, StoredRevision, Types},
     snapshot::{NodeGroup, Revision, Snapshot},
 };
@@ -56,12 +58,14 @@ struct Writer {
     last: Revision,
     /// Of every group with a history, deleted ones included.
     lineages: HashMap<NodeGroup, Lineage>,
+    /// Of every group that was published since the start.
+    references: HashMap<NodeGroup, References>,
 }
 
 /// What a publish would make of a group.
 struct Proposal {
     revision: Revision,
-    types: Types,
+    next: Next,
     warnings: Vec<Finding>,
 }
 
@@ -96,6 +100,7 @@ impl Publisher {
             writer: Mutex::new(Writer {
                 last: loaded.last,
                 lineages,
+                references: HashMap::new(),
             }),
             heads: RwLock::new(heads),
             events: broadcast::Sender::new(EVENTS),
@@ -117,8 +122,8 @@ impl Publisher {
         } = request;
         check_request(&group, &options)?;
         let admitted = admit(&candidate, &self.settings.limits).map_err(PublishError::Rejected)?;
-        let wanted = |_: Option<&Types>| Ok(admitted.resources);
-        self.publish(&group, &options, admitted.findings, self.denies(&options), wanted)
+        let edits = |head: &Types| Ok(replacement(head, &admitted.resources));
+        self.publish(&group, &options, admitted.findings, self.denies(&options), edits)
     }
 
     /// Adds, updates and deletes single resources of a group's snapshot. Blocks on the store.
@@ -137,12 +142,12 @@ impl Publisher {
         deletions.sort();
         deletions.dedup();
         let admitted = admit(&candidate, &self.settings.limits).map_err(PublishError::Rejected)?;
-        let wanted = |head: Option<&Types>| {
-            let wanted = patched(&group, head, &deletions, &admitted.resources)?;
-            check_limits(&wanted, &self.settings.limits).map_err(PublishError::Rejected)?;
-            Ok(wanted)
+        let edits = |head: &Types| {
+            let edits = patch(&group, head, &deletions, &admitted.resources)?;
+            check_limits(head, &edits, &self.settings.limits).map_err(PublishError::Rejected)?;
+            Ok(edits)
         };
-        self.publish(&group, &options, admitted.findings, self.denies(&options), wanted)
+        self.publish(&group, &options, admitted.findings, self.denies(&options), edits)
     }
 
     /// Makes a new revision with the content of a kept one, also of a deleted group. What returns gets new versions, and what
@@ -159,8 +164,9 @@ impl Publisher {
     ) -> Result<Published, PublishError> {
         check_request(group, options)?;
         let target = self.stored(group, to)?;
-        let wanted = |_: Option<&Types>| Ok(target.types().map(wanted_of).unwrap_or_default());
-        self.publish(group, options, Vec::new(), false, wanted)
+        let none = Types::new();
+        let edits = |head: &Types| Ok(restoration(head, target.types().unwrap_or(&none)));
+        self.publish(group, options, Vec::new(), false, edits)
     }
 
     /// Forgets a group: its nodes keep what they have and hear nothing until the next publish. Where it is the shared group,
@@ -177,8 +183,15 @@ impl Publisher {
         let head = head.ok_or_else(|| NotFound::Group(group.clone()))?;
         let options = PublishOptions::default();
         let revision = Revision(writer.last.0 + 1);
-        let deletion = stored_revision(group, revision, &options, Content::Deleted, head.types());
+        let resources = head
+            .types()
+            .into_iter()
+            .flat_map(Types::values)
+            .flat_map(|resources| resources.iter());
+        let replaced = resources.map(|resource| resource.content).collect();
+        let deletion = stored_revision(group, revision, &options, Content::Deleted, replaced);
         self.commit(&mut writer, deletion)?;
+        writer.references.remove(group);
         if let Err(error) = self.forget_long_deleted(&mut writer) {
             // The deletion stands; the next one tries again.
             tracing::warn!(%error, "history of a deleted group was not forgotten");
@@ -236,7 +249,7 @@ impl Publisher {
             DiffTarget::Revision(to) => {
                 let from_types = from_types.ok_or_else(|| NotFound::Group(group.clone()))?;
                 let to = self.stored(group, *to)?;
-                let changes = to.types().map(|to| type_changes(Some(from_types), to));
+                let changes = to.types().map(|to| type_changes(from_types, to));
                 Ok(Comparison {
                     changes: changes.unwrap_or_default(),
                     findings: Vec::new(),
@@ -245,12 +258,14 @@ impl Publisher {
             DiffTarget::Candidate(candidate) => {
                 check_group(group)?;
                 let admitted = admit(candidate, &self.settings.limits).map_err(PublishError::Rejected)?;
-                let writer = self.writer();
+                let none = Types::new();
+                let mut writer = self.writer();
                 let head = self.head(group);
-                let head = head.as_deref().and_then(StoredRevision::types);
-                let proposal = self.propose(&writer, group, head, admitted.resources, None)?;
+                let head = head.as_deref().and_then(StoredRevision::types).unwrap_or(&none);
+                let proposal = self.propose(&mut writer, group, head, replacement(head, &admitted.resources), None)?;
+                self.withdraw(&mut writer, group, head);
                 Ok(Comparison {
-                    changes: type_changes(from_types, &proposal.types),
+                    changes: type_changes(from_types.unwrap_or(&none), &proposal.next.types),
                     findings: [admitted.findings, proposal.warnings].concat(),
                 })
             }
@@ -264,33 +279,43 @@ impl Publisher {
         self.events.subscribe()
     }
 
-    /// The one way to a new revision. `wanted` says what the group's resources are to be, given what they are.
+    /// The one way to a new revision. `edits` says what is to differ from the head, which is empty where there is none.
     fn publish(
         &self,
         group: &NodeGroup,
         options: &PublishOptions,
         mut warnings: Vec<Finding>,
         deny_warnings: bool,
-        wanted: impl FnOnce(Option<&Types>) -> Result<Wanted, PublishError>,
+        edits: impl FnOnce(&Types) -> Result<GroupEdits, PublishError>,
     ) -> Result<Published, PublishError> {
         let named = options.version_info.as_deref().map(Version::from);
         let mut writer = self.writer();
         let head = self.head(group);
         expect(options.expected_revision, head.as_deref())?;
+        let none = Types::new();
         let before = head.as_deref().and_then(StoredRevision::types);
-        let proposal = self.propose(&writer, group, before, wanted(before)?, named.as_ref())?;
+        let edits = edits(before.unwrap_or(&none))?;
+        let proposal = self.propose(&mut writer, group, before.unwrap_or(&none), edits, named.as_ref())?;
         warnings.extend(proposal.warnings);
-        if deny_warnings && !warnings.is_empty() {
-            return Err(PublishError::Rejected(Rejection { findings: warnings }));
-        }
-        let changes = type_changes(before, &proposal.types);
+        let refused = deny_warnings && !warnings.is_empty();
+        let Next {
+            types,
+            changes,
+            replaced,
+        } = proposal.next;
         // The first publish changes something even if it is empty: from then on the group is known to be (S-9).
         let changed = before.is_none() || !changes.is_empty();
+        if refused || options.dry_run {
+            self.withdraw(&mut writer, group, before.unwrap_or(&none));
+        }
+        if refused {
+            return Err(PublishError::Rejected(Rejection { findings: warnings }));
+        }
         let mut revision = head.as_ref().map_or_else(Revision::default, |head| head.revision);
         if changed && !options.dry_run {
             revision = proposal.revision;
-            let content = Content::Published(proposal.types);
-            self.commit(&mut writer, stored_revision(group, revision, options, content, before))?;
+            let stored = stored_revision(group, revision, options, Content::Published(types), replaced);
+            self.commit(&mut writer, stored)?;
         }
         Ok(Published {
             group: group.clone(),
@@ -305,23 +330,44 @@ impl Publisher {
     /// The state that would follow the head, and what the references in it have to say.
     fn propose(
         &self,
-        writer: &Writer,
+        writer: &mut Writer,
         group: &NodeGroup,
-        head: Option<&Types>,
-        wanted: Wanted,
+        head: &Types,
+        edits: GroupEdits,
         named: Option<&Version>,
     ) -> Result<Proposal, PublishError> {
-        let shared = self.shared().filter(|_| !group.is_shared());
-        let warnings = check_references(&wanted, shared.as_ref());
         let revision = Revision(writer.last.0 + 1);
         let fresh = Lineage::default();
         let lineage = writer.lineages.get(group).unwrap_or(&fresh);
-        let types = next_types(head, wanted, lineage, revision, named).map_err(PublishError::Rejected)?;
+        let next = next(head, edits, lineage, revision, named).map_err(PublishError::Rejected)?;
+        let warnings = self.check_references(writer, group, &next.types);
         Ok(Proposal {
             revision,
-            types,
+            next,
             warnings,
         })
+    }
+
+    /// Warns of references in a group's next state that lead nowhere.
+    fn check_references(&self, writer: &mut Writer, group: &NodeGroup, next: &Types) -> Vec<Finding> {
+        let shared = self
+            .head(&NodeGroup::from(NodeGroup::SHARED))
+            .filter(|_| !group.is_shared());
+        let shared = shared.as_deref().and_then(StoredRevision::types);
+        // Out of the map meanwhile: what panics half way is not found again.
+        let mut references = writer.references.remove(group).unwrap_or_default();
+        let warnings = references.advance(next, shared);
+        writer.references.insert(group.clone(), references);
+        warnings
+    }
+
+    /// A proposal came to nothing: what was known of the head is known again, and the proposal can be forgotten.
+    fn withdraw(&self, writer: &mut Writer, group: &NodeGroup, head: &Types) {
+        if self.head(group).is_some() {
+            self.check_references(writer, group, head);
+        } else {
+            writer.references.remove(group);
+        }
     }
 
     /// Durable first, then served, then told.
@@ -452,19 +498,17 @@ fn stored_revision(
     revision: Revision,
     options: &PublishOptions,
     content: Content,
-    before: Option<&Types>,
+    replaced: Vec<ContentHash>,
 ) -> StoredRevision {
-    let mut stored = StoredRevision {
+    StoredRevision {
         revision,
         group: group.clone(),
         time: SystemTime::now(),
         author: options.author.clone(),
         message: options.message.clone(),
         content,
-        replaced: Vec::new(),
-    };
-    stored.replaced = replaced(before, stored.types());
-    stored
+        replaced,
+    }
 }
 
 fn expect(expected: Option<u64>, head: Option<&StoredRevision>) -> Result<(), PublishError> {
