@@ -11,6 +11,7 @@ use crate::{
     revision::{MemoryStore, RedbStore, Summary},
 };
 
+mod incremental;
 mod model;
 
 const CLUSTER: ResourceType = ResourceType::Cluster;

@@ -45,6 +45,8 @@ pub(crate) struct Chapter<T> {
 pub(crate) struct Page<T> {
     items: Box<[T]>,
     last: ResourceName,
+    /// Whether a chapter ends with it.
+    ends_chapter: bool,
     sum: Sum,
 }
 
@@ -245,6 +247,10 @@ impl<T: Item> Builder<T> {
 
     fn item(&mut self, item: T) {
         let ends = ends_here(item.key(), 0);
+        self.item_that(ends, item);
+    }
+
+    fn item_that(&mut self, ends: bool, item: T) {
         self.items.push(item);
         if ends || self.items.len() == LIMIT {
             self.end_page();
@@ -256,7 +262,7 @@ impl<T: Item> Builder<T> {
         if self.items.is_empty() {
             self.whole_page(Arc::clone(page));
         } else {
-            page.items.iter().for_each(|item| self.item(item.clone()));
+            self.edited(&page.items, &[]);
         }
     }
 
@@ -269,18 +275,22 @@ impl<T: Item> Builder<T> {
         }
     }
 
-    /// Items with edits among them.
-    fn edited(&mut self, items: &[T], edits: &[Edit<T>]) {
-        let (mut items, mut edits) = (items.iter().peekable(), edits.iter().peekable());
+    /// The items of a page with edits among them.
+    fn edited(&mut self, page: &[T], edits: &[Edit<T>]) {
+        let (mut items, mut edits) = (page.iter().peekable(), edits.iter().peekable());
         loop {
             match (items.peek(), edits.peek()) {
                 (None, None) => return,
                 (Some(item), Some((key, _))) if item.key() == key => drop(items.next()),
                 (Some(item), Some((key, _))) if item.key() > key => self.edit(edits.next()),
                 (None, Some(_)) => self.edit(edits.next()),
-                (Some(item), Some(_) | None) => {
-                    self.item(T::clone(item));
-                    items.next();
+                (Some(_), Some(_) | None) => {
+                    let item = items.next().cloned();
+                    // Only the last item of a page can be one that ends it.
+                    let may_end = items.peek().is_none();
+                    if let Some(item) = item {
+                        self.item_that(may_end && ends_here(item.key(), 0), item);
+                    }
                 }
             }
         }
@@ -293,7 +303,7 @@ impl<T: Item> Builder<T> {
     }
 
     fn whole_page(&mut self, page: Arc<Page<T>>) {
-        let ends = ends_here(&page.last, 1);
+        let ends = page.ends_chapter;
         self.pages.push(page);
         if ends || self.pages.len() == LIMIT {
             self.end_chapter();
@@ -303,8 +313,13 @@ impl<T: Item> Builder<T> {
     fn end_page(&mut self) {
         let items = std::mem::take(&mut self.items).into_boxed_slice();
         if let Some(last) = items.last().map(|item| item.key().clone()) {
-            let sum = Sum::of_items(&items);
-            self.whole_page(Arc::new(Page { items, last, sum }));
+            let page = Page {
+                ends_chapter: ends_here(&last, 1),
+                sum: Sum::of_items(&items),
+                last,
+                items,
+            };
+            self.whole_page(Arc::new(page));
         }
     }
 
