@@ -84,7 +84,7 @@ impl TypeState {
             Variant::Delta => self.draft_delta(draft, found, missing, owed),
         };
         if let Some(draft) = &draft {
-            for resource in draft.resources.iter() {
+            for resource in draft.resources.as_slice() {
                 // Unless it is an accepted version in the place of the refused one.
                 let stands_in = self.held.contains_key(&resource.name) && !self.refused.has(resource);
                 if !stands_in {

@@ -68,8 +68,8 @@ impl Refused {
         let Self::State(refused) = self else {
             return false;
         };
-        let same = |(a, b): (&Arc<Resource>, &Arc<Resource>)| a.name == b.name && a.version == b.version;
-        refused.len() == contents.len() && refused.iter().zip(contents.iter()).all(same)
+        let (a, b) = (refused.as_slice(), contents.as_slice());
+        a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.name == b.name && a.version == b.version)
     }
 
     fn resources(&self) -> impl Iterator<Item = &Arc<Resource>> {
@@ -93,13 +93,14 @@ impl Refused {
         removed: &[ResourceName],
         subscription: &Subscription,
     ) -> Suspects {
+        let refused = response.as_slice();
         let carried = |older: &Resource| {
-            let newer = response.get(&older.name);
-            newer.is_some_and(|newer| newer.version == older.version)
+            let at = refused.binary_search_by(|r| r.name.cmp(&older.name));
+            at.is_ok_and(|at| refused[at].version == older.version)
         };
         let mut suspects = self.keep_only(|older| !carried(older));
         let response = RefusedResponse {
-            resources: response.iter().cloned().collect(),
+            resources: refused.to_vec(),
             removed: removed.to_vec(),
         };
         match self {
@@ -122,9 +123,10 @@ impl Refused {
 
     /// Takes out what an accepted response carried.
     pub(super) fn accept(&mut self, response: &Contents) -> Suspects {
+        let accepted = response.as_slice();
         let accepts = |refused: &Resource| {
-            let accepted = response.get(&refused.name);
-            accepted.is_some_and(|accepted| accepted.version == refused.version)
+            let at = accepted.binary_search_by(|r| r.name.cmp(&refused.name));
+            at.is_ok_and(|at| accepted[at].version == refused.version)
         };
         self.keep_only(|refused| !accepts(refused))
     }

@@ -36,31 +36,10 @@ pub enum Contents {
 
 impl Contents {
     /// The resources, sorted by name.
-    pub fn iter(&self) -> impl Iterator<Item = &Arc<Resource>> {
-        let (all, some) = match self {
-            Self::All(all) => (Some(all.iter()), &[][..]),
-            Self::Changed(_) | Self::Chosen(_) => (None, self.listed()),
-        };
-        all.into_iter().flatten().chain(some)
-    }
-
-    /// The resource of this name.
     #[must_use]
-    pub fn get(&self, name: &ResourceName) -> Option<&Arc<Resource>> {
+    pub fn as_slice(&self) -> &[Arc<Resource>] {
         match self {
-            Self::All(all) => all.named(name.as_str()),
-            Self::Changed(_) | Self::Chosen(_) => {
-                let listed = self.listed();
-                let at = listed.binary_search_by(|resource| resource.name.cmp(name));
-                at.ok().and_then(|at| listed.get(at))
-            }
-        }
-    }
-
-    /// What was picked one by one.
-    fn listed(&self) -> &[Arc<Resource>] {
-        match self {
-            Self::All(_) => &[],
+            Self::All(all) => all.as_slice(),
             Self::Changed(diff) => &diff.changed,
             Self::Chosen(chosen) => chosen,
         }
@@ -69,15 +48,12 @@ impl Contents {
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        match self {
-            Self::All(all) => all.len(),
-            Self::Changed(_) | Self::Chosen(_) => self.listed().len(),
-        }
+        self.as_slice().len()
     }
 
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.as_slice().is_empty()
     }
 }

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -36,6 +36,8 @@ pub struct TypeResources {
     resources: Tree<Arc<Resource>>,
     /// Who answers to an alias (D-12).
     aliases: Tree<Alias>,
+    /// All of it as one list, where somebody asked for it so.
+    list: OnceLock<Box<[Arc<Resource>]>>,
     /// Differences from other sets to this one, computed once and shared by all streams that make the same step.
     diffs: Mutex<Vec<(u64, Arc<Diff>)>>,
 }
@@ -71,6 +73,7 @@ impl TypeResources {
             marked: false,
             resources,
             aliases,
+            list: OnceLock::new(),
             diffs: Mutex::default(),
         }
     }
@@ -148,6 +151,12 @@ impl TypeResources {
     /// All resources, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Resource>> {
         self.resources.iter()
+    }
+
+    /// All resources, sorted by name, as one list: made when first asked for, so only for who needs all of it anyway.
+    #[must_use]
+    pub fn as_slice(&self) -> &[Arc<Resource>] {
+        self.list.get_or_init(|| self.iter().cloned().collect())
     }
 
     /// The resource that answers to `name`, be it its name or an alias.

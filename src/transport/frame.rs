@@ -78,9 +78,9 @@ impl Frames {
         let head = head(variant, response);
         let kind = &response.delivery.resource_type;
         let small = response.resources.len() <= 64
-            && payload_len(variant, kind, &response.resources, &self.identifier) < SHARE_FROM;
+            && payload_len(variant, kind, response.resources.as_slice(), &self.identifier) < SHARE_FROM;
         if small {
-            let payload = self.payload(variant, kind, &response.resources);
+            let payload = self.payload(variant, kind, response.resources.as_slice());
             let mut whole = BytesMut::with_capacity(5 + head.len() + payload.len());
             prefix(&mut whole, head.len() + payload.len());
             whole.put_slice(&head);
@@ -103,7 +103,7 @@ impl Frames {
             variant,
             kind: kind.clone(),
             contents: contents.clone(),
-            bytes: self.payload(variant, kind, contents),
+            bytes: self.payload(variant, kind, contents.as_slice()),
         });
         let mut payloads = self.lock();
         if let Some(found) = payloads.find(variant, kind, contents) {
@@ -118,8 +118,8 @@ impl Frames {
     }
 
     /// `type_url`, `control_plane` and the resources.
-    fn payload(&self, variant: Variant, kind: &ResourceType, contents: &Contents) -> Bytes {
-        let mut buf = BytesMut::with_capacity(payload_len(variant, kind, contents, &self.identifier));
+    fn payload(&self, variant: Variant, kind: &ResourceType, resources: &[Arc<Resource>]) -> Bytes {
+        let mut buf = BytesMut::with_capacity(payload_len(variant, kind, resources, &self.identifier));
         put_field(&mut buf, 4, kind.type_url().as_bytes());
         let control_plane = match variant {
             Variant::Sotw => 6,
@@ -127,7 +127,7 @@ impl Frames {
         };
         put_len(&mut buf, control_plane, field_len(self.identifier.len()));
         put_field(&mut buf, 1, self.identifier.as_bytes());
-        for resource in contents.iter() {
+        for resource in resources {
             match variant {
                 Variant::Sotw => put_field(&mut buf, 2, &resource.body),
                 Variant::Delta => put_wrapped(&mut buf, resource),
@@ -222,9 +222,9 @@ fn put_unresolved(buf: &mut BytesMut, name: &ResourceName) {
     put_field(buf, 4, name);
 }
 
-fn payload_len(variant: Variant, kind: &ResourceType, contents: &Contents, identifier: &str) -> usize {
+fn payload_len(variant: Variant, kind: &ResourceType, resources: &[Arc<Resource>], identifier: &str) -> usize {
     let fixed = field_len(kind.type_url().len()) + field_len(field_len(identifier.len()));
-    let lens = contents.iter().map(|resource| match variant {
+    let lens = resources.iter().map(|resource| match variant {
         Variant::Sotw => field_len(resource.body.len()),
         Variant::Delta => field_len(wrapped_len(resource)),
     });

@@ -235,7 +235,7 @@ fn refusal() -> rpc::Status {
 
 /// `cluster[a b]`, `endpoint[a -z]`: type, names, and removed names.
 pub(super) fn gist(response: &Response) -> String {
-    let names = response.resources.iter().map(|r| r.name.to_string());
+    let names = response.resources.as_slice().iter().map(|r| r.name.to_string());
     let removed = response.removed.iter().map(|name| format!("-{name}"));
     let all: Vec<String> = names.chain(removed).collect();
     format!("{}[{}]", response.delivery.resource_type, all.join(" "))

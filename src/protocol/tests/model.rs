@@ -196,7 +196,7 @@ impl Client {
                 "one outstanding response per type"
             );
         }
-        let names: Vec<_> = response.resources.iter().map(|r| &r.name).collect();
+        let names: Vec<_> = response.resources.as_slice().iter().map(|r| &r.name).collect();
         assert!(
             names.windows(2).all(|pair| pair[0] < pair[1]),
             "sorted, each once: {names:?}"
@@ -216,7 +216,7 @@ impl Client {
     /// Applies the response; of a refused one the valid part (S-8).
     fn take_in(&mut self, response: &Response) {
         let kind = response.delivery.resource_type.clone();
-        let resources: Vec<_> = response.resources.iter().collect();
+        let resources = response.resources.as_slice();
         if is_bad(response) {
             if kind == Cluster {
                 self.refused_clusters.extend(resources.iter().map(|r| r.name.clone()));
@@ -256,10 +256,10 @@ impl Client {
         let held = self.held.entry(kind.clone()).or_default();
         let full = self.variant == Variant::Sotw && matches!(kind, Cluster | Listener);
         if full {
-            let sent: Vec<_> = response.resources.iter().collect();
+            let sent = response.resources.as_slice();
             held.retain(|name, _| sent.iter().any(|sent| sent.name == *name));
         }
-        for resource in response.resources.iter() {
+        for resource in response.resources.as_slice() {
             if resource.body.starts_with(b"bad") {
                 continue;
             }
@@ -421,7 +421,7 @@ impl Client {
 }
 
 fn is_bad(response: &Response) -> bool {
-    response.resources.iter().any(|r| r.body.starts_with(b"bad"))
+    response.resources.as_slice().iter().any(|r| r.body.starts_with(b"bad"))
 }
 
 fn run(variant: Variant, actions: Vec<Action>, last: &[[u8; 4]]) {

@@ -101,7 +101,7 @@ fn streams_that_are_sent_the_same_share_its_bytes() {
     let one = frames.encode(Variant::Sotw, &response(Contents::All(Arc::clone(&all))));
     let two = frames.encode(Variant::Sotw, &response(Contents::All(Arc::clone(&all))));
     assert_eq!(one[1].as_ptr(), two[1].as_ptr());
-    let chosen = || Contents::Chosen(all.iter().cloned().collect());
+    let chosen = || Contents::Chosen(all.as_slice().to_vec());
     let three = frames.encode(Variant::Sotw, &response(chosen()));
     let four = frames.encode(Variant::Sotw, &response(chosen()));
     assert_eq!(three[1].as_ptr(), four[1].as_ptr());
