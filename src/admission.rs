@@ -26,8 +26,9 @@ use crate::resource::{Resource, ResourceType};
 pub use self::{
     candidate::{Candidate, Document, Format, Limits, RawResource},
     finding::{Finding, Place, Rejection, Severity},
+    intake::Known,
     json::{Secrets, to_json},
-    reference::check_references,
+    reference::{check_references, dangling_references, is_missed},
     sensitive::redact,
 };
 
@@ -46,7 +47,16 @@ pub struct Admitted {
 ///
 /// A [`Rejection`] with every error and warning found, not only the first, when there is at least one error.
 pub fn admit(candidate: &Candidate, limits: &Limits) -> Result<Admitted, Rejection> {
-    let mut intake = intake::Intake::new(limits);
+    admit_over(candidate, limits, None)
+}
+
+/// [`admit`], but that encoded resources which are byte for byte `known` ones are taken over and not decoded.
+///
+/// # Errors
+///
+/// As [`admit`] has.
+pub fn admit_over(candidate: &Candidate, limits: &Limits, known: Option<&dyn Known>) -> Result<Admitted, Rejection> {
+    let mut intake = intake::Intake::new(limits, known);
     for document in &candidate.documents {
         intake.document(document);
     }

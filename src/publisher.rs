@@ -5,7 +5,10 @@
 
 mod change;
 mod lineage;
+mod query;
+mod references;
 mod request;
+mod vetting;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -17,14 +20,16 @@ use std::{
 use tokio::sync::broadcast;
 
 use self::{
-    change::{Wanted, check_limits, next_types, patched, replaced, type_changes, wanted_of},
+    change::{GroupEdits, Next, check_limits, next, patch, replacement, restoration, type_changes},
     lineage::Lineage,
+    references::References,
     request::{check_group, check_request},
+    vetting::Vettings,
 };
 use crate::{
-    admission::{Finding, Rejection, admit, check_references},
+    admission::{Finding, Known, Rejection, admit, admit_over},
     cache::SnapshotCache,
-    resource::Version,
+    resource::{ContentHash, Version},
     revision::{Content, RevisionInfo, RevisionStore, StoreError, StoredRevision, Types},
     snapshot::{NodeGroup, Revision, Snapshot},
 };
@@ -48,6 +53,8 @@ pub struct Publisher {
     writer: Mutex<Writer>,
     /// The published groups. Written by the holder of `writer` alone, for an instant, so that readers never wait for the disk.
     heads: RwLock<BTreeMap<NodeGroup, Arc<StoredRevision>>>,
+    /// What admission said of heads. A hint: none is needed, and one of another revision than the head's is not used.
+    vettings: Vettings,
     events: broadcast::Sender<SnapshotEvent>,
 }
 
@@ -56,12 +63,14 @@ struct Writer {
     last: Revision,
     /// Of every group with a history, deleted ones included.
     lineages: HashMap<NodeGroup, Lineage>,
+    /// Of every group that was published since the start.
+    references: HashMap<NodeGroup, References>,
 }
 
 /// What a publish would make of a group.
 struct Proposal {
     revision: Revision,
-    types: Types,
+    next: Next,
     warnings: Vec<Finding>,
 }
 
@@ -96,8 +105,10 @@ impl Publisher {
             writer: Mutex::new(Writer {
                 last: loaded.last,
                 lineages,
+                references: HashMap::new(),
             }),
             heads: RwLock::new(heads),
+            vettings: Vettings::default(),
             events: broadcast::Sender::new(EVENTS),
         };
         publisher.serve_all();
@@ -116,9 +127,16 @@ impl Publisher {
             options,
         } = request;
         check_request(&group, &options)?;
-        let admitted = admit(&candidate, &self.settings.limits).map_err(PublishError::Rejected)?;
-        let wanted = |_: Option<&Types>| Ok(admitted.resources);
-        self.publish(&group, &options, admitted.findings, self.denies(&options), wanted)
+        let vetted = self.vettings.of(&group, self.head(&group));
+        let known = vetted.as_ref().map(|vetted| vetted as &dyn Known);
+        let admitted = admit_over(&candidate, &self.settings.limits, known).map_err(PublishError::Rejected)?;
+        let edits = |head: Option<&StoredRevision>| Ok(replacement(&types_of(head), &admitted.resources));
+        let findings = &admitted.findings;
+        let published = self.publish(&group, &options, findings.clone(), self.denies(&options), edits)?;
+        if !published.dry_run {
+            self.vettings.replaced(&published, findings, vetted.as_ref());
+        }
+        Ok(published)
     }
 
     /// Adds, updates and deletes single resources of a group's snapshot. Blocks on the store.
@@ -137,12 +155,25 @@ impl Publisher {
         deletions.sort();
         deletions.dedup();
         let admitted = admit(&candidate, &self.settings.limits).map_err(PublishError::Rejected)?;
-        let wanted = |head: Option<&Types>| {
-            let wanted = patched(&group, head, &deletions, &admitted.resources)?;
-            check_limits(&wanted, &self.settings.limits).map_err(PublishError::Rejected)?;
-            Ok(wanted)
+        let mut patched = Revision::default();
+        let edits = |head: Option<&StoredRevision>| {
+            patched = head.map_or_else(Revision::default, |head| head.revision);
+            let head = types_of(head);
+            let edits = patch(&group, &head, &deletions, &admitted.resources)?;
+            check_limits(&head, &edits, &self.settings.limits).map_err(PublishError::Rejected)?;
+            Ok(edits)
         };
-        self.publish(&group, &options, admitted.findings, self.denies(&options), wanted)
+        let findings = &admitted.findings;
+        let published = self.publish(&group, &options, findings.clone(), self.denies(&options), edits)?;
+        if !published.dry_run {
+            let given = admitted
+                .resources
+                .iter()
+                .flat_map(|(kind, all)| all.iter().map(move |one| (kind, &one.name)));
+            let gone = deletions.iter().map(|(kind, name)| (kind, name));
+            self.vettings.patched(&published, patched, given.chain(gone), findings);
+        }
+        Ok(published)
     }
 
     /// Makes a new revision with the content of a kept one, also of a deleted group. What returns gets new versions, and what
@@ -159,8 +190,8 @@ impl Publisher {
     ) -> Result<Published, PublishError> {
         check_request(group, options)?;
         let target = self.stored(group, to)?;
-        let wanted = |_: Option<&Types>| Ok(target.types().map(wanted_of).unwrap_or_default());
-        self.publish(group, options, Vec::new(), false, wanted)
+        let edits = |head: Option<&StoredRevision>| Ok(restoration(&types_of(head), &types_of(Some(&target))));
+        self.publish(group, options, Vec::new(), false, edits)
     }
 
     /// Forgets a group: its nodes keep what they have and hear nothing until the next publish. Where it is the shared group,
@@ -177,8 +208,16 @@ impl Publisher {
         let head = head.ok_or_else(|| NotFound::Group(group.clone()))?;
         let options = PublishOptions::default();
         let revision = Revision(writer.last.0 + 1);
-        let deletion = stored_revision(group, revision, &options, Content::Deleted, head.types());
+        let resources = head
+            .types()
+            .into_iter()
+            .flat_map(Types::values)
+            .flat_map(|resources| resources.iter());
+        let replaced = resources.map(|resource| resource.content).collect();
+        let deletion = stored_revision(group, revision, &options, Content::Deleted, replaced);
         self.commit(&mut writer, deletion)?;
+        writer.references.remove(group);
+        self.vettings.forget(group);
         if let Err(error) = self.forget_long_deleted(&mut writer) {
             // The deletion stands; the next one tries again.
             tracing::warn!(%error, "history of a deleted group was not forgotten");
@@ -186,111 +225,42 @@ impl Publisher {
         Ok(head.revision)
     }
 
-    /// One group's own resources, of a kept revision or as they are. Blocks on the store for an earlier revision only.
-    ///
-    /// # Errors
-    ///
-    /// [`PublishError::NotFound`], or [`PublishError::Store`].
-    pub fn get(&self, group: &NodeGroup, revision: Option<Revision>) -> Result<(RevisionInfo, Snapshot), PublishError> {
-        let missing = || NotFound::Group(group.clone());
-        let stored = match revision {
-            Some(revision) => self.stored(group, revision)?,
-            None => self.head(group).ok_or_else(missing)?,
-        };
-        let snapshot = stored.snapshot().ok_or_else(missing)?;
-        Ok((stored.info(), snapshot))
-    }
-
-    /// Every published group, sorted.
-    #[must_use]
-    pub fn list(&self) -> Vec<RevisionInfo> {
-        self.heads().values().map(|head| head.info()).collect()
-    }
-
-    /// A group's kept revisions, newest first, at most `limit`; also of a deleted group. Blocks on the store.
-    ///
-    /// # Errors
-    ///
-    /// [`NotFound::Group`] where there are none, or [`PublishError::Store`].
-    pub fn history(&self, group: &NodeGroup, limit: usize) -> Result<Vec<RevisionInfo>, PublishError> {
-        let revisions = self.store.list(group, limit.max(1))?;
-        if revisions.is_empty() {
-            return Err(NotFound::Group(group.clone()).into());
-        }
-        Ok(revisions)
-    }
-
-    /// Compares a kept revision, or what is current, with another or with a candidate. A group without a snapshot compares as
-    /// an empty one with a candidate. Blocks on the store.
-    ///
-    /// # Errors
-    ///
-    /// [`PublishError::NotFound`], [`PublishError::Rejected`] for a candidate, or [`PublishError::Store`].
-    pub fn diff(&self, group: &NodeGroup, from: Option<Revision>, to: &DiffTarget) -> Result<Comparison, PublishError> {
-        let from = match from {
-            Some(revision) => Some(self.stored(group, revision)?),
-            None => self.head(group),
-        };
-        let from_types = from.as_deref().and_then(StoredRevision::types);
-        match to {
-            DiffTarget::Revision(to) => {
-                let from_types = from_types.ok_or_else(|| NotFound::Group(group.clone()))?;
-                let to = self.stored(group, *to)?;
-                let changes = to.types().map(|to| type_changes(Some(from_types), to));
-                Ok(Comparison {
-                    changes: changes.unwrap_or_default(),
-                    findings: Vec::new(),
-                })
-            }
-            DiffTarget::Candidate(candidate) => {
-                check_group(group)?;
-                let admitted = admit(candidate, &self.settings.limits).map_err(PublishError::Rejected)?;
-                let writer = self.writer();
-                let head = self.head(group);
-                let head = head.as_deref().and_then(StoredRevision::types);
-                let proposal = self.propose(&writer, group, head, admitted.resources, None)?;
-                Ok(Comparison {
-                    changes: type_changes(from_types, &proposal.types),
-                    findings: [admitted.findings, proposal.warnings].concat(),
-                })
-            }
-        }
-    }
-
-    /// Every publish and deletion from here on. Subscribe first, then [`Publisher::list`]: nothing is lost, and what comes twice
-    /// has the same revision. A subscriber that lags lists again.
-    #[must_use]
-    pub fn subscribe(&self) -> broadcast::Receiver<SnapshotEvent> {
-        self.events.subscribe()
-    }
-
-    /// The one way to a new revision. `wanted` says what the group's resources are to be, given what they are.
+    /// The one way to a new revision. `edits` says what is to differ from the head, which is empty where there is none.
     fn publish(
         &self,
         group: &NodeGroup,
         options: &PublishOptions,
         mut warnings: Vec<Finding>,
         deny_warnings: bool,
-        wanted: impl FnOnce(Option<&Types>) -> Result<Wanted, PublishError>,
+        edits: impl FnOnce(Option<&StoredRevision>) -> Result<GroupEdits, PublishError>,
     ) -> Result<Published, PublishError> {
         let named = options.version_info.as_deref().map(Version::from);
         let mut writer = self.writer();
         let head = self.head(group);
         expect(options.expected_revision, head.as_deref())?;
-        let before = head.as_deref().and_then(StoredRevision::types);
-        let proposal = self.propose(&writer, group, before, wanted(before)?, named.as_ref())?;
+        let before = types_of(head.as_deref());
+        let edits = edits(head.as_deref())?;
+        let proposal = self.propose(&mut writer, group, &before, edits, named.as_ref())?;
         warnings.extend(proposal.warnings);
-        if deny_warnings && !warnings.is_empty() {
+        let refused = deny_warnings && !warnings.is_empty();
+        let Next {
+            types,
+            changes,
+            replaced,
+        } = proposal.next;
+        // The first publish changes something even if it is empty: from then on the group is known to be (S-9).
+        let changed = head.is_none() || !changes.is_empty();
+        if refused || options.dry_run {
+            self.withdraw(&mut writer, group, &before);
+        }
+        if refused {
             return Err(PublishError::Rejected(Rejection { findings: warnings }));
         }
-        let changes = type_changes(before, &proposal.types);
-        // The first publish changes something even if it is empty: from then on the group is known to be (S-9).
-        let changed = before.is_none() || !changes.is_empty();
         let mut revision = head.as_ref().map_or_else(Revision::default, |head| head.revision);
         if changed && !options.dry_run {
             revision = proposal.revision;
-            let content = Content::Published(proposal.types);
-            self.commit(&mut writer, stored_revision(group, revision, options, content, before))?;
+            let stored = stored_revision(group, revision, options, Content::Published(types), replaced);
+            self.commit(&mut writer, stored)?;
         }
         Ok(Published {
             group: group.clone(),
@@ -305,23 +275,44 @@ impl Publisher {
     /// The state that would follow the head, and what the references in it have to say.
     fn propose(
         &self,
-        writer: &Writer,
+        writer: &mut Writer,
         group: &NodeGroup,
-        head: Option<&Types>,
-        wanted: Wanted,
+        head: &Types,
+        edits: GroupEdits,
         named: Option<&Version>,
     ) -> Result<Proposal, PublishError> {
-        let shared = self.shared().filter(|_| !group.is_shared());
-        let warnings = check_references(&wanted, shared.as_ref());
         let revision = Revision(writer.last.0 + 1);
         let fresh = Lineage::default();
         let lineage = writer.lineages.get(group).unwrap_or(&fresh);
-        let types = next_types(head, wanted, lineage, revision, named).map_err(PublishError::Rejected)?;
+        let next = next(head, edits, lineage, revision, named).map_err(PublishError::Rejected)?;
+        let warnings = self.check_references(writer, group, &next.types);
         Ok(Proposal {
             revision,
-            types,
+            next,
             warnings,
         })
+    }
+
+    /// Warns of references in a group's next state that lead nowhere.
+    fn check_references(&self, writer: &mut Writer, group: &NodeGroup, next: &Types) -> Vec<Finding> {
+        let shared = self
+            .head(&NodeGroup::from(NodeGroup::SHARED))
+            .filter(|_| !group.is_shared());
+        let shared = shared.as_deref().and_then(StoredRevision::types);
+        // Out of the map meanwhile: what panics half way is not found again.
+        let mut references = writer.references.remove(group).unwrap_or_default();
+        let warnings = references.advance(next, shared);
+        writer.references.insert(group.clone(), references);
+        warnings
+    }
+
+    /// A proposal came to nothing: what was known of the head is known again, and the proposal can be forgotten.
+    fn withdraw(&self, writer: &mut Writer, group: &NodeGroup, head: &Types) {
+        if self.head(group).is_some() {
+            self.check_references(writer, group, head);
+        } else {
+            writer.references.remove(group);
+        }
     }
 
     /// Durable first, then served, then told.
@@ -399,23 +390,6 @@ impl Publisher {
         Ok(())
     }
 
-    /// A kept revision that holds a snapshot.
-    fn stored(&self, group: &NodeGroup, revision: Revision) -> Result<Arc<StoredRevision>, PublishError> {
-        if let Some(head) = self.head(group).filter(|head| head.revision == revision) {
-            return Ok(head);
-        }
-        let stored = self.store.get(group, revision)?;
-        if let Some(stored) = stored.filter(|stored| stored.types().is_some()) {
-            return Ok(Arc::new(stored));
-        }
-        let kept = self.store.list(group, usize::MAX)?;
-        Err(PublishError::NotFound(NotFound::Revision {
-            group: group.clone(),
-            revision,
-            oldest: kept.last().map(|info| info.revision),
-        }))
-    }
-
     const fn denies(&self, options: &PublishOptions) -> bool {
         self.settings.deny_warnings && !options.allow_warnings
     }
@@ -447,24 +421,27 @@ impl fmt::Debug for Publisher {
     }
 }
 
+/// The resources of a revision; none where there is none.
+fn types_of(stored: Option<&StoredRevision>) -> Types {
+    stored.and_then(StoredRevision::types).cloned().unwrap_or_default()
+}
+
 fn stored_revision(
     group: &NodeGroup,
     revision: Revision,
     options: &PublishOptions,
     content: Content,
-    before: Option<&Types>,
+    replaced: Vec<ContentHash>,
 ) -> StoredRevision {
-    let mut stored = StoredRevision {
+    StoredRevision {
         revision,
         group: group.clone(),
         time: SystemTime::now(),
         author: options.author.clone(),
         message: options.message.clone(),
         content,
-        replaced: Vec::new(),
-    };
-    stored.replaced = replaced(before, stored.types());
-    stored
+        replaced,
+    }
 }
 
 fn expect(expected: Option<u64>, head: Option<&StoredRevision>) -> Result<(), PublishError> {

@@ -157,11 +157,23 @@ impl ContentHash {
     /// Hashes a sequence of texts, each with its length, so that no two sequences run together.
     #[must_use]
     pub fn of_texts<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
+        Self::of_parts(texts.into_iter().map(str::as_bytes))
+    }
+
+    /// [`ContentHash::of_texts`] for anything else.
+    #[must_use]
+    pub fn of_parts<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let mut hasher = Hasher::default();
-        for text in texts {
-            hasher.field(text.as_bytes());
+        for part in parts {
+            hasher.field(part);
         }
         hasher.finish()
+    }
+
+    /// The hash's bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
     }
 
     /// The hash as stored.
@@ -213,6 +225,11 @@ impl Resource {
     #[must_use]
     pub fn answers_to(&self, name: &str) -> bool {
         self.name.as_str() == name || self.aliases.iter().any(|alias| alias.as_str() == name)
+    }
+
+    /// Every name that it answers to: its own, then its aliases.
+    pub fn known_as(&self) -> impl Iterator<Item = &ResourceName> {
+        std::iter::once(&self.name).chain(&self.aliases)
     }
 
     /// The names of one type that it refers to.

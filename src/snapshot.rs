@@ -2,7 +2,11 @@
 //!
 //! The publisher makes them, sessions compare them. Nothing here is edited in place: build new, swap.
 
+mod alias;
+mod compose;
+mod demand;
 mod diff;
+mod tree;
 mod type_resources;
 
 use std::{
@@ -11,11 +15,12 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
-use crate::resource::{Resource, ResourceName, ResourceType, Version};
+use self::compose::Layers;
+use crate::resource::{Resource, ResourceType};
 
 pub use self::{
     diff::Diff,
-    type_resources::{DuplicateName, TypeResources},
+    type_resources::{DuplicateName, Edits, TypeResources},
 };
 
 /// Numbers publishes, across all groups and restarts: larger is later. 0 is "before any publish".
@@ -33,6 +38,8 @@ pub struct Snapshot {
     revision: Revision,
     types: BTreeMap<ResourceType, Arc<TypeResources>>,
     completeness: Completeness,
+    /// What it was composed of, from which the next is composed at the cost of what changed; `None` for what was published.
+    layers: Option<Arc<Layers>>,
 }
 
 /// Whether a type without resources is known to be empty.
@@ -108,6 +115,7 @@ impl Snapshot {
             revision,
             types,
             completeness,
+            layers: None,
         }
     }
 
@@ -142,93 +150,6 @@ impl Snapshot {
     #[must_use]
     pub fn resource(&self, resource_type: &ResourceType, name: &str) -> Option<&Arc<Resource>> {
         self.types.get(resource_type)?.get(name)
-    }
-
-    /// What nodes of a group are served: its own resources over those of the shared group, own wins by (type, name);
-    /// and an empty ClusterLoadAssignment for each EDS cluster that has none (O-7). `own` is `None` for a group that was
-    /// never published. Types that come out as they were in `previous` are shared with it.
-    #[must_use]
-    pub fn compose(group: &NodeGroup, own: Option<&Self>, shared: Option<&Self>, previous: Option<&Self>) -> Self {
-        let mut types: BTreeMap<ResourceType, Arc<TypeResources>> = BTreeMap::new();
-        for layer in [own, shared].into_iter().flatten() {
-            for (resource_type, resources) in &layer.types {
-                types
-                    .entry(resource_type.clone())
-                    .and_modify(|mine| *mine = Arc::new(mine.or_else(resources)))
-                    .or_insert_with(|| Arc::clone(resources));
-            }
-        }
-        add_missing_endpoints(&mut types);
-        if let Some(previous) = previous {
-            for (resource_type, resources) in &mut types {
-                if let Some(before) = previous
-                    .types
-                    .get(resource_type)
-                    .filter(|before| before.same_as(resources))
-                {
-                    *resources = Arc::clone(before);
-                }
-            }
-        }
-        let revision = [own, shared].into_iter().flatten().map(Self::revision).max();
-        Self {
-            group: group.clone(),
-            revision: revision.unwrap_or_default(),
-            types,
-            completeness: own.map_or(Completeness::SharedOnly, |_| Completeness::Published),
-        }
-    }
-}
-
-/// O-7: Envoy keeps a cluster warming until it hears of its endpoints, and a server that is silent about them freezes every
-/// later CDS change with it.
-fn add_missing_endpoints(types: &mut BTreeMap<ResourceType, Arc<TypeResources>>) {
-    let endpoints = types.get(&ResourceType::Endpoint).unwrap_or(&EMPTY);
-    let Some(clusters) = types.get(&ResourceType::Cluster) else {
-        return;
-    };
-    let missing: std::collections::BTreeSet<&ResourceName> = clusters
-        .iter()
-        .flat_map(|cluster| cluster.references_to(&ResourceType::Endpoint))
-        .filter(|name| endpoints.get(name.as_str()).is_none())
-        .collect();
-    if missing.is_empty() {
-        return;
-    }
-    let empty = missing.into_iter().map(|name| Arc::new(empty_load_assignment(name)));
-    let filled = endpoints.with(empty);
-    types.insert(ResourceType::Endpoint, Arc::new(filled));
-}
-
-/// `ClusterLoadAssignment { cluster_name }` as an encoded `Any`.
-fn empty_load_assignment(name: &ResourceName) -> Resource {
-    use crate::resource::ContentHash;
-    use prost::Message as _;
-
-    /// The one field an empty assignment has.
-    #[derive(Clone, PartialEq, prost::Message)]
-    struct LoadAssignment {
-        #[prost(string, tag = "1")]
-        cluster_name: String,
-    }
-
-    let value = LoadAssignment {
-        cluster_name: name.to_string(),
-    }
-    .encode_to_vec();
-    let content = ContentHash::of(&ResourceType::Endpoint, name, &[], None, &value);
-    let any = prost_types::Any {
-        type_url: ResourceType::Endpoint.type_url().to_owned(),
-        value,
-    };
-    Resource {
-        name: name.clone(),
-        version: Version::from(content),
-        content,
-        aliases: Box::default(),
-        ttl: None,
-        body: any.encode_to_vec().into(),
-        references: Box::default(),
     }
 }
 

@@ -203,14 +203,29 @@ impl Findings {
     }
 
     pub(super) fn push(&mut self, finding: Finding) {
-        let (kept, more) = match finding.severity {
-            Severity::Error => (&mut self.errors, &mut self.more_errors),
-            Severity::Warning => (&mut self.warnings, &mut self.more_warnings),
+        if self.is_full(finding.severity) {
+            return self.leave_out(finding.severity);
+        }
+        match finding.severity {
+            Severity::Error => self.errors.push(finding),
+            Severity::Warning => self.warnings.push(finding),
+        }
+    }
+
+    /// Whether a further finding would only be counted, and need not be worded.
+    pub(super) const fn is_full(&self, severity: Severity) -> bool {
+        let kept = match severity {
+            Severity::Error => &self.errors,
+            Severity::Warning => &self.warnings,
         };
-        if kept.len() < self.limit {
-            kept.push(finding);
-        } else {
-            *more += 1;
+        kept.len() >= self.limit
+    }
+
+    /// Counts a finding that is not kept.
+    pub(super) const fn leave_out(&mut self, severity: Severity) {
+        match severity {
+            Severity::Error => self.more_errors += 1,
+            Severity::Warning => self.more_warnings += 1,
         }
     }
 

@@ -1,6 +1,7 @@
 //! One candidate's way in: every document and resource is decoded, named, checked against the others, and becomes a
 //! [`Resource`], or findings.
 
+mod known;
 mod name;
 
 use std::{
@@ -13,6 +14,7 @@ use bytes::Bytes;
 use prost::Message as _;
 use prost_reflect::{DynamicMessage, MessageDescriptor, ReflectMessage as _};
 
+pub use self::known::Known;
 use self::name::Envelope;
 use super::{
     Admitted, Document, Format, Limits, RawResource, Rejection, Severity, canonical, codes, document,
@@ -34,6 +36,7 @@ const WRAPPER: &str = "envoy.service.discovery.v3.Resource";
 #[derive(Debug)]
 pub(super) struct Intake<'a> {
     limits: &'a Limits,
+    known: Option<&'a dyn Known>,
     findings: Findings,
     resources: BTreeMap<ResourceType, Vec<Arc<Resource>>>,
     /// Who answers to a name already: by name or by alias.
@@ -89,9 +92,10 @@ impl<'a> Origin<'a> {
 // === impl Intake ===
 
 impl<'a> Intake<'a> {
-    pub(super) fn new(limits: &'a Limits) -> Self {
+    pub(super) fn new(limits: &'a Limits, known: Option<&'a dyn Known>) -> Self {
         Self {
             limits,
+            known,
             findings: Findings::new(limits),
             resources: BTreeMap::new(),
             names: HashMap::new(),
@@ -288,6 +292,9 @@ impl<'a> Intake<'a> {
     }
 
     fn decoded(&mut self, origin: Origin<'a>, envelope: Envelope, any: prost_types::Any) {
+        if let Some((resource_type, resource)) = self.known.and_then(|known| known::same(known, &envelope, &any)) {
+            return self.add(origin, &resource_type, resource);
+        }
         if any.value.len() > self.limits.resource_bytes {
             let message = too_large(any.value.len(), self.limits);
             return self.refuse(origin, codes::LIMIT, &Path::ROOT, message);
@@ -372,7 +379,7 @@ impl<'a> Intake<'a> {
         (self.findings.errors() == before).then_some(references)
     }
 
-    /// Names the resource and puts it beside the others.
+    /// Names the resource and makes it.
     fn settle(&mut self, resource_type: &ResourceType, decoded: Decoded<'a>) {
         let origin = decoded.origin;
         let named = name::name(resource_type, &decoded.message, &decoded.envelope, self.limits);
@@ -396,11 +403,6 @@ impl<'a> Intake<'a> {
             }
         };
         let body = Bytes::from(decoded.any.encode_to_vec());
-        if !self.is_unique(resource_type, origin, &name, &aliases)
-            || !self.fits(resource_type, origin, &name, body.len())
-        {
-            return;
-        }
         let ttl = decoded.envelope.ttl;
         let content = ContentHash::of(resource_type, &name, &aliases, ttl, &decoded.canonical);
         let resource = Resource {
@@ -412,10 +414,17 @@ impl<'a> Intake<'a> {
             body,
             references: decoded.references.into_iter().collect(),
         };
-        self.resources
-            .entry(resource_type.clone())
-            .or_default()
-            .push(Arc::new(resource));
+        self.add(origin, resource_type, Arc::new(resource));
+    }
+
+    /// Puts a resource beside the others, if there is room for it and its names.
+    fn add(&mut self, origin: Origin<'a>, resource_type: &ResourceType, resource: Arc<Resource>) {
+        let (name, aliases) = (&resource.name, &resource.aliases);
+        if self.is_unique(resource_type, origin, name, aliases)
+            && self.fits(resource_type, origin, name, resource.body.len())
+        {
+            self.resources.entry(resource_type.clone()).or_default().push(resource);
+        }
     }
 
     fn is_unique(

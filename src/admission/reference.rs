@@ -238,39 +238,69 @@ pub fn check_references(
     let there: HashSet<(&ResourceType, &ResourceName)> = resources
         .iter()
         .flat_map(|(resource_type, resources)| {
-            resources
-                .iter()
-                .flat_map(|resource| std::iter::once(&resource.name).chain(&*resource.aliases))
-                .map(move |name| (resource_type, name))
+            let names = resources.iter().flat_map(|resource| resource.known_as());
+            names.map(move |name| (resource_type, name))
         })
         .collect();
+    let leads_nowhere = |reference: &&Reference| {
+        let (to, name) = (&reference.resource_type, &reference.name);
+        is_missed(to)
+            && !there.contains(&(to, name))
+            && shared.is_none_or(|shared| shared.resource(to, name.as_str()).is_none())
+    };
+    dangling_references(resources.iter().flat_map(|(resource_type, resources)| {
+        resources.iter().flat_map(move |resource| {
+            let dangling = resource.references.iter().filter(leads_nowhere);
+            dangling.map(move |reference| (resource_type, &resource.name, reference))
+        })
+    }))
+}
+
+/// The warnings of references that lead nowhere, each with the type and the name of the resource that makes it.
+pub fn dangling_references<'a>(
+    dangling: impl IntoIterator<Item = (&'a ResourceType, &'a ResourceName, &'a Reference)>,
+) -> Vec<Finding> {
     let mut findings = Findings::new(&Limits::default());
-    for (resource_type, resources) in resources {
-        for resource in resources {
-            for reference in &resource.references {
-                let (to, name) = (&reference.resource_type, &reference.name);
-                let Some((code, message)) = dangling(to, name) else {
-                    continue;
-                };
-                if there.contains(&(to, name)) || shared.is_some_and(|s| s.resource(to, name.as_str()).is_some()) {
-                    continue;
-                }
-                let subject = Subject {
-                    document: None,
-                    type_url: Some(resource_type.type_url()),
-                    resource: Some(resource.name.as_str()),
-                };
-                let at = Position::default();
-                findings.push(subject.finding(Severity::Warning, code, at, &Path::ROOT, message));
-            }
+    for (resource_type, name, reference) in dangling {
+        if findings.is_full(Severity::Warning) {
+            findings.leave_out(Severity::Warning);
+            continue;
         }
+        let Some((code, message)) = missed(&reference.resource_type, &reference.name) else {
+            continue;
+        };
+        let subject = Subject {
+            document: None,
+            type_url: Some(resource_type.type_url()),
+            resource: Some(name.as_str()),
+        };
+        let at = Position::default();
+        findings.push(subject.finding(Severity::Warning, code, at, &Path::ROOT, message));
     }
     // Warnings alone are never a rejection.
     findings.finish().unwrap_or_else(|rejection| rejection.findings)
 }
 
+/// Whether something is wrong where a resource of this type is referred to and not there.
+#[must_use]
+pub const fn is_missed(to: &ResourceType) -> bool {
+    match to {
+        ResourceType::Cluster
+        | ResourceType::Route
+        | ResourceType::Endpoint
+        | ResourceType::Secret
+        | ResourceType::ExtensionConfig => true,
+        ResourceType::LbEndpoint
+        | ResourceType::Listener
+        | ResourceType::ScopedRoute
+        | ResourceType::VirtualHost
+        | ResourceType::Runtime
+        | ResourceType::Other(_) => false,
+    }
+}
+
 /// How to say that a reference leads nowhere; `None` for types whose absence means nothing.
-fn dangling(to: &ResourceType, name: &ResourceName) -> Option<(&'static str, String)> {
+fn missed(to: &ResourceType, name: &ResourceName) -> Option<(&'static str, String)> {
     match to {
         ResourceType::Cluster => Some((
             codes::NO_CLUSTER,

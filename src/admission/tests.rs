@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod encoded;
+mod known;
 mod references;
 mod round_trip;
 mod secrets;

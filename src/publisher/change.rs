@@ -1,6 +1,10 @@
 //! From one state of a group to the next: what is kept, what gets a new version, what changed.
 
-use std::{cmp::Ordering, collections::BTreeMap, sync::Arc};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, LazyLock},
+};
 
 use super::{
     lineage::Lineage,
@@ -10,59 +14,123 @@ use crate::{
     admission::{Finding, Limits, Rejection, Severity, codes},
     resource::{ContentHash, Resource, ResourceName, ResourceType, Version},
     revision::Types,
-    snapshot::{DuplicateName, NodeGroup, Revision, TypeResources},
+    snapshot::{DuplicateName, Edits, NodeGroup, Revision, TypeResources},
 };
 
-/// Resources by type, as admission gives them; versions mean nothing yet.
+/// Resources by type, each list sorted by name; versions mean nothing yet.
 pub(super) type Wanted = BTreeMap<ResourceType, Vec<Arc<Resource>>>;
 
-/// What of a group's head a patch leaves, and what it adds.
-pub(super) fn patched(
+/// What differs from the head, by type and name: only what has another content, or is gone.
+pub(super) type GroupEdits = BTreeMap<ResourceType, Edits>;
+
+/// The state that follows the head.
+pub(super) struct Next {
+    pub(super) types: Types,
+    /// What people are told of the difference.
+    pub(super) changes: Vec<TypeChange>,
+    /// Contents of the head that it does not have.
+    pub(super) replaced: Vec<ContentHash>,
+}
+
+static EMPTY: LazyLock<Arc<TypeResources>> = LazyLock::new(Arc::default);
+
+/// What makes the head exactly what is wanted.
+pub(super) fn replacement(head: &Types, wanted: &Wanted) -> GroupEdits {
+    let all: BTreeSet<&ResourceType> = head.keys().chain(wanted.keys()).collect();
+    let edits = all.into_iter().map(|resource_type| {
+        let wanted = wanted.get(resource_type).map(Vec::as_slice).unwrap_or_default();
+        (resource_type.clone(), type_replacement(of(head, resource_type), wanted))
+    });
+    edits.filter(|(_, edits)| !edits.is_empty()).collect()
+}
+
+/// Walks both sorted lists once.
+fn type_replacement(head: &TypeResources, wanted: &[Arc<Resource>]) -> Edits {
+    let mut edits = Edits::new();
+    let (mut old, mut new) = (head.iter().peekable(), wanted.iter().peekable());
+    loop {
+        let order = match (old.peek(), new.peek()) {
+            (None, None) => return edits,
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some(a), Some(b)) => a.name.cmp(&b.name),
+        };
+        let pair = match order {
+            Ordering::Less => (old.next(), None),
+            Ordering::Greater => (None, new.next()),
+            Ordering::Equal => (old.next(), new.next()),
+        };
+        edits.extend(edit(pair.0, pair.1));
+    }
+}
+
+/// What makes the head what a stored state was.
+pub(super) fn restoration(head: &Types, target: &Types) -> GroupEdits {
+    let mut edits = GroupEdits::new();
+    for (resource_type, old, new) in differences(head, target) {
+        if let Some((name, edit)) = edit(old, new) {
+            edits.entry(resource_type.clone()).or_default().insert(name, edit);
+        }
+    }
+    edits
+}
+
+/// What a patch makes of the head.
+pub(super) fn patch(
     group: &NodeGroup,
-    head: Option<&Types>,
+    head: &Types,
     deletions: &[(ResourceType, ResourceName)],
     upserts: &Wanted,
-) -> Result<Wanted, NotFound> {
-    let mut merged: BTreeMap<ResourceType, BTreeMap<ResourceName, Arc<Resource>>> = BTreeMap::new();
-    for (resource_type, resources) in head.into_iter().flatten() {
-        merged.insert(resource_type.clone(), by_name(resources.iter()).collect());
-    }
+) -> Result<GroupEdits, NotFound> {
+    let mut edits = GroupEdits::new();
     for (resource_type, name) in deletions {
-        let there = merged.get_mut(resource_type).and_then(|names| names.remove(name));
-        there.ok_or_else(|| NotFound::Resource {
-            group: group.clone(),
-            resource_type: resource_type.clone(),
-            name: name.clone(),
-        })?;
+        if of(head, resource_type).named(name.as_str()).is_none() {
+            return Err(NotFound::Resource {
+                group: group.clone(),
+                resource_type: resource_type.clone(),
+                name: name.clone(),
+            });
+        }
+        edits
+            .entry(resource_type.clone())
+            .or_default()
+            .insert(name.clone(), None);
     }
-    for (resource_type, resources) in upserts {
-        let names = merged.entry(resource_type.clone()).or_default();
-        names.extend(by_name(resources.iter()));
-    }
-    let sorted = merged
-        .into_iter()
-        .map(|(kind, names)| (kind, names.into_values().collect()));
-    Ok(sorted.collect())
-}
-
-fn by_name<'a>(
-    resources: impl Iterator<Item = &'a Arc<Resource>>,
-) -> impl Iterator<Item = (ResourceName, Arc<Resource>)> {
-    resources.map(|resource| (resource.name.clone(), Arc::clone(resource)))
-}
-
-/// The resources of a stored state.
-pub(super) fn wanted_of(types: &Types) -> Wanted {
-    types
+    for (resource_type, resource) in upserts
         .iter()
-        .map(|(resource_type, resources)| (resource_type.clone(), resources.as_slice().to_vec()))
-        .collect()
+        .flat_map(|(kind, all)| all.iter().map(move |one| (kind, one)))
+    {
+        let old = of(head, resource_type).named(resource.name.as_str());
+        let edits = edits.entry(resource_type.clone()).or_default();
+        // What is deleted and given at once is replaced.
+        edits.remove(&resource.name);
+        edits.extend(edit(old, Some(resource)));
+    }
+    edits.retain(|_, edits| !edits.is_empty());
+    Ok(edits)
+}
+
+/// The edit between two resources of one name; `None` where they are the same.
+fn edit(old: Option<&Arc<Resource>>, new: Option<&Arc<Resource>>) -> Option<(ResourceName, Option<Arc<Resource>>)> {
+    match (old, new) {
+        (Some(old), Some(new)) if old.content == new.content => None,
+        (Some(_) | None, Some(new)) => Some((new.name.clone(), Some(Arc::clone(new)))),
+        (Some(old), None) => Some((old.name.clone(), None)),
+        (None, None) => None,
+    }
 }
 
 /// What a patched snapshot as a whole may not exceed, where the candidate alone did not.
-pub(super) fn check_limits(wanted: &Wanted, limits: &Limits) -> Result<(), Rejection> {
-    let count: usize = wanted.values().map(Vec::len).sum();
-    let bytes: usize = wanted.values().flatten().map(|resource| resource.body.len()).sum();
+pub(super) fn check_limits(head: &Types, edits: &GroupEdits, limits: &Limits) -> Result<(), Rejection> {
+    let mut count: usize = head.values().map(|resources| resources.len()).sum();
+    let mut bytes: usize = head.values().map(|resources| resources.bytes()).sum();
+    for (resource_type, edits) in edits {
+        for (name, edit) in edits {
+            let old = of(head, resource_type).named(name.as_str());
+            count = count + usize::from(edit.is_some()) - usize::from(old.is_some());
+            bytes = bytes + edit.as_ref().map_or(0, |new| new.body.len()) - old.map_or(0, |old| old.body.len());
+        }
+    }
     let message = if count > limits.resources {
         format!("{count} resources in all, at most {} are allowed", limits.resources)
     } else if bytes > limits.total_bytes {
@@ -73,113 +141,91 @@ pub(super) fn check_limits(wanted: &Wanted, limits: &Limits) -> Result<(), Rejec
     Err(rejection(error(codes::LIMIT, message)))
 }
 
-/// The next state: types and resources that did not change are those of the head, the rest gets its versions.
-pub(super) fn next_types(
-    head: Option<&Types>,
-    mut wanted: Wanted,
+/// The next state: types and resources that did not change are those of the head, the rest gets its versions. A type that
+/// is emptied stays as an empty one: emptiness, too, has a version that differs from what was before.
+pub(super) fn next(
+    head: &Types,
+    edits: GroupEdits,
     lineage: &Lineage,
     revision: Revision,
     named: Option<&Version>,
-) -> Result<Types, Rejection> {
-    // A type that is emptied stays as an empty one: emptiness, too, has a version that differs from what was before.
-    for resource_type in head.into_iter().flat_map(Types::keys) {
-        wanted.entry(resource_type.clone()).or_default();
+) -> Result<Next, Rejection> {
+    let mut next = Next {
+        types: head.clone(),
+        changes: Vec::new(),
+        replaced: Vec::new(),
+    };
+    for (resource_type, mut edits) in edits {
+        let before = of(head, &resource_type);
+        for resource in edits.values_mut().flatten() {
+            *resource = lineage.versioned(resource, revision);
+        }
+        let after = before.edited(&edits);
+        let after = after.map_err(|taken| rejection(duplicate(&resource_type, &taken)))?;
+        let after = lineage.versioned_type(&resource_type, after, named, revision);
+        let mut change = TypeChange::none(&resource_type, &after);
+        for (name, edit) in &edits {
+            let old = before.named(name.as_str());
+            next.replaced.extend(old.map(|old| old.content));
+            change.add(old, edit.as_ref());
+        }
+        next.changes.push(change);
+        next.types.insert(resource_type, Arc::new(after));
     }
-    let mut types = Types::new();
-    for (resource_type, mut resources) in wanted {
-        let before = head.and_then(|head| head.get(&resource_type));
-        if resources.is_empty() && before.is_none() {
-            continue;
-        }
-        resources.sort_by(|a, b| a.name.cmp(&b.name));
-        if let Some(before) = before.filter(|before| same_content(before.as_slice(), &resources)) {
-            types.insert(resource_type, Arc::clone(before));
-            continue;
-        }
-        for resource in &mut resources {
-            let kept = before.and_then(|before| exact(before, resource));
-            *resource = kept.map_or_else(|| lineage.versioned(resource, revision), Arc::clone);
-        }
-        let resources = TypeResources::new(resources).map_err(|taken| rejection(duplicate(&resource_type, &taken)))?;
-        let resources = lineage.versioned_type(&resource_type, resources, named, revision);
-        types.insert(resource_type, Arc::new(resources));
-    }
-    Ok(types)
-}
-
-/// The same resource as it already is.
-fn exact<'a>(before: &'a TypeResources, resource: &Resource) -> Option<&'a Arc<Resource>> {
-    before
-        .get(resource.name.as_str())
-        .filter(|known| known.content == resource.content)
-}
-
-fn same_content(before: &[Arc<Resource>], after: &[Arc<Resource>]) -> bool {
-    before.len() == after.len() && before.iter().zip(after).all(|(a, b)| a.content == b.content)
-}
-
-/// Contents of the head that the next state does not have.
-pub(super) fn replaced(head: Option<&Types>, next: Option<&Types>) -> Vec<ContentHash> {
-    let mut replaced = Vec::new();
-    for (resource_type, before) in head.into_iter().flatten() {
-        let after = next.and_then(|next| next.get(resource_type));
-        if after.is_some_and(|after| Arc::ptr_eq(before, after)) {
-            continue;
-        }
-        let gone = before
-            .iter()
-            .filter(|resource| after.is_none_or(|after| exact(after, resource).is_none()));
-        replaced.extend(gone.map(|resource| resource.content));
-    }
-    replaced
+    Ok(next)
 }
 
 /// How two states of a group differ, by content: a version that only got a suffix is no change.
-pub(super) fn type_changes(from: Option<&Types>, to: &Types) -> Vec<TypeChange> {
-    let empty = Arc::<TypeResources>::default();
-    let from_types = from.into_iter().flat_map(Types::keys);
-    let all: std::collections::BTreeSet<&ResourceType> = from_types.chain(to.keys()).collect();
-    let change = |resource_type: &ResourceType| {
-        let before = from.and_then(|from| from.get(resource_type)).unwrap_or(&empty);
-        let after = to.get(resource_type).unwrap_or(&empty);
-        (!Arc::ptr_eq(before, after))
-            .then(|| type_change(resource_type, before, after))
-            .flatten()
-    };
-    all.into_iter().filter_map(change).collect()
-}
-
-/// Walks both sorted lists once.
-fn type_change(resource_type: &ResourceType, before: &TypeResources, after: &TypeResources) -> Option<TypeChange> {
-    let mut change = TypeChange {
-        resource_type: resource_type.clone(),
-        added: Vec::new(),
-        changed: Vec::new(),
-        removed: Vec::new(),
-        version: after.version().clone(),
-    };
-    let (mut old, mut new) = (before.iter().peekable(), after.iter().peekable());
-    loop {
-        let order = match (old.peek(), new.peek()) {
-            (None, None) => break,
-            (Some(_), None) => Ordering::Less,
-            (None, Some(_)) => Ordering::Greater,
-            (Some(a), Some(b)) => a.name.cmp(&b.name),
-        };
-        match order {
-            Ordering::Less => change.removed.extend(old.next().map(|resource| resource.name.clone())),
-            Ordering::Greater => change.added.extend(new.next().map(|resource| resource.name.clone())),
-            Ordering::Equal => {
-                if let (Some(a), Some(b)) = (old.next(), new.next())
-                    && a.content != b.content
-                {
-                    change.changed.push(b.name.clone());
-                }
-            }
+pub(super) fn type_changes(from: &Types, to: &Types) -> Vec<TypeChange> {
+    let mut changes: BTreeMap<&ResourceType, TypeChange> = BTreeMap::new();
+    for (resource_type, old, new) in differences(from, to) {
+        if edit(old, new).is_some() {
+            let change = changes
+                .entry(resource_type)
+                .or_insert_with(|| TypeChange::none(resource_type, of(to, resource_type)));
+            change.add(old, new);
         }
     }
-    let differs = !(change.added.is_empty() && change.changed.is_empty() && change.removed.is_empty());
-    differs.then_some(change)
+    changes.into_values().collect()
+}
+
+/// Where two states may differ: type by type, name by name.
+pub(super) fn differences<'a>(
+    from: &'a Types,
+    to: &'a Types,
+) -> impl Iterator<Item = (&'a ResourceType, Option<&'a Arc<Resource>>, Option<&'a Arc<Resource>>)> {
+    let all: BTreeSet<&ResourceType> = from.keys().chain(to.keys()).collect();
+    all.into_iter().flat_map(|resource_type| {
+        let differences = of(to, resource_type).differences(of(from, resource_type));
+        differences.map(move |(old, new)| (resource_type, old, new))
+    })
+}
+
+fn of<'a>(types: &'a Types, resource_type: &ResourceType) -> &'a Arc<TypeResources> {
+    types.get(resource_type).unwrap_or(&EMPTY)
+}
+
+// === impl TypeChange ===
+
+impl TypeChange {
+    fn none(resource_type: &ResourceType, after: &TypeResources) -> Self {
+        Self {
+            resource_type: resource_type.clone(),
+            added: Vec::new(),
+            changed: Vec::new(),
+            removed: Vec::new(),
+            version: after.version().clone(),
+        }
+    }
+
+    fn add(&mut self, old: Option<&Arc<Resource>>, new: Option<&Arc<Resource>>) {
+        match (old, new) {
+            (Some(_), Some(new)) => self.changed.push(new.name.clone()),
+            (None, Some(new)) => self.added.push(new.name.clone()),
+            (Some(old), None) => self.removed.push(old.name.clone()),
+            (None, None) => {}
+        }
+    }
 }
 
 /// A patch can bring two names together that admission never saw side by side.

@@ -11,6 +11,7 @@ use crate::{
     revision::{MemoryStore, RedbStore, Summary},
 };
 
+mod incremental;
 mod model;
 
 const CLUSTER: ResourceType = ResourceType::Cluster;
@@ -601,9 +602,13 @@ fn restart_serves_the_same_snapshot_in_the_same_versions() {
     };
     let described = |fixture: &Fixture| {
         let snapshot = fixture.cache.get(&group()).unwrap();
-        let types = snapshot
-            .types()
-            .map(|(kind, set)| (kind.clone(), set.version().clone(), set.as_slice().to_vec()));
+        let types = snapshot.types().map(|(kind, set)| {
+            (
+                kind.clone(),
+                set.version().clone(),
+                set.iter().cloned().collect::<Vec<_>>(),
+            )
+        });
         (snapshot.revision(), types.collect::<Vec<_>>(), fixture.publisher.list())
     };
     let before = {

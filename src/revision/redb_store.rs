@@ -31,7 +31,7 @@ use crate::{
 /// The file inside the data directory.
 const FILE: &str = "chancery.redb";
 /// What this release writes; raised when records change their meaning.
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
 /// Pages the database keeps in memory: heads are held by the publisher, the history is rarely read.
 const CACHE_BYTES: usize = 16 << 20;
 
@@ -258,23 +258,33 @@ fn append(txn: &WriteTransaction, revision: &StoredRevision, retention: NonZeroU
     }
     meta.insert(META_LAST, revision.revision.0)?;
     let mut objects = Objects::open(txn)?;
+    let mut revisions = txn.open_table(REVISIONS)?;
+    let group = revision.group.as_str();
+    let before = match revisions.range((group, 0)..=(group, u64::MAX))?.next_back() {
+        Some(row) => {
+            let (key, sealed) = row?;
+            Some(unseal_revision(key.value(), sealed.value())?)
+        }
+        None => None,
+    };
     let mut types = Vec::new();
     for (resource_type, resources) in revision.types().into_iter().flatten() {
+        let type_url = resource_type.type_url();
+        let before = before.as_ref().and_then(|before| before.list(type_url));
         types.push(TypeRecord {
-            type_url: resource_type.type_url().to_owned(),
+            type_url: type_url.to_owned(),
             version: resources.version().to_string(),
             resources: resources.len() as u64,
-            list: objects.hold_list(resources)?.to_vec(),
+            list: objects.hold(resources, before)?.to_vec(),
         });
     }
     let record = RevisionRecord::new(revision, types);
-    let key = (revision.group.as_str(), revision.revision.0);
-    txn.open_table(REVISIONS)?.insert(key, seal(&record).as_slice())?;
-    drop(objects);
+    revisions.insert((group, revision.revision.0), seal(&record).as_slice())?;
+    drop((objects, revisions));
     keep_newest(txn, &revision.group, retention.get())
 }
 
-/// Removes a group's oldest revisions, and every object that only they held.
+/// Removes a group's oldest revisions, and every object that only they had.
 fn keep_newest(txn: &WriteTransaction, group: &NodeGroup, count: usize) -> Result<(), Failure> {
     let mut objects = Objects::open(txn)?;
     let mut revisions = txn.open_table(REVISIONS)?;
@@ -283,17 +293,29 @@ fn keep_newest(txn: &WriteTransaction, group: &NodeGroup, count: usize) -> Resul
         .range((group, 0)..=(group, u64::MAX))?
         .map(|row| row.map(|(key, _)| key.value().1))
         .collect::<Result<_, _>>()?;
-    for old in &kept[..kept.len().saturating_sub(count)] {
+    for (index, old) in kept[..kept.len().saturating_sub(count)].iter().enumerate() {
         let key = (group, *old);
-        let record = revisions
-            .remove(key)?
-            .map(|sealed| unseal_revision(key, sealed.value()))
-            .transpose()?;
-        for list in record.iter().flat_map(|record| &record.types) {
-            objects.release_list(list.list().ok_or_else(|| damaged_revision(key))?)?;
+        let next = match kept.get(index + 1) {
+            Some(next) => read_revision(&revisions, (group, *next))?,
+            None => None,
+        };
+        let record = read_revision(&revisions, key)?.ok_or_else(|| damaged_revision(key))?;
+        revisions.remove(key)?;
+        for found in &record.types {
+            let list = found.list().ok_or_else(|| damaged_revision(key))?;
+            let after = next.as_ref().and_then(|next| next.list(&found.type_url));
+            objects.release(list, after)?;
         }
     }
     Ok(())
+}
+
+fn read_revision(
+    revisions: &impl ReadableTable<(&'static str, u64), &'static [u8]>,
+    key: (&str, u64),
+) -> Result<Option<RevisionRecord>, Failure> {
+    let sealed = revisions.get(key)?;
+    sealed.map(|sealed| unseal_revision(key, sealed.value())).transpose()
 }
 
 fn loaded_group(
@@ -313,6 +335,9 @@ fn stored(txn: &ReadTransaction, revision: Revision, record: RevisionRecord) -> 
             return Err(damaged());
         };
         let resources = TypeResources::new(read_list(&objects, list)?).map_err(|_| damaged())?;
+        if resources.content_hash().to_bytes() != list {
+            return Err(damaged());
+        }
         types.insert(summary.resource_type, Arc::new(resources.with_version(summary.version)));
     }
     let replaced = record.replaced().ok_or_else(damaged)?;

@@ -1,7 +1,8 @@
 //! The difference between two sets of resources of one type.
 
-use std::{cmp::Ordering, sync::Arc};
+use std::sync::Arc;
 
+use super::TypeResources;
 use crate::resource::{Resource, ResourceName};
 
 /// What changed from one set of resources to another, each list sorted by name.
@@ -16,30 +17,19 @@ pub struct Diff {
 // === impl Diff ===
 
 impl Diff {
-    /// Compares two lists sorted by name in one pass; by version, so by content.
+    /// Compares by version, so by content. Costs what the two do not share.
     #[must_use]
-    pub fn between(from: &[Arc<Resource>], to: &[Arc<Resource>]) -> Self {
+    pub fn between(from: &TypeResources, to: &TypeResources) -> Self {
         let mut diff = Self::default();
-        let (mut before, mut after) = (from.iter().peekable(), to.iter().peekable());
-        loop {
-            let order = match (before.peek(), after.peek()) {
-                (None, None) => return diff,
-                (Some(_), None) => Ordering::Less,
-                (None, Some(_)) => Ordering::Greater,
-                (Some(old), Some(new)) => old.name.cmp(&new.name),
-            };
-            match order {
-                Ordering::Less => diff.removed.extend(before.next().cloned()),
-                Ordering::Greater => diff.changed.extend(after.next().cloned()),
-                Ordering::Equal => {
-                    if let (Some(old), Some(new)) = (before.next(), after.next())
-                        && old.version != new.version
-                    {
-                        diff.changed.push(Arc::clone(new));
-                    }
-                }
+        for difference in to.differences(from) {
+            match difference {
+                (Some(old), Some(new)) if old.version == new.version => {}
+                (Some(_) | None, Some(new)) => diff.changed.push(Arc::clone(new)),
+                (Some(old), None) => diff.removed.push(Arc::clone(old)),
+                (None, None) => {}
             }
         }
+        diff
     }
 
     /// Whether nothing changed.

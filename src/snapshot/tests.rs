@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::resource::{ContentHash, Reference};
+use crate::resource::{ContentHash, Reference, ResourceName, Version};
+
+mod layers;
 
 fn resource(kind: &ResourceType, name: &str, content: &str) -> Arc<Resource> {
     let name = ResourceName::from(name);

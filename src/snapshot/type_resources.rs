@@ -4,18 +4,28 @@ use std::{
     collections::BTreeMap,
     fmt,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
 
-use super::diff::Diff;
+use super::{
+    alias::Alias,
+    diff::Diff,
+    tree::{Chapter, Tree},
+};
 use crate::resource::{ContentHash, Resource, ResourceName, Version};
 
 /// Diffs kept per set of resources: streams lag behind by few, different steps.
 const KEPT_DIFFS: usize = 4;
 
+/// Names, and what is to be under them: a resource of this name, or none.
+pub type Edits = BTreeMap<ResourceName, Option<Arc<Resource>>>;
+
 /// All resources of one type in a snapshot.
+///
+/// What changes makes a new one, which shares with the old what they have in common: [`TypeResources::edited`] and
+/// [`TypeResources::diff_from`] cost what changed.
 pub struct TypeResources {
     /// Tells two sets apart without comparing them; what caches of frames are keyed by.
     id: u64,
@@ -23,9 +33,11 @@ pub struct TypeResources {
     /// The version is not just the hash of the content: the publisher named it, or marked content that returned.
     marked: bool,
     /// Sorted by name (S-19).
-    resources: Vec<Arc<Resource>>,
-    /// Alias → index (D-12).
-    aliases: BTreeMap<ResourceName, usize>,
+    resources: Tree<Arc<Resource>>,
+    /// Who answers to an alias (D-12).
+    aliases: Tree<Alias>,
+    /// All of it as one list, where somebody asked for it so.
+    list: OnceLock<Box<[Arc<Resource>]>>,
     /// Differences from other sets to this one, computed once and shared by all streams that make the same step.
     diffs: Mutex<Vec<(u64, Arc<Diff>)>>,
 }
@@ -48,30 +60,35 @@ impl TypeResources {
         if let Some(pair) = resources.windows(2).find(|pair| pair[0].name == pair[1].name) {
             return Err(DuplicateName(pair[0].name.clone()));
         }
-        let version = Version::from(hash_of(&resources));
-        let mut set = Self::sorted(resources, version);
-        for (index, resource) in set.resources.iter().enumerate() {
-            for alias in &resource.aliases {
-                let taken = set.position(alias.as_str()).is_some_and(|other| other != index);
-                if taken || set.aliases.get(alias).is_some_and(|other| *other != index) {
-                    return Err(DuplicateName(alias.clone()));
-                }
-                set.aliases.insert(alias.clone(), index);
-            }
-        }
-        Ok(set)
+        let tree = Tree::from_sorted(resources.iter().cloned());
+        let aliases = Alias::edited(&Tree::default(), &tree, [], &resources)?;
+        Ok(Self::of(tree, aliases))
     }
 
-    fn sorted(resources: Vec<Arc<Resource>>, version: Version) -> Self {
+    fn of(resources: Tree<Arc<Resource>>, aliases: Tree<Alias>) -> Self {
         static NEXT_ID: AtomicU64 = AtomicU64::new(1);
         Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
-            version,
+            version: Version::from(resources.hash()),
             marked: false,
             resources,
-            aliases: BTreeMap::new(),
+            aliases,
+            list: OnceLock::new(),
             diffs: Mutex::default(),
         }
+    }
+
+    /// These resources but for `edits`, under the version of the content. Costs what is edited.
+    ///
+    /// # Errors
+    ///
+    /// [`DuplicateName`] where two would answer to the same name or alias.
+    pub fn edited(&self, edits: &Edits) -> Result<Self, DuplicateName> {
+        let listed: Vec<_> = edits.iter().map(|(name, edit)| (name.clone(), edit.clone())).collect();
+        let tree = self.resources.edited(&listed);
+        let gone = edits.keys().filter_map(|name| self.resources.get(name.as_str()));
+        let aliases = Alias::edited(&self.aliases, &tree, gone, edits.values().flatten())?;
+        Ok(Self::of(tree, aliases))
     }
 
     /// The same resources under a version that the publisher named.
@@ -85,30 +102,14 @@ impl TypeResources {
         }
     }
 
-    /// These resources, and those of `below` whose names are free here.
-    #[must_use]
-    pub fn or_else(&self, below: &Self) -> Self {
-        let free = |resource: &&Arc<Resource>| {
-            self.get(resource.name.as_str()).is_none()
-                && resource.aliases.iter().all(|alias| self.get(alias.as_str()).is_none())
-        };
-        self.with(below.iter().filter(free).cloned())
-    }
-
-    /// These resources and more, whose names are free here. A version that says more than the content's hash is kept, with
-    /// the hash of what is added.
-    #[must_use]
-    pub fn with(&self, more: impl IntoIterator<Item = Arc<Resource>>) -> Self {
-        let more: Vec<Arc<Resource>> = more.into_iter().collect();
-        let added = hash_of(&more);
-        let nothing = more.is_empty();
-        let all = self.iter().cloned().chain(more).collect();
-        let all = Self::new(all).expect("only resources with free names are added");
-        match (self.marked, nothing) {
-            (false, _) => all,
-            (true, true) => all.with_version(self.version.clone()),
-            (true, false) => all.with_version(Version::from(format!("{}+{added}", self.version))),
+    /// The same resources, which are those of `base` and more. A version of `base` that says more than its content's hash is
+    /// kept, with the hash of the content behind it.
+    pub(super) fn grown_from(self, base: &Self) -> Self {
+        if !base.marked {
+            return self;
         }
+        let version = format!("{}+{}", base.version, self.content_hash());
+        self.with_version(Version::from(version))
     }
 
     /// Identifies this set within the process.
@@ -123,22 +124,28 @@ impl TypeResources {
         &self.version
     }
 
+    /// The hash of all names, versions and contents, whatever the type's version says.
+    #[must_use]
+    pub const fn content_hash(&self) -> ContentHash {
+        self.resources.hash()
+    }
+
     /// How many resources there are.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub const fn len(&self) -> usize {
         self.resources.len()
     }
 
     /// Whether there are none.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub const fn is_empty(&self) -> bool {
         self.resources.is_empty()
     }
 
-    /// All resources, sorted by name.
+    /// Encoded bytes of all resources together.
     #[must_use]
-    pub fn as_slice(&self) -> &[Arc<Resource>] {
-        &self.resources
+    pub const fn bytes(&self) -> usize {
+        self.resources.bytes()
     }
 
     /// All resources, sorted by name.
@@ -146,31 +153,36 @@ impl TypeResources {
         self.resources.iter()
     }
 
+    /// All resources, sorted by name, as one list: made when first asked for, so only for who needs all of it anyway.
+    #[must_use]
+    pub fn as_slice(&self) -> &[Arc<Resource>] {
+        self.list.get_or_init(|| self.iter().cloned().collect())
+    }
+
     /// The resource that answers to `name`, be it its name or an alias.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Arc<Resource>> {
-        let index = self.position(name).or_else(|| self.aliases.get(name).copied())?;
-        self.resources.get(index)
+        self.named(name).or_else(|| {
+            let alias = self.aliases.get(name)?;
+            self.named(alias.owner().as_str())
+        })
     }
 
-    fn position(&self, name: &str) -> Option<usize> {
-        self.resources
-            .binary_search_by(|resource| resource.name.as_str().cmp(name))
-            .ok()
+    /// The resource of this name.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Option<&Arc<Resource>> {
+        self.resources.get(name)
+    }
+
+    /// The parts that the set is stored in: equal parts of two sets have equal hashes.
+    pub(crate) fn chapters(&self) -> &[Arc<Chapter<Arc<Resource>>>] {
+        self.resources.chapters()
     }
 
     /// Whether both hold the same resources in the same versions, under the same version.
     #[must_use]
     pub fn same_as(&self, other: &Self) -> bool {
-        self.id == other.id || (self.version == other.version && self.same_content(other))
-    }
-
-    fn same_content(&self, other: &Self) -> bool {
-        self.resources.len() == other.resources.len()
-            && self
-                .iter()
-                .zip(other.iter())
-                .all(|(a, b)| a.name == b.name && a.version == b.version)
+        self.id == other.id || (self.version == other.version && self.content_hash() == other.content_hash())
     }
 
     /// What a client that holds `from` lacks to hold this. Computed once per pair.
@@ -183,26 +195,27 @@ impl TypeResources {
         if let Some((_, diff)) = kept.iter().find(|(id, _)| *id == from.id) {
             return Arc::clone(diff);
         }
-        let diff = Arc::new(Diff::between(from.as_slice(), self.as_slice()));
+        let diff = Arc::new(Diff::between(from, self));
         if kept.len() == KEPT_DIFFS {
             kept.remove(0);
         }
         kept.push((from.id, Arc::clone(&diff)));
         diff
     }
-}
 
-/// The hash of names and versions.
-fn hash_of(resources: &[Arc<Resource>]) -> ContentHash {
-    let texts = resources
-        .iter()
-        .flat_map(|resource| [resource.name.as_str(), resource.version.as_str()]);
-    ContentHash::of_texts(texts)
+    /// Where two sets may differ, sorted by name: the resource there was, and the one there is. Costs what the two do not
+    /// share; pairs of equal resources may be among it.
+    pub fn differences<'a>(
+        &'a self,
+        from: &'a Self,
+    ) -> impl Iterator<Item = (Option<&'a Arc<Resource>>, Option<&'a Arc<Resource>>)> {
+        self.resources.differences(&from.resources)
+    }
 }
 
 impl Default for TypeResources {
     fn default() -> Self {
-        Self::new(Vec::new()).expect("no resources have no duplicates")
+        Self::of(Tree::default(), Tree::default())
     }
 }
 
@@ -210,7 +223,7 @@ impl fmt::Debug for TypeResources {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TypeResources")
             .field("version", &self.version)
-            .field("resources", &self.resources)
+            .field("resources", &self.iter().collect::<Vec<_>>())
             .finish_non_exhaustive()
     }
 }

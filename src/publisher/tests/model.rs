@@ -152,7 +152,7 @@ fn check_served(fixture: &Fixture, model: &Model) {
         let served = fixture.cache.get(&group.into()).map(|snapshot| {
             let clusters = snapshot
                 .get(&CLUSTER)
-                .map(|set| set.as_slice().to_vec())
+                .map(|set| set.iter().cloned().collect::<Vec<_>>())
                 .unwrap_or_default();
             let pair = |resource: &Arc<Resource>| {
                 let text = text(resource);
@@ -189,7 +189,7 @@ fn check_versions(fixture: &Fixture) {
                 continue;
             };
             let set = snapshot.get(&CLUSTER).unwrap();
-            let (version, after) = (set.version().clone(), set.as_slice().to_vec());
+            let (version, after): (_, Vec<_>) = (set.version().clone(), set.iter().cloned().collect());
             for resource in &after {
                 let key = (resource.name.to_string(), resource.version.clone());
                 assert_eq!(*meanings.entry(key).or_insert_with(|| text(resource)), text(resource));

@@ -1,14 +1,18 @@
-//! Content-addressed objects with reference counts: lists of pages, pages of entries, resources.
+//! Content-addressed objects with reference counts: a list holds chapters, a chapter pages, a page entries, each the name of
+//! a resource.
 //!
-//! A revision holds lists, a list its pages, a page its resources. Only a new object counts what it holds, so what a publish
-//! costs is what it changes, and what no kept revision holds is gone with the last that did.
+//! The revisions of a group follow one another, and most objects are in many of them. What is counted are the runs: an object
+//! is held where a revision has it that the one before had not, and released where the one behind has it no longer. So a
+//! publish and the forgetting of a revision cost what the two neighbours do not share.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use prost::Message;
 use redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
 
-use super::records::{EntryRecord, Hash, ListRecord, PageRecord, ResourceRecord, hash_of, hashes, seal, unseal};
+use super::records::{
+    ChapterRecord, EntryRecord, Hash, ListRecord, PageRecord, ResourceRecord, hashes, joined, seal, unseal,
+};
 use crate::{resource::Resource, snapshot::TypeResources};
 
 /// The kind of the object, then its hash.
@@ -16,18 +20,14 @@ type Key = [u8; 17];
 
 /// Object → its sealed record.
 pub(super) const OBJECTS: TableDefinition<'static, &Key, &[u8]> = TableDefinition::new("objects");
-/// Object → how many objects and revisions hold it.
+/// Object → in how many runs of revisions it is.
 pub(super) const REFERENCES: TableDefinition<'static, &Key, u64> = TableDefinition::new("references");
-
-/// A page ends behind a name whose hash says so: on average every 64 names, wherever names are added or removed before.
-const PAGE_MASK: u8 = 63;
-/// Pages end here at the latest.
-const PAGE_LIMIT: usize = 512;
 
 /// What an object is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     List,
+    Chapter,
     Page,
     Resource,
 }
@@ -54,6 +54,7 @@ impl Kind {
         let mut key = [0; 17];
         key[0] = match self {
             Self::List => b'l',
+            Self::Chapter => b'c',
             Self::Page => b'p',
             Self::Resource => b'r',
         };
@@ -76,130 +77,177 @@ impl<'txn> Objects<'txn> {
         })
     }
 
-    /// Stores what is new of a type's resources and holds them once more; the hash names the list.
-    pub(super) fn hold_list(&mut self, resources: &TypeResources) -> Result<Hash, ObjectError> {
-        let pages: Vec<(&[Arc<Resource>], PageRecord)> = pages(resources.as_slice())
-            .map(|page| {
-                let entries = page.iter().map(|resource| EntryRecord::new(resource)).collect();
-                (page, PageRecord { entries })
-            })
-            .collect();
-        let page_hashes: Vec<Hash> = pages
-            .iter()
-            .map(|(_, record)| hash_of(&record.encode_to_vec()))
-            .collect();
-        let list = ListRecord {
-            pages: page_hashes.concat(),
-        };
-        let hash = hash_of(&list.encode_to_vec());
-        if self.hold(Kind::List, hash, || seal(&list))? {
-            for ((page, record), hash) in pages.into_iter().zip(page_hashes) {
-                self.hold_page(page, &record, hash)?;
-            }
+    /// Holds what `resources` have and the list `before` has not, and stores what is new of it; the hash names the list.
+    pub(super) fn hold(&mut self, resources: &TypeResources, before: Option<Hash>) -> Result<Hash, ObjectError> {
+        let list = resources.content_hash().to_bytes();
+        if before == Some(list) {
+            return Ok(list);
         }
-        Ok(hash)
+        let chapters = || resources.chapters().iter().map(|chapter| chapter.hash());
+        self.count_up(Kind::List, list, || ListRecord {
+            chapters: joined(chapters()),
+        })?;
+
+        let old = self.chapters_of(before)?;
+        let (new, old) = apart(resources.chapters().iter(), |chapter| chapter.hash().to_bytes(), old);
+        for chapter in &new {
+            let pages = || chapter.pages().iter().map(|page| page.hash());
+            self.count_up(Kind::Chapter, chapter.hash().to_bytes(), || ChapterRecord {
+                pages: joined(pages()),
+            })?;
+        }
+
+        let old = self.pages_of(&old)?;
+        let pages = new.into_iter().flat_map(|chapter| chapter.pages());
+        let (new, old) = apart(pages, |page| page.hash().to_bytes(), old);
+        for page in &new {
+            let entries = || page.items().iter().map(|resource| EntryRecord::new(resource)).collect();
+            self.count_up(Kind::Page, page.hash().to_bytes(), || PageRecord { entries: entries() })?;
+        }
+
+        let old = self.contents_of(&old)?;
+        let contents = new.into_iter().flat_map(|page| page.items());
+        let (new, _) = apart(contents, |resource| resource.content.to_bytes(), old);
+        for resource in new {
+            let record = || ResourceRecord::new(resource);
+            self.count_up(Kind::Resource, resource.content.to_bytes(), record)?;
+        }
+        Ok(list)
     }
 
-    fn hold_page(&mut self, page: &[Arc<Resource>], record: &PageRecord, hash: Hash) -> Result<(), ObjectError> {
-        if self.hold(Kind::Page, hash, || seal(record))? {
-            for resource in page {
-                self.hold(Kind::Resource, resource.content.to_bytes(), || {
-                    seal(&ResourceRecord::new(resource))
-                })?;
+    /// Releases what the list has and the list `after` has not.
+    pub(super) fn release(&mut self, list: Hash, after: Option<Hash>) -> Result<(), ObjectError> {
+        if after == Some(list) {
+            return Ok(());
+        }
+        let (chapters, kept) = apart(self.chapters_of(Some(list))?, |hash| *hash, self.chapters_of(after)?);
+        let (pages, kept) = apart(self.pages_of(&chapters)?, |hash| *hash, self.pages_of(&kept)?);
+        let (contents, _) = apart(self.contents_of(&pages)?, |hash| *hash, self.contents_of(&kept)?);
+        self.count_down(Kind::List, list)?;
+        for (kind, gone) in [
+            (Kind::Chapter, chapters),
+            (Kind::Page, pages),
+            (Kind::Resource, contents),
+        ] {
+            for hash in gone {
+                self.count_down(kind, hash)?;
             }
         }
         Ok(())
     }
 
-    /// Counts one more holder; whether the object is new.
-    fn hold(&mut self, kind: Kind, hash: Hash, sealed: impl FnOnce() -> Vec<u8>) -> Result<bool, ObjectError> {
+    fn count_up<R: Message>(&mut self, kind: Kind, hash: Hash, record: impl FnOnce() -> R) -> Result<(), ObjectError> {
         let key = kind.key(hash);
         let held = self.references.get(&key)?.map_or(0, |count| count.value());
         self.references.insert(&key, held + 1)?;
         if held == 0 {
-            self.objects.insert(&key, sealed().as_slice())?;
-        }
-        Ok(held == 0)
-    }
-
-    /// Undoes one [`Objects::hold_list`].
-    pub(super) fn release_list(&mut self, hash: Hash) -> Result<(), ObjectError> {
-        let Some(sealed) = self.release(Kind::List, hash)? else {
-            return Ok(());
-        };
-        for page in pages_of(&sealed, hash)? {
-            let Some(sealed) = self.release(Kind::Page, page)? else {
-                continue;
-            };
-            for entry in entries_of(&sealed, page)? {
-                let content = entry.content().ok_or_else(|| Kind::Page.damaged(page))?;
-                self.release(Kind::Resource, content)?;
-            }
+            self.objects.insert(&key, seal(&record()).as_slice())?;
         }
         Ok(())
     }
 
-    /// Counts one holder less; the object, where that was the last.
-    fn release(&mut self, kind: Kind, hash: Hash) -> Result<Option<Vec<u8>>, ObjectError> {
+    fn count_down(&mut self, kind: Kind, hash: Hash) -> Result<(), ObjectError> {
         let key = kind.key(hash);
         let held = self.references.get(&key)?.map_or(0, |count| count.value());
         if held > 1 {
             self.references.insert(&key, held - 1)?;
-            return Ok(None);
+            return Ok(());
         }
         self.references.remove(&key)?;
-        let sealed = self.objects.remove(&key)?;
-        let sealed = sealed.ok_or_else(|| kind.damaged(hash))?;
-        Ok(Some(sealed.value().to_vec()))
+        let object = self.objects.remove(&key)?;
+        object.map(drop).ok_or_else(|| kind.damaged(hash))
+    }
+
+    fn chapters_of(&self, list: Option<Hash>) -> Result<Vec<Hash>, ObjectError> {
+        list.map_or_else(|| Ok(Vec::new()), |list| chapters_of(&self.objects, list))
+    }
+
+    fn pages_of(&self, chapters: &[Hash]) -> Result<Vec<Hash>, ObjectError> {
+        let mut pages = Vec::new();
+        for chapter in chapters {
+            pages.extend(pages_of(&self.objects, *chapter)?);
+        }
+        Ok(pages)
+    }
+
+    fn contents_of(&self, pages: &[Hash]) -> Result<Vec<Hash>, ObjectError> {
+        let mut contents = Vec::new();
+        for page in pages {
+            for (_, content) in entries_of(&self.objects, *page)? {
+                contents.push(content);
+            }
+        }
+        Ok(contents)
     }
 }
 
 /// The resources of a list, in its order.
 pub(super) fn read_list(
     objects: &impl ReadableTable<&'static Key, &'static [u8]>,
-    hash: Hash,
+    list: Hash,
 ) -> Result<Vec<Arc<Resource>>, ObjectError> {
-    let read = |kind: Kind, hash: Hash| -> Result<Vec<u8>, ObjectError> {
-        let sealed = objects.get(&kind.key(hash))?;
-        Ok(sealed.ok_or_else(|| kind.damaged(hash))?.value().to_vec())
-    };
     let mut resources = Vec::new();
-    for page in pages_of(&read(Kind::List, hash)?, hash)? {
-        for entry in entries_of(&read(Kind::Page, page)?, page)? {
-            let content = entry.content().ok_or_else(|| Kind::Page.damaged(page))?;
-            let record: Option<ResourceRecord> = unseal(&read(Kind::Resource, content)?);
-            let resource = record.and_then(|record| record.resource(&entry));
-            resources.push(resource.ok_or_else(|| Kind::Resource.damaged(content))?);
+    for chapter in chapters_of(objects, list)? {
+        for page in pages_of(objects, chapter)? {
+            for (entry, content) in entries_of(objects, page)? {
+                let record: ResourceRecord = read(objects, Kind::Resource, content)?;
+                let resource = record.resource(&entry);
+                resources.push(resource.ok_or_else(|| Kind::Resource.damaged(content))?);
+            }
         }
     }
     Ok(resources)
 }
 
-fn pages_of(sealed: &[u8], list: Hash) -> Result<Vec<Hash>, ObjectError> {
-    unseal::<ListRecord>(sealed)
-        .and_then(|record| hashes(&record.pages))
-        .ok_or_else(|| Kind::List.damaged(list))
+fn chapters_of(
+    objects: &impl ReadableTable<&'static Key, &'static [u8]>,
+    list: Hash,
+) -> Result<Vec<Hash>, ObjectError> {
+    let record: ListRecord = read(objects, Kind::List, list)?;
+    hashes(&record.chapters).ok_or_else(|| Kind::List.damaged(list))
 }
 
-fn entries_of(sealed: &[u8], page: Hash) -> Result<Vec<EntryRecord>, ObjectError> {
-    unseal::<PageRecord>(sealed)
-        .map(|record| record.entries)
-        .ok_or_else(|| Kind::Page.damaged(page))
+fn pages_of(
+    objects: &impl ReadableTable<&'static Key, &'static [u8]>,
+    chapter: Hash,
+) -> Result<Vec<Hash>, ObjectError> {
+    let record: ChapterRecord = read(objects, Kind::Chapter, chapter)?;
+    hashes(&record.pages).ok_or_else(|| Kind::Chapter.damaged(chapter))
 }
 
-/// Cuts a sorted list where names say so, so that a change moves no other page's bounds.
-fn pages(mut rest: &[Arc<Resource>]) -> impl Iterator<Item = &[Arc<Resource>]> {
-    std::iter::from_fn(move || {
-        let window = &rest[..rest.len().min(PAGE_LIMIT)];
-        let end = window.iter().position(|resource| ends_page(resource));
-        let (page, after) = rest.split_at(end.map_or(window.len(), |end| end + 1));
-        rest = after;
-        (!page.is_empty()).then_some(page)
-    })
+/// The entries of a page, each with the content it names.
+fn entries_of(
+    objects: &impl ReadableTable<&'static Key, &'static [u8]>,
+    page: Hash,
+) -> Result<Vec<(EntryRecord, Hash)>, ObjectError> {
+    let record: PageRecord = read(objects, Kind::Page, page)?;
+    let entries = record.entries.into_iter().map(|entry| {
+        let content = entry.content().ok_or_else(|| Kind::Page.damaged(page))?;
+        Ok((entry, content))
+    });
+    entries.collect()
 }
 
-fn ends_page(resource: &Resource) -> bool {
-    hash_of(resource.name.as_str().as_bytes())[0] & PAGE_MASK == 0
+fn read<R: Message + Default>(
+    objects: &impl ReadableTable<&'static Key, &'static [u8]>,
+    kind: Kind,
+    hash: Hash,
+) -> Result<R, ObjectError> {
+    let sealed = objects.get(&kind.key(hash))?;
+    let record = sealed.and_then(|sealed| unseal(sealed.value()));
+    record.ok_or_else(|| kind.damaged(hash))
+}
+
+/// What only the one side has, and what only the other.
+fn apart<T>(one: impl IntoIterator<Item = T>, hash: impl Fn(&T) -> Hash, other: Vec<Hash>) -> (Vec<T>, Vec<Hash>) {
+    let mut unmatched: HashSet<Hash> = other.into_iter().collect();
+    let mut only_one = Vec::new();
+    for part in one {
+        if !unmatched.remove(&hash(&part)) {
+            only_one.push(part);
+        }
+    }
+    (only_one, unmatched.into_iter().collect())
 }
 
 // === impl ObjectError ===

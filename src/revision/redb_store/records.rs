@@ -11,7 +11,7 @@ use crate::{
     revision::{StoredRevision, TypeSummary},
 };
 
-/// Names an object: the hash of what it holds.
+/// Names an object: the hash of what it holds, as the snapshot's own parts have it.
 pub(super) type Hash = [u8; 16];
 
 /// One revision. The lists of its types are stored apart, under their hashes.
@@ -43,14 +43,22 @@ pub(super) struct TypeRecord {
     pub(super) version: String,
     #[prost(uint64, tag = "3")]
     pub(super) resources: u64,
-    /// The hash of its `ListRecord`.
+    /// The hash of its resources; the `ListRecord` is stored under it.
     #[prost(bytes = "vec", tag = "4")]
     pub(super) list: Vec<u8>,
 }
 
-/// All resources of a type: the pages that name them.
+/// All resources of a type: the chapters that name the pages that name them.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct ListRecord {
+    /// Hashes one behind another.
+    #[prost(bytes = "vec", tag = "1")]
+    pub(super) chapters: Vec<u8>,
+}
+
+/// Some neighbouring pages of a type.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct ChapterRecord {
     /// Hashes one behind another.
     #[prost(bytes = "vec", tag = "1")]
     pub(super) pages: Vec<u8>,
@@ -107,8 +115,8 @@ pub(super) struct ReferenceRecord {
     pub(super) name: String,
 }
 
-/// The hash that names stored bytes, or checks them.
-pub(super) fn hash_of(bytes: &[u8]) -> Hash {
+/// The hash that checks stored bytes.
+fn hash_of(bytes: &[u8]) -> Hash {
     let mut short = Hash::default();
     short.copy_from_slice(&blake3::hash(bytes).as_bytes()[..16]);
     short
@@ -130,6 +138,11 @@ pub(super) fn unseal<R: Message + Default>(sealed: &[u8]) -> Option<R> {
         .flatten()
 }
 
+/// Hashes one behind another.
+pub(super) fn joined(hashes: impl Iterator<Item = ContentHash>) -> Vec<u8> {
+    hashes.flat_map(ContentHash::to_bytes).collect()
+}
+
 /// Splits hashes that were stored one behind another; `None` where one is cut off.
 pub(super) fn hashes(joined: &[u8]) -> Option<Vec<Hash>> {
     let (hashes, rest) = joined.as_chunks::<16>();
@@ -141,7 +154,6 @@ pub(super) fn hashes(joined: &[u8]) -> Option<Vec<Hash>> {
 impl RevisionRecord {
     /// `types` is what was stored of the revision's types.
     pub(super) fn new(revision: &StoredRevision, types: Vec<TypeRecord>) -> Self {
-        let replaced = revision.replaced.iter().flat_map(|content| content.to_bytes());
         Self {
             group: revision.group.as_str().to_owned(),
             time: Some(revision.time.into()),
@@ -149,8 +161,13 @@ impl RevisionRecord {
             message: revision.message.clone(),
             deleted: revision.types().is_none(),
             types,
-            replaced: replaced.collect(),
+            replaced: joined(revision.replaced.iter().copied()),
         }
+    }
+
+    /// What names the resources of a type.
+    pub(super) fn list(&self, type_url: &str) -> Option<Hash> {
+        self.types.iter().find(|found| found.type_url == type_url)?.list()
     }
 
     pub(super) fn replaced(&self) -> Option<Vec<ContentHash>> {

@@ -1,9 +1,15 @@
 //! What only the store on disk does: survives, collects, and refuses what is damaged.
 
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
 use redb::ReadableTableMetadata as _;
 
 use super::*;
-use crate::revision::tests::{assert_same, deleted, keeps_its_promises, published, resource};
+use crate::{
+    resource::ContentHash,
+    revision::tests::{assert_same, deleted, keeps_its_promises, published, resource},
+};
 
 fn three() -> NonZeroUsize {
     NonZeroUsize::new(3).unwrap()
@@ -63,7 +69,11 @@ fn publish_that_changes_one_of_many_resources_stores_little_more_than_one() {
 
     clusters[5_000] = resource("cluster-05000", "changed");
     store.append(&published("g", 2, clusters.clone())).unwrap();
-    assert_eq!(objects(&store) - objects_before, 3, "a resource, its page, the list");
+    assert_eq!(
+        objects(&store) - objects_before,
+        4,
+        "a resource, its page, its chapter, the list"
+    );
     let grown = stored_bytes(&store) - bytes_before;
     assert!(grown < 64_000, "{grown} bytes for one of {bytes_before}");
 
@@ -86,13 +96,72 @@ fn what_no_kept_revision_holds_is_collected() {
         store.append(&published("g", revision, clusters)).unwrap();
     }
     assert!(
-        objects(&store) <= 3 * 4,
-        "three revisions of a list, pages and two resources"
+        objects(&store) <= 3 * 5,
+        "three revisions of a list, a chapter, pages and two resources"
     );
     for revision in 21..=23 {
         store.append(&deleted("g", revision)).unwrap();
     }
     assert_eq!(objects(&store), 0);
+}
+
+/// The objects of every kept revision, and the objects in the file.
+fn kept_and_stored(store: &RedbStore, groups: &[&str]) -> (BTreeSet<Vec<u8>>, BTreeSet<Vec<u8>>) {
+    let mut kept = BTreeSet::new();
+    let mut keep = |kind: u8, hash: ContentHash| drop(kept.insert([&[kind], &hash.to_bytes()[..]].concat()));
+    for group in groups.iter().map(|group| NodeGroup::from(*group)) {
+        for info in store.list(&group, usize::MAX).unwrap() {
+            let revision = store.get(&group, info.revision).unwrap().unwrap();
+            for set in revision.types().into_iter().flat_map(Types::values) {
+                keep(b'l', set.content_hash());
+                for chapter in set.chapters() {
+                    keep(b'c', chapter.hash());
+                    for page in chapter.pages() {
+                        keep(b'p', page.hash());
+                        page.items().iter().for_each(|resource| keep(b'r', resource.content));
+                    }
+                }
+            }
+        }
+    }
+    let txn = store.database.begin_read().unwrap();
+    let objects = txn.open_table(OBJECTS).unwrap();
+    let stored = objects.iter().unwrap().map(|row| row.unwrap().0.value().to_vec());
+    (kept, stored.collect())
+}
+
+proptest! {
+    // Every step waits for the disk.
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(16) })]
+
+    #[test]
+    fn objects_are_exactly_those_of_the_kept_revisions(
+        steps in proptest::collection::vec((0..2_usize, 0..9_u8, proptest::collection::btree_map(0..200_u16, 0..2_u8, 0..60)), 1..16),
+    ) {
+        const GROUPS: [&str; 2] = ["g", "h"];
+        let dir = tempfile::tempdir().unwrap();
+        let store = RedbStore::open(dir.path(), three()).unwrap();
+        let mut clusters: [std::collections::BTreeMap<u16, u8>; 2] = Default::default();
+        for (number, (group, what, change)) in (1..).zip(steps) {
+            match what {
+                0 => store.forget(&GROUPS[group].into()).unwrap(),
+                1 => store.append(&deleted(GROUPS[group], number)).unwrap(),
+                // A few edits, or another state altogether.
+                2 => clusters[group] = change,
+                _ => clusters[group].extend(change.into_iter().take(3)),
+            }
+            if what > 1 {
+                let named = |(name, content): (&u16, &u8)| resource(&format!("c{name:03}"), &content.to_string());
+                let all = clusters[group].iter().map(named).collect();
+                let revision = published(GROUPS[group], number, all);
+                store.append(&revision).unwrap();
+                assert_same(&store.get(&revision.group, revision.revision).unwrap().unwrap(), &revision);
+            }
+            let (kept, stored) = kept_and_stored(&store, &GROUPS);
+            prop_assert_eq!(kept, stored);
+            objects(&store);
+        }
+    }
 }
 
 #[test]

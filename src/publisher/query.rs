@@ -1,0 +1,115 @@
+//! What was published, and how states of a group differ. Nothing here changes anything.
+
+use std::sync::Arc;
+
+use tokio::sync::broadcast;
+
+use super::{
+    Publisher,
+    change::{replacement, type_changes},
+    request::{Comparison, DiffTarget, NotFound, PublishError, SnapshotEvent, check_group},
+    types_of,
+};
+use crate::{
+    admission::admit,
+    revision::{RevisionInfo, StoredRevision},
+    snapshot::{NodeGroup, Revision, Snapshot},
+};
+
+impl Publisher {
+    /// One group's own resources, of a kept revision or as they are. Blocks on the store for an earlier revision only.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError::NotFound`], or [`PublishError::Store`].
+    pub fn get(&self, group: &NodeGroup, revision: Option<Revision>) -> Result<(RevisionInfo, Snapshot), PublishError> {
+        let missing = || NotFound::Group(group.clone());
+        let stored = match revision {
+            Some(revision) => self.stored(group, revision)?,
+            None => self.head(group).ok_or_else(missing)?,
+        };
+        let snapshot = stored.snapshot().ok_or_else(missing)?;
+        Ok((stored.info(), snapshot))
+    }
+
+    /// Every published group, sorted.
+    #[must_use]
+    pub fn list(&self) -> Vec<RevisionInfo> {
+        self.heads().values().map(|head| head.info()).collect()
+    }
+
+    /// A group's kept revisions, newest first, at most `limit`; also of a deleted group. Blocks on the store.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound::Group`] where there are none, or [`PublishError::Store`].
+    pub fn history(&self, group: &NodeGroup, limit: usize) -> Result<Vec<RevisionInfo>, PublishError> {
+        let revisions = self.store.list(group, limit.max(1))?;
+        if revisions.is_empty() {
+            return Err(NotFound::Group(group.clone()).into());
+        }
+        Ok(revisions)
+    }
+
+    /// Compares a kept revision, or what is current, with another or with a candidate. A group without a snapshot compares as
+    /// an empty one with a candidate. Blocks on the store.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError::NotFound`], [`PublishError::Rejected`] for a candidate, or [`PublishError::Store`].
+    pub fn diff(&self, group: &NodeGroup, from: Option<Revision>, to: &DiffTarget) -> Result<Comparison, PublishError> {
+        let from = match from {
+            Some(revision) => Some(self.stored(group, revision)?),
+            None => self.head(group),
+        };
+        match to {
+            DiffTarget::Revision(to) => {
+                let from = from.filter(|from| from.types().is_some());
+                let from = from.ok_or_else(|| NotFound::Group(group.clone()))?;
+                let to = self.stored(group, *to)?;
+                let changes = to.types().map(|to| type_changes(&types_of(Some(&from)), to));
+                Ok(Comparison {
+                    changes: changes.unwrap_or_default(),
+                    findings: Vec::new(),
+                })
+            }
+            DiffTarget::Candidate(candidate) => {
+                check_group(group)?;
+                let admitted = admit(candidate, &self.settings.limits).map_err(PublishError::Rejected)?;
+                let mut writer = self.writer();
+                let head = types_of(self.head(group).as_deref());
+                let edits = replacement(&head, &admitted.resources);
+                let proposal = self.propose(&mut writer, group, &head, edits, None)?;
+                self.withdraw(&mut writer, group, &head);
+                Ok(Comparison {
+                    changes: type_changes(&types_of(from.as_deref()), &proposal.next.types),
+                    findings: [admitted.findings, proposal.warnings].concat(),
+                })
+            }
+        }
+    }
+
+    /// Every publish and deletion from here on. Subscribe first, then [`Publisher::list`]: nothing is lost, and what comes twice
+    /// has the same revision. A subscriber that lags lists again.
+    #[must_use]
+    pub fn subscribe(&self) -> broadcast::Receiver<SnapshotEvent> {
+        self.events.subscribe()
+    }
+
+    /// A kept revision that holds a snapshot.
+    pub(super) fn stored(&self, group: &NodeGroup, revision: Revision) -> Result<Arc<StoredRevision>, PublishError> {
+        if let Some(head) = self.head(group).filter(|head| head.revision == revision) {
+            return Ok(head);
+        }
+        let stored = self.store.get(group, revision)?;
+        if let Some(stored) = stored.filter(|stored| stored.types().is_some()) {
+            return Ok(Arc::new(stored));
+        }
+        let kept = self.store.list(group, usize::MAX)?;
+        Err(PublishError::NotFound(NotFound::Revision {
+            group: group.clone(),
+            revision,
+            oldest: kept.last().map(|info| info.revision),
+        }))
+    }
+}

@@ -1,0 +1,263 @@
+//! What a publish makes of the head, against the same made of everything.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::{admission::check_references, snapshot::TypeResources};
+
+/// `RouteConfiguration`, as far as it takes to refer to clusters.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Route {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(message, repeated, tag = "2")]
+    virtual_hosts: Vec<VirtualHost>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct VirtualHost {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(string, repeated, tag = "2")]
+    domains: Vec<String>,
+    #[prost(message, repeated, tag = "3")]
+    routes: Vec<RouteEntry>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct RouteEntry {
+    #[prost(message, optional, tag = "1")]
+    matched: Option<Match>,
+    #[prost(message, optional, tag = "2")]
+    action: Option<Action>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Match {
+    #[prost(string, tag = "1")]
+    prefix: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Action {
+    #[prost(string, tag = "1")]
+    cluster: String,
+}
+
+fn route(name: &str, clusters: &[String]) -> RawResource {
+    let entry = |cluster: &String| RouteEntry {
+        matched: Some(Match { prefix: "/".to_owned() }),
+        action: Some(Action {
+            cluster: cluster.clone(),
+        }),
+    };
+    let host = VirtualHost {
+        name: "all".to_owned(),
+        domains: vec!["*".to_owned()],
+        routes: clusters.iter().map(entry).collect(),
+    };
+    let config = Route {
+        name: name.to_owned(),
+        virtual_hosts: vec![host],
+    };
+    raw(&ResourceType::Route, name, config.encode_to_vec())
+}
+
+/// Name → content of clusters, and name → clusters of routes.
+#[derive(Clone, Debug, Default)]
+struct State {
+    clusters: BTreeMap<String, String>,
+    routes: BTreeMap<String, Vec<String>>,
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Replace(State),
+    /// Upserts, deletions of clusters and of routes.
+    Patch(State, Vec<String>, Vec<String>),
+    Rollback(u64),
+    Delete,
+}
+
+const NAMES: &str = "[abcd]";
+
+fn state() -> impl Strategy<Value = State> {
+    let clusters = proptest::collection::btree_map(NAMES, "[12]", 0..4);
+    let routes = proptest::collection::btree_map(NAMES, proptest::collection::vec(NAMES, 1..3), 0..4);
+    (clusters, routes).prop_map(|(clusters, routes)| State { clusters, routes })
+}
+
+fn step() -> impl Strategy<Value = (bool, bool, Step)> {
+    let gone = || proptest::collection::vec(NAMES, 0..2);
+    let step = prop_oneof![
+        3 => state().prop_map(Step::Replace),
+        5 => (state(), gone(), gone()).prop_map(|(state, clusters, routes)| Step::Patch(state, clusters, routes)),
+        2 => (0..6_u64).prop_map(Step::Rollback),
+        1 => Just(Step::Delete),
+    ];
+    (proptest::bool::weighted(0.3), proptest::bool::weighted(0.2), step)
+}
+
+fn candidate(state: &State) -> Candidate {
+    let clusters = state.clusters.iter().map(|(name, content)| cluster(name, content));
+    let routes = state.routes.iter().map(|(name, clusters)| route(name, clusters));
+    Candidate {
+        documents: Vec::new(),
+        resources: clusters.chain(routes).collect(),
+    }
+}
+
+/// The published state of a group, as lists.
+fn listed(fixture: &Fixture, group: &NodeGroup) -> Option<(Revision, BTreeMap<ResourceType, Vec<Arc<Resource>>>)> {
+    let (info, snapshot) = fixture.publisher.get(group, None).ok()?;
+    let types = snapshot
+        .types()
+        .map(|(kind, set)| (kind.clone(), set.iter().cloned().collect()));
+    Some((info.revision, types.collect()))
+}
+
+fn take(fixture: &Fixture, group: &NodeGroup, dry_run: bool, step: &Step) -> Option<Published> {
+    let options = PublishOptions {
+        dry_run,
+        ..PublishOptions::default()
+    };
+    let keys = |kind: &ResourceType, names: &[String]| {
+        let keys = names
+            .iter()
+            .map(|name| (kind.clone(), ResourceName::from(name.as_str())));
+        keys.collect::<Vec<_>>()
+    };
+    match step {
+        Step::Replace(state) => fixture.publisher.replace(ReplaceRequest {
+            group: group.clone(),
+            candidate: candidate(state),
+            options,
+        }),
+        Step::Patch(state, clusters, routes) => fixture.publisher.patch(PatchRequest {
+            group: group.clone(),
+            candidate: candidate(state),
+            deletions: [keys(&CLUSTER, clusters), keys(&ResourceType::Route, routes)].concat(),
+            options,
+        }),
+        Step::Rollback(back) => {
+            let last = fixture.publisher.store.load().unwrap().last.0;
+            fixture
+                .publisher
+                .rollback(group, Revision(last.saturating_sub(*back)), &options)
+        }
+        Step::Delete => {
+            let _ = fixture.publisher.delete(group, None);
+            return None;
+        }
+    }
+    .ok()
+}
+
+/// Warnings, changes and sets of the publish, made anew from the two whole states.
+fn check(
+    fixture: &Fixture,
+    group: &NodeGroup,
+    published: &Published,
+    before: &BTreeMap<ResourceType, Vec<Arc<Resource>>>,
+) {
+    let (_, after) = listed(fixture, group).unwrap();
+    let shared_head = fixture
+        .publisher
+        .get(&shared(), None)
+        .ok()
+        .filter(|_| !group.is_shared());
+    let warnings = check_references(&after, shared_head.as_ref().map(|(_, snapshot)| snapshot));
+    assert_eq!(published.warnings, warnings);
+
+    for kind in [CLUSTER, ResourceType::Route] {
+        let contents = |state: &BTreeMap<ResourceType, Vec<Arc<Resource>>>| {
+            let all = state.get(&kind).into_iter().flatten();
+            all.map(|resource| (resource.name.clone(), resource.content))
+                .collect::<BTreeMap<_, _>>()
+        };
+        let (old, new) = (contents(before), contents(&after));
+        let added: Vec<_> = new.keys().filter(|name| !old.contains_key(*name)).cloned().collect();
+        let removed: Vec<_> = old.keys().filter(|name| !new.contains_key(*name)).cloned().collect();
+        let changed = new
+            .iter()
+            .filter(|(name, content)| old.get(*name).is_some_and(|old| old != *content));
+        let changed: Vec<_> = changed.map(|(name, _)| name.clone()).collect();
+        let told = published.changes.iter().find(|change| change.resource_type == kind);
+        assert_eq!(told.map(|told| &told.added[..]).unwrap_or_default(), added);
+        assert_eq!(told.map(|told| &told.removed[..]).unwrap_or_default(), removed);
+        assert_eq!(told.map(|told| &told.changed[..]).unwrap_or_default(), changed);
+    }
+    check_sets(fixture, group);
+}
+
+/// The sets that were edited step by step are those that their resources make, and what is served is what they compose to.
+fn check_sets(fixture: &Fixture, group: &NodeGroup) {
+    let Some((_, after)) = listed(fixture, group) else {
+        return;
+    };
+    let own = fixture.publisher.get(group, None).unwrap().1;
+    for (kind, set) in own.types() {
+        let anew = TypeResources::new(after[kind].clone()).unwrap();
+        assert_eq!(
+            (anew.content_hash(), anew.len(), anew.bytes()),
+            (set.content_hash(), set.len(), set.bytes())
+        );
+    }
+    let shared_head = fixture
+        .publisher
+        .get(&shared(), None)
+        .ok()
+        .map(|(_, snapshot)| snapshot);
+    if !group.is_shared() {
+        let whole = Snapshot::compose(group, Some(&own), shared_head.as_ref(), None);
+        let served = fixture.cache.get(group).unwrap();
+        let told = |snapshot: &Snapshot| {
+            let sets = snapshot
+                .types()
+                .map(|(kind, set)| (kind.clone(), set.version().clone(), set.content_hash()));
+            sets.collect::<Vec<_>>()
+        };
+        assert_eq!(told(&served), told(&whole));
+        assert!(served.get(&ResourceType::Listener).is_some());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(150) })]
+
+    #[test]
+    fn publish_is_what_it_would_be_if_everything_were_looked_at(steps in proptest::collection::vec(step(), 1..25)) {
+        let fixture = Fixture::new();
+        for (is_shared, dry_run, step) in steps {
+            let group = if is_shared { shared() } else { group() };
+            let before = listed(&fixture, &group);
+            let published = take(&fixture, &group, dry_run, &step);
+            match published {
+                Some(published) if !dry_run && !matches!(step, Step::Rollback(_)) => {
+                    check(&fixture, &group, &published, &before.map(|(_, state)| state).unwrap_or_default());
+                }
+                Some(_) | None => check_sets(&fixture, &group),
+            }
+        }
+    }
+}
+
+#[test]
+fn what_was_warned_of_is_warned_of_again() {
+    let fixture = Fixture::new();
+    let mut request = replace_request(&group(), "a=1 b=1");
+    request.candidate.resources.push(dubious_cluster("c"));
+    for _ in 0..3 {
+        let published = fixture.publisher.replace(request.clone()).unwrap();
+        assert_eq!(published.revision, Revision(1));
+        assert_eq!(published.warnings.len(), 1, "{:?}", published.warnings);
+    }
+    let patched = fixture.publisher.patch(patch_request("c=1", &["a"])).unwrap();
+    assert!(patched.warnings.is_empty(), "{:?}", patched.warnings);
+    let replaced = fixture.publisher.replace(request).unwrap();
+    assert_eq!(replaced.warnings.len(), 1, "{:?}", replaced.warnings);
+    assert_eq!(names(&replaced.changes[0].added), ["a"]);
+    assert_eq!(names(&replaced.changes[0].changed), ["c"]);
+}

@@ -1,0 +1,119 @@
+//! Which resources of a head admission had nothing to say of, so that the same bytes need not be looked at again.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use super::request::Published;
+use crate::{
+    admission::{Finding, Known},
+    resource::{Resource, ResourceName, ResourceType},
+    revision::StoredRevision,
+    snapshot::{NodeGroup, Revision},
+};
+
+/// How long an admission holds: what is wrong only by then, such as a certificate that expired, is found again.
+const HOLDS_FOR: Duration = Duration::from_secs(3600);
+
+/// What admission said of heads. Without it everything is looked at again, which is always right.
+#[derive(Debug, Default)]
+pub(super) struct Vettings(Mutex<HashMap<NodeGroup, Arc<Vetting>>>);
+
+/// What admission said of all resources of one revision.
+#[derive(Clone, Debug)]
+struct Vetting {
+    /// A head of another revision has resources that this says nothing of.
+    revision: Revision,
+    /// When the first of them was looked at.
+    since: Instant,
+    /// Those that it warned of.
+    dubious: BTreeSet<(ResourceType, String)>,
+}
+
+/// The head's resources that nothing is to be said of.
+#[derive(Debug)]
+pub(super) struct Vetted {
+    head: Arc<StoredRevision>,
+    vetting: Arc<Vetting>,
+}
+
+// === impl Vettings ===
+
+impl Vettings {
+    /// What a candidate for a group may have that need not be looked at.
+    pub(super) fn of(&self, group: &NodeGroup, head: Option<Arc<StoredRevision>>) -> Option<Vetted> {
+        let vetting = self.lock().get(group).cloned()?;
+        let head = head.filter(|head| head.revision == vetting.revision)?;
+        (vetting.since.elapsed() < HOLDS_FOR).then_some(Vetted { head, vetting })
+    }
+
+    /// Admission saw all resources of what is now the head, but for those that it took over.
+    pub(super) fn replaced(&self, published: &Published, findings: &[Finding], taken_over: Option<&Vetted>) {
+        let Some(dubious) = subjects(findings) else {
+            return self.forget(&published.group);
+        };
+        let vetting = Vetting {
+            revision: published.revision,
+            since: taken_over.map_or_else(Instant::now, |vetted| vetted.vetting.since),
+            dubious,
+        };
+        self.lock().insert(published.group.clone(), Arc::new(vetting));
+    }
+
+    /// Admission saw the resources by which the head differs from what it was.
+    pub(super) fn patched<'a>(
+        &self,
+        published: &Published,
+        from: Revision,
+        differing: impl Iterator<Item = (&'a ResourceType, &'a ResourceName)>,
+        findings: &[Finding],
+    ) {
+        let vetting = self.lock().remove(&published.group);
+        let vetting = vetting.filter(|vetting| vetting.revision == from);
+        let (Some(mut vetting), Some(mut dubious)) = (vetting, subjects(findings)) else {
+            return;
+        };
+        let patched = Arc::make_mut(&mut vetting);
+        for (resource_type, name) in differing {
+            patched.dubious.remove(&(resource_type.clone(), name.to_string()));
+        }
+        patched.dubious.append(&mut dubious);
+        patched.revision = published.revision;
+        self.lock().insert(published.group.clone(), vetting);
+    }
+
+    /// The group is gone, or nothing is known of it any more.
+    pub(super) fn forget(&self, group: &NodeGroup) {
+        self.lock().remove(group);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<NodeGroup, Arc<Vetting>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the findings are about; `None` where one does not say.
+fn subjects(findings: &[Finding]) -> Option<BTreeSet<(ResourceType, String)>> {
+    let subject = |finding: &Finding| {
+        let resource_type = ResourceType::from_type_url(finding.type_url.as_deref()?)?;
+        Some((resource_type, finding.resource.clone()?))
+    };
+    findings.iter().map(subject).collect()
+}
+
+// === impl Vetted ===
+
+impl Known for Vetted {
+    fn find(&self, resource_type: &ResourceType, name: &str) -> Option<Arc<Resource>> {
+        // There are few, and most of what depends on the time is in them.
+        if *resource_type == ResourceType::Secret {
+            return None;
+        }
+        let resource = self.head.types()?.get(resource_type)?.named(name)?;
+        let dubious = &self.vetting.dubious;
+        let is_dubious = !dubious.is_empty() && dubious.contains(&(resource_type.clone(), name.to_owned()));
+        (!is_dubious).then(|| Arc::clone(resource))
+    }
+}
