@@ -24,6 +24,16 @@ pub(super) struct Draft {
     pub(super) changed: Vec<Arc<Resource>>,
     /// It carries children of a changed parent.
     pub(super) children: bool,
+    /// What was looked for and is not there: names asked for, empty globs, and names asked for that are gone now.
+    pub(super) missing: Vec<ResourceName>,
+}
+
+impl Draft {
+    /// Whether it holds the resource of this name.
+    pub(super) fn carries(&self, name: &ResourceName) -> bool {
+        let resources = self.resources.as_slice();
+        resources.binary_search_by(|resource| resource.name.cmp(name)).is_ok()
+    }
 }
 
 impl TypeState {
@@ -34,7 +44,7 @@ impl TypeState {
         to: &Arc<TypeResources>,
         reach: Option<&Arc<TypeResources>>,
         changed: Vec<Arc<Resource>>,
-        removed: Vec<ResourceName>,
+        mut removed: Vec<ResourceName>,
         first: bool,
     ) -> Option<Draft> {
         let owed = std::mem::take(&mut self.answer);
@@ -68,13 +78,20 @@ impl TypeState {
                 missing.push(glob);
             }
         }
+        let named = |name: &&ResourceName| self.subscription.names().contains(*name);
+        let vain = missing.iter().chain(removed.iter().filter(named)).cloned().collect();
+        self.note_missing(missing.iter().chain(&removed));
+        if self.quiet_removals {
+            removed.clear();
+        }
         let draft = Draft {
-            resources: Contents::Chosen(Vec::new()),
+            resources: Contents::default(),
             removed,
             unresolved: Vec::new(),
             step: Step::Answer,
             changed,
             children: !children.is_empty(),
+            missing: vain,
         };
         let draft = match variant {
             Variant::Sotw => {
@@ -84,6 +101,7 @@ impl TypeState {
             Variant::Delta => self.draft_delta(draft, found, missing, owed),
         };
         if let Some(draft) = &draft {
+            self.note_found(draft.resources.as_slice().iter().map(AsRef::as_ref));
             for resource in draft.resources.as_slice() {
                 // Unless it is an accepted version in the place of the refused one.
                 let stands_in = self.held.contains_key(&resource.name) && !self.refused.has(resource);
@@ -157,8 +175,12 @@ impl TypeState {
         // Absence means deletion to a client that holds a full state, so it is told of an empty one too (S-9, R-1).
         let may_be_empty = is_full_state(&self.kind) || wildcard;
         let told = tells_removal(&self.kind) && !draft.removed.is_empty();
-        let due =
-            asked || told || !draft.changed.is_empty() || (first && may_be_empty && !self.subscription.is_empty());
+        // E-4: an error cancels the wait of a client for what is not there.
+        let bare = self.bare_errors && !draft.missing.is_empty() && !may_be_empty;
+        let due = asked
+            || told
+            || bare
+            || !draft.changed.is_empty() || (first && may_be_empty && !self.subscription.is_empty());
         if !due {
             return None;
         }
@@ -182,7 +204,7 @@ impl TypeState {
             sort_once(&mut chosen);
             Contents::Chosen(chosen)
         };
-        ((may_be_empty || !draft.resources.is_empty()) && !self.refused.is_state(&draft.resources)).then_some(draft)
+        ((may_be_empty || bare || !draft.resources.is_empty()) && !self.refused.is_state(&draft.resources)).then_some(draft)
     }
 
     pub(super) fn draft_delta(

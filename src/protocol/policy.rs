@@ -12,6 +12,12 @@ pub struct Policy {
     pub legacy_wildcard: BTreeSet<ResourceType>,
     /// Make before break on ADS streams (O).
     pub ordering: Ordering,
+    /// Whether names that do not exist are told as errors of theirs (E-6).
+    pub resource_errors: bool,
+    /// Types whose removals are not told in delta: Envoy deletes a filter's configuration while the filter is in use.
+    pub quiet_removals: BTreeSet<ResourceType>,
+    /// Types of which a reconnecting delta client is sent everything again, whatever versions it presents (D-6).
+    pub resend_presented: BTreeSet<ResourceType>,
     /// Limits of one stream (L-12).
     pub limits: StreamLimits,
 }
@@ -46,6 +52,8 @@ pub struct StreamLimits {
     pub node_id_bytes: usize,
     /// Delta responses awaiting their ACK, per type, that answer requests; beyond it answers coalesce (D-16).
     pub answers_in_flight: usize,
+    /// Bytes of a delta response beyond which it is divided: gRPC clients take 4 MiB unless told otherwise (L-13).
+    pub response_bytes: usize,
 }
 
 // === impl Policy ===
@@ -60,6 +68,9 @@ impl Default for Policy {
                 ResourceType::VirtualHost,
             ]),
             ordering: Ordering::default(),
+            resource_errors: true,
+            quiet_removals: BTreeSet::from([ResourceType::ExtensionConfig]),
+            resend_presented: BTreeSet::new(),
             limits: StreamLimits::default(),
         }
     }
@@ -84,6 +95,7 @@ impl Default for StreamLimits {
             name_bytes: 4096,
             node_id_bytes: 1024,
             answers_in_flight: 32,
+            response_bytes: 4 * 1024 * 1024,
         }
     }
 }

@@ -121,14 +121,25 @@ impl Refused {
         }
     }
 
-    /// Takes out what an accepted response carried.
-    pub(super) fn accept(&mut self, response: &Contents) -> Suspects {
+    /// Takes out what an accepted response carried. What is left of a refused one is no more innocent than before: the bad
+    /// one is among it. Tells the removals of those that are done with.
+    pub(super) fn accept(&mut self, response: &Contents) -> Vec<ResourceName> {
         let accepted = response.as_slice();
         let accepts = |refused: &Resource| {
             let at = accepted.binary_search_by(|r| r.name.cmp(&refused.name));
             at.is_ok_and(|at| accepted[at].version == refused.version)
         };
-        self.keep_only(|refused| !accepts(refused))
+        let mut removed = Vec::new();
+        if let Self::Responses(responses) = self {
+            responses.retain_mut(|response| {
+                response.resources.retain(|refused| !accepts(refused));
+                if response.resources.is_empty() {
+                    removed.append(&mut response.removed);
+                }
+                !response.resources.is_empty()
+            });
+        }
+        removed
     }
 
     /// Takes out what is no longer asked for.

@@ -1,7 +1,11 @@
 //! The session driven by hand, without a runtime or a clock.
 
 mod delta;
+mod errors;
 mod fixture;
 mod model;
 mod ordering;
 mod sotw;
+mod split;
+mod ttl;
+mod xdstp;
