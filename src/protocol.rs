@@ -14,6 +14,7 @@ mod policy;
 mod refused;
 mod request;
 mod response;
+mod send;
 mod session;
 mod split;
 mod standing;

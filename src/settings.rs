@@ -115,6 +115,9 @@ pub enum SettingsError {
     /// A setting names a type that is none.
     #[error("protocol settings: {0}")]
     Type(#[from] UnknownType),
+    /// A name on demand without its type.
+    #[error("protocol.on_demand: \"{0}\" is not of the form TYPE:NAME, as in cluster:tenant-*")]
+    OnDemand(String),
     /// A grouping rule that can never name a group.
     #[error(transparent)]
     Groups(#[from] RuleError),

@@ -29,8 +29,8 @@ use tonic::{Code, Status, body::Body, service::Routes, transport::Server};
 use tonic_types::{ErrorDetails, StatusExt as _};
 use tracing::warn;
 
-pub use self::{lrs::LrsSettings, rate::Rate};
 use self::{driver::Permit, frame::Frames, lrs::LoadReports, rate::Bucket, services::Form};
+pub use self::{lrs::LrsSettings, rate::Rate};
 use crate::{
     cache::SnapshotCache,
     fleet::Fleet,

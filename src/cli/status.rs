@@ -10,7 +10,8 @@ use super::{
     output::{Format, Output, Table, proto_json, time},
 };
 use crate::proto::admin::{
-    GetNodeRequest, ListNodesRequest, ListNodesResponse, NodeStatus, OrderStatus, TypeStatus, Unanswered, type_status::State,
+    GetNodeRequest, ListNodesRequest, ListNodesResponse, NodeStatus, OrderStatus, TypeStatus, Unanswered,
+    type_status::State,
 };
 
 #[derive(Args, Debug)]
@@ -115,7 +116,9 @@ fn notes(row: &TypeStatus) -> Vec<String> {
     if let Some(late) = &row.unanswered {
         let age = late.age.as_ref().map_or(0, |age| age.seconds);
         let Unanswered { version, nonce, .. } = late;
-        lines.push(format!("no answer to {kind} version {version} (nonce {nonce}) for {age}s"));
+        lines.push(format!(
+            "no answer to {kind} version {version} (nonce {nonce}) for {age}s"
+        ));
     }
     // What was refused may be why a later response is not answered: Envoy warms the clusters it refused, too.
     if let Some(nack) = &row.nack
@@ -131,7 +134,11 @@ fn notes(row: &TypeStatus) -> Vec<String> {
     }
     if row.missing > 0 {
         let more = (row.missing as usize).saturating_sub(row.missing_names.len());
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let more = if more > 0 {
+            format!(" and {more} more")
+        } else {
+            String::new()
+        };
         let names = row.missing_names.join(", ");
         lines.push(format!("asked for and not there: {kind} {names}{more}"));
     }

@@ -163,7 +163,9 @@ fn over_all(streams: &[StreamStatus]) -> Vec<TypeStatus> {
     for row in &mut rows {
         let same = streams.iter().flat_map(|stream| &stream.types);
         let unanswered = same.filter(|other| other.resource_type == row.resource_type);
-        let oldest = unanswered.filter_map(|other| other.unanswered.as_ref()).max_by_key(|late| late.age);
+        let oldest = unanswered
+            .filter_map(|other| other.unanswered.as_ref())
+            .max_by_key(|late| late.age);
         row.unanswered = oldest.cloned();
     }
     rows

@@ -54,7 +54,9 @@ impl TypeState {
         let mut found = Vec::new();
         let mut missing = Vec::new();
         for name in asked {
-            match self.resolve(&name, to, reach) {
+            let found_now = self.resolve(&name, to, reach);
+            // D-9, W-9: what was given up by name, the wildcard may leave out.
+            match found_now.filter(|resource| self.subscription.selects(resource)) {
                 Some(resource) => found.push(resource),
                 None => {
                     // In delta that is told, and what the client held of it is gone.
@@ -122,8 +124,10 @@ impl TypeState {
         reach: Option<&Arc<TypeResources>>,
     ) -> Option<Arc<Resource>> {
         let ahead = || reach.and_then(|reach| reach.get(name.as_str()));
+        let is_newer = |ahead: &Arc<Resource>| to.get(name.as_str()).is_none_or(|base| base.version != ahead.version);
         // Types that wait for others must not run ahead of them.
-        let pass_over = ahead().is_some() && (!waits(&self.kind) || self.refused.names(name.as_str()));
+        let may_pass = !waits(&self.kind) || self.refused.names(name.as_str());
+        let pass_over = may_pass && ahead().is_some_and(is_newer);
         let retained = self.retained.get(name).map(|retained| &retained.resource);
         if let Some(resource) = to.get(name.as_str()).or(retained).filter(|_| !pass_over) {
             // It takes the place of what the client was given ahead of the base.
@@ -180,31 +184,34 @@ impl TypeState {
         let due = asked
             || told
             || bare
-            || !draft.changed.is_empty() || (first && may_be_empty && !self.subscription.is_empty());
+            || !draft.changed.is_empty()
+            || (first && may_be_empty && !self.subscription.is_empty());
         if !due {
             return None;
         }
         draft.removed = Vec::new();
         let ahead = |name: &ResourceName| reach.and_then(|reach| reach.get(name.as_str())).cloned();
-        draft.resources = if wildcard && self.retained.is_empty() && self.held.is_empty() {
-            Contents::All(Arc::clone(to))
-        } else if wildcard || repeats_unchanged(&self.kind) {
-            let mut all: Vec<_> = if wildcard || self.subscription.has_globs() {
-                to.iter().filter(|r| self.subscription.selects(r)).cloned().collect()
+        draft.resources =
+            if wildcard && !self.subscription.is_partial() && self.retained.is_empty() && self.held.is_empty() {
+                Contents::All(Arc::clone(to))
+            } else if wildcard || repeats_unchanged(&self.kind) {
+                let mut all: Vec<_> = if wildcard || self.subscription.has_globs() {
+                    to.iter().filter(|r| self.subscription.selects(r)).cloned().collect()
+                } else {
+                    self.named(to)
+                };
+                all.extend(self.retained.values().map(|retained| Arc::clone(&retained.resource)));
+                all.extend(self.held.keys().filter_map(ahead));
+                sort_once(&mut all);
+                Contents::Chosen(all)
             } else {
-                self.named(to)
+                let mut chosen = draft.changed.clone();
+                chosen.extend(found);
+                sort_once(&mut chosen);
+                Contents::Chosen(chosen)
             };
-            all.extend(self.retained.values().map(|retained| Arc::clone(&retained.resource)));
-            all.extend(self.held.keys().filter_map(ahead));
-            sort_once(&mut all);
-            Contents::Chosen(all)
-        } else {
-            let mut chosen = draft.changed.clone();
-            chosen.extend(found);
-            sort_once(&mut chosen);
-            Contents::Chosen(chosen)
-        };
-        ((may_be_empty || bare || !draft.resources.is_empty()) && !self.refused.is_state(&draft.resources)).then_some(draft)
+        ((may_be_empty || bare || !draft.resources.is_empty()) && !self.refused.is_state(&draft.resources))
+            .then_some(draft)
     }
 
     pub(super) fn draft_delta(

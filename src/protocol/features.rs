@@ -6,10 +6,7 @@ use crate::node::Node;
 /// The client takes TTLs and heartbeats (T-1).
 const TTL: &str = "xds.config.supports-resource-ttl";
 /// The client takes wrapped resources in SotW; the documents and the clients spell it differently (T-1).
-const WRAPPED: [&str; 2] = [
-    "xds.config.resource-in-sotw",
-    "xds.config.supports-resource-in-sotw",
-];
+const WRAPPED: [&str; 2] = ["xds.config.resource-in-sotw", "xds.config.supports-resource-in-sotw"];
 
 /// What a client can take.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

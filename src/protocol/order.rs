@@ -345,6 +345,7 @@ impl TypeState {
         let asked = self.subscription.names().iter().filter(|name| of_route(name)).cloned();
         let given = self.base().filter(|_| self.subscription.is_wildcard());
         let given = given.into_iter().flat_map(|base| base.iter()).map(|r| r.name.clone());
+        let given = given.filter(|name| self.subscription.selects_name(name));
         asked.chain(given.filter(of_route)).collect()
     }
 }

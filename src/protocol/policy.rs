@@ -1,8 +1,12 @@
 //! What may be set about the protocol, and what the types of resources ask for.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
-use crate::resource::ResourceType;
+use crate::{node::Pattern, resource::ResourceType};
 
 /// Settings of a session, shared by all streams.
 #[derive(Clone, Debug)]
@@ -16,6 +20,8 @@ pub struct Policy {
     pub resource_errors: bool,
     /// Types whose removals are not told in delta: Envoy deletes a filter's configuration while the filter is in use.
     pub quiet_removals: BTreeSet<ResourceType>,
+    /// What a wildcard leaves out, by name: given only to those who ask for it by name (W-9).
+    pub on_demand: BTreeMap<ResourceType, Arc<[Pattern]>>,
     /// Types of which a reconnecting delta client is sent everything again, whatever versions it presents (D-6).
     pub resend_presented: BTreeSet<ResourceType>,
     /// Limits of one stream (L-12).
@@ -70,6 +76,7 @@ impl Default for Policy {
             ordering: Ordering::default(),
             resource_errors: true,
             quiet_removals: BTreeSet::from([ResourceType::ExtensionConfig]),
+            on_demand: BTreeMap::new(),
             resend_presented: BTreeSet::new(),
             limits: StreamLimits::default(),
         }

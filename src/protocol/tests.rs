@@ -3,7 +3,9 @@
 mod delta;
 mod errors;
 mod fixture;
+mod garbage;
 mod model;
+mod on_demand;
 mod ordering;
 mod sotw;
 mod split;

@@ -117,10 +117,10 @@ impl InFlight {
 // === impl TypeState ===
 
 impl TypeState {
-    pub(super) fn new(kind: ResourceType) -> Self {
+    pub(super) fn new(kind: ResourceType, subscription: Subscription) -> Self {
         Self {
             kind,
-            subscription: Subscription::default(),
+            subscription,
             base: None,
             acked: None,
             retained: BTreeMap::new(),
@@ -178,7 +178,7 @@ impl TypeState {
             self.children.remove(name);
             self.held.remove(name);
             self.drained.remove(name);
-            if !self.subscription.is_wildcard() {
+            if !self.subscription.selects_name(name) {
                 self.retained.remove(name);
             }
         }
@@ -189,7 +189,8 @@ impl TypeState {
         if edit.wildcard_added {
             self.answer = true;
             if let Some(base) = self.base() {
-                let all: Vec<_> = base.iter().map(|resource| resource.name.clone()).collect();
+                let covered = base.iter().filter(|resource| self.subscription.selects(resource));
+                let all: Vec<_> = covered.map(|resource| resource.name.clone()).collect();
                 self.resend.extend(all);
             }
         }
@@ -322,8 +323,10 @@ impl TypeState {
     pub(super) fn answer(&mut self, variant: Variant, reach: &Snapshot) -> Option<Draft> {
         if self.in_flight.is_empty() {
             let retry = std::mem::take(&mut self.retry).into_iter();
-            self.resend
-                .extend(retry.filter(|name| self.subscription.selects_name(name)));
+            // What was refused meanwhile as it is, is refused again.
+            let again =
+                |name: &ResourceName| self.subscription.selects_name(name) && !self.refused.names(name.as_str());
+            self.resend.extend(retry.filter(again));
         }
         if !self.answer && self.resend.is_empty() && self.children.is_empty() && self.globs.is_empty() {
             return None;

@@ -19,7 +19,9 @@ pub fn canonicalize(name: &mut String) {
 
 fn canonical(rest: &str) -> String {
     // What follows a "#" is for clients only (TP1, "Directives").
-    let (name, directives) = rest.split_once('#').map_or((rest, None), |(name, more)| (name, Some(more)));
+    let (name, directives) = rest
+        .split_once('#')
+        .map_or((rest, None), |(name, more)| (name, Some(more)));
     let (path, context) = name.split_once('?').unwrap_or((name, ""));
     let mut canonical = unescape(path);
     let mut parameters: Vec<String> = context.split('&').filter(|one| !one.is_empty()).map(unescape).collect();
@@ -86,7 +88,12 @@ mod tests {
     fn escapes_are_written_in_one_way() {
         expect("xdstp://a/t.T/%66o%6f%2fbar%5b", "xdstp://a/t.T/foo%2Fbar%5B");
         expect("xdstp://a/t.T/x?k=%61%26", "xdstp://a/t.T/x?k=a%26");
-        for same in ["xdstp://a/t.T/100%", "xdstp://a/t.T/%zz", "xdstp://a/t.T/%+1", "xdstp://a/t.T/ä%C3"] {
+        for same in [
+            "xdstp://a/t.T/100%",
+            "xdstp://a/t.T/%zz",
+            "xdstp://a/t.T/%+1",
+            "xdstp://a/t.T/ä%C3",
+        ] {
             expect(same, same);
         }
     }

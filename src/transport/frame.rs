@@ -334,11 +334,13 @@ fn put_unresolved(buf: &mut BytesMut, name: &ResourceName) {
 
 fn payload_len(form: Form, kind: &ResourceType, resources: &[Arc<Resource>], identifier: &str) -> usize {
     let fixed = field_len(kind.type_url().len()) + field_len(field_len(identifier.len()));
-    let lens = resources.iter().map(|resource| match (form.variant, form.ttl_of(resource)) {
-        (Variant::Sotw, None) => field_len(resource.body.len()),
-        (Variant::Sotw, Some(ttl)) => field_len(any_len(&Wrapped::whole(resource, Some(ttl)))),
-        (Variant::Delta, ttl) => field_len(Wrapped::whole(resource, ttl).len()),
-    });
+    let lens = resources
+        .iter()
+        .map(|resource| match (form.variant, form.ttl_of(resource)) {
+            (Variant::Sotw, None) => field_len(resource.body.len()),
+            (Variant::Sotw, Some(ttl)) => field_len(any_len(&Wrapped::whole(resource, Some(ttl)))),
+            (Variant::Delta, ttl) => field_len(Wrapped::whole(resource, ttl).len()),
+        });
     fixed + lens.sum::<usize>()
 }
 

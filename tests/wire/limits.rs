@@ -85,7 +85,11 @@ async fn requests_beyond_the_rate_wait_and_none_is_refused() {
         client.subscribe(&Endpoint, &["a"]);
         client.accept(&Endpoint, &["a"]).await;
         for _ in 0..548 {
-            client.send(Ask::of(&Endpoint).nonce("stale").names(if form.is_sotw() { &["a"] } else { &[] }));
+            client.send(
+                Ask::of(&Endpoint)
+                    .nonce("stale")
+                    .names(if form.is_sotw() { &["a"] } else { &[] }),
+            );
         }
         client.subscribe(&Endpoint, &["a", "b"]);
         let last = client.next().await;
@@ -113,12 +117,16 @@ async fn response_that_is_not_answered_is_in_the_status() {
         let named = |nonce: &str| {
             let nonce = nonce.to_owned();
             move |row: &chancery::proto::admin::TypeStatus| {
-                row.unanswered.as_ref().is_some_and(|late| late.nonce == nonce && late.age.is_some())
+                row.unanswered
+                    .as_ref()
+                    .is_some_and(|late| late.nonce == nonce && late.age.is_some())
             }
         };
         server.await_status("n", &Cluster, named(&first.nonce)).await;
         client.nack(&first, "no such thing");
-        server.await_status("n", &Cluster, |row| row.unanswered.is_none() && row.nack.is_some()).await;
+        server
+            .await_status("n", &Cluster, |row| row.unanswered.is_none() && row.nack.is_some())
+            .await;
         // A client that warms what it refused answers nothing that follows: both are to be seen.
         server.publish(&clusters(&[("a", 1), ("b", 1)])).await;
         let second = client.next().await;
@@ -160,8 +168,14 @@ async fn large_delta_response_is_divided_and_a_large_sotw_response_is_shown() {
     let mut sotw = Client::open(&server, Form::SotwAds, &Cluster, "sotw").await;
     sotw.subscribe(&Cluster, &[]);
     sotw.accept(&Cluster, &names).await;
-    server.await_status("sotw", &Cluster, |row| row.large_response_bytes > 7000).await;
+    server
+        .await_status("sotw", &Cluster, |row| row.large_response_bytes > 7000)
+        .await;
     server.publish(&clusters(&[("a", 1)])).await;
+    // First what changed, then without what is gone.
+    sotw.accept(&Cluster, &names).await;
     sotw.accept(&Cluster, &["a"]).await;
-    server.await_status("sotw", &Cluster, |row| row.large_response_bytes == 0).await;
+    server
+        .await_status("sotw", &Cluster, |row| row.large_response_bytes == 0)
+        .await;
 }

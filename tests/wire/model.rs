@@ -85,7 +85,9 @@ impl Published {
         for (name, mark) in &self.clusters {
             let eds = "type: EDS, eds_cluster_config: {eds_config: {ads: {}}}";
             let fields = format!("name: cluster-{name}, alt_stat_name: {mark}, {eds}");
-            config = config.plain(&Cluster, &fields).with(&Endpoint, &format!("cluster-{name}"), 1);
+            config = config
+                .plain(&Cluster, &fields)
+                .with(&Endpoint, &format!("cluster-{name}"), 1);
         }
         for (name, (mark, to)) in &self.routes {
             config = config.route_to(&format!("route-{name}"), mark, &format!("cluster-{to}"));
@@ -123,8 +125,14 @@ impl Published {
 fn content(kind: &ResourceType, bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let marks = (0..4).map(|number| format!("mark{number}")).chain([BAD.to_owned()]);
-    let mark = marks.into_iter().find(|mark| text.contains(mark.as_str())).unwrap_or_default();
-    let to = NAMES.iter().map(|name| format!("cluster-{name}")).find(|to| text.contains(to.as_str()));
+    let mark = marks
+        .into_iter()
+        .find(|mark| text.contains(mark.as_str()))
+        .unwrap_or_default();
+    let to = NAMES
+        .iter()
+        .map(|name| format!("cluster-{name}"))
+        .find(|to| text.contains(to.as_str()));
     match kind {
         Route => format!("{mark} {}", to.unwrap_or_default()),
         Endpoint => String::new(),
@@ -157,6 +165,7 @@ struct Model<'a> {
     held: BTreeMap<ResourceType, BTreeMap<String, (String, String)>>,
     names: BTreeMap<ResourceType, BTreeSet<String>>,
     accepted: BTreeMap<ResourceType, String>,
+    /// Of the last response that was answered: any other would answer that one.
     nonces: BTreeMap<ResourceType, String>,
     waiting: VecDeque<(ResourceType, Answer)>,
     refused: Vec<Refusal>,
@@ -169,7 +178,11 @@ struct Model<'a> {
 
 impl<'a> Model<'a> {
     async fn start(server: &'a Server, seed: u64) -> Self {
-        let form = if seed.is_multiple_of(2) { Form::SotwAds } else { Form::DeltaAds };
+        let form = if seed.is_multiple_of(2) {
+            Form::SotwAds
+        } else {
+            Form::DeltaAds
+        };
         let group = format!("model-{seed}");
         let client = Client::open(server, form, &Cluster, &group).await.of_group(&group);
         let all = |prefix: &str| NAMES.iter().map(|name| format!("{prefix}-{name}")).collect();
@@ -220,7 +233,9 @@ impl<'a> Model<'a> {
                 ask.version(self.accepted.get(&kind).map_or("", String::as_str))
             } else {
                 let held = self.held.get(&kind).into_iter().flatten();
-                let held: Vec<_> = held.map(|(name, (_, version))| (name.as_str(), version.as_str())).collect();
+                let held: Vec<_> = held
+                    .map(|(name, (_, version))| (name.as_str(), version.as_str()))
+                    .collect();
                 ask.held(&held)
             });
         }
@@ -281,11 +296,18 @@ impl<'a> Model<'a> {
     /// Everything that is due, applied in order; answers come later.
     async fn receive(&mut self) {
         for answer in self.client.due().await {
-            let kind = KINDS.into_iter().find(|kind| answer.is_of(kind)).expect("a type that was asked for");
-            self.log.push(format!("{kind} {:?} -{:?} {}", answer.names(), answer.removed, answer.nonce));
+            let kind = KINDS
+                .into_iter()
+                .find(|kind| answer.is_of(kind))
+                .expect("a type that was asked for");
+            self.log.push(format!(
+                "{kind} {:?} -{:?} {}",
+                answer.names(),
+                answer.removed,
+                answer.nonce
+            ));
             self.check(&kind, &answer);
             self.take_in(&kind, &answer);
-            self.nonces.insert(kind.clone(), answer.nonce.clone());
             self.waiting.push_back((kind, answer));
         }
     }
@@ -293,10 +315,22 @@ impl<'a> Model<'a> {
     /// What must hold of every single response.
     fn check(&mut self, kind: &ResourceType, answer: &Answer) {
         let names = answer.names();
-        assert!(names.windows(2).all(|pair| pair[0] < pair[1]), "sorted, each once: {}", self.told());
-        assert!(answer.removed.iter().all(|gone| !names.contains(&gone.as_str())), "disjoint: {}", self.told());
+        assert!(
+            names.windows(2).all(|pair| pair[0] < pair[1]),
+            "sorted, each once: {}",
+            self.told()
+        );
+        assert!(
+            answer.removed.iter().all(|gone| !names.contains(&gone.as_str())),
+            "disjoint: {}",
+            self.told()
+        );
         if let Some(asked) = self.names.get(kind) {
-            assert!(names.iter().all(|name| asked.contains(*name)), "only what is asked for: {}", self.told());
+            assert!(
+                names.iter().all(|name| asked.contains(*name)),
+                "only what is asked for: {}",
+                self.told()
+            );
         }
         if self.form.is_sotw() {
             let awaited = self.waiting.iter().any(|(waiting, _)| waiting == kind);
@@ -309,13 +343,18 @@ impl<'a> Model<'a> {
                 && refusal.removed == answer.removed
                 && !(full && refusal.overtaken)
         };
-        assert!(!self.refused.iter().any(again), "what was refused came again: {}", self.told());
+        assert!(
+            !self.refused.iter().any(again),
+            "what was refused came again: {}",
+            self.told()
+        );
         let parent = |of: &ResourceType| match of {
             Endpoint => Some(Cluster),
             Route => Some(Listener),
             _ => None,
         };
-        self.refused.retain(|refusal| parent(&refusal.kind).as_ref() != Some(kind));
+        self.refused
+            .retain(|refusal| parent(&refusal.kind).as_ref() != Some(kind));
         let others = self.refused.iter_mut().filter(|refusal| refusal.kind == *kind);
         others.for_each(|refusal| refusal.overtaken = true);
     }
@@ -334,7 +373,8 @@ impl<'a> Model<'a> {
                 overtaken: false,
             });
             if *kind == Cluster {
-                self.refused_clusters.extend(answer.resources.iter().map(|(name, _)| name.clone()));
+                self.refused_clusters
+                    .extend(answer.resources.iter().map(|(name, _)| name.clone()));
             }
             if !matches!(kind, Cluster | Listener) {
                 return;
@@ -392,18 +432,35 @@ impl<'a> Model<'a> {
         if self.waiting.is_empty() {
             return;
         }
-        let at = if self.form.is_sotw() { 0 } else { self.random.below(self.waiting.len() as u64) };
-        let (kind, answer) = self.waiting.remove(usize::try_from(at).unwrap()).expect("one of those that wait");
+        let at = if self.form.is_sotw() {
+            0
+        } else {
+            self.random.below(self.waiting.len() as u64)
+        };
+        let (kind, answer) = self
+            .waiting
+            .remove(usize::try_from(at).unwrap())
+            .expect("one of those that wait");
         let bad = is_bad(&answer);
-        self.log.push(format!("{} {}", if bad { "NACK" } else { "ACK" }, answer.nonce));
-        let names = if self.form.is_sotw() { self.list(&kind) } else { Vec::new() };
+        self.log
+            .push(format!("{} {}", if bad { "NACK" } else { "ACK" }, answer.nonce));
+        self.nonces.insert(kind.clone(), answer.nonce.clone());
+        let names = if self.form.is_sotw() {
+            self.list(&kind)
+        } else {
+            Vec::new()
+        };
         let reply = Ask {
             names,
             ..Ask::of(&kind)
         };
         let reply = reply.nonce(&answer.nonce);
         let version = self.accepted.get(&kind).map_or("", String::as_str);
-        self.client.ask(if bad { reply.version(version).error(BAD) } else { reply.version(&answer.version) });
+        self.client.ask(if bad {
+            reply.version(version).error(BAD)
+        } else {
+            reply.version(&answer.version)
+        });
     }
 
     async fn step(&mut self) {
@@ -418,13 +475,17 @@ impl<'a> Model<'a> {
 
     /// Answers everything, bad content included: it comes to rest and stays there.
     async fn rest(&mut self) {
-        for _ in 0..200 {
-            if self.waiting.is_empty() {
+        // Removals come behind everything else, the answer that proves it included: so nothing is due only when that
+        // was proved twice.
+        let mut proved = 0;
+        for _ in 0..400 {
+            self.receive().await;
+            proved = if self.waiting.is_empty() { proved + 1 } else { 0 };
+            if proved == 2 {
                 self.client.silent().await;
                 return;
             }
             self.answer();
-            self.receive().await;
         }
         panic!("it never comes to rest: {}", self.told());
     }
@@ -437,11 +498,17 @@ impl<'a> Model<'a> {
         for kind in KINDS {
             let asked = |name: &String| self.names.get(&kind).is_none_or(|names| names.contains(name));
             let content = |name: String| (name.clone(), self.published.content(&kind, &name).unwrap());
-            let expected: BTreeMap<String, String> =
-                self.published.names(&kind).into_iter().filter(asked).map(content).collect();
+            let expected: BTreeMap<String, String> = self
+                .published
+                .names(&kind)
+                .into_iter()
+                .filter(asked)
+                .map(content)
+                .collect();
             let held = self.held.get(&kind).into_iter().flatten();
-            let mut held: BTreeMap<String, String> =
-                held.map(|(name, (content, _))| (name.clone(), content.clone())).collect();
+            let mut held: BTreeMap<String, String> = held
+                .map(|(name, (content, _))| (name.clone(), content.clone()))
+                .collect();
             if self.form.is_sotw() && !self.is_full_state(&kind) {
                 // there is no removal of named types in SotW; parents imply it.
                 held.retain(|name, _| expected.contains_key(name));

@@ -36,7 +36,8 @@ async fn xdstp_name_is_found_in_whatever_way_it_is_written() {
 async fn list_collection_is_a_resource_under_its_name() {
     let message = "envoy.config.listener.v3.ListenerCollection";
     let name = format!("{PREFIX}/{message}/edge?zone=1");
-    let locator = "locator: {scheme: XDSTP, authority: x.example, resource_type: envoy.config.listener.v3.Listener, id: web}";
+    let locator =
+        "locator: {scheme: XDSTP, authority: x.example, resource_type: envoy.config.listener.v3.Listener, id: web}";
     let server = Server::serving(&Config::new().named(message, &name, &format!("entries: [{{{locator}}}]"))).await;
     let kind = ResourceType::from_message_name(message);
     let mut client = Client::open(&server, Form::DeltaAds, &kind, "n").await;
@@ -59,9 +60,13 @@ async fn name_that_does_not_exist_is_an_error_of_its_own_and_in_the_status() {
         let answer = client.next().await;
         assert_eq!(answer.errors, [("z".to_owned(), 5)], "{form:?}");
         client.ack(&answer);
-        server.await_status("n", &Endpoint, |row| row.missing == 1 && row.missing_names == ["z"]).await;
+        server
+            .await_status("n", &Endpoint, |row| row.missing == 1 && row.missing_names == ["z"])
+            .await;
         client.subscribe(&Endpoint, &[]);
-        server.await_status("n", &Endpoint, |row| row.missing == 0 && row.missing_names.is_empty()).await;
+        server
+            .await_status("n", &Endpoint, |row| row.missing == 0 && row.missing_names.is_empty())
+            .await;
     }
 }
 
@@ -83,6 +88,34 @@ async fn errors_of_resources_can_be_switched_off() {
     }
 }
 
+#[tokio::test]
+async fn wildcard_of_a_server_leaves_out_what_is_on_demand() {
+    let server = Server::with(Layer {
+        protocol: ProtocolLayer {
+            on_demand: Some(vec!["cluster:tenant-*".to_owned()]),
+            ..ProtocolLayer::default()
+        },
+        ..Layer::default()
+    })
+    .await;
+    server
+        .publish(&clusters(&[("a", 1), ("tenant-1", 1), ("tenant-2", 1)]))
+        .await;
+    for form in Form::ALL {
+        let mut client = Client::open(&server, form, &Cluster, "n").await;
+        client.subscribe(&Cluster, &["*"]);
+        client.accept(&Cluster, &["a"]).await;
+        client.subscribe(&Cluster, &["*", "tenant-2"]);
+        let with: &[&str] = if form.is_sotw() {
+            &["a", "tenant-2"]
+        } else {
+            &["tenant-2"]
+        };
+        client.accept(&Cluster, with).await;
+        client.silent().await;
+    }
+}
+
 /// A client that takes in TTLs, by what it says or by what its group says.
 fn expiring() -> Config {
     Config::new().expiring(&Runtime, "name: switches, layer: {}", "3s")
@@ -101,14 +134,20 @@ async fn heartbeats_renew_a_ttl_for_clients_that_take_it() {
     for group in ["said", "forced"] {
         server.publish_to(group, &expiring()).await;
     }
-    let features = ["xds.config.supports-resource-ttl", "xds.config.supports-resource-in-sotw"];
+    let features = [
+        "xds.config.supports-resource-ttl",
+        "xds.config.supports-resource-in-sotw",
+    ];
     for form in Form::ALL {
         for group in ["said", "forced"] {
-            let mut client = Client::open(&server, form, &Runtime, "n").await.of_group(group).says(|node| {
-                if group == "said" {
-                    node.client_features = features.map(str::to_owned).to_vec();
-                }
-            });
+            let mut client = Client::open(&server, form, &Runtime, "n")
+                .await
+                .of_group(group)
+                .says(|node| {
+                    if group == "said" {
+                        node.client_features = features.map(str::to_owned).to_vec();
+                    }
+                });
             client.subscribe(&Runtime, &["switches"]);
             let first = client.expect(&Runtime, &["switches"]).await;
             assert_eq!(first.ttls["switches"], 3, "{form:?} {group}");
@@ -134,7 +173,11 @@ async fn client_that_does_not_take_ttls_is_sent_none() {
         client.subscribe(&Runtime, &["switches"]);
         let only = client.accept(&Runtime, &["switches"]).await;
         assert!(only.ttls.is_empty(), "{form:?}");
-        assert_eq!(only.any_urls.into_iter().collect::<Vec<_>>(), [Runtime.type_url()], "not wrapped");
+        assert_eq!(
+            only.any_urls.into_iter().collect::<Vec<_>>(),
+            [Runtime.type_url()],
+            "not wrapped"
+        );
     }
 }
 

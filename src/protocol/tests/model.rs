@@ -531,12 +531,11 @@ fn run(variant: Variant, actions: Vec<Action>, last: &[[u8; 4]]) {
     client.converge(last);
 }
 
-fn cases() -> ProptestConfig {
-    let set = std::env::var("PROPTEST_CASES")
-        .ok()
-        .and_then(|cases| cases.parse().ok());
+/// As many as `PROPTEST_CASES` says, or else these.
+pub(super) fn cases(cases: u32) -> ProptestConfig {
+    let set = std::env::var("PROPTEST_CASES").ok().and_then(|set| set.parse().ok());
     ProptestConfig {
-        cases: set.unwrap_or(5_000),
+        cases: set.unwrap_or(cases),
         failure_persistence: None,
         ..ProptestConfig::default()
     }
@@ -547,7 +546,7 @@ fn rows() -> impl Strategy<Value = Vec<[u8; 4]>> {
 }
 
 proptest! {
-    #![proptest_config(cases())]
+    #![proptest_config(cases(5_000))]
 
     #[test]
     fn sotw_client_converges_under_random_interleavings(actions in actions(), last in rows()) {

@@ -42,8 +42,16 @@ fn large_delta_response_comes_in_parts() {
     stream.delta(&Cluster, &[], &[]);
     let parts = stream.drain();
     assert_eq!(gists(&parts), ["cluster[a b]", "cluster[c d]", "cluster[e]"]);
-    assert!(parts.windows(2).all(|pair| pair[0].delivery.nonce != pair[1].delivery.nonce));
-    assert!(parts.windows(2).all(|pair| pair[0].delivery.version == pair[1].delivery.version));
+    assert!(
+        parts
+            .windows(2)
+            .all(|pair| pair[0].delivery.nonce != pair[1].delivery.nonce)
+    );
+    assert!(
+        parts
+            .windows(2)
+            .all(|pair| pair[0].delivery.version == pair[1].delivery.version)
+    );
     ack_all(&mut stream, &parts);
     stream.silence();
     stream.publish(&Config::default());
@@ -111,7 +119,11 @@ fn sotw_is_never_divided() {
 
 fn delta_with(kind: ResourceType, policy: Policy, held: &[(&str, &str)]) -> Stream {
     let mut stream = Stream::with_policy(Variant::Delta, Scope::Aggregated, policy);
-    stream.publish(&Config::default().with(kind.clone(), "a", "1").with(kind.clone(), "b", "1"));
+    stream.publish(
+        &Config::default()
+            .with(kind.clone(), "a", "1")
+            .with(kind.clone(), "b", "1"),
+    );
     let mut request = delta(&kind, &["a", "b"], &[]);
     request.initial_resource_versions = held
         .iter()
@@ -130,7 +142,11 @@ fn removal_of_a_quiet_type_is_not_told_and_its_return_is() {
     stream.silence();
     stream.publish(&Config::default().with(ExtensionConfig, "a", "1"));
     stream.silence();
-    stream.publish(&Config::default().with(ExtensionConfig, "a", "1").with(ExtensionConfig, "b", "1"));
+    stream.publish(
+        &Config::default()
+            .with(ExtensionConfig, "a", "1")
+            .with(ExtensionConfig, "b", "1"),
+    );
     assert_eq!(gist(&stream.one()), "extension_config[b]");
     // What never was is told all the same: the filter falls back at once (D-8).
     stream.delta(&ExtensionConfig, &["z"], &[]);

@@ -37,7 +37,11 @@ fn ack(stream: &mut Stream, variant: Variant, response: &Response, names: &[&str
 
 fn heartbeats(response: &Response) -> Vec<&str> {
     assert!(response.resources.is_empty(), "{response:?}");
-    response.heartbeats.iter().map(|resource| resource.name.as_str()).collect()
+    response
+        .heartbeats
+        .iter()
+        .map(|resource| resource.name.as_str())
+        .collect()
 }
 
 fn config() -> Config {
@@ -78,7 +82,10 @@ fn ttl_is_for_clients_that_say_that_they_take_it() {
         assert!(features(&[], variant, true), "where the group says so");
     }
     assert!(features(&[ttl], Variant::Delta, false));
-    assert!(!features(&[ttl], Variant::Sotw, false), "only wrapped can a resource have one");
+    assert!(
+        !features(&[ttl], Variant::Sotw, false),
+        "only wrapped can a resource have one"
+    );
     for wrapped in ["xds.config.resource-in-sotw", "xds.config.supports-resource-in-sotw"] {
         assert!(features(&[ttl, wrapped], Variant::Sotw, false));
         assert!(!features(&[wrapped], Variant::Delta, false));
@@ -104,7 +111,10 @@ fn heartbeats_renew_what_has_a_ttl_three_times_before_it_expires() {
             stream.silence();
         }
         assert_eq!(renewed, ["a slow", "a", "a", "a slow", "a", "a"], "{variant:?}");
-        let sent = stream.outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Sent(_)));
+        let sent = stream
+            .outcomes
+            .iter()
+            .filter(|outcome| matches!(outcome, Outcome::Sent(_)));
         assert_eq!(sent.count(), 1, "heartbeats are not in the books");
     }
 }
@@ -126,12 +136,24 @@ fn heartbeat_names_the_version_that_was_accepted() {
         if variant == Variant::Sotw {
             assert_eq!(heartbeat.delivery.version, first.delivery.version);
         }
-        let old = first.resources.as_slice().iter().find(|r| r.name.as_str() == "a").unwrap();
+        let old = first
+            .resources
+            .as_slice()
+            .iter()
+            .find(|r| r.name.as_str() == "a")
+            .unwrap();
         assert_eq!(heartbeat.heartbeats[0].version, old.version);
         ack(&mut stream, variant, &heartbeat, &NAMES);
         stream.silence();
-        let blocked = stream.outcomes.iter().rev().find(|o| !matches!(o, Outcome::Standing(_)));
-        assert!(matches!(blocked, Some(Outcome::Blocked(_))), "the refusal stands: {blocked:?}");
+        let blocked = stream
+            .outcomes
+            .iter()
+            .rev()
+            .find(|o| !matches!(o, Outcome::Standing(_)));
+        assert!(
+            matches!(blocked, Some(Outcome::Blocked(_))),
+            "the refusal stands: {blocked:?}"
+        );
     }
 }
 
@@ -171,7 +193,11 @@ fn client_without_the_feature_gets_neither_ttl_nor_heartbeat() {
 fn full_state_in_sotw_is_renewed_by_the_full_state() {
     for (kind, names) in [(Cluster, &[][..]), (Cluster, &["a", "b"]), (Secret, &["a", "b"])] {
         let mut stream = stream(Variant::Sotw);
-        stream.publish(&Config::default().expiring(kind.clone(), "a", "1", TTL).with(kind.clone(), "b", "1"));
+        stream.publish(
+            &Config::default()
+                .expiring(kind.clone(), "a", "1", TTL)
+                .with(kind.clone(), "b", "1"),
+        );
         stream.sotw(&kind, names);
         let first = stream.one();
         stream.ack(&first, names);

@@ -37,7 +37,12 @@ fn name_is_found_in_whatever_way_it_is_written() {
 fn presented_version_counts_in_whatever_way_its_name_is_written() {
     let mut stream = Stream::new(Variant::Delta);
     stream.publish(&config());
-    let version = config().at(1, None).resource(&Endpoint, CANONICAL).unwrap().version.to_string();
+    let version = config()
+        .at(1, None)
+        .resource(&Endpoint, CANONICAL)
+        .unwrap()
+        .version
+        .to_string();
     let mut request = delta(&Endpoint, &[WRITTEN], &[]);
     request.initial_resource_versions = [(WRITTEN.to_owned(), version)].into();
     stream.send_delta(request);
@@ -51,6 +56,10 @@ fn glob_is_found_whatever_the_order_of_its_context() {
     let kind = crate::resource::ResourceType::LbEndpoint;
     let mut stream = Stream::new(Variant::Delta);
     stream.publish(&Config::default().with(kind.clone(), member, "1"));
-    stream.delta(&kind, &["xdstp://x/envoy.config.endpoint.v3.LbEndpoint/d/*?z=2&k=1"], &[]);
+    stream.delta(
+        &kind,
+        &["xdstp://x/envoy.config.endpoint.v3.LbEndpoint/d/*?z=2&k=1"],
+        &[],
+    );
     assert_eq!(gist(&stream.one()), format!("lb_endpoint[{member}]"));
 }

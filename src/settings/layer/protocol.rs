@@ -1,14 +1,15 @@
 //! One layer of the protocol's settings: what differs between clients, and what they are told.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    node::Pattern,
     protocol::{Policy, StreamLimits},
     resource::{ResourceType, UnknownType},
-    settings::value::ByteSize,
+    settings::{SettingsError, value::ByteSize},
     snapshot::NodeGroup,
 };
 
@@ -30,6 +31,15 @@ pub struct ProtocolLayer {
         value_delimiter = ','
     )]
     pub ttl_groups: Option<Vec<String>>,
+    /// What a wildcard leaves out, as TYPE:NAME with * in the name, comma-separated
+    #[arg(
+        id = "protocol_on_demand",
+        long = "protocol-on-demand",
+        env = "CHANCERY_PROTOCOL_ON_DEMAND",
+        value_name = "TYPE:NAME,…",
+        value_delimiter = ','
+    )]
+    pub on_demand: Option<Vec<String>>,
     /// Bytes of a delta response beyond which it is divided
     #[arg(
         id = "protocol_max_response_bytes",
@@ -65,6 +75,7 @@ impl ProtocolLayer {
         Self {
             resource_errors: self.resource_errors.or(below.resource_errors),
             ttl_groups: self.ttl_groups.or(below.ttl_groups),
+            on_demand: self.on_demand.or(below.on_demand),
             max_response_bytes: self.max_response_bytes.or(below.max_response_bytes),
             quiet_removals: self.quiet_removals.or(below.quiet_removals),
             resend_presented: self.resend_presented.or(below.resend_presented),
@@ -77,6 +88,7 @@ impl ProtocolLayer {
         Self {
             resource_errors: Some(policy.resource_errors),
             ttl_groups: Some(Vec::new()),
+            on_demand: Some(Vec::new()),
             max_response_bytes: Some(ByteSize(policy.limits.response_bytes)),
             quiet_removals: Some(names(&policy.quiet_removals)),
             resend_presented: Some(names(&policy.resend_presented)),
@@ -84,17 +96,35 @@ impl ProtocolLayer {
     }
 
     /// The policy with what this says.
-    pub(in crate::settings) fn settings(&self) -> Result<Policy, UnknownType> {
+    ///
+    /// # Errors
+    ///
+    /// Where a type is none, or a name on demand has no type.
+    pub(in crate::settings) fn settings(&self) -> Result<Policy, SettingsError> {
         let defaults = Policy::default();
         let types = |names: &Option<Vec<String>>, default| match names {
             None => Ok(default),
-            Some(names) => names.iter().map(|name| name.parse()).collect(),
+            Some(names) => names
+                .iter()
+                .map(|name| name.parse())
+                .collect::<Result<_, UnknownType>>(),
         };
+        let mut on_demand: BTreeMap<ResourceType, Vec<Pattern>> = BTreeMap::new();
+        for text in self.on_demand.iter().flatten() {
+            let (kind, name) = text
+                .split_once(':')
+                .ok_or_else(|| SettingsError::OnDemand(text.clone()))?;
+            on_demand.entry(kind.parse()?).or_default().push(name.into());
+        }
         let bytes = self.max_response_bytes.map(|size| size.0);
         Ok(Policy {
             resource_errors: self.resource_errors.unwrap_or(defaults.resource_errors),
             quiet_removals: types(&self.quiet_removals, defaults.quiet_removals)?,
             resend_presented: types(&self.resend_presented, defaults.resend_presented)?,
+            on_demand: on_demand
+                .into_iter()
+                .map(|(kind, names)| (kind, names.into()))
+                .collect(),
             limits: StreamLimits {
                 response_bytes: bytes.unwrap_or(defaults.limits.response_bytes),
                 ..defaults.limits

@@ -4,9 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::harness::{
-    Config, Control, Envoy, Mode, RUNTIME_LAYER, Release, ads, eventually, expect, wrapped_for,
-};
+use crate::harness::{Config, Control, Envoy, Mode, RUNTIME_LAYER, Release, ads, eventually, expect, wrapped_for};
 
 for_every_envoy_on_ads! {
     a_resource_with_a_ttl_lives_on_heartbeats,
@@ -29,8 +27,10 @@ fn a_resource_with_a_ttl_lives_on_heartbeats(release: Release, mode: Mode) {
     let mut bootstrap = control.bootstrap("node", mode.flags());
     let rtds = json!({ "name": "switches", "rtds_config": ads() });
     bootstrap["layered_runtime"] = json!({ "layers": [{ "name": "discovered", "rtds_layer": rtds }] });
-    bootstrap["node"]["client_features"] =
-        json!(["xds.config.supports-resource-ttl", "xds.config.supports-resource-in-sotw"]);
+    bootstrap["node"]["client_features"] = json!([
+        "xds.config.supports-resource-ttl",
+        "xds.config.supports-resource-in-sotw"
+    ]);
     let envoy = Envoy::boot(release, "node", &bootstrap);
     eventually("the value is there", || expect(value(&envoy).as_deref(), Some("on")));
     let begun = Instant::now();
