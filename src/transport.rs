@@ -58,8 +58,8 @@ pub struct Limits {
     pub first_request: Duration,
     /// Over how long streams are ended at shutdown, so that not every client reconnects elsewhere at once (L-7).
     pub drain: Duration,
-    /// Streams that may begin a second over all connections: when a fleet reconnects at once, those that are served make
-    /// way for the rest sooner than if all were served a little (Z-2).
+    /// Streams that may begin a second over all connections: a fleet that reconnects at once is served one part after the
+    /// other, instead of all of it slowly (Z-2).
     pub new_streams: Rate,
     /// Requests of one stream that are read a second; more wait in the connection's window (Z-1).
     pub requests: Rate,

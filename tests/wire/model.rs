@@ -513,8 +513,8 @@ impl<'a> Model<'a> {
                 // there is no removal of named types in SotW; parents imply it.
                 held.retain(|name, _| expected.contains_key(name));
             }
-            if kind == Cluster {
-                // O-12: as long as a removed route is asked for, what it goes to stays.
+            if matches!(kind, Cluster | Endpoint) {
+                // O-12: as long as a removed route is asked for, what it goes to stays, its endpoints included.
                 held.retain(|name, _| expected.contains_key(name));
             }
             assert_eq!(held, expected, "{kind}: {}", self.told());
