@@ -33,8 +33,9 @@ doc: ## The library's documentation, private items included, with warnings as er
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked --document-private-items
 
-fuzz: ## Random client sessions against the protocol core, 200000 of each kind; CASES=n for another number.
-	PROPTEST_CASES=$(or $(CASES),200000) cargo test --release --locked --lib protocol::tests::model -- --nocapture
+fuzz: ## Random client sessions and garbage against the protocol core (CASES=n of each), and against the server (SESSIONS=n).
+	PROPTEST_CASES=$(or $(CASES),200000) cargo test --release --locked --lib protocol::tests:: -- --nocapture
+	WIRE_MODEL_SESSIONS=$(or $(SESSIONS),5000) cargo test --release --locked --test wire model:: -- --nocapture
 
 no-loss: tools ## Real Envoys under load through changes of every kind, 15 s each: no request may be lost.
 	NO_LOSS_SECONDS=15 cargo test --locked --test no_loss -- --nocapture

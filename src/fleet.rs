@@ -21,11 +21,11 @@ use tokio::sync::watch;
 
 use self::record::{NodeRecord, StreamRecord};
 pub use self::status::{
-    ClusterLoad, DeliveryStatus, LoadReport, NackStatus, NodeStatus, StreamStatus, TypeState, TypeStatus,
+    ClusterLoad, DeliveryStatus, LoadReport, NackStatus, NodeStatus, StreamStatus, TypeState, TypeStatus, Unanswered,
 };
 use crate::{
     node::{Node, NodeId},
-    protocol::{Outcome, Variant},
+    protocol::{Delivery, Outcome, Variant},
     snapshot::NodeGroup,
 };
 
@@ -44,6 +44,9 @@ pub struct Limits {
     pub load_clusters: usize,
     /// How long a node is remembered after its last stream ended.
     pub forget_after: Duration,
+    /// How long a response may go unanswered before it is named: longer than Envoy's `initial_fetch_timeout` of 15 s, for
+    /// which a warming cluster withholds its ACK.
+    pub unanswered_after: Duration,
 }
 
 /// The nodes, connected and recently gone.
@@ -106,6 +109,7 @@ impl Default for Limits {
             nack_message_bytes: 4096,
             load_clusters: 50,
             forget_after: Duration::from_secs(600),
+            unanswered_after: Duration::from_secs(30),
         }
     }
 }
@@ -133,7 +137,7 @@ impl Fleet {
             self.make_room();
         }
         let id = self.next_stream.fetch_add(1, Ordering::Relaxed);
-        let record = Arc::new(StreamRecord::new(id, info, now, self.limits.nack_message_bytes));
+        let record = Arc::new(StreamRecord::new(id, info, now, self.limits));
         self.open_streams.fetch_add(1, Ordering::Relaxed);
         self.nodes
             .entry(node.id.clone())
@@ -271,6 +275,12 @@ impl StreamGuard {
     /// Enters what happened. Touches this stream's record only.
     pub fn record(&self, outcome: &Outcome) {
         self.record.enter(outcome, SystemTime::now(), self.fleet.tick());
+        self.fleet.wake();
+    }
+
+    /// Enters that the response just sent was larger than many clients take (L-13).
+    pub fn record_large(&self, delivery: &Delivery, bytes: usize) {
+        self.record.enter_large(delivery, bytes, self.fleet.tick());
         self.fleet.wake();
     }
 }

@@ -5,22 +5,28 @@
 mod advance;
 mod draft;
 mod error;
+mod features;
+mod heartbeat;
+mod missing;
 mod order;
 mod outcome;
 mod policy;
 mod refused;
 mod request;
 mod response;
+mod send;
 mod session;
+mod split;
 mod standing;
 mod subscription;
 mod type_state;
 
 pub use self::{
     error::{ErrorKind, ProtocolError},
+    features::Features,
     outcome::{Delivery, Nonce, Outcome, Variant},
     policy::{Ordering, Policy, StreamLimits},
-    response::{Contents, Response},
+    response::{Contents, ResourceError, Response},
     session::{Scope, Session},
     standing::{Hold, Standing, Wait},
     subscription::{Edit, Subscription, Wildcard},

@@ -3,6 +3,7 @@
 //! Admission makes them, everything else passes them on. Nothing here decodes a body.
 
 mod kind;
+pub mod xdstp;
 
 use std::{borrow::Borrow, fmt, sync::Arc, time::Duration};
 

@@ -20,16 +20,17 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     file::Spot,
-    layer::{AdmissionLayer, FleetLayer, Layer, LogLayer, LrsLayer, OrderingLayer, XdsLayer},
+    layer::{AdmissionLayer, FleetLayer, Layer, LogLayer, LrsLayer, OrderingLayer, ProtocolLayer, XdsLayer},
     value::{ByteSize, Span, ValueError},
 };
 use crate::{
     admission, fleet,
     node::{Grouping, RuleError},
     protocol::{Ordering, Policy},
+    resource::UnknownType,
     revision::DEFAULT_RETENTION,
     snapshot::NodeGroup,
-    transport::{self, LrsSettings, XdsSettings},
+    transport::{self, LrsSettings, Rate, XdsSettings},
 };
 
 /// What `chancery serve` runs with.
@@ -111,6 +112,12 @@ pub enum SettingsError {
     /// Both stores were chosen.
     #[error("data_dir and ephemeral exclude each other")]
     TwoStores,
+    /// A setting names a type that is none.
+    #[error("protocol settings: {0}")]
+    Type(#[from] UnknownType),
+    /// A name on demand without its type.
+    #[error("protocol.on_demand: \"{0}\" is not of the form TYPE:NAME, as in cluster:tenant-*")]
+    OnDemand(String),
     /// A grouping rule that can never name a group.
     #[error(transparent)]
     Groups(#[from] RuleError),
@@ -165,6 +172,7 @@ impl Settings {
             ordering,
             fleet,
             lrs,
+            protocol,
             ..
         } = effective.clone();
         let any = |port| SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
@@ -179,9 +187,10 @@ impl Settings {
                 lrs: lrs.settings()?,
                 limits: effective.xds.limits(),
                 unordered: ordering.unordered(),
+                ttl: protocol.ttl(),
                 policy: Policy {
                     ordering: ordering.settings(),
-                    ..Policy::default()
+                    ..protocol.settings()?
                 },
             },
             deny_warnings: admission.deny_warnings.unwrap_or_default(),
@@ -232,11 +241,13 @@ impl Layer {
                 interval: Some(Span(LrsSettings::default().interval)),
             },
             ordering: OrderingLayer::of(&Ordering::default()),
+            protocol: ProtocolLayer::of(&Policy::default()),
             fleet: FleetLayer {
                 max_nodes: Some(fleet.nodes),
                 max_nack_message_bytes: Some(ByteSize(fleet.nack_message_bytes)),
                 max_load_clusters: Some(fleet.load_clusters),
                 forget_after: Some(Span(fleet.forget_after)),
+                unanswered_after: Some(Span(fleet.unanswered_after)),
             },
             groups: None,
         }
@@ -281,6 +292,8 @@ impl XdsLayer {
             keepalive_timeout: Some(Span(limits.keepalive_timeout)),
             first_request_timeout: Some(Span(limits.first_request)),
             drain: Some(Span(limits.drain)),
+            new_streams_per_second: Some(limits.new_streams.per_second),
+            requests_per_second: Some(limits.requests.per_second),
         }
     }
 
@@ -297,6 +310,8 @@ impl XdsLayer {
             keepalive_timeout: span(self.keepalive_timeout, defaults.keepalive_timeout),
             first_request: span(self.first_request_timeout, defaults.first_request),
             drain: span(self.drain, defaults.drain),
+            new_streams: self.new_streams_per_second.map_or(defaults.new_streams, Rate::from),
+            requests: self.requests_per_second.map_or(defaults.requests, Rate::from),
         }
     }
 }
@@ -351,6 +366,7 @@ impl FleetLayer {
                 .map_or(defaults.nack_message_bytes, |size| size.0),
             load_clusters: self.max_load_clusters.unwrap_or(defaults.load_clusters),
             forget_after: self.forget_after.map_or(defaults.forget_after, |span| span.0),
+            unanswered_after: self.unanswered_after.map_or(defaults.unanswered_after, |span| span.0),
         }
     }
 }

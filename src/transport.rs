@@ -7,6 +7,7 @@ mod driver;
 mod fetch;
 mod frame;
 mod lrs;
+mod rate;
 mod services;
 mod status;
 
@@ -15,19 +16,21 @@ use std::{
     fmt,
     hash::{BuildHasher as _, Hasher as _, RandomState},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use axum::routing::post;
 use http::{HeaderMap, HeaderValue, Request, Response, header};
 use tokio_util::sync::CancellationToken;
-use tonic::{Status, body::Body, service::Routes, transport::Server};
+use tonic::{Code, Status, body::Body, service::Routes, transport::Server};
+use tonic_types::{ErrorDetails, StatusExt as _};
+use tracing::warn;
 
-pub use self::lrs::LrsSettings;
-use self::{frame::Frames, lrs::LoadReports, services::Form};
+use self::{driver::Permit, frame::Frames, lrs::LoadReports, rate::Bucket, services::Form};
+pub use self::{lrs::LrsSettings, rate::Rate};
 use crate::{
     cache::SnapshotCache,
     fleet::Fleet,
@@ -55,6 +58,11 @@ pub struct Limits {
     pub first_request: Duration,
     /// Over how long streams are ended at shutdown, so that not every client reconnects elsewhere at once (L-7).
     pub drain: Duration,
+    /// Streams that may begin a second over all connections: a fleet that reconnects at once is served one part after the
+    /// other, instead of all of it slowly (Z-2).
+    pub new_streams: Rate,
+    /// Requests of one stream that are read a second; more wait in the connection's window (Z-1).
+    pub requests: Rate,
 }
 
 /// Settings of the xDS port.
@@ -70,6 +78,8 @@ pub struct XdsSettings {
     pub lrs: LrsSettings,
     /// Groups whose streams are served without make before break.
     pub unordered: BTreeSet<NodeGroup>,
+    /// Groups whose clients are sent TTLs though they do not say that they take them (T-1).
+    pub ttl: BTreeSet<NodeGroup>,
 }
 
 /// The xDS services.
@@ -90,6 +100,8 @@ struct Shared {
     /// The same without make before break, for the groups in `unordered`.
     policy_unordered: Arc<Policy>,
     unordered: BTreeSet<NodeGroup>,
+    ttl: BTreeSet<NodeGroup>,
+    new_streams: Mutex<Bucket>,
     /// Makes nonces differ between processes (S-1).
     process: String,
     next_stream: AtomicU64,
@@ -109,6 +121,8 @@ impl Default for Limits {
             keepalive_timeout: Duration::from_secs(10),
             first_request: Duration::from_secs(30),
             drain: Duration::from_secs(2),
+            new_streams: Rate { per_second: 2000 },
+            requests: Rate { per_second: 1000 },
         }
     }
 }
@@ -134,6 +148,8 @@ impl Xds {
                 lrs: settings.lrs,
                 policy_unordered: Arc::new(policy_unordered),
                 unordered: settings.unordered,
+                ttl: settings.ttl,
+                new_streams: Mutex::new(Bucket::new(settings.limits.new_streams, Instant::now())),
                 process,
                 next_stream: AtomicU64::new(1),
                 open_streams: AtomicUsize::new(0),
@@ -208,6 +224,23 @@ impl Shared {
         Ok((node, group))
     }
 
+    /// Counts a stream that begins, or refuses it at once (L-7).
+    fn admit(self: &Arc<Self>) -> Result<Permit, Status> {
+        let taken = {
+            let mut bucket = self.new_streams.lock().unwrap_or_else(PoisonError::into_inner);
+            bucket.take(Instant::now())
+        };
+        if let Err(wait) = taken {
+            let limit = self.limits.new_streams.per_second;
+            warn!(limit, "stream refused: too many begin at once");
+            return Err(exhausted("too many streams begin at once: try again later", wait));
+        }
+        Permit::acquire(self).ok_or_else(|| {
+            warn!(limit = self.limits.streams, "stream refused: too many are open");
+            exhausted("too many streams are open: try again later", Duration::from_secs(5))
+        })
+    }
+
     /// The settings that hold for a stream of this group.
     fn policy_of(&self, group: &NodeGroup) -> Arc<Policy> {
         let unordered = self.unordered.contains(group);
@@ -217,6 +250,14 @@ impl Shared {
             &self.policy
         })
     }
+}
+
+/// Too much at once, and when to come again.
+fn exhausted(message: &str, after: Duration) -> Status {
+    // Not all of those that are sent away at once are to come again at once.
+    let after = after.max(Duration::from_secs(1));
+    let details = ErrorDetails::with_retry_info(Some(after + driver::jitter(after)));
+    Status::with_error_details(Code::ResourceExhausted, message, details)
 }
 
 /// Why a request is not served at all, before its first message is read.

@@ -147,6 +147,64 @@ fn files_say_what_they_are_and_are_not_long() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+// === the rules of the protocol ===
+
+/// Names of tests in one row, as in `` `this_one` ``.
+fn quoted(cell: &str) -> Vec<&str> {
+    let is_name = |text: &&str| {
+        text.contains('_')
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+    };
+    cell.split('`').skip(1).step_by(2).filter(is_name).collect()
+}
+
+/// Everything that is called as a test: functions, of which some are run by a macro in every form of stream.
+fn test_names() -> BTreeSet<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let files = ["src", "tests"].iter().flat_map(|dir| rust_files(&root.join(dir)));
+    let mut names = BTreeSet::new();
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        for line in text.lines() {
+            let line = line.trim_start().trim_start_matches("async ");
+            let name = line.strip_prefix("fn ").and_then(|rest| rest.split('(').next());
+            names.extend(name.map(str::to_owned));
+        }
+    }
+    names
+}
+
+#[test]
+fn every_rule_of_the_protocol_has_its_test_or_the_reason_why_not() {
+    let doc = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/protocol.md");
+    let text = fs::read_to_string(&doc).unwrap();
+    let known = test_names();
+    let mut wrong = Vec::new();
+    let mut rules = 0;
+    for (number, line) in text.lines().enumerate() {
+        let cells: Vec<&str> = line.split(" | ").collect();
+        let [rule, .., held_by] = cells[..] else {
+            continue;
+        };
+        if !line.starts_with("| ") || rule == "| rule" || rule.starts_with("| ---") {
+            continue;
+        }
+        rules += 1;
+        let tests = quoted(held_by);
+        let place = format!("docs/protocol.md:{}: {}", number + 1, rule.trim_start_matches("| "));
+        let reasoned = held_by.starts_with("nothing to hold") || line.contains("not implemented");
+        if tests.is_empty() && !reasoned {
+            wrong.push(format!("{place}: no test holds it"));
+        }
+        let missing = tests.into_iter().filter(|name| !known.contains(*name));
+        wrong.extend(missing.map(|name| format!("{place}: there is no test {name}")));
+    }
+    assert!(rules > 80, "the table is not read as one: {rules} rules");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 // === what is found where it must not be ===
 
 /// What is wrong with this text as a file of the module.

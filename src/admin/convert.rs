@@ -264,6 +264,10 @@ fn type_status(row: &fleet::TypeStatus) -> api::TypeStatus {
         sent: row.sent.as_ref().map(delivery),
         acked: row.acked.as_ref().map(delivery),
         nack: row.nack.as_ref().map(nack),
+        unanswered: row.unanswered.as_ref().map(unanswered),
+        missing: count(row.missing),
+        missing_names: row.missing_sample.iter().map(ToString::to_string).collect(),
+        large_response_bytes: row.large.map_or(0, |bytes| bytes as u64),
         sent_total: row.sent_total,
         nack_total: row.nack_total,
     }
@@ -275,6 +279,16 @@ fn delivery(delivery: &DeliveryStatus) -> api::Delivery {
         nonce: delivery.nonce.to_string(),
         time: timestamp(delivery.time),
         revision: delivery.revision.0,
+    }
+}
+
+fn unanswered(late: &fleet::Unanswered) -> api::Unanswered {
+    api::Unanswered {
+        version: late.delivery.version.to_string(),
+        nonce: late.delivery.nonce.to_string(),
+        time: timestamp(late.delivery.time),
+        age: prost_types::Duration::try_from(late.age).ok(),
+        revision: late.delivery.revision.0,
     }
 }
 

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     proto,
-    resource::{Reference, Resource, ResourceName, ResourceType},
+    resource::{Reference, Resource, ResourceName, ResourceType, xdstp},
     snapshot::Snapshot,
 };
 
@@ -184,6 +184,8 @@ pub(super) fn collect(message: &DynamicMessage, found: &mut BTreeSet<Reference>)
 
 fn add(found: &mut BTreeSet<Reference>, to: &ResourceType, name: &str) {
     if !name.is_empty() {
+        let mut name = name.to_owned();
+        xdstp::canonicalize(&mut name);
         found.insert(Reference {
             resource_type: to.clone(),
             name: name.into(),

@@ -10,7 +10,8 @@ use super::{
     output::{Format, Output, Table, proto_json, time},
 };
 use crate::proto::admin::{
-    GetNodeRequest, ListNodesRequest, ListNodesResponse, NodeStatus, OrderStatus, TypeStatus, type_status::State,
+    GetNodeRequest, ListNodesRequest, ListNodesResponse, NodeStatus, OrderStatus, TypeStatus, Unanswered,
+    type_status::State,
 };
 
 #[derive(Args, Debug)]
@@ -92,14 +93,8 @@ pub(super) fn table(nodes: &[NodeStatus]) -> String {
                 version(&row.acked),
                 since(row),
             ]);
-            if let (State::Error, Some(nack)) = (row.state(), &row.nack) {
-                let at = time(nack.time.as_ref());
-                table.note(&format!(
-                    "NACK of version {} (nonce {}) at {at}: {}",
-                    nack.version,
-                    nack.nonce,
-                    nack.message.trim_end()
-                ));
+            for line in notes(row) {
+                table.note(&line);
             }
         }
         for line in node
@@ -112,6 +107,49 @@ pub(super) fn table(nodes: &[NodeStatus]) -> String {
         }
     }
     table.render()
+}
+
+/// What is wrong with a type, in the node's own words where it has some.
+fn notes(row: &TypeStatus) -> Vec<String> {
+    let mut lines = Vec::new();
+    let kind = short_type(&row.type_url);
+    if let Some(late) = &row.unanswered {
+        let age = late.age.as_ref().map_or(0, |age| age.seconds);
+        let Unanswered { version, nonce, .. } = late;
+        lines.push(format!(
+            "no answer to {kind} version {version} (nonce {nonce}) for {age}s"
+        ));
+    }
+    // What was refused may be why a later response is not answered: Envoy warms the clusters it refused, too.
+    if let Some(nack) = &row.nack
+        && (row.state() == State::Error || row.unanswered.is_some())
+    {
+        let at = time(nack.time.as_ref());
+        lines.push(format!(
+            "NACK of version {} (nonce {}) at {at}: {}",
+            nack.version,
+            nack.nonce,
+            nack.message.trim_end()
+        ));
+    }
+    if row.missing > 0 {
+        let more = (row.missing as usize).saturating_sub(row.missing_names.len());
+        let more = if more > 0 {
+            format!(" and {more} more")
+        } else {
+            String::new()
+        };
+        let names = row.missing_names.join(", ");
+        lines.push(format!("asked for and not there: {kind} {names}{more}"));
+    }
+    if row.large_response_bytes > 0 {
+        #[allow(clippy::cast_precision_loss)] // for people
+        let mib = row.large_response_bytes as f64 / f64::from(1 << 20);
+        lines.push(format!(
+            "the last response has {mib:.1} MiB: gRPC clients take 4 MiB unless told otherwise"
+        ));
+    }
+    lines
 }
 
 /// What waits and what is held on a stream.
@@ -164,7 +202,41 @@ fn since(row: &TypeStatus) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::admin::order_status::{Hold, Wait};
+    use crate::proto::admin::{
+        Nack,
+        order_status::{Hold, Wait},
+    };
+
+    #[test]
+    fn what_is_wrong_with_a_type_is_said_below_it() {
+        let row = TypeStatus {
+            type_url: "type.googleapis.com/envoy.config.cluster.v3.Cluster".to_owned(),
+            state: State::Stale.into(),
+            unanswered: Some(Unanswered {
+                version: "v2".to_owned(),
+                nonce: "n-2".to_owned(),
+                age: Some(prost_types::Duration { seconds: 42, nanos: 1 }),
+                ..Unanswered::default()
+            }),
+            nack: Some(Nack {
+                version: "v1".to_owned(),
+                nonce: "n-1".to_owned(),
+                message: "bad cluster\n".to_owned(),
+                ..Nack::default()
+            }),
+            missing: 3,
+            missing_names: vec!["x".to_owned(), "y".to_owned()],
+            large_response_bytes: 5 << 20,
+            ..TypeStatus::default()
+        };
+        let lines = notes(&row);
+        assert_eq!(lines[0], "no answer to cluster version v2 (nonce n-2) for 42s");
+        assert!(lines[1].starts_with("NACK of version v1 (nonce n-1) at ") && lines[1].ends_with(": bad cluster"));
+        assert_eq!(lines[2], "asked for and not there: cluster x, y and 1 more");
+        assert!(lines[3].starts_with("the last response has 5.0 MiB"), "{}", lines[3]);
+        assert_eq!(lines.len(), 4);
+        assert!(notes(&TypeStatus::default()).is_empty());
+    }
 
     #[test]
     fn what_waits_and_what_is_held_is_said_with_its_reason() {

@@ -1,7 +1,7 @@
 //! The fleet's own records. A stream's record has a lock of its own, so that an ACK touches nothing shared.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -9,7 +9,10 @@ use std::{
     time::SystemTime,
 };
 
-use super::{ClusterLoad, DeliveryStatus, LoadReport, NackStatus, NodeStatus, StreamInfo, StreamStatus, TypeStatus};
+use super::{
+    ClusterLoad, DeliveryStatus, Limits, LoadReport, NackStatus, NodeStatus, StreamInfo, StreamStatus, TypeStatus,
+    Unanswered,
+};
 use crate::{
     node::{Node, NodeId},
     protocol::{Delivery, Outcome, Standing},
@@ -40,7 +43,7 @@ pub(super) struct StreamRecord {
     id: u64,
     info: StreamInfo,
     opened: SystemTime,
-    message_bytes: usize,
+    limits: Limits,
     changed: AtomicU64,
     books: Mutex<Books>,
 }
@@ -48,6 +51,8 @@ pub(super) struct StreamRecord {
 #[derive(Debug, Default)]
 struct Books {
     types: BTreeMap<ResourceType, TypeStatus>,
+    /// Responses that await an answer, oldest first; as few as the protocol lets be in flight (D-16).
+    awaiting: VecDeque<(ResourceType, DeliveryStatus)>,
     synced: Option<Revision>,
     blocked: Option<Revision>,
     heard: Option<SystemTime>,
@@ -86,6 +91,8 @@ impl NodeRecord {
         self.changed = change;
         if self.streams.is_empty() {
             self.left = stream.status().types;
+            // Nobody is there to answer.
+            self.left.iter_mut().for_each(|row| row.unanswered = None);
         }
     }
 
@@ -152,18 +159,27 @@ fn over_all(streams: &[StreamStatus]) -> Vec<TypeStatus> {
             *best = row;
         }
     }
-    rows.into_values().cloned().collect()
+    let mut rows: Vec<TypeStatus> = rows.into_values().cloned().collect();
+    for row in &mut rows {
+        let same = streams.iter().flat_map(|stream| &stream.types);
+        let unanswered = same.filter(|other| other.resource_type == row.resource_type);
+        let oldest = unanswered
+            .filter_map(|other| other.unanswered.as_ref())
+            .max_by_key(|late| late.age);
+        row.unanswered = oldest.cloned();
+    }
+    rows
 }
 
 // === impl StreamRecord ===
 
 impl StreamRecord {
-    pub(super) fn new(id: u64, info: StreamInfo, opened: SystemTime, message_bytes: usize) -> Self {
+    pub(super) fn new(id: u64, info: StreamInfo, opened: SystemTime, limits: Limits) -> Self {
         Self {
             id,
             info,
             opened,
-            message_bytes,
+            limits,
             changed: AtomicU64::new(0),
             books: Mutex::default(),
         }
@@ -183,7 +199,7 @@ impl StreamRecord {
             id: self.id,
             info: self.info.clone(),
             opened: self.opened,
-            types: books.types.values().cloned().collect(),
+            types: books.rows(self.limits, SystemTime::now()),
             synced: books.synced,
             blocked: books.blocked,
             standing: books.standing.clone(),
@@ -194,7 +210,13 @@ impl StreamRecord {
         self.books
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .enter(outcome, now, self.message_bytes);
+            .enter(outcome, now, self.limits.nack_message_bytes);
+        self.changed.store(change, Ordering::Release);
+    }
+
+    pub(super) fn enter_large(&self, delivery: &Delivery, bytes: usize, change: u64) {
+        let mut books = self.books.lock().unwrap_or_else(PoisonError::into_inner);
+        books.row(&delivery.resource_type).large = Some(bytes);
         self.changed.store(change, Ordering::Release);
     }
 }
@@ -216,11 +238,15 @@ impl Books {
                 row.sample.clone_from(sample);
             }
             Outcome::Sent(delivery) => {
+                let sent = at(delivery, now);
+                self.awaiting.push_back((delivery.resource_type.clone(), sent.clone()));
                 let row = self.row(&delivery.resource_type);
-                row.sent = Some(at(delivery, now));
+                row.sent = Some(sent);
+                row.large = None;
                 row.sent_total += 1;
             }
             Outcome::Ack(delivery) => {
+                self.answered(delivery);
                 self.row(&delivery.resource_type).acked = Some(at(delivery, now));
                 self.heard = Some(now);
             }
@@ -229,6 +255,7 @@ impl Books {
                 code,
                 message,
             } => {
+                self.answered(delivery);
                 let row = self.row(&delivery.resource_type);
                 row.nack_total += 1;
                 row.nack = Some(NackStatus {
@@ -239,6 +266,19 @@ impl Books {
                 self.heard = Some(now);
             }
             Outcome::StaleNonce { .. } => self.heard = Some(now),
+            Outcome::Ignored(delivery) => {
+                self.answered(delivery);
+                self.heard = Some(now);
+            }
+            Outcome::Missing {
+                resource_type,
+                names,
+                sample,
+            } => {
+                let row = self.row(resource_type);
+                row.missing = *names;
+                row.missing_sample.clone_from(sample);
+            }
             Outcome::Presented(delivery) => {
                 let row = self.row(&delivery.resource_type);
                 row.sent = Some(at(delivery, now));
@@ -252,6 +292,27 @@ impl Books {
             Outcome::Blocked(revision) => self.blocked = Some(*revision),
             Outcome::Standing(standing) => self.standing.clone_from(standing),
         }
+    }
+
+    fn answered(&mut self, delivery: &Delivery) {
+        self.awaiting.retain(|(_, sent)| sent.nonce != delivery.nonce);
+    }
+
+    /// The rows as of now: what is unanswered for too long is so by the passing of time alone.
+    fn rows(&self, limits: Limits, now: SystemTime) -> Vec<TypeStatus> {
+        let mut rows: Vec<TypeStatus> = self.types.values().cloned().collect();
+        for row in &mut rows {
+            let mut awaiting = self.awaiting.iter();
+            let oldest = awaiting.find(|(kind, _)| *kind == row.resource_type);
+            row.unanswered = oldest.and_then(|(_, sent)| {
+                let age = now.duration_since(sent.time).unwrap_or_default();
+                (age >= limits.unanswered_after).then(|| Unanswered {
+                    delivery: sent.clone(),
+                    age,
+                })
+            });
+        }
+        rows
     }
 
     fn row(&mut self, resource_type: &ResourceType) -> &mut TypeStatus {
@@ -289,6 +350,10 @@ impl TypeStatus {
             sent: None,
             acked: None,
             nack: None,
+            unanswered: None,
+            missing: 0,
+            missing_sample: Vec::new(),
+            large: None,
             sent_total: 0,
             nack_total: 0,
         }

@@ -105,6 +105,15 @@ pub struct TypeStatus {
     pub acked: Option<DeliveryStatus>,
     /// The last response that was NACKed.
     pub nack: Option<NackStatus>,
+    /// The oldest response that is unanswered for longer than [`Limits::unanswered_after`](super::Limits::unanswered_after)
+    /// (S-15).
+    pub unanswered: Option<Unanswered>,
+    /// How many names are asked for in vain (E-7).
+    pub missing: usize,
+    /// Some of them.
+    pub missing_sample: Vec<ResourceName>,
+    /// The last response, where it was larger than many clients take (L-13): its bytes.
+    pub large: Option<usize>,
     /// Responses sent.
     pub sent_total: u64,
     /// NACKs received.
@@ -122,6 +131,15 @@ pub struct DeliveryStatus {
     pub revision: Revision,
     /// When.
     pub time: SystemTime,
+}
+
+/// A response that the node should have answered by now.
+#[derive(Clone, Debug)]
+pub struct Unanswered {
+    /// Which response, and when it was sent.
+    pub delivery: DeliveryStatus,
+    /// How long ago that was.
+    pub age: Duration,
 }
 
 /// A refusal in the node's own words.

@@ -24,6 +24,16 @@ pub(super) struct Draft {
     pub(super) changed: Vec<Arc<Resource>>,
     /// It carries children of a changed parent.
     pub(super) children: bool,
+    /// What was looked for and is not there: names asked for, empty globs, and names asked for that are gone now.
+    pub(super) missing: Vec<ResourceName>,
+}
+
+impl Draft {
+    /// Whether it holds the resource of this name.
+    pub(super) fn carries(&self, name: &ResourceName) -> bool {
+        let resources = self.resources.as_slice();
+        resources.binary_search_by(|resource| resource.name.cmp(name)).is_ok()
+    }
 }
 
 impl TypeState {
@@ -34,7 +44,7 @@ impl TypeState {
         to: &Arc<TypeResources>,
         reach: Option<&Arc<TypeResources>>,
         changed: Vec<Arc<Resource>>,
-        removed: Vec<ResourceName>,
+        mut removed: Vec<ResourceName>,
         first: bool,
     ) -> Option<Draft> {
         let owed = std::mem::take(&mut self.answer);
@@ -44,7 +54,9 @@ impl TypeState {
         let mut found = Vec::new();
         let mut missing = Vec::new();
         for name in asked {
-            match self.resolve(&name, to, reach) {
+            let found_now = self.resolve(&name, to, reach);
+            // D-9, W-9: what was given up by name, the wildcard may leave out.
+            match found_now.filter(|resource| self.subscription.selects(resource)) {
                 Some(resource) => found.push(resource),
                 None => {
                     // In delta that is told, and what the client held of it is gone.
@@ -68,13 +80,20 @@ impl TypeState {
                 missing.push(glob);
             }
         }
+        let named = |name: &&ResourceName| self.subscription.names().contains(*name);
+        let vain = missing.iter().chain(removed.iter().filter(named)).cloned().collect();
+        self.note_missing(missing.iter().chain(&removed));
+        if self.quiet_removals {
+            removed.clear();
+        }
         let draft = Draft {
-            resources: Contents::Chosen(Vec::new()),
+            resources: Contents::default(),
             removed,
             unresolved: Vec::new(),
             step: Step::Answer,
             changed,
             children: !children.is_empty(),
+            missing: vain,
         };
         let draft = match variant {
             Variant::Sotw => {
@@ -84,6 +103,7 @@ impl TypeState {
             Variant::Delta => self.draft_delta(draft, found, missing, owed),
         };
         if let Some(draft) = &draft {
+            self.note_found(draft.resources.as_slice().iter().map(AsRef::as_ref));
             for resource in draft.resources.as_slice() {
                 // Unless it is an accepted version in the place of the refused one.
                 let stands_in = self.held.contains_key(&resource.name) && !self.refused.has(resource);
@@ -104,8 +124,10 @@ impl TypeState {
         reach: Option<&Arc<TypeResources>>,
     ) -> Option<Arc<Resource>> {
         let ahead = || reach.and_then(|reach| reach.get(name.as_str()));
+        let is_newer = |ahead: &Arc<Resource>| to.get(name.as_str()).is_none_or(|base| base.version != ahead.version);
         // Types that wait for others must not run ahead of them.
-        let pass_over = ahead().is_some() && (!waits(&self.kind) || self.refused.names(name.as_str()));
+        let may_pass = !waits(&self.kind) || self.refused.names(name.as_str());
+        let pass_over = may_pass && ahead().is_some_and(is_newer);
         let retained = self.retained.get(name).map(|retained| &retained.resource);
         if let Some(resource) = to.get(name.as_str()).or(retained).filter(|_| !pass_over) {
             // It takes the place of what the client was given ahead of the base.
@@ -157,32 +179,39 @@ impl TypeState {
         // Absence means deletion to a client that holds a full state, so it is told of an empty one too (S-9, R-1).
         let may_be_empty = is_full_state(&self.kind) || wildcard;
         let told = tells_removal(&self.kind) && !draft.removed.is_empty();
-        let due =
-            asked || told || !draft.changed.is_empty() || (first && may_be_empty && !self.subscription.is_empty());
+        // E-4: an error cancels the wait of a client for what is not there.
+        let bare = self.bare_errors && !draft.missing.is_empty() && !may_be_empty;
+        let due = asked
+            || told
+            || bare
+            || !draft.changed.is_empty()
+            || (first && may_be_empty && !self.subscription.is_empty());
         if !due {
             return None;
         }
         draft.removed = Vec::new();
         let ahead = |name: &ResourceName| reach.and_then(|reach| reach.get(name.as_str())).cloned();
-        draft.resources = if wildcard && self.retained.is_empty() && self.held.is_empty() {
-            Contents::All(Arc::clone(to))
-        } else if wildcard || repeats_unchanged(&self.kind) {
-            let mut all: Vec<_> = if wildcard || self.subscription.has_globs() {
-                to.iter().filter(|r| self.subscription.selects(r)).cloned().collect()
+        draft.resources =
+            if wildcard && !self.subscription.is_partial() && self.retained.is_empty() && self.held.is_empty() {
+                Contents::All(Arc::clone(to))
+            } else if wildcard || repeats_unchanged(&self.kind) {
+                let mut all: Vec<_> = if wildcard || self.subscription.has_globs() {
+                    to.iter().filter(|r| self.subscription.selects(r)).cloned().collect()
+                } else {
+                    self.named(to)
+                };
+                all.extend(self.retained.values().map(|retained| Arc::clone(&retained.resource)));
+                all.extend(self.held.keys().filter_map(ahead));
+                sort_once(&mut all);
+                Contents::Chosen(all)
             } else {
-                self.named(to)
+                let mut chosen = draft.changed.clone();
+                chosen.extend(found);
+                sort_once(&mut chosen);
+                Contents::Chosen(chosen)
             };
-            all.extend(self.retained.values().map(|retained| Arc::clone(&retained.resource)));
-            all.extend(self.held.keys().filter_map(ahead));
-            sort_once(&mut all);
-            Contents::Chosen(all)
-        } else {
-            let mut chosen = draft.changed.clone();
-            chosen.extend(found);
-            sort_once(&mut chosen);
-            Contents::Chosen(chosen)
-        };
-        ((may_be_empty || !draft.resources.is_empty()) && !self.refused.is_state(&draft.resources)).then_some(draft)
+        ((may_be_empty || bare || !draft.resources.is_empty()) && !self.refused.is_state(&draft.resources))
+            .then_some(draft)
     }
 
     pub(super) fn draft_delta(

@@ -230,11 +230,18 @@ impl Session {
     /// When the passing of time alone may let something be sent.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
+        let times = self.order_times().into_iter().chain(self.beats());
+        times
+            .filter(|time| self.last_poll.is_none_or(|last| *time > last))
+            .min()
+    }
+
+    /// When waits of the order are over.
+    fn order_times(&self) -> Vec<Instant> {
         let ordering = self.policy.ordering;
-        if !self.is_ordered() {
-            return None;
-        }
-        let goal = self.goal.as_ref()?;
+        let Some(goal) = self.goal.as_ref().filter(|_| self.is_ordered()) else {
+            return Vec::new();
+        };
         let after = |since: Instant, wait: Duration| since.checked_add(wait);
         let lagging = self
             .types
@@ -255,10 +262,7 @@ impl Session {
                 let rested = retained.made.and_then(|made| after(made, ordering.removal_delay));
                 [after(retained.since, ordering.hold_cap), rested]
             });
-        let times = gates.chain(holds.flatten());
-        times
-            .filter(|time| self.last_poll.is_none_or(|last| *time > last))
-            .min()
+        gates.chain(holds.flatten()).collect()
     }
 }
 
@@ -341,6 +345,7 @@ impl TypeState {
         let asked = self.subscription.names().iter().filter(|name| of_route(name)).cloned();
         let given = self.base().filter(|_| self.subscription.is_wildcard());
         let given = given.into_iter().flat_map(|base| base.iter()).map(|r| r.name.clone());
+        let given = given.filter(|name| self.subscription.selects_name(name));
         asked.chain(given.filter(of_route)).collect()
     }
 }

@@ -57,6 +57,17 @@ pub enum Outcome {
         /// Of which type.
         resource_type: ResourceType,
     },
+    /// An Envoy without watches for the type passed a response over: no ACK, no NACK, and no answer is due any more (S-6b).
+    Ignored(Delivery),
+    /// Other names than before are asked for in vain (E-7).
+    Missing {
+        /// Of which type.
+        resource_type: ResourceType,
+        /// How many.
+        names: usize,
+        /// Some of them.
+        sample: Vec<ResourceName>,
+    },
     /// The client came with the current version, and was not sent it again (S-5).
     Presented(Delivery),
     /// The order of a change stands elsewhere than before: something waits or is held, or does no longer.

@@ -1,8 +1,12 @@
 //! What may be set about the protocol, and what the types of resources ask for.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
-use crate::resource::ResourceType;
+use crate::{node::Pattern, resource::ResourceType};
 
 /// Settings of a session, shared by all streams.
 #[derive(Clone, Debug)]
@@ -12,6 +16,14 @@ pub struct Policy {
     pub legacy_wildcard: BTreeSet<ResourceType>,
     /// Make before break on ADS streams (O).
     pub ordering: Ordering,
+    /// Whether names that do not exist are told as errors of theirs (E-6).
+    pub resource_errors: bool,
+    /// Types whose removals are not told in delta: Envoy deletes a filter's configuration while the filter is in use.
+    pub quiet_removals: BTreeSet<ResourceType>,
+    /// What a wildcard leaves out, by name: given only to those who ask for it by name (W-9).
+    pub on_demand: BTreeMap<ResourceType, Arc<[Pattern]>>,
+    /// Types of which a reconnecting delta client is sent everything again, whatever versions it presents (D-6).
+    pub resend_presented: BTreeSet<ResourceType>,
     /// Limits of one stream (L-12).
     pub limits: StreamLimits,
 }
@@ -46,6 +58,8 @@ pub struct StreamLimits {
     pub node_id_bytes: usize,
     /// Delta responses awaiting their ACK, per type, that answer requests; beyond it answers coalesce (D-16).
     pub answers_in_flight: usize,
+    /// Bytes of a delta response beyond which it is divided: gRPC clients take 4 MiB unless told otherwise (L-13).
+    pub response_bytes: usize,
 }
 
 // === impl Policy ===
@@ -60,6 +74,10 @@ impl Default for Policy {
                 ResourceType::VirtualHost,
             ]),
             ordering: Ordering::default(),
+            resource_errors: true,
+            quiet_removals: BTreeSet::from([ResourceType::ExtensionConfig]),
+            on_demand: BTreeMap::new(),
+            resend_presented: BTreeSet::new(),
             limits: StreamLimits::default(),
         }
     }
@@ -84,6 +102,7 @@ impl Default for StreamLimits {
             name_bytes: 4096,
             node_id_bytes: 1024,
             answers_in_flight: 32,
+            response_bytes: 4 * 1024 * 1024,
         }
     }
 }

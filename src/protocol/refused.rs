@@ -40,6 +40,12 @@ pub(super) struct Suspects {
     pub(super) removed: Vec<ResourceName>,
 }
 
+/// Whether the resource is in the list, which is sorted by name, in this version.
+fn holds(sorted: &[Arc<Resource>], resource: &Resource) -> bool {
+    let at = sorted.binary_search_by(|held| held.name.cmp(&resource.name));
+    at.is_ok_and(|at| sorted[at].version == resource.version)
+}
+
 // === impl Refused ===
 
 impl Refused {
@@ -86,7 +92,7 @@ impl Refused {
     }
 
     /// Adds a refused response, as far as it is still asked for. Tells what was refused together with something that is
-    /// not, and what was refused earlier together with something of it.
+    /// not, and what was refused in another response together with all of it.
     pub(super) fn add(
         &mut self,
         response: &Contents,
@@ -94,11 +100,16 @@ impl Refused {
         subscription: &Subscription,
     ) -> Suspects {
         let refused = response.as_slice();
-        let carried = |older: &Resource| {
-            let at = refused.binary_search_by(|r| r.name.cmp(&older.name));
-            at.is_ok_and(|at| refused[at].version == older.version)
-        };
-        let mut suspects = self.keep_only(|older| !carried(older));
+        if let Some(known) = self.explains(refused) {
+            let rest = refused
+                .iter()
+                .filter(|resource| !holds(&known, resource) && subscription.selects(resource));
+            return Suspects {
+                resources: rest.map(|resource| resource.name.clone()).collect(),
+                removed: removed.to_vec(),
+            };
+        }
+        let mut suspects = self.explained_by(refused);
         let response = RefusedResponse {
             resources: refused.to_vec(),
             removed: removed.to_vec(),
@@ -114,6 +125,38 @@ impl Refused {
         suspects
     }
 
+    /// What was refused before and is why a response is refused that carries all of it: the rest of that is only suspect.
+    fn explains(&self, refused: &[Arc<Resource>]) -> Option<Vec<Arc<Resource>>> {
+        let Self::Responses(responses) = self else {
+            return None;
+        };
+        let narrower = |response: &&RefusedResponse| {
+            let resources = &response.resources;
+            !resources.is_empty() && resources.iter().all(|resource| holds(refused, resource))
+        };
+        let mut known = responses.iter().filter(narrower);
+        known.next().map(|response| response.resources.clone())
+    }
+
+    /// Takes out the responses that hold all of this and more, and tells what more. Those that hold some of it stay: which
+    /// of their resources are bad is as open as before.
+    fn explained_by(&mut self, refused: &[Arc<Resource>]) -> Suspects {
+        let mut suspects = Suspects::default();
+        let Self::Responses(responses) = self else {
+            return suspects;
+        };
+        responses.retain_mut(|older| {
+            if refused.is_empty() || !refused.iter().all(|resource| holds(&older.resources, resource)) {
+                return true;
+            }
+            let more = older.resources.iter().filter(|resource| !holds(refused, resource));
+            suspects.resources.extend(more.map(|resource| resource.name.clone()));
+            suspects.removed.append(&mut older.removed);
+            false
+        });
+        suspects
+    }
+
     /// The client accepted a full state.
     pub(super) fn accept_state(&mut self) {
         if let Self::State(_) = self {
@@ -121,14 +164,21 @@ impl Refused {
         }
     }
 
-    /// Takes out what an accepted response carried.
-    pub(super) fn accept(&mut self, response: &Contents) -> Suspects {
+    /// Takes out what an accepted response carried. What is left of a refused one is no more innocent than before: the bad
+    /// one is among it. Tells the removals of those that are done with.
+    pub(super) fn accept(&mut self, response: &Contents) -> Vec<ResourceName> {
         let accepted = response.as_slice();
-        let accepts = |refused: &Resource| {
-            let at = accepted.binary_search_by(|r| r.name.cmp(&refused.name));
-            at.is_ok_and(|at| accepted[at].version == refused.version)
-        };
-        self.keep_only(|refused| !accepts(refused))
+        let mut removed = Vec::new();
+        if let Self::Responses(responses) = self {
+            responses.retain_mut(|response| {
+                response.resources.retain(|refused| !holds(accepted, refused));
+                if response.resources.is_empty() {
+                    removed.append(&mut response.removed);
+                }
+                !response.resources.is_empty()
+            });
+        }
+        removed
     }
 
     /// Takes out what is no longer asked for.

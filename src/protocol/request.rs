@@ -3,7 +3,7 @@
 use super::{ProtocolError, Session, policy::Policy};
 use crate::{
     proto::discovery::{DeltaDiscoveryRequest, DiscoveryRequest, ResourceLocator},
-    resource::{ResourceName, ResourceType, Version},
+    resource::{ResourceName, ResourceType, Version, xdstp},
 };
 
 impl Session {
@@ -12,7 +12,8 @@ impl Session {
     /// # Errors
     ///
     /// [`ProtocolError`] ends the stream.
-    pub fn on_sotw_request(&mut self, request: DiscoveryRequest) -> Result<(), ProtocolError> {
+    pub fn on_sotw_request(&mut self, mut request: DiscoveryRequest) -> Result<(), ProtocolError> {
+        canonicalize(&mut request.resource_names, &mut request.resource_locators);
         let node_id = request.node.as_ref().map(|node| node.id.as_str());
         let kind = self.accept(node_id, &request.type_url)?;
         let mut names: Vec<&str> = request.resource_names.iter().map(String::as_str).collect();
@@ -49,7 +50,15 @@ impl Session {
     /// # Errors
     ///
     /// [`ProtocolError`] ends the stream.
-    pub fn on_delta_request(&mut self, request: DeltaDiscoveryRequest) -> Result<(), ProtocolError> {
+    pub fn on_delta_request(&mut self, mut request: DeltaDiscoveryRequest) -> Result<(), ProtocolError> {
+        canonicalize(
+            &mut request.resource_names_subscribe,
+            &mut request.resource_locators_subscribe,
+        );
+        canonicalize(
+            &mut request.resource_names_unsubscribe,
+            &mut request.resource_locators_unsubscribe,
+        );
         let node_id = request.node.as_ref().map(|node| node.id.as_str());
         let kind = self.accept(node_id, &request.type_url)?;
         let mut subscribe: Vec<&str> = request.resource_names_subscribe.iter().map(String::as_str).collect();
@@ -74,12 +83,18 @@ impl Session {
         if presented {
             // D-5: what the client holds in this version is not asked for, though it is listed.
             let held = request.initial_resource_versions;
-            edit.asked.retain(|name| !held.contains_key(name.as_str()));
+            let distrusted = self.policy.resend_presented.contains(&kind);
             let state = &mut self.types[index];
             state.held = held
                 .into_iter()
-                .map(|(name, version)| (ResourceName::from(name), Version::from(version)))
+                .map(|(mut name, version)| {
+                    xdstp::canonicalize(&mut name);
+                    // No resource has an empty version: it is sent again, and removed where it is gone.
+                    let version = if distrusted { String::new() } else { version };
+                    (ResourceName::from(name), Version::from(version))
+                })
                 .collect();
+            edit.asked.retain(|name| !state.held.contains_key(name));
             state.reconnected = true;
         }
         self.subscribe(index, edit, first)?;
@@ -110,6 +125,12 @@ impl Session {
 
 fn has_legacy_wildcard(policy: &Policy, kind: &ResourceType) -> bool {
     policy.legacy_wildcard.contains(kind)
+}
+
+/// clients write the same name in several ways.
+fn canonicalize(names: &mut [String], locators: &mut [ResourceLocator]) {
+    let locators = locators.iter_mut().map(|locator| &mut locator.name);
+    names.iter_mut().chain(locators).for_each(xdstp::canonicalize);
 }
 
 /// a locator is a name; the dynamic parameters in it are not used by any client.

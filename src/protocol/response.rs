@@ -19,6 +19,22 @@ pub struct Response {
     pub removed: Vec<ResourceName>,
     /// Delta VHDS: names that no virtual host answers to, returned without a resource (D-12).
     pub unresolved: Vec<ResourceName>,
+    /// What the client asks for and cannot be given (E-1); disjoint from the resources (E-2).
+    pub errors: Vec<ResourceError>,
+    /// What is renewed without its body (T-3); nothing else is in such a response.
+    pub heartbeats: Vec<Arc<Resource>>,
+    /// Whether the client takes TTLs: resources that have one carry it then (T-1).
+    pub ttl: bool,
+}
+
+/// Why a client is not given a resource that it asked for by name. Told once (E-2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResourceError {
+    /// The name, as asked for; of an empty glob the glob itself (E-5).
+    pub name: ResourceName,
+    /// A code of gRPC. `NOT_FOUND` makes clients that fail on data errors drop what they hold, so it is given only where
+    /// the snapshot is known to lack the resource (E-3).
+    pub code: i32,
 }
 
 /// The resources of a response, in a form that tells the transport what streams can share.
@@ -32,7 +48,46 @@ pub enum Contents {
     Chosen(Vec<Arc<Resource>>),
 }
 
+// === impl Response ===
+
+impl Response {
+    /// A response that carries nothing.
+    #[must_use]
+    pub fn empty(delivery: Delivery) -> Self {
+        Self {
+            delivery,
+            resources: Contents::default(),
+            removed: Vec::new(),
+            unresolved: Vec::new(),
+            errors: Vec::new(),
+            heartbeats: Vec::new(),
+            ttl: false,
+        }
+    }
+}
+
+// === impl ResourceError ===
+
+impl ResourceError {
+    /// `google.rpc.Code.NOT_FOUND`.
+    const NOT_FOUND: i32 = 5;
+
+    /// The snapshot lacks it.
+    pub(super) const fn not_found(name: ResourceName) -> Self {
+        Self {
+            name,
+            code: Self::NOT_FOUND,
+        }
+    }
+}
+
 // === impl Contents ===
+
+impl Default for Contents {
+    fn default() -> Self {
+        Self::Chosen(Vec::new())
+    }
+}
 
 impl Contents {
     /// The resources, sorted by name.

@@ -10,14 +10,14 @@ use std::{
 };
 
 use super::{
-    Delivery, Nonce, Outcome, Policy, ProtocolError, Response, Standing, Variant,
+    Delivery, Features, Nonce, Outcome, Policy, ProtocolError, Response, Standing, Variant,
     draft::Draft,
-    subscription::Edit,
+    subscription::{Edit, Subscription},
     type_state::{InFlight, Step, TypeState},
 };
 use crate::{
     proto::google::rpc,
-    resource::{ContentHash, ResourceName, ResourceType, Version},
+    resource::{ResourceName, ResourceType},
     snapshot::{Revision, Snapshot},
 };
 
@@ -42,7 +42,8 @@ pub struct Session {
     pub(super) variant: Variant,
     scope: Scope,
     pub(super) policy: Arc<Policy>,
-    nonces: Nonces,
+    pub(super) features: Features,
+    pub(super) nonces: Nonces,
     node_id: String,
     pub(super) goal: Option<Arc<Snapshot>>,
     /// In send order.
@@ -52,14 +53,16 @@ pub struct Session {
     /// Whether only removals are left to do.
     pub(super) is_made: bool,
     pub(super) last_poll: Option<Instant>,
-    outcomes: VecDeque<Outcome>,
+    /// The rest of a response that was divided: entered as sent, and handed out before anything else (L-13).
+    pub(super) parts: VecDeque<Response>,
+    pub(super) outcomes: VecDeque<Outcome>,
     progress: Option<Outcome>,
     standing: Standing,
 }
 
 /// Gives every response a nonce of its own (S-1).
 #[derive(Debug)]
-struct Nonces {
+pub(super) struct Nonces {
     stream: Arc<str>,
     next: u64,
 }
@@ -67,7 +70,7 @@ struct Nonces {
 // === impl Nonces ===
 
 impl Nonces {
-    fn draw(&mut self) -> Nonce {
+    pub(super) fn draw(&mut self) -> Nonce {
         let nonce = Nonce::from(format!("{}-{}", self.stream, self.next));
         self.next += 1;
         nonce
@@ -84,6 +87,7 @@ impl Session {
             variant,
             scope,
             policy,
+            features: Features::default(),
             nonces: Nonces { stream, next: 1 },
             node_id,
             goal: None,
@@ -91,10 +95,17 @@ impl Session {
             owed_children: BTreeSet::new(),
             is_made: false,
             last_poll: None,
+            parts: VecDeque::new(),
             outcomes: VecDeque::new(),
             progress: None,
             standing: Standing::default(),
         }
+    }
+
+    /// The same for a client that can take more than the least (F).
+    #[must_use]
+    pub fn with_features(self, features: Features) -> Self {
+        Self { features, ..self }
     }
 
     /// Whether this is an ADS stream.
@@ -115,6 +126,15 @@ impl Session {
     /// The next response, if there is one to send now.
     pub fn poll_response(&mut self, now: Instant) -> Option<Response> {
         self.last_poll = Some(now);
+        let response = self.next_part().or_else(|| self.next_response(now))?;
+        // A heartbeat changes nothing that the books tell of.
+        if response.heartbeats.is_empty() {
+            self.outcomes.push_back(Outcome::Sent(response.delivery.clone()));
+        }
+        Some(response)
+    }
+
+    fn next_response(&mut self, now: Instant) -> Option<Response> {
         let goal = Arc::clone(self.goal.as_ref()?);
         for index in 0..self.types.len() {
             let before = self.types[index].base().cloned();
@@ -130,6 +150,10 @@ impl Session {
                 return Some(self.finish(index, draft, now));
             }
         }
+        if let Some(heartbeat) = self.next_heartbeat(now) {
+            return Some(heartbeat);
+        }
+        self.tell_missing(&goal);
         let standing = self.standing(&goal, now);
         if standing != self.standing {
             self.standing = standing.clone();
@@ -204,42 +228,6 @@ impl Session {
         skip
     }
 
-    /// Gives a draft its version and nonce, and enters it in the record before it is sent.
-    fn finish(&mut self, index: usize, draft: Draft, now: Instant) -> Response {
-        let variant = self.variant;
-        let nonce = self.nonces.draw();
-        let state = &mut self.types[index];
-        let snapshot = Arc::clone(state.base.as_ref().expect("a draft is made from a base"));
-        let delivery = Delivery {
-            resource_type: state.kind.clone(),
-            version: state.version(variant),
-            nonce,
-            revision: snapshot.revision(),
-        };
-        let step = match (&state.kind, draft.step) {
-            // A mere change of endpoints holds nothing up; endpoints that a changed cluster waits for do (O-3).
-            (ResourceType::Endpoint, Step::Make | Step::Answer) if draft.children => Step::Make,
-            (ResourceType::Endpoint, Step::Make) => Step::Answer,
-            (_, step) => step,
-        };
-        state.last_nonce = Some(delivery.nonce.clone());
-        state.in_flight.push_back(InFlight {
-            delivery: delivery.clone(),
-            step,
-            snapshot,
-            resources: draft.resources.clone(),
-            removed: draft.removed.clone(),
-            sent_at: now,
-        });
-        self.outcomes.push_back(Outcome::Sent(delivery.clone()));
-        Response {
-            delivery,
-            resources: draft.resources,
-            removed: draft.removed,
-            unresolved: draft.unresolved,
-        }
-    }
-
     /// Tells, once, how far the stream is when there is nothing left to send.
     fn note_progress(&mut self, goal: &Snapshot, now: Instant) {
         if self.types.iter().any(|state| !state.in_flight.is_empty()) {
@@ -288,7 +276,11 @@ impl Session {
                 Err(ProtocolError::TooManyTypes(self.policy.limits.types))
             }
             Err(index) => {
-                self.types.insert(index, TypeState::new(kind.clone()));
+                let on_demand = self.policy.on_demand.get(kind).cloned();
+                let mut state = TypeState::new(kind.clone(), Subscription::leaving_out(on_demand));
+                state.quiet_removals = self.policy.quiet_removals.contains(kind);
+                state.bare_errors = self.policy.resource_errors && self.features.bare_errors;
+                self.types.insert(index, state);
                 Ok((index, true))
             }
         }
@@ -349,12 +341,18 @@ impl Session {
         };
         let sent = state.in_flight.remove(at).expect("the position was just found");
         match error {
+            None if sent.is(Step::Heartbeat) => {}
             None => {
                 self.outcomes.push_back(Outcome::Ack(sent.delivery.clone()));
+                if self.features.ttl {
+                    state.beat.get_or_insert_default().acked = Some(sent.delivery.version.clone());
+                }
                 state.on_ack(self.variant, sent);
             }
             Some(status) => {
-                state.on_nack(self.variant, &sent);
+                if !sent.is(Step::Heartbeat) {
+                    state.on_nack(self.variant, &sent);
+                }
                 self.outcomes.push_back(Outcome::Nack {
                     delivery: sent.delivery,
                     code: status.code,
@@ -367,30 +365,18 @@ impl Session {
     /// S-6b: an Envoy without watches for the type answers with the new nonce and the old version, and has applied
     /// nothing. It is no ACK, no NACK, and no reason to send anything.
     pub(super) fn on_ignored(&mut self, index: usize, nonce: &str) {
-        self.types[index]
-            .in_flight
-            .retain(|sent| sent.delivery.nonce.as_str() != nonce);
+        let state = &mut self.types[index];
+        let is_it = |sent: &InFlight| sent.delivery.nonce.as_str() == nonce;
+        if let Some(at) = state.in_flight.iter().position(is_it)
+            && let Some(sent) = state.in_flight.remove(at)
+        {
+            self.outcomes.push_back(Outcome::Ignored(sent.delivery));
+        }
     }
 
     /// The newest revision of the goal, for those who ask what the stream is heading for.
     #[must_use]
     pub fn goal_revision(&self) -> Option<Revision> {
         self.goal.as_ref().map(|goal| goal.revision())
-    }
-}
-
-impl TypeState {
-    /// The version of what the client is brought to. What is retained is part of it: the same version always means the
-    /// same content (S-3).
-    fn version(&self, variant: Variant) -> Version {
-        let base = self.base().expect("a response is made from a base");
-        match variant {
-            Variant::Sotw if !self.retained.is_empty() => {
-                let retained = self.retained.iter();
-                let texts = retained.flat_map(|(name, kept)| [name.as_str(), kept.resource.version.as_str()]);
-                Version::from(format!("{}+{}", base.version(), ContentHash::of_texts(texts)))
-            }
-            Variant::Sotw | Variant::Delta => base.version().clone(),
-        }
     }
 }

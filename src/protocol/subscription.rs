@@ -1,8 +1,11 @@
 //! What a client asks for, of one type on one stream: names, globs and the two forms of the wildcard (W).
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
-use crate::resource::{Resource, ResourceName};
+use crate::{
+    node::Pattern,
+    resource::{Resource, ResourceName},
+};
 
 const WILDCARD: &str = "*";
 
@@ -14,6 +17,8 @@ pub struct Subscription {
     globs: BTreeSet<Glob>,
     /// Whether any name, "*" included, was ever sent: from then on an empty list means "nothing" (W-2).
     ever_named: bool,
+    /// Names that the wildcard leaves out (W-9).
+    on_demand: Option<Arc<[Pattern]>>,
 }
 
 /// Whether, and how, all resources are asked for.
@@ -54,6 +59,27 @@ pub struct Edit {
 // === impl Subscription ===
 
 impl Subscription {
+    /// To nothing yet; a wildcard will leave out names of these patterns.
+    #[must_use]
+    pub fn leaving_out(on_demand: Option<Arc<[Pattern]>>) -> Self {
+        Self {
+            on_demand,
+            ..Self::default()
+        }
+    }
+
+    /// Whether the wildcard leaves something out, so that it is not simply everything.
+    #[must_use]
+    pub const fn is_partial(&self) -> bool {
+        self.on_demand.is_some()
+    }
+
+    /// Whether the wildcard means this name, be there such a resource or not.
+    fn covers(&self, name: &ResourceName) -> bool {
+        let mut left_out = self.on_demand.iter().flat_map(|patterns| patterns.iter());
+        self.is_wildcard() && !left_out.any(|pattern| pattern.matches(name.as_str()))
+    }
+
     /// Whether all resources are asked for.
     #[must_use]
     pub fn is_wildcard(&self) -> bool {
@@ -87,7 +113,7 @@ impl Subscription {
     /// Whether the resource is asked for: by the wildcard, by name or alias (D-12), or as a member of a glob.
     #[must_use]
     pub fn selects(&self, resource: &Resource) -> bool {
-        self.is_wildcard()
+        self.covers(&resource.name)
             || self.names.contains(&resource.name)
             || resource.aliases.iter().any(|alias| self.names.contains(alias))
             || self.selects_by_glob(resource.name.as_str())
@@ -96,7 +122,7 @@ impl Subscription {
     /// Whether the name itself is asked for, be there such a resource or not.
     #[must_use]
     pub fn selects_name(&self, name: &ResourceName) -> bool {
-        self.is_wildcard() || self.names.contains(name) || self.selects_by_glob(name.as_str())
+        self.covers(name) || self.names.contains(name) || self.selects_by_glob(name.as_str())
     }
 
     fn selects_by_glob(&self, name: &str) -> bool {

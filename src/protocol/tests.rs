@@ -1,7 +1,13 @@
 //! The session driven by hand, without a runtime or a clock.
 
 mod delta;
+mod errors;
 mod fixture;
+mod garbage;
 mod model;
+mod on_demand;
 mod ordering;
 mod sotw;
+mod split;
+mod ttl;
+mod xdstp;

@@ -12,6 +12,8 @@ use super::{
     Contents, Delivery, Nonce, Variant,
     advance::Advance,
     draft::Draft,
+    heartbeat::Beat,
+    missing::Missing,
     policy::{applies_valid_part, is_full_state},
     refused::{Refused, Suspects},
     subscription::{Edit, Subscription},
@@ -58,6 +60,14 @@ pub(super) struct TypeState {
     pub(super) children: BTreeSet<ResourceName>,
     /// Delta: the client came with versions of an earlier stream (D-5).
     pub(super) reconnected: bool,
+    /// Delta: what is gone is not told.
+    pub(super) quiet_removals: bool,
+    /// SotW: the client takes responses that hold nothing but errors (E-4).
+    pub(super) bare_errors: bool,
+    /// Names asked for in vain; most clients have none.
+    pub(super) missing: Option<Box<Missing>>,
+    /// When TTLs are renewed; only for clients that take them.
+    pub(super) beat: Option<Box<Beat>>,
 }
 
 /// A resource that the client holds though it is gone.
@@ -92,6 +102,8 @@ pub(super) enum Step {
     Break,
     /// Answers a request: nothing waits for it (O-2).
     Answer,
+    /// Renews what the client holds: neither its ACK nor its NACK says anything of content (T-3).
+    Heartbeat,
 }
 
 // === impl InFlight ===
@@ -105,10 +117,10 @@ impl InFlight {
 // === impl TypeState ===
 
 impl TypeState {
-    pub(super) fn new(kind: ResourceType) -> Self {
+    pub(super) fn new(kind: ResourceType, subscription: Subscription) -> Self {
         Self {
             kind,
-            subscription: Subscription::default(),
+            subscription,
             base: None,
             acked: None,
             retained: BTreeMap::new(),
@@ -124,6 +136,10 @@ impl TypeState {
             refused: Refused::Nothing,
             children: BTreeSet::new(),
             reconnected: false,
+            quiet_removals: false,
+            bare_errors: false,
+            missing: None,
+            beat: None,
         }
     }
 
@@ -156,12 +172,13 @@ impl TypeState {
 
     /// What the subscription's change asks for.
     pub(super) fn apply(&mut self, edit: Edit) {
+        self.note_dropped(&edit.dropped);
         for name in &edit.dropped {
             self.resend.remove(name);
             self.children.remove(name);
             self.held.remove(name);
             self.drained.remove(name);
-            if !self.subscription.is_wildcard() {
+            if !self.subscription.selects_name(name) {
                 self.retained.remove(name);
             }
         }
@@ -172,7 +189,8 @@ impl TypeState {
         if edit.wildcard_added {
             self.answer = true;
             if let Some(base) = self.base() {
-                let all: Vec<_> = base.iter().map(|resource| resource.name.clone()).collect();
+                let covered = base.iter().filter(|resource| self.subscription.selects(resource));
+                let all: Vec<_> = covered.map(|resource| resource.name.clone()).collect();
                 self.resend.extend(all);
             }
         }
@@ -194,8 +212,7 @@ impl TypeState {
         if full_state {
             self.refused.accept_state();
         } else {
-            let suspects = self.refused.accept(&sent.resources);
-            self.retry.extend(suspects.removed);
+            self.retry.extend(self.refused.accept(&sent.resources));
         }
         if self.in_flight.is_empty() && !self.refused.any() {
             self.acked = Some(sent.snapshot);
@@ -291,8 +308,13 @@ impl TypeState {
             // A bad one among them keeps nothing else from being applied.
             self.resend.extend(suspects.resources);
         } else {
-            self.retry.extend(suspects.resources);
-            self.retry.extend(suspects.removed);
+            // What is under way again was already sent once more.
+            let is_under_way = |name: &ResourceName| {
+                let mut carried = self.in_flight.iter().map(|sent| sent.resources.as_slice());
+                carried.any(|resources| resources.binary_search_by(|resource| resource.name.cmp(name)).is_ok())
+            };
+            let resources = suspects.resources.into_iter().filter(|name| !is_under_way(name));
+            self.retry.extend(resources.chain(suspects.removed));
         }
     }
 
@@ -301,8 +323,10 @@ impl TypeState {
     pub(super) fn answer(&mut self, variant: Variant, reach: &Snapshot) -> Option<Draft> {
         if self.in_flight.is_empty() {
             let retry = std::mem::take(&mut self.retry).into_iter();
-            self.resend
-                .extend(retry.filter(|name| self.subscription.selects_name(name)));
+            // What was refused meanwhile as it is, is refused again.
+            let again =
+                |name: &ResourceName| self.subscription.selects_name(name) && !self.refused.names(name.as_str());
+            self.resend.extend(retry.filter(again));
         }
         if !self.answer && self.resend.is_empty() && self.children.is_empty() && self.globs.is_empty() {
             return None;

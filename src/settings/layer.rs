@@ -4,11 +4,14 @@
 //! The same structs are the flags (clap) and the keys of the file (serde), so that neither can have what the other lacks:
 //! `--fleet-max-nodes`, `CHANCERY_FLEET_MAX_NODES` and `fleet: {max_nodes: …}` are one field.
 
+mod protocol;
+
 use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf};
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
+pub use self::protocol::ProtocolLayer;
 use super::{LogFormat, value::ByteSize, value::Span};
 use crate::node::GroupRule;
 
@@ -55,6 +58,9 @@ pub struct Layer {
     /// How a change is ordered.
     #[command(flatten)]
     pub ordering: OrderingLayer,
+    /// What differs between clients, and what they are told.
+    #[command(flatten)]
+    pub protocol: ProtocolLayer,
     /// What is remembered of nodes.
     #[command(flatten)]
     pub fleet: FleetLayer,
@@ -183,6 +189,22 @@ pub struct XdsLayer {
         value_name = "DURATION"
     )]
     pub drain: Option<Span>,
+    /// Streams that may begin a second over all connections; 0 for no limit
+    #[arg(
+        id = "xds_new_streams_per_second",
+        long = "xds-new-streams-per-second",
+        env = "CHANCERY_XDS_NEW_STREAMS_PER_SECOND",
+        value_name = "COUNT"
+    )]
+    pub new_streams_per_second: Option<u32>,
+    /// Requests of one stream that are read a second; 0 for no limit
+    #[arg(
+        id = "xds_requests_per_second",
+        long = "xds-requests-per-second",
+        env = "CHANCERY_XDS_REQUESTS_PER_SECOND",
+        value_name = "COUNT"
+    )]
+    pub requests_per_second: Option<u32>,
 }
 
 /// How a change is ordered on aggregated streams.
@@ -278,6 +300,14 @@ pub struct FleetLayer {
         value_name = "DURATION"
     )]
     pub forget_after: Option<Span>,
+    /// How long a response may go unanswered before the status of its node names it
+    #[arg(
+        id = "fleet_unanswered_after",
+        long = "fleet-unanswered-after",
+        env = "CHANCERY_FLEET_UNANSWERED_AFTER",
+        value_name = "DURATION"
+    )]
+    pub unanswered_after: Option<Span>,
 }
 
 // === impl Layer ===
@@ -305,6 +335,7 @@ impl Layer {
             xds: self.xds.or(below.xds),
             lrs: self.lrs.or(below.lrs),
             ordering: self.ordering.or(below.ordering),
+            protocol: self.protocol.or(below.protocol),
             fleet: self.fleet.or(below.fleet),
             groups: self.groups.or(below.groups),
         }
@@ -342,6 +373,8 @@ impl XdsLayer {
             keepalive_timeout: self.keepalive_timeout.or(below.keepalive_timeout),
             first_request_timeout: self.first_request_timeout.or(below.first_request_timeout),
             drain: self.drain.or(below.drain),
+            new_streams_per_second: self.new_streams_per_second.or(below.new_streams_per_second),
+            requests_per_second: self.requests_per_second.or(below.requests_per_second),
         }
     }
 }
@@ -373,6 +406,7 @@ impl FleetLayer {
             max_nack_message_bytes: self.max_nack_message_bytes.or(below.max_nack_message_bytes),
             max_load_clusters: self.max_load_clusters.or(below.max_load_clusters),
             forget_after: self.forget_after.or(below.forget_after),
+            unanswered_after: self.unanswered_after.or(below.unanswered_after),
         }
     }
 }

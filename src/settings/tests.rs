@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::*;
+use crate::resource::ResourceType;
 
 fn flags(ephemeral: bool) -> Layer {
     Layer {
@@ -93,6 +94,37 @@ fn rules_that_name_no_group_are_refused() {
 fn load_reports_without_a_pause_are_refused() {
     let layer = file("ephemeral: true\nlrs: {interval: 0s}\n").unwrap();
     assert!(matches!(Settings::resolve(layer), Err(SettingsError::LrsInterval)));
+}
+
+#[test]
+fn types_and_names_of_the_protocol_settings_are_read() {
+    let layer = file(
+        "ephemeral: true\nprotocol:\n  quiet_removals: [eds]\n  on_demand: ['cluster:a*', 'cluster:b']\n  ttl_groups: [g]\n",
+    )
+    .unwrap();
+    let settings = Settings::resolve(layer).unwrap();
+    let policy = &settings.xds.policy;
+    assert_eq!(policy.quiet_removals, [ResourceType::Endpoint].into());
+    assert_eq!(policy.on_demand[&ResourceType::Cluster].len(), 2);
+    assert!(settings.xds.ttl.contains(&NodeGroup::from("g")));
+    for (text, expected) in [
+        ("{quiet_removals: [clutter]}", "unknown resource type \"clutter\""),
+        ("{on_demand: [tenant]}", "is not of the form TYPE:NAME"),
+        ("{on_demand: ['clutter:a']}", "unknown resource type \"clutter\""),
+    ] {
+        let layer = file(&format!("ephemeral: true\nprotocol: {text}\n")).unwrap();
+        let error = Settings::resolve(layer).unwrap_err().to_string();
+        assert!(error.contains(expected), "{text}: {error}");
+    }
+}
+
+// O-14
+#[test]
+fn waits_are_longer_than_envoys_initial_fetch_timeout() {
+    let settings = Settings::resolve(flags(true)).unwrap();
+    let envoys = Duration::from_secs(15);
+    assert!(settings.xds.policy.ordering.make_timeout > envoys);
+    assert!(settings.fleet.unanswered_after > envoys);
 }
 
 #[test]

@@ -22,7 +22,7 @@ use tonic::{Status, Streaming, body::Body, codec::Codec as _, transport::server:
 use tonic_prost::ProstCodec;
 use tracing::{Span, debug, info, info_span, warn};
 
-use super::{Shared, check_headers, refuse, respond, status::trailers};
+use super::{Shared, check_headers, rate::Bucket, refuse, respond, status::trailers};
 use crate::{
     cache::SnapshotWatch,
     fleet::{StreamGuard, StreamInfo},
@@ -30,7 +30,7 @@ use crate::{
         discovery::{DeltaDiscoveryRequest, DiscoveryRequest},
         envoy::config::core::v3 as core,
     },
-    protocol::{Outcome, ProtocolError, Scope, Session, Variant},
+    protocol::{Delivery, Features, Outcome, ProtocolError, Scope, Session, Variant},
 };
 
 /// Requests taken in before responses are looked at again: one stream must not keep a connection's task to itself.
@@ -56,6 +56,9 @@ struct Driver<R> {
     chunks: VecDeque<Bytes>,
     timer: Timer,
     shutdown: Shutdown,
+    /// How many requests may be read yet, and until when none are (Z-1).
+    allowance: Bucket,
+    throttled: Option<Instant>,
     /// Counts the stream as open until it is dropped.
     _permit: Permit,
 }
@@ -77,6 +80,8 @@ struct Running {
     span: Span,
     /// The last refusal that was logged: a node repeats itself (Z-5).
     logged: Option<String>,
+    /// A response that is larger than many clients take was logged.
+    logged_large: bool,
 }
 
 /// Wakes the stream at a moment; made when first needed.
@@ -103,11 +108,9 @@ pub(super) fn open(variant: Variant, shared: Arc<Shared>, scope: Scope, request:
     if shared.shutdown.is_cancelled() {
         return refuse(&Status::unavailable("the server is shutting down"));
     }
-    let Some(permit) = Permit::acquire(&shared) else {
-        warn!(limit = shared.limits.streams, "stream refused: too many are open");
-        return refuse(&Status::resource_exhausted(
-            "too many streams are open: try again later",
-        ));
+    let permit = match shared.admit() {
+        Ok(permit) => permit,
+        Err(status) => return refuse(&status),
     };
     match variant {
         Variant::Sotw => respond(Body::new(Driver::<DiscoveryRequest>::new(
@@ -126,8 +129,9 @@ impl<R: DiscoveryMessage> Driver<R> {
         let peer = peer(&request);
         let most = Some(shared.limits.request_bytes);
         let decoder = ProstCodec::<R, R>::default().decoder();
+        let now = Instant::now();
         let mut timer = Timer::default();
-        timer.set(Instant::now().checked_add(shared.limits.first_request));
+        timer.set(now.checked_add(shared.limits.first_request));
         Self {
             scope,
             peer,
@@ -136,6 +140,8 @@ impl<R: DiscoveryMessage> Driver<R> {
             chunks: VecDeque::new(),
             timer,
             shutdown: Shutdown::Awaited(Box::pin(shared.shutdown.clone().cancelled_owned())),
+            allowance: Bucket::new(shared.limits.requests, now),
+            throttled: None,
             shared,
             _permit: permit,
         }
@@ -170,9 +176,12 @@ impl<R: DiscoveryMessage> Driver<R> {
                 version = %response.delivery.version, nonce = %response.delivery.nonce,
                 resources = response.resources.len(), removed = response.removed.len(), "sent"
             );
-            self.chunks = self.shared.frames.encode(variant, &response).into();
+            let chunks = self.shared.frames.encode(variant, &response);
+            running.note_size(&response.delivery, &chunks, self.shared.policy.limits.response_bytes);
+            self.chunks = chunks.into();
         } else {
-            self.timer.set(running.session.poll_timeout());
+            let next = running.session.poll_timeout().into_iter().chain(self.throttled).min();
+            self.timer.set(next);
             if self.timer.poll(cx).is_ready() {
                 cx.waker().wake_by_ref();
             }
@@ -184,9 +193,16 @@ impl<R: DiscoveryMessage> Driver<R> {
             if matches!(self.state, State::Ending(_) | State::Ended) {
                 return;
             }
+            if self.throttled.is_some_and(|until| Instant::now() < until) {
+                return;
+            }
+            self.throttled = None;
             match Pin::new(&mut self.requests).poll_next(cx) {
                 Poll::Pending => return,
                 Poll::Ready(Some(Ok(request))) => {
+                    let now = Instant::now();
+                    let wait = self.allowance.spend(now);
+                    self.throttled = (!wait.is_zero()).then(|| now.checked_add(wait)).flatten();
                     if let Err(error) = self.on_request(request) {
                         warn!(peer = %self.peer, %error, "stream ended: bad request");
                         self.end(error.into());
@@ -231,7 +247,8 @@ impl<R: DiscoveryMessage> Driver<R> {
             policy,
             stream.into(),
             node.id.to_string(),
-        );
+        )
+        .with_features(Features::of(&node, R::VARIANT, shared.ttl.contains(&group)));
         let mut watch = shared.cache.subscribe(&group);
         if let Some(snapshot) = watch.current() {
             session.on_snapshot(snapshot);
@@ -251,6 +268,7 @@ impl<R: DiscoveryMessage> Driver<R> {
             guard,
             span,
             logged: None,
+            logged_large: false,
         })
     }
 
@@ -316,6 +334,22 @@ impl Running {
         }
     }
 
+    /// L-13: a response that could not be divided may be more than the client takes.
+    fn note_size(&mut self, delivery: &Delivery, chunks: &[Bytes], most: usize) {
+        let bytes = chunks.iter().map(Bytes::len).sum();
+        if bytes <= most {
+            return;
+        }
+        self.guard.record_large(delivery, bytes);
+        if !self.logged_large {
+            self.logged_large = true;
+            warn!(
+                parent: &self.span, resource_type = %delivery.resource_type, version = %delivery.version, bytes,
+                "large response: gRPC clients take 4 MiB unless told otherwise"
+            );
+        }
+    }
+
     fn log(&mut self, outcome: &Outcome) {
         let _entered = self.span.enter();
         match outcome {
@@ -348,6 +382,12 @@ impl Running {
             Outcome::Presented(held) => {
                 debug!(resource_type = %held.resource_type, version = %held.version, "already held");
             }
+            Outcome::Ignored(sent) => debug!(resource_type = %sent.resource_type, nonce = %sent.nonce, "ignored"),
+            Outcome::Missing {
+                resource_type,
+                names,
+                sample,
+            } => debug!(%resource_type, names, ?sample, "asked for in vain"),
             Outcome::Synced(revision) => debug!(%revision, "synced"),
             Outcome::Blocked(revision) => debug!(%revision, "blocked by what was refused"),
             Outcome::Standing(standing) => {
@@ -440,7 +480,7 @@ fn peer(request: &Request<Body>) -> String {
 }
 
 /// Some moment within `window`, another for each stream. The wall clock's nanoseconds are random enough.
-fn jitter(window: Duration) -> Duration {
+pub(super) fn jitter(window: Duration) -> Duration {
     let nanos = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .map_or(0, |since| since.subsec_nanos());

@@ -16,7 +16,7 @@ use tonic_prost::ProstCodec;
 use super::{Shared, check_headers, refuse, respond, status::trailers};
 use crate::{
     proto::discovery::DiscoveryRequest,
-    protocol::{Contents, Delivery, Nonce, Response as Answer, Scope, Session, Variant},
+    protocol::{Delivery, Nonce, Response as Answer, Scope, Session, Variant},
 };
 
 /// Answers one request.
@@ -69,16 +69,13 @@ async fn answer(shared: &Arc<Shared>, scope: Scope, request: Request<Body>) -> R
         return Err(Status::unavailable(format!("group \"{group}\" has no snapshot yet")));
     };
     session.on_snapshot(Arc::clone(snapshot));
-    let nothing = || Answer {
-        delivery: Delivery {
+    let nothing = || {
+        Answer::empty(Delivery {
             resource_type: kind.clone(),
             version: resources.version().clone(),
             nonce: Nonce::from(String::new()),
             revision: snapshot.revision(),
-        },
-        resources: Contents::Chosen(Vec::new()),
-        removed: Vec::new(),
-        unresolved: Vec::new(),
+        })
     };
     let answer = session.poll_response(Instant::now()).unwrap_or_else(nothing);
     Ok(shared.frames.encode(Variant::Sotw, &answer))

@@ -3,13 +3,16 @@
 //! A message is `prefix | head | payload`. The head holds what differs per stream (version, nonce, removed names), the
 //! payload the resources. Protobuf lets fields come in any order.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::{
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
+};
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use prost::encoding::{encode_varint, encoded_len_varint};
 
 use crate::{
-    protocol::{Contents, Response, Variant},
+    protocol::{Contents, ResourceError, Response, Variant},
     resource::{Resource, ResourceName, ResourceType},
 };
 
@@ -24,6 +27,9 @@ const KEPT_BYTES: usize = 32 * 1024 * 1024;
 
 /// Payloads found again without being kept; older ones are forgotten first.
 const REMEMBERED: usize = 256;
+
+/// What a resource is wrapped in where its TTL goes with it in SotW (T-1).
+const WRAPPER_URL: &str = "type.googleapis.com/envoy.service.discovery.v3.Resource";
 
 /// Encodes responses, each payload once.
 #[derive(Debug)]
@@ -44,11 +50,19 @@ struct Payloads {
 /// The shared part of a message.
 #[derive(Debug)]
 struct Payload {
-    variant: Variant,
+    form: Form,
     kind: ResourceType,
     /// What it was made of: held, so that identity of pointers means identity of content.
     contents: Contents,
     bytes: Bytes,
+}
+
+/// How resources are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Form {
+    variant: Variant,
+    /// With their TTLs.
+    ttl: bool,
 }
 
 /// Hands the payload's bytes out and keeps it findable as long as any of them is in flight.
@@ -75,38 +89,42 @@ impl Frames {
 
     /// The chunks of one gRPC message.
     pub(super) fn encode(&self, variant: Variant, response: &Response) -> Vec<Bytes> {
+        let form = Form {
+            variant,
+            ttl: response.ttl,
+        };
         let head = head(variant, response);
         let kind = &response.delivery.resource_type;
         let small = response.resources.len() <= 64
-            && payload_len(variant, kind, response.resources.as_slice(), &self.identifier) < SHARE_FROM;
+            && payload_len(form, kind, response.resources.as_slice(), &self.identifier) < SHARE_FROM;
         if small {
-            let payload = self.payload(variant, kind, response.resources.as_slice());
+            let payload = self.payload(form, kind, response.resources.as_slice());
             let mut whole = BytesMut::with_capacity(5 + head.len() + payload.len());
             prefix(&mut whole, head.len() + payload.len());
             whole.put_slice(&head);
             whole.put_slice(&payload);
             return vec![whole.freeze()];
         }
-        let payload = self.shared_payload(variant, kind, &response.resources);
+        let payload = self.shared_payload(form, kind, &response.resources);
         let mut first = BytesMut::with_capacity(5 + head.len());
         prefix(&mut first, head.len() + payload.bytes.len());
         first.put_slice(&head);
         vec![first.freeze(), Bytes::from_owner(Held(payload))]
     }
 
-    fn shared_payload(&self, variant: Variant, kind: &ResourceType, contents: &Contents) -> Arc<Payload> {
-        if let Some(found) = self.lock().find(variant, kind, contents) {
+    fn shared_payload(&self, form: Form, kind: &ResourceType, contents: &Contents) -> Arc<Payload> {
+        if let Some(found) = self.lock().find(form, kind, contents) {
             return found;
         }
         // Encoded outside the lock: two streams may do the same work once, none waits for a large one.
         let made = Arc::new(Payload {
-            variant,
+            form,
             kind: kind.clone(),
             contents: contents.clone(),
-            bytes: self.payload(variant, kind, contents.as_slice()),
+            bytes: self.payload(form, kind, contents.as_slice()),
         });
         let mut payloads = self.lock();
-        if let Some(found) = payloads.find(variant, kind, contents) {
+        if let Some(found) = payloads.find(form, kind, contents) {
             return found;
         }
         payloads.remember(&made);
@@ -118,19 +136,20 @@ impl Frames {
     }
 
     /// `type_url`, `control_plane` and the resources.
-    fn payload(&self, variant: Variant, kind: &ResourceType, resources: &[Arc<Resource>]) -> Bytes {
-        let mut buf = BytesMut::with_capacity(payload_len(variant, kind, resources, &self.identifier));
+    fn payload(&self, form: Form, kind: &ResourceType, resources: &[Arc<Resource>]) -> Bytes {
+        let mut buf = BytesMut::with_capacity(payload_len(form, kind, resources, &self.identifier));
         put_field(&mut buf, 4, kind.type_url().as_bytes());
-        let control_plane = match variant {
+        let control_plane = match form.variant {
             Variant::Sotw => 6,
             Variant::Delta => 7,
         };
         put_len(&mut buf, control_plane, field_len(self.identifier.len()));
         put_field(&mut buf, 1, self.identifier.as_bytes());
         for resource in resources {
-            match variant {
-                Variant::Sotw => put_field(&mut buf, 2, &resource.body),
-                Variant::Delta => put_wrapped(&mut buf, resource),
+            match (form.variant, form.ttl_of(resource)) {
+                (Variant::Sotw, None) => put_field(&mut buf, 2, &resource.body),
+                (Variant::Sotw, Some(ttl)) => put_any(&mut buf, &Wrapped::whole(resource, Some(ttl))),
+                (Variant::Delta, ttl) => Wrapped::whole(resource, ttl).put(&mut buf, 2),
             }
         }
         buf.freeze()
@@ -140,11 +159,11 @@ impl Frames {
 // === impl Payloads ===
 
 impl Payloads {
-    fn find(&mut self, variant: Variant, kind: &ResourceType, contents: &Contents) -> Option<Arc<Payload>> {
+    fn find(&mut self, form: Form, kind: &ResourceType, contents: &Contents) -> Option<Arc<Payload>> {
         self.remembered.retain(|payload| payload.strong_count() > 0);
         let alive = self.remembered.iter().rev().filter_map(Weak::upgrade);
         let mut matching =
-            alive.filter(|made| made.variant == variant && made.kind == *kind && same(&made.contents, contents));
+            alive.filter(|made| made.form == form && made.kind == *kind && same(&made.contents, contents));
         matching.next()
     }
 
@@ -179,6 +198,20 @@ fn head(variant: Variant, response: &Response) -> Bytes {
     let mut buf = BytesMut::with_capacity(128);
     put_field(&mut buf, 1, delivery.version.as_str().as_bytes());
     put_field(&mut buf, 5, delivery.nonce.as_str().as_bytes());
+    for resource in &response.heartbeats {
+        let heartbeat = Wrapped::heartbeat(resource);
+        match variant {
+            Variant::Sotw => put_any(&mut buf, &heartbeat),
+            Variant::Delta => heartbeat.put(&mut buf, 2),
+        }
+    }
+    let errors = match variant {
+        Variant::Sotw => 7,
+        Variant::Delta => 9,
+    };
+    for error in &response.errors {
+        put_error(&mut buf, errors, error);
+    }
     if variant == Variant::Delta {
         for name in &response.removed {
             put_field(&mut buf, 6, name.as_str().as_bytes());
@@ -190,28 +223,105 @@ fn head(variant: Variant, response: &Response) -> Bytes {
     buf.freeze()
 }
 
-/// `envoy.service.discovery.v3.Resource` as field 2 of a delta response (D-14). Without the TTL: a client would drop the
-/// resource when it expires, and nothing renews it yet (T-3).
-fn put_wrapped(buf: &mut BytesMut, resource: &Resource) {
-    put_len(buf, 2, wrapped_len(resource));
-    put_field(buf, 1, resource.version.as_str().as_bytes());
-    put_field(buf, 2, &resource.body);
-    put_field(buf, 3, resource.name.as_str().as_bytes());
-    for alias in &resource.aliases {
-        put_field(buf, 4, alias.as_str().as_bytes());
+/// `envoy.service.discovery.v3.Resource`: what delta sends of every resource (D-14), and SotW of those with a TTL.
+struct Wrapped<'a> {
+    resource: &'a Resource,
+    /// A heartbeat has none (T-3).
+    body: Option<&'a [u8]>,
+    ttl: Option<Duration>,
+}
+
+impl<'a> Wrapped<'a> {
+    fn whole(resource: &'a Resource, ttl: Option<Duration>) -> Self {
+        Self {
+            resource,
+            body: Some(&resource.body),
+            ttl,
+        }
+    }
+
+    const fn heartbeat(resource: &'a Resource) -> Self {
+        Self {
+            resource,
+            body: None,
+            ttl: resource.ttl,
+        }
+    }
+
+    fn aliases(&self) -> &'a [ResourceName] {
+        // An unresolved alias has no body either, so a heartbeat has no aliases (D-12).
+        self.body.map_or(&[], |_| &self.resource.aliases)
+    }
+
+    fn len(&self) -> usize {
+        let aliases = self.aliases().iter().map(|alias| field_len(alias.as_str().len()));
+        field_len(self.resource.version.as_str().len())
+            + self.body.map_or(0, |body| field_len(body.len()))
+            + field_len(self.resource.name.as_str().len())
+            + aliases.sum::<usize>()
+            + self.ttl.map_or(0, |ttl| field_len(duration_len(ttl)))
+    }
+
+    /// As a field of the message that holds it.
+    fn put(&self, buf: &mut BytesMut, tag: u8) {
+        put_len(buf, tag, self.len());
+        put_field(buf, 1, self.resource.version.as_str().as_bytes());
+        if let Some(body) = self.body {
+            put_field(buf, 2, body);
+        }
+        put_field(buf, 3, self.resource.name.as_str().as_bytes());
+        for alias in self.aliases() {
+            put_field(buf, 4, alias.as_str().as_bytes());
+        }
+        if let Some(ttl) = self.ttl {
+            put_len(buf, 6, duration_len(ttl));
+            put_duration(buf, ttl);
+        }
     }
 }
 
-fn wrapped_len(resource: &Resource) -> usize {
-    let aliases: usize = resource
-        .aliases
-        .iter()
-        .map(|alias| field_len(alias.as_str().len()))
-        .sum();
-    field_len(resource.version.as_str().len())
-        + field_len(resource.body.len())
-        + field_len(resource.name.as_str().len())
-        + aliases
+impl Form {
+    fn ttl_of(self, resource: &Resource) -> Option<Duration> {
+        resource.ttl.filter(|_| self.ttl)
+    }
+}
+
+/// The wrapper as an `Any` in field 2 of a SotW response.
+fn put_any(buf: &mut BytesMut, wrapped: &Wrapped<'_>) {
+    put_len(buf, 2, any_len(wrapped));
+    put_field(buf, 1, WRAPPER_URL.as_bytes());
+    wrapped.put(buf, 2);
+}
+
+fn any_len(wrapped: &Wrapped<'_>) -> usize {
+    field_len(WRAPPER_URL.len()) + field_len(wrapped.len())
+}
+
+/// `google.protobuf.Duration`.
+fn put_duration(buf: &mut BytesMut, duration: Duration) {
+    buf.put_u8(1 << 3);
+    encode_varint(duration.as_secs(), buf);
+    buf.put_u8(2 << 3);
+    encode_varint(duration.subsec_nanos().into(), buf);
+}
+
+fn duration_len(duration: Duration) -> usize {
+    2 + encoded_len_varint(duration.as_secs()) + encoded_len_varint(duration.subsec_nanos().into())
+}
+
+/// `envoy.service.discovery.v3.ResourceError` (E-1).
+fn put_error(buf: &mut BytesMut, tag: u8, error: &ResourceError) {
+    const MESSAGE: &str = "no such resource";
+    let name = error.name.as_str().as_bytes();
+    let code = u64::from(error.code.unsigned_abs());
+    let status = 1 + encoded_len_varint(code) + field_len(MESSAGE.len());
+    put_len(buf, tag, field_len(field_len(name.len())) + field_len(status));
+    put_len(buf, 1, field_len(name.len()));
+    put_field(buf, 1, name);
+    put_len(buf, 2, status);
+    buf.put_u8(1 << 3);
+    encode_varint(code, buf);
+    put_field(buf, 2, MESSAGE.as_bytes());
 }
 
 /// D-12: a name that no virtual host answers to comes back as its own alias, without a resource.
@@ -222,12 +332,15 @@ fn put_unresolved(buf: &mut BytesMut, name: &ResourceName) {
     put_field(buf, 4, name);
 }
 
-fn payload_len(variant: Variant, kind: &ResourceType, resources: &[Arc<Resource>], identifier: &str) -> usize {
+fn payload_len(form: Form, kind: &ResourceType, resources: &[Arc<Resource>], identifier: &str) -> usize {
     let fixed = field_len(kind.type_url().len()) + field_len(field_len(identifier.len()));
-    let lens = resources.iter().map(|resource| match variant {
-        Variant::Sotw => field_len(resource.body.len()),
-        Variant::Delta => field_len(wrapped_len(resource)),
-    });
+    let lens = resources
+        .iter()
+        .map(|resource| match (form.variant, form.ttl_of(resource)) {
+            (Variant::Sotw, None) => field_len(resource.body.len()),
+            (Variant::Sotw, Some(ttl)) => field_len(any_len(&Wrapped::whole(resource, Some(ttl)))),
+            (Variant::Delta, ttl) => field_len(Wrapped::whole(resource, ttl).len()),
+        });
     fixed + lens.sum::<usize>()
 }
 

@@ -118,8 +118,7 @@ impl LoadReportingService for LoadReports {
         if self.shared.shutdown.is_cancelled() {
             return Err(shutting_down());
         }
-        let permit = Permit::acquire(&self.shared)
-            .ok_or_else(|| Status::resource_exhausted("too many streams are open: try again later"))?;
+        let permit = self.shared.admit()?;
         let patience = tokio::time::sleep(self.shared.limits.first_request);
         Ok(Response::new(LoadStream {
             requests: request.into_inner(),

@@ -20,7 +20,7 @@ pub(crate) use self::{
     config::{
         CLUSTER, Config, ENDPOINTS, EXTENSION_CONFIG, LB_ENDPOINT, LISTENER, ROUTES, RUNTIME_LAYER, SCOPED_ROUTES,
         SECRET, VIRTUAL_HOST, ads, cluster, endpoint, endpoints, filter, http_listener, listener, router, routes,
-        wrapped,
+        wrapped, wrapped_for,
     },
     control::{Control, GROUP},
     envoy::{Envoy, Mode, Release, Traffic, send},

@@ -6,4 +6,5 @@ mod on_demand_clusters;
 mod runtime;
 mod scoped_routes;
 mod secrets;
+mod ttl;
 mod virtual_hosts;

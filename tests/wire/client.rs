@@ -8,7 +8,10 @@ use std::{
 use bytes::{Buf, BufMut as _, Bytes};
 use chancery::{
     proto::{
-        discovery::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse},
+        discovery::{
+            DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse, Resource as Wrapper,
+            ResourceError,
+        },
         envoy::config::core::v3::Node,
         google::rpc,
     },
@@ -29,6 +32,9 @@ use crate::{
     config::MARKER,
     server::{GROUP, PATIENCE, Server},
 };
+
+/// What carries a resource with a TTL in SotW.
+const WRAPPER_URL: &str = "type.googleapis.com/envoy.service.discovery.v3.Resource";
 
 /// How long nothing must come for it to count as nothing, where no marker can prove it.
 const SILENCE: Duration = Duration::from_millis(150);
@@ -72,6 +78,12 @@ pub(crate) struct Answer {
     pub(crate) versions: BTreeMap<String, String>,
     /// Delta.
     pub(crate) removed: Vec<String>,
+    /// Names that cannot be given, with the code that says why.
+    pub(crate) errors: Vec<(String, i32)>,
+    /// What is renewed without its content, and for how many seconds.
+    pub(crate) heartbeats: Vec<(String, i64)>,
+    /// The TTL of what has one, in seconds.
+    pub(crate) ttls: BTreeMap<String, i64>,
     pub(crate) any_urls: BTreeSet<String>,
 }
 
@@ -245,25 +257,29 @@ impl Answer {
     }
 
     fn from_sotw(response: DiscoveryResponse) -> Self {
-        Self {
+        let mut answer = Self {
             any_urls: response.resources.iter().map(|any| any.type_url.clone()).collect(),
             type_url: response.type_url,
             version: response.version_info,
             nonce: response.nonce,
             identifier: response.control_plane.unwrap_or_default().identifier,
-            resources: response
-                .resources
-                .into_iter()
-                .map(|any| (first_text(&any.value), any.value))
-                .collect(),
+            errors: response.resource_errors.into_iter().map(error).collect(),
             ..Self::default()
+        };
+        for any in response.resources {
+            if any.type_url == WRAPPER_URL {
+                answer.take(Wrapper::decode(any.value.as_slice()).unwrap());
+            } else {
+                answer.resources.push((first_text(&any.value), any.value));
+            }
         }
+        answer
     }
 
     fn from_delta(response: DeltaDiscoveryResponse) -> Self {
         let resources = response.resources;
-        let any = |wrapped: &chancery::proto::discovery::Resource| wrapped.resource.clone().unwrap_or_default();
-        Self {
+        let any = |wrapped: &Wrapper| wrapped.resource.clone().unwrap_or_default();
+        let mut answer = Self {
             any_urls: resources.iter().map(|wrapped| any(wrapped).type_url).collect(),
             type_url: response.type_url,
             version: response.system_version_info,
@@ -273,11 +289,23 @@ impl Answer {
                 .iter()
                 .map(|wrapped| (wrapped.name.clone(), wrapped.version.clone()))
                 .collect(),
-            resources: resources
-                .iter()
-                .map(|wrapped| (wrapped.name.clone(), any(wrapped).value))
-                .collect(),
             removed: response.removed_resources,
+            errors: response.resource_errors.into_iter().map(error).collect(),
+            ..Self::default()
+        };
+        resources.into_iter().for_each(|wrapped| answer.take(wrapped));
+        answer
+    }
+
+    /// A resource in its wrapper: whole, or a heartbeat.
+    fn take(&mut self, wrapped: Wrapper) {
+        let ttl = wrapped.ttl.map(|ttl| ttl.seconds);
+        match (wrapped.resource, ttl) {
+            (None, Some(ttl)) => self.heartbeats.push((wrapped.name, ttl)),
+            (any, ttl) => {
+                self.ttls.extend(ttl.map(|ttl| (wrapped.name.clone(), ttl)));
+                self.resources.push((wrapped.name, any.unwrap_or_default().value));
+            }
         }
     }
 
@@ -288,6 +316,11 @@ impl Answer {
     pub(crate) fn is_of(&self, kind: &ResourceType) -> bool {
         self.type_url == kind.type_url()
     }
+}
+
+fn error(error: ResourceError) -> (String, i32) {
+    let code = error.error_detail.map_or(0, |status| status.code);
+    (error.resource_name.unwrap_or_default().name, code)
 }
 
 /// Field 1 of a message, where Envoy's types have their name.
@@ -464,7 +497,41 @@ impl Client {
         self.still(std::panic::Location::caller())
     }
 
+    /// As a node of this group.
+    pub(crate) fn of_group(self, group: &str) -> Self {
+        self.says(|node| group.clone_into(&mut node.cluster))
+    }
+
+    /// As a node that says more of itself; before the first request.
+    pub(crate) fn says(mut self, edit: impl FnOnce(&mut Node)) -> Self {
+        edit(self.node.as_mut().expect("nothing was asked yet"));
+        self
+    }
+
+    /// On ADS: everything that was due before this was called, in order, not answered yet.
+    pub(crate) async fn due(&mut self) -> Vec<Answer> {
+        self.ask_marker();
+        let mut due = Vec::new();
+        loop {
+            let answer = self.next().await;
+            if answer.is_of(&ResourceType::Runtime) {
+                self.take_marker(&answer);
+                return due;
+            }
+            due.push(answer);
+        }
+    }
+
     async fn marker(&mut self) -> Answer {
+        self.ask_marker();
+        let answer = self.next().await;
+        if answer.is_of(&ResourceType::Runtime) {
+            self.take_marker(&answer);
+        }
+        answer
+    }
+
+    fn ask_marker(&mut self) {
         let nonce = self.marker_nonce.take().unwrap_or_default();
         let ask = Ask::of(&ResourceType::Runtime);
         if self.form.is_sotw() && !nonce.is_empty() {
@@ -472,16 +539,15 @@ impl Client {
             self.send(ask.clone().nonce(&nonce));
         }
         self.ask(ask.nonce(&nonce).names(&[MARKER]));
-        let answer = self.next().await;
-        if answer.is_of(&ResourceType::Runtime) {
-            assert_eq!(answer.names(), [MARKER]);
-            let ack = Ask::of(&ResourceType::Runtime)
-                .nonce(&answer.nonce)
-                .version(&answer.version);
-            self.send(if self.form.is_sotw() { ack.names(&[MARKER]) } else { ack });
-            self.marker_nonce = Some(answer.nonce.clone());
-        }
-        answer
+    }
+
+    fn take_marker(&mut self, answer: &Answer) {
+        assert_eq!(answer.names(), [MARKER]);
+        let ack = Ask::of(&ResourceType::Runtime)
+            .nonce(&answer.nonce)
+            .version(&answer.version);
+        self.send(if self.form.is_sotw() { ack.names(&[MARKER]) } else { ack });
+        self.marker_nonce = Some(answer.nonce.clone());
     }
 
     /// Says that no request will follow.

@@ -70,6 +70,47 @@ impl Config {
         self
     }
 
+    /// A resource with these fields, as they are.
+    pub(crate) fn plain(mut self, kind: &ResourceType, fields: &str) -> Self {
+        writeln!(self.0, "- {{'@type': {}, {fields}}}", kind.type_url()).unwrap();
+        self
+    }
+
+    /// One resource in its wrapper, with a TTL.
+    pub(crate) fn expiring(mut self, kind: &ResourceType, fields: &str, ttl: &str) -> Self {
+        let resource = format!("{{'@type': {}, {fields}}}", kind.type_url());
+        writeln!(self.0, "- {{'@type': {WRAPPER}, ttl: {ttl}, resource: {resource}}}").unwrap();
+        self
+    }
+
+    /// Any message under a name that stands around it.
+    pub(crate) fn named(self, message: &str, name: &str, fields: &str) -> Self {
+        let kind = ResourceType::from_message_name(message);
+        self.wrapped(&kind, name, fields)
+    }
+
+    /// A listener that asks for its routes over ADS.
+    pub(crate) fn rds_listener(self, name: &str, mark: &str, routes: &str) -> Self {
+        const MANAGER: &str = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3";
+        let rds = format!("{{route_config_name: {routes}, config_source: {{ads: {{}}}}}}");
+        let manager = format!("{{'@type': {MANAGER}.HttpConnectionManager, stat_prefix: {mark}, rds: {rds}}}");
+        let filter = format!("{{name: http, typed_config: {manager}}}");
+        let address = "{socket_address: {address: 127.0.0.1, port_value: 80}}";
+        self.plain(
+            &ResourceType::Listener,
+            &format!("name: {name}, address: {address}, filter_chains: [{{filters: [{filter}]}}]"),
+        )
+    }
+
+    /// A route configuration with one route, to this cluster.
+    pub(crate) fn route_to(self, name: &str, mark: &str, cluster: &str) -> Self {
+        let route = format!("{{match: {{prefix: /}}, route: {{cluster: {cluster}}}}}");
+        self.plain(
+            &ResourceType::Route,
+            &format!("name: {name}, virtual_hosts: [{{name: {mark}, domains: ['*'], routes: [{route}]}}]"),
+        )
+    }
+
     pub(crate) fn to_yaml(&self) -> String {
         self.0.clone()
     }

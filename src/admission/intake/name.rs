@@ -7,7 +7,7 @@ use prost_reflect::DynamicMessage;
 use crate::{
     admission::{Limits, RawResource, codes, tree::Node},
     proto::discovery,
-    resource::{ResourceName, ResourceType},
+    resource::{ResourceName, ResourceType, xdstp},
 };
 
 /// What is said of a resource around it.
@@ -90,8 +90,15 @@ pub(super) fn name(
     for alias in &envelope.aliases {
         check(alias, "alias", limits)?;
     }
-    let aliases = envelope.aliases.iter().map(|alias| alias.as_str().into()).collect();
-    Ok((name.as_str().into(), aliases))
+    let aliases = envelope.aliases.iter().map(|alias| canonical(alias)).collect();
+    Ok((canonical(name), aliases))
+}
+
+/// The name as clients are given it, however it was written.
+fn canonical(name: &str) -> ResourceName {
+    let mut name = name.to_owned();
+    xdstp::canonicalize(&mut name);
+    name.into()
 }
 
 const fn name_field(resource_type: &ResourceType) -> NameField {

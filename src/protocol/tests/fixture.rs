@@ -11,16 +11,18 @@ use crate::{
         discovery::{DeltaDiscoveryRequest, DiscoveryRequest},
         google::rpc,
     },
-    protocol::{Outcome, Policy, Response, Scope, Session, Variant},
+    protocol::{Features, Outcome, Policy, Response, Scope, Session, Variant},
     resource::{ContentHash, Reference, Resource, ResourceName, ResourceType, Version},
     snapshot::{Completeness, Revision, Snapshot, TypeResources},
 };
 
-pub(super) use crate::resource::ResourceType::{Cluster, Endpoint, Listener, Route, Secret, VirtualHost};
+pub(super) use crate::resource::ResourceType::{
+    Cluster, Endpoint, ExtensionConfig, Listener, Route, Runtime, Secret, VirtualHost,
+};
 
 /// A snapshot in the making.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Config(BTreeMap<Key, (String, Vec<Key>)>);
+pub(super) struct Config(BTreeMap<Key, (String, Vec<Key>)>, BTreeMap<Key, Duration>);
 
 /// Type and name.
 type Key = (ResourceType, String);
@@ -46,6 +48,12 @@ impl Config {
         self.refers(Cluster, name, content, &[(Endpoint, name)])
     }
 
+    /// With a TTL.
+    pub(super) fn expiring(mut self, kind: ResourceType, name: &str, content: &str, ttl: Duration) -> Self {
+        self.1.insert((kind.clone(), name.into()), ttl);
+        self.with(kind, name, content)
+    }
+
     pub(super) fn without(mut self, kind: ResourceType, name: &str) -> Self {
         self.0.remove(&(kind, name.into()));
         self
@@ -54,11 +62,13 @@ impl Config {
     /// The served snapshot.
     pub(super) fn at(&self, revision: u64, previous: Option<&Arc<Snapshot>>) -> Arc<Snapshot> {
         let mut types: BTreeMap<ResourceType, Vec<Arc<Resource>>> = BTreeMap::new();
-        for ((kind, name), (content, to)) in &self.0 {
+        for (key, (content, to)) in &self.0 {
+            let ttl = self.1.get(key).copied();
+            let (kind, name) = key;
             types
                 .entry(kind.clone())
                 .or_default()
-                .push(resource(kind, name, content, to));
+                .push(resource(kind, name, content, to, ttl));
         }
         let types = types
             .into_iter()
@@ -70,10 +80,16 @@ impl Config {
     }
 }
 
-fn resource(kind: &ResourceType, name: &str, content: &str, to: &[(ResourceType, String)]) -> Arc<Resource> {
+fn resource(
+    kind: &ResourceType,
+    name: &str,
+    content: &str,
+    to: &[(ResourceType, String)],
+    ttl: Option<Duration>,
+) -> Arc<Resource> {
     let name = ResourceName::from(name);
     let text = format!("{content} {to:?}");
-    let hash = ContentHash::of(kind, &name, &[], None, text.as_bytes());
+    let hash = ContentHash::of(kind, &name, &[], ttl, text.as_bytes());
     let mut references: Vec<Reference> = to
         .iter()
         .map(|(kind, name)| Reference {
@@ -87,7 +103,7 @@ fn resource(kind: &ResourceType, name: &str, content: &str, to: &[(ResourceType,
         name,
         content: hash,
         aliases: Box::default(),
-        ttl: None,
+        ttl,
         body: content.to_owned().into(),
         references: references.into(),
     })
@@ -119,6 +135,14 @@ impl Stream {
             last: None,
             revision: 0,
         }
+    }
+
+    /// Of a client that can take more than the least.
+    pub(super) fn featured(variant: Variant, policy: Policy, features: Features) -> Self {
+        let mut stream = Self::with_policy(variant, Scope::Aggregated, policy.clone());
+        let session = Session::new(variant, Scope::Aggregated, Arc::new(policy), "s".into(), "node".into());
+        stream.session = session.with_features(features);
+        stream
     }
 
     pub(super) fn publish(&mut self, config: &Config) {

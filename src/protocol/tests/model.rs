@@ -1,6 +1,8 @@
 //! A model client that obeys the rules, against the session under random interleavings of publishes, subscriptions, ACKs,
-//! NACKs, lost time and reconnects. It must converge to what is published, and at no prefix hold a route to a cluster
-//! that it was not given.
+//! NACKs, lost time and reconnects. It must converge to what is published, be spared what it refused, and at no prefix hold
+//! a route to a cluster that it was not given.
+//!
+//! Of a refused response it applies what Envoy does: of clusters and listeners the valid part, of the other types nothing.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
@@ -9,7 +11,7 @@ use proptest::prelude::*;
 use super::fixture::*;
 use crate::{
     protocol::{Response, Variant},
-    resource::{Resource, ResourceName, ResourceType},
+    resource::{Resource, ResourceName, ResourceType, Version},
 };
 
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
@@ -84,6 +86,8 @@ struct Client {
     names: BTreeMap<ResourceType, BTreeSet<&'static str>>,
     accepted: HashMap<ResourceType, String>,
     waiting: VecDeque<Response>,
+    /// What was refused and must not come again as it was (S-7).
+    refused: Vec<Refusal>,
     /// Clusters of refused responses, not accepted since: the server cannot know which of them the client has.
     refused_clusters: BTreeSet<ResourceName>,
     /// Listeners and routes from before the stream: a new stream cannot know what they need (O-4, "stream closed").
@@ -91,7 +95,21 @@ struct Client {
     /// Seconds that passed on this stream.
     passed: u64,
     config: Config,
+    /// What happened, for the message of a failed run.
+    log: Vec<String>,
 }
+
+/// A response that was refused.
+struct Refusal {
+    kind: ResourceType,
+    carried: Vec<Carried>,
+    removed: Vec<ResourceName>,
+    /// Something else of the type was sent since.
+    overtaken: bool,
+}
+
+/// A resource of a response: its name and its version.
+type Carried = (ResourceName, Version);
 
 impl Client {
     fn new(variant: Variant) -> Self {
@@ -102,10 +120,12 @@ impl Client {
             names: BTreeMap::new(),
             accepted: HashMap::new(),
             waiting: VecDeque::new(),
+            refused: Vec::new(),
             refused_clusters: BTreeSet::new(),
             carried_over: BTreeSet::new(),
             passed: 0,
             config: Config::default(),
+            log: Vec::new(),
         };
         client.names.insert(Endpoint, BTreeSet::from(NAMES));
         client.names.insert(Route, BTreeSet::from(NAMES));
@@ -120,6 +140,7 @@ impl Client {
     /// The first requests of a stream, with what the client brings from an earlier one.
     fn connect(&mut self) {
         self.waiting.clear();
+        self.refused.clear();
         self.passed = 0;
         self.refused_clusters.clear();
         self.carried_over = [Listener, Route]
@@ -157,6 +178,10 @@ impl Client {
 
     fn subscribe(&mut self, kind: &ResourceType, names: &BTreeSet<&'static str>) {
         let before = self.names.insert(kind.clone(), names.clone()).unwrap_or_default();
+        if before != *names {
+            // What is asked for again is sent again (D-4, W-6).
+            self.refused.retain(|refusal| refusal.kind != *kind);
+        }
         match self.variant {
             Variant::Sotw => {
                 let last = self.accepted.get(kind).cloned().unwrap_or_default();
@@ -179,7 +204,10 @@ impl Client {
     /// Takes in what comes, in order; only the answers may come late and in another order (D-3).
     fn receive(&mut self) {
         for response in self.stream.drain() {
+            let nonce = &response.delivery.nonce;
+            self.log.push(format!("{nonce}: {}", gist(&response)));
             self.check(&response);
+            self.check_refused(&response);
             self.take_in(&response);
             self.waiting.push_back(response);
         }
@@ -213,18 +241,65 @@ impl Client {
         }
     }
 
-    /// Applies the response; of a refused one the valid part (S-8).
+    /// S-7, D-15: what was refused does not come again as it was. It may where its content changed in between, where it was
+    /// asked for anew, behind a changed parent (O-6, O-13), and as a full state once another state was sent (S-8).
+    fn check_refused(&mut self, response: &Response) {
+        let kind = &response.delivery.resource_type;
+        let carried = carried(response);
+        let full = self.is_full_state(kind);
+        let again = |refusal: &Refusal| {
+            refusal.kind == *kind
+                && refusal.carried == carried
+                && refusal.removed == response.removed
+                && !(full && refusal.overtaken)
+        };
+        assert!(
+            !self.refused.iter().any(again),
+            "{kind} {carried:?} was refused and came again in {:?}: {:#?}",
+            self.variant,
+            self.records()
+        );
+        self.refused.retain(|refusal| parent(&refusal.kind) != Some(kind));
+        let others = self.refused.iter_mut().filter(|refusal| refusal.kind == *kind);
+        others.for_each(|refusal| refusal.overtaken = true);
+    }
+
+    /// What was refused may come again once its content is another.
+    fn excuse_changed(&mut self) {
+        let snapshot = self.config.at(1, None);
+        self.refused.retain(|refusal| {
+            let is_same = |(name, version): &Carried| {
+                let now = snapshot.resource(&refusal.kind, name.as_str());
+                now.is_some_and(|now| now.version == *version)
+            };
+            refusal.carried.iter().all(is_same)
+        });
+    }
+
+    fn is_full_state(&self, kind: &ResourceType) -> bool {
+        self.variant == Variant::Sotw && matches!(kind, Cluster | Listener)
+    }
+
+    /// Applies the response; of a refused one the valid part where the type has one (S-8).
     fn take_in(&mut self, response: &Response) {
         let kind = response.delivery.resource_type.clone();
         let resources = response.resources.as_slice();
         if is_bad(response) {
+            self.refused.push(Refusal {
+                kind: kind.clone(),
+                carried: carried(response),
+                removed: response.removed.clone(),
+                overtaken: false,
+            });
             if kind == Cluster {
                 self.refused_clusters.extend(resources.iter().map(|r| r.name.clone()));
             }
-            self.apply(response);
-            // Half applied, under the old version: the publisher marks content that returns to what was before, so that
-            // this version never names it again. Content here carries no such mark.
-            self.accepted.remove(&kind);
+            if matches!(kind, Cluster | Listener) {
+                self.apply(response);
+                // Half applied, under the old version: the publisher marks content that returns to what was before, so
+                // that this version never names it again. Content here carries no such mark.
+                self.accepted.remove(&kind);
+            }
             return;
         }
         if kind == Cluster {
@@ -239,6 +314,8 @@ impl Client {
     fn answer(&mut self, response: &Response) {
         let kind = &response.delivery.resource_type;
         let names = self.list(kind);
+        let verdict = if is_bad(response) { "NACK" } else { "ACK" };
+        self.log.push(format!("{verdict} {}", response.delivery.nonce));
         match (self.variant, is_bad(response)) {
             (Variant::Sotw, true) => {
                 let version = self.accepted.get(kind).cloned().unwrap_or_default();
@@ -253,8 +330,8 @@ impl Client {
     fn apply(&mut self, response: &Response) {
         let kind = response.delivery.resource_type.clone();
         let subscribed = self.names.get(&kind).cloned();
+        let full = self.is_full_state(&kind);
         let held = self.held.entry(kind.clone()).or_default();
-        let full = self.variant == Variant::Sotw && matches!(kind, Cluster | Listener);
         if full {
             let sent = response.resources.as_slice();
             held.retain(|name, _| sent.iter().any(|sent| sent.name == *name));
@@ -299,11 +376,17 @@ impl Client {
         }
     }
 
+    fn publish(&mut self, config: Config) {
+        self.stream.publish(&config);
+        self.config = config;
+        self.excuse_changed();
+    }
+
     fn step(&mut self, action: Action) {
+        self.log.push(format!("{action:?}"));
         match action {
             Action::Publish(rows) => {
-                self.config = config(&rows);
-                self.stream.publish(&self.config.clone());
+                self.publish(config(&rows));
             }
             Action::Subscribe(kind, names) => self.subscribe(&KINDS[kind], &names),
             Action::Answer => {
@@ -355,8 +438,7 @@ impl Client {
     /// Publishes good content and answers everything; then the client must hold exactly that.
     fn converge(&mut self, rows: &[[u8; 4]]) {
         let good: Vec<[u8; 4]> = rows.iter().map(|row| row.map(|content| content % 7)).collect();
-        self.config = config(&good);
-        self.stream.publish(&self.config.clone());
+        self.publish(config(&good));
         self.receive();
         self.rest();
         // Holds of removed clusters end with the routes that name them, at the latest after the cap.
@@ -371,6 +453,7 @@ impl Client {
 
     /// What the session still minds, for the message of a failed run.
     fn records(&self) -> Vec<String> {
+        let log = self.log.iter().cloned();
         let types = self.stream.session.types.iter();
         let record = |state: &crate::protocol::type_state::TypeState| {
             format!(
@@ -387,7 +470,7 @@ impl Client {
                 state.base.as_ref().map(|base| base.revision()),
             )
         };
-        types.map(record).collect()
+        log.chain(types.map(record)).collect()
     }
 
     fn check_converged(&self) {
@@ -424,6 +507,21 @@ fn is_bad(response: &Response) -> bool {
     response.resources.as_slice().iter().any(|r| r.body.starts_with(b"bad"))
 }
 
+fn carried(response: &Response) -> Vec<Carried> {
+    let all = response.resources.as_slice().iter();
+    all.map(|resource| (resource.name.clone(), resource.version.clone()))
+        .collect()
+}
+
+/// The type whose changes bring resources of this one again.
+fn parent(kind: &ResourceType) -> Option<&'static ResourceType> {
+    match kind {
+        Endpoint => Some(&Cluster),
+        Route => Some(&Listener),
+        _ => None,
+    }
+}
+
 fn run(variant: Variant, actions: Vec<Action>, last: &[[u8; 4]]) {
     let mut client = Client::new(variant);
     for action in actions {
@@ -433,12 +531,11 @@ fn run(variant: Variant, actions: Vec<Action>, last: &[[u8; 4]]) {
     client.converge(last);
 }
 
-fn cases() -> ProptestConfig {
-    let set = std::env::var("PROPTEST_CASES")
-        .ok()
-        .and_then(|cases| cases.parse().ok());
+/// As many as `PROPTEST_CASES` says, or else these.
+pub(super) fn cases(cases: u32) -> ProptestConfig {
+    let set = std::env::var("PROPTEST_CASES").ok().and_then(|set| set.parse().ok());
     ProptestConfig {
-        cases: set.unwrap_or(5_000),
+        cases: set.unwrap_or(cases),
         failure_persistence: None,
         ..ProptestConfig::default()
     }
@@ -449,7 +546,7 @@ fn rows() -> impl Strategy<Value = Vec<[u8; 4]>> {
 }
 
 proptest! {
-    #![proptest_config(cases())]
+    #![proptest_config(cases(5_000))]
 
     #[test]
     fn sotw_client_converges_under_random_interleavings(actions in actions(), last in rows()) {

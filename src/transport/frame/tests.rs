@@ -22,23 +22,24 @@ fn resource(name: &str, bytes: usize) -> Arc<Resource> {
         version: Version::from(content),
         content,
         aliases: Box::new(["other".into()]),
-        ttl: Some(std::time::Duration::from_millis(1500)),
+        ttl: Some(Duration::from_millis(1500)),
         body: any.encode_to_vec().into(),
         references: Box::default(),
     })
 }
 
 fn response(resources: Contents) -> Response {
+    let delivery = Delivery {
+        resource_type: ResourceType::Cluster,
+        version: Version::from("v1"),
+        nonce: Nonce::from("n-1".to_owned()),
+        revision: Revision(1),
+    };
     Response {
-        delivery: Delivery {
-            resource_type: ResourceType::Cluster,
-            version: Version::from("v1"),
-            nonce: Nonce::from("n-1".to_owned()),
-            revision: Revision(1),
-        },
         resources,
         removed: vec!["gone".into()],
         unresolved: vec!["r/unknown".into()],
+        ..Response::empty(delivery)
     }
 }
 
@@ -91,6 +92,83 @@ fn delta_message_decodes_to_what_was_meant() {
         assert_eq!(wrapped.version, made.version.as_str());
         assert_eq!(wrapped.aliases, ["other"]);
         assert_eq!(wrapped.resource.as_ref().unwrap().encode_to_vec(), made.body);
+        assert_eq!(wrapped.ttl, None, "for clients that say that they take it");
+    }
+}
+
+const TTL: prost_types::Duration = prost_types::Duration {
+    seconds: 1,
+    nanos: 500_000_000,
+};
+
+/// A SotW resource that is wrapped.
+fn unwrapped(any: &prost_types::Any) -> crate::proto::discovery::Resource {
+    assert_eq!(any.type_url, WRAPPER_URL);
+    crate::proto::discovery::Resource::decode(&*any.value).unwrap()
+}
+
+#[test]
+fn ttl_goes_with_a_resource_where_the_client_takes_it() {
+    for bytes in [10, 100_000] {
+        let made = resource("a", bytes);
+        let mut plain = Resource::clone(&made);
+        (plain.name, plain.ttl) = ("b".into(), None);
+        let frames = Frames::new("chancery".into());
+        let response = Response {
+            ttl: true,
+            unresolved: Vec::new(),
+            ..response(Contents::Chosen(vec![Arc::clone(&made), Arc::new(plain)]))
+        };
+        let sotw = DiscoveryResponse::decode(&*message(&frames.encode(Variant::Sotw, &response))).unwrap();
+        assert_eq!(sotw.resources[1].encode_to_vec(), made.body, "without a TTL as it is");
+        let delta = DeltaDiscoveryResponse::decode(&*message(&frames.encode(Variant::Delta, &response))).unwrap();
+        assert_eq!(delta.resources[1].ttl, None);
+        for wrapped in [unwrapped(&sotw.resources[0]), delta.resources[0].clone()] {
+            assert_eq!((wrapped.name.as_str(), wrapped.ttl), ("a", Some(TTL)));
+            assert_eq!(wrapped.version, made.version.as_str());
+            assert_eq!(wrapped.resource.as_ref().unwrap().encode_to_vec(), made.body);
+        }
+    }
+}
+
+#[test]
+fn heartbeat_is_a_wrapper_without_its_resource() {
+    let made = resource("a", 10);
+    let frames = Frames::new("chancery".into());
+    let response = Response {
+        heartbeats: vec![Arc::clone(&made)],
+        ttl: true,
+        ..Response::empty(response(Contents::default()).delivery)
+    };
+    let sotw = DiscoveryResponse::decode(&*message(&frames.encode(Variant::Sotw, &response))).unwrap();
+    let delta = DeltaDiscoveryResponse::decode(&*message(&frames.encode(Variant::Delta, &response))).unwrap();
+    for wrapped in [unwrapped(&sotw.resources[0]), delta.resources[0].clone()] {
+        assert_eq!((wrapped.name.as_str(), wrapped.ttl), ("a", Some(TTL)));
+        assert_eq!(wrapped.version, made.version.as_str());
+        assert_eq!((wrapped.resource, wrapped.aliases), (None, Vec::new()));
+    }
+}
+
+#[test]
+fn errors_of_resources_name_them() {
+    let frames = Frames::new("chancery".into());
+    let error = ResourceError {
+        name: "z".into(),
+        code: 5,
+    };
+    let response = Response {
+        errors: vec![error],
+        ..Response::empty(response(Contents::default()).delivery)
+    };
+    let sotw = DiscoveryResponse::decode(&*message(&frames.encode(Variant::Sotw, &response))).unwrap();
+    let delta = DeltaDiscoveryResponse::decode(&*message(&frames.encode(Variant::Delta, &response))).unwrap();
+    for errors in [sotw.resource_errors, delta.resource_errors] {
+        let [error] = &errors[..] else {
+            panic!("one error: {errors:?}")
+        };
+        assert_eq!(error.resource_name.as_ref().unwrap().name, "z");
+        let detail = error.error_detail.as_ref().unwrap();
+        assert_eq!((detail.code, detail.message.as_str()), (5, "no such resource"));
     }
 }
 

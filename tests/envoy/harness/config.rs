@@ -1,6 +1,6 @@
 //! What the tests publish: resources as an operator would write them, and a set of them that can be edited.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use serde_json::{Value, json};
 
@@ -138,6 +138,11 @@ pub(crate) fn filter(name: &str, message: &str, mut config: Value) -> Value {
 
 pub(crate) fn router() -> Value {
     filter("envoy.filters.http.router", "router.v3.Router", json!({}))
+}
+
+/// A resource that a client is to drop when it does not hear of it for so long.
+pub(crate) fn wrapped_for(ttl: Duration, name: &str, resource: &Value) -> Value {
+    json!({ "@type": WRAPPER, "name": name, "ttl": format!("{}s", ttl.as_secs()), "resource": resource })
 }
 
 /// A resource under a name that it does not hold itself.

@@ -1,0 +1,117 @@
+//! Large delta responses in several: gRPC clients take messages of 4 MiB unless told otherwise (L-13).
+//!
+//! All parts are entered as sent at once, so that nothing goes past them; they are handed out one after the other.
+
+use std::sync::Arc;
+
+use super::{Contents, Response, Session, draft::Draft};
+use crate::resource::{Resource, ResourceName};
+
+/// What protobuf takes around a resource or a name, and the response around all of them, at most.
+const ENVELOPE: usize = 32;
+const RESPONSE_ENVELOPE: usize = 512;
+
+/// What one response carries.
+#[derive(Debug)]
+pub(super) struct Part {
+    pub(super) resources: Contents,
+    pub(super) removed: Vec<ResourceName>,
+    pub(super) unresolved: Vec<ResourceName>,
+}
+
+/// Divides what is to be sent into parts of at most `bytes`, each with one resource at least.
+pub(super) fn parts(draft: &mut Draft, bytes: usize) -> Vec<Part> {
+    let room = bytes.saturating_sub(RESPONSE_ENVELOPE);
+    let resources = std::mem::take(&mut draft.resources);
+    let removed = std::mem::take(&mut draft.removed);
+    let unresolved = std::mem::take(&mut draft.unresolved);
+    let of_resources: usize = resources.as_slice().iter().map(|resource| size_of(resource)).sum();
+    let of_names: usize = removed.iter().chain(&unresolved).map(size_of_name).sum();
+    if of_resources + of_names <= room {
+        return vec![Part {
+            resources,
+            removed,
+            unresolved,
+        }];
+    }
+    let resources = divide(resources.as_slice(), room, |resource| size_of(resource)).map(Item::Resources);
+    let removed = divide(&removed, room, size_of_name).map(Item::Removed);
+    let unresolved = divide(&unresolved, room, size_of_name).map(Item::Unresolved);
+    resources.chain(removed).chain(unresolved).map(Part::from).collect()
+}
+
+/// What is sent is either of these: a part that mixes them would be smaller by nothing.
+enum Item<'a> {
+    Resources(&'a [Arc<Resource>]),
+    Removed(&'a [ResourceName]),
+    Unresolved(&'a [ResourceName]),
+}
+
+impl From<Item<'_>> for Part {
+    fn from(item: Item<'_>) -> Self {
+        let mut part = Self {
+            resources: Contents::default(),
+            removed: Vec::new(),
+            unresolved: Vec::new(),
+        };
+        match item {
+            Item::Resources(resources) => part.resources = Contents::Chosen(resources.to_vec()),
+            Item::Removed(names) => part.removed = names.to_vec(),
+            Item::Unresolved(names) => part.unresolved = names.to_vec(),
+        }
+        part
+    }
+}
+
+/// Runs of at most `room` bytes, and of one item at least.
+fn divide<'a, T>(mut rest: &'a [T], room: usize, size: impl Fn(&T) -> usize + 'a) -> impl Iterator<Item = &'a [T]> {
+    std::iter::from_fn(move || {
+        let mut taken = 0;
+        let fits = |item: &&T| {
+            taken += size(item);
+            taken <= room
+        };
+        let most = rest.iter().take_while(fits).count().max(1).min(rest.len());
+        let (run, left) = rest.split_at(most);
+        rest = left;
+        (!run.is_empty()).then_some(run)
+    })
+}
+
+fn size_of(resource: &Resource) -> usize {
+    let aliases: usize = resource.aliases.iter().map(size_of_name).sum();
+    resource.body.len() + resource.version.as_str().len() + size_of_name(&resource.name) + aliases + ENVELOPE
+}
+
+fn size_of_name(name: &ResourceName) -> usize {
+    name.as_str().len() + ENVELOPE
+}
+
+impl Session {
+    /// The next part of a response that was divided, without what was given up meanwhile (W-7).
+    pub(super) fn next_part(&mut self) -> Option<Response> {
+        let mut part = self.parts.pop_front()?;
+        let kind = &part.delivery.resource_type;
+        if let Some(state) = self.types.iter().find(|state| state.kind == *kind) {
+            let selected = |resource: &&Arc<Resource>| state.subscription.selects(resource);
+            let resources = part.resources.as_slice();
+            if !resources.iter().all(|resource| selected(&resource)) {
+                part.resources = Contents::Chosen(resources.iter().filter(selected).cloned().collect());
+            }
+        }
+        Some(part)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_fit_their_room_and_hold_one_at_least() {
+        let sizes = [3, 3, 5, 20, 1, 1];
+        let runs: Vec<Vec<usize>> = divide(&sizes, 8, |size| *size).map(<[usize]>::to_vec).collect();
+        assert_eq!(runs, [vec![3, 3], vec![5], vec![20], vec![1, 1]]);
+        assert_eq!(divide::<usize>(&[], 8, |size| *size).count(), 0);
+    }
+}

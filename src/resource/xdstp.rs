@@ -1,0 +1,107 @@
+//! Names of the form `xdstp://authority/type/id?context`, in the one way that all ways to write them come to (X-1).
+//!
+//! Publishers' names are brought to it at admission, clients' where a request is read, so that equal names are equal texts.
+//! A client gets back the canonical form: context parameters sorted, as Envoy writes them itself.
+
+const SCHEME: &str = "xdstp://";
+
+/// Writes an `xdstp` name in its canonical form; other names are left as they are.
+///
+/// Context parameters are sorted; percent-encoding is in upper case, and gone where a character needs none.
+pub fn canonicalize(name: &mut String) {
+    if let Some(rest) = name.strip_prefix(SCHEME) {
+        let canonical = canonical(rest);
+        if canonical != rest {
+            *name = format!("{SCHEME}{canonical}");
+        }
+    }
+}
+
+fn canonical(rest: &str) -> String {
+    // What follows a "#" is for clients only (TP1, "Directives").
+    let (name, directives) = rest
+        .split_once('#')
+        .map_or((rest, None), |(name, more)| (name, Some(more)));
+    let (path, context) = name.split_once('?').unwrap_or((name, ""));
+    let mut canonical = unescape(path);
+    let mut parameters: Vec<String> = context.split('&').filter(|one| !one.is_empty()).map(unescape).collect();
+    parameters.sort();
+    for (number, parameter) in parameters.iter().enumerate() {
+        canonical.push(if number == 0 { '?' } else { '&' });
+        canonical.push_str(parameter);
+    }
+    if let Some(directives) = directives {
+        canonical.push('#');
+        canonical.push_str(directives);
+    }
+    canonical
+}
+
+/// Decodes what needs no escape (RFC 3986, 6.2.2.2), and writes the other escapes in upper case.
+fn unescape(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('%') {
+        plain.push_str(before);
+        let escape = after.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        let Some(byte) = escape.filter(|_| after.as_bytes()[..2].iter().all(u8::is_ascii_hexdigit)) else {
+            // No escape at all: the text means itself.
+            plain.push('%');
+            rest = after;
+            continue;
+        };
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            plain.push(char::from(byte));
+        } else {
+            plain.push('%');
+            plain.push_str(&after[..2].to_ascii_uppercase());
+        }
+        rest = &after[2..];
+    }
+    plain.push_str(rest);
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn expect(name: &str, canonical: &str) {
+        let mut written = name.to_owned();
+        canonicalize(&mut written);
+        assert_eq!(written, canonical);
+        canonicalize(&mut written);
+        assert_eq!(written, canonical, "canonical is canonical");
+    }
+
+    #[test]
+    fn context_parameters_are_sorted() {
+        expect("xdstp://a/t.T/id?b=2&a=1", "xdstp://a/t.T/id?a=1&b=2");
+        expect("xdstp://a/t.T/id/*?b=2&a=1", "xdstp://a/t.T/id/*?a=1&b=2");
+        expect("xdstp://a/t.T/id?&b=2&&a=1&", "xdstp://a/t.T/id?a=1&b=2");
+        expect("xdstp://a/t.T/id?", "xdstp://a/t.T/id");
+        expect("xdstp:///t.T/id?b=2&a=1#entry=x", "xdstp:///t.T/id?a=1&b=2#entry=x");
+    }
+
+    #[test]
+    fn escapes_are_written_in_one_way() {
+        expect("xdstp://a/t.T/%66o%6f%2fbar%5b", "xdstp://a/t.T/foo%2Fbar%5B");
+        expect("xdstp://a/t.T/x?k=%61%26", "xdstp://a/t.T/x?k=a%26");
+        for same in [
+            "xdstp://a/t.T/100%",
+            "xdstp://a/t.T/%zz",
+            "xdstp://a/t.T/%+1",
+            "xdstp://a/t.T/ä%C3",
+        ] {
+            expect(same, same);
+        }
+    }
+
+    #[test]
+    fn other_names_are_left_alone() {
+        for name in ["", "*", "b?z=1&a=2", "http://a/%66", "xdstp:/a?b&a"] {
+            expect(name, name);
+        }
+    }
+}
