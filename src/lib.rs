@@ -21,4 +21,5 @@ pub mod revision;
 pub mod settings;
 pub mod shutdown;
 pub mod snapshot;
+pub mod source;
 pub mod transport;

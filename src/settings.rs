@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     file::Spot,
-    layer::{AdmissionLayer, FleetLayer, Layer, LogLayer, LrsLayer, OrderingLayer, XdsLayer},
+    layer::{AdmissionLayer, FleetLayer, Layer, LogLayer, LrsLayer, OrderingLayer, RestLayer, XdsLayer},
     value::{ByteSize, Span, ValueError},
 };
 use crate::{
@@ -39,7 +39,7 @@ pub struct Settings {
     pub xds_addr: SocketAddr,
     /// Where the admin API listens.
     pub admin_addr: SocketAddr,
-    /// Where `/livez` and `/readyz` are.
+    /// Where probes, xDS over REST and the endpoint registry are.
     pub http_addr: SocketAddr,
     /// Where snapshots are kept.
     pub store: StoreSettings,
@@ -47,6 +47,8 @@ pub struct Settings {
     pub keep_revisions: NonZeroUsize,
     /// How xDS clients are served; which node belongs to which group.
     pub xds: XdsSettings,
+    /// How long a node that stops polling over REST counts as connected.
+    pub poll_timeout: Duration,
     /// What a publish must keep to.
     pub admission: admission::Limits,
     /// Whether warnings refuse a publish that does not allow them.
@@ -164,6 +166,7 @@ impl Settings {
             admission,
             ordering,
             fleet,
+            rest,
             lrs,
             ..
         } = effective.clone();
@@ -184,6 +187,7 @@ impl Settings {
                     ..Policy::default()
                 },
             },
+            poll_timeout: rest.poll_timeout.map_or(Duration::ZERO, |span| span.0),
             deny_warnings: admission.deny_warnings.unwrap_or_default(),
             admission: admission.limits(),
             fleet: fleet.limits(),
@@ -228,6 +232,9 @@ impl Layer {
                 max_resources: Some(limits.resources),
             },
             xds: XdsLayer::of(&transport::Limits::default()),
+            rest: RestLayer {
+                poll_timeout: Some(Span(Duration::from_secs(300))),
+            },
             lrs: LrsLayer {
                 interval: Some(Span(LrsSettings::default().interval)),
             },

@@ -13,6 +13,10 @@ use crate::proto::admin::{
     GetNodeRequest, ListNodesRequest, ListNodesResponse, NodeStatus, OrderStatus, TypeStatus, type_status::State,
 };
 
+/// What can be said of a node that polls and keeps its earlier version (H-4).
+const UNCONFIRMED: &str =
+    "rejected or not yet applied: it polls over REST, and asked again with an earlier version; its own log says why";
+
 #[derive(Args, Debug)]
 pub(super) struct Status {
     /// Only this node; one that is not known is an error
@@ -101,6 +105,9 @@ pub(super) fn table(nodes: &[NodeStatus]) -> String {
                     nack.message.trim_end()
                 ));
             }
+            if row.state() == State::Unconfirmed {
+                table.note(UNCONFIRMED);
+            }
         }
         for line in node
             .streams
@@ -148,6 +155,7 @@ pub(super) fn state(row: &TypeStatus) -> &'static str {
         State::Stale => "STALE",
         State::Synced => "SYNCED",
         State::Error => "ERROR",
+        State::Unconfirmed => "UNCONFIRMED",
     }
 }
 
@@ -157,7 +165,7 @@ fn since(row: &TypeStatus) -> String {
     match row.state() {
         State::Synced => time(row.acked.as_ref().and_then(|acked| acked.time.as_ref())),
         State::Error => time(row.nack.as_ref().and_then(|nack| nack.time.as_ref())),
-        State::Stale | State::NotSent | State::Unspecified => time(sent),
+        State::Stale | State::Unconfirmed | State::NotSent | State::Unspecified => time(sent),
     }
 }
 

@@ -197,6 +197,18 @@ impl StreamRecord {
             .enter(outcome, now, self.message_bytes);
         self.changed.store(change, Ordering::Release);
     }
+
+    pub(super) fn enter_unconfirmed(&self, delivery: &Delivery, now: SystemTime, change: u64) {
+        let mut books = self.books.lock().unwrap_or_else(PoisonError::into_inner);
+        books.row(&delivery.resource_type).unconfirmed = Some(at(delivery, now));
+        books.heard = Some(now);
+        drop(books);
+        self.changed.store(change, Ordering::Release);
+    }
+
+    pub(super) fn enter_heard(&self, now: SystemTime) {
+        self.books.lock().unwrap_or_else(PoisonError::into_inner).heard = Some(now);
+    }
 }
 
 // === impl Books ===
@@ -288,6 +300,7 @@ impl TypeStatus {
             sample: Vec::new(),
             sent: None,
             acked: None,
+            unconfirmed: None,
             nack: None,
             sent_total: 0,
             nack_total: 0,

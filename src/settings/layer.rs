@@ -49,6 +49,9 @@ pub struct Layer {
     /// How xDS clients are served.
     #[command(flatten)]
     pub xds: XdsLayer,
+    /// How nodes that poll over REST are treated.
+    #[command(flatten)]
+    pub rest: RestLayer,
     /// What clients that report load are asked for.
     #[command(flatten)]
     pub lrs: LrsLayer,
@@ -228,6 +231,20 @@ pub struct OrderingLayer {
     pub hold_cap: Option<Span>,
 }
 
+/// How nodes that poll over REST are treated.
+#[derive(Args, Clone, Copy, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RestLayer {
+    /// How long a node that stops polling over REST still counts as connected
+    #[arg(
+        id = "rest_poll_timeout",
+        long = "rest-poll-timeout",
+        env = "CHANCERY_REST_POLL_TIMEOUT",
+        value_name = "DURATION"
+    )]
+    pub poll_timeout: Option<Span>,
+}
+
 /// What clients that report load are asked for.
 #[derive(Args, Clone, Copy, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
@@ -303,6 +320,7 @@ impl Layer {
             log: self.log.or(below.log),
             admission: self.admission.or(below.admission),
             xds: self.xds.or(below.xds),
+            rest: self.rest.or(below.rest),
             lrs: self.lrs.or(below.lrs),
             ordering: self.ordering.or(below.ordering),
             fleet: self.fleet.or(below.fleet),
@@ -354,6 +372,14 @@ impl OrderingLayer {
             make_timeout: self.make_timeout.or(below.make_timeout),
             removal_delay: self.removal_delay.or(below.removal_delay),
             hold_cap: self.hold_cap.or(below.hold_cap),
+        }
+    }
+}
+
+impl RestLayer {
+    fn or(self, below: Self) -> Self {
+        Self {
+            poll_timeout: self.poll_timeout.or(below.poll_timeout),
         }
     }
 }

@@ -12,6 +12,7 @@ mod changes;
 #[path = "../common/ports.rs"]
 mod ports;
 mod refusals;
+mod rest;
 mod restart;
 mod snapshots;
 mod streams;

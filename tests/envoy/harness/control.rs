@@ -23,6 +23,7 @@ pub(crate) const GROUP: &str = "demo";
 pub(crate) struct Control {
     pub(crate) xds: SocketAddr,
     admin: SocketAddr,
+    pub(crate) http: SocketAddr,
     plane: Plane,
 }
 
@@ -60,6 +61,7 @@ impl Control {
         Self {
             xds: running.addresses.xds,
             admin: running.addresses.admin,
+            http: running.addresses.http,
             plane: Plane::InProcess(Some(Box::new(running))),
         }
     }
@@ -82,6 +84,7 @@ impl Control {
         Self {
             xds: address("xds"),
             admin: address("admin"),
+            http: address("http"),
             plane: Plane::Process(child),
         }
     }
