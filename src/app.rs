@@ -26,7 +26,7 @@ use crate::{
     readiness::Readiness,
     revision::{MemoryStore, RedbStore, RevisionStore},
     settings::{Settings, StoreSettings},
-    source::Registry,
+    source::{Files, Registry},
     transport::Xds,
 };
 
@@ -103,6 +103,7 @@ impl App {
             tracker.clone(),
         );
         spawn_expiry(&tracker, Arc::clone(&fleet), polling.clone(), rest.clone());
+        let following = settings.files.clone().map(|root| (root, settings.admission.clone()));
         let publisher = open(&tracker, settings, Arc::clone(&cache)).await?;
         let (registry, registering) = Registry::new(Arc::clone(&publisher), tracker.clone(), serving.clone())
             .context("cannot read what is registered")?;
@@ -111,6 +112,16 @@ impl App {
             rest: polling,
             registry,
         });
+        let files = match following {
+            Some((root, limits)) => {
+                let (files, mut task) =
+                    Files::open(root, &limits, Arc::clone(&publisher), tracker.clone(), serving.clone())?;
+                task.begin().await;
+                tracker.spawn(task.run().instrument(info_span!("files")));
+                Some(files)
+            }
+            None => None,
+        };
         loading.ready();
 
         let xds = Xds::new(
@@ -119,7 +130,7 @@ impl App {
             xds_settings,
             serving.clone(),
         );
-        let admin = Admin::new(publisher, fleet, tracker.clone(), serving.clone());
+        let admin = Admin::new(publisher, fleet, files, tracker.clone(), serving.clone());
         admin.set_serving(true).await;
         let admin_routes = admin.routes()?;
         let spawn = |server, routes, listener, name| {

@@ -11,6 +11,7 @@ pub mod cache;
 pub mod cli;
 pub mod fleet;
 pub mod http;
+pub mod input;
 pub mod node;
 pub mod proto;
 pub mod protocol;

@@ -43,6 +43,8 @@ pub struct Settings {
     pub http_addr: SocketAddr,
     /// Where snapshots are kept.
     pub store: StoreSettings,
+    /// The directory whose folders are published; `None` for no files.
+    pub files: Option<PathBuf>,
     /// How many revisions of each group are kept.
     pub keep_revisions: NonZeroUsize,
     /// How xDS clients are served; which node belongs to which group.
@@ -176,6 +178,7 @@ impl Settings {
             admin_addr: effective.admin_addr.unwrap_or_else(|| any(0)),
             http_addr: effective.http_addr.unwrap_or_else(|| any(0)),
             store,
+            files: effective.files.clone(),
             keep_revisions: effective.keep_revisions.unwrap_or(DEFAULT_RETENTION),
             xds: XdsSettings {
                 grouping: Grouping::new(effective.groups.clone().unwrap_or_default())?,
@@ -218,6 +221,7 @@ impl Layer {
             http_addr: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 18002))),
             data_dir: None,
             ephemeral: None,
+            files: None,
             keep_revisions: Some(DEFAULT_RETENTION),
             shutdown_grace: Some(Span(Duration::from_secs(10))),
             log: LogLayer {

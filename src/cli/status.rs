@@ -7,6 +7,7 @@ use super::{
     connect::Clients,
     exit::{Exit, Failure},
     findings::short_type,
+    sources,
     output::{Format, Output, Table, proto_json, time},
 };
 use crate::proto::admin::{
@@ -25,10 +26,17 @@ pub(super) struct Status {
     /// Only nodes of this group
     #[arg(short, long, value_name = "GROUP", conflicts_with = "node")]
     group: Option<String>,
+    /// Instead of nodes, the folders that `serve --files` publishes
+    #[arg(long, conflicts_with_all = ["node", "group"])]
+    sources: bool,
 }
 
 impl Status {
     pub(super) async fn run(self, clients: &Clients, output: &mut Output) -> Result<Exit, Failure> {
+        if self.sources {
+            return sources::run(clients, output).await;
+        }
+        let everything = self.node.is_none() && self.group.is_none();
         let mut client = clients.nodes().await?;
         let (nodes, value) = match self.node {
             Some(id) => {
@@ -44,7 +52,12 @@ impl Status {
             }
         };
         match output.format {
-            Format::Table => output.text(&table(&nodes))?,
+            Format::Table => {
+                output.text(&table(&nodes))?;
+                if everything {
+                    output.text(&sources::troubled(clients).await?)?;
+                }
+            }
             Format::Json | Format::Yaml => output.value(&value)?,
         }
         Ok(Exit::Ok)

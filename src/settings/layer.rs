@@ -34,6 +34,10 @@ pub struct Layer {
           default_missing_value = "true", conflicts_with = "data_dir")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ephemeral: Option<bool>,
+    /// Publish what the folders of this directory say, one for each group
+    #[arg(long, env = "CHANCERY_FILES", value_name = "DIR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub files: Option<PathBuf>,
     /// Revisions of each group that are kept to go back to
     #[arg(long, env = "CHANCERY_KEEP_REVISIONS", value_name = "COUNT")]
     pub keep_revisions: Option<NonZeroUsize>,
@@ -315,6 +319,7 @@ impl Layer {
             } else {
                 self.ephemeral.or(below.ephemeral)
             },
+            files: self.files.or(below.files),
             keep_revisions: self.keep_revisions.or(below.keep_revisions),
             shutdown_grace: self.shutdown_grace.or(below.shutdown_grace),
             log: self.log.or(below.log),

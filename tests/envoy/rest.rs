@@ -10,18 +10,6 @@ use crate::harness::{
     eventually, expect, listener, routes, send,
 };
 
-macro_rules! for_both_releases {
-    ($($test:ident),+ $(,)?) => {
-        $( mod $test {
-            use crate::harness::Release;
-            #[test]
-            fn v1_40() { super::$test(Release::V1_40); }
-            #[test]
-            fn v1_36() { super::$test(Release::V1_36); }
-        } )+
-    };
-}
-
 for_both_releases! {
     everything_is_polled_over_rest,
     what_an_envoy_refuses_over_rest_shows_as_unconfirmed,

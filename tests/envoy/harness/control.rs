@@ -45,8 +45,20 @@ pub(crate) struct Ran {
 impl Control {
     /// In this process, on free ports, forgetting everything at its end.
     pub(crate) fn start() -> Self {
+        Self::with(Layer::default())
+    }
+
+    /// The same, with the folders of a directory published.
+    pub(crate) fn over_files(root: &Path) -> Self {
+        Self::with(Layer {
+            files: Some(root.to_owned()),
+            ..Layer::default()
+        })
+    }
+
+    fn with(layer: Layer) -> Self {
         let free = "127.0.0.1:0".parse().ok();
-        let settings = Settings::resolve(Layer {
+        let settings = Settings::resolve(layer.or(Layer {
             xds_addr: free,
             admin_addr: free,
             http_addr: free,
@@ -56,7 +68,7 @@ impl Control {
                 ..XdsLayer::default()
             },
             ..Layer::default()
-        });
+        }));
         let running = RUNTIME.block_on(App::start(settings.unwrap())).unwrap();
         Self {
             xds: running.addresses.xds,
@@ -105,8 +117,8 @@ impl Control {
 
     /// Runs the binary against this control plane, with `stdin` for `-f -`.
     pub(crate) fn run_with(&self, args: &[&str], stdin: &[u8]) -> Ran {
-        let mut child = chancery(args)
-            .env("CHANCERY_ADMIN", format!("http://{}", self.admin))
+        let mut child = self
+            .command(args)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -114,6 +126,13 @@ impl Control {
             .unwrap();
         child.stdin.take().unwrap().write_all(stdin).ok();
         child.wait_with_output().unwrap().into()
+    }
+
+    /// The binary against this control plane.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = chancery(args);
+        command.env("CHANCERY_ADMIN", format!("http://{}", self.admin));
+        command
     }
 
     pub(crate) fn run(&self, args: &[&str]) -> Ran {
