@@ -1,5 +1,5 @@
-//! The admin API: `SnapshotService` over the publisher, `NodeService` and Envoy's CSDS over the fleet, with gRPC health and
-//! reflection.
+//! The admin API: `SnapshotService` over the publisher, `NodeService` and Envoy's CSDS over the fleet, `SourceService` over
+//! the sources, with gRPC health and reflection.
 //!
 //! The app wires and serves it. Calls that may block run apart from the reactor; watches end when the process shuts down.
 
@@ -8,6 +8,7 @@ mod csds;
 mod nodes;
 mod reflection;
 mod snapshots;
+mod sources;
 mod status;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -16,14 +17,18 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{server::NamedService, service::Routes, transport::Server};
 use tonic_health::{ServingStatus, server::HealthReporter};
 
-use self::{csds::ClientStatus, nodes::Nodes, snapshots::Snapshots};
+use self::{csds::ClientStatus, nodes::Nodes, snapshots::Snapshots, sources::Sources};
 use crate::{
     fleet::Fleet,
     proto::{
-        admin::{node_service_server::NodeServiceServer, snapshot_service_server::SnapshotServiceServer},
+        admin::{
+            node_service_server::NodeServiceServer, snapshot_service_server::SnapshotServiceServer,
+            source_service_server::SourceServiceServer,
+        },
         envoy::service::status::v3::client_status_discovery_service_server::ClientStatusDiscoveryServiceServer,
     },
     publisher::Publisher,
+    source::Files,
 };
 
 pub use self::{convert::finding, reflection::ReflectionError};
@@ -50,6 +55,8 @@ pub struct Admin {
 struct Shared {
     publisher: Arc<Publisher>,
     fleet: Arc<Fleet>,
+    /// `None` where no files are served.
+    files: Option<Files>,
     tracker: TaskTracker,
     shutdown: CancellationToken,
 }
@@ -62,6 +69,7 @@ impl Admin {
     pub fn new(
         publisher: Arc<Publisher>,
         fleet: Arc<Fleet>,
+        files: Option<Files>,
         tracker: TaskTracker,
         shutdown: CancellationToken,
     ) -> Self {
@@ -69,6 +77,7 @@ impl Admin {
             shared: Arc::new(Shared {
                 publisher,
                 fleet,
+                files,
                 tracker,
                 shutdown,
             }),
@@ -86,6 +95,8 @@ impl Admin {
             .max_decoding_message_size(MAX_REQUEST_BYTES)
             .max_encoding_message_size(usize::MAX);
         let nodes = NodeServiceServer::new(Nodes::new(Arc::clone(&self.shared))).max_encoding_message_size(usize::MAX);
+        let sources =
+            SourceServiceServer::new(Sources::new(Arc::clone(&self.shared))).max_encoding_message_size(usize::MAX);
         let csds = ClientStatusDiscoveryServiceServer::new(ClientStatus::new(Arc::clone(&self.shared)))
             .max_encoding_message_size(usize::MAX);
         let health = tonic_health::server::HealthService::from_health_reporter(self.health.clone());
@@ -94,6 +105,7 @@ impl Admin {
         routes
             .add_service(snapshots)
             .add_service(nodes)
+            .add_service(sources)
             .add_service(csds)
             .add_service(health);
         reflection::add_to(&mut routes)?;
@@ -121,6 +133,7 @@ impl Admin {
             "",
             SnapshotServiceServer::<Snapshots>::NAME,
             NodeServiceServer::<Nodes>::NAME,
+            SourceServiceServer::<Sources>::NAME,
             ClientStatusDiscoveryServiceServer::<ClientStatus>::NAME,
         ] {
             self.health.set_service_status(name, status).await;

@@ -21,11 +21,12 @@ use crate::{
     admin::Admin,
     cache::SnapshotCache,
     fleet::Fleet,
-    http,
+    http::{Peer, Port, Rest, RestSettings, Services},
     publisher::{Publisher, PublisherSettings},
     readiness::Readiness,
     revision::{MemoryStore, RedbStore, RevisionStore},
     settings::{Settings, StoreSettings},
+    source::{Files, Registry},
     transport::Xds,
 };
 
@@ -43,7 +44,7 @@ pub struct Addresses {
     pub xds: SocketAddr,
     /// The admin API.
     pub admin: SocketAddr,
-    /// `/livez` and `/readyz`.
+    /// Probes, xDS over REST and the endpoint registry.
     pub http: SocketAddr,
 }
 
@@ -90,12 +91,37 @@ impl App {
         let (undo_serving, undo_rest) = (serving.clone().drop_guard(), rest.clone().drop_guard());
 
         let grace = settings.shutdown_grace;
-        spawn_http(&tracker, ports.http, readiness.clone(), rest.clone());
+        let port = Port::new(readiness.clone());
+        spawn_http(&tracker, ports.http, &port, rest.clone());
         let fleet = Fleet::new(settings.fleet);
-        spawn_expiry(&tracker, Arc::clone(&fleet), rest.clone());
         let cache = Arc::new(SnapshotCache::new());
         let xds_settings = settings.xds.clone();
+        let polling = Rest::new(
+            SnapshotCache::clone(&cache),
+            Arc::clone(&fleet),
+            rest_settings(&settings),
+            tracker.clone(),
+        );
+        spawn_expiry(&tracker, Arc::clone(&fleet), polling.clone(), rest.clone());
+        let following = settings.files.clone().map(|root| (root, settings.admission.clone()));
         let publisher = open(&tracker, settings, Arc::clone(&cache)).await?;
+        let (registry, registering) = Registry::new(Arc::clone(&publisher), tracker.clone(), serving.clone())
+            .context("cannot read what is registered")?;
+        tracker.spawn(registering.run().instrument(info_span!("registry")));
+        port.open(Services {
+            rest: polling,
+            registry,
+        });
+        let files = match following {
+            Some((root, limits)) => {
+                let (files, mut task) =
+                    Files::open(root, &limits, Arc::clone(&publisher), tracker.clone(), serving.clone())?;
+                task.begin().await;
+                tracker.spawn(task.run().instrument(info_span!("files")));
+                Some(files)
+            }
+            None => None,
+        };
         loading.ready();
 
         let xds = Xds::new(
@@ -104,7 +130,7 @@ impl App {
             xds_settings,
             serving.clone(),
         );
-        let admin = Admin::new(publisher, fleet, tracker.clone(), serving.clone());
+        let admin = Admin::new(publisher, fleet, files, tracker.clone(), serving.clone());
         admin.set_serving(true).await;
         let admin_routes = admin.routes()?;
         let spawn = |server, routes, listener, name| {
@@ -140,6 +166,16 @@ impl App {
             servers,
             grace,
         })
+    }
+}
+
+/// Groups and limits of polls are those of streams.
+fn rest_settings(settings: &Settings) -> RestSettings {
+    RestSettings {
+        grouping: settings.xds.grouping.clone(),
+        limits: settings.xds.policy.limits,
+        polls: settings.xds.limits.streams,
+        poll_timeout: settings.poll_timeout,
     }
 }
 
@@ -221,8 +257,8 @@ fn spawn_grpc(
     tracker.spawn(serve.instrument(info_span!("server", name)))
 }
 
-fn spawn_http(tracker: &TaskTracker, listener: Listener, readiness: Readiness, stop: CancellationToken) {
-    let routes = http::routes(readiness);
+fn spawn_http(tracker: &TaskTracker, listener: Listener, port: &Port, stop: CancellationToken) {
+    let routes = port.routes().into_make_service_with_connect_info::<Peer>();
     tracker.spawn(async move {
         let served = axum::serve(listener, routes).with_graceful_shutdown(stop.cancelled_owned());
         if let Err(error) = served.await {
@@ -231,11 +267,12 @@ fn spawn_http(tracker: &TaskTracker, listener: Listener, readiness: Readiness, s
     });
 }
 
-fn spawn_expiry(tracker: &TaskTracker, fleet: Arc<Fleet>, stop: CancellationToken) {
+fn spawn_expiry(tracker: &TaskTracker, fleet: Arc<Fleet>, polling: Rest, stop: CancellationToken) {
     tracker.spawn(stop.run_until_cancelled_owned(async move {
         let mut ticks = tokio::time::interval(EXPIRE_EVERY);
         loop {
             ticks.tick().await;
+            polling.expire();
             fleet.expire(SystemTime::now());
         }
     }));

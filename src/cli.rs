@@ -15,9 +15,11 @@ mod history;
 mod input;
 mod output;
 mod publish;
+mod render;
 mod replace;
 mod rollback;
 mod serve;
+mod sources;
 mod status;
 mod validate;
 mod wait;
@@ -93,6 +95,8 @@ enum Command {
     Watch(watch::Watch),
     /// Check files without a server
     Validate(validate::Validate),
+    /// Write a group's snapshot as files for Envoys that no stream reaches
+    Render(render::Render),
     /// Print an Envoy bootstrap that connects to Chancery
     Bootstrap(bootstrap::Bootstrap),
 }
@@ -147,6 +151,7 @@ async fn call(command: Command, admin: &str, output: &mut Output) -> Result<Exit
         Command::Status(status) => status.run(&clients, output).await,
         Command::Wait(wait) => wait.run(&clients).await,
         Command::Watch(watch) => watch.run(&clients, output).await,
+        Command::Render(render) => render.run(&clients, output).await,
         Command::Serve(_) | Command::Validate(_) | Command::Bootstrap(_) => {
             Err(Failure::new(Exit::Usage, "this command talks to no server"))
         }

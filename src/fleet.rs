@@ -60,11 +60,20 @@ pub struct Fleet {
     changes: Arc<watch::Sender<u64>>,
 }
 
+/// How a stream carries state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// A stream of messages over gRPC.
+    Grpc(Variant),
+    /// One request after the other over REST: not a stream, but asked for by one node again and again (H).
+    Rest,
+}
+
 /// How a stream is served.
 #[derive(Clone, Debug)]
 pub struct StreamInfo {
-    /// SotW or delta.
-    pub variant: Variant,
+    /// SotW, delta or REST.
+    pub protocol: Protocol,
     /// ADS, or a service of one type.
     pub aggregated: bool,
     /// The peer's address, as text for people.
@@ -282,6 +291,19 @@ impl StreamGuard {
     pub fn record_large(&self, delivery: &Delivery, bytes: usize) {
         self.record.enter_large(delivery, bytes, self.fleet.tick());
         self.fleet.wake();
+    }
+
+    /// Enters that the node came back with an earlier version than it was sent, without a word of why: over REST it cannot
+    /// say more (H-4).
+    pub fn record_unconfirmed(&self, delivery: &Delivery) {
+        self.record
+            .enter_unconfirmed(delivery, SystemTime::now(), self.fleet.tick());
+        self.fleet.wake();
+    }
+
+    /// Enters that the node was heard of, and nothing else happened.
+    pub fn record_heard(&self) {
+        self.record.enter_heard(SystemTime::now());
     }
 }
 

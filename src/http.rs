@@ -1,15 +1,76 @@
-//! The HTTP port: `/livez` and `/readyz`. Everything else is 404, another method 405.
+//! The HTTP port: `/livez` and `/readyz`, xDS over REST-JSON, and the endpoint registry. Everything else is 404, another
+//! method 405.
+//!
+//! Probes answer from the start; what needs a loaded store answers 503 until [`Port::open`].
+
+mod endpoints;
+mod failure;
+mod rest;
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+};
 
 use axum::{Router, extract::State, http::StatusCode, routing::get};
 
-use crate::readiness::Readiness;
+use self::failure::Failure;
+pub use self::rest::{Rest, RestSettings};
+use crate::{readiness::Readiness, source::Registry};
 
-/// The routes of the HTTP port.
-pub fn routes(readiness: Readiness) -> Router {
-    Router::new()
-        .route("/livez", get(livez))
-        .route("/readyz", get(readyz))
-        .with_state(readiness)
+/// What the port serves, and what it waits for. Clones are one and the same.
+#[derive(Clone, Debug)]
+pub struct Port {
+    readiness: Readiness,
+    services: Arc<OnceLock<Services>>,
+}
+
+/// What is there once everything is loaded.
+#[derive(Clone, Debug)]
+pub struct Services {
+    /// xDS over REST-JSON.
+    pub rest: Rest,
+    /// The endpoint registry.
+    pub registry: Registry,
+}
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub SocketAddr);
+
+// === impl Port ===
+
+impl Port {
+    /// A port that answers probes.
+    #[must_use]
+    pub fn new(readiness: Readiness) -> Self {
+        Self {
+            readiness,
+            services: Arc::default(),
+        }
+    }
+
+    /// Serves the rest from here on. Called once; what a second call brings is dropped.
+    pub fn open(&self, services: Services) {
+        self.services.set(services).ok();
+    }
+
+    /// The routes. The server that runs them tells the [`Peer`] of each connection.
+    pub fn routes(&self) -> Router {
+        Router::new()
+            .route("/livez", get(livez))
+            .route("/readyz", get(readyz))
+            .merge(rest::routes())
+            .merge(endpoints::routes())
+            .fallback(unknown_path)
+            .method_not_allowed_fallback(wrong_method)
+            .with_state(self.clone())
+    }
+
+    fn services(&self) -> Result<&Services, Failure> {
+        let loading = || Failure::new(StatusCode::SERVICE_UNAVAILABLE, "not ready: snapshots are being loaded");
+        self.services.get().ok_or_else(loading)
+    }
 }
 
 /// The process answers: that is all that being alive means.
@@ -18,8 +79,8 @@ async fn livez() -> &'static str {
 }
 
 /// 200 when everything is loaded and bound, else 503 with what is awaited, one name a line.
-async fn readyz(State(readiness): State<Readiness>) -> (StatusCode, String) {
-    let awaited = readiness.awaited();
+async fn readyz(State(port): State<Port>) -> (StatusCode, String) {
+    let awaited = port.readiness.awaited();
     if awaited.is_empty() {
         (StatusCode::OK, "ok\n".to_owned())
     } else {
@@ -29,4 +90,12 @@ async fn readyz(State(readiness): State<Readiness>) -> (StatusCode, String) {
             format!("not ready, awaited:\n{awaited}\n"),
         )
     }
+}
+
+async fn unknown_path() -> Failure {
+    Failure::new(StatusCode::NOT_FOUND, "no such path on the HTTP port")
+}
+
+async fn wrong_method() -> Failure {
+    Failure::new(StatusCode::METHOD_NOT_ALLOWED, "this path takes another method")
 }

@@ -20,7 +20,7 @@ use std::{
 use tokio::sync::broadcast;
 
 use self::{
-    change::{GroupEdits, Next, check_limits, next, patch, replacement, restoration, type_changes},
+    change::{GroupEdits, Next, check_limits, next, patch, replacement, restoration},
     lineage::Lineage,
     references::References,
     request::{check_group, check_request},
@@ -30,7 +30,7 @@ use crate::{
     admission::{Finding, Known, Rejection, admit, admit_over},
     cache::SnapshotCache,
     resource::{ContentHash, Version},
-    revision::{Content, RevisionInfo, RevisionStore, StoreError, StoredRevision, Types},
+    revision::{Content, RevisionStore, StoreError, StoredRevision, Types},
     snapshot::{NodeGroup, Revision, Snapshot},
 };
 
@@ -237,6 +237,7 @@ impl Publisher {
         let named = options.version_info.as_deref().map(Version::from);
         let mut writer = self.writer();
         let head = self.head(group);
+        check_owner(group, options, head.as_deref())?;
         expect(options.expected_revision, head.as_deref())?;
         let before = types_of(head.as_deref());
         let edits = edits(head.as_deref())?;
@@ -439,8 +440,20 @@ fn stored_revision(
         time: SystemTime::now(),
         author: options.author.clone(),
         message: options.message.clone(),
+        owner: options.owner,
         content,
         replaced,
+    }
+}
+
+/// A group belongs to the source that published it, until its snapshot is deleted.
+fn check_owner(group: &NodeGroup, options: &PublishOptions, head: Option<&StoredRevision>) -> Result<(), PublishError> {
+    match head.map(|head| head.owner) {
+        Some(owner) if owner != options.owner => Err(PublishError::Owned {
+            group: group.clone(),
+            owner,
+        }),
+        Some(_) | None => Ok(()),
     }
 }
 

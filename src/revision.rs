@@ -33,10 +33,22 @@ pub struct StoredRevision {
     pub author: String,
     /// Why, in their own words; may be empty.
     pub message: String,
+    /// Who alone may publish the group from here on.
+    pub owner: Owner,
     /// What the group is since.
     pub content: Content,
     /// Contents that the group had until then: a content that comes back later must have another version.
     pub replaced: Vec<ContentHash>,
+}
+
+/// The one source that publishes a group: with two, each would undo what the other did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Owner {
+    /// Whoever uses the admin API, and the endpoint registry in the shared group.
+    #[default]
+    AdminApi,
+    /// The folder of files that has the group's name.
+    Files,
 }
 
 /// What a revision made of its group.
@@ -61,6 +73,8 @@ pub struct RevisionInfo {
     pub author: String,
     /// Why; may be empty.
     pub message: String,
+    /// Who alone may publish the group from here on.
+    pub owner: Owner,
     /// What it made of the group.
     pub summary: Summary,
 }
@@ -219,6 +233,36 @@ pub enum StoreError {
     },
 }
 
+// === impl Owner ===
+
+impl Owner {
+    /// As it is stored and told to programs: empty for the admin API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::AdminApi => "",
+            Self::Files => "files",
+        }
+    }
+
+    /// What [`Owner::as_str`] gave; `None` where no release knows it.
+    #[must_use]
+    pub fn from_stored(text: &str) -> Option<Self> {
+        [Self::AdminApi, Self::Files]
+            .into_iter()
+            .find(|owner| owner.as_str() == text)
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::AdminApi => "the admin API",
+            Self::Files => "files",
+        })
+    }
+}
+
 // === impl StoredRevision ===
 
 impl StoredRevision {
@@ -231,6 +275,7 @@ impl StoredRevision {
             time: self.time,
             author: self.author.clone(),
             message: self.message.clone(),
+            owner: self.owner,
             summary: match &self.content {
                 Content::Published(types) => Summary::Published(summaries(types)),
                 Content::Deleted => Summary::Deleted,

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     file::Spot,
-    layer::{AdmissionLayer, FleetLayer, Layer, LogLayer, LrsLayer, OrderingLayer, ProtocolLayer, XdsLayer},
+    layer::{AdmissionLayer, FleetLayer, Layer, LogLayer, LrsLayer, OrderingLayer, ProtocolLayer, RestLayer, XdsLayer},
     value::{ByteSize, Span, ValueError},
 };
 use crate::{
@@ -40,14 +40,18 @@ pub struct Settings {
     pub xds_addr: SocketAddr,
     /// Where the admin API listens.
     pub admin_addr: SocketAddr,
-    /// Where `/livez` and `/readyz` are.
+    /// Where probes, xDS over REST and the endpoint registry are.
     pub http_addr: SocketAddr,
     /// Where snapshots are kept.
     pub store: StoreSettings,
+    /// The directory whose folders are published; `None` for no files.
+    pub files: Option<PathBuf>,
     /// How many revisions of each group are kept.
     pub keep_revisions: NonZeroUsize,
     /// How xDS clients are served; which node belongs to which group.
     pub xds: XdsSettings,
+    /// How long a node that stops polling over REST counts as connected.
+    pub poll_timeout: Duration,
     /// What a publish must keep to.
     pub admission: admission::Limits,
     /// Whether warnings refuse a publish that does not allow them.
@@ -171,6 +175,7 @@ impl Settings {
             admission,
             ordering,
             fleet,
+            rest,
             lrs,
             protocol,
             ..
@@ -181,6 +186,7 @@ impl Settings {
             admin_addr: effective.admin_addr.unwrap_or_else(|| any(0)),
             http_addr: effective.http_addr.unwrap_or_else(|| any(0)),
             store,
+            files: effective.files.clone(),
             keep_revisions: effective.keep_revisions.unwrap_or(DEFAULT_RETENTION),
             xds: XdsSettings {
                 grouping: Grouping::new(effective.groups.clone().unwrap_or_default())?,
@@ -193,6 +199,7 @@ impl Settings {
                     ..protocol.settings()?
                 },
             },
+            poll_timeout: rest.poll_timeout.map_or(Duration::ZERO, |span| span.0),
             deny_warnings: admission.deny_warnings.unwrap_or_default(),
             admission: admission.limits(),
             fleet: fleet.limits(),
@@ -223,6 +230,7 @@ impl Layer {
             http_addr: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 18002))),
             data_dir: None,
             ephemeral: None,
+            files: None,
             keep_revisions: Some(DEFAULT_RETENTION),
             shutdown_grace: Some(Span(Duration::from_secs(10))),
             log: LogLayer {
@@ -237,6 +245,9 @@ impl Layer {
                 max_resources: Some(limits.resources),
             },
             xds: XdsLayer::of(&transport::Limits::default()),
+            rest: RestLayer {
+                poll_timeout: Some(Span(Duration::from_secs(300))),
+            },
             lrs: LrsLayer {
                 interval: Some(Span(LrsSettings::default().interval)),
             },

@@ -13,7 +13,7 @@ use crate::{
     protocol::{Standing, Variant},
     publisher::{PublishOptions, Published, TypeChange},
     resource::{Resource, ResourceName, ResourceType},
-    revision::{RevisionInfo, Summary},
+    revision::{Owner, RevisionInfo, Summary},
     snapshot::Revision,
 };
 
@@ -70,6 +70,7 @@ impl From<api::PublishOptions> for PublishOptions {
             author: options.author,
             allow_warnings: options.allow_warnings,
             allow_removals: options.allow_removals,
+            owner: Owner::AdminApi,
         }
     }
 }
@@ -136,6 +137,7 @@ pub(super) fn summary(info: &RevisionInfo) -> api::SnapshotSummary {
         time: timestamp(info.time),
         author: info.author.clone(),
         message: info.message.clone(),
+        owner: info.owner.as_str().to_owned(),
         types: types
             .iter()
             .map(|row| api::TypeSummary {
@@ -234,9 +236,10 @@ fn stream_status(stream: &fleet::StreamStatus) -> api::StreamStatus {
 
     api::StreamStatus {
         id: stream.id,
-        protocol: match stream.info.variant {
-            Variant::Sotw => Protocol::Sotw.into(),
-            Variant::Delta => Protocol::Delta.into(),
+        protocol: match stream.info.protocol {
+            fleet::Protocol::Grpc(Variant::Sotw) => Protocol::Sotw.into(),
+            fleet::Protocol::Grpc(Variant::Delta) => Protocol::Delta.into(),
+            fleet::Protocol::Rest => Protocol::Rest.into(),
         },
         aggregated: stream.info.aggregated,
         peer: stream.info.peer.clone(),
@@ -256,6 +259,7 @@ fn type_status(row: &fleet::TypeStatus) -> api::TypeStatus {
             fleet::TypeState::NotSent => State::NotSent.into(),
             fleet::TypeState::Stale => State::Stale.into(),
             fleet::TypeState::Synced => State::Synced.into(),
+            fleet::TypeState::Unconfirmed => State::Unconfirmed.into(),
             fleet::TypeState::Error => State::Error.into(),
         },
         wildcard: row.wildcard,

@@ -115,7 +115,7 @@ fn client_config(node: &NodeStatus) -> ClientConfig {
 fn xds_config(row: &TypeStatus) -> GenericXdsConfig {
     let status = match row.state() {
         TypeState::NotSent => ConfigStatus::NotSent,
-        TypeState::Stale => ConfigStatus::Stale,
+        TypeState::Stale | TypeState::Unconfirmed => ConfigStatus::Stale,
         TypeState::Synced => ConfigStatus::Synced,
         TypeState::Error => ConfigStatus::Error,
     };

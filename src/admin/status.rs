@@ -47,6 +47,14 @@ pub(super) fn of_publish(failure: &PublishError) -> Status {
             let details = ErrorDetails::with_error_info("REVISION_CONFLICT", "chancery", revisions);
             Status::with_error_details(Code::Aborted, failure.to_string(), details)
         }
+        PublishError::Owned { group, owner } => {
+            let owned = HashMap::from([
+                ("group".to_owned(), group.to_string()),
+                ("owner".to_owned(), owner.as_str().to_owned()),
+            ]);
+            let details = ErrorDetails::with_error_info("GROUP_OWNED", "chancery", owned);
+            Status::with_error_details(Code::AlreadyExists, failure.to_string(), details)
+        }
         PublishError::NotFound(missing) => Status::not_found(missing.to_string()),
         PublishError::InvalidGroup(_) | PublishError::InvalidVersion(_) => {
             Status::invalid_argument(cut(&failure.to_string()))

@@ -9,12 +9,15 @@ use std::{
     time::Duration,
 };
 
+use axum::{extract::connect_info::Connected, serve::IncomingStream};
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
     time::{Sleep, sleep},
 };
 use tokio_stream::Stream;
 use tracing::{debug, warn};
+
+use crate::http::Peer;
 
 /// Connections that may wait to be accepted, where the system lets so many: a fleet reconnects all at once, and what does
 /// not fit is dropped or reset. Without it the standard library's 128 holds.
@@ -109,4 +112,10 @@ fn is_of_one_connection(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused
     )
+}
+
+impl Connected<IncomingStream<'_, Listener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, Listener>) -> Self {
+        Self(*stream.remote_addr())
+    }
 }

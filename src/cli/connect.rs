@@ -5,7 +5,10 @@ use std::{error::Error as _, time::Duration};
 use tonic::transport::{Channel, Endpoint};
 
 use super::exit::{Exit, Failure};
-use crate::proto::admin::{node_service_client::NodeServiceClient, snapshot_service_client::SnapshotServiceClient};
+use crate::proto::admin::{
+    node_service_client::NodeServiceClient, snapshot_service_client::SnapshotServiceClient,
+    source_service_client::SourceServiceClient,
+};
 
 /// A server that is there answers at once; one that is not should not hold a script.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -38,6 +41,12 @@ impl Clients {
     /// A client for nodes.
     pub(super) async fn nodes(&self) -> Result<NodeServiceClient<Channel>, Failure> {
         let client = NodeServiceClient::new(self.channel().await?);
+        Ok(client.max_decoding_message_size(usize::MAX))
+    }
+
+    /// A client for sources.
+    pub(super) async fn sources(&self) -> Result<SourceServiceClient<Channel>, Failure> {
+        let client = SourceServiceClient::new(self.channel().await?);
         Ok(client.max_decoding_message_size(usize::MAX))
     }
 

@@ -7,10 +7,8 @@ use std::{
 };
 
 use super::exit::Failure;
-use crate::proto::admin::Document;
+use crate::{input, proto::admin::Document};
 
-/// What a directory's files must end in.
-const ENDINGS: [&str; 5] = ["yaml", "yml", "json", "pb", "binpb"];
 /// More than a server takes in one publish.
 const MAX_BYTES: u64 = 256 << 20;
 const STDIN: &str = "<stdin>";
@@ -59,27 +57,15 @@ fn document(name: String, from: impl Read) -> Result<Document, Failure> {
     })
 }
 
-/// The configuration files of a directory, sorted; not below it, and no hidden ones.
+/// The configuration files of a directory: none is an error.
 fn files_of(dir: &Path) -> Result<Vec<PathBuf>, Failure> {
-    let named = |error: &io::Error| unreadable(&dir.display().to_string(), error);
-    let mut files = Vec::new();
-    for entry in fs::read_dir(dir).map_err(|error| named(&error))? {
-        let path = entry.map_err(|error| named(&error))?.path();
-        let hidden = path
-            .file_name()
-            .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-        let fits = path
-            .extension()
-            .is_some_and(|ending| ENDINGS.iter().any(|known| ending == *known));
-        if fits && !hidden && path.is_file() {
-            files.push(path);
-        }
-    }
+    let files = input::files_of(dir).map_err(|error| unreadable(&dir.display().to_string(), &error))?;
+    // A pipe or a device in a directory is not what is meant by its files.
+    let files: Vec<PathBuf> = files.into_iter().filter(|path| path.is_file()).collect();
     if files.is_empty() {
-        let endings = ENDINGS.map(|ending| format!("*.{ending}")).join(", ");
+        let endings = input::ENDINGS.map(|ending| format!("*.{ending}")).join(", ");
         return Err(Failure::refused(format!("{}: no {endings} in it", dir.display())));
     }
-    files.sort();
     Ok(files)
 }
 

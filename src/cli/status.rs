@@ -8,11 +8,16 @@ use super::{
     exit::{Exit, Failure},
     findings::short_type,
     output::{Format, Output, Table, proto_json, time},
+    sources,
 };
 use crate::proto::admin::{
     GetNodeRequest, ListNodesRequest, ListNodesResponse, NodeStatus, OrderStatus, TypeStatus, Unanswered,
     type_status::State,
 };
+
+/// What can be said of a node that polls and keeps its earlier version (H-4).
+const UNCONFIRMED: &str =
+    "rejected or not yet applied: it polls over REST, and asked again with an earlier version; its own log says why";
 
 #[derive(Args, Debug)]
 pub(super) struct Status {
@@ -22,10 +27,17 @@ pub(super) struct Status {
     /// Only nodes of this group
     #[arg(short, long, value_name = "GROUP", conflicts_with = "node")]
     group: Option<String>,
+    /// Instead of nodes, the folders that `serve --files` publishes
+    #[arg(long, conflicts_with_all = ["node", "group"])]
+    sources: bool,
 }
 
 impl Status {
     pub(super) async fn run(self, clients: &Clients, output: &mut Output) -> Result<Exit, Failure> {
+        if self.sources {
+            return sources::run(clients, output).await;
+        }
+        let everything = self.node.is_none() && self.group.is_none();
         let mut client = clients.nodes().await?;
         let (nodes, value) = match self.node {
             Some(id) => {
@@ -41,7 +53,12 @@ impl Status {
             }
         };
         match output.format {
-            Format::Table => output.text(&table(&nodes))?,
+            Format::Table => {
+                output.text(&table(&nodes))?;
+                if everything {
+                    output.text(&sources::troubled(clients).await?)?;
+                }
+            }
             Format::Json | Format::Yaml => output.value(&value)?,
         }
         Ok(Exit::Ok)
@@ -95,6 +112,9 @@ pub(super) fn table(nodes: &[NodeStatus]) -> String {
             ]);
             for line in notes(row) {
                 table.note(&line);
+            }
+            if row.state() == State::Unconfirmed {
+                table.note(UNCONFIRMED);
             }
         }
         for line in node
@@ -186,6 +206,7 @@ pub(super) fn state(row: &TypeStatus) -> &'static str {
         State::Stale => "STALE",
         State::Synced => "SYNCED",
         State::Error => "ERROR",
+        State::Unconfirmed => "UNCONFIRMED",
     }
 }
 
@@ -195,7 +216,7 @@ fn since(row: &TypeStatus) -> String {
     match row.state() {
         State::Synced => time(row.acked.as_ref().and_then(|acked| acked.time.as_ref())),
         State::Error => time(row.nack.as_ref().and_then(|nack| nack.time.as_ref())),
-        State::Stale | State::NotSent | State::Unspecified => time(sent),
+        State::Stale | State::Unconfirmed | State::NotSent | State::Unspecified => time(sent),
     }
 }
 

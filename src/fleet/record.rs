@@ -219,6 +219,18 @@ impl StreamRecord {
         books.row(&delivery.resource_type).large = Some(bytes);
         self.changed.store(change, Ordering::Release);
     }
+
+    pub(super) fn enter_unconfirmed(&self, delivery: &Delivery, now: SystemTime, change: u64) {
+        let mut books = self.books.lock().unwrap_or_else(PoisonError::into_inner);
+        books.row(&delivery.resource_type).unconfirmed = Some(at(delivery, now));
+        books.heard = Some(now);
+        drop(books);
+        self.changed.store(change, Ordering::Release);
+    }
+
+    pub(super) fn enter_heard(&self, now: SystemTime) {
+        self.books.lock().unwrap_or_else(PoisonError::into_inner).heard = Some(now);
+    }
 }
 
 // === impl Books ===
@@ -349,6 +361,7 @@ impl TypeStatus {
             sample: Vec::new(),
             sent: None,
             acked: None,
+            unconfirmed: None,
             nack: None,
             unanswered: None,
             missing: 0,

@@ -103,6 +103,8 @@ pub struct TypeStatus {
     pub sent: Option<DeliveryStatus>,
     /// The last response that was ACKed.
     pub acked: Option<DeliveryStatus>,
+    /// REST: the last response after which the node asked again with an earlier version (H-4).
+    pub unconfirmed: Option<DeliveryStatus>,
     /// The last response that was NACKed.
     pub nack: Option<NackStatus>,
     /// The oldest response that is unanswered for longer than [`Limits::unanswered_after`](super::Limits::unanswered_after)
@@ -162,6 +164,8 @@ pub enum TypeState {
     Stale,
     /// The last response was ACKed.
     Synced,
+    /// REST: asked for again with an earlier version than was sent: rejected, or not yet applied.
+    Unconfirmed,
     /// The last response that was answered was NACKed, and nothing newer was ACKed.
     Error,
 }
@@ -187,6 +191,7 @@ impl TypeStatus {
             (None, ..) => TypeState::NotSent,
             (Some(_), _, Some(nack)) if is_last(&nack.delivery) => TypeState::Error,
             (Some(_), Some(acked), _) if is_last(acked) => TypeState::Synced,
+            (Some(_), ..) if self.unconfirmed.as_ref().is_some_and(is_last) => TypeState::Unconfirmed,
             (Some(_), ..) => TypeState::Stale,
         }
     }

@@ -17,7 +17,7 @@ fn node(id: &str) -> Node {
 
 fn info() -> StreamInfo {
     StreamInfo {
-        variant: Variant::Sotw,
+        protocol: Protocol::Grpc(Variant::Sotw),
         aggregated: true,
         peer: "127.0.0.1:1".into(),
     }

@@ -3,7 +3,7 @@
 use crate::{
     admission::{Candidate, Finding, Limits, Rejection},
     resource::{ResourceName, ResourceType, Version},
-    revision::{RevisionInfo, StoreError},
+    revision::{Owner, RevisionInfo, StoreError},
     snapshot::{NodeGroup, Revision},
 };
 
@@ -60,6 +60,8 @@ pub struct PublishOptions {
     pub allow_warnings: bool,
     /// Confirms that a type may become empty.
     pub allow_removals: bool,
+    /// The source that publishes. A group that another source publishes is not touched.
+    pub owner: Owner,
 }
 
 /// What a publish did, or would do.
@@ -140,6 +142,14 @@ pub enum PublishError {
         /// Where the group is; 0 without a snapshot.
         current: Revision,
     },
+    /// Another source publishes the group.
+    #[error("group \"{group}\" is published by {owner}{}", remedy(*.owner))]
+    Owned {
+        /// The group.
+        group: NodeGroup,
+        /// Who publishes it.
+        owner: Owner,
+    },
     /// Something that was named is not there.
     #[error(transparent)]
     NotFound(#[from] NotFound),
@@ -180,6 +190,13 @@ pub enum NotFound {
         /// The name.
         name: ResourceName,
     },
+}
+
+const fn remedy(owner: Owner) -> &'static str {
+    match owner {
+        Owner::AdminApi => ": delete its snapshot to let another source have it",
+        Owner::Files => ": change them, or remove its folder and delete its snapshot",
+    }
 }
 
 fn oldest_kept(oldest: &Option<Revision>) -> String {

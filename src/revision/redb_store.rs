@@ -341,12 +341,14 @@ fn stored(txn: &ReadTransaction, revision: Revision, record: RevisionRecord) -> 
         types.insert(summary.resource_type, Arc::new(resources.with_version(summary.version)));
     }
     let replaced = record.replaced().ok_or_else(damaged)?;
+    let owner = record.owner().ok_or_else(damaged)?;
     Ok(StoredRevision {
         revision,
         group: NodeGroup::from(record.group.as_str()),
         time: time_of(&record),
         author: record.author,
         message: record.message,
+        owner,
         content: if record.deleted {
             Content::Deleted
         } else {
@@ -358,13 +360,16 @@ fn stored(txn: &ReadTransaction, revision: Revision, record: RevisionRecord) -> 
 
 fn info(revision: Revision, record: RevisionRecord) -> Result<RevisionInfo, Failure> {
     let types: Option<Vec<_>> = record.types.iter().map(TypeRecord::summary).collect();
-    let types = types.ok_or_else(|| damaged_revision((&record.group, revision.0)))?;
+    let (Some(types), Some(owner)) = (types, record.owner()) else {
+        return Err(damaged_revision((&record.group, revision.0)));
+    };
     Ok(RevisionInfo {
         revision,
         group: NodeGroup::from(record.group.as_str()),
         time: time_of(&record),
         author: record.author,
         message: record.message,
+        owner,
         summary: if record.deleted {
             Summary::Deleted
         } else {

@@ -32,6 +32,7 @@ pub(super) fn published(group: &str, revision: u64, clusters: Vec<Arc<Resource>>
         time: SystemTime::UNIX_EPOCH + Duration::from_nanos(1_700_000_000_123_456_789 + revision),
         author: format!("author {revision}"),
         message: format!("message {revision}"),
+        owner: Owner::Files,
         content: Content::Published(BTreeMap::from([(ResourceType::Cluster, Arc::new(clusters))])),
         replaced: vec![ContentHash::of_texts([group, "before"])],
     }

@@ -37,6 +37,10 @@ pub struct Layer {
           default_missing_value = "true", conflicts_with = "data_dir")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ephemeral: Option<bool>,
+    /// Publish what the folders of this directory say, one for each group
+    #[arg(long, env = "CHANCERY_FILES", value_name = "DIR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub files: Option<PathBuf>,
     /// Revisions of each group that are kept to go back to
     #[arg(long, env = "CHANCERY_KEEP_REVISIONS", value_name = "COUNT")]
     pub keep_revisions: Option<NonZeroUsize>,
@@ -52,6 +56,9 @@ pub struct Layer {
     /// How xDS clients are served.
     #[command(flatten)]
     pub xds: XdsLayer,
+    /// How nodes that poll over REST are treated.
+    #[command(flatten)]
+    pub rest: RestLayer,
     /// What clients that report load are asked for.
     #[command(flatten)]
     pub lrs: LrsLayer,
@@ -250,6 +257,20 @@ pub struct OrderingLayer {
     pub hold_cap: Option<Span>,
 }
 
+/// How nodes that poll over REST are treated.
+#[derive(Args, Clone, Copy, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RestLayer {
+    /// How long a node that stops polling over REST still counts as connected
+    #[arg(
+        id = "rest_poll_timeout",
+        long = "rest-poll-timeout",
+        env = "CHANCERY_REST_POLL_TIMEOUT",
+        value_name = "DURATION"
+    )]
+    pub poll_timeout: Option<Span>,
+}
+
 /// What clients that report load are asked for.
 #[derive(Args, Clone, Copy, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
@@ -328,11 +349,13 @@ impl Layer {
             } else {
                 self.ephemeral.or(below.ephemeral)
             },
+            files: self.files.or(below.files),
             keep_revisions: self.keep_revisions.or(below.keep_revisions),
             shutdown_grace: self.shutdown_grace.or(below.shutdown_grace),
             log: self.log.or(below.log),
             admission: self.admission.or(below.admission),
             xds: self.xds.or(below.xds),
+            rest: self.rest.or(below.rest),
             lrs: self.lrs.or(below.lrs),
             ordering: self.ordering.or(below.ordering),
             protocol: self.protocol.or(below.protocol),
@@ -387,6 +410,14 @@ impl OrderingLayer {
             make_timeout: self.make_timeout.or(below.make_timeout),
             removal_delay: self.removal_delay.or(below.removal_delay),
             hold_cap: self.hold_cap.or(below.hold_cap),
+        }
+    }
+}
+
+impl RestLayer {
+    fn or(self, below: Self) -> Self {
+        Self {
+            poll_timeout: self.poll_timeout.or(below.poll_timeout),
         }
     }
 }

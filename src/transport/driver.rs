@@ -25,7 +25,7 @@ use tracing::{Span, debug, info, info_span, warn};
 use super::{Shared, check_headers, rate::Bucket, refuse, respond, status::trailers};
 use crate::{
     cache::SnapshotWatch,
-    fleet::{StreamGuard, StreamInfo},
+    fleet::{Protocol, StreamGuard, StreamInfo},
     proto::{
         discovery::{DeltaDiscoveryRequest, DiscoveryRequest},
         envoy::config::core::v3 as core,
@@ -254,7 +254,7 @@ impl<R: DiscoveryMessage> Driver<R> {
             session.on_snapshot(snapshot);
         }
         let info = StreamInfo {
-            variant: R::VARIANT,
+            protocol: Protocol::Grpc(R::VARIANT),
             aggregated: self.scope == Scope::Aggregated,
             peer: self.peer.clone(),
         };

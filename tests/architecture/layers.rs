@@ -176,6 +176,11 @@ pub(crate) const LAYERS: &[Layer] = &[
         without: &[GRPC],
     },
     Layer {
+        module: "input",
+        knows: Knows::Only(&[]),
+        without: &[RUNTIME, GRPC, SHARING, METRICS, CLOCKS, RANDOMNESS],
+    },
+    Layer {
         module: "readiness",
         knows: Knows::Only(&[]),
         without: &[GRPC, STATUSES],

@@ -116,6 +116,19 @@ macro_rules! for_every_envoy_on_delta_ads {
     };
 }
 
+/// The same for what is asked for without a stream.
+macro_rules! for_both_releases {
+    ($($test:ident),+ $(,)?) => {
+        $( mod $test {
+            use crate::harness::Release;
+            #[test]
+            fn v1_40() { super::$test(Release::V1_40); }
+            #[test]
+            fn v1_36() { super::$test(Release::V1_36); }
+        } )+
+    };
+}
+
 macro_rules! matrix {
     ($($test:ident)+ => $rows:tt) => {
         $( matrix! { @test $test $rows } )+

@@ -9,9 +9,11 @@
 mod harness;
 
 mod changes;
+mod files;
 #[path = "../common/ports.rs"]
 mod ports;
 mod refusals;
+mod rest;
 mod restart;
 mod snapshots;
 mod streams;

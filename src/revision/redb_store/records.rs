@@ -8,7 +8,7 @@ use prost::Message;
 
 use crate::{
     resource::{ContentHash, Reference, Resource, ResourceName, ResourceType, Version},
-    revision::{StoredRevision, TypeSummary},
+    revision::{Owner, StoredRevision, TypeSummary},
 };
 
 /// Names an object: the hash of what it holds, as the snapshot's own parts have it.
@@ -32,6 +32,8 @@ pub(super) struct RevisionRecord {
     /// Hashes one behind another.
     #[prost(bytes = "vec", tag = "7")]
     pub(super) replaced: Vec<u8>,
+    #[prost(string, tag = "8")]
+    pub(super) owner: String,
 }
 
 /// One type of a revision.
@@ -159,6 +161,7 @@ impl RevisionRecord {
             time: Some(revision.time.into()),
             author: revision.author.clone(),
             message: revision.message.clone(),
+            owner: revision.owner.as_str().to_owned(),
             deleted: revision.types().is_none(),
             types,
             replaced: joined(revision.replaced.iter().copied()),
@@ -168,6 +171,10 @@ impl RevisionRecord {
     /// What names the resources of a type.
     pub(super) fn list(&self, type_url: &str) -> Option<Hash> {
         self.types.iter().find(|found| found.type_url == type_url)?.list()
+    }
+
+    pub(super) fn owner(&self) -> Option<Owner> {
+        Owner::from_stored(&self.owner)
     }
 
     pub(super) fn replaced(&self) -> Option<Vec<ContentHash>> {

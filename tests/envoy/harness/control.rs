@@ -23,6 +23,7 @@ pub(crate) const GROUP: &str = "demo";
 pub(crate) struct Control {
     pub(crate) xds: SocketAddr,
     admin: SocketAddr,
+    pub(crate) http: SocketAddr,
     plane: Plane,
 }
 
@@ -44,8 +45,20 @@ pub(crate) struct Ran {
 impl Control {
     /// In this process, on free ports, forgetting everything at its end.
     pub(crate) fn start() -> Self {
+        Self::with(Layer::default())
+    }
+
+    /// The same, with the folders of a directory published.
+    pub(crate) fn over_files(root: &Path) -> Self {
+        Self::with(Layer {
+            files: Some(root.to_owned()),
+            ..Layer::default()
+        })
+    }
+
+    fn with(layer: Layer) -> Self {
         let free = "127.0.0.1:0".parse().ok();
-        let settings = Settings::resolve(Layer {
+        let settings = Settings::resolve(layer.or(Layer {
             xds_addr: free,
             admin_addr: free,
             http_addr: free,
@@ -55,11 +68,12 @@ impl Control {
                 ..XdsLayer::default()
             },
             ..Layer::default()
-        });
+        }));
         let running = RUNTIME.block_on(App::start(settings.unwrap())).unwrap();
         Self {
             xds: running.addresses.xds,
             admin: running.addresses.admin,
+            http: running.addresses.http,
             plane: Plane::InProcess(Some(Box::new(running))),
         }
     }
@@ -82,6 +96,7 @@ impl Control {
         Self {
             xds: address("xds"),
             admin: address("admin"),
+            http: address("http"),
             plane: Plane::Process(child),
         }
     }
@@ -102,8 +117,8 @@ impl Control {
 
     /// Runs the binary against this control plane, with `stdin` for `-f -`.
     pub(crate) fn run_with(&self, args: &[&str], stdin: &[u8]) -> Ran {
-        let mut child = chancery(args)
-            .env("CHANCERY_ADMIN", format!("http://{}", self.admin))
+        let mut child = self
+            .command(args)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -111,6 +126,13 @@ impl Control {
             .unwrap();
         child.stdin.take().unwrap().write_all(stdin).ok();
         child.wait_with_output().unwrap().into()
+    }
+
+    /// The binary against this control plane.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = chancery(args);
+        command.env("CHANCERY_ADMIN", format!("http://{}", self.admin));
+        command
     }
 
     pub(crate) fn run(&self, args: &[&str]) -> Ran {

@@ -1,0 +1,118 @@
+//! Config sources of resources: those that lead to the control plane are turned into paths of rendered files.
+
+use serde_json::{Map, Value, json};
+
+use crate::resource::ResourceType;
+
+/// Fields that a `ConfigSource` has; an object with others only looks like one.
+const FIELDS: [&str; 5] = [
+    "ads",
+    "self",
+    "api_config_source",
+    "resource_api_version",
+    "initial_fetch_timeout",
+];
+
+/// What becomes of the config sources of a snapshot.
+pub(super) trait Places {
+    /// The file that holds the resource; `None` where it is not published.
+    fn path(&mut self, kind: &ResourceType, name: &str) -> Option<String>;
+    /// A source leads to the control plane and cannot lead to a file.
+    fn refuse(&mut self, reason: String);
+}
+
+/// Turns the sources in a resource into paths.
+pub(super) fn rewrite(resource: &mut Value, places: &mut impl Places) {
+    let name = text(resource, "name");
+    walk(resource, &name, places);
+}
+
+/// `name` is that of the resource, for what it names after itself.
+fn walk(value: &mut Value, name: &str, places: &mut impl Places) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(|item| walk(item, name, places)),
+        Value::Object(fields) => {
+            known_sources(fields, name, places);
+            for (key, field) in fields.iter_mut() {
+                if needs_us(field) {
+                    places.refuse(format!("its {key} cannot be read from a file"));
+                } else if key != "metadata" {
+                    // Metadata is the operator's own: nothing in it is a source.
+                    walk(field, name, places);
+                }
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// The sources that name one resource, each in the message that says which.
+fn known_sources(fields: &mut Map<String, Value>, name: &str, places: &mut impl Places) {
+    if let Some(Value::Object(eds)) = fields.get_mut("eds_cluster_config") {
+        let service = eds
+            .get("service_name")
+            .and_then(Value::as_str)
+            .filter(|service| !service.is_empty());
+        let service = service.unwrap_or(name).to_owned();
+        point(eds, "eds_config", &ResourceType::Endpoint, &service, places);
+    }
+    if let Some(Value::Object(rds)) = fields.get_mut("rds") {
+        let route = rds
+            .get("route_config_name")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned();
+        point(rds, "config_source", &ResourceType::Route, &route, places);
+    }
+    let own = fields
+        .get("name")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned();
+    if fields.contains_key("sds_config") {
+        point(fields, "sds_config", &ResourceType::Secret, &own, places);
+    }
+    if let Some(Value::Object(discovery)) = fields.get_mut("config_discovery") {
+        point(discovery, "config_source", &ResourceType::ExtensionConfig, &own, places);
+    }
+}
+
+/// Points a source to the file of one resource.
+fn point(fields: &mut Map<String, Value>, key: &str, kind: &ResourceType, name: &str, places: &mut impl Places) {
+    let Some(source) = fields.get_mut(key) else {
+        return;
+    };
+    if !is_ours(source) {
+        return;
+    }
+    match places.path(kind, name) {
+        Some(path) => {
+            let mut file = json!({ "path_config_source": { "path": path }, "resource_api_version": "V3" });
+            if let Some(timeout) = source.get("initial_fetch_timeout") {
+                file["initial_fetch_timeout"] = timeout.clone();
+            }
+            *source = file;
+        }
+        // Another server's.
+        None if source.get("api_config_source").is_some() => {}
+        None => places.refuse(format!("it needs {kind} \"{name}\", which is not published")),
+    }
+}
+
+/// Whether it is a `ConfigSource` that only the server of the resource itself can be meant by.
+fn needs_us(value: &Value) -> bool {
+    is_ours(value) && value.get("api_config_source").is_none()
+}
+
+/// Whether it is a `ConfigSource` that is served over xDS.
+fn is_ours(value: &Value) -> bool {
+    let Value::Object(fields) = value else {
+        return false;
+    };
+    let served = FIELDS[..3].iter().any(|field| fields.contains_key(*field));
+    served && fields.keys().all(|key| FIELDS.contains(&key.as_str()))
+}
+
+fn text(value: &Value, field: &str) -> String {
+    value.get(field).and_then(Value::as_str).unwrap_or_default().to_owned()
+}

@@ -1,0 +1,121 @@
+//! The endpoint registry over HTTP: `POST /endpoints` registers, `GET` shows, `PUT` renews, `DELETE` takes out.
+//!
+//! Bodies are JSON whatever their `content-type` says: `curl -d` calls everything a form.
+
+mod body;
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{DefaultBodyLimit, Path, State, rejection::BytesRejection},
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+use tracing::{error, info};
+
+use super::{Failure, Port, failure};
+use crate::{
+    publisher::PublishError,
+    source::{EndpointId, Registered, Registry, RegistryError},
+};
+
+/// Bytes of one request: one endpoint.
+const REQUEST_BYTES: usize = 64 * 1024;
+
+/// The routes of the registry.
+pub(super) fn routes() -> Router<Port> {
+    Router::new()
+        .route("/endpoints", get(list).post(register))
+        .route("/endpoints/{id}", get(show).put(renew).delete(deregister))
+        .layer(DefaultBodyLimit::max(REQUEST_BYTES))
+}
+
+/// 201 with the id of a new endpoint; 200 where its cluster had one of this address and port, which is renewed.
+async fn register(State(port): State<Port>, body: Result<Bytes, BytesRejection>) -> Result<Response, Failure> {
+    let registration = body::registration(&body?)?;
+    let place = format!("{} in {}", registration.address, registration.cluster_name);
+    let Registered { id, created } = registry(&port)?.register(registration).await?;
+    let status = if created { StatusCode::CREATED } else { StatusCode::OK };
+    info!(%id, endpoint = place, created, "endpoint registered");
+    let mut response = failure::json(status, &json!({ "id": id.to_string() }));
+    if let Ok(location) = HeaderValue::from_str(&format!("/endpoints/{id}")) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    Ok(response)
+}
+
+/// Every endpoint.
+async fn list(State(port): State<Port>) -> Result<Response, Failure> {
+    let endpoints = registry(&port)?.endpoints();
+    let now = Instant::now();
+    let shown: Vec<Value> = endpoints.iter().map(|lease| body::shown(lease, now)).collect();
+    Ok(failure::json(StatusCode::OK, &json!({ "endpoints": shown })))
+}
+
+/// One endpoint.
+async fn show(State(port): State<Port>, Path(id): Path<String>) -> Result<Response, Failure> {
+    let endpoints = registry(&port)?.endpoints();
+    let lease = known(&id)
+        .and_then(|id| endpoints.get(id))
+        .ok_or_else(|| unknown(&id))?;
+    Ok(failure::json(StatusCode::OK, &body::shown(lease, Instant::now())))
+}
+
+/// Renews a lease; the body may be empty, or change weight, health and TTL.
+async fn renew(
+    State(port): State<Port>,
+    Path(id): Path<String>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Failure> {
+    let change = body::change(&body?)?;
+    let registry = registry(&port)?;
+    registry.renew(known(&id).ok_or_else(|| unknown(&id))?, change).await?;
+    show(State(port), Path(id)).await
+}
+
+/// Takes an endpoint out: 204.
+async fn deregister(State(port): State<Port>, Path(id): Path<String>) -> Result<Response, Failure> {
+    let registry = registry(&port)?;
+    registry.deregister(known(&id).ok_or_else(|| unknown(&id))?).await?;
+    info!(id, "endpoint removed");
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+fn registry(port: &Port) -> Result<Registry, Failure> {
+    Ok(port.services()?.registry.clone())
+}
+
+fn known(id: &str) -> Option<EndpointId> {
+    id.parse().ok()
+}
+
+fn unknown(id: &str) -> Failure {
+    let shown: String = id.chars().take(64).collect();
+    Failure::new(StatusCode::NOT_FOUND, format!("no endpoint {shown:?} is registered"))
+}
+
+impl From<RegistryError> for Failure {
+    fn from(error: RegistryError) -> Self {
+        let status = match &error {
+            RegistryError::NotFound(_) => StatusCode::NOT_FOUND,
+            RegistryError::Taken(_) => return Self::of(StatusCode::CONFLICT, "cluster_name", error.to_string()),
+            RegistryError::Full => StatusCode::TOO_MANY_REQUESTS,
+            RegistryError::Closed => StatusCode::SERVICE_UNAVAILABLE,
+            RegistryError::Publish(cause) => match &**cause {
+                PublishError::Rejected(_) | PublishError::InvalidGroup(_) | PublishError::InvalidVersion(_) => {
+                    StatusCode::BAD_REQUEST
+                }
+                PublishError::Conflict { .. } | PublishError::Owned { .. } => StatusCode::CONFLICT,
+                PublishError::NotFound(_) => StatusCode::NOT_FOUND,
+                PublishError::Store(cause) => {
+                    error!(error = %cause, "the store failed");
+                    StatusCode::SERVICE_UNAVAILABLE
+                }
+            },
+        };
+        Self::new(status, error.to_string())
+    }
+}

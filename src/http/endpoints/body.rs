@@ -1,0 +1,247 @@
+//! The JSON of endpoints: read strictly, each mistake named by its field; and shown.
+
+use std::{net::IpAddr, time::Duration};
+
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::Failure;
+use crate::source::{Change, DEFAULT_CLUSTER, Health, Lease, Locality, MAX_WEIGHT, Registration};
+
+use axum::http::StatusCode;
+
+/// Bytes of a cluster's name, and of the parts of a locality.
+const NAME_BYTES: usize = 1024;
+/// Shorter leases would run out between a renewal and its arrival.
+const SHORTEST_TTL: Duration = Duration::from_secs(1);
+/// Longer than anyone means.
+const LONGEST_TTL: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GivenEndpoint {
+    address: String,
+    port_value: u64,
+    cluster_name: Option<String>,
+    weight: Option<u64>,
+    health: Option<String>,
+    locality: Option<GivenLocality>,
+    ttl: Option<GivenTtl>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GivenLocality {
+    #[serde(default)]
+    region: String,
+    #[serde(default)]
+    zone: String,
+    #[serde(default)]
+    sub_zone: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GivenChange {
+    weight: Option<u64>,
+    health: Option<String>,
+    ttl: Option<GivenTtl>,
+}
+
+/// A length of time: seconds, or as in `"1m 30s"`.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum GivenTtl {
+    Seconds(u64),
+    Text(String),
+}
+
+/// What is to be registered.
+pub(super) fn registration(body: &[u8]) -> Result<Registration, Failure> {
+    let given: GivenEndpoint = read(body)?;
+    let address: IpAddr = given.address.parse().map_err(|_| {
+        let message = format!(
+            "{:?} is no IP address: endpoints are not resolved by name",
+            given.address
+        );
+        Failure::of_field("address", message)
+    })?;
+    let port = u16::try_from(given.port_value)
+        .ok()
+        .filter(|port| *port > 0)
+        .ok_or_else(|| Failure::of_field("port_value", format!("{} is not between 1 and 65535", given.port_value)))?;
+    let cluster_name = given.cluster_name.unwrap_or_else(|| DEFAULT_CLUSTER.to_owned());
+    check_name("cluster_name", &cluster_name)?;
+    if cluster_name.is_empty() {
+        return Err(Failure::of_field("cluster_name", "is empty"));
+    }
+    Ok(Registration {
+        weight: given.weight.map(weight).transpose()?,
+        health: given.health.as_deref().map(health).transpose()?.unwrap_or_default(),
+        locality: given.locality.map(locality).transpose()?.unwrap_or_default(),
+        ttl: given.ttl.map(ttl).transpose()?,
+        ..Registration::new(cluster_name, address, port)
+    })
+}
+
+/// What a renewal changes; nothing where the body is empty.
+pub(super) fn change(body: &[u8]) -> Result<Change, Failure> {
+    let given: GivenChange = if body.trim_ascii().is_empty() {
+        GivenChange::default()
+    } else {
+        read(body)?
+    };
+    Ok(Change {
+        weight: given.weight.map(weight).transpose()?,
+        health: given.health.as_deref().map(health).transpose()?,
+        ttl: given.ttl.map(ttl).transpose()?,
+    })
+}
+
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
+    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    let read = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let (path, message) = (error.path().to_string(), error.inner().to_string());
+        if path == "." {
+            Failure::new(StatusCode::BAD_REQUEST, message)
+        } else {
+            Failure::of_field(path, message)
+        }
+    })?;
+    let end = deserializer.end();
+    end.map_err(|error| Failure::new(StatusCode::BAD_REQUEST, error.to_string()))?;
+    Ok(read)
+}
+
+fn weight(given: u64) -> Result<u32, Failure> {
+    let fits = u32::try_from(given)
+        .ok()
+        .filter(|weight| (1..=MAX_WEIGHT).contains(weight));
+    fits.ok_or_else(|| Failure::of_field("weight", format!("{given} is not between 1 and {MAX_WEIGHT}")))
+}
+
+fn health(given: &str) -> Result<Health, Failure> {
+    let known = given.parse::<Health>();
+    known.map_err(|error| Failure::of_field("health", error.to_string()))
+}
+
+fn locality(given: GivenLocality) -> Result<Locality, Failure> {
+    let GivenLocality { region, zone, sub_zone } = given;
+    check_name("locality.region", &region)?;
+    check_name("locality.zone", &zone)?;
+    check_name("locality.sub_zone", &sub_zone)?;
+    Ok(Locality { region, zone, sub_zone })
+}
+
+fn ttl(given: GivenTtl) -> Result<Duration, Failure> {
+    let ttl = match given {
+        GivenTtl::Seconds(seconds) => Duration::from_secs(seconds),
+        GivenTtl::Text(text) => humantime::parse_duration(&text).map_err(|error| {
+            Failure::of_field("ttl", format!("{text:?}: {error}; expected seconds, or as in \"30s\""))
+        })?,
+    };
+    if !(SHORTEST_TTL..=LONGEST_TTL).contains(&ttl) {
+        return Err(Failure::of_field("ttl", "is not between 1 second and 366 days"));
+    }
+    Ok(ttl)
+}
+
+fn check_name(field: &str, name: &str) -> Result<(), Failure> {
+    if name.len() > NAME_BYTES || name.chars().any(char::is_control) {
+        let message = format!("expected at most {NAME_BYTES} bytes without control characters");
+        return Err(Failure::of_field(field, message));
+    }
+    Ok(())
+}
+
+/// An endpoint as it is shown.
+pub(super) fn shown(lease: &Lease, now: Instant) -> Value {
+    let registration = &lease.endpoint.registration;
+    let mut shown = json!({
+        "id": lease.endpoint.id.to_string(),
+        "cluster_name": registration.cluster_name,
+        "address": registration.address.ip().to_string(),
+        "port_value": registration.address.port(),
+        "health": registration.health.as_str(),
+    });
+    if let Some(weight) = registration.weight {
+        shown["weight"] = weight.into();
+    }
+    if registration.locality != Locality::default() {
+        let Locality { region, zone, sub_zone } = &registration.locality;
+        shown["locality"] = json!({ "region": region, "zone": zone, "sub_zone": sub_zone });
+    }
+    if let (Some(ttl), Some(expires)) = (registration.ttl, lease.expires) {
+        let left = Duration::from_secs(expires.saturating_duration_since(now).as_secs());
+        shown["ttl"] = humantime::format_duration(ttl).to_string().into();
+        shown["expires_in"] = humantime::format_duration(left).to_string().into();
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn field_of(failure: &Failure) -> String {
+        format!("{failure:?}")
+    }
+
+    #[test]
+    fn the_tutorials_registration_has_defaults_for_the_rest() {
+        let read = registration(br#"{"address": "127.0.0.1", "port_value": 8081}"#).unwrap();
+        assert_eq!(read, Registration::new("myservice", [127, 0, 0, 1].into(), 8081));
+    }
+
+    #[test]
+    fn everything_that_can_be_said_is_read() {
+        let read = registration(
+            br#"{"address": "::1", "port_value": 1, "cluster_name": "a", "weight": 3, "health": "degraded",
+                 "locality": {"zone": "z"}, "ttl": "1m 30s"}"#,
+        )
+        .unwrap();
+        assert_eq!(
+            (read.weight, read.health, read.locality.zone.as_str()),
+            (Some(3), Health::Degraded, "z")
+        );
+        assert_eq!(read.ttl, Some(Duration::from_secs(90)));
+        assert_eq!(change(b"").unwrap(), Change::default());
+        assert_eq!(change(br#"{"ttl": 5}"#).unwrap().ttl, Some(Duration::from_secs(5)));
+    }
+
+    #[test]
+    fn every_mistake_names_its_field() {
+        for (body, field) in [
+            (r#"{"address": "example.com", "port_value": 1}"#, "address"),
+            (r#"{"address": "127.0.0.1", "port_value": 70000}"#, "port_value"),
+            (r#"{"address": "127.0.0.1", "port_value": 0}"#, "port_value"),
+            (r#"{"address": "127.0.0.1", "port_value": "x"}"#, "port_value"),
+            (r#"{"address": "127.0.0.1"}"#, "port_value"),
+            (r#"{"address": "127.0.0.1", "port_value": 1, "wieght": 1}"#, "wieght"),
+            (r#"{"address": "127.0.0.1", "port_value": 1, "weight": 0}"#, "weight"),
+            (
+                r#"{"address": "127.0.0.1", "port_value": 1, "health": "fine"}"#,
+                "health",
+            ),
+            (r#"{"address": "127.0.0.1", "port_value": 1, "ttl": "soon"}"#, "ttl"),
+            (r#"{"address": "127.0.0.1", "port_value": 1, "ttl": 0}"#, "ttl"),
+            (
+                r#"{"address": "127.0.0.1", "port_value": 1, "cluster_name": ""}"#,
+                "cluster_name",
+            ),
+            (
+                r#"{"address": "127.0.0.1", "port_value": 1, "locality": {"zone": 1}}"#,
+                "locality.zone",
+            ),
+        ] {
+            let failure = registration(body.as_bytes()).unwrap_err();
+            assert_eq!(failure.status, StatusCode::BAD_REQUEST);
+            assert!(field_of(&failure).contains(field), "{body}: {failure:?}");
+        }
+        for body in ["", "[]", "{", "address=127.0.0.1"] {
+            assert!(registration(body.as_bytes()).is_err(), "{body}");
+        }
+        assert!(field_of(&change(br#"{"port_value": 1}"#).unwrap_err()).contains("port_value"));
+    }
+}

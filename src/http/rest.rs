@@ -1,0 +1,228 @@
+//! xDS over REST-JSON (H): `POST /v3/discovery:clusters` and the like, one poll after the other.
+//!
+//! A poll is stateless: it is answered from the newest snapshot, and told "not modified" where it presents the version of
+//! that answer. What the status of nodes needs to know from one poll to the next is in `polls`.
+
+mod answer;
+mod polls;
+mod render;
+mod request;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{ConnectInfo, DefaultBodyLimit, State, rejection::BytesRejection},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+use tracing::error;
+
+use self::{
+    answer::{Answer, Silence},
+    polls::{Given, Polls, Verdict},
+    render::Renderings,
+    request::Poll,
+};
+use super::{Failure, Peer, Port};
+use crate::{
+    cache::SnapshotCache,
+    fleet::Fleet,
+    node::{Grouping, Node},
+    protocol::{ProtocolError, StreamLimits},
+    resource::{ResourceType, Version},
+    snapshot::NodeGroup,
+};
+
+/// The types that REST has, as their paths call them (section 3 of the rules).
+const PATHS: [(&str, ResourceType); 8] = [
+    ("/v3/discovery:listeners", ResourceType::Listener),
+    ("/v3/discovery:clusters", ResourceType::Cluster),
+    ("/v3/discovery:routes", ResourceType::Route),
+    ("/v3/discovery:scoped-routes", ResourceType::ScopedRoute),
+    ("/v3/discovery:endpoints", ResourceType::Endpoint),
+    ("/v3/discovery:secrets", ResourceType::Secret),
+    ("/v3/discovery:runtime", ResourceType::Runtime),
+    ("/v3/discovery:extension_configs", ResourceType::ExtensionConfig),
+];
+
+/// Bytes of one request: a node lists the names it asks for, some thousand of them. Its JSON is read whole, into some ten
+/// times as much.
+const REQUEST_BYTES: usize = 8 * 1024 * 1024;
+
+/// How polling nodes are served.
+#[derive(Clone, Debug)]
+pub struct RestSettings {
+    /// Node → group.
+    pub grouping: Grouping,
+    /// What one poll may ask for.
+    pub limits: StreamLimits,
+    /// Polls remembered at once, one for each node, type and list of names; beyond it new ones are refused.
+    pub polls: usize,
+    /// How long a node that stops polling is remembered as connected. Longer than the nodes' `refresh_delay`, twice that at
+    /// most between two polls.
+    pub poll_timeout: Duration,
+}
+
+/// Serves polls. Clones are one and the same.
+#[derive(Clone)]
+pub struct Rest {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    cache: SnapshotCache,
+    grouping: Grouping,
+    limits: StreamLimits,
+    polls: Polls,
+    renderings: Renderings,
+    /// Owns what is rendered apart from the reactor.
+    tracker: TaskTracker,
+}
+
+// === impl Rest ===
+
+impl Rest {
+    /// Serves what is in `cache`, and enters what happens in `fleet`.
+    #[must_use]
+    pub fn new(cache: SnapshotCache, fleet: Arc<Fleet>, settings: RestSettings, tracker: TaskTracker) -> Self {
+        let RestSettings {
+            grouping,
+            limits,
+            polls,
+            poll_timeout,
+        } = settings;
+        Self {
+            shared: Arc::new(Shared {
+                cache,
+                grouping,
+                limits,
+                polls: Polls::new(fleet, polls, poll_timeout),
+                renderings: Renderings::new(format!("chancery/{}", env!("CARGO_PKG_VERSION"))),
+                tracker,
+            }),
+        }
+    }
+
+    /// Takes the nodes out that have not polled for [`RestSettings::poll_timeout`].
+    pub fn expire(&self) {
+        self.shared.polls.expire(Instant::now());
+    }
+
+    async fn discover(
+        &self,
+        kind: ResourceType,
+        peer: Peer,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Result<Response, Failure> {
+        request::check_content_type(headers)?;
+        let request = request::parse(body, &kind)?;
+        let (node, group) = self.identify(request.node.map(Node::from))?;
+        let poll = Poll {
+            names: request::names(request.resource_names, &self.shared.limits)?,
+            resource_type: kind,
+            presented: Version::from(request.version_info),
+            refusal: request.error_detail.map(|status| (status.code, status.message)),
+        };
+        let snapshot = self.shared.cache.get(&group);
+        let answer = match &snapshot {
+            Some(snapshot) => Answer::choose(snapshot, &poll.resource_type, poll.names.as_deref()),
+            None => Err(Silence::NoSnapshot),
+        };
+        let polls = &self.shared.polls;
+        let given = Given {
+            snapshot: snapshot.as_deref(),
+            answer: answer.as_ref().ok(),
+        };
+        let verdict = polls.enter(&node, &group, &poll, peer, &given, Instant::now())?;
+        match (answer, verdict) {
+            (Err(silence), _) => Err(silence.failure(&group, &poll)),
+            (Ok(_), Verdict::NotModified) => Ok(StatusCode::NOT_MODIFIED.into_response()),
+            (Ok(answer), Verdict::Send) => {
+                let body = self.rendered(answer).await?;
+                let kind = (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+                Ok(([kind], body).into_response())
+            }
+        }
+    }
+
+    /// The node behind a poll, and its group (L-1, L-2): a node is sent with every poll.
+    fn identify(&self, node: Option<Node>) -> Result<(Node, NodeGroup), Failure> {
+        let invalid = |error: ProtocolError| Failure::of_field("node", error.to_string());
+        let node = node.ok_or_else(|| invalid(ProtocolError::MissingNode))?;
+        let (len, most) = (node.id.as_str().len(), self.shared.limits.node_id_bytes);
+        if len > most {
+            return Err(invalid(ProtocolError::NodeIdTooLong(len, most)));
+        }
+        let group = self.shared.grouping.group_of(&node);
+        let group = group.ok_or_else(|| invalid(ProtocolError::NoGroup))?;
+        Ok((node, group))
+    }
+
+    /// The body of an answer: made once, on a thread that may take its time, and shared by all who are given the same.
+    async fn rendered(&self, answer: Answer) -> Result<Bytes, Failure> {
+        if let Some(body) = self.shared.renderings.find(&answer) {
+            return Ok(body);
+        }
+        let shared = Arc::clone(&self.shared);
+        let rendered = self
+            .shared
+            .tracker
+            .spawn_blocking(move || shared.renderings.render(&answer));
+        let broken = |error: String| {
+            error!(%error, "an answer could not be written as JSON");
+            Failure::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "the answer could not be written as JSON",
+            )
+        };
+        let rendered = rendered.await.map_err(|error| broken(error.to_string()))?;
+        rendered.map_err(|error| broken(error.to_string()))
+    }
+}
+
+impl fmt::Debug for Rest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rest").finish_non_exhaustive()
+    }
+}
+
+// === impl Silence ===
+
+impl Silence {
+    /// Never an empty answer: that would delete everything (H-5).
+    fn failure(&self, group: &NodeGroup, poll: &Poll) -> Failure {
+        let kind = &poll.resource_type;
+        match self {
+            Self::NoSnapshot => Failure::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                format!("group \"{group}\" has no snapshot with a {kind} yet"),
+            ),
+            Self::NoSuchName => Failure::new(
+                StatusCode::NOT_FOUND,
+                format!("group \"{group}\" has no {kind} of the names that were asked for"),
+            ),
+        }
+    }
+}
+
+/// A route for each type; any other type has no REST form (H-6).
+pub(super) fn routes() -> Router<Port> {
+    let route = |router: Router<Port>, (path, kind): (&str, ResourceType)| {
+        let poll = move |State(port): State<Port>,
+                         ConnectInfo(peer): ConnectInfo<Peer>,
+                         headers: HeaderMap,
+                         body: Result<Bytes, BytesRejection>| {
+            let kind = kind.clone();
+            async move { port.services()?.rest.discover(kind, peer, &headers, &body?).await }
+        };
+        router.route(path, post(poll))
+    };
+    let routes = PATHS.into_iter().fold(Router::new(), route);
+    routes.layer(DefaultBodyLimit::max(REQUEST_BYTES))
+}

@@ -1,0 +1,12 @@
+//! Sources: tasks that hand candidates to the publisher and hear the verdict. They know neither streams nor who is served.
+
+mod files;
+mod registry;
+
+pub use self::{
+    files::{Files, FilesError, FilesTask, FolderState, FolderStatus},
+    registry::{
+        Change, DEFAULT_CLUSTER, Endpoint, EndpointId, Endpoints, Health, Lease, Locality, MAX_WEIGHT, Registered,
+        Registration, Registry, RegistryError, RegistryTask, UnknownHealth,
+    },
+};

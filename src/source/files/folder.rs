@@ -1,0 +1,206 @@
+//! Reading folders: all files of each, bounded, and nothing that lies outside of the directory.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::{self, Read as _},
+    path::{Path, PathBuf},
+};
+
+use bytes::Bytes;
+
+use super::SHARED_FOLDER;
+use crate::{
+    admission::{Document, Format},
+    input,
+    snapshot::NodeGroup,
+};
+
+/// Bytes of all files of a folder: more than admission takes, whatever the format.
+const FOLDER_BYTES: u64 = 1 << 30;
+
+/// The hash of everything that a folder says, or of why it cannot be read.
+pub(super) type Fingerprint = blake3::Hash;
+
+/// Reads the folders of a directory.
+#[derive(Clone, Debug)]
+pub(super) struct Reader {
+    root: PathBuf,
+    document_bytes: u64,
+}
+
+/// What all folders said at one moment.
+#[derive(Debug)]
+pub(super) struct Reading {
+    /// The folders that are there; `None` where the directory cannot be read, which is not the same as none.
+    pub(super) folders: Option<BTreeMap<NodeGroup, Folder>>,
+    /// What is wrong with the directory itself.
+    pub(super) trouble: Option<String>,
+}
+
+/// What one folder said.
+#[derive(Debug)]
+pub(super) struct Folder {
+    pub(super) path: PathBuf,
+    pub(super) content: Content,
+    /// Tells two contents apart.
+    pub(super) fingerprint: Fingerprint,
+}
+
+/// The files of a folder.
+#[derive(Debug)]
+pub(super) enum Content {
+    Files(Vec<Document>),
+    /// There are none.
+    Empty,
+    /// They cannot be read, and why.
+    Unreadable(String),
+}
+
+// === impl Reader ===
+
+impl Reader {
+    pub(super) fn new(root: PathBuf, document_bytes: usize) -> Self {
+        Self {
+            root,
+            document_bytes: document_bytes as u64,
+        }
+    }
+
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Where the folder of a group is, or was.
+    pub(super) fn folder_of(&self, group: &NodeGroup) -> PathBuf {
+        let name = if group.is_shared() {
+            SHARED_FOLDER
+        } else {
+            group.as_str()
+        };
+        self.root.join(name)
+    }
+
+    /// Reads everything. Blocks.
+    pub(super) fn read(&self) -> Reading {
+        self.folders().unwrap_or_else(|error| Reading {
+            folders: None,
+            trouble: Some(format!("cannot be read: {error}; what was published stays")),
+        })
+    }
+
+    fn folders(&self) -> io::Result<Reading> {
+        let within = fs::canonicalize(&self.root)?;
+        let mut folders = BTreeMap::new();
+        let mut stray = Vec::new();
+        for entry in fs::read_dir(&self.root)? {
+            let path = entry?.path();
+            if input::is_hidden(&path) {
+                continue;
+            }
+            match group_of(&path) {
+                Some(group) if path.is_dir() => {
+                    folders.insert(group, self.folder(path, &within));
+                }
+                Some(_) if !input::is_configuration(&path) => {}
+                Some(_) | None => stray.push(path),
+            }
+        }
+        stray.sort();
+        let trouble = stray.first().map(|first| {
+            let name = first.file_name().unwrap_or_default().display();
+            format!("{name} is not read: files lie in a folder that has the name of their group")
+        });
+        Ok(Reading {
+            folders: Some(folders),
+            trouble,
+        })
+    }
+
+    fn folder(&self, path: PathBuf, within: &Path) -> Folder {
+        let content = match self.documents(&path, within) {
+            Ok(documents) if documents.is_empty() => Content::Empty,
+            Ok(documents) => Content::Files(documents),
+            Err(message) => Content::Unreadable(message),
+        };
+        Folder {
+            fingerprint: content.fingerprint(),
+            path,
+            content,
+        }
+    }
+
+    fn documents(&self, dir: &Path, within: &Path) -> Result<Vec<Document>, String> {
+        let files = input::files_of(dir).map_err(|error| error.to_string())?;
+        let mut room = FOLDER_BYTES;
+        let mut documents = Vec::with_capacity(files.len());
+        for path in files {
+            let content = self.content(&path, within, &mut room);
+            let content = content.map_err(|reason| format!("{}: {reason}", path.display()))?;
+            let name = path.display().to_string();
+            documents.push(Document {
+                format: Format::of_name(&name),
+                name,
+                content,
+            });
+        }
+        Ok(documents)
+    }
+
+    /// The bytes of a regular file within the directory. A pipe would be waited for, and a link could show any file of the
+    /// machine to whoever is served.
+    fn content(&self, path: &Path, within: &Path, room: &mut u64) -> Result<Bytes, String> {
+        let told = |error: io::Error| error.to_string();
+        let real = fs::canonicalize(path).map_err(told)?;
+        if !real.starts_with(within) {
+            return Err(format!("leads out of {}", self.root.display()));
+        }
+        let metadata = fs::metadata(&real).map_err(told)?;
+        if !metadata.is_file() {
+            return Err("is no regular file".to_owned());
+        }
+        let most = self.document_bytes.min(*room);
+        let mut content = Vec::new();
+        let file = File::open(&real).map_err(told)?;
+        file.take(most + 1).read_to_end(&mut content).map_err(told)?;
+        let size = content.len() as u64;
+        if size > most {
+            return Err(format!("is larger than {most} bytes"));
+        }
+        *room -= size;
+        Ok(content.into())
+    }
+}
+
+/// The group that a folder is for; `None` where its name is not text.
+fn group_of(path: &Path) -> Option<NodeGroup> {
+    match path.file_name()?.to_str()? {
+        SHARED_FOLDER => Some(NodeGroup::from(NodeGroup::SHARED)),
+        name => Some(NodeGroup::from(name)),
+    }
+}
+
+// === impl Content ===
+
+impl Content {
+    fn fingerprint(&self) -> Fingerprint {
+        let mut hasher = blake3::Hasher::new();
+        // With their lengths, so that no two sequences run together.
+        let mut part = |bytes: &[u8]| {
+            hasher.update(&(bytes.len() as u64).to_le_bytes());
+            hasher.update(bytes);
+        };
+        match self {
+            Self::Files(documents) => documents.iter().for_each(|document| {
+                part(document.name.as_bytes());
+                part(&document.content);
+            }),
+            Self::Empty => part(b"empty"),
+            Self::Unreadable(reason) => {
+                part(b"unreadable");
+                part(reason.as_bytes());
+            }
+        }
+        hasher.finalize()
+    }
+}

@@ -1,0 +1,363 @@
+//! Folders on a real file system, and what is published of them.
+
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use super::*;
+use crate::{
+    admission::{Candidate, RawResource},
+    cache::SnapshotCache,
+    publisher::{PublishError, PublishOptions, PublisherSettings, ReplaceRequest},
+    resource::ResourceType,
+    revision::{MemoryStore, Owner},
+    snapshot::NodeGroup,
+};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+struct Fixture {
+    publisher: Arc<Publisher>,
+    files: Files,
+    tracker: TaskTracker,
+    shutdown: CancellationToken,
+    root: PathBuf,
+    _dir: Option<tempfile::TempDir>,
+}
+
+/// A file with clusters of these names.
+fn clusters(names: &[&str]) -> String {
+    let item = |name: &&str| format!("- {{\"@type\": {}, name: {name}}}\n", ResourceType::Cluster.type_url());
+    format!("resources:\n{}", names.iter().map(item).collect::<String>())
+}
+
+fn put(path: &Path, text: &str) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, text).unwrap();
+}
+
+fn publisher() -> Arc<Publisher> {
+    let cache = Arc::new(SnapshotCache::new());
+    let opened = Publisher::open(Arc::new(MemoryStore::default()), cache, PublisherSettings::default());
+    Arc::new(opened.unwrap())
+}
+
+fn by_hand(group: &str) -> ReplaceRequest {
+    ReplaceRequest {
+        group: group.into(),
+        candidate: Candidate {
+            documents: Vec::new(),
+            resources: Vec::<RawResource>::new(),
+        },
+        options: PublishOptions::default(),
+    }
+}
+
+impl Fixture {
+    /// A source over a directory with these files.
+    async fn over(files: &[(&str, String)]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        for (path, text) in files {
+            put(&dir.path().join(path), text);
+        }
+        let root = dir.path().to_owned();
+        let mut fixture = Self::of(root, publisher()).await;
+        fixture._dir = Some(dir);
+        fixture
+    }
+
+    async fn of(root: PathBuf, publisher: Arc<Publisher>) -> Self {
+        let (tracker, shutdown) = (TaskTracker::new(), CancellationToken::new());
+        let opened = Files::open(
+            root.clone(),
+            &Limits::default(),
+            Arc::clone(&publisher),
+            tracker.clone(),
+            shutdown.clone(),
+        );
+        let (files, mut task) = opened.unwrap();
+        task.begin().await;
+        tracker.spawn(task.run());
+        Self {
+            publisher,
+            files,
+            tracker,
+            shutdown,
+            root,
+            _dir: None,
+        }
+    }
+
+    fn path(&self, below: &str) -> PathBuf {
+        self.root.join(below)
+    }
+
+    fn put(&self, below: &str, text: &str) {
+        put(&self.path(below), text);
+    }
+
+    /// The clusters that are published of a group, joined; `None` where it has no snapshot.
+    fn published(&self, group: &str) -> Option<String> {
+        let (_, snapshot) = self.publisher.get(&NodeGroup::from(group), None).ok()?;
+        let clusters = snapshot.get(&ResourceType::Cluster)?;
+        let names: Vec<&str> = clusters.iter().map(|cluster| cluster.name.as_str()).collect();
+        Some(names.join(" "))
+    }
+
+    fn status(&self, group: &str) -> Option<FolderStatus> {
+        let statuses = self.files.statuses();
+        let wanted = Some(NodeGroup::from(group));
+        statuses.iter().find(|status| status.group == wanted).cloned()
+    }
+
+    fn state(&self, group: &str) -> Option<FolderState> {
+        self.status(group).map(|status| status.state)
+    }
+
+    async fn eventually(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+        let poll = async {
+            while !holds(self) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let held = tokio::time::timeout(PATIENCE, poll).await;
+        assert!(held.is_ok(), "{what}: {:?}", self.files.statuses());
+    }
+
+    async fn expect(&self, group: &str, published: &str, state: FolderState) {
+        let what = format!("{group} has {published:?} and is {state:?}");
+        self.eventually(&what, |fixture| {
+            fixture.published(group).as_deref() == Some(published) && fixture.state(group) == Some(state)
+        })
+        .await;
+    }
+
+    async fn stop(&self) {
+        self.shutdown.cancel();
+        self.tracker.close();
+        self.tracker.wait().await;
+    }
+}
+
+#[tokio::test]
+async fn folders_are_groups_and_are_published_before_the_start_is_over() {
+    let fixture = Fixture::over(&[
+        ("demo/cds.yaml", clusters(&["a"])),
+        ("demo/more.json", "{\"resources\": []}".to_owned()),
+        ("demo/notes.txt", "no configuration".to_owned()),
+        ("demo/.hidden.yaml", "not: read".to_owned()),
+        ("_shared/cds.yml", clusters(&["s"])),
+        (".git/config.yaml", "not: read".to_owned()),
+    ])
+    .await;
+    assert_eq!(fixture.published("demo").as_deref(), Some("a"));
+    assert_eq!(fixture.published("*").as_deref(), Some("s"));
+    assert_eq!(fixture.publisher.list().len(), 2);
+    assert!(fixture.publisher.list().iter().all(|info| info.owner == Owner::Files));
+    assert_eq!(fixture.files.statuses().len(), 2);
+    fixture.stop().await;
+}
+
+#[tokio::test]
+async fn edits_renames_and_new_folders_are_followed() {
+    let fixture = Fixture::over(&[("demo/cds.yaml", clusters(&["a"]))]).await;
+    fixture.put("demo/cds.yaml", &clusters(&["a", "b"]));
+    fixture.expect("demo", "a b", FolderState::Published).await;
+    fixture.put("demo/.cds.yaml.new", &clusters(&["c"]));
+    fs::rename(fixture.path("demo/.cds.yaml.new"), fixture.path("demo/cds.yaml")).unwrap();
+    fixture.expect("demo", "c", FolderState::Published).await;
+    fixture.put("late/cds.yaml", &clusters(&["d"]));
+    fixture.expect("late", "d", FolderState::Published).await;
+    let revision = fixture.publisher.list()[0].revision;
+    fixture.put("demo/cds.yaml", &clusters(&["c"]));
+    fixture.put("late/cds.yaml", &clusters(&["e"]));
+    fixture.expect("late", "e", FolderState::Published).await;
+    assert_eq!(
+        fixture.publisher.list()[0].revision,
+        revision,
+        "the same again is no revision"
+    );
+}
+
+#[tokio::test]
+async fn a_config_map_is_followed_through_its_links() {
+    let fixture = Fixture::over(&[]).await;
+    // As kubelet does it: versions below a hidden folder, a link that is swapped, and links that stay.
+    fixture.put("demo/..v1/cds.yaml", &clusters(&["a"]));
+    symlink("..v1", fixture.path("demo/..data")).unwrap();
+    symlink("..data/cds.yaml", fixture.path("demo/cds.yaml")).unwrap();
+    fixture.expect("demo", "a", FolderState::Published).await;
+    fixture.put("demo/..v2/cds.yaml", &clusters(&["b"]));
+    symlink("..v2", fixture.path("demo/..data_tmp")).unwrap();
+    fs::rename(fixture.path("demo/..data_tmp"), fixture.path("demo/..data")).unwrap();
+    fs::remove_dir_all(fixture.path("demo/..v1")).unwrap();
+    fixture.expect("demo", "b", FolderState::Published).await;
+}
+
+#[tokio::test]
+async fn what_turns_bad_leaves_the_last_good_in_place() {
+    let fixture = Fixture::over(&[("demo/cds.yaml", clusters(&["a"]))]).await;
+    fixture.put(
+        "demo/cds.yaml",
+        "resources:\n- {\"@type\": type.googleapis.com/no.Such}\n",
+    );
+    fixture.expect("demo", "a", FolderState::Refused).await;
+    let status = fixture.status("demo").unwrap();
+    let place = status.findings[0].place.clone().unwrap();
+    assert!(place.document.ends_with("demo/cds.yaml"), "{place:?}");
+    assert_eq!((place.line, status.revision.is_some()), (2, true));
+    // Truncated, as by a full disk.
+    fixture.put("demo/cds.yaml", "");
+    fixture
+        .eventually("the empty file is refused", |fixture| {
+            fixture
+                .status("demo")
+                .is_some_and(|status| status.findings[0].message.contains("empty"))
+        })
+        .await;
+    assert_eq!(fixture.published("demo").as_deref(), Some("a"));
+    fixture.put("demo/cds.yaml", &clusters(&["b"]));
+    fixture.expect("demo", "b", FolderState::Published).await;
+}
+
+#[tokio::test]
+async fn a_folder_that_is_gone_or_empty_empties_nothing() {
+    let fixture = Fixture::over(&[("demo/cds.yaml", clusters(&["a"]))]).await;
+    fs::remove_file(fixture.path("demo/cds.yaml")).unwrap();
+    fixture.expect("demo", "a", FolderState::Held).await;
+    fs::remove_dir(fixture.path("demo")).unwrap();
+    fixture
+        .eventually("the folder is gone", |fixture| {
+            fixture
+                .status("demo")
+                .is_some_and(|status| status.message.contains("delete-snapshot"))
+        })
+        .await;
+    assert_eq!(fixture.published("demo").as_deref(), Some("a"));
+    // Only a list that is written down as empty is one.
+    fixture.put("demo/cds.yaml", "resources: []");
+    fixture.expect("demo", "", FolderState::Published).await;
+    fs::remove_dir_all(fixture.path("demo")).unwrap();
+    fixture
+        .eventually("held", |fixture| fixture.state("demo") == Some(FolderState::Held))
+        .await;
+    fixture.publisher.delete(&"demo".into(), None).unwrap();
+    fixture
+        .eventually("forgotten", |fixture| fixture.state("demo").is_none())
+        .await;
+}
+
+#[tokio::test]
+async fn a_directory_that_is_gone_empties_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("files");
+    put(&root.join("demo/cds.yaml"), &clusters(&["a"]));
+    let fixture = Fixture::of(root, publisher()).await;
+    fs::rename(fixture.path(""), dir.path().join("elsewhere")).unwrap();
+    fixture
+        .eventually("the directory is told of", |fixture| {
+            let statuses = fixture.files.statuses();
+            statuses
+                .iter()
+                .any(|status| status.group.is_none() && status.state == FolderState::Failed)
+        })
+        .await;
+    assert_eq!(fixture.published("demo").as_deref(), Some("a"));
+}
+
+#[tokio::test]
+async fn a_group_has_one_owner() {
+    let publisher = publisher();
+    publisher.replace(by_hand("hand")).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    put(&dir.path().join("hand/cds.yaml"), &clusters(&["a"]));
+    put(&dir.path().join("files/cds.yaml"), &clusters(&["b"]));
+    let fixture = Fixture::of(dir.path().to_owned(), publisher).await;
+    let status = fixture.status("hand").unwrap();
+    assert_eq!(status.state, FolderState::Conflict);
+    assert!(
+        status.message.contains("published by the admin API"),
+        "{}",
+        status.message
+    );
+    let refused = fixture.publisher.replace(by_hand("files")).unwrap_err();
+    assert!(
+        matches!(
+            &refused,
+            PublishError::Owned {
+                owner: Owner::Files,
+                ..
+            }
+        ),
+        "{refused}"
+    );
+    assert!(
+        refused.to_string().contains("group \"files\" is published by files"),
+        "{refused}"
+    );
+    assert_eq!(fixture.published("files").as_deref(), Some("b"));
+    // Deleting its snapshot hands the group over.
+    fixture.publisher.delete(&"hand".into(), None).unwrap();
+    fixture.expect("hand", "a", FolderState::Published).await;
+    fixture.publisher.delete(&"files".into(), None).unwrap();
+    fixture.expect("files", "b", FolderState::Published).await;
+}
+
+#[tokio::test]
+async fn nothing_is_read_that_is_no_file_of_the_directory() {
+    let outside = tempfile::tempdir().unwrap();
+    put(&outside.path().join("cds.yaml"), &clusters(&["secret"]));
+    let fixture = Fixture::over(&[("stray.yaml", clusters(&["stray"]))]).await;
+    fs::create_dir(fixture.path("link")).unwrap();
+    symlink(outside.path().join("cds.yaml"), fixture.path("link/cds.yaml")).unwrap();
+    fs::create_dir(fixture.path("device")).unwrap();
+    symlink("/dev/zero", fixture.path("device/cds.yaml")).unwrap();
+    for group in ["link", "device"] {
+        fixture
+            .eventually("refused", |fixture| fixture.state(group) == Some(FolderState::Failed))
+            .await;
+        let message = fixture.status(group).unwrap().message;
+        assert!(message.contains("leads out of"), "{message}");
+        assert_eq!(fixture.published(group), None);
+    }
+    let statuses = fixture.files.statuses();
+    let root = statuses
+        .iter()
+        .find(|status| status.group.is_none())
+        .expect("a status of the directory");
+    assert!(root.message.contains("stray.yaml is not read"), "{}", root.message);
+}
+
+#[tokio::test]
+async fn a_restart_publishes_nothing_again_and_knows_what_is_held() {
+    let publisher = publisher();
+    let dir = tempfile::tempdir().unwrap();
+    put(&dir.path().join("kept/cds.yaml"), &clusters(&["a"]));
+    put(&dir.path().join("gone/cds.yaml"), &clusters(&["b"]));
+    Fixture::of(dir.path().to_owned(), Arc::clone(&publisher))
+        .await
+        .stop()
+        .await;
+    let before = publisher.list();
+    fs::remove_dir_all(dir.path().join("gone")).unwrap();
+    let fixture = Fixture::of(dir.path().to_owned(), publisher).await;
+    assert_eq!(fixture.publisher.list(), before);
+    assert_eq!(fixture.state("kept"), Some(FolderState::Published));
+    assert_eq!(fixture.state("gone"), Some(FolderState::Held));
+}
+
+#[test]
+fn a_directory_that_is_not_there_is_told_at_the_start() {
+    let missing = PathBuf::from("/no/such/directory");
+    let opened = Files::open(
+        missing,
+        &Limits::default(),
+        publisher(),
+        TaskTracker::new(),
+        CancellationToken::new(),
+    );
+    assert!(opened.unwrap_err().to_string().contains("/no/such/directory"));
+}

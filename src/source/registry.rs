@@ -1,0 +1,151 @@
+//! The endpoint registry: endpoints that come and go by themselves, each registration published to every node.
+//!
+//! One task owns what is registered. It drains the commands that wait, publishes what they make of the shared group `*` as
+//! one revision, and answers them once that is admitted and durable. What is registered is kept in the published endpoints
+//! themselves, so that a restart finds it again.
+
+mod assignment;
+mod endpoint;
+mod task;
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+pub use self::{
+    endpoint::{
+        Change, Endpoint, EndpointId, Endpoints, Health, Lease, Locality, MAX_WEIGHT, Registration, UnknownHealth,
+    },
+    task::RegistryTask,
+};
+use crate::publisher::{PublishError, Publisher};
+
+/// The cluster of a registration that names none, as in every tutorial.
+pub const DEFAULT_CLUSTER: &str = "myservice";
+/// Endpoints registered at once: each registration encodes its cluster anew, and a cluster's weights must fit 32 bits.
+const MAX_ENDPOINTS: usize = 20_000;
+/// Who the registry is in the history of revisions.
+const AUTHOR: &str = "registry";
+
+/// Commands that may wait for the task: it takes all of them at once.
+const COMMANDS: usize = 1024;
+
+/// A handle on the registry. Clones are one and the same.
+#[derive(Clone, Debug)]
+pub struct Registry {
+    commands: mpsc::Sender<Command>,
+    endpoints: watch::Receiver<Arc<Endpoints>>,
+}
+
+/// What became of a registration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Registered {
+    /// What it is renewed and removed by.
+    pub id: EndpointId,
+    /// Whether it is new; else one of this cluster, address and port was registered, and is now as given.
+    pub created: bool,
+}
+
+/// Why the registry did not do what it was asked to. Nothing changed.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum RegistryError {
+    /// Never registered, removed, or its lease ran out.
+    #[error("no endpoint {0} is registered")]
+    NotFound(EndpointId),
+    /// The cluster's endpoints in the shared group were published by someone else.
+    #[error("the endpoints of \"{0}\" in group \"*\" were published by someone else: delete them there first")]
+    Taken(String),
+    /// [`MAX_ENDPOINTS`] are registered.
+    #[error("{MAX_ENDPOINTS} endpoints are registered, more are not taken")]
+    Full,
+    /// The publisher refused what came of it.
+    #[error(transparent)]
+    Publish(Arc<PublishError>),
+    /// The server is shutting down.
+    #[error("the registry is shutting down")]
+    Closed,
+}
+
+/// One request to the task, and where its answer goes.
+#[derive(Debug)]
+struct Command {
+    action: Action,
+    reply: oneshot::Sender<Result<Registered, RegistryError>>,
+}
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+enum Action {
+    Register(Registration),
+    Renew(EndpointId, Change),
+    Deregister(EndpointId),
+}
+
+// === impl Registry ===
+
+impl Registry {
+    /// A registry over what is published already, and the task that must run for it to answer. Leases that were running begin
+    /// anew: whoever renews them could not reach us.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError`] where the shared group cannot be read.
+    pub fn new(
+        publisher: Arc<Publisher>,
+        tracker: TaskTracker,
+        shutdown: CancellationToken,
+    ) -> Result<(Self, RegistryTask), PublishError> {
+        let (commands, inbox) = mpsc::channel(COMMANDS);
+        let recovered = Arc::new(task::recover(&publisher)?);
+        let (published, endpoints) = watch::channel(recovered);
+        let task = RegistryTask::new(publisher, tracker, shutdown, inbox, published);
+        Ok((Self { commands, endpoints }, task))
+    }
+
+    /// Registers an endpoint, and waits until it is published.
+    ///
+    /// # Errors
+    ///
+    /// [`RegistryError`]; it is not registered then.
+    pub async fn register(&self, registration: Registration) -> Result<Registered, RegistryError> {
+        self.ask(Action::Register(registration)).await
+    }
+
+    /// Renews the lease of an endpoint, and changes what of it may change.
+    ///
+    /// # Errors
+    ///
+    /// [`RegistryError`]; its lease runs on then.
+    pub async fn renew(&self, id: EndpointId, change: Change) -> Result<(), RegistryError> {
+        self.ask(Action::Renew(id, change)).await.map(drop)
+    }
+
+    /// Takes an endpoint out, and waits until that is published.
+    ///
+    /// # Errors
+    ///
+    /// [`RegistryError`]; it is still registered then.
+    pub async fn deregister(&self, id: EndpointId) -> Result<(), RegistryError> {
+        self.ask(Action::Deregister(id)).await.map(drop)
+    }
+
+    /// What is registered now.
+    #[must_use]
+    pub fn endpoints(&self) -> Arc<Endpoints> {
+        Arc::clone(&self.endpoints.borrow())
+    }
+
+    async fn ask(&self, action: Action) -> Result<Registered, RegistryError> {
+        let (reply, answer) = oneshot::channel();
+        let sent = self.commands.send(Command { action, reply }).await;
+        sent.map_err(|_| RegistryError::Closed)?;
+        answer.await.map_err(|_| RegistryError::Closed)?
+    }
+}
+
+/// How long after a failed publish of what ran out it is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,279 @@
+//! The one task that changes what is registered, and publishes it.
+
+use std::{collections::BTreeSet, future::pending, sync::Arc};
+
+use prost::Message as _;
+use serde_json::{Value, json};
+use tokio::{
+    sync::{
+        broadcast::{self, error::RecvError},
+        mpsc, watch,
+    },
+    time::{Instant, sleep_until},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{debug, info, warn};
+
+use super::{AUTHOR, Action, COMMANDS, Command, RETRY, Registered, RegistryError, assignment, endpoint::Endpoints};
+use crate::{
+    admission::{self, Candidate, Document, Format, Secrets},
+    publisher::{NotFound, PatchRequest, PublishError, PublishOptions, Publisher, SnapshotEvent},
+    resource::{Resource, ResourceType},
+    snapshot::{NodeGroup, Snapshot},
+};
+
+/// Runs the registry: see [`RegistryTask::run`].
+#[derive(Debug)]
+pub struct RegistryTask {
+    publisher: Arc<Publisher>,
+    /// Owns the publishes, which block.
+    tracker: TaskTracker,
+    shutdown: CancellationToken,
+    inbox: mpsc::Receiver<Command>,
+    endpoints: watch::Sender<Arc<Endpoints>>,
+    events: broadcast::Receiver<SnapshotEvent>,
+    /// When what could not be published is tried again.
+    retry: Option<Instant>,
+}
+
+/// What there is to do.
+enum Work {
+    /// Commands that wait.
+    Commands(Vec<Command>),
+    /// Leases ran out, or a publish of that failed.
+    Expire,
+    /// The shared group changed, or may have.
+    Restore,
+}
+
+/// What was registered, from what is published.
+pub(super) fn recover(publisher: &Publisher) -> Result<Endpoints, PublishError> {
+    let mut endpoints = Endpoints::default();
+    let now = Instant::now();
+    let Some(snapshot) = shared(publisher)? else {
+        return Ok(endpoints);
+    };
+    let resources = snapshot.get(&ResourceType::Endpoint);
+    for resource in resources.into_iter().flat_map(|all| all.iter()) {
+        for endpoint in registered(resource).unwrap_or_default() {
+            endpoints.recover(endpoint, now);
+        }
+    }
+    Ok(endpoints)
+}
+
+/// The shared group's own resources, where it has any.
+fn shared(publisher: &Publisher) -> Result<Option<Snapshot>, PublishError> {
+    match publisher.get(&NodeGroup::from(NodeGroup::SHARED), None) {
+        Ok((_, snapshot)) => Ok(Some(snapshot)),
+        Err(PublishError::NotFound(NotFound::Group(_))) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The registered endpoints of a resource; `None` where it was published by someone else.
+fn registered(resource: &Resource) -> Option<Vec<super::Endpoint>> {
+    let any = prost_types::Any::decode(resource.body.clone()).ok()?;
+    assignment::decode(&admission::to_json(&any, Secrets::Show))
+}
+
+// === impl RegistryTask ===
+
+impl RegistryTask {
+    pub(super) fn new(
+        publisher: Arc<Publisher>,
+        tracker: TaskTracker,
+        shutdown: CancellationToken,
+        inbox: mpsc::Receiver<Command>,
+        endpoints: watch::Sender<Arc<Endpoints>>,
+    ) -> Self {
+        let events = publisher.subscribe();
+        Self {
+            publisher,
+            tracker,
+            shutdown,
+            inbox,
+            endpoints,
+            events,
+            retry: None,
+        }
+    }
+
+    /// Serves commands until shutdown. What waits then is not answered.
+    pub async fn run(mut self) {
+        let registered = self.endpoints.borrow().iter().count();
+        if registered > 0 {
+            info!(endpoints = registered, "endpoint registrations found again");
+        }
+        while let Some(work) = self.next_work().await {
+            match work {
+                Work::Commands(commands) => self.execute(commands).await,
+                Work::Expire => self.expire().await,
+                Work::Restore => self.restore().await,
+            }
+        }
+    }
+
+    /// `None` at shutdown.
+    async fn next_work(&mut self) -> Option<Work> {
+        let expiry = self.endpoints.borrow().next_expiry();
+        let wake = expiry.map(|expiry| self.retry.map_or(expiry, |retry| retry.max(expiry)));
+        let asleep = async {
+            match wake {
+                Some(wake) => sleep_until(wake).await,
+                None => pending().await,
+            }
+        };
+        tokio::pin!(asleep);
+        let mut commands = Vec::new();
+        loop {
+            tokio::select! {
+                () = self.shutdown.cancelled() => return None,
+                () = &mut asleep => return Some(Work::Expire),
+                received = self.inbox.recv_many(&mut commands, COMMANDS) => {
+                    return (received > 0).then_some(Work::Commands(commands));
+                }
+                event = self.events.recv() => match event {
+                    Ok(event) if is_foreign(&event) => return Some(Work::Restore),
+                    Ok(_) => {}
+                    Err(RecvError::Lagged(_)) => return Some(Work::Restore),
+                    Err(RecvError::Closed) => return None,
+                },
+            }
+        }
+    }
+
+    /// Publishes what the commands come to, as one revision. Where that is refused, each is tried by itself, so that only
+    /// those are refused that must be.
+    async fn execute(&mut self, commands: Vec<Command>) {
+        let actions = commands.iter().map(|command| command.action.clone()).collect();
+        let results = match self.attempt(actions).await {
+            Ok(results) => results,
+            Err(error) if commands.len() == 1 => vec![Err(error)],
+            Err(_) => {
+                let mut results = Vec::with_capacity(commands.len());
+                for command in &commands {
+                    let alone = self.attempt(vec![command.action.clone()]).await;
+                    results
+                        .push(alone.map_or_else(Err, |mut results| results.pop().expect("one action has one result")));
+                }
+                results
+            }
+        };
+        for (command, result) in commands.into_iter().zip(results) {
+            // Whoever asked may have hung up.
+            command.reply.send(result).ok();
+        }
+    }
+
+    /// All of it, or nothing where the publish fails. Gives the result of each action.
+    async fn attempt(&mut self, actions: Vec<Action>) -> Result<Vec<Result<Registered, RegistryError>>, RegistryError> {
+        let now = Instant::now();
+        let mut draft = Endpoints::clone(&self.endpoints.borrow());
+        let mut touched = BTreeSet::new();
+        let results = actions.into_iter().map(|action| {
+            self.check_taken(&draft, &action)?;
+            let (registered, cluster) = draft.apply(action, now)?;
+            touched.extend(cluster);
+            Ok(registered)
+        });
+        let results = results.collect();
+        self.publish(&touched, &draft).await?;
+        self.endpoints.send_replace(Arc::new(draft));
+        Ok(results)
+    }
+
+    /// Endpoints that somebody published by hand are not taken out of service by a registration under their name.
+    fn check_taken(&self, draft: &Endpoints, action: &Action) -> Result<(), RegistryError> {
+        let Action::Register(registration) = action else {
+            return Ok(());
+        };
+        let cluster = &registration.cluster_name;
+        if draft.of_cluster(cluster).next().is_some() {
+            return Ok(());
+        }
+        let shared = shared(&self.publisher).map_err(|error| RegistryError::Publish(Arc::new(error)))?;
+        let there = shared
+            .as_ref()
+            .and_then(|shared| shared.resource(&ResourceType::Endpoint, cluster));
+        match there.map(|resource| registered(resource)) {
+            Some(None) => Err(RegistryError::Taken(cluster.clone())),
+            Some(Some(_)) | None => Ok(()),
+        }
+    }
+
+    /// Takes out what ran out; where that cannot be published, later.
+    async fn expire(&mut self) {
+        let mut draft = Endpoints::clone(&self.endpoints.borrow());
+        let touched: BTreeSet<String> = draft.expire(Instant::now()).into_iter().collect();
+        match self.publish(&touched, &draft).await {
+            Ok(()) => {
+                info!(clusters = ?touched, "endpoint leases ran out");
+                self.endpoints.send_replace(Arc::new(draft));
+                self.retry = None;
+            }
+            Err(error) => {
+                warn!(%error, "endpoints whose lease ran out are still served");
+                self.retry = Some(Instant::now() + RETRY);
+            }
+        }
+    }
+
+    /// Publishes everything that is registered again; what is there already makes no revision.
+    async fn restore(&mut self) {
+        let endpoints = Arc::clone(&self.endpoints.borrow());
+        let clusters = endpoints.clusters().into_iter().collect();
+        if let Err(error) = self.publish(&clusters, &endpoints).await {
+            warn!(%error, "registered endpoints may be missing from what is served");
+        }
+    }
+
+    /// Publishes these clusters as they are in `endpoints`.
+    async fn publish(&self, clusters: &BTreeSet<String>, endpoints: &Endpoints) -> Result<(), RegistryError> {
+        if clusters.is_empty() {
+            return Ok(());
+        }
+        let assignments = clusters
+            .iter()
+            .map(|cluster| assignment::encode(cluster, endpoints.of_cluster(cluster)));
+        let document = json!({ "resources": assignments.collect::<Vec<Value>>() });
+        let request = patch(document.to_string());
+        let publisher = Arc::clone(&self.publisher);
+        let task = self.tracker.spawn_blocking(move || publisher.patch(request));
+        // It panicked, or the runtime ends.
+        let outcome = task.await.map_err(|_| RegistryError::Closed)?;
+        let published = outcome.map_err(|error| RegistryError::Publish(Arc::new(error)))?;
+        debug!(revision = %published.revision, changed = published.changed, "endpoints published");
+        Ok(())
+    }
+}
+
+fn patch(document: String) -> PatchRequest {
+    PatchRequest {
+        group: NodeGroup::from(NodeGroup::SHARED),
+        candidate: Candidate {
+            documents: vec![Document {
+                name: AUTHOR.to_owned(),
+                content: document.into_bytes().into(),
+                format: Format::Json,
+            }],
+            resources: Vec::new(),
+        },
+        deletions: Vec::new(),
+        options: PublishOptions {
+            author: AUTHOR.to_owned(),
+            // Whoever registers an endpoint can do nothing about them.
+            allow_warnings: true,
+            allow_removals: true,
+            ..PublishOptions::default()
+        },
+    }
+}
+
+/// Whether somebody else changed the shared group.
+fn is_foreign(event: &SnapshotEvent) -> bool {
+    match event {
+        SnapshotEvent::Published(info) => info.group.is_shared() && info.author != AUTHOR,
+        SnapshotEvent::Deleted { group, .. } => group.is_shared(),
+    }
+}

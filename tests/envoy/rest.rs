@@ -1,0 +1,212 @@
+//! Envoys that poll over REST-JSON, and endpoints that register themselves.
+
+use std::collections::BTreeSet;
+
+use reqwest::{Client, StatusCode};
+use serde_json::{Value, json};
+
+use crate::harness::{
+    CLUSTER, Config, Control, ENDPOINTS, Envoy, GROUP, LISTENER, ROUTES, Release, Upstream, cluster, endpoints,
+    eventually, expect, listener, routes, send,
+};
+
+for_both_releases! {
+    everything_is_polled_over_rest,
+    what_an_envoy_refuses_over_rest_shows_as_unconfirmed,
+    the_tutorial_works_as_written,
+}
+
+/// Where an Envoy polls for everything, as often as a test can wait for.
+fn source() -> Value {
+    rest_source("0.1s")
+}
+
+fn rest_source(refresh_delay: &str) -> Value {
+    json!({
+        "resource_api_version": "V3",
+        "api_config_source": {
+            "api_type": "REST",
+            "transport_api_version": "V3",
+            "cluster_names": ["xds_cluster"],
+            "refresh_delay": refresh_delay,
+            "request_timeout": "10s",
+        },
+    })
+}
+
+/// The HTTP port of the control plane, as a cluster.
+fn xds_cluster(control: &Control) -> Value {
+    json!({
+        "name": "xds_cluster",
+        "type": "STATIC",
+        "connect_timeout": "1s",
+        "load_assignment": { "cluster_name": "xds_cluster", "endpoints": [{ "lb_endpoints": [{
+            "endpoint": { "address": socket(&control.http.ip().to_string(), control.http.port()) },
+        }] }] },
+    })
+}
+
+fn socket(address: &str, port: u16) -> Value {
+    json!({ "socket_address": { "address": address, "port_value": port } })
+}
+
+fn bootstrap(control: &Control) -> Value {
+    json!({
+        "node": { "id": "node", "cluster": GROUP },
+        "admin": { "address": socket("127.0.0.1", 0) },
+        "dynamic_resources": { "cds_config": source(), "lds_config": source() },
+        "static_resources": { "clusters": [xds_cluster(control)] },
+    })
+}
+
+fn config(upstream: &Upstream) -> Config {
+    Config::of([
+        cluster("app", &source()),
+        endpoints("app", &[upstream]),
+        listener("web", "all", &source()),
+        routes("all", "app"),
+    ])
+}
+
+fn everything_is_polled_over_rest(release: Release) {
+    let control = Control::start();
+    let (blue, green) = (Upstream::named("blue"), Upstream::named("green"));
+    control.publish(&config(&blue));
+    let envoy = Envoy::boot(release, "node", &bootstrap(&control));
+    envoy.expect_body("web", "blue");
+    let traffic = envoy.traffic("web");
+
+    control.deliver(&config(&green));
+    envoy.expect_body("web", "green");
+    let status = control.status("node").unwrap();
+    for kind in [CLUSTER, ENDPOINTS, LISTENER, ROUTES] {
+        let row = control.type_status("node", kind).unwrap();
+        assert_eq!((kind, row["state"].as_str()), (kind, Some("STATE_SYNCED")), "{status}");
+    }
+    let streams = status["streams"].as_array().unwrap();
+    assert_eq!(streams.len(), 4, "{status}");
+    assert!(streams.iter().all(|stream| stream["protocol"] == "PROTOCOL_REST"));
+
+    // Polls have no order: what a route needs is published before it, and what it no longer needs goes behind it.
+    let wider = config(&green).with([cluster("late", &source()), endpoints("late", &[&blue])]);
+    control.deliver(&wider);
+    let mut moved = wider.with([routes("all", "late")]);
+    control.deliver(&moved);
+    envoy.expect_body("web", "blue");
+    moved.remove(CLUSTER, "app");
+    moved.remove(ENDPOINTS, "app");
+    control.deliver(&moved);
+    eventually("the cluster is gone", || expect(envoy.has_cluster("app"), false));
+    traffic.expect_no_failure();
+}
+
+fn what_an_envoy_refuses_over_rest_shows_as_unconfirmed(release: Release) {
+    let control = Control::start();
+    let blue = Upstream::named("blue");
+    control.publish(&config(&blue));
+    let envoy = Envoy::boot(release, "node", &bootstrap(&control));
+    envoy.expect_body("web", "blue");
+    // A connection manager without a filter that ends its chain.
+    let mut broken = listener("web", "all", &source());
+    let filter = &mut broken["filter_chains"][0]["filters"][0]["typed_config"];
+    filter["http_filters"] = json!([]);
+    control.publish(&config(&blue).with([broken]));
+    eventually("the refusal shows", || {
+        let row = control.type_status("node", LISTENER)?;
+        expect(row["state"].as_str(), Some("STATE_UNCONFIRMED"))
+    });
+    let shown = control.run(&["status", "node"]).stdout;
+    assert!(shown.contains("rejected or not yet applied"), "{shown}");
+    envoy.expect_body("web", "blue");
+    control.deliver(&config(&blue));
+}
+
+/// As the tutorials write it, with the API version of today.
+fn tutorial(control: &Control) -> Value {
+    let manager =
+        "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
+    let router = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router";
+    let route = json!({ "match": { "prefix": "/" }, "route": { "cluster": "targetCluster" } });
+    let manager = json!({
+        "@type": manager,
+        "stat_prefix": "ingress_http",
+        "route_config": {
+            "name": "local_route",
+            "virtual_hosts": [{ "name": "local_service", "domains": ["*"], "routes": [route] }],
+        },
+        "http_filters": [{ "name": "envoy.filters.http.router", "typed_config": { "@type": router } }],
+    });
+    let filter = json!({ "name": "envoy.filters.network.http_connection_manager", "typed_config": manager });
+    let target = json!({
+        "name": "targetCluster",
+        "connect_timeout": "0.25s",
+        "type": "EDS",
+        "lb_policy": "ROUND_ROBIN",
+        "eds_cluster_config": {
+            "service_name": "myservice",
+            "eds_config": {
+                "resource_api_version": "V3",
+                "api_config_source": {
+                    "api_type": "REST",
+                    "transport_api_version": "V3",
+                    "cluster_names": ["xds_cluster"],
+                    "refresh_delay": "5s",
+                },
+            },
+        },
+    });
+    json!({
+        "node": { "id": "id_1", "cluster": "test" },
+        "admin": { "address": socket("127.0.0.1", 0) },
+        "static_resources": {
+            "listeners": [{
+                "name": "listener_0",
+                "address": socket("127.0.0.1", 0),
+                "filter_chains": [{ "filters": [filter] }],
+            }],
+            "clusters": [target, xds_cluster(control)],
+        },
+    })
+}
+
+/// `curl -X POST http://…/endpoints -d '{…}'`.
+fn register(control: &Control, upstream: &Upstream) -> String {
+    let body = json!({ "address": "127.0.0.1", "port_value": upstream.address.port() });
+    let request = Client::new()
+        .post(format!("http://{}/endpoints", control.http))
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(body.to_string());
+    let reply = send(request).unwrap();
+    assert_eq!(reply.status, StatusCode::CREATED, "{reply:?}");
+    let json: Value = serde_json::from_str(&reply.body).unwrap();
+    json["id"].as_str().expect("an id").to_owned()
+}
+
+/// Who answers while each has its turn.
+fn answering(envoy: &Envoy) -> BTreeSet<String> {
+    let replies = (0..10).filter_map(|_| envoy.get("listener_0").ok());
+    replies
+        .filter(|reply| reply.status.is_success())
+        .map(|reply| reply.body)
+        .collect()
+}
+
+fn the_tutorial_works_as_written(release: Release) {
+    let control = Control::start();
+    let names = ["one", "two", "three", "four", "five"];
+    let upstreams = names.map(Upstream::named);
+    let envoy = Envoy::boot(release, "id_1", &tutorial(&control));
+    let first = register(&control, &upstreams[0]);
+    envoy.expect_body("listener_0", "one");
+    for upstream in &upstreams[1..] {
+        register(&control, upstream);
+    }
+    let all = BTreeSet::from(names.map(str::to_owned));
+    eventually("all five share the traffic", || expect(answering(&envoy), all.clone()));
+    let gone = send(Client::new().delete(format!("http://{}/endpoints/{first}", control.http))).unwrap();
+    assert_eq!(gone.status, StatusCode::NO_CONTENT);
+    let rest: BTreeSet<String> = all.into_iter().filter(|name| name != "one").collect();
+    eventually("the one that is removed gets no more", || {
+        expect(answering(&envoy), rest.clone())
+    });
+}

@@ -1,0 +1,8 @@
+//! The HTTP port as a client sees it: xDS over REST-JSON and the endpoint registry.
+
+// The harness is test code as well, which clippy sees in test functions only.
+#![allow(clippy::unwrap_used)]
+
+mod endpoints;
+mod harness;
+mod rest;
