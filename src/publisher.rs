@@ -20,7 +20,7 @@ use std::{
 use tokio::sync::broadcast;
 
 use self::{
-    change::{GroupEdits, Next, check_limits, next, patch, replacement, restoration, type_changes},
+    change::{GroupEdits, Next, check_limits, next, patch, replacement, restoration},
     lineage::Lineage,
     references::References,
     request::{check_group, check_request},
@@ -30,7 +30,7 @@ use crate::{
     admission::{Finding, Known, Rejection, admit, admit_over},
     cache::SnapshotCache,
     resource::{ContentHash, Version},
-    revision::{Content, RevisionInfo, RevisionStore, StoreError, StoredRevision, Types},
+    revision::{Content, RevisionStore, StoreError, StoredRevision, Types},
     snapshot::{NodeGroup, Revision, Snapshot},
 };
 
