@@ -8,7 +8,7 @@ use super::*;
 use crate::{
     admission::{Candidate, RawResource, codes},
     resource::{Resource, ResourceName, ResourceType},
-    revision::{MemoryStore, RedbStore, Summary},
+    revision::{MemoryStore, RedbStore, RevisionInfo, Summary},
 };
 
 mod incremental;

@@ -94,7 +94,8 @@ impl Layers {
             None => (&nothing, endpoints, &**endpoints),
         };
         let clusters_before = of(&before.merged, &ResourceType::Cluster);
-        let (demand, mut affected) = Demand::edited(&before.demand, clusters_before, clusters);
+        let (demand, asked) = Demand::edited(&before.demand, clusters_before, clusters);
+        let mut affected: BTreeSet<ResourceName> = asked.into_iter().collect();
         for resource in endpoints.differences(endpoints_before).flat_map(<[_; 2]>::from) {
             affected.extend(resource.into_iter().flat_map(|resource| resource.known_as()).cloned());
         }

@@ -92,6 +92,7 @@ impl<T: Item> Tree<T> {
         if edits.is_empty() {
             return self.clone();
         }
+        debug_assert!(edits.is_sorted_by(|a, b| a.0 < b.0), "sorted, all different");
         let mut builder = Builder::new();
         let mut edits = edits;
         for (index, chapter) in self.chapters.iter().enumerate() {
