@@ -1,7 +1,7 @@
 # Everything a developer runs. Tools are installed below target/tools/ and nowhere else.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test build tools fmt lint doc fuzz no-loss bench bench-report bench-micro bench-memory soak
+.PHONY: help demo test build tools fmt lint doc fuzz no-loss bench bench-report bench-micro bench-memory bench-profile soak
 
 help: ## Show this help.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -51,6 +51,9 @@ bench-report: ## docs/benchmarks.md again, from docs/benchmarks/results.json.
 
 bench-micro: ## Admission, publishes and sessions by themselves, with criterion.
 	@tools/bench.sh micro
+
+bench-profile: ## Where Chancery's CPU goes, with perf; CASE=sotw1, sotw100, sotw1000, delta or commits.
+	@tools/bench.sh profile
 
 soak: ## Churn for 10 minutes, or SOAK_SECONDS: fails where memory, threads or open files grow.
 	@tools/bench.sh soak

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds what the benchmarks need, and runs them: `tools/bench.sh run|report|short|soak|micro`. See benches/README.md.
+# Builds what the benchmarks need, and runs them: `tools/bench.sh run|report|short|soak|profile|micro`. See benches/README.md.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -32,11 +32,15 @@ soak)
     build
     "$target/release/chancery-bench" soak --chancery "$target/release/chancery" --seconds "${SOAK_SECONDS:-600}"
     ;;
+profile)
+    build
+    "$target/release/chancery-bench" profile --chancery "$target/release/chancery" "${CASE:-delta}"
+    ;;
 micro)
     cargo bench --locked --manifest-path benches/Cargo.toml --target-dir "$target" --package bench-micro
     ;;
 *)
-    echo "usage: tools/bench.sh run|report|short|soak|micro" >&2
+    echo "usage: tools/bench.sh run|report|short|soak|profile|micro" >&2
     exit 2
     ;;
 esac

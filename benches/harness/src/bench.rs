@@ -78,6 +78,10 @@ impl Bench {
         self.outcome().add(case, peer.name(), metric, value);
     }
 
+    pub(crate) fn record_all(&self, case: &str, peer: PeerKind, metric: &str, values: &[f64]) {
+        self.outcome().add_all(case, peer.name(), metric, values);
+    }
+
     /// Something a reader of the figures must know.
     pub(crate) fn note(&self, note: String) {
         println!("    ! {note}");

@@ -6,6 +6,7 @@ mod environment;
 mod load;
 mod peer;
 mod process;
+mod profile;
 mod report;
 mod results;
 mod scenario;
@@ -69,6 +70,19 @@ enum Command {
         #[arg(long, default_value_t = 600)]
         seconds: u64,
     },
+    /// Keep Chancery busy with one kind of work under `perf`, and print where its CPU went.
+    Profile {
+        #[command(flatten)]
+        servers: Servers,
+        /// The work.
+        case: profile::Case,
+        /// How long.
+        #[arg(long, default_value_t = 15)]
+        seconds: u64,
+        /// Where to keep perf's data.
+        #[arg(long)]
+        keep: Option<String>,
+    },
     /// Be one of the servers to compare with.
     Serve {
         /// Which.
@@ -131,6 +145,16 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Soak { servers, seconds } => {
             let bench = Bench::new(servers.machines()?, false);
             on_one_core(&bench, soak::run(&bench, Duration::from_secs(seconds)))
+        }
+        Command::Profile {
+            servers,
+            case,
+            seconds,
+            keep,
+        } => {
+            let bench = Bench::new(servers.machines()?, false);
+            let work = profile::run(&bench, case, Duration::from_secs(seconds), keep.as_deref());
+            on_one_core(&bench, work)
         }
     }
 }

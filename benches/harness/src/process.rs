@@ -35,6 +35,10 @@ impl Watched {
         Ok(Self { pid, clock })
     }
 
+    pub(crate) const fn pid(&self) -> Pid {
+        self.pid
+    }
+
     /// CPU time of all its threads so far, also of those that have ended.
     pub(crate) fn cpu(&self) -> Result<Duration> {
         Ok(clock_gettime(self.clock).context("the process has ended")?.into())

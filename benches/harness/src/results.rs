@@ -43,8 +43,29 @@ pub(crate) struct Sample {
     pub(crate) case: String,
     pub(crate) peer: String,
     pub(crate) metric: String,
+    /// On one line of the file, not on one each.
+    #[serde(with = "one_line")]
     pub(crate) values: Vec<f64>,
 }
+
+mod one_line {
+    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+
+    pub(super) fn serialize<S: Serializer>(values: &[f64], serializer: S) -> Result<S::Ok, S::Error> {
+        let texts: Vec<String> = values.iter().map(f64::to_string).collect();
+        serializer.serialize_str(&texts.join(" "))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<f64>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.split_whitespace()
+            .map(|value| value.parse().map_err(D::Error::custom))
+            .collect()
+    }
+}
+
+/// A list longer than this is kept as so many quantiles and one: a thousandth of it can still be told.
+const KEPT: usize = 1000;
 
 // === impl Results ===
 
@@ -72,11 +93,11 @@ impl Results {
 
 impl Outcome {
     pub(crate) fn add(&mut self, case: &str, peer: &str, metric: &str, value: f64) {
-        // Three more digits than anybody can use.
+        // Two more digits than anybody can use.
         let value = if value == 0.0 || !value.is_finite() {
             0.0
         } else {
-            let digits = 6 - value.abs().log10().floor() as i32;
+            let digits = 4 - value.abs().log10().floor() as i32;
             let scale = 10_f64.powi(digits);
             (value * scale).round() / scale
         };
@@ -89,6 +110,19 @@ impl Outcome {
                 metric: metric.to_owned(),
                 values: vec![value],
             }),
+        }
+    }
+
+    /// Adds a value per commit: all of them, or their quantiles where there are many.
+    pub(crate) fn add_all(&mut self, case: &str, peer: &str, metric: &str, values: &[f64]) {
+        if values.len() <= KEPT {
+            values.iter().for_each(|value| self.add(case, peer, metric, *value));
+            return;
+        }
+        let mut sorted = values.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        for share in 0..=KEPT {
+            self.add(case, peer, metric, sorted[share * (sorted.len() - 1) / KEPT]);
         }
     }
 
@@ -181,6 +215,32 @@ mod tests {
         let mut outcome = Outcome::default();
         outcome.add("case", "a", "x", 1_234_567.891);
         outcome.add("case", "a", "x", 0.000_123_456_789);
-        assert_eq!(outcome.values("case", "a", "x"), [1_234_568.0, 0.000_123_456_8]);
+        assert_eq!(outcome.values("case", "a", "x"), [1_234_600.0, 0.000_123_46]);
+    }
+
+    #[test]
+    fn samples_come_back_from_their_file() {
+        let mut results = Results::default();
+        let mut outcome = Outcome::default();
+        outcome.add_all("case", "a", "few", &[1.5, 0.25]);
+        let many: Vec<f64> = (0..5000).map(f64::from).collect();
+        outcome.add_all("case", "a", "many", &many);
+        results.scenarios.insert(3, outcome);
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("below/results.json");
+        results.save(&file).unwrap();
+        let back = Results::load(&file).unwrap();
+        assert_eq!(back.scenarios[&3].values("case", "a", "few"), [1.5, 0.25]);
+        let kept = back.scenarios[&3].values("case", "a", "many");
+        assert_eq!(
+            (kept.len(), kept[0], kept[999], kept[1000]),
+            (1001, 0.0, 4994.0, 4999.0)
+        );
+        assert!(
+            Results::load(&folder.path().join("none.json"))
+                .unwrap()
+                .scenarios
+                .is_empty()
+        );
     }
 }

@@ -35,7 +35,7 @@ const BOUNDS: [Bound; 6] = [
     Bound {
         what: "SotW, 100 resources: CPU per push ÷ naive",
         measured: |outcome| cpu(outcome, SOTW, PeerKind::Naive),
-        most: 1.0,
+        most: 1.5,
     },
     Bound {
         what: "delta, 100 resources: CPU per push ÷ limit-raw",

@@ -56,11 +56,9 @@ async fn one(bench: &Bench, case: &str, span: Duration) -> Result<()> {
     let steady = steady(&mut arm, RATE, span).await?;
     let reading = arm.read(meter).await?;
     let after = arm.peer.watched.memory()?.pss;
-    for commit in &steady.commits {
-        if let Some(last) = commit.last {
-            bench.record(case, kind, LAST, last.as_secs_f64() * 1e3);
-        }
-    }
+    let last = steady.commits.iter().filter_map(|commit| commit.last);
+    let last: Vec<f64> = last.map(|last| last.as_secs_f64() * 1e3).collect();
+    bench.record_all(case, kind, LAST, &last);
     bench.record(case, kind, GROWTH, after as f64 - before as f64);
     bench.record(case, kind, RESENT, (arm.board().totals().resent - resent) as f64);
     bench.record(case, kind, SHARE, reading.share);

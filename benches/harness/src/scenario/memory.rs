@@ -42,7 +42,7 @@ struct Growth<'a> {
 }
 
 pub(crate) async fn run(bench: &Bench) -> Result<()> {
-    for round in 0..bench.pick(3, 1) {
+    for round in 0..bench.pick(2, 1) {
         println!("    round {round}");
         for kind in bench.peers(&PEERS) {
             let idle = Growth {

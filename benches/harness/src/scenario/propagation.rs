@@ -78,18 +78,16 @@ async fn one(bench: &Bench, kind: PeerKind, case: &str, rate: u32, seconds: u64)
     bench.record(case, kind, SERVER, reading.cpu / reading.wall);
     bench.record(case, kind, ACHIEVED, steady.achieved);
     bench.record(case, kind, SUSTAINED, f64::from(u8::from(steady.late < LATE)));
-    let ms = |time: Option<Duration>| time.map(|time| time.as_secs_f64() * 1e3);
-    for commit in &steady.commits {
-        for (metric, time) in [
-            (FIRST, commit.first),
-            (MEDIAN, commit.median),
-            (LAST, commit.last),
-            (PUBLISH, commit.answered),
-        ] {
-            if let Some(time) = ms(time) {
-                bench.record(case, kind, metric, time);
-            }
-        }
+    let times: [(&str, Time); 4] = [
+        (FIRST, |commit| commit.first),
+        (MEDIAN, |commit| commit.median),
+        (LAST, |commit| commit.last),
+        (PUBLISH, |commit| commit.answered),
+    ];
+    for (metric, time) in times {
+        let ms = |commit| time(commit).map(|time| time.as_secs_f64() * 1e3);
+        let values: Vec<f64> = steady.commits.iter().filter_map(ms).collect();
+        bench.record_all(case, kind, metric, &values);
     }
     println!(
         "    {case:<28}{kind:<18}{:.1} commits/s, late by {:?} at the end, server at {:.0} %, generator at {:.0} %",
@@ -101,6 +99,9 @@ async fn one(bench: &Bench, kind: PeerKind, case: &str, rate: u32, seconds: u64)
     arm.stop().await;
     Ok(())
 }
+
+/// One of a commit's times.
+type Time = fn(&Commit) -> Option<Duration>;
 
 /// What became of a steady load.
 pub(crate) struct Steady {

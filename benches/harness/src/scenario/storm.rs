@@ -50,7 +50,7 @@ pub(crate) async fn run(bench: &Bench) -> Result<()> {
     for variant in [Variant::Sotw, Variant::Delta] {
         for coming in [Return::Cold, Return::Warm] {
             for kind in bench.peers(&PEERS) {
-                let rounds = if kind.is_go() { 1 } else { bench.pick(3, 1) };
+                let rounds = if kind.is_go() { 1 } else { bench.pick(2, 1) };
                 let case = case(variant, coming, nodes);
                 for _ in 0..rounds {
                     let done = storm(bench, kind, variant, coming, nodes, &case).await;
