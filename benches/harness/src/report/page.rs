@@ -28,8 +28,13 @@ pub(crate) fn write(results: &Results, page: &Path, plots: &Path) -> Result<()> 
         })
         .collect();
     let mut text = String::new();
-    head(&mut text, results)?;
-    summary(&mut text, &sections)?;
+    head(&mut text);
+    if sections.is_empty() {
+        text.push_str("No scenario has been measured yet.\n\n");
+    } else {
+        runs(&mut text, results)?;
+        summary(&mut text, &sections)?;
+    }
     write!(text, "## Where the time goes\n\n{PROFILE_BEGIN}")?;
     text.push_str(kept.as_deref().unwrap_or("\n\n"));
     writeln!(text, "{PROFILE_END}\n")?;
@@ -49,7 +54,7 @@ fn profile(page: &str) -> Option<&str> {
     rest.split_once(PROFILE_END).map(|(kept, _)| kept)
 }
 
-fn head(text: &mut String, results: &Results) -> Result<()> {
+fn head(text: &mut String) {
     text.push_str(
         "# Benchmarks\n\n\
          Made by `make bench` (`make bench ONLY=1,2` for some scenarios, `BENCH_QUICK=1 make bench` for a look); `make bench-report` makes this page \
@@ -63,6 +68,10 @@ fn head(text: &mut String, results: &Results) -> Result<()> {
          | go SnapshotCache | go-control-plane, one snapshot object shared by all nodes, its best case; logger off |\n\
          | go LinearCache | go-control-plane's cache of one type; logger off |\n\n",
     );
+}
+
+/// When and where each scenario was run last.
+fn runs(text: &mut String, results: &Results) -> Result<()> {
     let mut seen: Vec<(String, Vec<u8>)> = Vec::new();
     for (number, outcome) in &results.scenarios {
         let environment = &outcome.environment;
