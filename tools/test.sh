@@ -23,10 +23,14 @@ target=${CARGO_TARGET_DIR:-target} # `cargo test` leaves the binary there that t
 step tools python3 tools/install.py
 step fmt cargo fmt --check
 step fmt-client cargo fmt --check --manifest-path tests/clients/rust/Cargo.toml
+step fmt-benches cargo fmt --check --manifest-path benches/Cargo.toml --all
 step clippy cargo clippy --all-targets --locked -- -D warnings
+step clippy-benches cargo clippy --manifest-path benches/Cargo.toml --target-dir "$target" --all-targets --locked -- -D warnings
 step doc env RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked
 step doc-private env RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked --document-private-items
 step test cargo test --locked --no-fail-fast
+step test-benches cargo test --manifest-path benches/Cargo.toml --target-dir "$target" --package bench-harness --locked
+step bench-short tools/bench.sh short
 step python target/tools/venv/bin/ruff check tools tests
 step python-fmt target/tools/venv/bin/ruff format --check tools tests
 step examples python3 tools/check_examples.py --chancery "$target/debug/chancery"

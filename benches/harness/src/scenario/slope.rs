@@ -1,0 +1,141 @@
+//! Scenario 2: wildcard nodes over delta; one of R resources changes per commit. What a push costs must not depend on R.
+
+use anyhow::Result;
+
+use super::fan_out::{FanOut, leading_number, metric};
+use crate::{
+    bench::Bench,
+    load::Variant,
+    peer::PeerKind,
+    report::{self, Plot, Section, Series, Target},
+    results::{Outcome, Ratio},
+};
+
+const PEERS: [PeerKind; 5] = [
+    PeerKind::Chancery,
+    PeerKind::LimitRaw,
+    PeerKind::Naive,
+    PeerKind::GoSnapshot,
+    PeerKind::GoLinear,
+];
+
+/// go-control-plane is run up to here: beyond it a first sync alone takes minutes.
+const GO_UP_TO: usize = 5000;
+
+pub(crate) async fn run(bench: &Bench) -> Result<()> {
+    let full: &[(usize, usize)] = &[
+        (100, 200),
+        (1000, 200),
+        (5000, 200),
+        (20_000, 200),
+        (100_000, 200),
+        (100, 1000),
+        (1000, 1000),
+        (5000, 1000),
+    ];
+    let quick: &[(usize, usize)] = &[(100, 100), (1000, 100), (20_000, 50)];
+    for &(resources, nodes) in bench.pick(full, quick) {
+        let mut peers = vec![(PeerKind::Chancery, 20), (PeerKind::LimitRaw, 20)];
+        if resources <= GO_UP_TO {
+            peers.push((PeerKind::Naive, 20));
+        }
+        if resources <= GO_UP_TO && nodes <= 200 && bench.machines.go_peer.is_some() {
+            let commits = if resources < GO_UP_TO { 10 } else { 3 };
+            peers.push((PeerKind::GoSnapshot, commits));
+            peers.push((PeerKind::GoLinear, commits));
+        }
+        let fan_out = FanOut {
+            case: case(resources, nodes),
+            variant: Variant::Delta,
+            nodes,
+            resources,
+            rounds: bench.pick(5, 2),
+            peers: &peers,
+        };
+        fan_out.run(bench).await?;
+    }
+    Ok(())
+}
+
+fn case(resources: usize, nodes: usize) -> String {
+    format!("{resources} resources, {nodes} nodes")
+}
+
+pub(crate) fn report(outcome: &Outcome) -> Section {
+    let mut section = Section::default();
+    section.text(
+        "One group of wildcard nodes subscribes to clusters of 370 B over delta ADS. One cluster changes per commit, so every push carries \
+         one. CPU is that of the whole server, commits included: with 200 nodes a commit that costs 1 ms is 5 µs of each push.",
+    );
+    section.table(report::cpu_table(outcome, &PEERS, metric::CPU));
+    section.table(report::seconds_table(
+        outcome,
+        "Server CPU until every node has connected and received everything, in seconds",
+        &PEERS,
+        metric::FIRST_SYNC,
+    ));
+    let ours = PeerKind::Chancery.name();
+    for nodes in [200, 1000] {
+        section.plots.extend(plot(outcome, nodes));
+    }
+    let slope = |from: usize, to: usize, nodes: usize| {
+        let values = |resources| outcome.values(&case(resources, nodes), ours, metric::CPU);
+        let quotients: Vec<f64> = values(to)
+            .iter()
+            .zip(values(from))
+            .map(|(to, from)| to / from)
+            .collect();
+        Ratio::of(&quotients)
+    };
+    section.targets.push(Target::at_most(
+        "200 nodes: CPU per push at 100 000 resources ÷ at 100".to_owned(),
+        slope(100, 100_000, 200),
+        1.3,
+    ));
+    section.targets.push(Target::at_most(
+        "1000 nodes: CPU per push at 5000 resources ÷ at 100".to_owned(),
+        slope(100, 5000, 1000),
+        1.3,
+    ));
+    section.targets.push(Target::at_most(
+        format!("{}: CPU per push ÷ that of {}", case(5000, 200), PeerKind::GoSnapshot),
+        outcome.ratio(&case(5000, 200), metric::CPU, ours, PeerKind::GoSnapshot.name()),
+        1.0 / 100.0,
+    ));
+    for name in outcome.cases() {
+        section.targets.push(Target::at_most(
+            format!("{name}: CPU per push ÷ that of {}", PeerKind::LimitRaw),
+            outcome.ratio(name, metric::CPU, ours, PeerKind::LimitRaw.name()),
+            1.3,
+        ));
+    }
+    section
+}
+
+fn plot(outcome: &Outcome, nodes: usize) -> Option<Plot> {
+    let ending = format!(", {nodes} nodes");
+    let cases: Vec<&str> = outcome
+        .cases()
+        .into_iter()
+        .filter(|case| case.ends_with(&ending))
+        .collect();
+    let series = |peer: PeerKind| Series {
+        name: peer.name().to_owned(),
+        points: cases
+            .iter()
+            .filter_map(|case| {
+                let cpu = outcome.median(case, peer.name(), metric::CPU)?;
+                Some((leading_number(case) as f64, cpu))
+            })
+            .collect(),
+    };
+    let series: Vec<Series> = PEERS.map(series).into_iter().filter(|s| s.points.len() > 1).collect();
+    (!series.is_empty()).then(|| Plot {
+        file: format!("delta-slope-{nodes}.svg"),
+        title: format!("Delta, {nodes} nodes, one resource changes: server CPU per push"),
+        x: "resources".to_owned(),
+        y: "µs per push".to_owned(),
+        logarithmic: (true, true),
+        series,
+    })
+}

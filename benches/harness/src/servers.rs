@@ -1,0 +1,117 @@
+//! The two servers that bound Chancery from either side, as processes of their own: `limit-raw` sends shared bytes and knows
+//! nothing of xDS, `naive` encodes a response per stream.
+//!
+//! Both are told what to serve on their standard input and end when it does. They serve one type to all nodes.
+
+mod limit_raw;
+mod naive;
+mod stock;
+
+use std::{
+    io::{Read as _, Write as _},
+    net::SocketAddr,
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+
+use anyhow::Result;
+use prost::Message as _;
+use tokio::{
+    net::TcpListener,
+    sync::{oneshot, watch},
+};
+use tokio_stream::{StreamExt as _, wrappers::TcpListenerStream};
+use tonic::transport::Server;
+
+use self::stock::Stock;
+use crate::{
+    load::Variant,
+    wire::{Command, Reply, op},
+};
+
+/// Which of the two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Kind {
+    LimitRaw,
+    Naive,
+}
+
+/// Serves until standard input ends.
+pub(crate) fn serve(kind: Kind) -> Result<()> {
+    crate::process::raise_file_limit();
+    // As many threads as cores it may run on, as every other server here.
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(run(kind))
+}
+
+async fn run(kind: Kind) -> Result<()> {
+    let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
+    let address = listener.local_addr()?;
+    let (stock, watched) = watch::channel(Arc::new(Stock::default()));
+    let (ended, end) = oneshot::channel();
+    thread::spawn(move || {
+        if let Err(error) = obey(address, &stock) {
+            eprintln!("the control pipe failed: {error:#}");
+        }
+        ended.send(()).ok();
+    });
+    let server = Server::builder()
+        .max_concurrent_streams(100_000)
+        .http2_keepalive_interval(Some(Duration::from_secs(30)))
+        .initial_stream_window_size(256 * 1024)
+        .initial_connection_window_size(2 * 1024 * 1024)
+        .tcp_nodelay(true);
+    let incoming = TcpListenerStream::new(listener).map(|stream| {
+        let stream = stream?;
+        stream.set_nodelay(true)?;
+        std::io::Result::Ok(stream)
+    });
+    let serve = async move {
+        let mut server = server;
+        match kind {
+            Kind::LimitRaw => {
+                let ads = limit_raw::Ads::new(watched);
+                server.add_service(ads).serve_with_incoming(incoming).await
+            }
+            Kind::Naive => {
+                let ads = naive::Ads::new(watched);
+                server.add_service(ads).serve_with_incoming(incoming).await
+            }
+        }
+    };
+    tokio::select! {
+        done = serve => Ok(done?),
+        _ = end => Ok(()),
+    }
+}
+
+/// Reads commands, each behind its length, and answers every one.
+fn obey(address: SocketAddr, stock: &watch::Sender<Arc<Stock>>) -> Result<()> {
+    let mut output = std::io::stdout().lock();
+    writeln!(output, "listening on {address}")?;
+    output.flush()?;
+    let mut input = std::io::stdin().lock();
+    let mut len = [0; 4];
+    while input.read_exact(&mut len).is_ok() {
+        let mut bytes = vec![0; u32::from_be_bytes(len) as usize];
+        input.read_exact(&mut bytes)?;
+        let command = Command::decode(bytes::Bytes::from(bytes))?;
+        if command.op != op::TRIM {
+            let next = stock.borrow().after(command);
+            stock.send_replace(Arc::new(next));
+        }
+        let reply = Reply::default().encode_to_vec();
+        output.write_all(&u32::try_from(reply.len())?.to_be_bytes())?;
+        output.write_all(&reply)?;
+        output.flush()?;
+    }
+    Ok(())
+}
+
+/// The variant that a method's path asks for.
+fn variant_of(path: &str) -> Option<Variant> {
+    [Variant::Sotw, Variant::Delta]
+        .into_iter()
+        .find(|variant| variant.path() == path)
+}
