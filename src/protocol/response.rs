@@ -21,7 +21,7 @@ pub struct Response {
     pub unresolved: Vec<ResourceName>,
     /// What the client asks for and cannot be given (E-1); disjoint from the resources (E-2).
     pub errors: Vec<ResourceError>,
-    /// What is renewed without its body (T-3); nothing else is in such a response.
+    /// What is renewed (T-3): in delta without its body. Nothing else is in such a response.
     pub heartbeats: Vec<Arc<Resource>>,
     /// Whether the client takes TTLs: resources that have one carry it then (T-1).
     pub ttl: bool,

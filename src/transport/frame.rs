@@ -199,10 +199,11 @@ fn head(variant: Variant, response: &Response) -> Bytes {
     put_field(&mut buf, 1, delivery.version.as_str().as_bytes());
     put_field(&mut buf, 5, delivery.nonce.as_str().as_bytes());
     for resource in &response.heartbeats {
-        let heartbeat = Wrapped::heartbeat(resource);
         match variant {
-            Variant::Sotw => put_any(&mut buf, &heartbeat),
-            Variant::Delta => heartbeat.put(&mut buf, 2),
+            // Envoy 1.40 takes a SotW heartbeat without its resource, and lets the TTL expire all the same: only the
+            // resource itself renews it (T-2).
+            Variant::Sotw => put_any(&mut buf, &Wrapped::whole(resource, resource.ttl)),
+            Variant::Delta => Wrapped::heartbeat(resource).put(&mut buf, 2),
         }
     }
     let errors = match variant {

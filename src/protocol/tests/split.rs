@@ -117,14 +117,14 @@ fn sotw_is_never_divided() {
     assert_eq!(gist(&stream.one()), "cluster[a b c d e]");
 }
 
-fn delta_with(kind: ResourceType, policy: Policy, held: &[(&str, &str)]) -> Stream {
+fn delta_with(kind: &ResourceType, policy: Policy, held: &[(&str, &str)]) -> Stream {
     let mut stream = Stream::with_policy(Variant::Delta, Scope::Aggregated, policy);
     stream.publish(
         &Config::default()
             .with(kind.clone(), "a", "1")
             .with(kind.clone(), "b", "1"),
     );
-    let mut request = delta(&kind, &["a", "b"], &[]);
+    let mut request = delta(kind, &["a", "b"], &[]);
     request.initial_resource_versions = held
         .iter()
         .map(|(name, version)| ((*name).to_owned(), (*version).to_owned()))
@@ -136,7 +136,7 @@ fn delta_with(kind: ResourceType, policy: Policy, held: &[(&str, &str)]) -> Stre
 //
 #[test]
 fn removal_of_a_quiet_type_is_not_told_and_its_return_is() {
-    let mut stream = delta_with(ExtensionConfig, Policy::default(), &[]);
+    let mut stream = delta_with(&ExtensionConfig, Policy::default(), &[]);
     let both = stream.one();
     stream.ack_delta(&both);
     stream.silence();
@@ -161,7 +161,7 @@ fn which_types_are_quiet_can_be_set() {
         ..Policy::default()
     };
     for (kind, told) in [(Endpoint, false), (ExtensionConfig, true)] {
-        let mut stream = delta_with(kind, policy.clone(), &[]);
+        let mut stream = delta_with(&kind, policy.clone(), &[]);
         let both = stream.one();
         stream.ack_delta(&both);
         stream.publish(&Config::default());
@@ -173,16 +173,16 @@ fn which_types_are_quiet_can_be_set() {
 #[test]
 fn presented_versions_can_be_distrusted_type_by_type() {
     let current = {
-        let mut stream = delta_with(Endpoint, Policy::default(), &[]);
+        let mut stream = delta_with(&Endpoint, Policy::default(), &[]);
         stream.one().resources.as_slice()[0].version.to_string()
     };
     let held = [("a", current.as_str()), ("gone", "1")];
-    let mut trusting = delta_with(Endpoint, Policy::default(), &held);
+    let mut trusting = delta_with(&Endpoint, Policy::default(), &held);
     assert_eq!(gists(&trusting.drain()), ["endpoint[b]"]);
     let policy = Policy {
         resend_presented: [Endpoint].into(),
         ..Policy::default()
     };
-    let mut distrusting = delta_with(Endpoint, policy, &held);
+    let mut distrusting = delta_with(&Endpoint, policy, &held);
     assert_eq!(gists(&distrusting.drain()), ["endpoint[a b]"]);
 }

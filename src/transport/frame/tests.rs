@@ -132,7 +132,7 @@ fn ttl_goes_with_a_resource_where_the_client_takes_it() {
 }
 
 #[test]
-fn heartbeat_is_a_wrapper_without_its_resource() {
+fn heartbeat_is_a_wrapper_without_its_resource_but_in_sotw() {
     let made = resource("a", 10);
     let frames = Frames::new("chancery".into());
     let response = Response {
@@ -142,11 +142,17 @@ fn heartbeat_is_a_wrapper_without_its_resource() {
     };
     let sotw = DiscoveryResponse::decode(&*message(&frames.encode(Variant::Sotw, &response))).unwrap();
     let delta = DeltaDiscoveryResponse::decode(&*message(&frames.encode(Variant::Delta, &response))).unwrap();
-    for wrapped in [unwrapped(&sotw.resources[0]), delta.resources[0].clone()] {
+    let (sotw, delta) = (unwrapped(&sotw.resources[0]), delta.resources[0].clone());
+    for wrapped in [&sotw, &delta] {
         assert_eq!((wrapped.name.as_str(), wrapped.ttl), ("a", Some(TTL)));
         assert_eq!(wrapped.version, made.version.as_str());
-        assert_eq!((wrapped.resource, wrapped.aliases), (None, Vec::new()));
     }
+    assert_eq!((delta.resource, delta.aliases), (None, Vec::new()));
+    assert_eq!(
+        sotw.resource.unwrap().encode_to_vec(),
+        made.body,
+        "Envoy renews by it alone"
+    );
 }
 
 #[test]
