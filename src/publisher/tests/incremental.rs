@@ -72,6 +72,9 @@ struct State {
     routes: BTreeMap<String, Vec<String>>,
 }
 
+/// The resources of a state, as admission gives them.
+type Lists = BTreeMap<ResourceType, Vec<Arc<Resource>>>;
+
 #[derive(Clone, Debug)]
 enum Step {
     Replace(State),
@@ -110,7 +113,7 @@ fn candidate(state: &State) -> Candidate {
 }
 
 /// The published state of a group, as lists.
-fn listed(fixture: &Fixture, group: &NodeGroup) -> Option<(Revision, BTreeMap<ResourceType, Vec<Arc<Resource>>>)> {
+fn listed(fixture: &Fixture, group: &NodeGroup) -> Option<(Revision, Lists)> {
     let (info, snapshot) = fixture.publisher.get(group, None).ok()?;
     let types = snapshot
         .types()
@@ -156,12 +159,7 @@ fn take(fixture: &Fixture, group: &NodeGroup, dry_run: bool, step: &Step) -> Opt
 }
 
 /// Warnings, changes and sets of the publish, made anew from the two whole states.
-fn check(
-    fixture: &Fixture,
-    group: &NodeGroup,
-    published: &Published,
-    before: &BTreeMap<ResourceType, Vec<Arc<Resource>>>,
-) {
+fn check(fixture: &Fixture, group: &NodeGroup, published: &Published, before: &Lists) {
     let (_, after) = listed(fixture, group).unwrap();
     let shared_head = fixture
         .publisher
@@ -172,7 +170,7 @@ fn check(
     assert_eq!(published.warnings, warnings);
 
     for kind in [CLUSTER, ResourceType::Route] {
-        let contents = |state: &BTreeMap<ResourceType, Vec<Arc<Resource>>>| {
+        let contents = |state: &Lists| {
             let all = state.get(&kind).into_iter().flatten();
             all.map(|resource| (resource.name.clone(), resource.content))
                 .collect::<BTreeMap<_, _>>()

@@ -108,7 +108,9 @@ fn what_no_kept_revision_holds_is_collected() {
 /// The objects of every kept revision, and the objects in the file.
 fn kept_and_stored(store: &RedbStore, groups: &[&str]) -> (BTreeSet<Vec<u8>>, BTreeSet<Vec<u8>>) {
     let mut kept = BTreeSet::new();
-    let mut keep = |kind: u8, hash: ContentHash| drop(kept.insert([&[kind], &hash.to_bytes()[..]].concat()));
+    let mut keep = |kind: u8, hash: ContentHash| {
+        kept.insert([&[kind], &hash.to_bytes()[..]].concat());
+    };
     for group in groups.iter().map(|group| NodeGroup::from(*group)) {
         for info in store.list(&group, usize::MAX).unwrap() {
             let revision = store.get(&group, info.revision).unwrap().unwrap();

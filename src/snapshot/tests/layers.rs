@@ -121,15 +121,16 @@ fn after(before: Option<&Snapshot>, next: Snapshot) -> Snapshot {
     Snapshot::new("g".into(), next.revision, types.collect(), Completeness::Published)
 }
 
-/// Everything a stream could tell two snapshots apart by.
-fn told(
-    snapshot: &Snapshot,
-) -> Vec<(
+/// A type's version, its resources with theirs, and which of them answers to each name.
+type Told = (
     ResourceType,
     Version,
     Vec<(ResourceName, Version)>,
     Vec<Option<ResourceName>>,
-)> {
+);
+
+/// Everything a stream could tell two snapshots apart by.
+fn told(snapshot: &Snapshot) -> Vec<Told> {
     let types = snapshot.types().map(|(kind, set)| {
         let resources = set
             .iter()
