@@ -101,8 +101,9 @@ impl SnapshotCache {
 
     /// A published group's composed snapshot. Its watches are woken, unless it is the one they have.
     pub fn set(&self, group: NodeGroup, snapshot: Arc<Snapshot>) {
-        let make = || Arc::new(Group::new(group.clone(), Offer::Default(None)));
-        let entry = self.shared.groups.entry(group.clone()).or_insert_with(make);
+        let name = group.clone();
+        let make = || Arc::new(Group::new(name, Offer::Default(None)));
+        let entry = self.shared.groups.entry(group).or_insert_with(make);
         let changed = entry.edit(|offer| {
             let changed = !matches!(offer, Offer::Published(before) if Arc::ptr_eq(before, &snapshot));
             *offer = Offer::Published(snapshot);

@@ -91,7 +91,7 @@ impl TypeState {
                 missing.push(glob);
             }
         }
-        let named = |name: &&ResourceName| self.subscription.names().contains(*name);
+        let named = |name: &&ResourceName| self.subscription.names().contains(name);
         let vain = missing.iter().chain(removed.iter().filter(named)).cloned().collect();
         self.note_missing(missing.iter().chain(&removed));
         if self.quiet_removals {

@@ -84,7 +84,7 @@ impl TypeState {
         };
         let is_due = |resource: &Arc<Resource>| {
             let ttl = resource.ttl.filter(|ttl| *ttl >= shortest);
-            ttl.is_some_and(|ttl| beat.count % (ttl.as_nanos() / shortest.as_nanos()) == 0)
+            ttl.is_some_and(|ttl| beat.count.is_multiple_of(ttl.as_nanos() / shortest.as_nanos()))
         };
         let retained = self.retained.values().map(|retained| Arc::clone(&retained.resource));
         let given = given.into_iter().filter_map(accepted).chain(retained);
