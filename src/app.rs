@@ -294,6 +294,7 @@ impl Running {
         self.readiness.stop();
         self.admin.set_serving(false).await;
         self.serving.cancel();
+        self.xds.end_streams();
         self.tracker.close();
         let in_order = async {
             for server in self.servers {

@@ -2,18 +2,21 @@
 //!
 //! The publisher sets, streams watch. Methods are sync and give owned values out: no guard of the map leaves a method.
 
+mod wakers;
+
 use std::{
     fmt,
     future::poll_fn,
-    pin::Pin,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll},
 };
 
 use dashmap::DashMap;
-use tokio::sync::watch;
-use tokio_stream::{Stream as _, wrappers::WatchStream};
 
+pub use self::wakers::{WakerSlot, Wakers};
 use crate::snapshot::{NodeGroup, Snapshot};
 
 /// The snapshots that are served.
@@ -26,21 +29,30 @@ pub struct SnapshotCache {
 ///
 /// A deleted group takes nothing back: a watch keeps what it holds until the group is published again.
 pub struct SnapshotWatch {
-    group: NodeGroup,
     shared: Arc<Shared>,
+    group: Arc<Group>,
+    slot: WakerSlot,
     held: Offer,
+    /// The group's changes up to here were taken in.
+    taken_in: u64,
     /// What is held was not yet given out by [`SnapshotWatch::current`].
     unseen: bool,
-    /// `None` only while dropping: the receivers go before the map is asked whether anyone is left.
-    receivers: Option<Receivers>,
 }
 
 #[derive(Default)]
 struct Shared {
     /// Groups that are published, and groups that a watch asks for.
-    groups: DashMap<NodeGroup, watch::Sender<Offer>>,
+    groups: DashMap<NodeGroup, Arc<Group>>,
     /// What every group without a snapshot of its own is served; `None` where that is silence.
     default: RwLock<Option<Arc<Snapshot>>>,
+}
+
+struct Group {
+    name: NodeGroup,
+    offer: RwLock<Offer>,
+    /// Counts the offers that watches are to hear of: one number is read per wake-up, and no lock taken for nothing.
+    changes: AtomicU64,
+    watches: Wakers,
 }
 
 /// What a group has to offer.
@@ -50,12 +62,6 @@ enum Offer {
     Published(Arc<Snapshot>),
     /// It has none; this is what groups without one are served.
     Default(Option<Arc<Snapshot>>),
-}
-
-struct Receivers {
-    value: watch::Receiver<Offer>,
-    /// The same channel as something to poll; made when first polled.
-    wake: Option<WatchStream<Offer>>,
 }
 
 // === impl SnapshotCache ===
@@ -70,41 +76,45 @@ impl SnapshotCache {
     /// Watches a group, whether it was published or not.
     #[must_use]
     pub fn subscribe(&self, group: &NodeGroup) -> SnapshotWatch {
-        let value = self
-            .shared
-            .groups
-            .entry(group.clone())
-            .or_insert_with(|| watch::Sender::new(Offer::Default(self.shared.default())))
-            .subscribe();
-        let held = value.borrow().clone();
+        let make = || Arc::new(Group::new(group.clone(), Offer::Default(self.shared.default())));
+        // Joined while the map is held: nobody takes the group for unused meanwhile.
+        let entry = self.shared.groups.entry(group.clone()).or_insert_with(make);
+        let (group, slot) = (Arc::clone(&entry), entry.watches.join());
+        drop(entry);
+        let taken_in = group.changes.load(Ordering::Acquire);
         SnapshotWatch {
-            group: group.clone(),
             shared: Arc::clone(&self.shared),
-            held,
+            slot,
+            held: group.offer(),
+            taken_in,
             unseen: false,
-            receivers: Some(Receivers { value, wake: None }),
+            group,
         }
     }
 
     /// What a node of the group is served now; `None` is silence (S-9).
     #[must_use]
     pub fn get(&self, group: &NodeGroup) -> Option<Arc<Snapshot>> {
-        let offer = self.shared.groups.get(group).map(|sender| sender.borrow().clone());
+        let offer = self.shared.groups.get(group).map(|group| group.offer());
         offer.map_or_else(|| self.shared.default(), |offer| offer.snapshot().cloned())
     }
 
     /// A published group's composed snapshot. Its watches are woken, unless it is the one they have.
     pub fn set(&self, group: NodeGroup, snapshot: Arc<Snapshot>) {
-        let sender = self
-            .shared
-            .groups
-            .entry(group)
-            .or_insert_with(|| watch::Sender::new(Offer::Default(None)));
-        sender.send_if_modified(|offer| {
+        let name = group.clone();
+        let make = || Arc::new(Group::new(name, Offer::Default(None)));
+        let entry = self.shared.groups.entry(group).or_insert_with(make);
+        let changed = entry.edit(|offer| {
             let changed = !matches!(offer, Offer::Published(before) if Arc::ptr_eq(before, &snapshot));
             *offer = Offer::Published(snapshot);
             changed
         });
+        // Edited while the map is held, so that nobody takes the group for unused; woken when it is not.
+        let group = Arc::clone(&entry);
+        drop(entry);
+        if changed {
+            group.watches.wake_all();
+        }
     }
 
     /// What groups without a snapshot of their own are served: what the shared group composes to, `None` where it has none.
@@ -112,14 +122,18 @@ impl SnapshotCache {
     pub fn set_default(&self, snapshot: Option<&Arc<Snapshot>>) {
         // Before the groups: an entry made from here on starts with it, one made before is found below.
         *self.shared.default.write().unwrap_or_else(PoisonError::into_inner) = snapshot.cloned();
-        for sender in &self.shared.groups {
-            sender.send_if_modified(|offer| match offer {
+        let groups: Vec<Arc<Group>> = self.shared.groups.iter().map(|group| Arc::clone(&group)).collect();
+        for group in groups {
+            let changed = group.edit(|offer| match offer {
                 Offer::Published(_) => false,
                 Offer::Default(default) => {
                     *default = snapshot.cloned();
                     true
                 }
             });
+            if changed {
+                group.watches.wake_all();
+            }
         }
     }
 
@@ -131,8 +145,8 @@ impl SnapshotCache {
 
     /// The group was deleted: its watches keep what they hold, new ones get what unpublished groups get.
     pub fn forget(&self, group: &NodeGroup) {
-        if let Some(sender) = self.shared.groups.get(group) {
-            sender.send_if_modified(|offer| {
+        if let Some(published) = self.shared.groups.get(group) {
+            published.edit(|offer| {
                 *offer = Offer::Default(self.shared.default());
                 false
             });
@@ -170,9 +184,35 @@ impl Shared {
 
     /// Nodes name groups: those that nobody published must not outlive the nodes.
     fn remove_unused(&self, group: &NodeGroup) {
-        self.groups.remove_if(group, |_, sender| {
-            sender.receiver_count() == 0 && matches!(*sender.borrow(), Offer::Default(_))
+        self.groups.remove_if(group, |_, group| {
+            group.watches.is_empty() && matches!(group.offer(), Offer::Default(_))
         });
+    }
+}
+
+// === impl Group ===
+
+impl Group {
+    fn new(name: NodeGroup, offer: Offer) -> Self {
+        Self {
+            name,
+            offer: RwLock::new(offer),
+            changes: AtomicU64::new(0),
+            watches: Wakers::default(),
+        }
+    }
+
+    fn offer(&self) -> Offer {
+        self.offer.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Edits the offer. Where `edit` says that the watches are to hear of it, so does this, and the caller wakes them.
+    fn edit(&self, edit: impl FnOnce(&mut Offer) -> bool) -> bool {
+        let changed = edit(&mut self.offer.write().unwrap_or_else(PoisonError::into_inner));
+        if changed {
+            self.changes.fetch_add(1, Ordering::Release);
+        }
+        changed
     }
 }
 
@@ -192,8 +232,8 @@ impl Offer {
 impl SnapshotWatch {
     /// The group it watches.
     #[must_use]
-    pub const fn group(&self) -> &NodeGroup {
-        &self.group
+    pub fn group(&self) -> &NodeGroup {
+        &self.group.name
     }
 
     /// The newest snapshot, which counts as seen from here on; `None` where there never was one.
@@ -210,37 +250,22 @@ impl SnapshotWatch {
     }
 
     /// [`SnapshotWatch::changed`] for bodies and streams: ready until [`SnapshotWatch::current`] is called, and pending from
-    /// then on until the next change.
+    /// then on until the next change, of which the task is told in any case.
     pub fn poll_changed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        loop {
-            self.take_in();
-            if self.unseen {
-                return Poll::Ready(());
-            }
-            let Some(receivers) = &mut self.receivers else {
-                return Poll::Pending;
-            };
-            let wake = receivers
-                .wake
-                .get_or_insert_with(|| WatchStream::from_changes(receivers.value.clone()));
-            match Pin::new(wake).poll_next(cx) {
-                // It may tell of what was taken in before: look again.
-                Poll::Ready(Some(_)) => {}
-                // The watch itself holds the map that holds the sender; were it gone, nothing would ever change again.
-                Poll::Ready(None) | Poll::Pending => return Poll::Pending,
-            }
-        }
+        // First: what changes after the look below wakes the task.
+        self.slot.register(cx.waker());
+        self.take_in();
+        if self.unseen { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    /// Takes in what was sent since, unless it would take back what is held.
+    /// Takes in what was offered since, unless it would take back what is held.
     fn take_in(&mut self) {
-        let Some(receivers) = &mut self.receivers else {
-            return;
-        };
-        if !receivers.value.has_changed().unwrap_or(false) {
+        let changes = self.group.changes.load(Ordering::Acquire);
+        if changes == self.taken_in {
             return;
         }
-        let newest = receivers.value.borrow_and_update().clone();
+        self.taken_in = changes;
+        let newest = self.group.offer();
         let keeps = match (&self.held, &newest) {
             (Offer::Published(_) | Offer::Default(Some(_)), Offer::Default(None))
             | (Offer::Published(_), Offer::Default(Some(_))) => true,
@@ -262,15 +287,15 @@ impl SnapshotWatch {
 
 impl Drop for SnapshotWatch {
     fn drop(&mut self) {
-        self.receivers = None;
-        self.shared.remove_unused(&self.group);
+        self.group.watches.leave(&self.slot);
+        self.shared.remove_unused(&self.group.name);
     }
 }
 
 impl fmt::Debug for SnapshotWatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SnapshotWatch")
-            .field("group", &self.group)
+            .field("group", &self.group.name)
             .field("revision", &self.held.snapshot().map(|snapshot| snapshot.revision()))
             .finish_non_exhaustive()
     }

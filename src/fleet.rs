@@ -19,7 +19,7 @@ use std::{
 use dashmap::DashMap;
 use tokio::sync::watch;
 
-use self::record::{NodeRecord, StreamRecord};
+use self::record::{ChangeMark, NodeRecord, StreamRecord};
 pub use self::status::{
     ClusterLoad, DeliveryStatus, LoadReport, NackStatus, NodeStatus, StreamStatus, TypeState, TypeStatus, Unanswered,
 };
@@ -56,8 +56,10 @@ pub struct Fleet {
     nodes: DashMap<NodeId, NodeRecord>,
     next_stream: AtomicU64,
     open_streams: AtomicUsize,
-    /// Counts changes; readers re-read what is newer than what they saw.
-    changes: Arc<watch::Sender<u64>>,
+    /// Numbers the changes of nodes; what changes on a stream is counted by its own record.
+    changes: AtomicU64,
+    /// Wakes the watches.
+    news: watch::Sender<()>,
 }
 
 /// How a stream carries state.
@@ -92,11 +94,9 @@ pub struct StreamGuard {
 #[derive(Debug)]
 pub struct FleetWatch {
     fleet: Arc<Fleet>,
-    changes: watch::Receiver<u64>,
-    /// Every change up to this number was handed out.
-    seen: u64,
-    /// The nodes handed out and not yet reported as forgotten.
-    known: BTreeMap<NodeId, ()>,
+    news: watch::Receiver<()>,
+    /// The nodes handed out and not yet reported as forgotten, each as of which change.
+    known: BTreeMap<NodeId, ChangeMark>,
     group: Option<NodeGroup>,
 }
 
@@ -134,7 +134,8 @@ impl Fleet {
             nodes: DashMap::new(),
             next_stream: AtomicU64::new(1),
             open_streams: AtomicUsize::new(0),
-            changes: Arc::new(watch::Sender::new(0)),
+            changes: AtomicU64::new(0),
+            news: watch::Sender::new(()),
         })
     }
 
@@ -213,7 +214,6 @@ impl Fleet {
             gone_for.is_none_or(|gone| gone < self.limits.forget_after)
         });
         if self.nodes.len() != before {
-            self.tick();
             self.wake();
         }
     }
@@ -223,8 +223,7 @@ impl Fleet {
     pub fn watch(self: &Arc<Self>, group: Option<NodeGroup>) -> FleetWatch {
         FleetWatch {
             fleet: Arc::clone(self),
-            changes: self.changes.subscribe(),
-            seen: 0,
+            news: self.news.subscribe(),
             known: BTreeMap::new(),
             group,
         }
@@ -253,21 +252,15 @@ impl Fleet {
         }
     }
 
-    /// Numbers a change.
+    /// Numbers a change of a node.
     fn tick(&self) -> u64 {
-        let mut number = 0;
-        self.changes.send_if_modified(|last| {
-            *last += 1;
-            number = *last;
-            false
-        });
-        number
+        self.changes.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// Wakes the watches; called after the change can be read.
     fn wake(&self) {
-        if self.changes.receiver_count() > 0 {
-            self.changes.send_modify(|_| ());
+        if self.news.receiver_count() > 0 {
+            self.news.send_replace(());
         }
     }
 }
@@ -283,21 +276,20 @@ impl StreamGuard {
 
     /// Enters what happened. Touches this stream's record only.
     pub fn record(&self, outcome: &Outcome) {
-        self.record.enter(outcome, SystemTime::now(), self.fleet.tick());
+        self.record.enter(outcome, SystemTime::now());
         self.fleet.wake();
     }
 
     /// Enters that the response just sent was larger than many clients take (L-13).
     pub fn record_large(&self, delivery: &Delivery, bytes: usize) {
-        self.record.enter_large(delivery, bytes, self.fleet.tick());
+        self.record.enter_large(delivery, bytes);
         self.fleet.wake();
     }
 
     /// Enters that the node came back with an earlier version than it was sent, without a word of why: over REST it cannot
     /// say more (H-4).
     pub fn record_unconfirmed(&self, delivery: &Delivery) {
-        self.record
-            .enter_unconfirmed(delivery, SystemTime::now(), self.fleet.tick());
+        self.record.enter_unconfirmed(delivery, SystemTime::now());
         self.fleet.wake();
     }
 
@@ -322,29 +314,30 @@ impl Drop for StreamGuard {
 impl FleetWatch {
     /// What changed since the last call, each node once, as it is now.
     pub fn changes(&mut self) -> Vec<FleetChange> {
-        let newest = *self.changes.borrow_and_update();
+        self.news.mark_unchanged();
         let mut found = Vec::new();
-        let mut present: BTreeMap<NodeId, ()> = BTreeMap::new();
+        let mut present: BTreeMap<NodeId, ChangeMark> = BTreeMap::new();
         for entry in &self.fleet.nodes {
             let (id, record) = entry.pair();
             if self.group.as_ref().is_some_and(|group| record.group() != group) {
                 continue;
             }
-            present.insert(id.clone(), ());
-            if record.changed_at() > self.seen || !self.known.contains_key(id) {
+            // Before the status is read: what changes in between is handed out once more.
+            let mark = record.changed_at();
+            present.insert(id.clone(), mark);
+            if self.known.get(id) != Some(&mark) {
                 found.push(FleetChange::Node(Box::new(record.status(id))));
             }
         }
         let gone = self.known.keys().filter(|id| !present.contains_key(*id));
         found.extend(gone.cloned().map(FleetChange::Forgotten));
         self.known = present;
-        self.seen = newest;
         found
     }
 
     /// Waits until something changed since the last [`FleetWatch::changes`]. Never returns once the fleet is gone.
     pub async fn changed(&mut self) {
-        if self.changes.changed().await.is_err() {
+        if self.news.changed().await.is_err() {
             std::future::pending::<()>().await;
         }
     }

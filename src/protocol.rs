@@ -11,6 +11,7 @@ mod missing;
 mod order;
 mod outcome;
 mod policy;
+mod reconnect;
 mod refused;
 mod request;
 mod response;
@@ -29,7 +30,7 @@ pub use self::{
     response::{Contents, ResourceError, Response},
     session::{Scope, Session},
     standing::{Hold, Standing, Wait},
-    subscription::{Edit, Subscription, Wildcard},
+    subscription::{Edit, NamePool, Names, Selection, Subscription, Wildcard},
 };
 
 #[cfg(test)]

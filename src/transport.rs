@@ -7,6 +7,7 @@ mod driver;
 mod fetch;
 mod frame;
 mod lrs;
+mod messages;
 mod rate;
 mod services;
 mod status;
@@ -17,7 +18,7 @@ use std::{
     hash::{BuildHasher as _, Hasher as _, RandomState},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -32,11 +33,11 @@ use tracing::warn;
 use self::{driver::Permit, frame::Frames, lrs::LoadReports, rate::Bucket, services::Form};
 pub use self::{lrs::LrsSettings, rate::Rate};
 use crate::{
-    cache::SnapshotCache,
+    cache::{SnapshotCache, Wakers},
     fleet::Fleet,
     node::{Grouping, Node},
     proto::envoy::config::core::v3 as core,
-    protocol::{Policy, ProtocolError, Variant},
+    protocol::{NamePool, Policy, ProtocolError, Variant},
     snapshot::NodeGroup,
 };
 
@@ -107,6 +108,11 @@ struct Shared {
     next_stream: AtomicU64,
     open_streams: AtomicUsize,
     shutdown: CancellationToken,
+    /// Whether the open streams are to end, and the tasks to tell.
+    draining: AtomicBool,
+    streams: Wakers,
+    /// Lists of names that streams have in common.
+    names: Arc<NamePool>,
 }
 
 // === impl Limits ===
@@ -130,7 +136,8 @@ impl Default for Limits {
 // === impl Xds ===
 
 impl Xds {
-    /// Serves what is in `cache`, and enters what happens in `fleet`. Streams end when `shutdown` is cancelled.
+    /// Serves what is in `cache`, and enters what happens in `fleet`. From when `shutdown` is cancelled no stream is let in
+    /// and load reports end; [`Xds::end_streams`] ends the rest.
     #[must_use]
     pub fn new(cache: SnapshotCache, fleet: Arc<Fleet>, settings: XdsSettings, shutdown: CancellationToken) -> Self {
         let process = format!("{:016x}", RandomState::new().build_hasher().finish());
@@ -154,6 +161,9 @@ impl Xds {
                 next_stream: AtomicU64::new(1),
                 open_streams: AtomicUsize::new(0),
                 shutdown,
+                draining: AtomicBool::new(false),
+                streams: Wakers::default(),
+                names: Arc::default(),
             }),
         }
     }
@@ -166,13 +176,12 @@ impl Xds {
             let shared = Arc::clone(&self.shared);
             let scope = rpc.scope;
             let serve = move |request: Request<axum::body::Body>| {
-                let request = request.map(Body::new);
                 let (shared, scope) = (Arc::clone(&shared), scope.clone());
                 async move {
                     match rpc.form {
                         Form::Sotw => driver::open(Variant::Sotw, shared, scope, request),
                         Form::Delta => driver::open(Variant::Delta, shared, scope, request),
-                        Form::Fetch => fetch::fetch(&shared, scope, request).await,
+                        Form::Fetch => fetch::fetch(&shared, scope, request.map(Body::new)).await,
                     }
                 }
             };
@@ -193,6 +202,12 @@ impl Xds {
             .initial_stream_window_size(256 * 1024)
             .initial_connection_window_size(2 * 1024 * 1024)
             .tcp_nodelay(true)
+    }
+
+    /// Ends every discovery stream, each at a moment of its own within [`Limits::drain`].
+    pub fn end_streams(&self) {
+        self.shared.draining.store(true, Ordering::Release);
+        self.shared.streams.wake_all();
     }
 
     /// Streams that are open now.

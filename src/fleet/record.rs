@@ -16,7 +16,7 @@ use super::{
 use crate::{
     node::{Node, NodeId},
     protocol::{Delivery, Outcome, Standing},
-    resource::ResourceType,
+    resource::{ResourceName, ResourceType},
     snapshot::{NodeGroup, Revision},
 };
 
@@ -37,6 +37,15 @@ pub(super) struct NodeRecord {
     changed: u64,
 }
 
+/// Differs before and after any change of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ChangeMark {
+    /// The number of the node's own last change: a stream that comes or goes is one.
+    node: u64,
+    /// Changes of all its streams.
+    streams: u64,
+}
+
 /// One stream.
 #[derive(Debug)]
 pub(super) struct StreamRecord {
@@ -44,19 +53,39 @@ pub(super) struct StreamRecord {
     info: StreamInfo,
     opened: SystemTime,
     limits: Limits,
-    changed: AtomicU64,
+    /// Counts its changes.
+    changes: AtomicU64,
     books: Mutex<Books>,
 }
 
 #[derive(Debug, Default)]
 struct Books {
-    types: BTreeMap<ResourceType, TypeStatus>,
+    /// In send order. Thousands of streams have these: nothing is kept in reserve.
+    types: Vec<TypeRecord>,
     /// Responses that await an answer, oldest first; as few as the protocol lets be in flight (D-16).
     awaiting: VecDeque<(ResourceType, DeliveryStatus)>,
     synced: Option<Revision>,
     blocked: Option<Revision>,
     heard: Option<SystemTime>,
     standing: Standing,
+}
+
+/// One type on a stream: a [`TypeStatus`] that takes little room while all is well.
+#[derive(Debug)]
+struct TypeRecord {
+    resource_type: ResourceType,
+    wildcard: bool,
+    names: usize,
+    sample: Box<[ResourceName]>,
+    sent: Option<DeliveryStatus>,
+    acked: Option<DeliveryStatus>,
+    unconfirmed: Option<DeliveryStatus>,
+    nack: Option<Box<NackStatus>>,
+    missing: usize,
+    missing_sample: Box<[ResourceName]>,
+    large: Option<usize>,
+    sent_total: u64,
+    nack_total: u64,
 }
 
 // === impl NodeRecord ===
@@ -123,10 +152,13 @@ impl NodeRecord {
         self.streams.is_empty().then_some(self.last_seen)
     }
 
-    /// The number of the last change.
-    pub(super) fn changed_at(&self) -> u64 {
-        let streams = self.streams.iter().map(|stream| stream.changed.load(Ordering::Acquire));
-        streams.max().unwrap_or(0).max(self.changed)
+    /// The last change.
+    pub(super) fn changed_at(&self) -> ChangeMark {
+        let streams = self.streams.iter().map(|stream| stream.changes.load(Ordering::Acquire));
+        ChangeMark {
+            node: self.changed,
+            streams: streams.sum(),
+        }
     }
 
     pub(super) fn status(&self, id: &NodeId) -> NodeStatus {
@@ -180,7 +212,7 @@ impl StreamRecord {
             info,
             opened,
             limits,
-            changed: AtomicU64::new(0),
+            changes: AtomicU64::new(0),
             books: Mutex::default(),
         }
     }
@@ -206,26 +238,27 @@ impl StreamRecord {
         }
     }
 
-    pub(super) fn enter(&self, outcome: &Outcome, now: SystemTime, change: u64) {
+    pub(super) fn enter(&self, outcome: &Outcome, now: SystemTime) {
         self.books
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .enter(outcome, now, self.limits.nack_message_bytes);
-        self.changed.store(change, Ordering::Release);
+        self.changes.fetch_add(1, Ordering::Release);
     }
 
-    pub(super) fn enter_large(&self, delivery: &Delivery, bytes: usize, change: u64) {
+    pub(super) fn enter_large(&self, delivery: &Delivery, bytes: usize) {
         let mut books = self.books.lock().unwrap_or_else(PoisonError::into_inner);
         books.row(&delivery.resource_type).large = Some(bytes);
-        self.changed.store(change, Ordering::Release);
+        drop(books);
+        self.changes.fetch_add(1, Ordering::Release);
     }
 
-    pub(super) fn enter_unconfirmed(&self, delivery: &Delivery, now: SystemTime, change: u64) {
+    pub(super) fn enter_unconfirmed(&self, delivery: &Delivery, now: SystemTime) {
         let mut books = self.books.lock().unwrap_or_else(PoisonError::into_inner);
         books.row(&delivery.resource_type).unconfirmed = Some(at(delivery, now));
         books.heard = Some(now);
         drop(books);
-        self.changed.store(change, Ordering::Release);
+        self.changes.fetch_add(1, Ordering::Release);
     }
 
     pub(super) fn enter_heard(&self, now: SystemTime) {
@@ -247,10 +280,11 @@ impl Books {
                 let row = self.row(resource_type);
                 row.wildcard = *wildcard;
                 row.names = *names;
-                row.sample.clone_from(sample);
+                row.sample = sample.as_slice().into();
             }
             Outcome::Sent(delivery) => {
                 let sent = at(delivery, now);
+                self.awaiting.reserve_exact(1);
                 self.awaiting.push_back((delivery.resource_type.clone(), sent.clone()));
                 let row = self.row(&delivery.resource_type);
                 row.sent = Some(sent);
@@ -270,11 +304,11 @@ impl Books {
                 self.answered(delivery);
                 let row = self.row(&delivery.resource_type);
                 row.nack_total += 1;
-                row.nack = Some(NackStatus {
+                row.nack = Some(Box::new(NackStatus {
                     delivery: at(delivery, now),
                     code: *code,
                     message: cut(message, message_bytes),
-                });
+                }));
                 self.heard = Some(now);
             }
             Outcome::StaleNonce { .. } => self.heard = Some(now),
@@ -289,7 +323,7 @@ impl Books {
             } => {
                 let row = self.row(resource_type);
                 row.missing = *names;
-                row.missing_sample.clone_from(sample);
+                row.missing_sample = sample.as_slice().into();
             }
             Outcome::Presented(delivery) => {
                 let row = self.row(&delivery.resource_type);
@@ -308,11 +342,14 @@ impl Books {
 
     fn answered(&mut self, delivery: &Delivery) {
         self.awaiting.retain(|(_, sent)| sent.nonce != delivery.nonce);
+        if self.awaiting.is_empty() {
+            self.awaiting = VecDeque::new();
+        }
     }
 
     /// The rows as of now: what is unanswered for too long is so by the passing of time alone.
     fn rows(&self, limits: Limits, now: SystemTime) -> Vec<TypeStatus> {
-        let mut rows: Vec<TypeStatus> = self.types.values().cloned().collect();
+        let mut rows: Vec<TypeStatus> = self.types.iter().map(TypeRecord::status).collect();
         for row in &mut rows {
             let mut awaiting = self.awaiting.iter();
             let oldest = awaiting.find(|(kind, _)| *kind == row.resource_type);
@@ -327,10 +364,14 @@ impl Books {
         rows
     }
 
-    fn row(&mut self, resource_type: &ResourceType) -> &mut TypeStatus {
-        self.types
-            .entry(resource_type.clone())
-            .or_insert_with(|| TypeStatus::new(resource_type.clone()))
+    fn row(&mut self, resource_type: &ResourceType) -> &mut TypeRecord {
+        let at = self.types.binary_search_by(|row| row.resource_type.cmp(resource_type));
+        let at = at.unwrap_or_else(|at| {
+            self.types.reserve_exact(1);
+            self.types.insert(at, TypeRecord::new(resource_type.clone()));
+            at
+        });
+        &mut self.types[at]
     }
 }
 
@@ -352,23 +393,42 @@ fn cut(text: &str, bytes: usize) -> String {
     format!("{}…", &text[..end])
 }
 
-impl TypeStatus {
-    const fn new(resource_type: ResourceType) -> Self {
+// === impl TypeRecord ===
+
+impl TypeRecord {
+    fn new(resource_type: ResourceType) -> Self {
         Self {
             resource_type,
             wildcard: false,
             names: 0,
-            sample: Vec::new(),
+            sample: Box::default(),
             sent: None,
             acked: None,
             unconfirmed: None,
             nack: None,
-            unanswered: None,
             missing: 0,
-            missing_sample: Vec::new(),
+            missing_sample: Box::default(),
             large: None,
             sent_total: 0,
             nack_total: 0,
+        }
+    }
+    fn status(&self) -> TypeStatus {
+        TypeStatus {
+            resource_type: self.resource_type.clone(),
+            wildcard: self.wildcard,
+            names: self.names,
+            sample: self.sample.to_vec(),
+            sent: self.sent.clone(),
+            acked: self.acked.clone(),
+            unconfirmed: self.unconfirmed.clone(),
+            nack: self.nack.as_deref().cloned(),
+            unanswered: None,
+            missing: self.missing,
+            missing_sample: self.missing_sample.to_vec(),
+            large: self.large,
+            sent_total: self.sent_total,
+            nack_total: self.nack_total,
         }
     }
 }

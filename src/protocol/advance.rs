@@ -16,10 +16,8 @@ use crate::{
 /// What advancing to another snapshot means for one subscription.
 #[derive(Debug, Default)]
 pub(super) struct Advance {
-    pub(super) changed: Vec<Arc<Resource>>,
+    pub(super) changed: Contents,
     pub(super) removed: Vec<ResourceName>,
-    /// The resources are exactly the diff's, so that all wildcard streams share them.
-    pub(super) shared: Option<Contents>,
 }
 
 impl TypeState {
@@ -33,15 +31,9 @@ impl TypeState {
     ) -> Advance {
         let base = self.base().cloned();
         let mut plan = Advance {
-            changed: self.changed_between(base.as_ref(), to),
+            changed: self.changes(base.as_ref(), to),
             ..Advance::default()
         };
-        if self.subscription.is_wildcard() {
-            plan.shared = Some(base.as_ref().map_or_else(
-                || Contents::All(Arc::clone(to)),
-                |base| Contents::Changed(to.diff_from(base)),
-            ));
-        }
         let gone: Vec<Arc<Resource>> = base.as_ref().map_or_else(Vec::new, |base| self.gone_between(base, to));
         if let Some(in_use) = in_use {
             self.retain(variant, &gone, to, in_use, now);
@@ -108,8 +100,28 @@ impl TypeState {
         self.drained.retain(|name, _| to.get(name.as_str()).is_none());
     }
 
-    /// The subscribed resources of `to` that the client does not hold in this version. Walks the shorter of the diff and
-    /// the names.
+    /// The subscribed resources of `to` that the client does not hold in this version: shared with all streams that make
+    /// the same step, unless this client holds something else than they do.
+    pub(super) fn changes(&self, from: Option<&Arc<TypeResources>>, to: &Arc<TypeResources>) -> Contents {
+        let wildcard = self.subscription.is_wildcard();
+        let picks = if wildcard {
+            self.subscription.is_partial()
+        } else {
+            self.subscription.has_globs()
+        };
+        if picks || !self.held.is_empty() || !self.retained.is_empty() {
+            return Contents::Chosen(self.changed_between(from, to));
+        }
+        let names = self.subscription.names();
+        match (wildcard, from) {
+            (true, None) => Contents::All(Arc::clone(to)),
+            (true, Some(from)) => Contents::Changed(to.diff_from(from)),
+            (false, None) => Contents::Selected(names.select(to)),
+            (false, Some(from)) => Contents::Selected(names.select_changed(from, to)),
+        }
+    }
+
+    /// The same, picked one by one. Walks the shorter of the diff and the names.
     pub(super) fn changed_between(
         &self,
         from: Option<&Arc<TypeResources>>,

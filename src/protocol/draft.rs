@@ -1,11 +1,11 @@
 //! Responses in the making: what changed, what must be sent again and what is owed, put together by the rules of the variant.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
     Contents, Variant,
     policy::{is_full_state, repeats_unchanged, tells_removal, waits},
-    subscription::glob_selects,
+    subscription::{Selection, glob_selects},
     type_state::{Step, TypeState},
 };
 use crate::{
@@ -21,7 +21,9 @@ pub(super) struct Draft {
     pub(super) unresolved: Vec<ResourceName>,
     pub(super) step: Step,
     /// What the client did not hold in this version before: its children are sent again.
-    pub(super) changed: Vec<Arc<Resource>>,
+    pub(super) changed: Contents,
+    /// What the client was at before: a parent's children are told by what is new in it.
+    pub(super) from: Option<Arc<TypeResources>>,
     /// It carries children of a changed parent.
     pub(super) children: bool,
     /// What was looked for and is not there: names asked for, empty globs, and names asked for that are gone now.
@@ -43,16 +45,18 @@ impl TypeState {
         variant: Variant,
         to: &Arc<TypeResources>,
         reach: Option<&Arc<TypeResources>>,
-        changed: Vec<Arc<Resource>>,
+        changed: Contents,
         mut removed: Vec<ResourceName>,
         first: bool,
     ) -> Option<Draft> {
         let owed = std::mem::take(&mut self.answer);
+        let all = self.take_resend_all(to, reach);
         let asked = std::mem::take(&mut self.resend);
+        let children_at_first = std::mem::take(&mut self.children_at_first);
         let children = std::mem::take(&mut self.children);
         let globs = std::mem::take(&mut self.globs);
         let mut found = Vec::new();
-        let mut missing = Vec::new();
+        let mut missing = all.as_ref().map_or_else(Vec::new, |all| all.missing.clone());
         for name in asked {
             let found_now = self.resolve(&name, to, reach);
             // D-9, W-9: what was given up by name, the wildcard may leave out.
@@ -67,10 +71,17 @@ impl TypeState {
                 }
             }
         }
-        for name in &children {
-            if !found.iter().any(|resource: &Arc<Resource>| resource.name == *name) {
-                found.extend(self.resolve_child(name, to, reach));
-            }
+        let owes_children = children_at_first || !children.is_empty();
+        let answered: BTreeSet<ResourceName> = if children.is_empty() {
+            BTreeSet::new()
+        } else {
+            found
+                .iter()
+                .map(|resource: &Arc<Resource>| resource.name.clone())
+                .collect()
+        };
+        for name in children.difference(&answered) {
+            found.extend(self.resolve_child(name, to, reach));
         }
         for glob in globs {
             let before = found.len();
@@ -80,7 +91,7 @@ impl TypeState {
                 missing.push(glob);
             }
         }
-        let named = |name: &&ResourceName| self.subscription.names().contains(*name);
+        let named = |name: &&ResourceName| self.subscription.names().contains(name);
         let vain = missing.iter().chain(removed.iter().filter(named)).cloned().collect();
         self.note_missing(missing.iter().chain(&removed));
         if self.quiet_removals {
@@ -92,18 +103,24 @@ impl TypeState {
             unresolved: Vec::new(),
             step: Step::Answer,
             changed,
-            children: !children.is_empty(),
+            from: None,
+            children: owes_children,
             missing: vain,
         };
         let draft = match variant {
             Variant::Sotw => {
-                let asked = !found.is_empty() || (is_full_state(&self.kind) && !missing.is_empty());
+                let any = !found.is_empty() || all.is_some_and(|all| !all.resources.is_empty());
+                let asked = any || (is_full_state(&self.kind) && !missing.is_empty());
                 self.draft_sotw(draft, to, reach, found, owed || asked, first)
             }
             Variant::Delta => self.draft_delta(draft, found, missing, owed),
         };
         if let Some(draft) = &draft {
-            self.note_found(draft.resources.as_slice().iter().map(AsRef::as_ref));
+            self.note_found(draft.resources.iter().map(AsRef::as_ref));
+        }
+        if let Some(draft) = &draft
+            && !self.retry.is_empty()
+        {
             for resource in draft.resources.as_slice() {
                 // Unless it is an accepted version in the place of the refused one.
                 let stands_in = self.held.contains_key(&resource.name) && !self.refused.has(resource);
@@ -113,6 +130,26 @@ impl TypeState {
             }
         }
         draft
+    }
+
+    /// Where every subscribed name is to be answered: what they stand for, if no exception tells this stream from others
+    /// with the same names. Otherwise they are to be sent one by one.
+    fn take_resend_all(&mut self, to: &TypeResources, reach: Option<&Arc<TypeResources>>) -> Option<Arc<Selection>> {
+        if !std::mem::take(&mut self.resend_all) {
+            return None;
+        }
+        let by_name = !self.subscription.is_wildcard() && !self.subscription.has_globs();
+        let exceptional = !self.held.is_empty()
+            || !self.retained.is_empty()
+            || !self.resend.is_empty()
+            || !self.children.is_empty()
+            || self.refused.any();
+        let names = self.subscription.names();
+        if by_name && !exceptional && reach.is_none() {
+            return Some(names.select(to));
+        }
+        self.resend.extend(names.iter().cloned());
+        None
     }
 
     /// What a name stands for: in the base, among what is retained, or ahead of the base. What was refused, and what waits
@@ -191,25 +228,24 @@ impl TypeState {
         }
         draft.removed = Vec::new();
         let ahead = |name: &ResourceName| reach.and_then(|reach| reach.get(name.as_str())).cloned();
-        draft.resources =
-            if wildcard && !self.subscription.is_partial() && self.retained.is_empty() && self.held.is_empty() {
-                Contents::All(Arc::clone(to))
-            } else if wildcard || repeats_unchanged(&self.kind) {
-                let mut all: Vec<_> = if wildcard || self.subscription.has_globs() {
-                    to.iter().filter(|r| self.subscription.selects(r)).cloned().collect()
-                } else {
-                    self.named(to)
-                };
-                all.extend(self.retained.values().map(|retained| Arc::clone(&retained.resource)));
-                all.extend(self.held.keys().filter_map(ahead));
-                sort_once(&mut all);
-                Contents::Chosen(all)
+        let plain = self.retained.is_empty() && self.held.is_empty();
+        draft.resources = if wildcard && !self.subscription.is_partial() && plain {
+            Contents::All(Arc::clone(to))
+        } else if repeats_unchanged(&self.kind) && !wildcard && !self.subscription.has_globs() && plain {
+            Contents::Selected(self.subscription.names().select(to))
+        } else if wildcard || repeats_unchanged(&self.kind) {
+            let mut all: Vec<_> = if wildcard || self.subscription.has_globs() {
+                to.iter().filter(|r| self.subscription.selects(r)).cloned().collect()
             } else {
-                let mut chosen = draft.changed.clone();
-                chosen.extend(found);
-                sort_once(&mut chosen);
-                Contents::Chosen(chosen)
+                self.named(to)
             };
+            all.extend(self.retained.values().map(|retained| Arc::clone(&retained.resource)));
+            all.extend(self.held.keys().filter_map(ahead));
+            sort_once(&mut all);
+            Contents::Chosen(all)
+        } else {
+            draft.changed.with(found)
+        };
         ((may_be_empty || bare || !draft.resources.is_empty()) && !self.refused.is_state(&draft.resources))
             .then_some(draft)
     }
@@ -221,9 +257,7 @@ impl TypeState {
         missing: Vec<ResourceName>,
         owed: bool,
     ) -> Option<Draft> {
-        let mut chosen = draft.changed.clone();
-        chosen.extend(found);
-        sort_once(&mut chosen);
+        draft.resources = draft.changed.with(found);
         if self.kind == ResourceType::VirtualHost {
             draft.unresolved = missing;
         } else {
@@ -231,11 +265,8 @@ impl TypeState {
         }
         draft.removed.sort();
         draft.removed.dedup();
-        draft
-            .removed
-            .retain(|name| chosen.binary_search_by(|r| r.name.cmp(name)).is_err());
-        let due = owed || !chosen.is_empty() || !draft.removed.is_empty() || !draft.unresolved.is_empty();
-        draft.resources = Contents::Chosen(chosen);
+        draft.removed.retain(|name| draft.resources.get(name).is_none());
+        let due = owed || !draft.resources.is_empty() || !draft.removed.is_empty() || !draft.unresolved.is_empty();
         due.then_some(draft)
     }
 }

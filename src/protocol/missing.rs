@@ -31,7 +31,7 @@ impl Missing {
 impl TypeState {
     /// Enters names that were looked for and not found, as far as they are asked for by name.
     pub(super) fn note_missing<'a>(&mut self, names: impl Iterator<Item = &'a ResourceName>) {
-        for name in names.filter(|name| self.subscription.names().contains(*name)) {
+        for name in names.filter(|name| self.subscription.names().contains(name)) {
             let missing = self.missing.get_or_insert_default();
             missing.untold |= missing.names.insert(name.clone());
         }

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     resource::{Resource, ResourceName, ResourceType},
-    snapshot::{Snapshot, TypeResources},
+    snapshot::Snapshot,
 };
 
 /// When a type's removals go: who refers goes before what is referred to (O-3, steps 6 and 7).
@@ -65,7 +65,7 @@ impl Session {
         if awaited(Step::Make) {
             return false;
         }
-        let unsent = !earlier.children.is_empty() || (earlier.kind != ResourceType::Endpoint && earlier.has_news(goal));
+        let unsent = earlier.owes_children() || (earlier.kind != ResourceType::Endpoint && earlier.has_news(goal));
         if unsent && !earlier.in_flight.iter().all(|sent| overdue(sent.sent_at)) {
             return false;
         }
@@ -98,7 +98,7 @@ impl Session {
     }
 
     /// Has the children of changed parents sent again, right behind them (O-6, O-13).
-    pub(super) fn resend_children(&mut self, parent: &ResourceType, draft: &Draft, before: Option<&TypeResources>) {
+    pub(super) fn resend_children(&mut self, parent: &ResourceType, draft: &Draft) {
         if !self.is_aggregated() || draft.changed.is_empty() {
             return;
         }
@@ -107,14 +107,14 @@ impl Session {
                 .types
                 .iter()
                 .any(|state| state.kind == *parent && state.reconnected);
-            let owed = children_of(parent, child, &draft.changed, before);
+            let owed = children_of(parent, child, draft);
             match self.types.iter_mut().find(|state| state.kind == *child) {
                 Some(state) => state.resend_children(parent, owed),
                 // A client that reconnects asks for the parents first, and for the children with the versions it holds;
                 // of a parent that changed meanwhile it needs them all the same (D-6).
                 None if presented => self
                     .owed_children
-                    .extend(owed.into_iter().map(|name| (child.clone(), name))),
+                    .extend(owed.map(|name| (child.clone(), name.clone()))),
                 None => {}
             }
         }
@@ -127,7 +127,7 @@ impl Session {
             !state.refused.any()
                 && state.retry.is_empty()
                 && !state.awaits(Step::Make)
-                && state.children.is_empty()
+                && !state.owes_children()
                 && !state.lags_behind(goal)
         })
     }
@@ -287,25 +287,23 @@ fn refers_only_to(
 /// The names of the children that must follow changed parents: of a cluster and of a set of endpoints all, since the
 /// client waits for them anew; of the others those that the parent did not name before; of a route configuration its
 /// virtual hosts, by prefix.
-fn children_of(
-    parent: &ResourceType,
-    child: &ResourceType,
-    changed: &[Arc<Resource>],
-    before: Option<&TypeResources>,
-) -> Vec<ResourceName> {
-    let mut names = Vec::new();
-    for resource in changed {
-        if *parent == ResourceType::Route {
-            names.push(resource.name.clone());
-            continue;
-        }
-        let anew = matches!(parent, ResourceType::Cluster | ResourceType::Endpoint);
-        let old = before.and_then(|before| before.get(resource.name.as_str()));
-        let named_before = |name: &ResourceName| old.is_some_and(|old| old.references_to(child).any(|n| n == name));
-        let owed = resource.references_to(child).filter(|name| anew || !named_before(name));
-        names.extend(owed.cloned());
-    }
-    names
+fn children_of<'a>(
+    parent: &'a ResourceType,
+    child: &'a ResourceType,
+    draft: &'a Draft,
+) -> impl Iterator<Item = &'a ResourceName> {
+    let is_route = *parent == ResourceType::Route;
+    let anew = matches!(parent, ResourceType::Cluster | ResourceType::Endpoint);
+    draft.changed.iter().flat_map(move |resource| {
+        let prefix = is_route.then_some(&resource.name);
+        let old = draft.from.as_ref().and_then(|from| from.get(resource.name.as_str()));
+        let named_before =
+            move |name: &ResourceName| old.is_some_and(|old| old.references_to(child).any(|n| n == name));
+        let named = resource.references_to(child).filter(move |_| !is_route);
+        prefix
+            .into_iter()
+            .chain(named.filter(move |name| anew || !named_before(name)))
+    })
 }
 
 impl TypeState {
@@ -326,14 +324,17 @@ impl TypeState {
         accepted.is_some() && !self.refused.names(name.as_str())
     }
 
-    fn resend_children(&mut self, parent: &ResourceType, owed: Vec<ResourceName>) {
+    fn resend_children<'a>(&mut self, parent: &ResourceType, mut owed: impl Iterator<Item = &'a ResourceName>) {
         if *parent == ResourceType::Route {
-            let hosts: Vec<ResourceName> = owed.iter().flat_map(|route| self.hosts_of(route)).collect();
+            let hosts: Vec<ResourceName> = owed.flat_map(|route| self.hosts_of(route)).collect();
             self.children.extend(hosts);
-            return;
+        } else if self.base.is_none() && self.held.is_empty() {
+            // Its first response holds all that is subscribed.
+            self.children_at_first |= owed.any(|name| self.subscription.selects_name(name));
+        } else {
+            let subscribed = owed.filter(|name| self.subscription.selects_name(name));
+            self.children.extend(subscribed.cloned());
         }
-        let subscribed = owed.into_iter().filter(|name| self.subscription.selects_name(name));
-        self.children.extend(subscribed);
     }
 
     /// The virtual hosts of a route configuration that the client was given or asked for (D-12).

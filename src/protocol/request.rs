@@ -1,9 +1,11 @@
 //! Requests, SotW and delta, as edits of a stream's records.
 
+use std::collections::HashMap;
+
 use super::{ProtocolError, Session, policy::Policy};
 use crate::{
     proto::discovery::{DeltaDiscoveryRequest, DiscoveryRequest, ResourceLocator},
-    resource::{ResourceName, ResourceType, Version, xdstp},
+    resource::{ResourceType, Version, xdstp},
 };
 
 impl Session {
@@ -39,7 +41,7 @@ impl Session {
         }
         // S-12: the subscription is recorded whatever the nonce.
         let legacy = has_legacy_wildcard(&self.policy, &kind);
-        let edit = self.types[index].subscription.replace(&names, legacy);
+        let edit = self.types[index].subscription.replace(&names, legacy, &self.names);
         self.subscribe(index, edit, first)?;
         self.claim_children(index, first);
         Ok(())
@@ -72,34 +74,28 @@ impl Session {
         }
         let legacy = first && has_legacy_wildcard(&self.policy, &kind);
         let was_wildcard = self.types[index].subscription.is_wildcard();
-        let mut edit = self.types[index]
-            .subscription
-            .edit(subscribe.into_iter(), unsubscribe.into_iter(), legacy);
-        if was_wildcard && self.types[index].subscription.is_wildcard() {
+        let mut edit =
+            self.types[index]
+                .subscription
+                .edit(subscribe.into_iter(), unsubscribe.into_iter(), legacy, &self.names);
+        if was_wildcard && self.types[index].subscription.is_wildcard() && !edit.dropped.is_empty() {
             // D-9: the client does not know whether the wildcard still covers what it gave up by name.
-            edit.asked.append(&mut edit.dropped);
+            edit.dropped.extend(edit.asked.iter().cloned());
+            edit.asked = std::mem::take(&mut edit.dropped).into();
         }
         let presented = first && !request.initial_resource_versions.is_empty();
+        let held = presented_versions(&self.policy, &kind, request.initial_resource_versions);
         if presented {
             // D-5: what the client holds in this version is not asked for, though it is listed.
-            let held = request.initial_resource_versions;
-            let distrusted = self.policy.resend_presented.contains(&kind);
-            let state = &mut self.types[index];
-            state.held = held
-                .into_iter()
-                .map(|(mut name, version)| {
-                    xdstp::canonicalize(&mut name);
-                    // No resource has an empty version: it is sent again, and removed where it is gone.
-                    let version = if distrusted { String::new() } else { version };
-                    (ResourceName::from(name), Version::from(version))
-                })
-                .collect();
-            edit.asked.retain(|name| !state.held.contains_key(name));
-            state.reconnected = true;
+            let lacking = edit.asked.iter().filter(|name| !held.contains_key(name.as_str()));
+            edit.asked = lacking.cloned().collect::<Vec<_>>().into();
         }
         self.subscribe(index, edit, first)?;
         if presented {
-            self.types[index].answer = false;
+            let goal = self.goal.as_ref();
+            let state = &mut self.types[index];
+            state.answer = false;
+            state.reconnect(&held, goal);
         }
         self.claim_children(index, first);
         Ok(())
@@ -121,6 +117,25 @@ impl Session {
             }
         }
     }
+}
+
+/// What the client says it holds, by canonical names, as far as it is to be believed.
+fn presented_versions(
+    policy: &Policy,
+    kind: &ResourceType,
+    versions: HashMap<String, String>,
+) -> HashMap<String, String> {
+    let distrusted = policy.resend_presented.contains(kind);
+    if !distrusted && !versions.keys().any(|name| xdstp::is_xdstp(name)) {
+        return versions;
+    }
+    let canonical = |(mut name, version): (String, String)| {
+        xdstp::canonicalize(&mut name);
+        // No resource has an empty version: it is sent again, and removed where it is gone.
+        let version = if distrusted { String::new() } else { version };
+        (name, version)
+    };
+    versions.into_iter().map(canonical).collect()
 }
 
 fn has_legacy_wildcard(policy: &Policy, kind: &ResourceType) -> bool {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Delivery;
+use super::{Delivery, draft::sort_once, subscription::Selection};
 use crate::{
     resource::{Resource, ResourceName},
     snapshot::{Diff, TypeResources},
@@ -44,7 +44,9 @@ pub enum Contents {
     All(Arc<TypeResources>),
     /// Everything that changed in one step.
     Changed(Arc<Diff>),
-    /// Chosen for this subscription; sorted by name.
+    /// What a list of names stands for, or what of that changed in one step.
+    Selected(Arc<Selection>),
+    /// Chosen for this stream; sorted by name.
     Chosen(Vec<Arc<Resource>>),
 }
 
@@ -96,8 +98,32 @@ impl Contents {
         match self {
             Self::All(all) => all.as_slice(),
             Self::Changed(diff) => &diff.changed,
+            Self::Selected(selection) => &selection.resources,
             Self::Chosen(chosen) => chosen,
         }
+    }
+
+    /// The resources, sorted by name.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Resource>> {
+        self.as_slice().iter()
+    }
+
+    /// The resource of this name.
+    #[must_use]
+    pub fn get(&self, name: &ResourceName) -> Option<&Arc<Resource>> {
+        let resources = self.as_slice();
+        let at = resources.binary_search_by(|resource| resource.name.cmp(name));
+        at.ok().and_then(|at| resources.get(at))
+    }
+
+    /// These and more; what is in both, once. Shared as before where there is nothing more.
+    pub(super) fn with(&self, more: Vec<Arc<Resource>>) -> Self {
+        if more.is_empty() {
+            return self.clone();
+        }
+        let mut all: Vec<_> = self.iter().cloned().chain(more).collect();
+        sort_once(&mut all);
+        Self::Chosen(all)
     }
 
     /// How many there are.

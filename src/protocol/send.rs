@@ -48,6 +48,8 @@ impl Session {
             revision: snapshot.revision(),
         };
         state.last_nonce = Some(delivery.nonce.clone());
+        // Mostly one, and nothing is kept where there is none: most streams are idle most of the time.
+        state.in_flight.reserve_exact(1);
         state.in_flight.push_back(InFlight {
             delivery: delivery.clone(),
             step,

@@ -12,7 +12,7 @@ use std::{
 use super::{
     Delivery, Features, Nonce, Outcome, Policy, ProtocolError, Response, Standing, Variant,
     draft::Draft,
-    subscription::{Edit, Subscription},
+    subscription::{Edit, NamePool, Subscription},
     type_state::{InFlight, Step, TypeState},
 };
 use crate::{
@@ -45,6 +45,8 @@ pub struct Session {
     pub(super) features: Features,
     pub(super) nonces: Nonces,
     node_id: String,
+    /// Where lists of names are shared with other streams.
+    pub(super) names: Arc<NamePool>,
     pub(super) goal: Option<Arc<Snapshot>>,
     /// In send order.
     pub(super) types: Vec<TypeState>,
@@ -90,6 +92,7 @@ impl Session {
             features: Features::default(),
             nonces: Nonces { stream, next: 1 },
             node_id,
+            names: Arc::default(),
             goal: None,
             types: Vec::new(),
             owed_children: BTreeSet::new(),
@@ -106,6 +109,12 @@ impl Session {
     #[must_use]
     pub fn with_features(self, features: Features) -> Self {
         Self { features, ..self }
+    }
+
+    /// Shares its lists of names with the other streams that are given the same pool.
+    #[must_use]
+    pub fn with_names(self, names: Arc<NamePool>) -> Self {
+        Self { names, ..self }
     }
 
     /// Whether this is an ADS stream.
@@ -137,10 +146,9 @@ impl Session {
     fn next_response(&mut self, now: Instant) -> Option<Response> {
         let goal = Arc::clone(self.goal.as_ref()?);
         for index in 0..self.types.len() {
-            let before = self.types[index].base().cloned();
             if let Some(draft) = self.next_draft(index, &goal, now) {
                 let kind = self.types[index].kind.clone();
-                self.resend_children(&kind, &draft, before.as_deref());
+                self.resend_children(&kind, &draft);
                 return Some(self.finish(index, draft, now));
             }
         }
@@ -197,7 +205,7 @@ impl Session {
                 return step;
             }
         }
-        if !may_answer {
+        if !may_answer || !self.types[index].owes_answer() {
             return None;
         }
         let reach = self.reach(index, goal);
@@ -280,6 +288,7 @@ impl Session {
                 let mut state = TypeState::new(kind.clone(), Subscription::leaving_out(on_demand));
                 state.quiet_removals = self.policy.quiet_removals.contains(kind);
                 state.bare_errors = self.policy.resource_errors && self.features.bare_errors;
+                self.types.reserve_exact(1);
                 self.types.insert(index, state);
                 Ok((index, true))
             }
@@ -340,6 +349,9 @@ impl Session {
             return;
         };
         let sent = state.in_flight.remove(at).expect("the position was just found");
+        if state.in_flight.is_empty() {
+            state.in_flight = VecDeque::new();
+        }
         match error {
             None if sent.is(Step::Heartbeat) => {}
             None => {

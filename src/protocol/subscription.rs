@@ -1,7 +1,10 @@
 //! What a client asks for, of one type on one stream: names, globs and the two forms of the wildcard (W).
 
+mod names;
+
 use std::{collections::BTreeSet, sync::Arc};
 
+pub use self::names::{NamePool, Names, Selection};
 use crate::{
     node::Pattern,
     resource::{Resource, ResourceName},
@@ -13,7 +16,7 @@ const WILDCARD: &str = "*";
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Subscription {
     wildcard: Wildcard,
-    names: BTreeSet<ResourceName>,
+    names: Names,
     globs: BTreeSet<Glob>,
     /// Whether any name, "*" included, was ever sent: from then on an empty list means "nothing" (W-2).
     ever_named: bool,
@@ -45,7 +48,7 @@ struct Glob {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Edit {
     /// Names, globs left out, that must be answered: new ones, and in delta those asked for again (D-4, W-6).
-    pub asked: Vec<ResourceName>,
+    pub asked: Names,
     /// Names given up.
     pub dropped: Vec<ResourceName>,
     /// Globs newly asked for, as written.
@@ -100,7 +103,7 @@ impl Subscription {
 
     /// The names asked for one by one.
     #[must_use]
-    pub const fn names(&self) -> &BTreeSet<ResourceName> {
+    pub const fn names(&self) -> &Names {
         &self.names
     }
 
@@ -130,7 +133,8 @@ impl Subscription {
     }
 
     /// Takes a SotW request's complete list. `legacy` tells whether an empty first list of this type means "all" (W-4).
-    pub fn replace(&mut self, names: &[&str], legacy: bool) -> Edit {
+    /// Equal lists are shared by way of the pool.
+    pub fn replace(&mut self, names: &[&str], legacy: bool, pool: &NamePool) -> Edit {
         if names.is_empty() {
             return self.replace_with_nothing(legacy);
         }
@@ -144,12 +148,14 @@ impl Subscription {
             wildcard_added: wildcard && !was_wildcard,
             ..Edit::default()
         };
-        // An ACK repeats the whole list; that must not cost an allocation per name.
-        let same = listed.clone().count() == self.names.len() && listed.clone().all(|name| self.names.contains(name));
-        if !same {
-            let listed: BTreeSet<ResourceName> = listed.map(ResourceName::from).collect();
-            edit.asked = listed.difference(&self.names).cloned().collect();
-            edit.dropped = self.names.difference(&listed).cloned().collect();
+        if !self.names.are(listed.clone()) {
+            let listed = Names::pooled(listed, pool);
+            edit.dropped = self.names.minus(&listed);
+            edit.asked = if self.names.is_empty() {
+                listed.clone()
+            } else {
+                listed.minus(&self.names).into()
+            };
             changed |= !edit.asked.is_empty() || !edit.dropped.is_empty();
             self.names = listed;
         }
@@ -169,7 +175,7 @@ impl Subscription {
                 ..Edit::default()
             };
         }
-        let dropped: Vec<_> = std::mem::take(&mut self.names).into_iter().collect();
+        let dropped = std::mem::take(&mut self.names).as_slice().to_vec();
         let was_wildcard = std::mem::take(&mut self.wildcard) != Wildcard::None;
         Edit {
             changed: was_wildcard || !dropped.is_empty(),
@@ -179,12 +185,13 @@ impl Subscription {
     }
 
     /// Takes a delta request's edits: first subscribe, then unsubscribe (D-1). `legacy` tells whether an empty first
-    /// request of this type means "all".
+    /// request of this type means "all". Equal lists are shared by way of the pool.
     pub fn edit<'a>(
         &mut self,
         subscribe: impl ExactSizeIterator<Item = &'a str>,
         unsubscribe: impl ExactSizeIterator<Item = &'a str>,
         legacy: bool,
+        pool: &NamePool,
     ) -> Edit {
         let mut edit = Edit::default();
         if subscribe.len() == 0 && unsubscribe.len() == 0 {
@@ -196,42 +203,69 @@ impl Subscription {
             return edit;
         }
         let was_wildcard = self.is_wildcard();
-        for name in subscribe {
-            self.add(name, &mut edit);
-        }
-        for name in unsubscribe {
-            self.remove(name, &mut edit);
-        }
+        let (added, removed) = (self.add(subscribe, &mut edit), self.remove(unsubscribe, &mut edit));
+        self.rename(&added, &removed, &mut edit, pool);
         edit.wildcard_added = self.is_wildcard() && !was_wildcard;
         edit.changed |= self.is_wildcard() != was_wildcard;
         edit
     }
 
-    fn add(&mut self, name: &str, edit: &mut Edit) {
-        self.ever_named = true;
-        if name == WILDCARD {
-            self.wildcard = Wildcard::Explicit;
-        } else if let Some(glob) = Glob::parse(name) {
-            edit.changed |= self.globs.insert(glob);
-            edit.globs.push(name.into());
-        } else {
-            let name = ResourceName::from(name);
-            edit.changed |= self.names.insert(name.clone());
-            edit.asked.push(name);
+    /// Takes in wildcards and globs, and gives the plain names back.
+    fn add<'a>(&mut self, subscribe: impl Iterator<Item = &'a str>, edit: &mut Edit) -> Vec<&'a str> {
+        let mut added = Vec::new();
+        for name in subscribe {
+            self.ever_named = true;
+            if name == WILDCARD {
+                self.wildcard = Wildcard::Explicit;
+            } else if let Some(glob) = Glob::parse(name) {
+                edit.changed |= self.globs.insert(glob);
+                edit.globs.push(name.into());
+            } else {
+                added.push(name);
+            }
         }
+        added
     }
 
-    fn remove(&mut self, name: &str, edit: &mut Edit) {
-        if name == WILDCARD {
-            self.wildcard = Wildcard::None;
-        } else if let Some(glob) = Glob::parse(name) {
-            edit.changed |= self.globs.remove(&glob);
-            edit.globs.retain(|added| added.as_str() != name);
-        } else if let Some(name) = self.names.take(name) {
-            edit.changed = true;
-            edit.asked.retain(|asked| *asked != name);
-            edit.dropped.push(name);
+    /// The same for what is given up.
+    fn remove<'a>(&mut self, unsubscribe: impl Iterator<Item = &'a str>, edit: &mut Edit) -> BTreeSet<&'a str> {
+        let mut removed = BTreeSet::new();
+        for name in unsubscribe {
+            if name == WILDCARD {
+                self.wildcard = Wildcard::None;
+            } else if let Some(glob) = Glob::parse(name) {
+                edit.changed |= self.globs.remove(&glob);
+                edit.globs.retain(|added| added.as_str() != name);
+            } else {
+                removed.insert(name);
+            }
         }
+        removed
+    }
+
+    /// Makes the list of names anew where it changes.
+    fn rename(&mut self, added: &[&str], removed: &BTreeSet<&str>, edit: &mut Edit, pool: &NamePool) {
+        let before = self.names.clone();
+        let asked = || added.iter().copied().filter(|name| !removed.contains(name));
+        // A name in both lists was subscribed for a moment, and is given up (P20).
+        let passing = added.iter().copied().filter(|name| removed.contains(name));
+        let mut dropped: BTreeSet<&str> = passing.collect();
+        dropped.extend(removed.iter().copied().filter(|name| before.has(name)));
+        let is_new = asked().any(|name| !before.has(name));
+        if is_new || !dropped.is_empty() {
+            let kept = before
+                .iter()
+                .map(ResourceName::as_str)
+                .filter(|name| !dropped.contains(name));
+            self.names = Names::pooled(kept.chain(asked()), pool);
+            edit.changed = true;
+        }
+        edit.asked = if before.is_empty() {
+            self.names.clone()
+        } else {
+            asked().map(ResourceName::from).collect::<Vec<_>>().into()
+        };
+        edit.dropped = dropped.into_iter().map(ResourceName::from).collect();
     }
 }
 

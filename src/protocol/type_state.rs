@@ -46,6 +46,8 @@ pub(super) struct TypeState {
     pub(super) retry: BTreeSet<ResourceName>,
     /// Delta: globs whose members were asked for; an empty one is answered by its own name.
     pub(super) globs: Vec<ResourceName>,
+    /// Every subscribed name is to be answered, and nothing was sent yet: said once instead of name by name.
+    pub(super) resend_all: bool,
     /// A response is owed even if it is empty (S-9, D-13).
     pub(super) answer: bool,
     /// SotW: the version the client came with (S-5).
@@ -58,6 +60,9 @@ pub(super) struct TypeState {
     pub(super) refused: Refused,
     /// Names to send because a parent changed (O-6, O-13): what comes after waits for them too (O-3).
     pub(super) children: BTreeSet<ResourceName>,
+    /// The first response, which holds all that is subscribed, holds children of a changed parent: said once instead of
+    /// name by name.
+    pub(super) children_at_first: bool,
     /// Delta: the client came with versions of an earlier stream (D-5).
     pub(super) reconnected: bool,
     /// Delta: what is gone is not told.
@@ -129,12 +134,14 @@ impl TypeState {
             resend: BTreeSet::new(),
             retry: BTreeSet::new(),
             globs: Vec::new(),
+            resend_all: false,
             answer: false,
             presented: None,
             in_flight: VecDeque::new(),
             last_nonce: None,
             refused: Refused::Nothing,
             children: BTreeSet::new(),
+            children_at_first: false,
             reconnected: false,
             quiet_removals: false,
             bare_errors: false,
@@ -167,7 +174,18 @@ impl TypeState {
         let (Some(base), Some(to)) = (self.base(), goal.get(&self.kind)) else {
             return self.lags_behind(goal);
         };
-        !Arc::ptr_eq(base, to) && !self.changed_between(Some(base), to).is_empty()
+        !Arc::ptr_eq(base, to) && !self.changes(Some(base), to).is_empty()
+    }
+
+    /// Whether children of a changed parent are still to be sent.
+    pub(super) fn owes_children(&self) -> bool {
+        self.children_at_first || !self.children.is_empty()
+    }
+
+    /// Whether something was asked for, or is to be sent again, whatever the goal is.
+    pub(super) fn owes_answer(&self) -> bool {
+        let again = !self.retry.is_empty() && self.in_flight.is_empty();
+        self.answer || again || self.owes_children() || !self.resend.is_empty() || !self.globs.is_empty()
     }
 
     /// What the subscription's change asks for.
@@ -195,7 +213,12 @@ impl TypeState {
             }
         }
         self.globs.extend(edit.globs);
-        self.resend.extend(edit.asked);
+        if self.base.is_none() && edit.asked == *self.subscription.names() {
+            self.resend_all = !edit.asked.is_empty();
+        } else if !self.resend_all {
+            self.resend.extend(edit.asked.iter().cloned());
+        }
+        self.children_at_first &= !self.subscription.is_empty();
     }
 
     /// Notes that the client holds what the snapshot says, without a response.
@@ -252,6 +275,9 @@ impl TypeState {
     /// Follows a snapshot in which this type is the same, so that the older one can be freed.
     pub(super) fn follow(&mut self, goal: &Arc<Snapshot>) {
         let same = |held: &Option<Arc<Snapshot>>| {
+            if held.as_ref().is_some_and(|held| Arc::ptr_eq(held, goal)) {
+                return false;
+            }
             let resources = held.as_ref().and_then(|held| held.get(&self.kind));
             matches!((resources, goal.get(&self.kind)), (Some(a), Some(b)) if Arc::ptr_eq(a, b))
         };
@@ -274,11 +300,8 @@ impl TypeState {
     ) -> Option<Draft> {
         let to = Arc::clone(goal.get(&self.kind)?);
         let first = self.base.is_none();
-        let Advance {
-            changed,
-            removed,
-            shared,
-        } = self.plan(variant, &to, in_use, now);
+        let from = self.base().cloned();
+        let Advance { changed, removed } = self.plan(variant, &to, in_use, now);
         self.held.clear();
         let suspects = self.refused.supersede(&to);
         self.reconsider(suspects);
@@ -289,14 +312,9 @@ impl TypeState {
             self.settle(goal);
             return None;
         };
+        draft.from = from;
         if !draft.changed.is_empty() {
             draft.step = Step::Make;
-        }
-        if let (Variant::Delta, Some(shared)) = (variant, shared)
-            && shared.len() == draft.resources.len()
-            && shared.len() == draft.changed.len()
-        {
-            draft.resources = shared;
         }
         Some(draft)
     }
@@ -328,11 +346,18 @@ impl TypeState {
                 |name: &ResourceName| self.subscription.selects_name(name) && !self.refused.names(name.as_str());
             self.resend.extend(retry.filter(again));
         }
-        if !self.answer && self.resend.is_empty() && self.children.is_empty() && self.globs.is_empty() {
+        if !self.owes_answer() {
             return None;
         }
         let base = Arc::clone(self.base()?);
-        self.draft(variant, &base, reach.get(&self.kind), Vec::new(), Vec::new(), false)
+        self.draft(
+            variant,
+            &base,
+            reach.get(&self.kind),
+            Contents::default(),
+            Vec::new(),
+            false,
+        )
     }
 
     /// Lets go of retained resources: the response that takes, if any.
@@ -351,7 +376,7 @@ impl TypeState {
             .filter(|name| self.subscription.selects_name(name))
             .cloned()
             .collect();
-        let mut draft = self.draft(variant, &base, None, Vec::new(), removed, false)?;
+        let mut draft = self.draft(variant, &base, None, Contents::default(), removed, false)?;
         draft.step = Step::Break;
         Some(draft)
     }

@@ -5,6 +5,12 @@
 
 const SCHEME: &str = "xdstp://";
 
+/// Whether the name is an `xdstp` one.
+#[must_use]
+pub fn is_xdstp(name: &str) -> bool {
+    name.starts_with(SCHEME)
+}
+
 /// Writes an `xdstp` name in its canonical form; other names are left as they are.
 ///
 /// Context parameters are sorted; percent-encoding is in upper case, and gone where a character needs none.

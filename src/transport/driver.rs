@@ -6,6 +6,7 @@
 use std::{
     collections::VecDeque,
     future::Future as _,
+    marker::PhantomData,
     pin::Pin,
     sync::{Arc, atomic::Ordering},
     task::{Context, Poll, ready},
@@ -16,15 +17,12 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Frame;
 use tokio::time::Sleep;
-use tokio_stream::Stream as _;
-use tokio_util::sync::WaitForCancellationFutureOwned;
-use tonic::{Status, Streaming, body::Body, codec::Codec as _, transport::server::TcpConnectInfo};
-use tonic_prost::ProstCodec;
+use tonic::{Status, body::Body, transport::server::TcpConnectInfo};
 use tracing::{Span, debug, info, info_span, warn};
 
-use super::{Shared, check_headers, rate::Bucket, refuse, respond, status::trailers};
+use super::{Shared, check_headers, messages::Messages, rate::Bucket, refuse, respond, status::trailers};
 use crate::{
-    cache::SnapshotWatch,
+    cache::{SnapshotWatch, WakerSlot},
     fleet::{Protocol, StreamGuard, StreamInfo},
     proto::{
         discovery::{DeltaDiscoveryRequest, DiscoveryRequest},
@@ -47,20 +45,22 @@ trait DiscoveryMessage: prost::Message + Default + 'static {
 
 /// The response body of one stream.
 struct Driver<R> {
+    variant: PhantomData<fn() -> R>,
     shared: Arc<Shared>,
     scope: Scope,
     peer: String,
-    requests: Streaming<R>,
+    requests: Messages<axum::body::Body>,
     state: State,
     /// Chunks of the response being written.
     chunks: VecDeque<Bytes>,
     timer: Timer,
-    shutdown: Shutdown,
     /// How many requests may be read yet, and until when none are (Z-1).
     allowance: Bucket,
     throttled: Option<Instant>,
+    /// The moment of the stream's own within the drain time, once the process is to end.
+    draining: Option<Pin<Box<Sleep>>>,
     /// Counts the stream as open until it is dropped.
-    _permit: Permit,
+    permit: Permit,
 }
 
 enum State {
@@ -91,17 +91,20 @@ struct Timer {
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
-/// The end of the process, then a moment of the stream's own within the drain time.
-enum Shutdown {
-    Awaited(Pin<Box<WaitForCancellationFutureOwned>>),
-    Draining(Pin<Box<Sleep>>),
+/// One of the streams that may be open at once.
+pub(super) struct Permit {
+    shared: Arc<Shared>,
+    /// Told when the streams are to end.
+    slot: WakerSlot,
 }
 
-/// One of the streams that may be open at once.
-pub(super) struct Permit(Arc<Shared>);
-
 /// Begins a stream, or refuses it at once (L-7).
-pub(super) fn open(variant: Variant, shared: Arc<Shared>, scope: Scope, request: Request<Body>) -> Response<Body> {
+pub(super) fn open(
+    variant: Variant,
+    shared: Arc<Shared>,
+    scope: Scope,
+    request: Request<axum::body::Body>,
+) -> Response<Body> {
     if let Err(status) = check_headers(request.headers()) {
         return refuse(&status);
     }
@@ -125,25 +128,24 @@ pub(super) fn open(variant: Variant, shared: Arc<Shared>, scope: Scope, request:
 // === impl Driver ===
 
 impl<R: DiscoveryMessage> Driver<R> {
-    fn new(shared: Arc<Shared>, scope: Scope, request: Request<Body>, permit: Permit) -> Self {
+    fn new(shared: Arc<Shared>, scope: Scope, request: Request<axum::body::Body>, permit: Permit) -> Self {
         let peer = peer(&request);
-        let most = Some(shared.limits.request_bytes);
-        let decoder = ProstCodec::<R, R>::default().decoder();
         let now = Instant::now();
         let mut timer = Timer::default();
         timer.set(now.checked_add(shared.limits.first_request));
         Self {
             scope,
             peer,
-            requests: Streaming::new_request(decoder, request.into_body(), None, most),
+            requests: Messages::new(request.into_body(), shared.limits.request_bytes),
+            variant: PhantomData,
             state: State::Opening,
             chunks: VecDeque::new(),
             timer,
-            shutdown: Shutdown::Awaited(Box::pin(shared.shutdown.clone().cancelled_owned())),
             allowance: Bucket::new(shared.limits.requests, now),
             throttled: None,
+            draining: None,
             shared,
-            _permit: permit,
+            permit,
         }
     }
 
@@ -161,10 +163,6 @@ impl<R: DiscoveryMessage> Driver<R> {
             && let Some(snapshot) = running.watch.current()
         {
             running.session.on_snapshot(snapshot);
-            // Once more, to be woken by the next one.
-            if running.watch.poll_changed(cx).is_ready() {
-                cx.waker().wake_by_ref();
-            }
         }
         let now = Instant::now();
         let response = running.session.poll_response(now);
@@ -197,7 +195,12 @@ impl<R: DiscoveryMessage> Driver<R> {
                 return;
             }
             self.throttled = None;
-            match Pin::new(&mut self.requests).poll_next(cx) {
+            let next = self
+                .requests
+                .poll_next(cx)
+                .map_ok(decode::<R>)
+                .map(|next| next.map(Result::flatten));
+            match next {
                 Poll::Pending => return,
                 Poll::Ready(Some(Ok(request))) => {
                     let now = Instant::now();
@@ -248,7 +251,8 @@ impl<R: DiscoveryMessage> Driver<R> {
             stream.into(),
             node.id.to_string(),
         )
-        .with_features(Features::of(&node, R::VARIANT, shared.ttl.contains(&group)));
+        .with_features(Features::of(&node, R::VARIANT, shared.ttl.contains(&group)))
+        .with_names(Arc::clone(&shared.names));
         let mut watch = shared.cache.subscribe(&group);
         if let Some(snapshot) = watch.current() {
             session.on_snapshot(snapshot);
@@ -281,13 +285,12 @@ impl<R: DiscoveryMessage> Driver<R> {
     }
 
     fn check_shutdown(&mut self, cx: &mut Context<'_>) {
-        if let Shutdown::Awaited(awaited) = &mut self.shutdown
-            && awaited.as_mut().poll(cx).is_ready()
-        {
+        self.permit.slot.register(cx.waker());
+        if self.draining.is_none() && self.shared.draining.load(Ordering::Acquire) {
             let window = self.shared.limits.drain;
-            self.shutdown = Shutdown::Draining(Box::pin(tokio::time::sleep(jitter(window))));
+            self.draining = Some(Box::pin(tokio::time::sleep(jitter(window))));
         }
-        if let Shutdown::Draining(moment) = &mut self.shutdown
+        if let Some(moment) = &mut self.draining
             && moment.as_mut().poll(cx).is_ready()
             && matches!(self.state, State::Opening | State::Running(_))
         {
@@ -411,7 +414,8 @@ impl Timer {
         }
         self.at = at;
         match (at, &mut self.sleep) {
-            (None, _) => {}
+            // Most streams never wait again.
+            (None, _) => self.sleep = None,
             (Some(at), Some(sleep)) => sleep.as_mut().reset(at.into()),
             (Some(at), None) => self.sleep = Some(Box::pin(tokio::time::sleep_until(at.into()))),
         }
@@ -437,13 +441,17 @@ impl Permit {
         let taken = shared
             .open_streams
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, add);
-        taken.is_ok().then(|| Self(Arc::clone(shared)))
+        taken.is_ok().then(|| Self {
+            shared: Arc::clone(shared),
+            slot: shared.streams.join(),
+        })
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.0.open_streams.fetch_sub(1, Ordering::AcqRel);
+        self.shared.streams.leave(&self.slot);
+        self.shared.open_streams.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -473,7 +481,11 @@ impl DiscoveryMessage for DeltaDiscoveryRequest {
     }
 }
 
-fn peer(request: &Request<Body>) -> String {
+fn decode<R: DiscoveryMessage>(message: Bytes) -> Result<R, Status> {
+    R::decode(message).map_err(|error| Status::internal(format!("the request is not what its method takes: {error}")))
+}
+
+fn peer<B>(request: &Request<B>) -> String {
     let info = request.extensions().get::<TcpConnectInfo>();
     let address = info.and_then(TcpConnectInfo::remote_addr);
     address.map_or_else(|| "unknown".to_owned(), |address| address.to_string())

@@ -19,6 +19,12 @@ use crate::{
 /// Below this a message is one buffer of its own: a chunk costs an HTTP/2 frame, which costs more than the copy.
 const SHARE_FROM: usize = 8 * 1024;
 
+/// The gRPC prefix: a flag and the length.
+const PREFIX: usize = 5;
+
+/// Room for a version and a nonce.
+const HEAD: usize = 128;
+
 /// Payloads kept though no stream is being sent them: the next stream is likely to want the same.
 const KEPT: usize = 16;
 
@@ -93,23 +99,26 @@ impl Frames {
             variant,
             ttl: response.ttl,
         };
-        let head = head(variant, response);
         let kind = &response.delivery.resource_type;
-        let small = response.resources.len() <= 64
-            && payload_len(form, kind, response.resources.as_slice(), &self.identifier) < SHARE_FROM;
+        let resources = response.resources.as_slice();
+        let few = resources.len() <= 64;
+        let len = if few {
+            payload_len(form, kind, resources, &self.identifier)
+        } else {
+            0
+        };
+        let small = few && len < SHARE_FROM;
+        let shared = (!small).then(|| self.shared_payload(form, kind, &response.resources));
+        let mut first = BytesMut::with_capacity(PREFIX + HEAD + if small { len } else { 0 });
+        first.put_bytes(0, PREFIX);
+        put_head(&mut first, variant, response);
         if small {
-            let payload = self.payload(form, kind, response.resources.as_slice());
-            let mut whole = BytesMut::with_capacity(5 + head.len() + payload.len());
-            prefix(&mut whole, head.len() + payload.len());
-            whole.put_slice(&head);
-            whole.put_slice(&payload);
-            return vec![whole.freeze()];
+            self.put_payload(&mut first, form, kind, resources);
         }
-        let payload = self.shared_payload(form, kind, &response.resources);
-        let mut first = BytesMut::with_capacity(5 + head.len());
-        prefix(&mut first, head.len() + payload.bytes.len());
-        first.put_slice(&head);
-        vec![first.freeze(), Bytes::from_owner(Held(payload))]
+        let rest = shared.as_ref().map_or(0, |payload| payload.bytes.len());
+        set_prefix(&mut first, rest);
+        let shared = shared.map(|payload| Bytes::from_owner(Held(payload)));
+        [Some(first.freeze()), shared].into_iter().flatten().collect()
     }
 
     fn shared_payload(&self, form: Form, kind: &ResourceType, contents: &Contents) -> Arc<Payload> {
@@ -135,24 +144,28 @@ impl Frames {
         self.payloads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// `type_url`, `control_plane` and the resources.
     fn payload(&self, form: Form, kind: &ResourceType, resources: &[Arc<Resource>]) -> Bytes {
         let mut buf = BytesMut::with_capacity(payload_len(form, kind, resources, &self.identifier));
-        put_field(&mut buf, 4, kind.type_url().as_bytes());
+        self.put_payload(&mut buf, form, kind, resources);
+        buf.freeze()
+    }
+
+    /// `type_url`, `control_plane` and the resources.
+    fn put_payload(&self, buf: &mut BytesMut, form: Form, kind: &ResourceType, resources: &[Arc<Resource>]) {
+        put_field(buf, 4, kind.type_url().as_bytes());
         let control_plane = match form.variant {
             Variant::Sotw => 6,
             Variant::Delta => 7,
         };
-        put_len(&mut buf, control_plane, field_len(self.identifier.len()));
-        put_field(&mut buf, 1, self.identifier.as_bytes());
+        put_len(buf, control_plane, field_len(self.identifier.len()));
+        put_field(buf, 1, self.identifier.as_bytes());
         for resource in resources {
             match (form.variant, form.ttl_of(resource)) {
-                (Variant::Sotw, None) => put_field(&mut buf, 2, &resource.body),
-                (Variant::Sotw, Some(ttl)) => put_any(&mut buf, &Wrapped::whole(resource, Some(ttl))),
-                (Variant::Delta, ttl) => Wrapped::whole(resource, ttl).put(&mut buf, 2),
+                (Variant::Sotw, None) => put_field(buf, 2, &resource.body),
+                (Variant::Sotw, Some(ttl)) => put_any(buf, &Wrapped::whole(resource, Some(ttl))),
+                (Variant::Delta, ttl) => Wrapped::whole(resource, ttl).put(buf, 2),
             }
         }
-        buf.freeze()
     }
 }
 
@@ -185,25 +198,25 @@ fn same(a: &Contents, b: &Contents) -> bool {
     match (a, b) {
         (Contents::All(a), Contents::All(b)) => a.id() == b.id(),
         (Contents::Changed(a), Contents::Changed(b)) => Arc::ptr_eq(a, b),
+        (Contents::Selected(a), Contents::Selected(b)) => Arc::ptr_eq(a, b),
         (Contents::Chosen(a), Contents::Chosen(b)) => {
             a.len() == b.len() && a.iter().zip(b).all(|(a, b)| Arc::ptr_eq(a, b))
         }
-        (Contents::All(_) | Contents::Changed(_) | Contents::Chosen(_), _) => false,
+        (Contents::All(_) | Contents::Changed(_) | Contents::Selected(_) | Contents::Chosen(_), _) => false,
     }
 }
 
 /// What differs per stream.
-fn head(variant: Variant, response: &Response) -> Bytes {
+fn put_head(buf: &mut BytesMut, variant: Variant, response: &Response) {
     let delivery = &response.delivery;
-    let mut buf = BytesMut::with_capacity(128);
-    put_field(&mut buf, 1, delivery.version.as_str().as_bytes());
-    put_field(&mut buf, 5, delivery.nonce.as_str().as_bytes());
+    put_field(buf, 1, delivery.version.as_str().as_bytes());
+    put_field(buf, 5, delivery.nonce.as_str().as_bytes());
     for resource in &response.heartbeats {
         match variant {
             // Envoy 1.40 takes a SotW heartbeat without its resource, and lets the TTL expire all the same: only the
             // resource itself renews it (T-2).
-            Variant::Sotw => put_any(&mut buf, &Wrapped::whole(resource, resource.ttl)),
-            Variant::Delta => Wrapped::heartbeat(resource).put(&mut buf, 2),
+            Variant::Sotw => put_any(buf, &Wrapped::whole(resource, resource.ttl)),
+            Variant::Delta => Wrapped::heartbeat(resource).put(buf, 2),
         }
     }
     let errors = match variant {
@@ -211,17 +224,16 @@ fn head(variant: Variant, response: &Response) -> Bytes {
         Variant::Delta => 9,
     };
     for error in &response.errors {
-        put_error(&mut buf, errors, error);
+        put_error(buf, errors, error);
     }
     if variant == Variant::Delta {
         for name in &response.removed {
-            put_field(&mut buf, 6, name.as_str().as_bytes());
+            put_field(buf, 6, name.as_str().as_bytes());
         }
         for name in &response.unresolved {
-            put_unresolved(&mut buf, name);
+            put_unresolved(buf, name);
         }
     }
-    buf.freeze()
 }
 
 /// `envoy.service.discovery.v3.Resource`: what delta sends of every resource (D-14), and SotW of those with a TTL.
@@ -345,10 +357,10 @@ fn payload_len(form: Form, kind: &ResourceType, resources: &[Arc<Resource>], ide
     fixed + lens.sum::<usize>()
 }
 
-/// The gRPC prefix: not compressed, and the length.
-fn prefix(buf: &mut BytesMut, len: usize) {
-    buf.put_u8(0);
-    buf.put_u32(u32::try_from(len).expect("admission keeps a snapshot far below 4 GiB"));
+/// Fills in the gRPC prefix of a message that goes on for `rest` bytes behind the buffer: not compressed, and the length.
+fn set_prefix(buf: &mut BytesMut, rest: usize) {
+    let len = u32::try_from(buf.len() - PREFIX + rest).expect("admission keeps a snapshot far below 4 GiB");
+    buf[1..PREFIX].copy_from_slice(&len.to_be_bytes());
 }
 
 /// A length-delimited field; all tags here are below 16, so a key is one byte.

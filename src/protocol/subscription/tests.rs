@@ -7,11 +7,16 @@ fn names(subscription: &Subscription) -> Vec<&str> {
 }
 
 fn replace(subscription: &mut Subscription, list: &[&str]) -> Edit {
-    subscription.replace(list, true)
+    subscription.replace(list, true, &NamePool::default())
 }
 
 fn edit(subscription: &mut Subscription, subscribe: &[&str], unsubscribe: &[&str]) -> Edit {
-    subscription.edit(subscribe.iter().copied(), unsubscribe.iter().copied(), true)
+    subscription.edit(
+        subscribe.iter().copied(),
+        unsubscribe.iter().copied(),
+        true,
+        &NamePool::default(),
+    )
 }
 
 // W-1, the SotW example of the protocol's text.
@@ -61,9 +66,9 @@ fn empty_name_is_an_ordinary_name() {
 #[test]
 fn empty_first_list_is_nothing_where_the_type_has_no_legacy_wildcard() {
     let mut subscription = Subscription::default();
-    assert!(!subscription.replace(&[], false).changed);
+    assert!(!subscription.replace(&[], false, &NamePool::default()).changed);
     assert!(subscription.is_empty());
-    let edit = subscription.replace(&["a"], false);
+    let edit = subscription.replace(&["a"], false, &NamePool::default());
     assert_eq!(edit.asked, [ResourceName::from("a")]);
 }
 

@@ -1,8 +1,10 @@
 //! Rules D, W and R of the incremental variant.
 
+use std::sync::Arc;
+
 use super::fixture::*;
 use crate::{
-    protocol::{Outcome, Variant},
+    protocol::{Contents, NamePool, Outcome, Policy, Scope, Session, Variant},
     resource::ResourceType,
 };
 
@@ -93,6 +95,90 @@ fn wildcard_that_presents_all_current_versions_is_sent_nothing() {
     assert!(matches!(stream.outcomes.last(), Some(Outcome::Synced(_))));
     stream.publish(&config().with(Cluster, "b", "2"));
     assert_eq!(gist(&stream.one()), "cluster[b]");
+}
+
+// D-5
+#[test]
+fn only_what_differs_is_kept_of_the_presented_versions() {
+    let all = ["a", "b", "c", "d"];
+    let config = all.iter().fold(Config::default(), |config, name| {
+        config.with(Cluster, name, "1").with(Endpoint, name, "1")
+    });
+    let snapshot = config.at(1, None);
+    let version = |kind: &ResourceType, name: &str| snapshot.resource(kind, name).unwrap().version.to_string();
+    let held = |kind: &ResourceType, names: &[&'static str]| -> Vec<(&'static str, String)> {
+        names.iter().map(|name| (*name, version(kind, name))).collect()
+    };
+    let present = |held: Vec<(&str, String)>| {
+        held.into_iter()
+            .map(|(name, version)| (name.to_owned(), version))
+            .collect()
+    };
+    for (kind, names, sent) in [
+        (Cluster, vec![], "cluster[c d -gone]"),
+        (Endpoint, vec!["a", "b", "c", "d", "gone"], "endpoint[c d -gone]"),
+    ] {
+        let reconnected = |held: Vec<(&str, String)>| {
+            let mut stream = Stream::new(Variant::Delta);
+            stream.publish(&config);
+            let mut request = delta(&kind, &names, &[]);
+            request.initial_resource_versions = present(held);
+            stream.send_delta(request);
+            stream
+        };
+        let stray = [("d", "old".to_owned()), ("gone", "1".to_owned())];
+        let half = [held(&kind, &["a", "b"]), stray.to_vec()].concat();
+        assert_eq!(gist(&reconnected(half).one()), sent);
+
+        let most = [held(&kind, &["a", "b", "c"]), stray.to_vec()].concat();
+        let mut stream = reconnected(most);
+        let kept: Vec<_> = stream.session.types[0].held.keys().map(ToString::to_string).collect();
+        assert_eq!(kept, ["d", "gone"], "{kind}");
+        assert_eq!(gist(&stream.one()), sent.replace("c d", "d"));
+
+        let lacking = if kind == Cluster {
+            "cluster[d]"
+        } else {
+            "endpoint[d -gone]"
+        };
+        assert_eq!(gist(&reconnected(held(&kind, &["a", "b", "c"])).one()), lacking);
+    }
+}
+
+#[test]
+fn streams_that_ask_for_the_same_names_share_what_they_are_sent() {
+    let pool = Arc::new(NamePool::default());
+    let mut streams = [["a", "b", "z"], ["z", "b", "a"]].map(|names| {
+        let mut stream = stream();
+        let policy = Arc::new(Policy::default());
+        let session = Session::new(Variant::Delta, Scope::Aggregated, policy, "s".into(), "node".into());
+        stream.session = session.with_names(Arc::clone(&pool));
+        stream.publish(&config());
+        stream.delta(&Endpoint, &names, &[]);
+        stream
+    });
+    let changed = config().with(Endpoint, "a", "2");
+    let snapshot = changed.at(2, Some(&config().at(1, None)));
+    let mut sent = streams.each_mut().map(|stream| {
+        // One snapshot for both, as the cache gives it.
+        stream.session.on_snapshot(Arc::clone(&snapshot));
+        let response = stream.one();
+        assert_eq!(gist(&response), "endpoint[a b -z]");
+        stream.ack_delta(&response);
+        response.resources
+    });
+    assert_eq!(pool.len(), 1);
+    let shared = |sent: &[Contents; 2]| match sent {
+        [Contents::Selected(one), Contents::Selected(two)] => Arc::ptr_eq(one, two),
+        _ => false,
+    };
+    assert!(shared(&sent), "{sent:?}");
+    let snapshot = config().with(Endpoint, "b", "2").at(3, Some(&snapshot));
+    sent = streams.each_mut().map(|stream| {
+        stream.session.on_snapshot(Arc::clone(&snapshot));
+        stream.one().resources
+    });
+    assert!(shared(&sent), "{sent:?}");
 }
 
 // D-5
