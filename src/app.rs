@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// How often nodes that are gone are looked for.
-const EXPIRE_EVERY: Duration = Duration::from_secs(30);
+const EXPIRE_EVERY: Duration = Duration::from_secs(10);
 
 /// Starts the control plane.
 #[derive(Debug)]

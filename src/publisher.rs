@@ -413,6 +413,16 @@ impl Publisher {
     }
 }
 
+#[cfg(test)]
+impl Publisher {
+    /// Over a store and a cache of its own, for tests of those who publish.
+    pub(crate) fn in_memory() -> Arc<Self> {
+        let store = Arc::new(crate::revision::MemoryStore::default());
+        let opened = Self::open(store, Arc::default(), PublisherSettings::default());
+        Arc::new(opened.expect("an empty store in memory can be read"))
+    }
+}
+
 impl fmt::Debug for Publisher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Publisher")

@@ -31,6 +31,9 @@ const AUTHOR: &str = "registry";
 /// Commands that may wait for the task: it takes all of them at once.
 const COMMANDS: usize = 1024;
 
+/// How long after a failed publish of what ran out it is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+
 /// A handle on the registry. Clones are one and the same.
 #[derive(Clone, Debug)]
 pub struct Registry {
@@ -56,7 +59,7 @@ pub enum RegistryError {
     /// The cluster's endpoints in the shared group were published by someone else.
     #[error("the endpoints of \"{0}\" in group \"*\" were published by someone else: delete them there first")]
     Taken(String),
-    /// [`MAX_ENDPOINTS`] are registered.
+    /// As many are registered as may be.
     #[error("{MAX_ENDPOINTS} endpoints are registered, more are not taken")]
     Full,
     /// The publisher refused what came of it.
@@ -143,9 +146,6 @@ impl Registry {
         answer.await.map_err(|_| RegistryError::Closed)?
     }
 }
-
-/// How long after a failed publish of what ran out it is tried again.
-const RETRY: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests;

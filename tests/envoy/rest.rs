@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{
     CLUSTER, Config, Control, ENDPOINTS, Envoy, GROUP, LISTENER, ROUTES, Release, Upstream, cluster, endpoints,
-    eventually, expect, listener, routes, send,
+    eventually, expect, http_listener, listener, router, routes, send,
 };
 
 for_both_releases! {
@@ -106,10 +106,9 @@ fn what_an_envoy_refuses_over_rest_shows_as_unconfirmed(release: Release) {
     control.publish(&config(&blue));
     let envoy = Envoy::boot(release, "node", &bootstrap(&control));
     envoy.expect_body("web", "blue");
-    // A connection manager without a filter that ends its chain.
-    let mut broken = listener("web", "all", &source());
-    let filter = &mut broken["filter_chains"][0]["filters"][0]["typed_config"];
-    filter["http_filters"] = json!([]);
+    let all = json!({ "match": { "prefix": "/" }, "route": { "cluster": "no-such-cluster" } });
+    let inline = json!({ "virtual_hosts": [{ "name": "all", "domains": ["*"], "routes": [all] }] });
+    let broken = http_listener("web", &json!({ "route_config": inline, "http_filters": [router()] }));
     control.publish(&config(&blue).with([broken]));
     eventually("the refusal shows", || {
         let row = control.type_status("node", LISTENER)?;

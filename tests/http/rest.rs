@@ -40,7 +40,7 @@ fn of_every_type() -> Vec<Value> {
                 "key": { "fragments": [{ "string_key": "k" }] } }),
         assignment("x"),
         json!({ "@type": url(PATHS[5].1), "name": "x", "generic_secret": { "secret": { "inline_string": "s3" } } }),
-        json!({ "@type": url(PATHS[6].1), "name": "x", "layer": { "a.b": 1 } }),
+        json!({ "@type": url(PATHS[6].1), "name": "x", "layer": { "a.b": true } }),
         json!({ "@type": url(PATHS[7].1), "name": "x", "typed_config": { "@type": router } }),
     ]
 }

@@ -95,7 +95,11 @@ fn point(fields: &mut Map<String, Value>, key: &str, kind: &ResourceType, name: 
         }
         // Another server's.
         None if source.get("api_config_source").is_some() => {}
-        None => places.refuse(format!("it needs {kind} \"{name}\", which is not published")),
+        None => {
+            places.refuse(format!("it needs {kind} \"{name}\", which is not published"));
+            // It is refused once: what is refused is not written.
+            *source = Value::Null;
+        }
     }
 }
 

@@ -10,10 +10,9 @@ use std::{
 use super::*;
 use crate::{
     admission::{Candidate, RawResource},
-    cache::SnapshotCache,
-    publisher::{PublishError, PublishOptions, PublisherSettings, ReplaceRequest},
+    publisher::{PublishError, PublishOptions, ReplaceRequest},
     resource::ResourceType,
-    revision::{MemoryStore, Owner},
+    revision::Owner,
     snapshot::NodeGroup,
 };
 
@@ -39,12 +38,6 @@ fn put(path: &Path, text: &str) {
     fs::write(path, text).unwrap();
 }
 
-fn publisher() -> Arc<Publisher> {
-    let cache = Arc::new(SnapshotCache::new());
-    let opened = Publisher::open(Arc::new(MemoryStore::default()), cache, PublisherSettings::default());
-    Arc::new(opened.unwrap())
-}
-
 fn by_hand(group: &str) -> ReplaceRequest {
     ReplaceRequest {
         group: group.into(),
@@ -64,7 +57,7 @@ impl Fixture {
             put(&dir.path().join(path), text);
         }
         let root = dir.path().to_owned();
-        let mut fixture = Self::of(root, publisher()).await;
+        let mut fixture = Self::of(root, Publisher::in_memory()).await;
         fixture._dir = Some(dir);
         fixture
     }
@@ -255,7 +248,7 @@ async fn a_directory_that_is_gone_empties_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("files");
     put(&root.join("demo/cds.yaml"), &clusters(&["a"]));
-    let fixture = Fixture::of(root, publisher()).await;
+    let fixture = Fixture::of(root, Publisher::in_memory()).await;
     fs::rename(fixture.path(""), dir.path().join("elsewhere")).unwrap();
     fixture
         .eventually("the directory is told of", |fixture| {
@@ -270,7 +263,7 @@ async fn a_directory_that_is_gone_empties_nothing() {
 
 #[tokio::test]
 async fn a_group_has_one_owner() {
-    let publisher = publisher();
+    let publisher = Publisher::in_memory();
     publisher.replace(by_hand("hand")).unwrap();
     let dir = tempfile::tempdir().unwrap();
     put(&dir.path().join("hand/cds.yaml"), &clusters(&["a"]));
@@ -333,7 +326,7 @@ async fn nothing_is_read_that_is_no_file_of_the_directory() {
 
 #[tokio::test]
 async fn a_restart_publishes_nothing_again_and_knows_what_is_held() {
-    let publisher = publisher();
+    let publisher = Publisher::in_memory();
     let dir = tempfile::tempdir().unwrap();
     put(&dir.path().join("kept/cds.yaml"), &clusters(&["a"]));
     put(&dir.path().join("gone/cds.yaml"), &clusters(&["b"]));
@@ -355,7 +348,7 @@ fn a_directory_that_is_not_there_is_told_at_the_start() {
     let opened = Files::open(
         missing,
         &Limits::default(),
-        publisher(),
+        Publisher::in_memory(),
         TaskTracker::new(),
         CancellationToken::new(),
     );

@@ -5,10 +5,8 @@ use tokio::time::Instant;
 use super::*;
 use crate::{
     admission::{self, Candidate, Document, Format, Secrets},
-    cache::SnapshotCache,
-    publisher::{PatchRequest, PublishOptions, PublisherSettings, ReplaceRequest},
+    publisher::{PatchRequest, PublishOptions, ReplaceRequest},
     resource::ResourceType,
-    revision::MemoryStore,
     snapshot::NodeGroup,
 };
 use prost::Message as _;
@@ -33,9 +31,7 @@ struct Fixture {
 
 impl Fixture {
     fn new() -> Self {
-        let cache = Arc::new(SnapshotCache::new());
-        let opened = Publisher::open(Arc::new(MemoryStore::default()), cache, PublisherSettings::default());
-        Self::over(Arc::new(opened.unwrap()))
+        Self::over(Publisher::in_memory())
     }
 
     /// A registry over what another has published.
