@@ -16,6 +16,9 @@ pub struct Features {
     /// SotW responses that hold nothing but errors of single resources (E-4). An Envoy takes such a response for an empty
     /// one, which it refuses for some types and acts on for others.
     pub bare_errors: bool,
+    /// Delta responses are divided where they are large: gRPC's clients take messages of 4 MiB unless told otherwise, an
+    /// Envoy takes any size (L-13).
+    pub divided: bool,
 }
 
 // === impl Features ===
@@ -26,9 +29,11 @@ impl Features {
     pub fn of(node: &Node, variant: Variant, ttl: bool) -> Self {
         let advertises = |feature: &str| node.client_features.iter().any(|known| known == feature);
         let wrapped = || WRAPPED.into_iter().any(advertises);
+        let is_grpc = node.user_agent.starts_with("gRPC");
         Self {
             ttl: ttl || (advertises(TTL) && (variant == Variant::Delta || wrapped())),
-            bare_errors: node.user_agent.starts_with("gRPC"),
+            bare_errors: is_grpc,
+            divided: is_grpc,
         }
     }
 }

@@ -58,7 +58,7 @@ pub struct StreamLimits {
     pub node_id_bytes: usize,
     /// Delta responses awaiting their ACK, per type, that answer requests; beyond it answers coalesce (D-16).
     pub answers_in_flight: usize,
-    /// Bytes of a delta response beyond which it is divided: gRPC clients take 4 MiB unless told otherwise (L-13).
+    /// Bytes of a delta response beyond which it is divided for gRPC clients, which take 4 MiB unless told otherwise (L-13).
     pub response_bytes: usize,
 }
 

@@ -21,12 +21,10 @@ impl Session {
             (ResourceType::Endpoint, Step::Make) => Step::Answer,
             (_, step) => step,
         };
-        let bytes = match self.variant {
-            // L-13: absence means deletion, so what is missing in a part would be deleted.
-            Variant::Sotw => usize::MAX,
-            Variant::Delta => self.policy.limits.response_bytes,
-        };
-        let mut parts = parts(&mut draft, bytes).into_iter();
+        // L-13: in SotW absence means deletion, so what is missing in a part would be deleted.
+        let divided = self.variant == Variant::Delta && self.features.divided;
+        let most = divided.then_some(self.policy.limits.response_bytes);
+        let mut parts = parts(&mut draft, most).into_iter();
         let first = parts.next().expect("a draft has one part at least");
         let mut first = self.enter_sent(index, first, step, now);
         first.errors = errors;

@@ -19,21 +19,24 @@ pub(super) struct Part {
     pub(super) unresolved: Vec<ResourceName>,
 }
 
-/// Divides what is to be sent into parts of at most `bytes`, each with one resource at least.
-pub(super) fn parts(draft: &mut Draft, bytes: usize) -> Vec<Part> {
-    let room = bytes.saturating_sub(RESPONSE_ENVELOPE);
+/// Divides what is to be sent into parts of at most `most` bytes, each with one resource at least; `None` leaves it whole.
+pub(super) fn parts(draft: &mut Draft, most: Option<usize>) -> Vec<Part> {
     let resources = std::mem::take(&mut draft.resources);
     let removed = std::mem::take(&mut draft.removed);
     let unresolved = std::mem::take(&mut draft.unresolved);
-    let of_resources: usize = resources.as_slice().iter().map(|resource| size_of(resource)).sum();
-    let of_names: usize = removed.iter().chain(&unresolved).map(size_of_name).sum();
-    if of_resources + of_names <= room {
+    let fits = |room: usize| {
+        let of_resources: usize = resources.as_slice().iter().map(|resource| size_of(resource)).sum();
+        let of_names: usize = removed.iter().chain(&unresolved).map(size_of_name).sum();
+        of_resources + of_names <= room
+    };
+    let room = most.map(|most| most.saturating_sub(RESPONSE_ENVELOPE));
+    let Some(room) = room.filter(|room| !fits(*room)) else {
         return vec![Part {
             resources,
             removed,
             unresolved,
         }];
-    }
+    };
     let resources = divide(resources.as_slice(), room, |resource| size_of(resource)).map(Item::Resources);
     let removed = divide(&removed, room, size_of_name).map(Item::Removed);
     let unresolved = divide(&unresolved, room, size_of_name).map(Item::Unresolved);

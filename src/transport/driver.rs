@@ -346,7 +346,7 @@ impl Running {
         self.guard.record_large(delivery, bytes);
         if !self.logged_large {
             self.logged_large = true;
-            warn!(
+            debug!(
                 parent: &self.span, resource_type = %delivery.resource_type, version = %delivery.version, bytes,
                 "large response: gRPC clients take 4 MiB unless told otherwise"
             );

@@ -154,7 +154,9 @@ async fn large_delta_response_is_divided_and_a_large_sotw_response_is_shown() {
         config.plain(&Cluster, &format!("name: {name}, alt_stat_name: {note}"))
     });
     server.publish(&config).await;
-    let mut delta = Client::open(&server, Form::DeltaAds, &Cluster, "delta").await;
+    let mut delta = Client::open(&server, Form::DeltaAds, &Cluster, "delta")
+        .await
+        .says(|node| "gRPC Go".clone_into(&mut node.user_agent_name));
     delta.subscribe(&Cluster, &[]);
     let parts = delta.due().await;
     assert!(parts.len() > 1, "one response");

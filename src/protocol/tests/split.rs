@@ -2,7 +2,7 @@
 
 use super::fixture::*;
 use crate::{
-    protocol::{Policy, Response, Scope, StreamLimits, Variant},
+    protocol::{Features, Policy, Response, Scope, StreamLimits, Variant},
     resource::ResourceType,
 };
 
@@ -18,7 +18,11 @@ fn policy() -> Policy {
 }
 
 fn stream(variant: Variant) -> Stream {
-    Stream::with_policy(variant, Scope::Aggregated, policy())
+    let features = Features {
+        divided: true,
+        ..Features::default()
+    };
+    Stream::featured(variant, policy(), features)
 }
 
 fn config(clusters: &[&str], mark: char) -> Config {

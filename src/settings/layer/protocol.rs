@@ -40,7 +40,7 @@ pub struct ProtocolLayer {
         value_delimiter = ','
     )]
     pub on_demand: Option<Vec<String>>,
-    /// Bytes of a delta response beyond which it is divided
+    /// Bytes of a delta response beyond which it is divided for gRPC clients
     #[arg(
         id = "protocol_max_response_bytes",
         long = "protocol-max-response-bytes",
