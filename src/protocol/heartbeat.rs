@@ -155,6 +155,7 @@ impl Session {
             Variant::Sotw => acked?,
             Variant::Delta => state.version(variant),
         };
+        let number = self.nonces.next;
         let delivery = Delivery {
             resource_type: state.kind.clone(),
             version,
@@ -164,6 +165,7 @@ impl Session {
         state.last_nonce = Some(delivery.nonce.clone());
         state.in_flight.push_back(InFlight {
             delivery: delivery.clone(),
+            number,
             step: Step::Heartbeat,
             snapshot,
             resources: Contents::default(),

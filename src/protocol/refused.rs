@@ -26,6 +26,8 @@ pub(super) enum Refused {
 /// What is left of one refused response.
 #[derive(Debug)]
 pub(super) struct RefusedResponse {
+    /// Its place among the responses of the stream.
+    number: u64,
     resources: Vec<Arc<Resource>>,
     /// Delta: removals that were not applied either.
     removed: Vec<ResourceName>,
@@ -95,6 +97,7 @@ impl Refused {
     /// not, and what was refused in another response together with all of it.
     pub(super) fn add(
         &mut self,
+        number: u64,
         response: &Contents,
         removed: &[ResourceName],
         subscription: &Subscription,
@@ -111,6 +114,7 @@ impl Refused {
         }
         let mut suspects = self.explained_by(refused);
         let response = RefusedResponse {
+            number,
             resources: refused.to_vec(),
             removed: removed.to_vec(),
         };
@@ -165,20 +169,28 @@ impl Refused {
     }
 
     /// Takes out what an accepted response carried. What is left of a refused one is no more innocent than before: the bad
-    /// one is among it. Tells the removals of those that are done with.
-    pub(super) fn accept(&mut self, response: &Contents) -> Vec<ResourceName> {
+    /// one is among it. Tells the removals of those that are done with, and what was accepted only before it was refused
+    /// with others: the client may have given it up in between.
+    pub(super) fn accept(&mut self, number: u64, response: &Contents) -> Suspects {
         let accepted = response.as_slice();
-        let mut removed = Vec::new();
+        let mut suspects = Suspects::default();
         if let Self::Responses(responses) = self {
-            responses.retain_mut(|response| {
-                response.resources.retain(|refused| !holds(accepted, refused));
-                if response.resources.is_empty() {
-                    removed.append(&mut response.removed);
+            responses.retain_mut(|refused| {
+                let is_later = refused.number > number;
+                refused.resources.retain(|resource| {
+                    let is_innocent = holds(accepted, resource);
+                    if is_innocent && is_later {
+                        suspects.resources.push(resource.name.clone());
+                    }
+                    !is_innocent
+                });
+                if refused.resources.is_empty() {
+                    suspects.removed.append(&mut refused.removed);
                 }
-                !response.resources.is_empty()
+                !refused.resources.is_empty()
             });
         }
-        removed
+        suspects
     }
 
     /// Takes out what is no longer asked for.

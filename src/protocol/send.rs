@@ -36,6 +36,7 @@ impl Session {
     }
 
     fn enter_sent(&mut self, index: usize, part: Part, step: Step, now: Instant) -> Response {
+        let number = self.nonces.next;
         let nonce = self.nonces.draw();
         let state = &mut self.types[index];
         let snapshot = Arc::clone(state.base.as_ref().expect("a draft is made from a base"));
@@ -50,6 +51,7 @@ impl Session {
         state.in_flight.reserve_exact(1);
         state.in_flight.push_back(InFlight {
             delivery: delivery.clone(),
+            number,
             step,
             snapshot,
             resources: part.resources.clone(),

@@ -66,7 +66,7 @@ pub struct Session {
 #[derive(Debug)]
 pub(super) struct Nonces {
     stream: Arc<str>,
-    next: u64,
+    pub(super) next: u64,
 }
 
 // === impl Nonces ===

@@ -91,6 +91,8 @@ pub(super) struct Retained {
 #[derive(Debug)]
 pub(super) struct InFlight {
     pub(super) delivery: Delivery,
+    /// Its place among the responses of the stream.
+    pub(super) number: u64,
     pub(super) step: Step,
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) resources: Contents,
@@ -235,7 +237,11 @@ impl TypeState {
         if full_state {
             self.refused.accept_state();
         } else {
-            self.retry.extend(self.refused.accept(&sent.resources));
+            let suspects = self.refused.accept(sent.number, &sent.resources);
+            self.retry.extend(suspects.removed);
+            if !applies_valid_part(&self.kind) {
+                self.retry.extend(suspects.resources);
+            }
         }
         if self.in_flight.is_empty() && !self.refused.any() {
             self.acked = Some(sent.snapshot);
@@ -249,12 +255,20 @@ impl TypeState {
             self.refused.add_state(&sent.resources);
             return;
         }
+        // What is left with the client for now was answered from there, and it may not have taken it.
+        for resource in sent.resources.as_slice() {
+            if let Some(retained) = self.retained.get_mut(&resource.name) {
+                retained.certain = false;
+            }
+        }
         let unapplied = if applies_valid_part(&self.kind) {
             &[]
         } else {
             &sent.removed[..]
         };
-        let suspects = self.refused.add(&sent.resources, unapplied, &self.subscription);
+        let suspects = self
+            .refused
+            .add(sent.number, &sent.resources, unapplied, &self.subscription);
         self.reconsider(suspects);
         // The goal may have moved on while the response was under way.
         let base = self.base().cloned();

@@ -291,6 +291,8 @@ impl Client {
                 removed: response.removed.clone(),
                 overtaken: false,
             });
+            // It may have been another content already when it was sent.
+            self.excuse_changed();
             if kind == Cluster {
                 self.refused_clusters.extend(resources.iter().map(|r| r.name.clone()));
             }
