@@ -149,10 +149,10 @@ impl TypeState {
         };
         let holds = |resource: &Resource| {
             self.held.get(&resource.name) == Some(&resource.version)
-                || self
-                    .retained
-                    .get(&resource.name)
-                    .is_some_and(|retained| retained.certain && retained.resource.version == resource.version)
+                || self.retained.get(&resource.name).is_some_and(|retained| {
+                    let is_known = retained.certain || self.refused.has(resource);
+                    is_known && retained.resource.version == resource.version
+                })
         };
         let mut changed: Vec<_> = candidates.into_iter().filter(|resource| !holds(resource)).collect();
         // Names that the client holds in another version than the base says, though the base says the goal's.

@@ -272,11 +272,12 @@ impl TypeState {
         self.reconsider(suspects);
         // The goal may have moved on while the response was under way.
         let base = self.base().cloned();
-        let held = &self.held;
+        let (held, retained) = (&self.held, &self.retained);
         let suspects = self.refused.keep_only(|refused| {
             let ahead = held.get(&refused.name) == Some(&refused.version);
             let now = base.as_ref().and_then(|base| base.get(refused.name.as_str()));
-            ahead || now.is_some_and(|now| now.version == refused.version)
+            let left = retained.get(&refused.name).map(|retained| &retained.resource);
+            ahead || now.or(left).is_some_and(|now| now.version == refused.version)
         });
         self.reconsider(suspects);
     }
