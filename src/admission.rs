@@ -14,6 +14,7 @@ mod intake;
 mod json;
 mod message;
 mod path;
+mod place;
 mod reference;
 mod sensitive;
 mod suggest;

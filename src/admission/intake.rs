@@ -22,6 +22,7 @@ use super::{
     inspect::{self, Depth, Fault, Visit},
     message::{Builder, TYPE_KEY},
     path::Path,
+    place::Positions,
     reference,
     tree::{self, Node},
 };
@@ -246,7 +247,7 @@ impl<'a> Intake<'a> {
             return;
         };
         let value = Bytes::from(canonical::encode(&message, canonical::Anys::Keep));
-        let Some(references) = self.inspect(subject, origin.at, &message) else {
+        let Some(references) = self.inspect(subject, Positions::in_tree(node), &message) else {
             return;
         };
         let any = prost_types::Any {
@@ -316,7 +317,7 @@ impl<'a> Intake<'a> {
             resource: own.as_deref(),
             ..origin.subject()
         };
-        let Some(references) = self.inspect(subject, origin.at, &message) else {
+        let Some(references) = self.inspect(subject, Positions::encoded(origin.at), &message) else {
             return;
         };
         let canonical = Bytes::from(canonical::encode(&message, canonical::Anys::Canonicalize));
@@ -367,11 +368,16 @@ impl<'a> Intake<'a> {
     }
 
     /// What a message refers to; `None` where something in it is wrong.
-    fn inspect(&mut self, subject: Subject<'_>, at: Position, message: &DynamicMessage) -> Option<BTreeSet<Reference>> {
+    fn inspect(
+        &mut self,
+        subject: Subject<'_>,
+        positions: Positions<'_>,
+        message: &DynamicMessage,
+    ) -> Option<BTreeSet<Reference>> {
         let before = self.findings.errors();
         let mut inspection = Inspection {
             builder: self.builder(subject),
-            at,
+            positions,
             references: BTreeSet::new(),
         };
         inspect::walk(message, inspection.builder.limits, &mut inspection);
@@ -499,7 +505,7 @@ fn code_of(fault: &Fault) -> &'static str {
 /// What admission looks for in every message of a resource.
 struct Inspection<'b> {
     builder: Builder<'b>,
-    at: Position,
+    positions: Positions<'b>,
     references: BTreeSet<Reference>,
 }
 
@@ -513,12 +519,19 @@ impl Visit for Inspection<'_> {
                 message.descriptor().full_name()
             );
             let subject = self.builder.subject;
-            let finding = subject.finding(Severity::Warning, codes::NEWER_FIELD, self.at, path, text);
+            let finding = subject.finding(
+                Severity::Warning,
+                codes::NEWER_FIELD,
+                self.positions.of(path),
+                path,
+                text,
+            );
             self.builder.findings.push(finding);
         }
     }
 
     fn fault(&mut self, fault: Fault, path: &Path<'_>) {
-        self.builder.error(code_of(&fault), self.at, path, fault.to_string());
+        self.builder
+            .error(code_of(&fault), self.positions.of(path), path, fault.to_string());
     }
 }

@@ -9,8 +9,10 @@ pub(super) struct Path<'a> {
     segment: Segment<'a>,
 }
 
+/// One link of a path.
 #[derive(Clone, Copy, Debug)]
-enum Segment<'a> {
+pub(super) enum Segment<'a> {
+    /// The resource itself, where every path begins.
     Root,
     Field(&'a str),
     Index(usize),
@@ -44,6 +46,15 @@ impl<'a> Path<'a> {
             parent: Some(self),
             segment,
         }
+    }
+
+    /// The links, from the resource inwards.
+    pub(super) fn segments(&self) -> Vec<Segment<'a>> {
+        let mut segments: Vec<_> = std::iter::successors(Some(self), |path| path.parent)
+            .map(|path| path.segment)
+            .collect();
+        segments.reverse();
+        segments
     }
 
     /// The path as text; `None` at the resource itself.
