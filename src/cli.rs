@@ -18,6 +18,7 @@ mod publish;
 mod render;
 mod replace;
 mod rollback;
+mod sarif;
 mod serve;
 mod sources;
 mod status;
@@ -32,7 +33,7 @@ use clap::{Args, Parser, Subcommand};
 use self::{
     connect::Clients,
     exit::{Exit, Failure},
-    output::{Format, Output},
+    output::{Output, Requested},
 };
 
 #[derive(Parser, Debug)]
@@ -64,7 +65,7 @@ struct Global {
     admin: String,
     /// How results are printed
     #[arg(short, long, global = true, value_enum, value_name = "FORMAT", default_value_t)]
-    output: Format,
+    output: Requested,
 }
 
 #[derive(Subcommand, Debug)]
@@ -124,10 +125,14 @@ pub fn main() -> ExitCode {
 
 fn run(cli: Cli) -> Result<Exit, Failure> {
     let Cli { command, global } = cli;
-    let mut output = Output::new(global.output);
+    let sarif = global.output == Requested::Sarif;
+    if sarif && !matches!(command, Command::Validate(_)) {
+        return Err(Failure::usage("-o sarif: only validate has findings to print as SARIF"));
+    }
+    let mut output = Output::new(global.output.format());
     match command {
         Command::Serve(serve) => serve.run(),
-        Command::Validate(validate) => validate.run(&mut output),
+        Command::Validate(validate) => validate.run(&mut output, sarif),
         Command::Bootstrap(bootstrap) => bootstrap.run(&mut output),
         command => tokio::runtime::Builder::new_current_thread()
             .enable_all()

@@ -5,9 +5,10 @@ mod known;
 mod name;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     fmt,
     sync::Arc,
+    time::SystemTime,
 };
 
 use bytes::Bytes;
@@ -17,9 +18,10 @@ use prost_reflect::{DynamicMessage, MessageDescriptor, ReflectMessage as _};
 pub use self::known::Known;
 use self::name::Envelope;
 use super::{
-    Admitted, Document, Format, Limits, RawResource, Rejection, Severity, canonical, codes, document,
+    Admitted, Document, Format, Limits, Places, RawResource, Rejection, Severity, canonical, checks, codes, document,
     finding::{Findings, Position, Subject},
     inspect::{self, Depth, Fault, Visit},
+    located::{Located, Mention},
     message::{Builder, TYPE_KEY},
     path::Path,
     place::Positions,
@@ -38,10 +40,13 @@ const WRAPPER: &str = "envoy.service.discovery.v3.Resource";
 pub(super) struct Intake<'a> {
     limits: &'a Limits,
     known: Option<&'a dyn Known>,
+    /// When certificates are to be valid.
+    now: Option<SystemTime>,
     findings: Findings,
     resources: BTreeMap<ResourceType, Vec<Arc<Resource>>>,
     /// Who answers to a name already: by name or by alias.
     names: HashMap<(ResourceType, ResourceName), Origin<'a>>,
+    places: Places,
     count: usize,
     bytes: usize,
     /// A limit on all resources was passed: said once, and the rest is not looked at.
@@ -66,7 +71,7 @@ struct Decoded<'a> {
     any: prost_types::Any,
     /// The deterministic encoding of its content.
     canonical: Bytes,
-    references: BTreeSet<Reference>,
+    references: BTreeMap<Reference, Mention>,
 }
 
 // === impl Origin ===
@@ -93,13 +98,15 @@ impl<'a> Origin<'a> {
 // === impl Intake ===
 
 impl<'a> Intake<'a> {
-    pub(super) fn new(limits: &'a Limits, known: Option<&'a dyn Known>) -> Self {
+    pub(super) fn new(limits: &'a Limits, known: Option<&'a dyn Known>, now: Option<SystemTime>) -> Self {
         Self {
             limits,
             known,
+            now,
             findings: Findings::new(limits),
             resources: BTreeMap::new(),
             names: HashMap::new(),
+            places: Places::default(),
             count: 0,
             bytes: 0,
             full: false,
@@ -174,6 +181,7 @@ impl<'a> Intake<'a> {
         Ok(Admitted {
             findings: self.findings.finish()?,
             resources: self.resources,
+            places: self.places,
         })
     }
 
@@ -373,12 +381,14 @@ impl<'a> Intake<'a> {
         subject: Subject<'_>,
         positions: Positions<'_>,
         message: &DynamicMessage,
-    ) -> Option<BTreeSet<Reference>> {
+    ) -> Option<BTreeMap<Reference, Mention>> {
         let before = self.findings.errors();
+        let now = self.now;
         let mut inspection = Inspection {
             builder: self.builder(subject),
             positions,
-            references: BTreeSet::new(),
+            now,
+            references: BTreeMap::new(),
         };
         inspect::walk(message, inspection.builder.limits, &mut inspection);
         let references = inspection.references;
@@ -418,8 +428,14 @@ impl<'a> Intake<'a> {
             aliases: aliases.into(),
             ttl,
             body,
+            references: decoded.references.keys().cloned().collect(),
+        };
+        let located = Located {
+            document: origin.document.map(str::to_owned),
+            at: origin.at,
             references: decoded.references.into_iter().collect(),
         };
+        self.places.add(resource_type, &resource.name, located);
         self.add(origin, resource_type, Arc::new(resource));
     }
 
@@ -506,12 +522,24 @@ fn code_of(fault: &Fault) -> &'static str {
 struct Inspection<'b> {
     builder: Builder<'b>,
     positions: Positions<'b>,
-    references: BTreeSet<Reference>,
+    now: Option<SystemTime>,
+    /// Each with the first field that makes it.
+    references: BTreeMap<Reference, Mention>,
 }
 
 impl Visit for Inspection<'_> {
     fn message(&mut self, message: &DynamicMessage, path: &Path<'_>) {
-        reference::collect(message, &mut self.references);
+        let (positions, references) = (self.positions, &mut self.references);
+        reference::collect(message, &mut |field, reference| {
+            references.entry(reference).or_insert_with(|| {
+                let path = path.field(field);
+                Mention {
+                    at: positions.of(&path),
+                    field: path.text(),
+                }
+            });
+        });
+        checks::message(message, path, self.now, self);
         for field in message.unknown_fields() {
             let text = format!(
                 "field {} of {} is newer than this server: served as it is, not checked",
@@ -533,5 +561,15 @@ impl Visit for Inspection<'_> {
     fn fault(&mut self, fault: Fault, path: &Path<'_>) {
         self.builder
             .error(code_of(&fault), self.positions.of(path), path, fault.to_string());
+    }
+}
+
+impl checks::Report for Inspection<'_> {
+    fn tell(&mut self, severity: Severity, code: &'static str, path: &Path<'_>, message: String) {
+        let finding = self
+            .builder
+            .subject
+            .finding(severity, code, self.positions.of(path), path, message);
+        self.builder.findings.push(finding);
     }
 }

@@ -1,6 +1,6 @@
 //! `chancery validate`: what a publish of these files would be told, without a server.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::SystemTime};
 
 use clap::Args;
 use serde_json::json;
@@ -9,6 +9,7 @@ use super::{
     exit::{Exit, Failure},
     findings, input,
     output::{Format, Output, count, note, proto_json},
+    sarif,
 };
 use crate::{
     admin,
@@ -27,26 +28,33 @@ pub(super) struct Validate {
 }
 
 impl Validate {
-    pub(super) fn run(&self, output: &mut Output) -> Result<Exit, Failure> {
+    /// With `sarif`, findings are printed as a SARIF log, whatever the format of `output`.
+    pub(super) fn run(&self, output: &mut Output, sarif: bool) -> Result<Exit, Failure> {
         let candidate = Candidate {
             documents: input::read(&self.files)?.into_iter().map(Document::from).collect(),
             resources: Vec::new(),
         };
-        let (resources, found) = match admission::admit(&candidate, &Limits::default()) {
+        let now = Some(SystemTime::now());
+        let (resources, mut found) = match admission::admit_over(&candidate, &Limits::default(), None, now) {
             Ok(admitted) => {
-                let references = admission::check_references(&admitted.resources, None);
+                let together = admission::check_group(&admitted.resources, None, &admitted.places);
                 let count: usize = admitted.resources.values().map(Vec::len).sum();
-                (count, [admitted.findings, references].concat())
+                (count, [admitted.findings, together].concat())
             }
             Err(rejection) => (0, rejection.findings),
         };
+        found.sort_by_key(|finding| finding.severity);
         let errors = found
             .iter()
             .filter(|finding| finding.severity == Severity::Error)
             .count();
         let findings: Vec<api::Finding> = found.iter().map(admin::finding).collect();
         let refused = errors > 0 || (self.deny_warnings && !findings.is_empty());
-        print(output, &findings, resources, refused)?;
+        if sarif {
+            output.value(&sarif::log(&findings))?;
+        } else {
+            print(output, &findings, resources, refused)?;
+        }
         Ok(if refused { Exit::Refused } else { Exit::Ok })
     }
 }
