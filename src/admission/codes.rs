@@ -38,9 +38,11 @@ pub const NO_ENDPOINTS: &str = "XDS0103";
 pub const NO_SECRET: &str = "XDS0104";
 /// A reference to an extension configuration that is not there (warning).
 pub const NO_EXTENSION_CONFIG: &str = "XDS0105";
+/// A real Envoy refuses it, in its own words: `--envoy`.
+pub const ENVOY_REFUSES: &str = "XDS0401";
 
 /// Every code with one line of explanation, in order.
-pub const ALL: [(&str, &str); 19] = [
+pub const ALL: [(&str, &str); 20] = [
     (MALFORMED, "the document cannot be read"),
     (LAYOUT, "the document is not one mapping with `resources`"),
     (UNKNOWN_FIELD, "unknown field"),
@@ -69,4 +71,5 @@ pub const ALL: [(&str, &str); 19] = [
         NO_EXTENSION_CONFIG,
         "reference to a missing extension configuration (warning)",
     ),
+    (ENVOY_REFUSES, "refused by a real Envoy"),
 ];

@@ -6,6 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::{
+    envoy::AskEnvoy,
     exit::{Exit, Failure},
     findings, input,
     output::{Format, Output, count, note, proto_json},
@@ -24,6 +25,8 @@ pub(super) struct Validate {
     /// Refuse warnings as well
     #[arg(long)]
     deny_warnings: bool,
+    #[command(flatten)]
+    envoy: AskEnvoy,
 }
 
 impl Validate {
@@ -32,9 +35,11 @@ impl Validate {
             documents: input::read(&self.files)?.into_iter().map(Document::from).collect(),
             resources: Vec::new(),
         };
+        let mut said = Vec::new();
         let (resources, found) = match admission::admit(&candidate, &Limits::default()) {
             Ok(admitted) => {
                 let references = admission::check_references(&admitted.resources, None);
+                said = self.envoy.findings(&admitted)?;
                 let count: usize = admitted.resources.values().map(Vec::len).sum();
                 (count, [admitted.findings, references].concat())
             }
@@ -44,7 +49,9 @@ impl Validate {
             .iter()
             .filter(|finding| finding.severity == Severity::Error)
             .count();
-        let findings: Vec<api::Finding> = found.iter().map(admin::finding).collect();
+        let errors = errors + said.len();
+        said.extend(found.iter().map(admin::finding));
+        let findings: Vec<api::Finding> = said;
         let refused = errors > 0 || (self.deny_warnings && !findings.is_empty());
         print(output, &findings, resources, refused)?;
         Ok(if refused { Exit::Refused } else { Exit::Ok })
