@@ -74,16 +74,36 @@ impl Binary {
     ///
     /// Where the binary cannot be run, is no Envoy, crashes, or takes too long.
     pub fn examine(&self, served: &Served, group: &str) -> Result<Vec<Refusal>, EnvoyError> {
+        self.examination(served, group, Examination::all)
+    }
+
+    /// The first thing that Envoy says against `served`: one run, and nothing about which resource it is.
+    ///
+    /// # Errors
+    ///
+    /// As [`Binary::examine`] has.
+    pub fn first_refusal(&self, served: &Served, group: &str) -> Result<Option<String>, EnvoyError> {
+        self.examination(served, group, |examination| {
+            let units: Vec<&Unit> = examination.trial.units.iter().collect();
+            Ok(examination.refused(&units, &[])?.map(|said| said.words))
+        })
+    }
+
+    fn examination<T>(
+        &self,
+        served: &Served,
+        group: &str,
+        run: impl FnOnce(&mut Examination<'_>) -> Result<T, EnvoyError>,
+    ) -> Result<T, EnvoyError> {
         let workplace = Workplace::new()?;
         let trial = Trial::new(served, group, workplace.path());
         workplace.keep(&trial.files)?;
-        let mut examination = Examination {
+        run(&mut Examination {
             binary: self,
             workplace: &workplace,
             trial: &trial,
             runs: 0,
-        };
-        examination.all()
+        })
     }
 }
 
