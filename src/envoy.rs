@@ -74,7 +74,7 @@ impl Binary {
     ///
     /// Where the binary cannot be run, is no Envoy, crashes, or takes too long.
     pub fn examine(&self, served: &Served, group: &str) -> Result<Vec<Refusal>, EnvoyError> {
-        self.examination(served, group, Examination::all)
+        self.examination(served, group, |examination| examination.all())
     }
 
     /// The first thing that Envoy says against `served`: one run, and nothing about which resource it is.

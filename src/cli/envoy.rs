@@ -27,7 +27,12 @@ pub(super) struct AskEnvoy {
     #[arg(long = "envoy", value_name = "PATH")]
     binary: Option<PathBuf>,
     /// How long one run of it may take
-    #[arg(long = "envoy-timeout", default_value = "60s", value_name = "DURATION", requires = "binary")]
+    #[arg(
+        long = "envoy-timeout",
+        default_value = "60s",
+        value_name = "DURATION",
+        requires = "binary"
+    )]
     timeout: Span,
 }
 
@@ -82,7 +87,10 @@ impl AskEnvoy {
         if findings.is_empty() {
             return Ok(());
         }
-        let refused = format!("refused by envoy: {}; nothing was published", count(findings.len(), "finding"));
+        let refused = format!(
+            "refused by envoy: {}; nothing was published",
+            count(findings.len(), "finding")
+        );
         Err(Failure::rejected(findings, refused))
     }
 
@@ -130,9 +138,9 @@ fn said_by(binary: &Binary, served: &Served, group: &str) -> Result<Vec<Finding>
 }
 
 fn finding(refusal: Refusal) -> Finding {
-    let (type_url, resource) = refusal.resource.map_or_else(Default::default, |(kind, name)| {
-        (kind.type_url().to_owned(), name)
-    });
+    let (type_url, resource) = refusal
+        .resource
+        .map_or_else(Default::default, |(kind, name)| (kind.type_url().to_owned(), name));
     Finding {
         severity: Severity::Error.into(),
         code: codes::ENVOY_REFUSES.to_owned(),

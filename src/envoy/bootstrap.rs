@@ -140,9 +140,9 @@ impl Trial {
 impl Unit {
     fn cluster(inliner: &mut Inliner<'_>, name: &str, cluster: &Value) -> Self {
         let files = inliner.files.len();
-        let value = inliner.resource(cluster);
-        let reads = inliner.files.len() > files
-            || value["eds_cluster_config"]["eds_config"]["path_config_source"].is_object();
+        let value = inliner.cluster(cluster);
+        let reads =
+            inliner.files.len() > files || value["eds_cluster_config"]["eds_config"]["path_config_source"].is_object();
         let service = value["eds_cluster_config"]["service_name"]
             .as_str()
             .filter(|service| !service.is_empty());
@@ -177,7 +177,12 @@ impl Unit {
         let (ResourceType::Cluster, name) = &self.blame else {
             return None;
         };
-        Some(Self::holder(Section::Clusters, server(name), ResourceType::Cluster, name))
+        Some(Self::holder(
+            Section::Clusters,
+            server(name),
+            ResourceType::Cluster,
+            name,
+        ))
     }
 }
 
@@ -305,7 +310,9 @@ fn manager(routes: &Value, filter: Option<Value>) -> Value {
 
 /// A listener that uses a scope; `None` where its routes are not served.
 fn scoped(inliner: &mut Inliner<'_>, scope: &Value) -> Option<Value> {
-    let fragments = scope["key"]["fragments"].as_array().map_or(1, |fragments| fragments.len().max(1));
+    let fragments = scope["key"]["fragments"]
+        .as_array()
+        .map_or(1, |fragments| fragments.len().max(1));
     let route = scope["route_configuration_name"].as_str().unwrap_or_default();
     let mut fields = without_type(scope).as_object().cloned().unwrap_or_default();
     if !route.is_empty() {

@@ -26,6 +26,8 @@ pub(super) struct Inliner<'a> {
     pub(super) files: Vec<(PathBuf, Value)>,
     /// Something needs the bootstrap extension of internal listeners.
     pub(super) internal: bool,
+    /// Envoy asks for what a cluster needs even while it validates, and crashes where that is not a file.
+    in_cluster: bool,
     depth: usize,
 }
 
@@ -40,8 +42,17 @@ impl<'a> Inliner<'a> {
             servers: BTreeSet::new(),
             files: Vec::new(),
             internal: false,
+            in_cluster: false,
             depth: 0,
         }
+    }
+
+    /// A cluster as a bootstrap holds it: secrets that are not there are not asked for.
+    pub(super) fn cluster(&mut self, cluster: &Value) -> Value {
+        self.in_cluster = true;
+        let cluster = self.resource(cluster);
+        self.in_cluster = false;
+        cluster
     }
 
     /// The resource as a bootstrap holds it.
@@ -85,11 +96,15 @@ impl<'a> Inliner<'a> {
         match value {
             Value::Array(items) => items.iter_mut().for_each(|item| self.walk(item)),
             Value::Object(fields) => {
+                if self.in_cluster {
+                    self.drop_missing_secrets(fields);
+                }
                 self.filter(fields);
                 self.routes(fields);
                 self.secret(fields);
                 self.source(fields);
-                self.internal |= fields.contains_key("internal_listener") || fields.contains_key("envoy_internal_address");
+                self.internal |=
+                    fields.contains_key("internal_listener") || fields.contains_key("envoy_internal_address");
                 for (key, field) in fields.iter_mut() {
                     // Metadata is the operator's own: nothing in it is a source.
                     if key != "metadata" {
@@ -180,6 +195,23 @@ impl<'a> Inliner<'a> {
         }
     }
 
+    fn drop_missing_secrets(&self, fields: &mut Map<String, Value>) {
+        let missing = |value: &Value| {
+            let name = value["name"].as_str().unwrap_or_default();
+            value.get("sds_config").is_some_and(is_served) && self.served.get(&ResourceType::Secret, name).is_none()
+        };
+        let combined = fields.get("combined_validation_context");
+        if let Some(combined) = combined.filter(|context| missing(&context["validation_context_sds_secret_config"])) {
+            let own = combined.get("default_validation_context").cloned();
+            fields.remove("combined_validation_context");
+            fields.extend(own.map(|own| ("validation_context".to_owned(), own)));
+        }
+        fields.retain(|_, value| !missing(value));
+        for list in fields.values_mut().filter_map(Value::as_array_mut) {
+            list.retain(|item| !missing(item));
+        }
+    }
+
     /// An EDS cluster reads its endpoints from a file.
     fn endpoints_of(&mut self, cluster: &mut Map<String, Value>) {
         let own = text(cluster, "name");
@@ -193,7 +225,8 @@ impl<'a> Inliner<'a> {
         };
         if let Some(file) = self.endpoints(&service) {
             let path = self.dir.join(file);
-            *source = json!({ "path_config_source": { "path": path.display().to_string() }, "resource_api_version": "V3" });
+            *source =
+                json!({ "path_config_source": { "path": path.display().to_string() }, "resource_api_version": "V3" });
         }
     }
 

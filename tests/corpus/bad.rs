@@ -24,7 +24,13 @@ fn each_bad_input_is_told_with_code_line_and_field() {
         (found != expected).then(|| format!("{}:\n  expected {expected:?}\n  found    {found:?}", case.name))
     };
     let wrong: Vec<String> = BAD.iter().filter_map(differs).collect();
-    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), BAD.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} of {}:\n{}",
+        wrong.len(),
+        BAD.len(),
+        wrong.join("\n")
+    );
 }
 
 #[test]

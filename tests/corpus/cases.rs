@@ -108,7 +108,8 @@ pub(crate) static GOOD: LazyLock<Vec<Case>> = LazyLock::new(|| {
 });
 
 /// Every case of every table below `bad/`.
-pub(crate) static BAD: LazyLock<Vec<Case>> = LazyLock::new(|| files("bad").iter().flat_map(|path| table(path)).collect());
+pub(crate) static BAD: LazyLock<Vec<Case>> =
+    LazyLock::new(|| files("bad").iter().flat_map(|path| table(path)).collect());
 
 /// A certificate and its key.
 static CERTIFICATE: LazyLock<[String; 2]> = LazyLock::new(|| {
@@ -155,9 +156,10 @@ fn content(content: Content) -> Vec<u8> {
             format!("{}{open}{}{close}{}", repeat.before, repeat.inside, repeat.after)
         }
         Content::Cluster(fields) => resource("config.cluster.v3.Cluster", &with(&fields, "name: a")),
-        Content::Endpoints(fields) => {
-            resource("config.endpoint.v3.ClusterLoadAssignment", &with(&fields, "cluster_name: a"))
-        }
+        Content::Endpoints(fields) => resource(
+            "config.endpoint.v3.ClusterLoadAssignment",
+            &with(&fields, "cluster_name: a"),
+        ),
         Content::Routes(fields) => resource("config.route.v3.RouteConfiguration", &with(&fields, "name: a")),
         Content::Listener(fields) => listener(&fields),
         Content::Manager(fields) => listener(&manager(&fields)),
@@ -183,7 +185,10 @@ fn listener(fields: &str) -> String {
 
 fn manager(fields: &str) -> String {
     let filters = format!("http_filters: [{ROUTER}]");
-    let fields = with(&with(&with(fields, &filters), "route_config: {name: a}"), "stat_prefix: a");
+    let fields = with(
+        &with(&with(fields, &filters), "route_config: {name: a}"),
+        "stat_prefix: a",
+    );
     let kind = "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
     let head = "filter_chains:\n- filters:\n  - name: http\n    typed_config:\n";
     format!("{head}      \"@type\": {TYPES}.{kind}\n{}", indented(&fields, 6))
@@ -192,8 +197,14 @@ fn manager(fields: &str) -> String {
 /// The fields, with this one in front where it is not given.
 fn with(fields: &str, field: &str) -> String {
     let (name, _) = field.split_once(':').unwrap();
-    let given = fields.lines().any(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(':')));
-    if given { fields.to_owned() } else { format!("{field}\n{fields}") }
+    let given = fields
+        .lines()
+        .any(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(':')));
+    if given {
+        fields.to_owned()
+    } else {
+        format!("{field}\n{fields}")
+    }
 }
 
 fn indented(text: &str, by: usize) -> String {
@@ -203,7 +214,9 @@ fn indented(text: &str, by: usize) -> String {
 fn certified(text: &str) -> Vec<u8> {
     let [certificate, key] = &*CERTIFICATE;
     let quoted = |pem: &String| pem.replace('\n', "\\n");
-    text.replace("$CERT", &quoted(certificate)).replace("$KEY", &quoted(key)).into_bytes()
+    text.replace("$CERT", &quoted(certificate))
+        .replace("$KEY", &quoted(key))
+        .into_bytes()
 }
 
 // === impl Case ===
@@ -235,7 +248,9 @@ impl Case {
         for resource in document["resources"].as_array()? {
             let inner = resource.get("resource").unwrap_or(resource);
             let kind = ResourceType::from_type_url(inner["@type"].as_str()?)?;
-            let mut names = [resource, inner].into_iter().flat_map(|value| [&value["name"], &value["cluster_name"]]);
+            let mut names = [resource, inner]
+                .into_iter()
+                .flat_map(|value| [&value["name"], &value["cluster_name"]]);
             let name = names.find_map(Value::as_str).unwrap_or_default();
             served.insert(kind, name, inner.clone());
         }

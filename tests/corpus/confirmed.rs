@@ -49,12 +49,20 @@ fn confirm(cases: &[Case]) {
     let wrong: Vec<String> = thread::scope(|scope| {
         let worker = || {
             let taken = std::iter::from_fn(|| cases.get(next.fetch_add(1, Ordering::Relaxed)));
-            taken.filter_map(|case| contradiction(&binary, case)).collect::<Vec<_>>()
+            taken
+                .filter_map(|case| contradiction(&binary, case))
+                .collect::<Vec<_>>()
         };
         let workers: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(worker)).collect();
         workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
     });
-    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} of {}:\n{}",
+        wrong.len(),
+        cases.len(),
+        wrong.join("\n")
+    );
 }
 
 /// Where Envoy does not say what it is expected to.

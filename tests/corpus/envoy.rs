@@ -80,7 +80,11 @@ fn a_binary_that_is_missing_is_a_usage_error() {
 fn a_binary_that_is_no_envoy_or_hangs_has_no_verdict() {
     let dir = tempfile::tempdir().unwrap();
     let file = file_of(&GOOD[0], &dir);
-    for (name, script) in [("yes", "exit 0"), ("no", "echo wrong >&2; exit 1"), ("crash", "kill -SEGV $$")] {
+    for (name, script) in [
+        ("yes", "exit 0"),
+        ("no", "echo wrong >&2; exit 1"),
+        ("crash", "kill -SEGV $$"),
+    ] {
         let path = dir.path().join(name);
         fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
@@ -90,6 +94,13 @@ fn a_binary_that_is_no_envoy_or_hangs_has_no_verdict() {
     let path = dir.path().join("hangs");
     fs::write(&path, "#!/bin/sh\nexec sleep 600\n").unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-    let (code, _) = validate(&["-f", &file, "--envoy", path.to_str().unwrap(), "--envoy-timeout", "200ms"]);
+    let (code, _) = validate(&[
+        "-f",
+        &file,
+        "--envoy",
+        path.to_str().unwrap(),
+        "--envoy-timeout",
+        "200ms",
+    ]);
     assert_eq!(code, 6);
 }

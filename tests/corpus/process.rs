@@ -20,7 +20,12 @@ fn the_command_line_says_the_same() {
         let refused = findings.iter().any(|finding| finding["severity"] == "SEVERITY_ERROR");
         assert_eq!(code, if refused { 3 } else { 0 }, "{}: {said}", case.name);
         assert_eq!(said["valid"], !refused, "{}: {said}", case.name);
-        assert_eq!(sorted(findings.iter().map(of_json)), sorted(case.expect.iter().cloned()), "{}", case.name);
+        assert_eq!(
+            sorted(findings.iter().map(of_json)),
+            sorted(case.expect.iter().cloned()),
+            "{}",
+            case.name
+        );
     }
 }
 
@@ -32,7 +37,11 @@ fn sorted(lines: impl Iterator<Item = String>) -> Vec<String> {
 
 fn of_json(finding: &Value) -> String {
     let line = u32::try_from(finding["line"].as_u64().unwrap()).unwrap();
-    written(finding["code"].as_str().unwrap(), line, finding["field"].as_str().unwrap())
+    written(
+        finding["code"].as_str().unwrap(),
+        line,
+        finding["field"].as_str().unwrap(),
+    )
 }
 
 /// Runs the binary: its exit code, and its word as JSON.

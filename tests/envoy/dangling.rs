@@ -4,7 +4,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Config, Control, Envoy, GROUP, Mode, Release, Upstream, ads, cluster, endpoints, eventually, expect, http_listener,
+    Config, Control, Envoy, Mode, Release, Upstream, ads, cluster, endpoints, eventually, expect, http_listener,
     listener, router, routes, stays,
 };
 
@@ -17,6 +17,7 @@ struct Scene {
     control: Control,
     envoy: Envoy,
     config: Config,
+    _upstream: Upstream,
 }
 
 impl Scene {
@@ -32,7 +33,12 @@ impl Scene {
         publish(&control, &config, None);
         let envoy = Envoy::start(Release::V1_40, "node", Mode::AdsSotw, &control);
         envoy.expect_body("web", "blue");
-        Self { control, envoy, config }
+        Self {
+            control,
+            envoy,
+            config,
+            _upstream: blue,
+        }
     }
 
     /// Publishes more, which is taken with this warning.
@@ -47,13 +53,17 @@ impl Scene {
         self.envoy.expect_stat(WARMING, 1);
         stays("the listener waits", &Some(1), || self.envoy.stat(WARMING));
         assert!(self.envoy.get(listener).is_err());
-        assert_eq!(self.envoy.get("web").unwrap().status, StatusCode::OK, "nothing else suffers");
+        assert_eq!(
+            self.envoy.get("web").unwrap().status,
+            StatusCode::OK,
+            "nothing else suffers"
+        );
     }
 }
 
 #[track_caller]
 fn publish(control: &Control, config: &Config, warning: Option<&str>) {
-    let ran = control.run_with(&["replace", "-g", GROUP, "-f", "-"], config.to_string().as_bytes());
+    let ran = control.replace(config, &[]);
     assert_eq!(ran.code, 0, "{ran:?}");
     let warned = ran.stderr.lines().any(|line| line.contains("warning["));
     assert_eq!(warned, warning.is_some(), "{ran:?}");
@@ -84,7 +94,10 @@ fn a_cluster_without_endpoints_answers_503() {
     scene.publish([cluster("lonely", &ads()), routes("all", "lonely")], "XDS0103");
     eventually("requests find no host", || {
         let reply = scene.envoy.get("web")?;
-        expect((reply.status, reply.body.as_str()), (StatusCode::SERVICE_UNAVAILABLE, "no healthy upstream"))
+        expect(
+            (reply.status, reply.body.as_str()),
+            (StatusCode::SERVICE_UNAVAILABLE, "no healthy upstream"),
+        )
     });
 }
 
