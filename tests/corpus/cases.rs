@@ -11,8 +11,8 @@
 //! | `filter` | an HTTP filter in such a manager, its `@type` included |
 //!
 //! `envoy: refuses` or `envoy: accepts` says what a real Envoy makes of it, and `ours: REASON` why it is not asked; both may
-//! stand for a whole table. Where neither is given, Envoy refuses. In all texts `$CERT` and `$KEY` stand for a certificate that is
-//! made when the tests run, as text inside double quotes.
+//! stand for a whole table. Where neither is given, Envoy refuses. In all texts `$CERT`, `$KEY`,
+//! `$EXPIRED` and `$EXPIRED_KEY` stand for certificates that are made when the tests run, as text inside double quotes.
 
 use std::{
     fs,
@@ -111,11 +111,26 @@ pub(crate) static GOOD: LazyLock<Vec<Case>> = LazyLock::new(|| {
 pub(crate) static BAD: LazyLock<Vec<Case>> =
     LazyLock::new(|| files("bad").iter().flat_map(|path| table(path)).collect());
 
-/// A certificate and its key.
-static CERTIFICATE: LazyLock<[String; 2]> = LazyLock::new(|| {
-    let made = rcgen::generate_simple_self_signed(["example.com".to_owned()]).unwrap();
-    [made.cert.pem(), made.signing_key.serialize_pem()]
+/// What stands in texts, and what for: certificates and their keys. The longer names stand before those that they begin with.
+static CERTIFICATES: LazyLock<[(&str, String); 4]> = LazyLock::new(|| {
+    let [expired, expired_key] = certificate(2002);
+    let [valid, key] = certificate(4000);
+    [
+        ("$EXPIRED_KEY", expired_key),
+        ("$EXPIRED", expired),
+        ("$CERT", valid),
+        ("$KEY", key),
+    ]
 });
+
+/// A certificate that is valid up to the beginning of this year, and its key.
+fn certificate(until: i32) -> [String; 2] {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new(["example.com".to_owned()]).unwrap();
+    params.not_before = rcgen::date_time_ymd(2001, 1, 1);
+    params.not_after = rcgen::date_time_ymd(until, 1, 1);
+    [params.self_signed(&key).unwrap().pem(), key.serialize_pem()]
+}
 
 const TYPES: &str = "type.googleapis.com/envoy";
 
@@ -212,11 +227,8 @@ fn indented(text: &str, by: usize) -> String {
 }
 
 fn certified(text: &str) -> Vec<u8> {
-    let [certificate, key] = &*CERTIFICATE;
-    let quoted = |pem: &String| pem.replace('\n', "\\n");
-    text.replace("$CERT", &quoted(certificate))
-        .replace("$KEY", &quoted(key))
-        .into_bytes()
+    let put = |text: String, (name, pem): &(&str, String)| text.replace(name, &pem.replace('\n', "\\n"));
+    CERTIFICATES.iter().fold(text.to_owned(), put).into_bytes()
 }
 
 // === impl Case ===
