@@ -24,7 +24,7 @@ use crate::{
 #[derive(Args, Debug)]
 pub(super) struct AskEnvoy {
     /// Also ask this Envoy binary, with --mode validate, about what a node would get; it opens no port
-    #[arg(long = "envoy", value_name = "PATH")]
+    #[arg(id = "envoy", long = "envoy", value_name = "PATH")]
     binary: Option<PathBuf>,
     /// How long one run of it may take
     #[arg(

@@ -263,7 +263,7 @@ impl Case {
             let mut names = [resource, inner]
                 .into_iter()
                 .flat_map(|value| [&value["name"], &value["cluster_name"]]);
-            let name = names.find_map(Value::as_str).unwrap_or_default();
+            let name = names.find_map(Value::as_str).unwrap_or("nameless");
             served.insert(kind, name, inner.clone());
         }
         Some(served)
