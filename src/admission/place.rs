@@ -5,6 +5,7 @@
 
 use super::{
     finding::Position,
+    message::TYPE_KEY,
     path::{Path, Segment},
     tree::{Node, Tree},
 };
@@ -43,6 +44,14 @@ impl<'t> Positions<'t> {
             return self.at;
         };
         for segment in path.segments() {
+            if let Some(inner) = step(node, segment) {
+                node = inner;
+                continue;
+            }
+            // In an `Any`, what has a form of its own in JSON stands under `value`.
+            if let Some(value) = node.get("value").filter(|_| node.get(TYPE_KEY).is_some()) {
+                node = value;
+            }
             match (step(node, segment), segment) {
                 (Some(inner), _) => node = inner,
                 (None, Segment::Field(name)) if UNWRITTEN.contains(&name) => {}
@@ -68,15 +77,7 @@ fn step<'t>(node: &'t Node, segment: Segment<'_>) -> Option<&'t Node> {
             | Tree::Mapping(_) => None,
         },
         Segment::Key(key) => node.get(key),
-        Segment::Field(name) => node
-            .get(name)
-            .or_else(|| node.get(&json_name(name)))
-            // In an `Any`, what has a form of its own in JSON stands under `value`.
-            .or_else(|| {
-                node.get("value")
-                    .filter(|_| node.get("@type").is_some())
-                    .and_then(|value| step(value, segment))
-            }),
+        Segment::Field(name) => node.get(name).or_else(|| node.get(&json_name(name))),
     }
 }
 
@@ -126,7 +127,7 @@ typed:
     fn value_is_found_under_either_of_its_names() {
         assert_eq!(at(|of| of(&Path::ROOT.field("name"))), (1, 7));
         let endpoints = |of: &dyn Fn(&Path<'_>)| of(&Path::ROOT.field("load_assignment").field("endpoints"));
-        assert_eq!(at(endpoints), (4, 3));
+        assert_eq!(at(endpoints), (4, 5));
     }
 
     #[test]
@@ -153,7 +154,7 @@ typed:
         );
         assert_eq!(
             at(|of| of(&Path::ROOT.field("load_assignment").field("endpoints").index(7))),
-            (4, 3)
+            (4, 5)
         );
     }
 
@@ -161,8 +162,13 @@ typed:
     fn message_with_a_form_of_its_own_is_seen_through() {
         assert_eq!(
             at(|of| {
-                let path = Path::ROOT.field("typed").field("fields");
-                of(&path.key("deep").field("list_value").field("values").index(1));
+                let path = Path::ROOT.field("typed");
+                of(&path
+                    .field("fields")
+                    .key("deep")
+                    .field("list_value")
+                    .field("values")
+                    .index(1));
             }),
             (9, 15)
         );

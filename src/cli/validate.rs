@@ -14,6 +14,7 @@ use crate::{
     admin,
     admission::{self, Candidate, Document, Limits, Severity},
     proto::admin as api,
+    settings::RulesMode,
 };
 
 #[derive(Args, Debug)]
@@ -24,6 +25,9 @@ pub(super) struct Validate {
     /// Refuse warnings as well
     #[arg(long)]
     deny_warnings: bool,
+    /// What a violation of the rules in Envoy's protos is
+    #[arg(long, value_enum, default_value_t = RulesMode::Error, value_name = "MODE")]
+    rules: RulesMode,
 }
 
 impl Validate {
@@ -32,7 +36,11 @@ impl Validate {
             documents: input::read(&self.files)?.into_iter().map(Document::from).collect(),
             resources: Vec::new(),
         };
-        let (resources, found) = match admission::admit(&candidate, &Limits::default()) {
+        let limits = Limits {
+            rules: self.rules.into(),
+            ..Limits::default()
+        };
+        let (resources, found) = match admission::admit(&candidate, &limits) {
             Ok(admitted) => {
                 let references = admission::check_references(&admitted.resources, None);
                 let count: usize = admitted.resources.values().map(Vec::len).sum();
