@@ -38,11 +38,30 @@ pub const NO_ENDPOINTS: &str = "XDS0103";
 pub const NO_SECRET: &str = "XDS0104";
 /// A reference to an extension configuration that is not there (warning).
 pub const NO_EXTENSION_CONFIG: &str = "XDS0105";
+/// Rules in Envoy's protos (`validate.rules`): a field, or one member of a oneof, that must be given and is not.
+pub const REQUIRED: &str = "XDS0201";
+/// Rules in Envoy's protos: a string or bytes too short or too long.
+pub const LENGTH: &str = "XDS0202";
+/// Rules in Envoy's protos: a string or bytes without the pattern, prefix, suffix or part they must have, or with one that
+/// they must not have.
+pub const PATTERN: &str = "XDS0203";
+/// Rules in Envoy's protos: a string that is no header name, header value, address, URI, or the like.
+pub const FORMAT: &str = "XDS0204";
+/// Rules in Envoy's protos: a number, duration or time out of its range.
+pub const RANGE: &str = "XDS0205";
+/// Rules in Envoy's protos: not the one value, or one of the values, that are allowed, or one that is not.
+pub const CHOICE: &str = "XDS0206";
+/// Rules in Envoy's protos: a number that the enum does not have.
+pub const UNDEFINED: &str = "XDS0207";
+/// Rules in Envoy's protos: too few or too many items of a list or entries of a map.
+pub const ITEMS: &str = "XDS0208";
+/// Rules in Envoy's protos: an item twice in a list whose items must differ.
+pub const UNIQUE: &str = "XDS0209";
 /// A real Envoy refuses it, in its own words: `--envoy`.
 pub const ENVOY_REFUSES: &str = "XDS0401";
 
 /// Every code with one line of explanation, in order.
-pub const ALL: [(&str, &str); 20] = [
+pub const ALL: [(&str, &str); 29] = [
     (MALFORMED, "the document cannot be read"),
     (LAYOUT, "the document is not one mapping with `resources`"),
     (UNKNOWN_FIELD, "unknown field"),
@@ -71,5 +90,14 @@ pub const ALL: [(&str, &str); 20] = [
         NO_EXTENSION_CONFIG,
         "reference to a missing extension configuration (warning)",
     ),
+    (REQUIRED, "rule: required field, or member of a oneof, is missing"),
+    (LENGTH, "rule: string or bytes too short or too long"),
+    (PATTERN, "rule: string or bytes not of the pattern"),
+    (FORMAT, "rule: string not of the well-known form"),
+    (RANGE, "rule: number, duration or time out of range"),
+    (CHOICE, "rule: not one of the allowed values"),
+    (UNDEFINED, "rule: number that the enum does not have"),
+    (ITEMS, "rule: too few or too many items or entries"),
+    (UNIQUE, "rule: item twice in a list"),
     (ENVOY_REFUSES, "refused by a real Envoy"),
 ];

@@ -12,9 +12,9 @@ use super::{
     render,
 };
 use crate::{
-    admission::{self, Admitted, Candidate, Limits, Secrets, codes},
+    admission::{self, Admitted, Candidate, Limits, Secrets, Severity, codes},
     envoy::{Binary, EnvoyError, Refusal, Served},
-    proto::admin::{Document, Finding, Snapshot, finding::Severity},
+    proto::admin::{Document, Finding, Snapshot, finding},
     resource::ResourceType,
     settings::Span,
     snapshot::NodeGroup,
@@ -72,7 +72,12 @@ impl AskEnvoy {
             documents: documents.iter().cloned().map(admission::Document::from).collect(),
             resources: Vec::new(),
         };
-        let Ok(admitted) = admission::admit(&candidate, &Limits::default()) else {
+        // The server may be set to take what breaks the rules.
+        let limits = Limits {
+            rules: Severity::Warning,
+            ..Limits::default()
+        };
+        let Ok(admitted) = admission::admit(&candidate, &limits) else {
             return Ok(());
         };
         let mut served = Served::default();
@@ -126,7 +131,7 @@ fn add_published(served: &mut Served, snapshot: Option<Snapshot>) {
 
 fn said_by(binary: &Binary, served: &Served, group: &str) -> Result<Vec<Finding>, Failure> {
     match binary.examine(served, group) {
-        Ok(refusals) => Ok(refusals.into_iter().map(finding).collect()),
+        Ok(refusals) => Ok(refusals.into_iter().map(told).collect()),
         Err(error) => {
             let exit = match &error {
                 EnvoyError::Start { .. } => Exit::Usage,
@@ -137,12 +142,12 @@ fn said_by(binary: &Binary, served: &Served, group: &str) -> Result<Vec<Finding>
     }
 }
 
-fn finding(refusal: Refusal) -> Finding {
+fn told(refusal: Refusal) -> Finding {
     let (type_url, resource) = refusal
         .resource
         .map_or_else(Default::default, |(kind, name)| (kind.type_url().to_owned(), name));
     Finding {
-        severity: Severity::Error.into(),
+        severity: finding::Severity::Error.into(),
         code: codes::ENVOY_REFUSES.to_owned(),
         message: format!("envoy refuses: {}", refusal.words),
         type_url,

@@ -15,6 +15,7 @@ use crate::{
     admin,
     admission::{self, Candidate, Document, Limits, Severity},
     proto::admin as api,
+    settings::RulesMode,
 };
 
 #[derive(Args, Debug)]
@@ -25,6 +26,9 @@ pub(super) struct Validate {
     /// Refuse warnings as well
     #[arg(long)]
     deny_warnings: bool,
+    /// What a violation of the rules in Envoy's protos is
+    #[arg(long, value_enum, default_value_t = RulesMode::Error, value_name = "MODE")]
+    rules: RulesMode,
     #[command(flatten)]
     envoy: AskEnvoy,
 }
@@ -35,8 +39,12 @@ impl Validate {
             documents: input::read(&self.files)?.into_iter().map(Document::from).collect(),
             resources: Vec::new(),
         };
+        let limits = Limits {
+            rules: self.rules.into(),
+            ..Limits::default()
+        };
         let mut said = Vec::new();
-        let (resources, found) = match admission::admit(&candidate, &Limits::default()) {
+        let (resources, found) = match admission::admit(&candidate, &limits) {
             Ok(admitted) => {
                 let references = admission::check_references(&admitted.resources, None);
                 said = self.envoy.findings(&admitted)?;

@@ -36,10 +36,17 @@ fn nothing_is_published_that_a_real_envoy_refuses() {
     let good = server.file("good.yaml", listener("function envoy_on_request(handle) end"));
     let refused = server.expect(3, &["replace", "-g", "demo", "-f", &app, "-f", &bad, "--envoy", envoy]);
     assert!(
-        refused.stderr.starts_with("error[XDS0401] listener \"web\": envoy refuses: script load error"),
+        refused
+            .stderr
+            .starts_with("error[XDS0401] listener \"web\": envoy refuses: script load error"),
         "{refused:?}"
     );
-    assert!(refused.stderr.ends_with("error: refused by envoy: 1 finding; nothing was published\n"), "{refused:?}");
+    assert!(
+        refused
+            .stderr
+            .ends_with("error: refused by envoy: 1 finding; nothing was published\n"),
+        "{refused:?}"
+    );
     server.expect(4, &["get", "-g", "demo"]);
     server.expect(0, &["replace", "-g", "demo", "-f", &app, "-f", &good, "--envoy", envoy]);
     server.expect(3, &["apply", "-g", "demo", "-f", &bad, "--envoy", envoy]);
