@@ -19,6 +19,7 @@ mod message;
 mod path;
 mod place;
 mod reference;
+mod rules;
 mod sensitive;
 mod suggest;
 mod tree;

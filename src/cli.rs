@@ -8,6 +8,7 @@ mod connect;
 mod delete;
 mod delete_snapshot;
 mod diff;
+mod envoy;
 mod exit;
 mod findings;
 mod get;

@@ -44,6 +44,25 @@ pub const UNASKED: &str = "XDS0106";
 pub const CIRCLE: &str = "XDS0107";
 /// A route that names a cluster specifier plugin which its route configuration does not have (warning).
 pub const NO_PLUGIN: &str = "XDS0108";
+/// Rules in Envoy's protos (`validate.rules`): a field, or one member of a oneof, that must be given and is not.
+pub const REQUIRED: &str = "XDS0201";
+/// Rules in Envoy's protos: a string or bytes too short or too long.
+pub const LENGTH: &str = "XDS0202";
+/// Rules in Envoy's protos: a string or bytes without the pattern, prefix, suffix or part they must have, or with one that
+/// they must not have.
+pub const PATTERN: &str = "XDS0203";
+/// Rules in Envoy's protos: a string that is no header name, header value, address, URI, or the like.
+pub const FORMAT: &str = "XDS0204";
+/// Rules in Envoy's protos: a number, duration or time out of its range.
+pub const RANGE: &str = "XDS0205";
+/// Rules in Envoy's protos: not the one value, or one of the values, that are allowed, or one that is not.
+pub const CHOICE: &str = "XDS0206";
+/// Rules in Envoy's protos: a number that the enum does not have.
+pub const UNDEFINED: &str = "XDS0207";
+/// Rules in Envoy's protos: too few or too many items of a list or entries of a map.
+pub const ITEMS: &str = "XDS0208";
+/// Rules in Envoy's protos: an item twice in a list whose items must differ.
+pub const UNIQUE: &str = "XDS0209";
 /// Two listeners on one address and port; a warning where one is of the shared group.
 pub const SAME_ADDRESS: &str = "XDS0301";
 /// A domain that a route configuration has twice.
@@ -86,9 +105,11 @@ pub const DEPRECATED: &str = "XDS0330";
 pub const DISALLOWED: &str = "XDS0331";
 /// A type that does not fit into one response to a gRPC client (warning).
 pub const TYPE_SIZE: &str = "XDS0340";
+/// A real Envoy refuses it, in its own words: `--envoy`.
+pub const ENVOY_REFUSES: &str = "XDS0401";
 
 /// Every code with one line of explanation, in order.
-pub const ALL: [(&str, &str); 43] = [
+pub const ALL: [(&str, &str); 53] = [
     (MALFORMED, "the document cannot be read"),
     (LAYOUT, "the document is not one mapping with `resources`"),
     (UNKNOWN_FIELD, "unknown field"),
@@ -120,6 +141,15 @@ pub const ALL: [(&str, &str); 43] = [
     (UNASKED, "resource that no other one of its group asks for (warning)"),
     (CIRCLE, "aggregate clusters made of one another in a circle (warning)"),
     (NO_PLUGIN, "reference to a missing cluster specifier plugin (warning)"),
+    (REQUIRED, "rule: required field, or member of a oneof, is missing"),
+    (LENGTH, "rule: string or bytes too short or too long"),
+    (PATTERN, "rule: string or bytes not of the pattern"),
+    (FORMAT, "rule: string not of the well-known form"),
+    (RANGE, "rule: number, duration or time out of range"),
+    (CHOICE, "rule: not one of the allowed values"),
+    (UNDEFINED, "rule: number that the enum does not have"),
+    (ITEMS, "rule: too few or too many items or entries"),
+    (UNIQUE, "rule: item twice in a list"),
     (SAME_ADDRESS, "two listeners on one address and port"),
     (DOMAINS, "domain given twice in a route configuration"),
     (VIRTUAL_HOSTS, "two virtual hosts of one name (warning)"),
@@ -162,4 +192,5 @@ pub const ALL: [(&str, &str); 43] = [
         TYPE_SIZE,
         "type larger than a gRPC client takes in one response (warning)",
     ),
+    (ENVOY_REFUSES, "refused by a real Envoy"),
 ];

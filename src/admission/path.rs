@@ -53,6 +53,20 @@ impl<'a> Path<'a> {
         }
     }
 
+    /// The field that the path leads to, or whose element or value it leads to.
+    pub(super) fn field_name(&self) -> Option<&'a str> {
+        std::iter::successors(Some(self), |path| path.parent).find_map(|path| match path.segment {
+            Segment::Field(name) => Some(name),
+            Segment::Root | Segment::Index(_) | Segment::Key(_) => None,
+        })
+    }
+
+    /// Whether this is the field of that name of the resource itself.
+    pub(super) fn is_field(&self, name: Option<&str>) -> bool {
+        let at_resource = self.parent.is_some_and(|parent| parent.parent.is_none());
+        at_resource && name.is_some() && self.field_name() == name
+    }
+
     /// The links, from the resource inwards.
     pub(super) fn segments(&self) -> Vec<Segment<'a>> {
         let mut segments: Vec<_> = std::iter::successors(Some(self), |path| path.parent)

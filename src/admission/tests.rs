@@ -7,6 +7,7 @@ mod group;
 mod known;
 mod references;
 mod round_trip;
+mod rules;
 mod secrets;
 
 use bytes::Bytes;
@@ -176,17 +177,25 @@ fn wrapper_gives_name_aliases_and_ttl() {
 
 #[test]
 fn each_type_has_its_name_in_its_own_field() {
-    for (message, field) in [
-        ("envoy.config.cluster.v3.Cluster", "name"),
-        ("envoy.config.endpoint.v3.ClusterLoadAssignment", "cluster_name"),
-        ("envoy.config.listener.v3.Listener", "name"),
-        ("envoy.config.route.v3.RouteConfiguration", "name"),
-        ("envoy.config.route.v3.ScopedRouteConfiguration", "name"),
-        ("envoy.extensions.transport_sockets.tls.v3.Secret", "name"),
-        ("envoy.service.runtime.v3.Runtime", "name"),
-        ("envoy.config.core.v3.TypedExtensionConfig", "name"),
+    for (message, field, rest) in [
+        ("envoy.config.cluster.v3.Cluster", "name", ""),
+        ("envoy.config.endpoint.v3.ClusterLoadAssignment", "cluster_name", ""),
+        ("envoy.config.listener.v3.Listener", "name", ""),
+        ("envoy.config.route.v3.RouteConfiguration", "name", ""),
+        (
+            "envoy.config.route.v3.ScopedRouteConfiguration",
+            "name",
+            "  key: {fragments: [{string_key: k}]}\n",
+        ),
+        ("envoy.extensions.transport_sockets.tls.v3.Secret", "name", ""),
+        ("envoy.service.runtime.v3.Runtime", "name", ""),
+        (
+            "envoy.config.core.v3.TypedExtensionConfig",
+            "name",
+            "  typed_config: {'@type': type.googleapis.com/google.protobuf.Empty}\n",
+        ),
     ] {
-        let header = format!("resources:\n- '@type': type.googleapis.com/{message}\n");
+        let header = format!("resources:\n- '@type': type.googleapis.com/{message}\n{rest}");
         assert_eq!(one(&format!("{header}  {field}: n\n")).name.as_str(), "n");
         let findings = refused(&header);
         assert!(

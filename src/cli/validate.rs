@@ -6,6 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::{
+    envoy::AskEnvoy,
     exit::{Exit, Failure},
     findings, input,
     output::{Format, Output, count, note, proto_json},
@@ -15,6 +16,7 @@ use crate::{
     admin,
     admission::{self, Candidate, Document, Limits, Severity},
     proto::admin as api,
+    settings::RulesMode,
 };
 
 #[derive(Args, Debug)]
@@ -25,6 +27,11 @@ pub(super) struct Validate {
     /// Refuse warnings as well
     #[arg(long)]
     deny_warnings: bool,
+    /// What a violation of the rules in Envoy's protos is
+    #[arg(long, value_enum, default_value_t = RulesMode::Error, value_name = "MODE")]
+    rules: RulesMode,
+    #[command(flatten)]
+    envoy: AskEnvoy,
 }
 
 impl Validate {
@@ -34,10 +41,16 @@ impl Validate {
             documents: input::read(&self.files)?.into_iter().map(Document::from).collect(),
             resources: Vec::new(),
         };
+        let limits = Limits {
+            rules: self.rules.into(),
+            ..Limits::default()
+        };
+        let mut said = Vec::new();
         let now = Some(SystemTime::now());
-        let (resources, mut found) = match admission::admit_over(&candidate, &Limits::default(), None, now) {
+        let (resources, mut found) = match admission::admit_over(&candidate, &limits, None, now) {
             Ok(admitted) => {
                 let together = admission::check_group(&admitted.resources, None, &admitted.places);
+                said = self.envoy.findings(&admitted)?;
                 let count: usize = admitted.resources.values().map(Vec::len).sum();
                 (count, [admitted.findings, together].concat())
             }
@@ -48,7 +61,9 @@ impl Validate {
             .iter()
             .filter(|finding| finding.severity == Severity::Error)
             .count();
-        let findings: Vec<api::Finding> = found.iter().map(admin::finding).collect();
+        let errors = errors + said.len();
+        said.extend(found.iter().map(admin::finding));
+        let findings: Vec<api::Finding> = said;
         let refused = errors > 0 || (self.deny_warnings && !findings.is_empty());
         if sarif {
             output.value(&sarif::log(&findings))?;

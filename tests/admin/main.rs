@@ -7,6 +7,7 @@ mod harness;
 
 mod commands;
 mod csds;
+mod envoy;
 mod input;
 mod load;
 mod process;

@@ -118,7 +118,7 @@ fn listeners_refer_to_routes_clusters_and_filters() {
 #[test]
 fn scoped_routes_and_leds_are_references() {
     let scoped = "resources:\n- '@type': type.googleapis.com/envoy.config.route.v3.ScopedRouteConfiguration\n  name: s\n  \
-                  route_configuration_name: r\n";
+                  route_configuration_name: r\n  key: {fragments: [{string_key: k}]}\n";
     assert_eq!(referred(scoped), to(&ResourceType::Route, &["r"]));
     let leds = "resources:\n- '@type': type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment\n  cluster_name: c\n  \
                 endpoints:\n  - leds_cluster_locality_config: {leds_config: {ads: {}}, leds_collection_name: n}\n";
