@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    Contents, Delivery, Nonce, Variant,
+    Contents, Delivery, ListPrint, Nonce, Variant,
     advance::Advance,
     draft::Draft,
     heartbeat::Beat,
@@ -28,6 +28,8 @@ use crate::{
 pub(super) struct TypeState {
     pub(super) kind: ResourceType,
     pub(super) subscription: Subscription,
+    /// SotW: the list of names of the last request, as it was written; an ACK repeats it. Unset where it is not known.
+    pub(super) list: Option<ListPrint>,
     /// The snapshot this type was last brought to; `None` until its first response.
     pub(super) base: Option<Arc<Snapshot>>,
     /// The last base that was ACKed: what a refused change is measured from (O-4).
@@ -128,6 +130,7 @@ impl TypeState {
         Self {
             kind,
             subscription,
+            list: None,
             base: None,
             acked: None,
             retained: BTreeMap::new(),
