@@ -26,7 +26,7 @@ use crate::{
 #[derive(Args, Debug)]
 pub(super) struct Import {
     /// A directory with a folder for each group; `_shared` is the group `*`
-    #[arg(short, long = "file", value_name = "DIR")]
+    #[arg(short = 'f', long = "file", value_name = "DIR")]
     dir: PathBuf,
     /// Only this group; may be given more than once
     #[arg(short, long = "group", value_name = "GROUP")]

@@ -10,7 +10,11 @@ fn json(ran: &Ran) -> Value {
 
 fn publish(server: &Server, names: &[&str], flags: &[&str]) -> Value {
     let file = server.file("publish.yaml", clusters(names));
-    let args = [&["replace", "-g", "demo", "-f", &file, "-o", "json"], flags].concat();
+    let args = [
+        &["replace", "-g", "demo", "-f", &file, "-o", "json", "--allow-removals"],
+        flags,
+    ]
+    .concat();
     json(&server.expect(0, &args))
 }
 
@@ -64,7 +68,7 @@ fn history_says_what_every_node_made_of_each_revision() {
     assert!(nack["type_url"].as_str().unwrap().ends_with("v3.Cluster"), "{nack}");
     assert_eq!(nack["nack"]["message"], "no such\u{1b} thing");
 
-    publish(&server, &["a", "c"], &[]);
+    publish(&server, &["a", "b", "c"], &[]);
     let _late = server.envoy("late");
     answer(&server, &mut good, None);
     expect_outcomes(&server, 3, [1, 0, 2]);

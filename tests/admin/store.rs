@@ -100,7 +100,7 @@ fn restored_backup_is_the_same_revision_for_revision() {
     let server = kept(&restored);
     assert_eq!(all_of(|args| server.run(args), &["demo", "*"]), before);
     let file = server.file("demo.yaml", clusters(&["new"]));
-    let published = server.expect(0, &["replace", "-g", "demo", "-f", &file]);
+    let published = server.expect(0, &["replace", "-g", "demo", "-f", &file, "--allow-removals"]);
     assert!(published.stdout.contains("published revision 1000001"), "{published:?}");
     let locked = Ran::from(
         chancery(&["restore", text(&backup), "--data-dir", text(&restored), "--force"])
@@ -229,7 +229,7 @@ fn full_disk_refuses_publishes_and_nothing_else() {
     let publish = |names: &[String]| {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         fs::write(&file, clusters(&names)).unwrap();
-        process.run(&["replace", "-g", "demo", "-f", text(&file)])
+        process.run(&["replace", "-g", "demo", "-f", text(&file), "--allow-removals"])
     };
     let few: Vec<String> = (0..10).map(|n| format!("few-{n}")).collect();
     let many: Vec<String> = (0..20_000).map(|n| format!("many-{n}-{}", "x".repeat(100))).collect();
