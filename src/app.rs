@@ -3,6 +3,7 @@
 //! `chancery serve` runs it, and tests run it in-process with port 0: [`App::start`], then [`Running::shutdown`].
 
 mod listener;
+pub mod offline;
 
 use std::{
     net::SocketAddr,

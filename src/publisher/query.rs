@@ -1,6 +1,6 @@
 //! What was published, and how states of a group differ. Nothing here changes anything.
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 use tokio::sync::broadcast;
 
@@ -87,6 +87,15 @@ impl Publisher {
                 })
             }
         }
+    }
+
+    /// Writes everything that is kept, as it is at one moment, while publishes go on. Blocks on the store and on `to`.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError::Store`].
+    pub fn backup(&self, to: &mut dyn io::Write) -> Result<(), PublishError> {
+        Ok(self.store.backup(to)?)
     }
 
     /// Every publish and deletion from here on. Subscribe first, then [`Publisher::list`]: nothing is lost, and what comes twice
