@@ -192,6 +192,18 @@ impl Registration {
 // === impl Endpoints ===
 
 impl Endpoints {
+    /// How many endpoints there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+
     /// Every endpoint, by id.
     pub fn iter(&self) -> impl Iterator<Item = &Lease> {
         self.by_id.values()

@@ -17,6 +17,7 @@ use tracing::{debug, info, warn};
 use super::{AUTHOR, Action, COMMANDS, Command, RETRY, Registered, RegistryError, assignment, endpoint::Endpoints};
 use crate::{
     admission::{self, Candidate, Document, Format, Secrets},
+    metrics::{Change, RegistryMetrics},
     publisher::{NotFound, PatchRequest, PublishError, PublishOptions, Publisher, SnapshotEvent},
     resource::{Resource, ResourceType},
     snapshot::{NodeGroup, Snapshot},
@@ -31,6 +32,7 @@ pub struct RegistryTask {
     shutdown: CancellationToken,
     inbox: mpsc::Receiver<Command>,
     endpoints: watch::Sender<Arc<Endpoints>>,
+    metrics: RegistryMetrics,
     events: broadcast::Receiver<SnapshotEvent>,
     /// When what could not be published is tried again.
     retry: Option<Instant>,
@@ -86,6 +88,7 @@ impl RegistryTask {
         shutdown: CancellationToken,
         inbox: mpsc::Receiver<Command>,
         endpoints: watch::Sender<Arc<Endpoints>>,
+        metrics: RegistryMetrics,
     ) -> Self {
         let events = publisher.subscribe();
         Self {
@@ -94,6 +97,7 @@ impl RegistryTask {
             shutdown,
             inbox,
             endpoints,
+            metrics,
             events,
             retry: None,
         }
@@ -101,7 +105,7 @@ impl RegistryTask {
 
     /// Serves commands until shutdown. What waits then is not answered.
     pub async fn run(mut self) {
-        let registered = self.endpoints.borrow().iter().count();
+        let registered = self.endpoints.borrow().len();
         if registered > 0 {
             info!(endpoints = registered, "endpoint registrations found again");
         }
@@ -161,6 +165,7 @@ impl RegistryTask {
             }
         };
         for (command, result) in commands.into_iter().zip(results) {
+            self.metrics.changed(change(&command.action, result.as_ref().ok()), 1);
             // Whoever asked may have hung up.
             command.reply.send(result).ok();
         }
@@ -209,6 +214,8 @@ impl RegistryTask {
         match self.publish(&touched, &draft).await {
             Ok(()) => {
                 info!(clusters = ?touched, "endpoint leases ran out");
+                self.metrics
+                    .changed(Change::Expired, self.endpoints.borrow().len() - draft.len());
                 self.endpoints.send_replace(Arc::new(draft));
                 self.retry = None;
             }
@@ -267,6 +274,16 @@ fn patch(document: String) -> PatchRequest {
             allow_removals: true,
             ..PublishOptions::default()
         },
+    }
+}
+
+/// What happened to the endpoint that was asked for; `None` is a refusal.
+const fn change(action: &Action, registered: Option<&Registered>) -> Change {
+    match (action, registered) {
+        (_, None) => Change::Refused,
+        (Action::Register(_), Some(Registered { created: true, .. })) => Change::Registered,
+        (Action::Register(_) | Action::Renew(..), Some(_)) => Change::Renewed,
+        (Action::Deregister(_), Some(_)) => Change::Deregistered,
     }
 }
 
