@@ -348,13 +348,15 @@ impl StreamGuard {
     }
 
     fn count(&self, outcome: &Outcome) {
-        let (metrics, protocol) = (&self.fleet.metrics, self.record.protocol());
+        let (serving, protocol) = (&self.fleet.metrics, self.record.protocol());
         let kind = |delivery: &Delivery| TypeLabel::from(&delivery.resource_type);
         match outcome {
-            Outcome::Sent(delivery) => metrics.responded(protocol, kind(delivery)),
-            Outcome::Ack(delivery) => metrics.acked(protocol, kind(delivery)),
-            Outcome::Nack { delivery, .. } => metrics.nacked(protocol, kind(delivery)),
-            Outcome::StaleNonce { resource_type } => metrics.stale(protocol, resource_type.into()),
+            // The same answer to a poll that comes again is sent again, and is no news to the books.
+            Outcome::Sent(_) if protocol == metrics::Protocol::Rest => {}
+            Outcome::Sent(delivery) => serving.responded(protocol, kind(delivery)),
+            Outcome::Ack(delivery) => serving.acked(protocol, kind(delivery)),
+            Outcome::Nack { delivery, .. } => serving.nacked(protocol, kind(delivery)),
+            Outcome::StaleNonce { resource_type } => serving.stale(protocol, resource_type.into()),
             Outcome::Subscribed { .. }
             | Outcome::Ignored(_)
             | Outcome::Missing { .. }

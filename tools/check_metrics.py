@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Scrapes a real Chancery in both text formats, and holds what it says against Prometheus' own parsers and docs/metrics.md.
+"""Scrapes a real Chancery in both text formats; Prometheus' own parsers and docs/metrics.md must agree with it.
 
-Run from target/tools/venv, which `make tools` makes. Every metric must have its row in the page, with its kind and labels;
-every row its metric; and the alerts of the page must name nothing else.
+Run from target/tools/venv, which `make tools` makes. Every metric must have its row in the page, with its kind and
+labels; every row its metric; and the alerts of the page must name nothing else.
 """
 
 import argparse

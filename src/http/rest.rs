@@ -171,7 +171,9 @@ impl Rest {
             (Ok(answer), Verdict::Send) => {
                 let label = (&answer.resource_type).into();
                 let body = self.rendered(answer).await?;
-                self.shared.fleet.metrics().weighed(Protocol::Rest, label, body.len());
+                let metrics = self.shared.fleet.metrics();
+                metrics.responded(Protocol::Rest, label);
+                metrics.weighed(Protocol::Rest, label, body.len());
                 let kind = (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
                 Ok(([kind], body).into_response())
             }
@@ -228,11 +230,11 @@ impl Silence {
         match self {
             Self::NoSnapshot => Failure::new(
                 StatusCode::SERVICE_UNAVAILABLE,
-                format!("group \"{group}\" has no snapshot with a {kind} yet"),
+                format!("group \"{group}\" has no snapshot with {kind} resources yet"),
             ),
             Self::NoSuchName => Failure::new(
                 StatusCode::NOT_FOUND,
-                format!("group \"{group}\" has no {kind} of the names that were asked for"),
+                format!("group \"{group}\" has none of the {kind} resources that were asked for"),
             ),
         }
     }

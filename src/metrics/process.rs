@@ -90,8 +90,15 @@ fn kibibytes(status: &str, field: &str) -> Option<u64> {
     number(status, field).map(|kibibytes| kibibytes * 1024)
 }
 
+/// Without a limit, the largest number there is.
 fn most_files(limits: &str) -> Option<u64> {
-    number(limits, "Max open files")
+    let unlimited = limits.lines().any(|line| {
+        let most = line.strip_prefix("Max open files");
+        most.is_some_and(|most| most.trim_start().starts_with("unlimited"))
+    });
+    unlimited
+        .then_some(u64::MAX)
+        .or_else(|| number(limits, "Max open files"))
 }
 
 #[cfg(test)]
@@ -110,7 +117,10 @@ mod tests {
         let limits =
             "Limit   Soft Limit  Hard Limit  Units\nMax open files            1024                 4096  files\n";
         assert_eq!(most_files(limits), Some(1024));
-        assert_eq!(most_files("Max open files  unlimited unlimited files\n"), None);
+        assert_eq!(
+            most_files("Max open files  unlimited unlimited files\n"),
+            Some(u64::MAX)
+        );
         assert_eq!(cpu_seconds("7"), None);
     }
 }

@@ -187,6 +187,8 @@ fn the_other_types_are_polled_over_rest_as_well(release: Release) {
         });
     };
     expect_all("blue", "first", "1");
+    // Confirmed by another poll: what a node polls for no more is never confirmed.
+    control.deliver(&config.with(the_other_types("to-blue", "first", 1)));
     control.deliver(&config.with(the_other_types("to-green", "second", 2)));
     expect_all("green", "second", "2");
     for kind in [SCOPED_ROUTES, SECRET, RUNTIME_LAYER, EXTENSION_CONFIG] {

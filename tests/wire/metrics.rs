@@ -38,6 +38,7 @@ async fn what_becomes_of_responses_is_counted() {
         assert_eq!(seen[pushes], 1.0);
         assert_eq!(seen[&format!("xds_requests_total{{protocol=\"{protocol}\"}}")], 4.0);
 
+        client.half_close();
         client.end().await.unwrap();
         server.await_metric(r#"xds_nodes{state="gone"}"#, 1.0).await;
         server.await_metric(r#"xds_streams_ended_total{code="ok"}"#, 1.0).await;

@@ -60,6 +60,8 @@ struct Book {
 struct Subscription {
     sent: Option<Delivery>,
     acked: bool,
+    /// Whether the node polled again since, accepting it or not.
+    answered: bool,
     /// The newest revision that it was found to lack nothing of.
     current: Option<Revision>,
     heard: Instant,
@@ -147,7 +149,13 @@ impl Polls {
         books.nodes.retain(|(_, kind), book| {
             let before = book.subscriptions.len();
             let fresh = |subscription: &mut Subscription| now.duration_since(subscription.heard) < self.timeout;
-            book.subscriptions.retain(|_, subscription| fresh(subscription));
+            book.subscriptions.retain(|_, subscription| {
+                let kept = fresh(subscription);
+                if !kept {
+                    subscription.settle(&book.stream);
+                }
+                kept
+            });
             let left = book.subscriptions.len();
             if left > 0 && left < before {
                 book.tell_subscribed(kind);
@@ -200,6 +208,8 @@ impl Book {
             } else if !subscription.acked {
                 self.stream.record_unconfirmed(sent);
             }
+            // Whatever it says, it says something.
+            subscription.settle(&self.stream);
         }
         let Some(answer) = answer else {
             return Verdict::Send;
@@ -228,6 +238,7 @@ impl Book {
             self.stream.record(&Outcome::Sent(delivery.clone()));
             subscription.sent = Some(delivery.clone());
             subscription.acked = false;
+            subscription.answered = false;
             subscription.current = None;
             self.synced = None;
             self.last = Some(delivery);
@@ -278,9 +289,18 @@ impl Subscription {
         Self {
             sent: None,
             acked: false,
+            answered: false,
             current: None,
             heard: now,
         }
+    }
+
+    /// No answer is due any more.
+    fn settle(&mut self, stream: &StreamGuard) {
+        if let Some(sent) = self.sent.as_ref().filter(|_| !self.answered) {
+            stream.record(&Outcome::Ignored(sent.clone()));
+        }
+        self.answered = true;
     }
 
     /// Whether what was ACKed is what the snapshot has for these names.

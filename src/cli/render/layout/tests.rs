@@ -172,15 +172,19 @@ fn what_has_no_file_of_its_own_is_put_into_what_names_it() {
     let ads = json!({ "ads": {}, "resource_api_version": "V3" });
     let mut on_demand = route("r");
     on_demand["vhds"] = json!({ "config_source": ads });
-    let host = |name: &str| json!({ "@type": ResourceType::VirtualHost.type_url(), "name": name, "domains": [name] });
+    let wrapped = |name: &str, resource: &Value| {
+        let wrapper = "type.googleapis.com/envoy.service.discovery.v3.Resource";
+        json!({ "@type": wrapper, "name": name, "resource": resource })
+    };
+    let host = |name: &str| {
+        let host = json!({ "@type": ResourceType::VirtualHost.type_url(), "name": name, "domains": [name] });
+        wrapped(name, &host)
+    };
     let collection = "xdstp:///envoy.config.endpoint.v3.LbEndpoint/c";
     let member = |name: &str| {
         let endpoint = json!({ "address": { "socket_address": { "address": "127.0.0.1", "port_value": 1 } } });
         let resource = json!({ "@type": ResourceType::LbEndpoint.type_url(), "endpoint": endpoint });
-        json!({
-            "@type": "type.googleapis.com/envoy.service.discovery.v3.Resource",
-            "name": format!("{collection}/{name}"), "resource": resource,
-        })
+        wrapped(&format!("{collection}/{name}"), &resource)
     };
     let locality = json!({
         "leds_cluster_locality_config": { "leds_config": ads, "leds_collection_name": format!("{collection}/*") },
