@@ -21,7 +21,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics import parser as openmetrics_parser
 
 PAGE = ROOT / "docs" / "metrics.md"
-ROW = re.compile(r"^\| `(\w+)` \| (counter|gauge|histogram) \| ([^|]*) \|", re.MULTILINE)
+ROW = re.compile(r"^\| `(\w+)` \| (counter|gauge|histogram) \|([^|]*)\|", re.MULTILINE)
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 # What the parts of a histogram are called.
 PARTS = ("_bucket", "_sum", "_count")

@@ -3,7 +3,6 @@
 use std::{collections::BTreeSet, future::pending, sync::Arc};
 
 use prost::Message as _;
-use serde_json::{Value, json};
 use tokio::{
     sync::{
         broadcast::{self, error::RecvError},
@@ -16,7 +15,7 @@ use tracing::{debug, info, warn};
 
 use super::{AUTHOR, Action, COMMANDS, Command, RETRY, Registered, RegistryError, assignment, endpoint::Endpoints};
 use crate::{
-    admission::{self, Candidate, Document, Format, Secrets},
+    admission::{self, Candidate, RawResource, Secrets},
     metrics::{Change, RegistryMetrics},
     publisher::{NotFound, PatchRequest, PublishError, PublishOptions, Publisher, SnapshotEvent},
     resource::{Resource, ResourceType},
@@ -240,11 +239,13 @@ impl RegistryTask {
         if clusters.is_empty() {
             return Ok(());
         }
-        let assignments = clusters
-            .iter()
-            .map(|cluster| assignment::encode(cluster, endpoints.of_cluster(cluster)));
-        let document = json!({ "resources": assignments.collect::<Vec<Value>>() });
-        let request = patch(document.to_string());
+        let resources = clusters.iter().map(|cluster| RawResource {
+            name: None,
+            aliases: Vec::new(),
+            ttl: None,
+            any: assignment::encode(cluster, endpoints.of_cluster(cluster)),
+        });
+        let request = patch(resources.collect());
         let publisher = Arc::clone(&self.publisher);
         let task = self.tracker.spawn_blocking(move || publisher.patch(request));
         // It panicked, or the runtime ends.
@@ -255,16 +256,12 @@ impl RegistryTask {
     }
 }
 
-fn patch(document: String) -> PatchRequest {
+fn patch(resources: Vec<RawResource>) -> PatchRequest {
     PatchRequest {
         group: NodeGroup::from(NodeGroup::SHARED),
         candidate: Candidate {
-            documents: vec![Document {
-                name: AUTHOR.to_owned(),
-                content: document.into_bytes().into(),
-                format: Format::Json,
-            }],
-            resources: Vec::new(),
+            documents: Vec::new(),
+            resources,
         },
         deletions: Vec::new(),
         options: PublishOptions {
