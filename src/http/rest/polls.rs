@@ -157,10 +157,11 @@ impl Polls {
         let mut books = self.books.lock().unwrap_or_else(PoisonError::into_inner);
         books.nodes.retain(|(_, kind), book| {
             let before = book.subscriptions.len();
-            let polls = book.subscriptions.values().any(|one| !one.is_abandoned(now));
+            let polls = book.subscriptions.values().any(|one| one.is_regular(now) == Some(true));
             book.subscriptions.retain(|_, subscription| {
                 let fresh = now.duration_since(subscription.heard) < self.timeout;
-                let kept = fresh && !(polls && subscription.is_abandoned(now));
+                let abandoned = polls && subscription.is_regular(now) == Some(false);
+                let kept = fresh && !abandoned;
                 if !kept {
                     subscription.settle(&book.stream);
                 }
@@ -315,10 +316,11 @@ impl Subscription {
         self.heard = now;
     }
 
-    /// Whether the node has long been silent of these names, by what it was used to: an Envoy waits once to twice its
-    /// `refresh_delay` between two polls.
-    fn is_abandoned(&self, now: Instant) -> bool {
-        self.polls >= KNOWN_AFTER && now.duration_since(self.heard) > (self.gap * 4).max(ABANDONED)
+    /// Whether the node polls for these names as often as it is used to: an Envoy waits once to twice its `refresh_delay`
+    /// between two polls. `None` where that is not known yet.
+    fn is_regular(&self, now: Instant) -> Option<bool> {
+        let patience = (self.gap * 4).max(ABANDONED);
+        (self.polls >= KNOWN_AFTER).then(|| now.duration_since(self.heard) <= patience)
     }
 
     /// No answer is due any more.
