@@ -12,6 +12,7 @@ pub mod cli;
 pub mod fleet;
 pub mod http;
 pub mod input;
+pub mod metrics;
 pub mod node;
 pub mod proto;
 pub mod protocol;

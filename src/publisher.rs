@@ -4,6 +4,7 @@
 //! transport or a stream.
 
 mod change;
+mod counted;
 mod idempotency;
 mod lineage;
 mod query;
@@ -15,7 +16,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard},
-    time::SystemTime,
+    time::{Instant, SystemTime},
 };
 
 use tokio::sync::broadcast;
@@ -31,6 +32,7 @@ use self::{
 use crate::{
     admission::{Finding, Known, Rejection, admit, admit_over},
     cache::SnapshotCache,
+    metrics::PublishMetrics,
     resource::{ContentHash, Version},
     revision::{Content, Receipt, RevisionStore, StoreError, StoredRevision, Types},
     snapshot::{NodeGroup, Revision, Snapshot},
@@ -38,7 +40,7 @@ use crate::{
 
 pub use self::request::{
     Comparison, DiffTarget, NotFound, PatchRequest, PublishError, PublishOptions, Published, PublisherSettings,
-    ReplaceRequest, SnapshotEvent, TypeChange,
+    ReplaceRequest, SnapshotEvent, Totals, TypeChange,
 };
 
 /// Events a subscriber may lag behind by: a burst of publishes, at some hundred bytes each.
@@ -58,6 +60,7 @@ pub struct Publisher {
     /// What admission said of heads. A hint: none is needed, and one of another revision than the head's is not used.
     vettings: Vettings,
     events: broadcast::Sender<SnapshotEvent>,
+    metrics: PublishMetrics,
 }
 
 #[derive(Debug)]
@@ -112,17 +115,14 @@ impl Publisher {
             heads: RwLock::new(heads),
             vettings: Vettings::default(),
             events: broadcast::Sender::new(EVENTS),
+            metrics: PublishMetrics::default(),
         };
         publisher.serve_all();
         Ok(publisher)
     }
 
-    /// Makes a group's snapshot exactly the candidate. Blocks on the store.
-    ///
-    /// # Errors
-    ///
-    /// [`PublishError`]; nothing changed then.
-    pub fn replace(&self, request: ReplaceRequest) -> Result<Published, PublishError> {
+    /// [`Publisher::replace`], not counted.
+    fn replace_one(&self, request: ReplaceRequest) -> Result<Published, PublishError> {
         let ReplaceRequest {
             group,
             candidate,
@@ -143,12 +143,8 @@ impl Publisher {
         Ok(published)
     }
 
-    /// Adds, updates and deletes single resources of a group's snapshot. Blocks on the store.
-    ///
-    /// # Errors
-    ///
-    /// [`PublishError`], with [`NotFound::Resource`] for a deletion of what is not there; nothing changed then.
-    pub fn patch(&self, request: PatchRequest) -> Result<Published, PublishError> {
+    /// [`Publisher::patch`], not counted.
+    fn patch_one(&self, request: PatchRequest) -> Result<Published, PublishError> {
         let PatchRequest {
             group,
             candidate,
@@ -182,13 +178,8 @@ impl Publisher {
         Ok(published)
     }
 
-    /// Makes a new revision with the content of a kept one, also of a deleted group. What returns gets new versions, and what
-    /// was admitted once is not refused for warnings. Blocks on the store.
-    ///
-    /// # Errors
-    ///
-    /// [`PublishError`], with [`NotFound::Revision`] where `to` is not kept or is a deletion; nothing changed then.
-    pub fn rollback(
+    /// [`Publisher::rollback`], not counted.
+    fn rollback_one(
         &self,
         group: &NodeGroup,
         to: Revision,
@@ -203,13 +194,8 @@ impl Publisher {
         self.publish(group, options, ticket.as_ref(), Vec::new(), false, edits)
     }
 
-    /// Forgets a group: its nodes keep what they have and hear nothing until the next publish. Where it is the shared group,
-    /// published groups lose its resources. Gives the revision that was current. Blocks on the store.
-    ///
-    /// # Errors
-    ///
-    /// [`PublishError`]; nothing changed then.
-    pub fn delete(&self, group: &NodeGroup, expected_revision: Option<u64>) -> Result<Revision, PublishError> {
+    /// [`Publisher::delete`], not counted.
+    fn delete_one(&self, group: &NodeGroup, expected_revision: Option<u64>) -> Result<Revision, PublishError> {
         check_group(group)?;
         let mut writer = self.writer();
         let head = self.head(group);
@@ -335,7 +321,9 @@ impl Publisher {
 
     /// Durable first, then served, then told.
     fn commit(&self, writer: &mut Writer, stored: StoredRevision, receipt: Option<&Receipt>) -> Result<(), StoreError> {
+        self.cache.note_publish(stored.revision, Instant::now());
         if let Err(error) = self.store.append(&stored, receipt) {
+            self.metrics.store_failed();
             // It may have come to the disk all the same: then its number is used up.
             writer.last = self.store.last().map_or(writer.last, |last| last.max(writer.last));
             return Err(error);

@@ -6,7 +6,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use super::{
@@ -15,6 +15,7 @@ use super::{
     verdict::{self, StreamVerdicts, Verdicts},
 };
 use crate::{
+    metrics,
     node::{Node, NodeId},
     protocol::{Delivery, Outcome, Standing},
     resource::{ResourceName, ResourceType},
@@ -47,6 +48,17 @@ pub(super) struct ChangeMark {
     node: u64,
     /// Changes of all its streams.
     streams: u64,
+}
+
+/// What is wrong with a connected node.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Trouble {
+    /// It refused what it was sent last of some type.
+    pub(super) refuses: bool,
+    /// Its answer is due for too long.
+    pub(super) owes: bool,
+    /// Over REST: it came back with an earlier version than it was sent.
+    pub(super) unconfirmed: bool,
 }
 
 /// One stream.
@@ -166,6 +178,22 @@ impl NodeRecord {
         revisions.iter().map(of).collect()
     }
 
+    /// What is wrong with the node on any of its streams.
+    pub(super) fn trouble(&self, now: SystemTime) -> Trouble {
+        let mut all = Trouble::default();
+        for stream in &self.streams {
+            let Trouble {
+                refuses,
+                owes,
+                unconfirmed,
+            } = stream.trouble(now);
+            all.refuses |= refuses;
+            all.owes |= owes;
+            all.unconfirmed |= unconfirmed;
+        }
+        all
+    }
+
     /// The last change.
     pub(super) fn changed_at(&self) -> ChangeMark {
         let streams = self.streams.iter().map(|stream| stream.changes.load(Ordering::Acquire));
@@ -233,6 +261,20 @@ impl StreamRecord {
 
     pub(super) const fn id(&self) -> u64 {
         self.id
+    }
+
+    pub(super) fn protocol(&self) -> metrics::Protocol {
+        self.info.protocol.into()
+    }
+
+    fn trouble(&self, now: SystemTime) -> Trouble {
+        let books = self.books.lock().unwrap_or_else(PoisonError::into_inner);
+        let refused = |row: &TypeRecord| row.is_last(row.nack.as_ref().map(|nack| &nack.delivery));
+        Trouble {
+            refuses: books.types.iter().any(refused),
+            owes: books.awaiting.iter().any(|(_, sent)| is_late(sent, self.limits, now)),
+            unconfirmed: books.types.iter().any(|row| row.is_last(row.unconfirmed.as_ref())),
+        }
     }
 
     fn heard(&self) -> Option<SystemTime> {
@@ -395,10 +437,9 @@ impl Books {
             let mut awaiting = self.awaiting.iter();
             let oldest = awaiting.find(|(kind, _)| *kind == row.resource_type);
             row.unanswered = oldest.and_then(|(_, sent)| {
-                let age = now.duration_since(sent.time).unwrap_or_default();
-                (age >= limits.unanswered_after).then(|| Unanswered {
+                is_late(sent, limits, now).then(|| Unanswered {
                     delivery: sent.clone(),
-                    age,
+                    age: age(sent, now),
                 })
             });
         }
@@ -423,6 +464,15 @@ fn at(delivery: &Delivery, time: SystemTime) -> DeliveryStatus {
         revision: delivery.revision,
         time,
     }
+}
+
+fn age(sent: &DeliveryStatus, now: SystemTime) -> Duration {
+    now.duration_since(sent.time).unwrap_or_default()
+}
+
+/// Whether it should have been answered by now.
+fn is_late(sent: &DeliveryStatus, limits: Limits, now: SystemTime) -> bool {
+    age(sent, now) >= limits.unanswered_after
 }
 
 /// The text, cut at a character's border.
@@ -454,6 +504,13 @@ impl TypeRecord {
             nack_total: 0,
         }
     }
+
+    /// Whether this is the last response.
+    fn is_last(&self, delivery: Option<&DeliveryStatus>) -> bool {
+        let nonce = delivery.map(|delivery| &delivery.nonce);
+        nonce.is_some() && nonce == self.sent.as_ref().map(|sent| &sent.nonce)
+    }
+
     fn status(&self) -> TypeStatus {
         TypeStatus {
             resource_type: self.resource_type.clone(),

@@ -1,5 +1,7 @@
 //! What publishers ask for and what they are told.
 
+use std::collections::BTreeMap;
+
 use crate::{
     admission::{Candidate, Finding, Limits, Rejection},
     resource::{ResourceName, ResourceType, Version},
@@ -116,6 +118,17 @@ pub struct Comparison {
     pub changes: Vec<TypeChange>,
     /// What admission has to say of a candidate: warnings only.
     pub findings: Vec<Finding>,
+}
+
+/// How much is published.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Groups with a snapshot.
+    pub groups: usize,
+    /// The newest revision of any group that is published.
+    pub revision: Revision,
+    /// Resources by type, over all groups.
+    pub resources: BTreeMap<ResourceType, usize>,
 }
 
 /// What happened to a group.
