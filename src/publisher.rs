@@ -4,6 +4,8 @@
 //! transport or a stream.
 
 mod change;
+mod counted;
+mod idempotency;
 mod lineage;
 mod query;
 mod request;
@@ -13,13 +15,14 @@ use std::{
     collections::{BTreeMap, HashMap},
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard},
-    time::SystemTime,
+    time::{Instant, SystemTime},
 };
 
 use tokio::sync::broadcast;
 
 use self::{
     change::{GroupEdits, Next, check_limits, next, patch, replacement, restoration},
+    idempotency::Ticket,
     lineage::Lineage,
     request::{check_group, check_request},
     vetting::Vettings,
@@ -27,14 +30,15 @@ use self::{
 use crate::{
     admission::{Admitted, Finding, GroupChecks, Known, Places, Rejection, Severity, admit_over},
     cache::SnapshotCache,
+    metrics::PublishMetrics,
     resource::{ContentHash, Version},
-    revision::{Content, RevisionStore, StoreError, StoredRevision, Types},
+    revision::{Content, Receipt, RevisionStore, StoreError, StoredRevision, Types},
     snapshot::{NodeGroup, Revision, Snapshot},
 };
 
 pub use self::request::{
     Comparison, DiffTarget, NotFound, PatchRequest, PublishError, PublishOptions, Published, PublisherSettings,
-    ReplaceRequest, SnapshotEvent, TypeChange,
+    ReplaceRequest, SnapshotEvent, Totals, TypeChange,
 };
 
 /// Events a subscriber may lag behind by: a burst of publishes, at some hundred bytes each.
@@ -54,6 +58,7 @@ pub struct Publisher {
     /// What admission said of heads. A hint: none is needed, and one of another revision than the head's is not used.
     vettings: Vettings,
     events: broadcast::Sender<SnapshotEvent>,
+    metrics: PublishMetrics,
 }
 
 #[derive(Debug)]
@@ -118,17 +123,14 @@ impl Publisher {
             heads: RwLock::new(heads),
             vettings: Vettings::default(),
             events: broadcast::Sender::new(EVENTS),
+            metrics: PublishMetrics::default(),
         };
         publisher.serve_all();
         Ok(publisher)
     }
 
-    /// Makes a group's snapshot exactly the candidate. Blocks on the store.
-    ///
-    /// # Errors
-    ///
-    /// [`PublishError`]; nothing changed then.
-    pub fn replace(&self, request: ReplaceRequest) -> Result<Published, PublishError> {
+    /// [`Publisher::replace`], not counted.
+    fn replace_one(&self, request: ReplaceRequest) -> Result<Published, PublishError> {
         let ReplaceRequest {
             group,
             candidate,
@@ -139,21 +141,19 @@ impl Publisher {
         let known = vetted.as_ref().map(|vetted| vetted as &dyn Known);
         let now = Some(SystemTime::now());
         let admitted = admit_over(&candidate, &self.settings.limits, known, now).map_err(PublishError::Rejected)?;
+        let ticket = Ticket::of_replace(&options, &admitted.resources);
         let edits = |head: Option<&StoredRevision>| Ok(replacement(&types_of(head), &admitted.resources));
         let findings = &admitted.findings;
-        let published = self.publish(&group, &options, Some(&admitted), self.denies(&options), edits)?;
-        if !published.dry_run {
+        let denies = self.denies(&options);
+        let published = self.publish(&group, &options, ticket.as_ref(), Some(&admitted), denies, edits)?;
+        if !published.dry_run && !published.repeated {
             self.vettings.replaced(&published, findings, vetted.as_ref());
         }
         Ok(published)
     }
 
-    /// Adds, updates and deletes single resources of a group's snapshot. Blocks on the store.
-    ///
-    /// # Errors
-    ///
-    /// [`PublishError`], with [`NotFound::Resource`] for a deletion of what is not there; nothing changed then.
-    pub fn patch(&self, request: PatchRequest) -> Result<Published, PublishError> {
+    /// [`Publisher::patch`], not counted.
+    fn patch_one(&self, request: PatchRequest) -> Result<Published, PublishError> {
         let PatchRequest {
             group,
             candidate,
@@ -173,9 +173,11 @@ impl Publisher {
             check_limits(&head, &edits, &self.settings.limits).map_err(PublishError::Rejected)?;
             Ok(edits)
         };
+        let ticket = Ticket::of_patch(&options, &admitted.resources, &deletions);
         let findings = &admitted.findings;
-        let published = self.publish(&group, &options, Some(&admitted), self.denies(&options), edits)?;
-        if !published.dry_run {
+        let denies = self.denies(&options);
+        let published = self.publish(&group, &options, ticket.as_ref(), Some(&admitted), denies, edits)?;
+        if !published.dry_run && !published.repeated {
             let given = admitted
                 .resources
                 .iter()
@@ -186,31 +188,24 @@ impl Publisher {
         Ok(published)
     }
 
-    /// Makes a new revision with the content of a kept one, also of a deleted group. What returns gets new versions, and what
-    /// was admitted once is not refused for warnings. Blocks on the store.
-    ///
-    /// # Errors
-    ///
-    /// [`PublishError`], with [`NotFound::Revision`] where `to` is not kept or is a deletion; nothing changed then.
-    pub fn rollback(
+    /// [`Publisher::rollback`], not counted.
+    fn rollback_one(
         &self,
         group: &NodeGroup,
         to: Revision,
         options: &PublishOptions,
     ) -> Result<Published, PublishError> {
         check_request(group, options)?;
-        let target = self.stored(group, to)?;
-        let edits = |head: Option<&StoredRevision>| Ok(restoration(&types_of(head), &types_of(Some(&target))));
-        self.publish(group, options, None, Deny::Nothing, edits)
+        let ticket = Ticket::of_rollback(options, to);
+        let edits = |head: Option<&StoredRevision>| {
+            let target = self.stored(group, to)?;
+            Ok(restoration(&types_of(head), &types_of(Some(&target))))
+        };
+        self.publish(group, options, ticket.as_ref(), None, Deny::Nothing, edits)
     }
 
-    /// Forgets a group: its nodes keep what they have and hear nothing until the next publish. Where it is the shared group,
-    /// published groups lose its resources. Gives the revision that was current. Blocks on the store.
-    ///
-    /// # Errors
-    ///
-    /// [`PublishError`]; nothing changed then.
-    pub fn delete(&self, group: &NodeGroup, expected_revision: Option<u64>) -> Result<Revision, PublishError> {
+    /// [`Publisher::delete`], not counted.
+    fn delete_one(&self, group: &NodeGroup, expected_revision: Option<u64>) -> Result<Revision, PublishError> {
         check_group(group)?;
         let mut writer = self.writer();
         let head = self.head(group);
@@ -225,7 +220,7 @@ impl Publisher {
             .flat_map(|resources| resources.iter());
         let replaced = resources.map(|resource| resource.content).collect();
         let deletion = stored_revision(group, revision, &options, Content::Deleted, replaced);
-        self.commit(&mut writer, deletion)?;
+        self.commit(&mut writer, deletion, None)?;
         writer.checks.remove(group);
         self.vettings.forget(group);
         if let Err(error) = self.forget_long_deleted(&mut writer) {
@@ -240,6 +235,7 @@ impl Publisher {
         &self,
         group: &NodeGroup,
         options: &PublishOptions,
+        ticket: Option<&Ticket>,
         admitted: Option<&Admitted>,
         deny: Deny,
         edits: impl FnOnce(Option<&StoredRevision>) -> Result<GroupEdits, PublishError>,
@@ -247,6 +243,9 @@ impl Publisher {
         let named = options.version_info.as_deref().map(Version::from);
         let mut writer = self.writer();
         let head = self.head(group);
+        if let Some(done) = self.done_before(group, ticket, &warnings)? {
+            return Ok(done);
+        }
         check_owner(group, options, head.as_deref())?;
         expect(options.expected_revision, head.as_deref())?;
         let before = types_of(head.as_deref());
@@ -279,13 +278,17 @@ impl Publisher {
         if changed && !options.dry_run {
             revision = proposal.revision;
             let stored = stored_revision(group, revision, options, Content::Published(types), replaced);
-            self.commit(&mut writer, stored)?;
+            let receipt = ticket.map(|ticket| ticket.receipt(revision, true, &changes));
+            self.commit(&mut writer, stored, receipt.as_ref())?;
+        } else if !options.dry_run {
+            self.keep_receipt(group, ticket, head.as_deref())?;
         }
         Ok(Published {
             group: group.clone(),
             revision,
             changed,
             dry_run: options.dry_run,
+            repeated: false,
             changes,
             warnings: findings,
         })
@@ -336,8 +339,14 @@ impl Publisher {
     }
 
     /// Durable first, then served, then told.
-    fn commit(&self, writer: &mut Writer, stored: StoredRevision) -> Result<(), StoreError> {
-        self.store.append(&stored)?;
+    fn commit(&self, writer: &mut Writer, stored: StoredRevision, receipt: Option<&Receipt>) -> Result<(), StoreError> {
+        self.cache.note_publish(stored.revision, Instant::now());
+        if let Err(error) = self.store.append(&stored, receipt) {
+            self.metrics.store_failed();
+            // It may have come to the disk all the same: then its number is used up.
+            writer.last = self.store.last().map_or(writer.last, |last| last.max(writer.last));
+            return Err(error);
+        }
         let (group, revision) = (stored.group.clone(), stored.revision);
         writer.last = revision;
         let lineage = writer.lineages.entry(group.clone()).or_default();
