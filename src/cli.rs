@@ -10,6 +10,7 @@ mod connect;
 mod delete;
 mod delete_snapshot;
 mod diff;
+mod envoy;
 mod exit;
 mod export;
 mod findings;
@@ -23,6 +24,7 @@ mod render;
 mod replace;
 mod restore;
 mod rollback;
+mod sarif;
 mod serve;
 mod sources;
 mod status;
@@ -37,7 +39,7 @@ use clap::{Args, Parser, Subcommand};
 use self::{
     connect::Clients,
     exit::{Exit, Failure},
-    output::{Format, Output},
+    output::{Output, Requested},
 };
 
 #[derive(Parser, Debug)]
@@ -69,7 +71,7 @@ struct Global {
     admin: String,
     /// How results are printed
     #[arg(short, long, global = true, value_enum, value_name = "FORMAT", default_value_t)]
-    output: Format,
+    output: Requested,
 }
 
 #[derive(Subcommand, Debug)]
@@ -139,10 +141,14 @@ pub fn main() -> ExitCode {
 
 fn run(cli: Cli) -> Result<Exit, Failure> {
     let Cli { command, global } = cli;
-    let mut output = Output::new(global.output);
+    let sarif = global.output == Requested::Sarif;
+    if sarif && !matches!(command, Command::Validate(_)) {
+        return Err(Failure::usage("-o sarif: only validate has findings to print as SARIF"));
+    }
+    let mut output = Output::new(global.output.format());
     match command {
         Command::Serve(serve) => serve.run(),
-        Command::Validate(validate) => validate.run(&mut output),
+        Command::Validate(validate) => validate.run(&mut output, sarif),
         Command::Bootstrap(bootstrap) => bootstrap.run(&mut output),
         Command::Restore(restore) => restore.run(&mut output),
         Command::Verify(verify) => verify.run(&mut output),

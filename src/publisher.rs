@@ -8,7 +8,6 @@ mod counted;
 mod idempotency;
 mod lineage;
 mod query;
-mod references;
 mod request;
 mod vetting;
 
@@ -25,12 +24,11 @@ use self::{
     change::{GroupEdits, Next, check_limits, next, patch, replacement, restoration},
     idempotency::Ticket,
     lineage::Lineage,
-    references::References,
     request::{check_group, check_request},
     vetting::Vettings,
 };
 use crate::{
-    admission::{Finding, Known, Rejection, admit, admit_over},
+    admission::{Admitted, Finding, GroupChecks, Known, Places, Rejection, Severity, admit_over},
     cache::SnapshotCache,
     metrics::PublishMetrics,
     resource::{ContentHash, Version},
@@ -69,14 +67,24 @@ struct Writer {
     /// Of every group with a history, deleted ones included.
     lineages: HashMap<NodeGroup, Lineage>,
     /// Of every group that was published since the start.
-    references: HashMap<NodeGroup, References>,
+    checks: HashMap<NodeGroup, GroupChecks>,
 }
 
 /// What a publish would make of a group.
 struct Proposal {
     revision: Revision,
     next: Next,
-    warnings: Vec<Finding>,
+    /// Of all of it together: errors, too.
+    findings: Vec<Finding>,
+}
+
+/// What refuses a publish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Deny {
+    /// Only what cannot be: what was admitted once may be published again.
+    Nothing,
+    Errors,
+    Warnings,
 }
 
 // === impl Publisher ===
@@ -110,7 +118,7 @@ impl Publisher {
             writer: Mutex::new(Writer {
                 last: loaded.last,
                 lineages,
-                references: HashMap::new(),
+                checks: HashMap::new(),
             }),
             heads: RwLock::new(heads),
             vettings: Vettings::default(),
@@ -131,12 +139,13 @@ impl Publisher {
         check_request(&group, &options)?;
         let vetted = self.vettings.of(&group, self.head(&group));
         let known = vetted.as_ref().map(|vetted| vetted as &dyn Known);
-        let admitted = admit_over(&candidate, &self.settings.limits, known).map_err(PublishError::Rejected)?;
+        let now = Some(SystemTime::now());
+        let admitted = admit_over(&candidate, &self.settings.limits, known, now).map_err(PublishError::Rejected)?;
         let ticket = Ticket::of_replace(&options, &admitted.resources);
         let edits = |head: Option<&StoredRevision>| Ok(replacement(&types_of(head), &admitted.resources));
         let findings = &admitted.findings;
         let denies = self.denies(&options);
-        let published = self.publish(&group, &options, ticket.as_ref(), findings.clone(), denies, edits)?;
+        let published = self.publish(&group, &options, ticket.as_ref(), Some(&admitted), denies, edits)?;
         if !published.dry_run && !published.repeated {
             self.vettings.replaced(&published, findings, vetted.as_ref());
         }
@@ -154,7 +163,8 @@ impl Publisher {
         check_request(&group, &options)?;
         deletions.sort();
         deletions.dedup();
-        let admitted = admit(&candidate, &self.settings.limits).map_err(PublishError::Rejected)?;
+        let now = Some(SystemTime::now());
+        let admitted = admit_over(&candidate, &self.settings.limits, None, now).map_err(PublishError::Rejected)?;
         let mut patched = Revision::default();
         let edits = |head: Option<&StoredRevision>| {
             patched = head.map_or_else(Revision::default, |head| head.revision);
@@ -166,7 +176,7 @@ impl Publisher {
         let ticket = Ticket::of_patch(&options, &admitted.resources, &deletions);
         let findings = &admitted.findings;
         let denies = self.denies(&options);
-        let published = self.publish(&group, &options, ticket.as_ref(), findings.clone(), denies, edits)?;
+        let published = self.publish(&group, &options, ticket.as_ref(), Some(&admitted), denies, edits)?;
         if !published.dry_run && !published.repeated {
             let given = admitted
                 .resources
@@ -191,7 +201,7 @@ impl Publisher {
             let target = self.stored(group, to)?;
             Ok(restoration(&types_of(head), &types_of(Some(&target))))
         };
-        self.publish(group, options, ticket.as_ref(), Vec::new(), false, edits)
+        self.publish(group, options, ticket.as_ref(), None, Deny::Nothing, edits)
     }
 
     /// [`Publisher::delete`], not counted.
@@ -211,7 +221,7 @@ impl Publisher {
         let replaced = resources.map(|resource| resource.content).collect();
         let deletion = stored_revision(group, revision, &options, Content::Deleted, replaced);
         self.commit(&mut writer, deletion, None)?;
-        writer.references.remove(group);
+        writer.checks.remove(group);
         self.vettings.forget(group);
         if let Err(error) = self.forget_long_deleted(&mut writer) {
             // The deletion stands; the next one tries again.
@@ -226,8 +236,8 @@ impl Publisher {
         group: &NodeGroup,
         options: &PublishOptions,
         ticket: Option<&Ticket>,
-        mut warnings: Vec<Finding>,
-        deny_warnings: bool,
+        admitted: Option<&Admitted>,
+        deny: Deny,
         edits: impl FnOnce(Option<&StoredRevision>) -> Result<GroupEdits, PublishError>,
     ) -> Result<Published, PublishError> {
         let named = options.version_info.as_deref().map(Version::from);
@@ -240,9 +250,17 @@ impl Publisher {
         expect(options.expected_revision, head.as_deref())?;
         let before = types_of(head.as_deref());
         let edits = edits(head.as_deref())?;
-        let proposal = self.propose(&mut writer, group, &before, edits, named.as_ref())?;
-        warnings.extend(proposal.warnings);
-        let refused = deny_warnings && !warnings.is_empty();
+        let nowhere = Places::default();
+        let places = admitted.map_or(&nowhere, |admitted| &admitted.places);
+        let proposal = self.propose(&mut writer, group, &before, edits, named.as_ref(), places)?;
+        let mut findings = admitted.map_or_else(Vec::new, |admitted| admitted.findings.clone());
+        findings.extend(proposal.findings);
+        findings.sort_by_key(|finding| finding.severity);
+        let refused = match deny {
+            Deny::Nothing => false,
+            Deny::Errors => findings.iter().any(|finding| finding.severity == Severity::Error),
+            Deny::Warnings => !findings.is_empty(),
+        };
         let Next {
             types,
             changes,
@@ -254,7 +272,7 @@ impl Publisher {
             self.withdraw(&mut writer, group, &before);
         }
         if refused {
-            return Err(PublishError::Rejected(Rejection { findings: warnings }));
+            return Err(PublishError::Rejected(Rejection { findings }));
         }
         let mut revision = head.as_ref().map_or_else(Revision::default, |head| head.revision);
         if changed && !options.dry_run {
@@ -272,11 +290,11 @@ impl Publisher {
             dry_run: options.dry_run,
             repeated: false,
             changes,
-            warnings,
+            warnings: findings,
         })
     }
 
-    /// The state that would follow the head, and what the references in it have to say.
+    /// The state that would follow the head, and what is found of it.
     fn propose(
         &self,
         writer: &mut Writer,
@@ -284,38 +302,39 @@ impl Publisher {
         head: &Types,
         edits: GroupEdits,
         named: Option<&Version>,
+        places: &Places,
     ) -> Result<Proposal, PublishError> {
         let revision = Revision(writer.last.0 + 1);
         let fresh = Lineage::default();
         let lineage = writer.lineages.get(group).unwrap_or(&fresh);
         let next = next(head, edits, lineage, revision, named).map_err(PublishError::Rejected)?;
-        let warnings = self.check_references(writer, group, &next.types);
+        let findings = self.check(writer, group, &next.types, places);
         Ok(Proposal {
             revision,
             next,
-            warnings,
+            findings,
         })
     }
 
-    /// Warns of references in a group's next state that lead nowhere.
-    fn check_references(&self, writer: &mut Writer, group: &NodeGroup, next: &Types) -> Vec<Finding> {
+    /// What is found of a group's next state as a whole.
+    fn check(&self, writer: &mut Writer, group: &NodeGroup, next: &Types, places: &Places) -> Vec<Finding> {
         let shared = self
             .head(&NodeGroup::from(NodeGroup::SHARED))
             .filter(|_| !group.is_shared());
         let shared = shared.as_deref().and_then(StoredRevision::types);
         // Out of the map meanwhile: what panics half way is not found again.
-        let mut references = writer.references.remove(group).unwrap_or_default();
-        let warnings = references.advance(next, shared);
-        writer.references.insert(group.clone(), references);
-        warnings
+        let mut checks = writer.checks.remove(group).unwrap_or_default();
+        let findings = checks.advance(next, shared, places);
+        writer.checks.insert(group.clone(), checks);
+        findings
     }
 
     /// A proposal came to nothing: what was known of the head is known again, and the proposal can be forgotten.
     fn withdraw(&self, writer: &mut Writer, group: &NodeGroup, head: &Types) {
         if self.head(group).is_some() {
-            self.check_references(writer, group, head);
+            self.check(writer, group, head, &Places::default());
         } else {
-            writer.references.remove(group);
+            writer.checks.remove(group);
         }
     }
 
@@ -400,8 +419,12 @@ impl Publisher {
         Ok(())
     }
 
-    const fn denies(&self, options: &PublishOptions) -> bool {
-        self.settings.deny_warnings && !options.allow_warnings
+    const fn denies(&self, options: &PublishOptions) -> Deny {
+        if self.settings.deny_warnings && !options.allow_warnings {
+            Deny::Warnings
+        } else {
+            Deny::Errors
+        }
     }
 
     fn shared(&self) -> Option<Snapshot> {

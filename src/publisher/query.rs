@@ -1,6 +1,6 @@
 //! What was published, and how states of a group differ. Nothing here changes anything.
 
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::SystemTime};
 
 use tokio::sync::broadcast;
 
@@ -11,7 +11,7 @@ use super::{
     types_of,
 };
 use crate::{
-    admission::admit,
+    admission::{Rejection, Severity, admit_over},
     revision::{RevisionInfo, StoreError, StoredRevision},
     snapshot::{NodeGroup, Revision, Snapshot},
 };
@@ -89,15 +89,21 @@ impl Publisher {
             }
             DiffTarget::Candidate(candidate) => {
                 check_group(group)?;
-                let admitted = admit(candidate, &self.settings.limits).map_err(PublishError::Rejected)?;
+                let now = Some(SystemTime::now());
+                let admitted =
+                    admit_over(candidate, &self.settings.limits, None, now).map_err(PublishError::Rejected)?;
                 let mut writer = self.writer();
                 let head = types_of(self.head(group).as_deref());
                 let edits = replacement(&head, &admitted.resources);
-                let proposal = self.propose(&mut writer, group, &head, edits, None)?;
+                let proposal = self.propose(&mut writer, group, &head, edits, None, &admitted.places)?;
                 self.withdraw(&mut writer, group, &head);
+                let findings = [admitted.findings, proposal.findings].concat();
+                if findings.iter().any(|finding| finding.severity == Severity::Error) {
+                    return Err(PublishError::Rejected(Rejection { findings }));
+                }
                 Ok(Comparison {
                     changes: type_changes(&types_of(from.as_deref()), &proposal.next.types),
-                    findings: [admitted.findings, proposal.warnings].concat(),
+                    findings,
                 })
             }
         }

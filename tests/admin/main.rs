@@ -7,6 +7,7 @@ mod harness;
 
 mod commands;
 mod csds;
+mod envoy;
 mod history;
 mod input;
 mod load;

@@ -117,6 +117,11 @@ pub(crate) const LAYERS: &[Layer] = &[
         without: &[RUNTIME, GRPC, SHARING, METRICS, RANDOMNESS],
     },
     Layer {
+        module: "envoy",
+        knows: Knows::Only(&["proto", "resource"]),
+        without: &[RUNTIME, GRPC, SHARING, METRICS],
+    },
+    Layer {
         module: "protocol",
         knows: Knows::Only(&["node", "proto", "resource", "snapshot"]),
         without: &[RUNTIME, GRPC, SHARING, METRICS, CLOCKS, RANDOMNESS],

@@ -9,6 +9,7 @@
 mod harness;
 
 mod changes;
+mod dangling;
 mod files;
 #[path = "../common/ports.rs"]
 mod ports;
