@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """kill -9 in the midst of publishes, again and again: what was acknowledged is there, and nothing is done twice.
 
-Every publish has an idempotency key. The server is killed at a random moment of it, started again on the same directory, and a
-publish whose answer was lost is sent once more. After every start the served versions must be those of the last publishes; at the
-end the whole history must be what the answers said, and the store must be sound.
+Every publish has an idempotency key. The server is killed at a random moment of it, started again on the same
+directory, and a publish whose answer was lost is sent once more. After every start the served versions must be those of
+the last publishes; at the end the whole history must be what the answers said, and the store must be sound.
 
     tools/kill9.py --chancery target/release/chancery [--publishes 1000] [--kills 1000] [--seed 1]
 """

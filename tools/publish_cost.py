@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """What a publish costs the server: CPU from /proc, and bytes of the store.
 
-10 000 clusters of about 1 KB are published as YAML, then again with one of them changed, then all of them changed; and the same as encoded
-resources. Prints a table; fails where a publish that changes one resource stores much more than one.
+10 000 clusters of about 1 KB are published as YAML, then again with one of them changed, then as they are, then with
+all of them changed; and the same as encoded resources. Prints a table; fails where a publish that changes one resource
+stores much more than one.
 
     tools/publish_cost.py --chancery target/release/chancery [--resources 10000]
 """
@@ -52,8 +53,8 @@ class Measured:
     """A server, and what each call cost it."""
 
     def __init__(self, chancery: Path, directory: Path) -> None:
+        directory.mkdir()
         self.chancery = chancery
-        self.store = directory / "data" / "chancery.redb"
         self.server = Server(chancery, directory / "data", 50, directory / "server.log")
         self.admin = self.server.admin()
 
@@ -98,15 +99,15 @@ def main() -> int:
     failed = False
     with tempfile.TemporaryDirectory(prefix="chancery-publish-cost-") as name:
         directory = Path(name)
+        encoder = Measured(arguments.chancery.resolve(), directory / "encoder")
         for form in ("YAML", "encoded"):
-            (directory / form).mkdir()
             measured = Measured(arguments.chancery.resolve(), directory / form)
             try:
                 for what, (changed, mark) in states.items():
                     file = directory / "clusters.yaml"
                     file.write_text(clusters(count, changed, mark))
                     if form == "encoded":
-                        file = encoded(measured, file, directory)
+                        file = encoded(encoder, file, directory)
                     added = measured.publish(f"{form}, {count} resources, {what}", file, directory)
                     if what == "one of them changed" and added > ONE_CHANGED:
                         print(f"  one changed resource stores {added} bytes, at most {ONE_CHANGED} were expected")
@@ -116,15 +117,16 @@ def main() -> int:
                 return 1
             finally:
                 measured.server.kill()
+        encoder.server.kill()
     print("publish_cost: FAILED" if failed else "publish_cost: ok")
     return int(failed)
 
 
-def encoded(measured: Measured, file: Path, directory: Path) -> Path:
-    """The same resources as an encoded DiscoveryResponse, by way of another group."""
-    measured.run("replace", "-g", "encoder", "-f", str(file), "--allow-removals")
+def encoded(encoder: Measured, file: Path, directory: Path) -> Path:
+    """The same resources as an encoded DiscoveryResponse, by way of another server."""
+    encoder.run("replace", "-g", "encoder", "-f", str(file), "--allow-removals")
     path = directory / "clusters.pb"
-    measured.run("export", "-g", "encoder", "--out", str(path), "--force")
+    encoder.run("export", "-g", "encoder", "--out", str(path), "--force")
     return path
 
 
