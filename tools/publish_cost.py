@@ -9,6 +9,7 @@ stores much more than one.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import subprocess
@@ -97,12 +98,18 @@ def main() -> int:
         "all changed": (range(count), "third"),
     }
     failed = False
-    with tempfile.TemporaryDirectory(prefix="chancery-publish-cost-") as name:
+    with tempfile.TemporaryDirectory(prefix="chancery-publish-cost-") as name, contextlib.ExitStack() as servers:
         directory = Path(name)
-        encoder = Measured(arguments.chancery.resolve(), directory / "encoder")
-        for form in ("YAML", "encoded"):
-            measured = Measured(arguments.chancery.resolve(), directory / form)
-            try:
+
+        def start(what: str) -> Measured:
+            measured = Measured(arguments.chancery.resolve(), directory / what)
+            servers.callback(measured.server.kill)
+            return measured
+
+        try:
+            encoder = start("encoder")
+            for form in ("YAML", "encoded"):
+                measured = start(form)
                 for what, (changed, mark) in states.items():
                     file = directory / "clusters.yaml"
                     file.write_text(clusters(count, changed, mark))
@@ -112,12 +119,9 @@ def main() -> int:
                     if what == "one of them changed" and added > ONE_CHANGED:
                         print(f"  one changed resource stores {added} bytes, at most {ONE_CHANGED} were expected")
                         failed = True
-            except StepFailed as error:
-                print(f"publish_cost: FAILED: {error}")
-                return 1
-            finally:
-                measured.server.kill()
-        encoder.server.kill()
+        except StepFailed as error:
+            print(f"publish_cost: FAILED: {error}")
+            return 1
     print("publish_cost: FAILED" if failed else "publish_cost: ok")
     return int(failed)
 
