@@ -4,6 +4,7 @@
 
 mod gauges;
 mod listener;
+pub mod offline;
 
 use std::{
     net::SocketAddr,

@@ -1,22 +1,27 @@
-//! The command line: one file per command, each a client of the admin API but for `serve`, `validate` and `bootstrap`.
+//! The command line: one file per command, each a client of the admin API but for `serve`, `validate`, `bootstrap`, `restore` and
+//! `verify`.
 //!
 //! Output goes to stdout, everything about it to stderr; exit codes are in `cli/exit.rs`.
 
 mod apply;
+mod backup;
 mod bootstrap;
 mod connect;
 mod delete;
 mod delete_snapshot;
 mod diff;
 mod exit;
+mod export;
 mod findings;
 mod get;
 mod history;
+mod import;
 mod input;
 mod output;
 mod publish;
 mod render;
 mod replace;
+mod restore;
 mod rollback;
 mod serve;
 mod sources;
@@ -97,6 +102,16 @@ enum Command {
     Validate(validate::Validate),
     /// Write a group's snapshot as files for Envoys that no stream reaches
     Render(render::Render),
+    /// Write what is published as files that can be published again
+    Export(export::Export),
+    /// Publish a directory with a folder for each group
+    Import(import::Import),
+    /// Save everything that a running server keeps to one file
+    Backup(backup::Backup),
+    /// Make a data directory from a backup, without a server
+    Restore(restore::Restore),
+    /// Check a data directory or a backup whole, without a server
+    Verify(restore::Verify),
     /// Print an Envoy bootstrap that connects to Chancery
     Bootstrap(bootstrap::Bootstrap),
 }
@@ -129,6 +144,8 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Serve(serve) => serve.run(),
         Command::Validate(validate) => validate.run(&mut output),
         Command::Bootstrap(bootstrap) => bootstrap.run(&mut output),
+        Command::Restore(restore) => restore.run(&mut output),
+        Command::Verify(verify) => verify.run(&mut output),
         command => tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?
@@ -152,7 +169,10 @@ async fn call(command: Command, admin: &str, output: &mut Output) -> Result<Exit
         Command::Wait(wait) => wait.run(&clients).await,
         Command::Watch(watch) => watch.run(&clients, output).await,
         Command::Render(render) => render.run(&clients, output).await,
-        Command::Serve(_) | Command::Validate(_) | Command::Bootstrap(_) => {
+        Command::Export(export) => export.run(&clients, output).await,
+        Command::Import(import) => import.run(&clients, output).await,
+        Command::Backup(backup) => backup.run(&clients, output).await,
+        Command::Serve(_) | Command::Validate(_) | Command::Bootstrap(_) | Command::Restore(_) | Command::Verify(_) => {
             Err(Failure::new(Exit::Usage, "this command talks to no server"))
         }
     }

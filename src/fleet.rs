@@ -6,6 +6,7 @@
 
 mod record;
 mod status;
+mod verdict;
 
 use std::{
     collections::BTreeMap,
@@ -23,12 +24,13 @@ use self::record::{ChangeMark, NodeRecord, StreamRecord, Trouble};
 pub use self::status::{
     ClusterLoad, DeliveryStatus, LoadReport, NackStatus, NodeStatus, StreamStatus, TypeState, TypeStatus, Unanswered,
 };
+pub use self::verdict::{NodeOutcome, Refusal, Verdict};
 use crate::{
     metrics::{self, ServingMetrics, TypeLabel},
     node::{Node, NodeId},
     protocol::{Delivery, Outcome, Variant},
     resource::ResourceType,
-    snapshot::NodeGroup,
+    snapshot::{NodeGroup, Revision},
 };
 
 /// What part of full books is freed at once.
@@ -210,6 +212,35 @@ impl Fleet {
             .collect();
         all.sort_by(|a, b| a.id.cmp(&b.id));
         all
+    }
+
+    /// What the nodes made of each revision, sorted by id; those of one group where given. `current` is the one of them that
+    /// all are brought to. A node that was never up to a revision is not listed with it.
+    #[must_use]
+    pub fn outcomes(
+        &self,
+        group: Option<&NodeGroup>,
+        revisions: &[Revision],
+        current: Option<Revision>,
+    ) -> Vec<Vec<NodeOutcome>> {
+        let mut outcomes: Vec<Vec<NodeOutcome>> = vec![Vec::new(); revisions.len()];
+        for entry in &self.nodes {
+            let (id, record) = entry.pair();
+            if group.is_some_and(|group| record.group() != group) {
+                continue;
+            }
+            for (list, verdict) in outcomes.iter_mut().zip(record.verdicts(revisions, current)) {
+                list.extend(verdict.map(|verdict| NodeOutcome {
+                    node: id.clone(),
+                    connected: record.gone_since().is_none(),
+                    verdict,
+                }));
+            }
+        }
+        for list in &mut outcomes {
+            list.sort_by(|a, b| a.node.cmp(&b.node));
+        }
+        outcomes
     }
 
     /// How many streams are open.

@@ -5,6 +5,7 @@
 
 mod change;
 mod counted;
+mod idempotency;
 mod lineage;
 mod query;
 mod references;
@@ -22,6 +23,7 @@ use tokio::sync::broadcast;
 
 use self::{
     change::{GroupEdits, Next, check_limits, next, patch, replacement, restoration},
+    idempotency::Ticket,
     lineage::Lineage,
     references::References,
     request::{check_group, check_request},
@@ -32,7 +34,7 @@ use crate::{
     cache::SnapshotCache,
     metrics::PublishMetrics,
     resource::{ContentHash, Version},
-    revision::{Content, RevisionStore, StoreError, StoredRevision, Types},
+    revision::{Content, Receipt, RevisionStore, StoreError, StoredRevision, Types},
     snapshot::{NodeGroup, Revision, Snapshot},
 };
 
@@ -130,10 +132,12 @@ impl Publisher {
         let vetted = self.vettings.of(&group, self.head(&group));
         let known = vetted.as_ref().map(|vetted| vetted as &dyn Known);
         let admitted = admit_over(&candidate, &self.settings.limits, known).map_err(PublishError::Rejected)?;
+        let ticket = Ticket::of_replace(&options, &admitted.resources);
         let edits = |head: Option<&StoredRevision>| Ok(replacement(&types_of(head), &admitted.resources));
         let findings = &admitted.findings;
-        let published = self.publish(&group, &options, findings.clone(), self.denies(&options), edits)?;
-        if !published.dry_run {
+        let denies = self.denies(&options);
+        let published = self.publish(&group, &options, ticket.as_ref(), findings.clone(), denies, edits)?;
+        if !published.dry_run && !published.repeated {
             self.vettings.replaced(&published, findings, vetted.as_ref());
         }
         Ok(published)
@@ -159,9 +163,11 @@ impl Publisher {
             check_limits(&head, &edits, &self.settings.limits).map_err(PublishError::Rejected)?;
             Ok(edits)
         };
+        let ticket = Ticket::of_patch(&options, &admitted.resources, &deletions);
         let findings = &admitted.findings;
-        let published = self.publish(&group, &options, findings.clone(), self.denies(&options), edits)?;
-        if !published.dry_run {
+        let denies = self.denies(&options);
+        let published = self.publish(&group, &options, ticket.as_ref(), findings.clone(), denies, edits)?;
+        if !published.dry_run && !published.repeated {
             let given = admitted
                 .resources
                 .iter()
@@ -180,9 +186,12 @@ impl Publisher {
         options: &PublishOptions,
     ) -> Result<Published, PublishError> {
         check_request(group, options)?;
-        let target = self.stored(group, to)?;
-        let edits = |head: Option<&StoredRevision>| Ok(restoration(&types_of(head), &types_of(Some(&target))));
-        self.publish(group, options, Vec::new(), false, edits)
+        let ticket = Ticket::of_rollback(options, to);
+        let edits = |head: Option<&StoredRevision>| {
+            let target = self.stored(group, to)?;
+            Ok(restoration(&types_of(head), &types_of(Some(&target))))
+        };
+        self.publish(group, options, ticket.as_ref(), Vec::new(), false, edits)
     }
 
     /// [`Publisher::delete`], not counted.
@@ -201,7 +210,7 @@ impl Publisher {
             .flat_map(|resources| resources.iter());
         let replaced = resources.map(|resource| resource.content).collect();
         let deletion = stored_revision(group, revision, &options, Content::Deleted, replaced);
-        self.commit(&mut writer, deletion)?;
+        self.commit(&mut writer, deletion, None)?;
         writer.references.remove(group);
         self.vettings.forget(group);
         if let Err(error) = self.forget_long_deleted(&mut writer) {
@@ -216,6 +225,7 @@ impl Publisher {
         &self,
         group: &NodeGroup,
         options: &PublishOptions,
+        ticket: Option<&Ticket>,
         mut warnings: Vec<Finding>,
         deny_warnings: bool,
         edits: impl FnOnce(Option<&StoredRevision>) -> Result<GroupEdits, PublishError>,
@@ -223,6 +233,9 @@ impl Publisher {
         let named = options.version_info.as_deref().map(Version::from);
         let mut writer = self.writer();
         let head = self.head(group);
+        if let Some(done) = self.done_before(group, ticket, &warnings)? {
+            return Ok(done);
+        }
         check_owner(group, options, head.as_deref())?;
         expect(options.expected_revision, head.as_deref())?;
         let before = types_of(head.as_deref());
@@ -247,13 +260,17 @@ impl Publisher {
         if changed && !options.dry_run {
             revision = proposal.revision;
             let stored = stored_revision(group, revision, options, Content::Published(types), replaced);
-            self.commit(&mut writer, stored)?;
+            let receipt = ticket.map(|ticket| ticket.receipt(revision, true, &changes));
+            self.commit(&mut writer, stored, receipt.as_ref())?;
+        } else if !options.dry_run {
+            self.keep_receipt(group, ticket, head.as_deref())?;
         }
         Ok(Published {
             group: group.clone(),
             revision,
             changed,
             dry_run: options.dry_run,
+            repeated: false,
             changes,
             warnings,
         })
@@ -303,10 +320,14 @@ impl Publisher {
     }
 
     /// Durable first, then served, then told.
-    fn commit(&self, writer: &mut Writer, stored: StoredRevision) -> Result<(), StoreError> {
+    fn commit(&self, writer: &mut Writer, stored: StoredRevision, receipt: Option<&Receipt>) -> Result<(), StoreError> {
         self.cache.note_publish(stored.revision, Instant::now());
-        let kept = self.store.append(&stored);
-        kept.inspect_err(|_| self.metrics.store_failed())?;
+        if let Err(error) = self.store.append(&stored, receipt) {
+            self.metrics.store_failed();
+            // It may have come to the disk all the same: then its number is used up.
+            writer.last = self.store.last().map_or(writer.last, |last| last.max(writer.last));
+            return Err(error);
+        }
         let (group, revision) = (stored.group.clone(), stored.revision);
         writer.last = revision;
         let lineage = writer.lineages.entry(group.clone()).or_default();

@@ -3,6 +3,7 @@
 //! The router, the server and HTTP/2 are tonic's; the response bodies are our own, so that streams share bytes instead of
 //! copying them.
 
+mod ack;
 mod driver;
 mod fetch;
 mod frame;

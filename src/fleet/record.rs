@@ -10,8 +10,9 @@ use std::{
 };
 
 use super::{
-    ClusterLoad, DeliveryStatus, Limits, LoadReport, NackStatus, NodeStatus, StreamInfo, StreamStatus, TypeStatus,
-    Unanswered,
+    ClusterLoad, DeliveryStatus, Limits, LoadReport, NackStatus, NodeStatus, Refusal, StreamInfo, StreamStatus,
+    TypeState, TypeStatus, Unanswered, Verdict,
+    verdict::{self, StreamVerdicts, Verdicts},
 };
 use crate::{
     metrics,
@@ -34,6 +35,8 @@ pub(super) struct NodeRecord {
     streams: Vec<Arc<StreamRecord>>,
     /// What the last stream left when it ended.
     left: Vec<TypeStatus>,
+    /// What its ended streams left of the newest revisions.
+    verdicts: Verdicts,
     load: Option<Arc<LoadReport>>,
     changed: u64,
 }
@@ -80,6 +83,7 @@ struct Books {
     blocked: Option<Revision>,
     heard: Option<SystemTime>,
     standing: Standing,
+    verdicts: Verdicts,
 }
 
 /// One type on a stream: a [`TypeStatus`] that takes little room while all is well.
@@ -111,6 +115,7 @@ impl NodeRecord {
             last_seen: now,
             streams: Vec::new(),
             left: Vec::new(),
+            verdicts: Verdicts::default(),
             load: None,
             changed: 0,
         }
@@ -130,6 +135,7 @@ impl NodeRecord {
         self.streams.retain(|open| open.id != stream.id);
         self.last_seen = now;
         self.changed = change;
+        self.verdicts.merge(stream.verdicts().verdicts);
         if self.streams.is_empty() {
             self.left = stream.status().types;
             // Nobody is there to answer.
@@ -178,6 +184,14 @@ impl NodeRecord {
             all.unconfirmed |= unconfirmed;
         }
         all
+    }
+
+    /// What it made of each revision. `current` is the one of them that everybody is brought to.
+    pub(super) fn verdicts(&self, revisions: &[Revision], current: Option<Revision>) -> Vec<Option<Verdict>> {
+        let streams: Vec<StreamVerdicts> = self.streams.iter().map(|stream| stream.verdicts()).collect();
+        let of =
+            |revision: &Revision| verdict::of_node(&self.verdicts, &streams, *revision, current == Some(*revision));
+        revisions.iter().map(of).collect()
     }
 
     /// The last change.
@@ -280,6 +294,15 @@ impl StreamRecord {
         }
     }
 
+    fn verdicts(&self) -> StreamVerdicts {
+        let books = self.books.lock().unwrap_or_else(PoisonError::into_inner);
+        StreamVerdicts {
+            verdicts: books.verdicts.clone(),
+            synced: books.synced,
+            awaiting: books.awaiting.iter().map(|(_, sent)| sent.revision).collect(),
+        }
+    }
+
     pub(super) fn enter(&self, outcome: &Outcome, now: SystemTime) {
         self.books
             .lock()
@@ -344,13 +367,16 @@ impl Books {
                 message,
             } => {
                 self.answered(delivery);
-                let row = self.row(&delivery.resource_type);
-                row.nack_total += 1;
-                row.nack = Some(Box::new(NackStatus {
+                let nack = NackStatus {
                     delivery: at(delivery, now),
                     code: *code,
                     message: cut(message, message_bytes),
-                }));
+                };
+                let row = self.row(&delivery.resource_type);
+                row.nack_total += 1;
+                row.nack = Some(Box::new(nack.clone()));
+                let resource_type = delivery.resource_type.clone();
+                self.verdicts.refuse(delivery.revision, Refusal { resource_type, nack });
                 self.heard = Some(now);
             }
             Outcome::StaleNonce { .. } => self.heard = Some(now),
@@ -376,9 +402,24 @@ impl Books {
             Outcome::Synced(revision) => {
                 self.synced = Some(*revision);
                 self.blocked = None;
+                self.verdicts.accept(*revision, now);
             }
-            Outcome::Blocked(revision) => self.blocked = Some(*revision),
+            Outcome::Blocked(revision) => {
+                self.blocked = Some(*revision);
+                self.refuse_standing(*revision);
+            }
             Outcome::Standing(standing) => self.standing.clone_from(standing),
+        }
+    }
+
+    /// What was refused before, and is refused still, is refused of this revision too.
+    fn refuse_standing(&mut self, revision: Revision) {
+        for row in &self.types {
+            let nack = row.nack.as_deref().filter(|_| row.status().state() == TypeState::Error);
+            if let Some(nack) = nack {
+                let (resource_type, nack) = (row.resource_type.clone(), nack.clone());
+                self.verdicts.refuse(revision, Refusal { resource_type, nack });
+            }
         }
     }
 

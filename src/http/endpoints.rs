@@ -109,10 +109,13 @@ impl From<RegistryError> for Failure {
             RegistryError::Full => StatusCode::TOO_MANY_REQUESTS,
             RegistryError::Closed => StatusCode::SERVICE_UNAVAILABLE,
             RegistryError::Publish(cause) => match &**cause {
-                PublishError::Rejected(_) | PublishError::InvalidGroup(_) | PublishError::InvalidVersion(_) => {
-                    StatusCode::BAD_REQUEST
+                PublishError::Rejected(_)
+                | PublishError::InvalidGroup(_)
+                | PublishError::InvalidVersion(_)
+                | PublishError::InvalidKey(_) => StatusCode::BAD_REQUEST,
+                PublishError::Conflict { .. } | PublishError::Owned { .. } | PublishError::KeyReused { .. } => {
+                    StatusCode::CONFLICT
                 }
-                PublishError::Conflict { .. } | PublishError::Owned { .. } => StatusCode::CONFLICT,
                 PublishError::NotFound(_) => StatusCode::NOT_FOUND,
                 PublishError::Store(cause) => {
                     error!(error = %cause, "the store failed");

@@ -90,19 +90,23 @@ impl Publisher {
 }
 
 const fn outcome_of(published: &Published) -> PublishOutcome {
-    match (published.dry_run, published.changed) {
+    match (published.dry_run, published.changed && !published.repeated) {
         (true, _) => PublishOutcome::DryRun,
         (false, true) => PublishOutcome::Ok,
+        // A publish that is sent again was done before.
         (false, false) => PublishOutcome::Unchanged,
     }
 }
 
 const fn outcome_of_error(error: &PublishError) -> PublishOutcome {
     match error {
-        PublishError::Rejected(_) | PublishError::InvalidGroup(_) | PublishError::InvalidVersion(_) => {
-            PublishOutcome::Refused
+        PublishError::Rejected(_)
+        | PublishError::InvalidGroup(_)
+        | PublishError::InvalidVersion(_)
+        | PublishError::InvalidKey(_) => PublishOutcome::Refused,
+        PublishError::Conflict { .. } | PublishError::Owned { .. } | PublishError::KeyReused { .. } => {
+            PublishOutcome::Conflict
         }
-        PublishError::Conflict { .. } | PublishError::Owned { .. } => PublishOutcome::Conflict,
         PublishError::NotFound(_) => PublishOutcome::NotFound,
         PublishError::Store(_) => PublishOutcome::Failed,
     }
@@ -113,9 +117,11 @@ fn findings_of(error: &PublishError) -> &[Finding] {
         PublishError::Rejected(rejection) => &rejection.findings,
         PublishError::Conflict { .. }
         | PublishError::Owned { .. }
+        | PublishError::KeyReused { .. }
         | PublishError::NotFound(_)
         | PublishError::InvalidGroup(_)
         | PublishError::InvalidVersion(_)
+        | PublishError::InvalidKey(_)
         | PublishError::Store(_) => &[],
     }
 }

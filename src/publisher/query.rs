@@ -1,6 +1,6 @@
 //! What was published, and how states of a group differ. Nothing here changes anything.
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 use tokio::sync::broadcast;
 
@@ -103,6 +103,15 @@ impl Publisher {
         }
     }
 
+    /// Writes everything that is kept, as it is at one moment, while publishes go on. Blocks on the store and on `to`.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError::Store`].
+    pub fn backup(&self, to: &mut dyn io::Write) -> Result<(), PublishError> {
+        Ok(self.store.backup(to)?)
+    }
+
     /// Every publish and deletion from here on. Subscribe first, then [`Publisher::list`]: nothing is lost, and what comes twice
     /// has the same revision. A subscriber that lags lists again.
     #[must_use]
@@ -128,7 +137,7 @@ impl Publisher {
     }
 
     /// Counts where the store failed.
-    fn heard<T>(&self, read: Result<T, StoreError>) -> Result<T, StoreError> {
+    pub(super) fn heard<T>(&self, read: Result<T, StoreError>) -> Result<T, StoreError> {
         read.inspect_err(|_| self.metrics.store_failed())
     }
 }

@@ -23,7 +23,7 @@ use tonic::{Status, body::Body, transport::server::TcpConnectInfo};
 use tracing::{debug, info, info_span, warn};
 
 use self::running::Running;
-use super::{Shared, check_headers, messages::Messages, rate::Bucket, refuse, respond, status::trailers};
+use super::{Shared, ack, check_headers, messages::Messages, rate::Bucket, refuse, respond, status::trailers};
 use crate::{
     cache::WakerSlot,
     fleet::{Protocol, StreamInfo},
@@ -201,22 +201,14 @@ impl<R: DiscoveryMessage> Driver<R> {
                 return;
             }
             self.throttled = None;
-            let next = self
-                .requests
-                .poll_next(cx)
-                .map_ok(decode::<R>)
-                .map(|next| next.map(Result::flatten));
-            match next {
+            match self.requests.poll_next(cx) {
                 Poll::Pending => return,
-                Poll::Ready(Some(Ok(request))) => {
+                Poll::Ready(Some(Ok(message))) => {
                     let now = Instant::now();
                     self.shared.metrics().requested(Protocol::Grpc(R::VARIANT).into());
                     let wait = self.allowance.spend(now);
                     self.throttled = (!wait.is_zero()).then(|| now.checked_add(wait)).flatten();
-                    if let Err(error) = self.on_request(request) {
-                        warn!(peer = %self.peer, %error, "stream ended: bad request");
-                        self.end(error.into());
-                    }
+                    self.on_message(&message);
                 }
                 Poll::Ready(Some(Err(status))) => {
                     debug!(peer = %self.peer, %status, "stream broke");
@@ -227,6 +219,31 @@ impl<R: DiscoveryMessage> Driver<R> {
             }
         }
         cx.waker().wake_by_ref();
+    }
+
+    /// Takes in a request. Most are ACKs, which need not be decoded.
+    fn on_message(&mut self, message: &Bytes) {
+        let ack = ack::read(R::VARIANT, message);
+        if let (Some(ack), State::Running(running)) = (&ack, &mut self.state)
+            && running.session.on_ack(ack)
+        {
+            return;
+        }
+        let request = match R::decode(message.clone()) {
+            Ok(request) => request,
+            Err(error) => {
+                let status = Status::internal(format!("the request is not what its method takes: {error}"));
+                debug!(peer = %self.peer, %status, "stream broke");
+                return self.end(status);
+            }
+        };
+        if let Err(error) = self.on_request(request) {
+            warn!(peer = %self.peer, %error, "stream ended: bad request");
+            return self.end(error.into());
+        }
+        if let (Some(ack), State::Running(running)) = (ack, &mut self.state) {
+            running.session.remember_list(ack.type_url, ack.list);
+        }
     }
 
     fn on_request(&mut self, mut request: R) -> Result<(), ProtocolError> {
@@ -422,10 +439,6 @@ impl DiscoveryMessage for DeltaDiscoveryRequest {
     fn give_to(self, session: &mut Session) -> Result<(), ProtocolError> {
         session.on_delta_request(self)
     }
-}
-
-fn decode<R: DiscoveryMessage>(message: Bytes) -> Result<R, Status> {
-    R::decode(message).map_err(|error| Status::internal(format!("the request is not what its method takes: {error}")))
 }
 
 fn peer<B>(request: &Request<B>) -> String {

@@ -7,8 +7,10 @@ mod harness;
 
 mod commands;
 mod csds;
+mod history;
 mod input;
 mod load;
 mod process;
 mod services;
+mod store;
 mod wait;
