@@ -170,6 +170,14 @@ impl NodeRecord {
         self.streams.is_empty().then_some(self.last_seen)
     }
 
+    /// What it made of each revision. `current` is the one of them that everybody is brought to.
+    pub(super) fn verdicts(&self, revisions: &[Revision], current: Option<Revision>) -> Vec<Option<Verdict>> {
+        let streams: Vec<StreamVerdicts> = self.streams.iter().map(|stream| stream.verdicts()).collect();
+        let of =
+            |revision: &Revision| verdict::of_node(&self.verdicts, &streams, *revision, current == Some(*revision));
+        revisions.iter().map(of).collect()
+    }
+
     /// What is wrong with the node on any of its streams.
     pub(super) fn trouble(&self, now: SystemTime) -> Trouble {
         let mut all = Trouble::default();
@@ -184,14 +192,6 @@ impl NodeRecord {
             all.unconfirmed |= unconfirmed;
         }
         all
-    }
-
-    /// What it made of each revision. `current` is the one of them that everybody is brought to.
-    pub(super) fn verdicts(&self, revisions: &[Revision], current: Option<Revision>) -> Vec<Option<Verdict>> {
-        let streams: Vec<StreamVerdicts> = self.streams.iter().map(|stream| stream.verdicts()).collect();
-        let of =
-            |revision: &Revision| verdict::of_node(&self.verdicts, &streams, *revision, current == Some(*revision));
-        revisions.iter().map(of).collect()
     }
 
     /// The last change.
