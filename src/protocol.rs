@@ -12,12 +12,14 @@ mod missing;
 mod order;
 mod outcome;
 mod policy;
+mod presented;
 mod reconnect;
 mod refused;
 mod request;
 mod response;
 mod send;
 mod session;
+mod sorted;
 mod split;
 mod standing;
 mod subscription;
@@ -29,6 +31,7 @@ pub use self::{
     features::Features,
     outcome::{Delivery, Nonce, Outcome, Variant},
     policy::{Ordering, Policy, StreamLimits},
+    request::{DeltaRequest, SotwRequest},
     response::{Contents, ResourceError, Response},
     session::{Scope, Session},
     standing::{Hold, Standing, Wait},

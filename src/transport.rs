@@ -10,8 +10,10 @@ mod frame;
 mod lrs;
 mod messages;
 mod rate;
+mod request;
 mod services;
 mod status;
+mod wire;
 
 use std::{
     collections::BTreeSet,

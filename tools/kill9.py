@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """kill -9 in the midst of publishes, again and again: what was acknowledged is there, and nothing is done twice.
 
-Every publish has an idempotency key. The server is killed at a random moment of it, started again on the same directory, and a
-publish whose answer was lost is sent once more. After every start the served versions must be those of the last publishes; at the
-end the whole history must be what the answers said, and the store must be sound.
+Every publish has an idempotency key. The server is killed at a random moment of it, started again on the same
+directory, and a publish whose answer was lost is sent once more. After every start the served versions must be those of
+the last publishes; at the end the whole history must be what the answers said, and the store must be sound.
 
     tools/kill9.py --chancery target/release/chancery [--publishes 1000] [--kills 1000] [--seed 1]
 """
@@ -170,7 +170,9 @@ class Run:
             found = [revision_of(revision) for revision in reversed(found)]
             if found != revisions:
                 missing = [revision for revision in revisions if revision not in found]
-                raise StepFailed(f"group {group} has {len(found)} revisions of {len(revisions)}; missing: {missing[:5]}")
+                raise StepFailed(
+                    f"group {group} has {len(found)} revisions of {len(revisions)}; missing: {missing[:5]}"
+                )
             self.counts["revisions found"] += len(found)
 
     def check_sound(self) -> None:
@@ -208,7 +210,12 @@ def revision_of(snapshot: dict) -> tuple[int, str]:
 def document(clusters: dict[int, str]) -> str:
     """Clusters of about 1 KB each."""
     one = [
-        {"@type": CLUSTER, "name": f"cluster-{number}", "alt_stat_name": content.ljust(900, "x"), "connect_timeout": "1s"}
+        {
+            "@type": CLUSTER,
+            "name": f"cluster-{number}",
+            "alt_stat_name": content.ljust(900, "x"),
+            "connect_timeout": "1s",
+        }
         for number, content in clusters.items()
     ]
     return json.dumps({"resources": one})

@@ -90,9 +90,10 @@ impl Publisher {
 }
 
 const fn outcome_of(published: &Published) -> PublishOutcome {
-    match (published.dry_run, published.changed) {
+    match (published.dry_run, published.changed && !published.repeated) {
         (true, _) => PublishOutcome::DryRun,
         (false, true) => PublishOutcome::Ok,
+        // A publish that is sent again was done before.
         (false, false) => PublishOutcome::Unchanged,
     }
 }
@@ -116,11 +117,11 @@ fn findings_of(error: &PublishError) -> &[Finding] {
         PublishError::Rejected(rejection) => &rejection.findings,
         PublishError::Conflict { .. }
         | PublishError::Owned { .. }
+        | PublishError::KeyReused { .. }
         | PublishError::NotFound(_)
         | PublishError::InvalidGroup(_)
         | PublishError::InvalidVersion(_)
         | PublishError::InvalidKey(_)
-        | PublishError::KeyReused { .. }
         | PublishError::Store(_) => &[],
     }
 }

@@ -92,7 +92,7 @@ impl Publisher {
         let Some(ticket) = ticket else {
             return Ok(None);
         };
-        let Some(receipt) = self.store.receipt(group, &ticket.key)? else {
+        let Some(receipt) = self.heard(self.store.receipt(group, &ticket.key))? else {
             return Ok(None);
         };
         if receipt.request != ticket.request {
@@ -124,7 +124,8 @@ impl Publisher {
             return Ok(());
         };
         let revision = head.map_or_else(Revision::default, |head| head.revision);
-        Ok(self.store.keep_receipt(group, &ticket.receipt(revision, false, &[]))?)
+        let kept = self.store.keep_receipt(group, &ticket.receipt(revision, false, &[]));
+        Ok(self.heard(kept)?)
     }
 }
 

@@ -143,7 +143,7 @@ impl Publisher {
     }
 
     /// Counts where the store failed.
-    fn heard<T>(&self, read: Result<T, StoreError>) -> Result<T, StoreError> {
+    pub(super) fn heard<T>(&self, read: Result<T, StoreError>) -> Result<T, StoreError> {
         read.inspect_err(|_| self.metrics.store_failed())
     }
 }

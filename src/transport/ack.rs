@@ -7,11 +7,8 @@ use std::hash::{BuildHasher as _, Hasher as _};
 
 use foldhash::quality::FixedState;
 
+use super::wire::{self, Field};
 use crate::protocol::{Ack, ListPrint, Variant};
-
-/// Wire types of protobuf that a request's own fields have.
-const VARINT: u64 = 0;
-const BYTES: u64 = 2;
 
 /// The fields of a request by which an ACK is known.
 struct Fields {
@@ -50,18 +47,19 @@ pub(super) fn read(variant: Variant, message: &[u8]) -> Option<Ack<'_>> {
     let mut rest = message;
     while !rest.is_empty() {
         let before = rest;
-        let (number, value) = field(&mut rest)?;
+        let field = Field::next(&mut rest)?;
+        let number = field.number;
         if Some(number) == fields.names {
             // With its key and length, so that lists cannot be mistaken for each other by where a name ends.
             names.write(&before[..before.len() - rest.len()]);
         } else if Some(number) == fields.version {
-            version = text(value)?;
+            version = field.text()?;
         } else if number == fields.type_url {
-            type_url = text(value)?;
+            type_url = field.text()?;
         } else if number == fields.nonce {
-            nonce = text(value)?;
+            nonce = field.text()?;
         } else if number == fields.node && node.is_none() {
-            node = Some(node_id(value)?);
+            node = Some(wire::node_id(field.bytes()?)?);
         } else {
             return None;
         }
@@ -73,51 +71,6 @@ pub(super) fn read(variant: Variant, message: &[u8]) -> Option<Ack<'_>> {
         nonce,
         list: ListPrint(names.finish()),
     })
-}
-
-/// The id of an encoded `envoy.config.core.v3.Node`.
-fn node_id(mut node: &[u8]) -> Option<&str> {
-    let mut id = "";
-    while !node.is_empty() {
-        let (number, value) = field(&mut node)?;
-        if number == 1 {
-            id = text(value)?;
-        }
-    }
-    Some(id)
-}
-
-/// The next field, of those kinds that requests and nodes have.
-fn field<'a>(rest: &mut &'a [u8]) -> Option<(u64, &'a [u8])> {
-    let key = varint(rest)?;
-    let len = match key & 7 {
-        BYTES => usize::try_from(varint(rest)?).ok()?,
-        VARINT => {
-            varint(rest)?;
-            0
-        }
-        _ => return None,
-    };
-    let (value, after) = rest.split_at_checked(len)?;
-    *rest = after;
-    Some((key >> 3, value))
-}
-
-fn varint(rest: &mut &[u8]) -> Option<u64> {
-    let mut value = 0;
-    for shift in (0..64).step_by(7) {
-        let (byte, after) = rest.split_first()?;
-        *rest = after;
-        value |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Some(value);
-        }
-    }
-    None
-}
-
-fn text(value: &[u8]) -> Option<&str> {
-    std::str::from_utf8(value).ok()
 }
 
 #[cfg(test)]

@@ -23,7 +23,15 @@ use tonic::{Status, body::Body, transport::server::TcpConnectInfo};
 use tracing::{debug, info, info_span, warn};
 
 use self::running::Running;
-use super::{Shared, ack, check_headers, messages::Messages, rate::Bucket, refuse, respond, status::trailers};
+use super::{
+    Shared, ack, check_headers,
+    messages::Messages,
+    rate::Bucket,
+    refuse,
+    request::{self, Incoming},
+    respond,
+    status::trailers,
+};
 use crate::{
     cache::WakerSlot,
     fleet::{Protocol, StreamInfo},
@@ -32,7 +40,7 @@ use crate::{
         discovery::{DeltaDiscoveryRequest, DiscoveryRequest},
         envoy::config::core::v3 as core,
     },
-    protocol::{Features, ProtocolError, Scope, Session, Variant},
+    protocol::{DeltaRequest, Features, ProtocolError, Scope, Session, SotwRequest, Variant},
 };
 
 /// Requests taken in before responses are looked at again: one stream must not keep a connection's task to itself.
@@ -45,9 +53,15 @@ const SLOW: Duration = Duration::from_secs(5);
 trait DiscoveryMessage: prost::Message + Default + 'static {
     const VARIANT: Variant;
 
-    fn take_node(&mut self) -> Option<core::Node>;
+    /// What a session takes of it.
+    type Borrowed<'a>;
 
-    fn give_to(self, session: &mut Session) -> Result<(), ProtocolError>;
+    /// Reads it off its bytes, where that can be done without decoding them.
+    fn read(message: &[u8]) -> Option<Incoming<Self::Borrowed<'_>>>;
+
+    fn borrowed(&self) -> Incoming<Self::Borrowed<'_>>;
+
+    fn give(request: Self::Borrowed<'_>, session: &mut Session) -> Result<(), ProtocolError>;
 }
 
 /// The response body of one stream.
@@ -229,15 +243,18 @@ impl<R: DiscoveryMessage> Driver<R> {
         {
             return;
         }
-        let request = match R::decode(message.clone()) {
-            Ok(request) => request,
-            Err(error) => {
-                let status = Status::internal(format!("the request is not what its method takes: {error}"));
-                debug!(peer = %self.peer, %status, "stream broke");
-                return self.end(status);
-            }
+        let taken = match R::read(message) {
+            Some(incoming) => self.on_request(incoming),
+            None => match R::decode(message.clone()) {
+                Ok(request) => self.on_request(request.borrowed()),
+                Err(error) => {
+                    let status = Status::internal(format!("the request is not what its method takes: {error}"));
+                    debug!(peer = %self.peer, %status, "stream broke");
+                    return self.end(status);
+                }
+            },
         };
-        if let Err(error) = self.on_request(request) {
+        if let Err(error) = taken {
             warn!(peer = %self.peer, %error, "stream ended: bad request");
             return self.end(error.into());
         }
@@ -246,22 +263,22 @@ impl<R: DiscoveryMessage> Driver<R> {
         }
     }
 
-    fn on_request(&mut self, mut request: R) -> Result<(), ProtocolError> {
+    fn on_request(&mut self, (node, request): Incoming<R::Borrowed<'_>>) -> Result<(), ProtocolError> {
         if matches!(self.state, State::Opening) {
-            let running = self.begin(&mut request)?;
+            let running = self.begin(node)?;
             self.state = State::Running(Box::new(running));
             self.timer.set(None);
         }
         match &mut self.state {
-            State::Running(running) => request.give_to(&mut running.session),
+            State::Running(running) => R::give(request, &mut running.session),
             State::Opening | State::Ending(_) | State::Ended => Ok(()),
         }
     }
 
     /// Learns from the first request who the client is (L-1).
-    fn begin(&self, request: &mut R) -> Result<Running, ProtocolError> {
+    fn begin(&self, node: Option<core::Node>) -> Result<Running, ProtocolError> {
         let shared = &self.shared;
-        let (node, group) = shared.identify(request.take_node())?;
+        let (node, group) = shared.identify(node)?;
         let stream = format!(
             "{}-{}",
             shared.process,
@@ -420,24 +437,36 @@ impl Drop for Permit {
 impl DiscoveryMessage for DiscoveryRequest {
     const VARIANT: Variant = Variant::Sotw;
 
-    fn take_node(&mut self) -> Option<core::Node> {
-        self.node.take()
+    type Borrowed<'a> = SotwRequest<'a>;
+
+    fn read(message: &[u8]) -> Option<Incoming<SotwRequest<'_>>> {
+        request::sotw(message)
     }
 
-    fn give_to(self, session: &mut Session) -> Result<(), ProtocolError> {
-        session.on_sotw_request(self)
+    fn borrowed(&self) -> Incoming<SotwRequest<'_>> {
+        (self.node.clone(), self.into())
+    }
+
+    fn give(request: SotwRequest<'_>, session: &mut Session) -> Result<(), ProtocolError> {
+        session.on_sotw_request(request)
     }
 }
 
 impl DiscoveryMessage for DeltaDiscoveryRequest {
     const VARIANT: Variant = Variant::Delta;
 
-    fn take_node(&mut self) -> Option<core::Node> {
-        self.node.take()
+    type Borrowed<'a> = DeltaRequest<'a>;
+
+    fn read(message: &[u8]) -> Option<Incoming<DeltaRequest<'_>>> {
+        request::delta(message)
     }
 
-    fn give_to(self, session: &mut Session) -> Result<(), ProtocolError> {
-        session.on_delta_request(self)
+    fn borrowed(&self) -> Incoming<DeltaRequest<'_>> {
+        (self.node.clone(), self.into())
+    }
+
+    fn give(request: DeltaRequest<'_>, session: &mut Session) -> Result<(), ProtocolError> {
+        session.on_delta_request(request)
     }
 }
 
