@@ -13,6 +13,7 @@ pub mod envoy;
 pub mod fleet;
 pub mod http;
 pub mod input;
+pub mod metrics;
 pub mod node;
 pub mod proto;
 pub mod protocol;

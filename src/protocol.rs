@@ -2,6 +2,7 @@
 //!
 //! The transport drives one [`Session`] per stream. Nothing here does I/O, reads a clock or draws a random number.
 
+mod ack;
 mod advance;
 mod draft;
 mod error;
@@ -23,6 +24,7 @@ mod subscription;
 mod type_state;
 
 pub use self::{
+    ack::{Ack, ListPrint},
     error::{ErrorKind, ProtocolError},
     features::Features,
     outcome::{Delivery, Nonce, Outcome, Variant},

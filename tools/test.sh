@@ -35,6 +35,7 @@ step python target/tools/venv/bin/ruff check tools tests
 step python-fmt target/tools/venv/bin/ruff format --check tools tests
 step examples python3 tools/check_examples.py --chancery "$target/debug/chancery"
 step deploy target/tools/venv/bin/python tools/check_deploy.py --chancery "$target/debug/chancery"
+step metrics target/tools/venv/bin/python tools/check_metrics.py --chancery "$target/debug/chancery"
 step demo env DEMO_EXIT=1 python3 tools/demo.py --chancery "$target/debug/chancery" --dir target/demo-test
 
 printf '\n'

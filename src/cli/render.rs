@@ -3,6 +3,7 @@
 //! Nothing runs in the Envoy but its own file watch: every file is written aside and renamed into place, in an order that
 //! makes before it breaks.
 
+mod inline;
 mod layout;
 mod sources;
 mod write;

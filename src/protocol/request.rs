@@ -39,6 +39,7 @@ impl Session {
                 self.on_nonce(index, &request.response_nonce, request.error_detail);
             }
         }
+        self.types[index].list = None;
         // S-12: the subscription is recorded whatever the nonce.
         let legacy = has_legacy_wildcard(&self.policy, &kind);
         let edit = self.types[index].subscription.replace(&names, legacy, &self.names);

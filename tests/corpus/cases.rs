@@ -246,7 +246,7 @@ impl Case {
         };
         match admission::admit(&candidate, &Limits::default()) {
             Ok(admitted) => {
-                let references = admission::check_references(&admitted.resources, None);
+                let references = admission::check_group(&admitted.resources, None, &admitted.places);
                 [admitted.findings, references].concat()
             }
             Err(Rejection { findings }) => findings,

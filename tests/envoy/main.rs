@@ -16,6 +16,7 @@ mod ports;
 mod refusals;
 mod rest;
 mod restart;
+mod rollback;
 mod snapshots;
 mod streams;
 mod types;
