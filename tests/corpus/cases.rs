@@ -18,6 +18,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::LazyLock,
+    time::SystemTime,
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -244,7 +245,8 @@ impl Case {
             }],
             resources: Vec::new(),
         };
-        match admission::admit(&candidate, &Limits::default()) {
+        let now = Some(SystemTime::now());
+        match admission::admit_over(&candidate, &Limits::default(), None, now) {
             Ok(admitted) => {
                 let references = admission::check_group(&admitted.resources, None, &admitted.places);
                 [admitted.findings, references].concat()
