@@ -163,3 +163,27 @@ fn validate_needs_no_server_and_shows_every_finding() {
     assert_eq!((bad.code, &told["valid"]), (3, &serde_json::Value::Bool(false)));
     assert!(told["findings"].as_array().unwrap().len() >= 50);
 }
+
+#[test]
+fn findings_are_printed_as_sarif_by_validate_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("route.yaml");
+    let host = |name: &str| format!("  - {{name: {name}, domains: [a.example]}}\n");
+    let routes = "resources:\n- \"@type\": type.googleapis.com/envoy.config.route.v3.RouteConfiguration\n  name: r\n  virtual_hosts:\n";
+    std::fs::write(&path, format!("{routes}{}{}", host("v"), host("w"))).unwrap();
+    let path = path.to_str().unwrap();
+    let ran = Ran::from(chancery(&["validate", "-o", "sarif", "-f", path]).output().unwrap());
+    assert_eq!(ran.code, 3, "{ran:?}");
+    let log: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    let result = &log["runs"][0]["results"][0];
+    assert_eq!(
+        (&log["version"], &result["ruleId"], &result["level"]),
+        (&"2.1.0".into(), &"XDS0302".into(), &"error".into())
+    );
+    let place = &result["locations"][0]["physicalLocation"];
+    assert_eq!(place["artifactLocation"]["uri"], format!("file://{path}"));
+    assert_eq!(place["region"], serde_json::json!({"startLine": 6, "startColumn": 24}));
+
+    let ran = Ran::from(chancery(&["get", "-o", "sarif"]).output().unwrap());
+    assert_eq!(ran.code, 2, "{ran:?}");
+}
