@@ -2,6 +2,7 @@
 //! descriptors themselves, both object to the same messages, and to the same fields.
 
 mod cases;
+mod envoy;
 mod oracle;
 
 use std::collections::BTreeSet;
