@@ -6,9 +6,10 @@ mod known;
 mod name;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     fmt,
     sync::Arc,
+    time::SystemTime,
 };
 
 use bytes::Bytes;
@@ -21,9 +22,10 @@ use self::{
     name::{Envelope, Misnamed},
 };
 use super::{
-    Admitted, Document, Format, Limits, RawResource, Rejection, Severity, canonical, codes, document,
+    Admitted, Document, Format, Limits, Places, RawResource, Rejection, Severity, canonical, codes, document,
     finding::{Findings, Position, Subject},
     inspect::{self, Depth, Fault},
+    located::{Located, Mention},
     message::{Builder, TYPE_KEY},
     path::Path,
     place::Positions,
@@ -41,10 +43,13 @@ const WRAPPER: &str = "envoy.service.discovery.v3.Resource";
 pub(super) struct Intake<'a> {
     limits: &'a Limits,
     known: Option<&'a dyn Known>,
+    /// When certificates are to be valid.
+    now: Option<SystemTime>,
     findings: Findings,
     resources: BTreeMap<ResourceType, Vec<Arc<Resource>>>,
     /// Who answers to a name already: by name or by alias.
     names: HashMap<(ResourceType, ResourceName), Origin<'a>>,
+    places: Places,
     count: usize,
     bytes: usize,
     /// A limit on all resources was passed: said once, and the rest is not looked at.
@@ -69,7 +74,7 @@ struct Decoded<'a, 't> {
     any: prost_types::Any,
     /// The deterministic encoding of its content.
     canonical: Bytes,
-    references: BTreeSet<Reference>,
+    references: BTreeMap<Reference, Mention>,
     positions: Positions<'t>,
     /// Whether nothing in it is wrong. Where something is, its name is still looked at, so that all findings come at once.
     sound: bool,
@@ -99,13 +104,15 @@ impl<'a> Origin<'a> {
 // === impl Intake ===
 
 impl<'a> Intake<'a> {
-    pub(super) fn new(limits: &'a Limits, known: Option<&'a dyn Known>) -> Self {
+    pub(super) fn new(limits: &'a Limits, known: Option<&'a dyn Known>, now: Option<SystemTime>) -> Self {
         Self {
             limits,
             known,
+            now,
             findings: Findings::new(limits),
             resources: BTreeMap::new(),
             names: HashMap::new(),
+            places: Places::default(),
             count: 0,
             bytes: 0,
             full: false,
@@ -180,6 +187,7 @@ impl<'a> Intake<'a> {
         Ok(Admitted {
             findings: self.findings.finish()?,
             resources: self.resources,
+            places: self.places,
         })
     }
 
@@ -386,12 +394,12 @@ impl<'a> Intake<'a> {
         resource_type: &ResourceType,
         positions: Positions<'_>,
         message: &DynamicMessage,
-    ) -> (BTreeSet<Reference>, bool) {
-        let before = self.findings.errors();
+    ) -> (BTreeMap<Reference, Mention>, bool) {
+        let (before, now) = (self.findings.errors(), self.now);
         let is_empty = |name: String| name.is_empty();
         let nameless =
             name::own_field(resource_type).filter(|_| name::own(resource_type, message).is_some_and(is_empty));
-        let references = Inspection::of(message, self.builder(subject), positions, nameless);
+        let references = Inspection::of(message, self.builder(subject), positions, nameless, now);
         (references, self.findings.errors() == before)
     }
 
@@ -417,8 +425,14 @@ impl<'a> Intake<'a> {
             aliases: aliases.into(),
             ttl,
             body,
+            references: decoded.references.keys().cloned().collect(),
+        };
+        let located = Located {
+            document: origin.document.map(str::to_owned),
+            at: origin.at,
             references: decoded.references.into_iter().collect(),
         };
+        self.places.add(resource_type, &resource.name, located);
         self.add(origin, resource_type, Arc::new(resource));
     }
 

@@ -26,6 +26,11 @@ impl<'a> Path<'a> {
         segment: Segment::Root,
     };
 
+    /// Whether this is the resource itself.
+    pub(super) const fn is_root(&self) -> bool {
+        self.parent.is_none()
+    }
+
     /// A field of the message here, by its proto name.
     pub(super) const fn field(&'a self, name: &'a str) -> Self {
         self.then(Segment::Field(name))

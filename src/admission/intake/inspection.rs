@@ -1,15 +1,16 @@
-//! What admission looks for in every message of a resource: references, rules, fields newer than our protos, and what cannot be
-//! looked into.
+//! What admission looks for in every message of a resource: references, rules, contradictions, fields newer than our protos, and
+//! what cannot be looked into.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeMap, time::SystemTime};
 
 use prost_reflect::{DynamicMessage, ReflectMessage as _};
 
 use super::code_of;
 use crate::{
     admission::{
-        Severity, codes,
+        Severity, checks, codes,
         inspect::{self, Fault, Visit},
+        located::Mention,
         message::Builder,
         path::Path,
         place::Positions,
@@ -23,10 +24,13 @@ use crate::{
 pub(super) struct Inspection<'b> {
     builder: Builder<'b>,
     positions: Positions<'b>,
-    references: BTreeSet<Reference>,
+    /// Each with the first field that makes it.
+    references: BTreeMap<Reference, Mention>,
     rules: RuleCheck,
     /// The field with the resource's name, where it is empty: that is said once, and not as a broken rule.
     nameless: Option<&'static str>,
+    /// When certificates are to be valid.
+    now: Option<SystemTime>,
 }
 
 // === impl Inspection ===
@@ -38,17 +42,32 @@ impl<'b> Inspection<'b> {
         builder: Builder<'b>,
         positions: Positions<'b>,
         nameless: Option<&'static str>,
-    ) -> BTreeSet<Reference> {
+        now: Option<SystemTime>,
+    ) -> BTreeMap<Reference, Mention> {
         let limits = builder.limits;
         let mut inspection = Self {
             builder,
             positions,
-            references: BTreeSet::new(),
+            references: BTreeMap::new(),
             rules: RuleCheck::default(),
             nameless,
+            now,
         };
         inspect::walk(message, limits, &mut inspection);
         inspection.references
+    }
+
+    fn references(&mut self, message: &DynamicMessage, path: &Path<'_>) {
+        let (positions, references) = (self.positions, &mut self.references);
+        reference::collect(message, &mut |field, reference| {
+            references.entry(reference).or_insert_with(|| {
+                let path = path.field(field);
+                Mention {
+                    at: positions.of(&path),
+                    field: path.text(),
+                }
+            });
+        });
     }
 
     fn newer_fields(&mut self, message: &DynamicMessage, path: &Path<'_>) {
@@ -71,7 +90,8 @@ impl<'b> Inspection<'b> {
 
 impl Visit for Inspection<'_> {
     fn message(&mut self, message: &DynamicMessage, path: &Path<'_>) {
-        reference::collect(message, &mut self.references);
+        self.references(message, path);
+        checks::message(message, path, self.now, self);
         self.newer_fields(message, path);
         let severity = self.builder.limits.rules;
         let (builder, positions, nameless) = (&mut self.builder, &self.positions, self.nameless);
@@ -97,5 +117,11 @@ impl Visit for Inspection<'_> {
 
     fn fault(&mut self, fault: Fault, path: &Path<'_>) {
         self.push(Severity::Error, code_of(&fault), path, fault.to_string());
+    }
+}
+
+impl checks::Report for Inspection<'_> {
+    fn tell(&mut self, severity: Severity, code: &'static str, path: &Path<'_>, message: String) {
+        self.push(severity, code, path, message);
     }
 }
