@@ -1,5 +1,6 @@
 //! Bad input: a clear error, exit code 3, and what is served stays as it is.
 
+use chancery::settings::{Layer, RulesMode};
 use prost::Message as _;
 use prost_types::Any;
 
@@ -162,4 +163,23 @@ fn validate_needs_no_server_and_shows_every_finding() {
     let told: serde_json::Value = serde_json::from_str(&bad.stdout).unwrap();
     assert_eq!((bad.code, &told["valid"]), (3, &serde_json::Value::Bool(false)));
     assert!(told["findings"].as_array().unwrap().len() >= 50);
+}
+
+#[test]
+fn broken_rules_refuse_a_publish_or_are_warnings_as_the_setting_says() {
+    let content = format!("resources:\n- \"@type\": {CLUSTER}\n  name: a\n  connect_timeout: 0s\n");
+    let (server, served) = serving();
+    let path = server.file("rules.yaml", &content);
+    let ran = refused(&server, &served, &path);
+    assert!(ran.stderr.contains("rules.yaml:4:20: error[XDS0205]"), "{ran:?}");
+    server.expect(0, &["validate", "--rules", "warn", "-f", &path]);
+
+    let mut layer = Layer::default();
+    layer.admission.rules = Some(RulesMode::Warn);
+    let lenient = Server::with(layer);
+    let path = lenient.file("rules.yaml", &content);
+    for message in ["once", "again"] {
+        let ran = lenient.expect(0, &["replace", "-g", "demo", "-f", &path, "-m", message]);
+        assert!(ran.stderr.contains("rules.yaml:4:20: warning[XDS0205]"), "{ran:?}");
+    }
 }
