@@ -243,8 +243,8 @@ impl Publisher {
         let named = options.version_info.as_deref().map(Version::from);
         let mut writer = self.writer();
         let head = self.head(group);
-        let said = admitted.map_or(&[][..], |admitted| admitted.findings.as_slice());
-        if let Some(done) = self.done_before(group, ticket, said)? {
+        let mut findings = admitted.map_or_else(Vec::new, |admitted| admitted.findings.clone());
+        if let Some(done) = self.done_before(group, ticket, &findings)? {
             return Ok(done);
         }
         check_owner(group, options, head.as_deref())?;
@@ -254,7 +254,6 @@ impl Publisher {
         let nowhere = Places::default();
         let places = admitted.map_or(&nowhere, |admitted| &admitted.places);
         let proposal = self.propose(&mut writer, group, &before, edits, named.as_ref(), places)?;
-        let mut findings = admitted.map_or_else(Vec::new, |admitted| admitted.findings.clone());
         findings.extend(proposal.findings);
         findings.sort_by_key(|finding| finding.severity);
         let refused = match deny {

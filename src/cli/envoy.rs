@@ -24,16 +24,11 @@ use crate::{
 #[derive(Args, Debug)]
 pub(super) struct AskEnvoy {
     /// Also ask this Envoy binary, with --mode validate, about what a node would get; it opens no port
-    #[arg(id = "envoy", long = "envoy", value_name = "PATH")]
-    binary: Option<PathBuf>,
+    #[arg(long, value_name = "PATH")]
+    envoy: Option<PathBuf>,
     /// How long one run of it may take
-    #[arg(
-        long = "envoy-timeout",
-        default_value = "60s",
-        value_name = "DURATION",
-        requires = "binary"
-    )]
-    timeout: Span,
+    #[arg(long, default_value = "60s", value_name = "DURATION", requires = "envoy")]
+    envoy_timeout: Span,
 }
 
 /// What becomes of the group's own resources.
@@ -100,9 +95,9 @@ impl AskEnvoy {
     }
 
     fn binary(&self) -> Option<Binary> {
-        self.binary.clone().map(|path| Binary {
+        self.envoy.clone().map(|path| Binary {
             path,
-            limit: self.timeout.0,
+            limit: self.envoy_timeout.0,
         })
     }
 }
