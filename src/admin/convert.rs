@@ -12,7 +12,7 @@ use crate::{
     proto::admin as api,
     protocol::{Standing, Variant},
     publisher::{PublishOptions, Published, TypeChange},
-    resource::{Resource, ResourceName, ResourceType},
+    resource::{ContentHash, Resource, ResourceName, ResourceType},
     revision::{Owner, RevisionInfo, Summary},
     snapshot::Revision,
 };
@@ -70,6 +70,7 @@ impl From<api::PublishOptions> for PublishOptions {
             author: options.author,
             allow_warnings: options.allow_warnings,
             allow_removals: options.allow_removals,
+            idempotency_key: Some(options.idempotency_key).filter(|key| !key.is_empty()),
             owner: Owner::AdminApi,
         }
     }
@@ -123,6 +124,7 @@ pub(super) fn published(published: &Published) -> api::PublishResponse {
         dry_run: published.dry_run,
         changes: published.changes.iter().map(type_change).collect(),
         findings: published.warnings.iter().map(finding).collect(),
+        repeated: published.repeated,
     }
 }
 
@@ -144,10 +146,17 @@ pub(super) fn summary(info: &RevisionInfo) -> api::SnapshotSummary {
                 type_url: row.resource_type.type_url().to_owned(),
                 version: row.version.to_string(),
                 resources: count(row.resources),
+                content_hash: hash(row.content),
             })
             .collect(),
         deleted,
+        content_hash: hash(info.content_hash()),
+        outcomes: None,
     }
+}
+
+fn hash(hash: Option<ContentHash>) -> String {
+    hash.map(|hash| hash.to_string()).unwrap_or_default()
 }
 
 /// A resource with its content; sensitive fields are blanked unless `with_secrets`.
@@ -296,7 +305,7 @@ fn unanswered(late: &fleet::Unanswered) -> api::Unanswered {
     }
 }
 
-fn nack(nack: &NackStatus) -> api::Nack {
+pub(super) fn nack(nack: &NackStatus) -> api::Nack {
     api::Nack {
         version: nack.delivery.version.to_string(),
         nonce: nack.delivery.nonce.to_string(),
@@ -312,6 +321,6 @@ pub(super) fn timestamp(time: SystemTime) -> Option<Timestamp> {
     Some(time.into())
 }
 
-fn count(number: usize) -> u32 {
+pub(super) fn count(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }

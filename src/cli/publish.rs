@@ -42,6 +42,9 @@ pub(super) struct Publish {
     /// Refuse unless the group is at this revision (0: not published yet)
     #[arg(long, value_name = "REVISION")]
     expected_revision: Option<u64>,
+    /// Names this publish within its group: sent again with the same key and content, it is done once
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
     /// Why, for the history
     #[arg(short, long, default_value = "")]
     message: String,
@@ -79,6 +82,7 @@ impl Publish {
                 .unwrap_or_default(),
             allow_warnings: self.allow_warnings,
             allow_removals: self.allow_removals,
+            idempotency_key: self.idempotency_key.clone().unwrap_or_default(),
         }
     }
 
@@ -123,6 +127,15 @@ fn summary(published: &PublishResponse) -> String {
         count(|change| &change.changed),
         count(|change| &change.removed)
     );
+    if published.repeated {
+        let came_to = if published.changed {
+            "published"
+        } else {
+            "nothing changed at"
+        };
+        let head = format!("{group}: done before under this key: {came_to} revision {revision}: {counts}\n");
+        return format!("{head}{}", changes(&published.changes));
+    }
     let head = match (published.changed, published.dry_run) {
         (false, false) => format!("{group}: nothing changed, still revision {revision}\n"),
         (false, true) => format!("{group}: nothing would change from revision {revision} (dry run)\n"),

@@ -1,18 +1,18 @@
 //! What was published, and how states of a group differ. Nothing here changes anything.
 
-use std::sync::Arc;
+use std::{io, sync::Arc, time::SystemTime};
 
 use tokio::sync::broadcast;
 
 use super::{
     Publisher,
     change::{replacement, type_changes},
-    request::{Comparison, DiffTarget, NotFound, PublishError, SnapshotEvent, check_group},
+    request::{Comparison, DiffTarget, NotFound, PublishError, SnapshotEvent, Totals, check_group},
     types_of,
 };
 use crate::{
-    admission::admit,
-    revision::{RevisionInfo, StoredRevision},
+    admission::{Rejection, Severity, admit_over},
+    revision::{RevisionInfo, StoreError, StoredRevision},
     snapshot::{NodeGroup, Revision, Snapshot},
 };
 
@@ -38,13 +38,27 @@ impl Publisher {
         self.heads().values().map(|head| head.info()).collect()
     }
 
+    /// How much is published.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        let mut totals = Totals::default();
+        for head in self.heads().values() {
+            totals.groups += 1;
+            totals.revision = totals.revision.max(head.revision);
+            for (kind, resources) in head.types().into_iter().flatten() {
+                *totals.resources.entry(kind.clone()).or_default() += resources.len();
+            }
+        }
+        totals
+    }
+
     /// A group's kept revisions, newest first, at most `limit`; also of a deleted group. Blocks on the store.
     ///
     /// # Errors
     ///
     /// [`NotFound::Group`] where there are none, or [`PublishError::Store`].
     pub fn history(&self, group: &NodeGroup, limit: usize) -> Result<Vec<RevisionInfo>, PublishError> {
-        let revisions = self.store.list(group, limit.max(1))?;
+        let revisions = self.heard(self.store.list(group, limit.max(1)))?;
         if revisions.is_empty() {
             return Err(NotFound::Group(group.clone()).into());
         }
@@ -75,18 +89,33 @@ impl Publisher {
             }
             DiffTarget::Candidate(candidate) => {
                 check_group(group)?;
-                let admitted = admit(candidate, &self.settings.limits).map_err(PublishError::Rejected)?;
+                let now = Some(SystemTime::now());
+                let admitted =
+                    admit_over(candidate, &self.settings.limits, None, now).map_err(PublishError::Rejected)?;
                 let mut writer = self.writer();
                 let head = types_of(self.head(group).as_deref());
                 let edits = replacement(&head, &admitted.resources);
-                let proposal = self.propose(&mut writer, group, &head, edits, None)?;
+                let proposal = self.propose(&mut writer, group, &head, edits, None, &admitted.places)?;
                 self.withdraw(&mut writer, group, &head);
+                let findings = [admitted.findings, proposal.findings].concat();
+                if findings.iter().any(|finding| finding.severity == Severity::Error) {
+                    return Err(PublishError::Rejected(Rejection { findings }));
+                }
                 Ok(Comparison {
                     changes: type_changes(&types_of(from.as_deref()), &proposal.next.types),
-                    findings: [admitted.findings, proposal.warnings].concat(),
+                    findings,
                 })
             }
         }
+    }
+
+    /// Writes everything that is kept, as it is at one moment, while publishes go on. Blocks on the store and on `to`.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError::Store`].
+    pub fn backup(&self, to: &mut dyn io::Write) -> Result<(), PublishError> {
+        Ok(self.store.backup(to)?)
     }
 
     /// Every publish and deletion from here on. Subscribe first, then [`Publisher::list`]: nothing is lost, and what comes twice
@@ -101,15 +130,20 @@ impl Publisher {
         if let Some(head) = self.head(group).filter(|head| head.revision == revision) {
             return Ok(head);
         }
-        let stored = self.store.get(group, revision)?;
+        let stored = self.heard(self.store.get(group, revision))?;
         if let Some(stored) = stored.filter(|stored| stored.types().is_some()) {
             return Ok(Arc::new(stored));
         }
-        let kept = self.store.list(group, usize::MAX)?;
+        let kept = self.heard(self.store.list(group, usize::MAX))?;
         Err(PublishError::NotFound(NotFound::Revision {
             group: group.clone(),
             revision,
             oldest: kept.last().map(|info| info.revision),
         }))
+    }
+
+    /// Counts where the store failed.
+    pub(super) fn heard<T>(&self, read: Result<T, StoreError>) -> Result<T, StoreError> {
+        read.inspect_err(|_| self.metrics.store_failed())
     }
 }

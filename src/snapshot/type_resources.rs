@@ -139,6 +139,12 @@ impl TypeResources {
         self.resources.hash()
     }
 
+    /// The hash of all names and contents: that of content that returns is what it was, though its versions are not.
+    #[must_use]
+    pub const fn contents_hash(&self) -> ContentHash {
+        self.resources.contents()
+    }
+
     /// How many resources there are.
     #[must_use]
     pub const fn len(&self) -> usize {

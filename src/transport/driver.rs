@@ -3,6 +3,8 @@
 //! HTTP/2 polls the body only when the client has room for more. So a slow client holds no queue here, its requests wait
 //! in the connection's window, and what it is sent next is made from the newest snapshot.
 
+mod running;
+
 use std::{
     collections::VecDeque,
     future::Future as _,
@@ -18,8 +20,9 @@ use http::{Request, Response};
 use http_body::Frame;
 use tokio::time::Sleep;
 use tonic::{Status, body::Body, transport::server::TcpConnectInfo};
-use tracing::{Span, debug, info, info_span, warn};
+use tracing::{debug, info, info_span, warn};
 
+use self::running::Running;
 use super::{
     Shared, ack, check_headers,
     messages::Messages,
@@ -30,17 +33,21 @@ use super::{
     status::trailers,
 };
 use crate::{
-    cache::{SnapshotWatch, WakerSlot},
-    fleet::{Protocol, StreamGuard, StreamInfo},
+    cache::WakerSlot,
+    fleet::{Protocol, StreamInfo},
+    metrics::{Refusal, StatusCode},
     proto::{
         discovery::{DeltaDiscoveryRequest, DiscoveryRequest},
         envoy::config::core::v3 as core,
     },
-    protocol::{Delivery, DeltaRequest, Features, Outcome, ProtocolError, Scope, Session, SotwRequest, Variant},
+    protocol::{DeltaRequest, Features, ProtocolError, Scope, Session, SotwRequest, Variant},
 };
 
 /// Requests taken in before responses are looked at again: one stream must not keep a connection's task to itself.
 const REQUESTS_PER_TURN: usize = 64;
+
+/// How long a client may take to make room for what it was sent before it counts as slow.
+const SLOW: Duration = Duration::from_secs(5);
 
 /// A request of either variant.
 trait DiscoveryMessage: prost::Message + Default + 'static {
@@ -67,12 +74,16 @@ struct Driver<R> {
     state: State,
     /// Chunks of the response being written.
     chunks: VecDeque<Bytes>,
+    /// When the response was made that the client has not made room for yet.
+    given: Option<Instant>,
     timer: Timer,
     /// How many requests may be read yet, and until when none are (Z-1).
     allowance: Bucket,
     throttled: Option<Instant>,
     /// The moment of the stream's own within the drain time, once the process is to end.
     draining: Option<Pin<Box<Sleep>>>,
+    /// How it ended; until then, how it ends where the connection breaks.
+    ended: StatusCode,
     /// Counts the stream as open until it is dropped.
     permit: Permit,
 }
@@ -84,18 +95,6 @@ enum State {
     /// Writes what is in `chunks`, then this status.
     Ending(Status),
     Ended,
-}
-
-/// A stream whose node is known.
-struct Running {
-    session: Session,
-    watch: SnapshotWatch,
-    guard: StreamGuard,
-    span: Span,
-    /// The last refusal that was logged: a node repeats itself (Z-5).
-    logged: Option<String>,
-    /// A response that is larger than many clients take was logged.
-    logged_large: bool,
 }
 
 /// Wakes the stream at a moment; made when first needed.
@@ -120,9 +119,11 @@ pub(super) fn open(
     request: Request<axum::body::Body>,
 ) -> Response<Body> {
     if let Err(status) = check_headers(request.headers()) {
+        shared.metrics().refused(Refusal::Encoding);
         return refuse(&status);
     }
     if shared.shutdown.is_cancelled() {
+        shared.metrics().refused(Refusal::Shutdown);
         return refuse(&Status::unavailable("the server is shutting down"));
     }
     let permit = match shared.admit() {
@@ -154,10 +155,12 @@ impl<R: DiscoveryMessage> Driver<R> {
             variant: PhantomData,
             state: State::Opening,
             chunks: VecDeque::new(),
+            given: None,
             timer,
             allowance: Bucket::new(shared.limits.requests, now),
             throttled: None,
             draining: None,
+            ended: StatusCode::Dropped,
             shared,
             permit,
         }
@@ -169,18 +172,20 @@ impl<R: DiscoveryMessage> Driver<R> {
         self.check_shutdown(cx);
         let State::Running(running) = &mut self.state else {
             if self.timer.poll(cx).is_ready() && matches!(self.state, State::Opening) {
-                self.state = State::Ending(Status::deadline_exceeded("no request came on the stream"));
+                self.end(Status::deadline_exceeded("no request came on the stream"));
             }
             return;
         };
         if running.watch.poll_changed(cx).is_ready()
             && let Some(snapshot) = running.watch.current()
         {
+            let revision = snapshot.revision();
+            running.on_publish(revision, self.shared.cache.began(revision));
             running.session.on_snapshot(snapshot);
         }
         let now = Instant::now();
         let response = running.session.poll_response(now);
-        running.record_outcomes();
+        running.record_outcomes(self.shared.metrics(), now);
         if let Some(response) = response {
             let variant = R::VARIANT;
             debug!(
@@ -190,6 +195,7 @@ impl<R: DiscoveryMessage> Driver<R> {
             );
             let chunks = self.shared.frames.encode(variant, &response);
             running.note_size(&response.delivery, &chunks, self.shared.policy.limits.response_bytes);
+            self.given = Some(now);
             self.chunks = chunks.into();
         } else {
             let next = running.session.poll_timeout().into_iter().chain(self.throttled).min();
@@ -213,6 +219,7 @@ impl<R: DiscoveryMessage> Driver<R> {
                 Poll::Pending => return,
                 Poll::Ready(Some(Ok(message))) => {
                     let now = Instant::now();
+                    self.shared.metrics().requested(Protocol::Grpc(R::VARIANT).into());
                     let wait = self.allowance.spend(now);
                     self.throttled = (!wait.is_zero()).then(|| now.checked_add(wait)).flatten();
                     self.on_message(&message);
@@ -300,14 +307,7 @@ impl<R: DiscoveryMessage> Driver<R> {
         // Debug formatting escapes what a client put into its id.
         let span = info_span!("xds_stream", id = guard.stream_id(), node = ?node.id, group = ?group);
         info!(parent: &span, peer = %self.peer, variant = ?R::VARIANT, agent = ?node.user_agent, "stream opened");
-        Ok(Running {
-            session,
-            watch,
-            guard,
-            span,
-            logged: None,
-            logged_large: false,
-        })
+        Ok(Running::new(session, watch, guard, span))
     }
 
     /// Ends the stream, after what is being written.
@@ -315,7 +315,16 @@ impl<R: DiscoveryMessage> Driver<R> {
         if let State::Running(running) = &self.state {
             info!(parent: &running.span, code = ?status.code(), "stream ended");
         }
+        self.ended = StatusCode::from(status.code() as i32);
         self.state = State::Ending(status);
+    }
+
+    /// The client made room, or is gone: either may have taken long.
+    fn note_room(&mut self) {
+        let waited = self.given.take().map(|given| given.elapsed());
+        if waited.is_some_and(|waited| waited > SLOW) {
+            self.shared.metrics().slow();
+        }
     }
 
     fn check_shutdown(&mut self, cx: &mut Context<'_>) {
@@ -339,6 +348,9 @@ impl<R: DiscoveryMessage> http_body::Body for Driver<R> {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let driver = self.get_mut();
+        if driver.chunks.is_empty() {
+            driver.note_room();
+        }
         if driver.chunks.is_empty() && matches!(driver.state, State::Opening | State::Running(_)) {
             driver.turn(cx);
         }
@@ -360,82 +372,13 @@ impl<R: DiscoveryMessage> http_body::Body for Driver<R> {
     }
 }
 
-// === impl Running ===
-
-impl Running {
-    /// Enters what happened in the books and the log.
-    fn record_outcomes(&mut self) {
-        while let Some(outcome) = self.session.poll_outcome() {
-            self.guard.record(&outcome);
-            self.log(&outcome);
+impl<R> Drop for Driver<R> {
+    fn drop(&mut self) {
+        let metrics = self.shared.metrics();
+        if self.given.is_some_and(|given| given.elapsed() > SLOW) {
+            metrics.slow();
         }
-    }
-
-    /// L-13: a response that could not be divided may be more than the client takes.
-    fn note_size(&mut self, delivery: &Delivery, chunks: &[Bytes], most: usize) {
-        let bytes = chunks.iter().map(Bytes::len).sum();
-        if bytes <= most {
-            return;
-        }
-        self.guard.record_large(delivery, bytes);
-        if !self.logged_large {
-            self.logged_large = true;
-            debug!(
-                parent: &self.span, resource_type = %delivery.resource_type, version = %delivery.version, bytes,
-                "large response: gRPC clients take 4 MiB unless told otherwise"
-            );
-        }
-    }
-
-    fn log(&mut self, outcome: &Outcome) {
-        let _entered = self.span.enter();
-        match outcome {
-            Outcome::Subscribed {
-                resource_type,
-                wildcard,
-                names,
-                ..
-            } => debug!(%resource_type, wildcard, names, "subscribed"),
-            // Logged with what the response carries.
-            Outcome::Sent(_) => {}
-            Outcome::Ack(sent) => {
-                debug!(resource_type = %sent.resource_type, version = %sent.version, nonce = %sent.nonce, "ACK");
-            }
-            Outcome::Nack {
-                delivery,
-                code,
-                message,
-            } => {
-                if self.logged.as_ref() != Some(message) {
-                    let short: String = message.chars().take(1000).collect();
-                    warn!(
-                        resource_type = %delivery.resource_type, version = %delivery.version, nonce = %delivery.nonce,
-                        revision = %delivery.revision, code, error = ?short, "NACK"
-                    );
-                    self.logged = Some(message.clone());
-                }
-            }
-            Outcome::StaleNonce { resource_type } => debug!(%resource_type, "stale nonce"),
-            Outcome::Presented(held) => {
-                debug!(resource_type = %held.resource_type, version = %held.version, "already held");
-            }
-            Outcome::Ignored(sent) => debug!(resource_type = %sent.resource_type, nonce = %sent.nonce, "ignored"),
-            Outcome::Missing {
-                resource_type,
-                names,
-                sample,
-            } => debug!(%resource_type, names, ?sample, "asked for in vain"),
-            Outcome::Synced(revision) => debug!(%revision, "synced"),
-            Outcome::Blocked(revision) => debug!(%revision, "blocked by what was refused"),
-            Outcome::Standing(standing) => {
-                let waits: Vec<_> = standing
-                    .waits
-                    .iter()
-                    .map(|wait| wait.resource_type.to_string())
-                    .collect();
-                debug!(?waits, held = standing.held, "order");
-            }
-        }
+        metrics.ended(self.ended);
     }
 }
 

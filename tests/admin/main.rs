@@ -7,8 +7,11 @@ mod harness;
 
 mod commands;
 mod csds;
+mod envoy;
+mod history;
 mod input;
 mod load;
 mod process;
 mod services;
+mod store;
 mod wait;
