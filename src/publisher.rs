@@ -243,7 +243,8 @@ impl Publisher {
         let named = options.version_info.as_deref().map(Version::from);
         let mut writer = self.writer();
         let head = self.head(group);
-        if let Some(done) = self.done_before(group, ticket, &warnings)? {
+        let said = admitted.map_or(&[][..], |admitted| admitted.findings.as_slice());
+        if let Some(done) = self.done_before(group, ticket, said)? {
             return Ok(done);
         }
         check_owner(group, options, head.as_deref())?;
