@@ -7,6 +7,7 @@ mod any;
 mod candidate;
 mod canonical;
 pub mod codes;
+mod compare;
 mod document;
 mod finding;
 mod inspect;
@@ -25,6 +26,7 @@ use crate::resource::{Resource, ResourceType};
 
 pub use self::{
     candidate::{Candidate, Document, Format, Limits, RawResource},
+    compare::{Bounds, Differences, FieldChange, compare},
     finding::{Finding, Place, Rejection, Severity},
     intake::Known,
     json::{Secrets, to_json},

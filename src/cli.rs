@@ -14,6 +14,7 @@ mod get;
 mod history;
 mod input;
 mod output;
+mod plan;
 mod publish;
 mod render;
 mod replace;

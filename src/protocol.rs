@@ -13,6 +13,7 @@ mod outcome;
 mod policy;
 mod reconnect;
 mod refused;
+mod rehearsal;
 mod request;
 mod response;
 mod send;
@@ -27,6 +28,7 @@ pub use self::{
     features::Features,
     outcome::{Delivery, Nonce, Outcome, Variant},
     policy::{Ordering, Policy, StreamLimits},
+    rehearsal::{Message, Part, rehearse},
     response::{Contents, ResourceError, Response},
     session::{Scope, Session},
     standing::{Hold, Standing, Wait},

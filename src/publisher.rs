@@ -4,7 +4,9 @@
 //! transport or a stream.
 
 mod change;
+mod guard;
 mod lineage;
+mod outlook;
 mod query;
 mod references;
 mod request;
@@ -21,6 +23,7 @@ use tokio::sync::broadcast;
 
 use self::{
     change::{GroupEdits, Next, check_limits, next, patch, replacement, restoration},
+    guard::Removal,
     lineage::Lineage,
     references::References,
     request::{check_group, check_request},
@@ -34,6 +37,10 @@ use crate::{
     snapshot::{NodeGroup, Revision, Snapshot},
 };
 
+pub use self::{
+    guard::RemovalGuard,
+    outlook::{Outlook, ResourceChange, Served},
+};
 pub use self::request::{
     Comparison, DiffTarget, NotFound, PatchRequest, PublishError, PublishOptions, Published, PublisherSettings,
     ReplaceRequest, SnapshotEvent, TypeChange,
@@ -177,7 +184,8 @@ impl Publisher {
     }
 
     /// Makes a new revision with the content of a kept one, also of a deleted group. What returns gets new versions, and what
-    /// was admitted once is not refused for warnings. Blocks on the store.
+    /// was admitted once is not refused for warnings. It may remove whatever it does: going back is one step. Blocks on the
+    /// store.
     ///
     /// # Errors
     ///
@@ -191,7 +199,11 @@ impl Publisher {
         check_request(group, options)?;
         let target = self.stored(group, to)?;
         let edits = |head: Option<&StoredRevision>| Ok(restoration(&types_of(head), &types_of(Some(&target))));
-        self.publish(group, options, Vec::new(), false, edits)
+        let options = PublishOptions {
+            allow_removals: true,
+            ..options.clone()
+        };
+        self.publish(group, &options, Vec::new(), false, edits)
     }
 
     /// Forgets a group: its nodes keep what they have and hear nothing until the next publish. Where it is the shared group,
@@ -243,20 +255,29 @@ impl Publisher {
         let edits = edits(head.as_deref())?;
         let proposal = self.propose(&mut writer, group, &before, edits, named.as_ref())?;
         warnings.extend(proposal.warnings);
-        let refused = deny_warnings && !warnings.is_empty();
         let Next {
             types,
             changes,
             replaced,
         } = proposal.next;
+        let unconfirmed = self.unconfirmed(group, options, &before, &types, &changes);
+        let denied = deny_warnings && !warnings.is_empty();
+        let refused = denied || !(unconfirmed.is_empty() || options.dry_run);
         // The first publish changes something even if it is empty: from then on the group is known to be (S-9).
         let changed = head.is_none() || !changes.is_empty();
         if refused || options.dry_run {
             self.withdraw(&mut writer, group, &before);
         }
         if refused {
-            return Err(PublishError::Rejected(Rejection { findings: warnings }));
+            return Err(refusal(unconfirmed, warnings));
         }
+        let outlook = options.dry_run.then(|| Outlook {
+            group: group.clone(),
+            revision: proposal.revision,
+            before,
+            after: types.clone(),
+            is_next: true,
+        });
         let mut revision = head.as_ref().map_or_else(Revision::default, |head| head.revision);
         if changed && !options.dry_run {
             revision = proposal.revision;
@@ -270,6 +291,29 @@ impl Publisher {
             dry_run: options.dry_run,
             changes,
             warnings,
+            unconfirmed,
+            outlook,
+        })
+    }
+
+    /// What the publish removes and nobody confirmed.
+    fn unconfirmed(
+        &self,
+        group: &NodeGroup,
+        options: &PublishOptions,
+        before: &Types,
+        after: &Types,
+        changes: &[TypeChange],
+    ) -> Vec<Finding> {
+        if options.allow_removals {
+            return Vec::new();
+        }
+        self.settings.removals.check(&Removal {
+            group,
+            owner: options.owner,
+            before,
+            after,
+            changes,
         })
     }
 
@@ -392,7 +436,7 @@ impl Publisher {
     }
 
     const fn denies(&self, options: &PublishOptions) -> bool {
-        self.settings.deny_warnings && !options.allow_warnings
+        (self.settings.deny_warnings || options.deny_warnings) && !options.allow_warnings
     }
 
     fn shared(&self) -> Option<Snapshot> {
@@ -454,6 +498,15 @@ fn stored_revision(
         content,
         replaced,
     }
+}
+
+/// Why a publish is refused that admission let through: what is to be confirmed first, then the warnings.
+fn refusal(unconfirmed: Vec<Finding>, warnings: Vec<Finding>) -> PublishError {
+    if unconfirmed.is_empty() {
+        return PublishError::Rejected(Rejection { findings: warnings });
+    }
+    let findings = [unconfirmed, warnings].concat();
+    PublishError::Unconfirmed(Rejection { findings })
 }
 
 /// A group belongs to the source that published it, until its snapshot is deleted.

@@ -70,6 +70,7 @@ impl From<api::PublishOptions> for PublishOptions {
             author: options.author,
             allow_warnings: options.allow_warnings,
             allow_removals: options.allow_removals,
+            deny_warnings: options.deny_warnings,
             owner: Owner::AdminApi,
         }
     }
@@ -122,7 +123,8 @@ pub(super) fn published(published: &Published) -> api::PublishResponse {
         changed: published.changed,
         dry_run: published.dry_run,
         changes: published.changes.iter().map(type_change).collect(),
-        findings: published.warnings.iter().map(finding).collect(),
+        findings: published.unconfirmed.iter().chain(&published.warnings).map(finding).collect(),
+        plan: None,
     }
 }
 
@@ -312,6 +314,6 @@ pub(super) fn timestamp(time: SystemTime) -> Option<Timestamp> {
     Some(time.into())
 }
 
-fn count(number: usize) -> u32 {
+pub(super) fn count(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }

@@ -38,7 +38,9 @@ const BAD_REQUEST_URL: &str = "type.googleapis.com/google.rpc.BadRequest";
 /// What a publish, or a question about one, came to.
 pub(super) fn of_publish(failure: &PublishError) -> Status {
     match failure {
-        PublishError::Rejected(rejection) => of_rejection(rejection),
+        PublishError::Rejected(rejection) => of_rejection(Code::InvalidArgument, rejection),
+        // Nothing is wrong with what was sent: the group as it is stands against it.
+        PublishError::Unconfirmed(rejection) => of_rejection(Code::FailedPrecondition, rejection),
         PublishError::Conflict { expected, current } => {
             let revisions = HashMap::from([
                 ("expected".to_owned(), expected.to_string()),
@@ -87,7 +89,7 @@ pub(super) fn of_type(failure: &UnknownType) -> Status {
 }
 
 /// The findings, as many as fit a header, for programs; the first of them as the message, for people.
-fn of_rejection(rejection: &Rejection) -> Status {
+fn of_rejection(code: Code, rejection: &Rejection) -> Status {
     let (findings, left_off) = fitting(&rejection.findings, REJECTION_BYTES, |finding| {
         shortened(convert::finding(finding))
     });
@@ -96,14 +98,14 @@ fn of_rejection(rejection: &Rejection) -> Status {
     let (field_violations, _) = fitting(&rejection.findings, rest, violation);
     let message = cut(&message(&rejection.findings));
     let status = tonic_types::Status {
-        code: Code::InvalidArgument.into(),
+        code: code.into(),
         message: message.clone(),
         details: vec![
             packed(REJECTION_URL, &fits),
             packed(BAD_REQUEST_URL, &BadRequest { field_violations }),
         ],
     };
-    Status::with_details(Code::InvalidArgument, message, status.encode_to_vec().into())
+    Status::with_details(code, message, status.encode_to_vec().into())
 }
 
 /// The first finding, and how many more.
@@ -205,7 +207,7 @@ mod tests {
             let refused = Rejection {
                 findings: vec![finding(size); findings],
             };
-            let status = of_rejection(&refused);
+            let status = of_rejection(Code::InvalidArgument, &refused);
             let header = status.details().len() * 4 / 3 + status.message().len();
             assert!(header <= 6144, "{findings} findings of {size}: {header}");
             let told = rejection(&status);
@@ -216,7 +218,7 @@ mod tests {
 
     #[test]
     fn the_message_is_the_first_finding_and_how_many_more() {
-        let status = of_rejection(&Rejection {
+        let status = of_rejection(Code::InvalidArgument, &Rejection {
             findings: vec![finding(1), finding(2), finding(3)],
         });
         assert_eq!(status.code(), Code::InvalidArgument);

@@ -38,9 +38,13 @@ pub const NO_ENDPOINTS: &str = "XDS0103";
 pub const NO_SECRET: &str = "XDS0104";
 /// A reference to an extension configuration that is not there (warning).
 pub const NO_EXTENSION_CONFIG: &str = "XDS0105";
+/// A type would lose all its resources, and nobody confirmed that.
+pub const EMPTIES_TYPE: &str = "XDS0501";
+/// More of a group's resources would go at once than is allowed unconfirmed.
+pub const REMOVES_MANY: &str = "XDS0502";
 
 /// Every code with one line of explanation, in order.
-pub const ALL: [(&str, &str); 19] = [
+pub const ALL: [(&str, &str); 21] = [
     (MALFORMED, "the document cannot be read"),
     (LAYOUT, "the document is not one mapping with `resources`"),
     (UNKNOWN_FIELD, "unknown field"),
@@ -69,4 +73,6 @@ pub const ALL: [(&str, &str); 19] = [
         NO_EXTENSION_CONFIG,
         "reference to a missing extension configuration (warning)",
     ),
+    (EMPTIES_TYPE, "would empty a type, unconfirmed"),
+    (REMOVES_MANY, "would remove a large share of a group, unconfirmed"),
 ];

@@ -7,17 +7,14 @@ use clap::Args;
 use super::{
     connect::Clients,
     exit::{Exit, Failure},
-    findings::{short_type, warn},
+    findings::warn,
     output::{Format, Output, proto_json},
-    wait,
+    plan, wait,
 };
 use crate::{
-    proto::admin::{PublishOptions, PublishResponse, TypeChange},
+    proto::admin::{PublishOptions, PublishResponse, TypeChange, finding::Severity},
     settings::Span,
 };
-
-/// Names shown of each kind of change; the rest is counted.
-const SHOWN: usize = 20;
 
 /// The group to publish to.
 #[derive(Args, Debug)]
@@ -30,13 +27,16 @@ pub(super) struct Group {
 /// How to publish.
 #[derive(Args, Debug)]
 pub(super) struct Publish {
-    /// Check everything and say what would change; publish nothing
+    /// Check everything and say what would change, for whom, and in which order; publish nothing
     #[arg(long, conflicts_with = "wait")]
     dry_run: bool,
     /// Accept warnings where the server is set to refuse them
     #[arg(long)]
     allow_warnings: bool,
-    /// Confirm that a type may become empty
+    /// Refuse warnings
+    #[arg(long, conflicts_with = "allow_warnings")]
+    deny_warnings: bool,
+    /// Confirm that a type may become empty, and that much of the group may go at once
     #[arg(long)]
     allow_removals: bool,
     /// Refuse unless the group is at this revision (0: not published yet)
@@ -79,6 +79,7 @@ impl Publish {
                 .unwrap_or_default(),
             allow_warnings: self.allow_warnings,
             allow_removals: self.allow_removals,
+            deny_warnings: self.deny_warnings,
         }
     }
 
@@ -93,6 +94,11 @@ impl Publish {
         match output.format {
             Format::Table => output.text(&summary(published))?,
             Format::Json | Format::Yaml => output.value(&proto_json(published, "PublishResponse"))?,
+        }
+        // Only a dry run comes this far with errors.
+        if published.findings.iter().any(|finding| finding.severity() == Severity::Error) {
+            let message = "this would be refused: confirm what it removes with --allow-removals";
+            return Err(Failure::refused(message));
         }
         self.wait.run(&published.group, published.revision, clients).await
     }
@@ -129,22 +135,7 @@ fn summary(published: &PublishResponse) -> String {
         (true, true) => format!("{group}: would publish over revision {revision}: {counts} (dry run)\n"),
         (true, false) => format!("{group}: published revision {revision}: {counts}\n"),
     };
-    format!("{head}{}", changes(&published.changes))
-}
-
-/// `+` added, `~` changed, `-` removed: one resource a line.
-pub(super) fn changes(changes: &[TypeChange]) -> String {
-    let mut text = String::new();
-    for change in changes {
-        let kind = short_type(&change.type_url);
-        for (sign, names) in [('+', &change.added), ('~', &change.changed), ('-', &change.removed)] {
-            for name in names.iter().take(SHOWN) {
-                text.push_str(&format!("  {sign} {kind} {}\n", super::output::escape(name)));
-            }
-            if names.len() > SHOWN {
-                text.push_str(&format!("  {sign} {kind}: {} more\n", names.len() - SHOWN));
-            }
-        }
-    }
-    text
+    let plan = published.plan.as_ref();
+    let delivery = plan.filter(|_| published.changed).map(|plan| plan::delivery(plan, group));
+    format!("{head}{}{}", plan::changes(&published.changes, plan), delivery.unwrap_or_default())
 }

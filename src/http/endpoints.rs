@@ -105,7 +105,10 @@ impl From<RegistryError> for Failure {
             RegistryError::Full => StatusCode::TOO_MANY_REQUESTS,
             RegistryError::Closed => StatusCode::SERVICE_UNAVAILABLE,
             RegistryError::Publish(cause) => match &**cause {
-                PublishError::Rejected(_) | PublishError::InvalidGroup(_) | PublishError::InvalidVersion(_) => {
+                PublishError::Rejected(_)
+                | PublishError::Unconfirmed(_)
+                | PublishError::InvalidGroup(_)
+                | PublishError::InvalidVersion(_) => {
                     StatusCode::BAD_REQUEST
                 }
                 PublishError::Conflict { .. } | PublishError::Owned { .. } => StatusCode::CONFLICT,

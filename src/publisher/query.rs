@@ -6,15 +6,24 @@ use tokio::sync::broadcast;
 
 use super::{
     Publisher,
-    change::{replacement, type_changes},
-    request::{Comparison, DiffTarget, NotFound, PublishError, SnapshotEvent, check_group},
+    change::{self, replacement, restoration, type_changes},
+    outlook::Outlook,
+    request::{Comparison, DiffTarget, NotFound, PublishError, PublishOptions, SnapshotEvent, check_group},
     types_of,
 };
 use crate::{
-    admission::admit,
+    admission::{Finding, admit},
     revision::{RevisionInfo, StoredRevision},
     snapshot::{NodeGroup, Revision, Snapshot},
 };
+
+/// What a head is compared with.
+enum Wanted {
+    /// What was published before.
+    Stored(Arc<StoredRevision>),
+    /// What would replace it.
+    Admitted(change::Wanted),
+}
 
 impl Publisher {
     /// One group's own resources, of a kept revision or as they are. Blocks on the store for an earlier revision only.
@@ -52,41 +61,74 @@ impl Publisher {
     }
 
     /// Compares a kept revision, or what is current, with another or with a candidate. A group without a snapshot compares as
-    /// an empty one with a candidate. Blocks on the store.
+    /// an empty one. Blocks on the store.
     ///
     /// # Errors
     ///
     /// [`PublishError::NotFound`], [`PublishError::Rejected`] for a candidate, or [`PublishError::Store`].
     pub fn diff(&self, group: &NodeGroup, from: Option<Revision>, to: &DiffTarget) -> Result<Comparison, PublishError> {
-        let from = match from {
-            Some(revision) => Some(self.stored(group, revision)?),
-            None => self.head(group),
-        };
-        match to {
+        let (wanted, findings) = match to {
             DiffTarget::Revision(to) => {
-                let from = from.filter(|from| from.types().is_some());
-                let from = from.ok_or_else(|| NotFound::Group(group.clone()))?;
-                let to = self.stored(group, *to)?;
-                let changes = to.types().map(|to| type_changes(&types_of(Some(&from)), to));
-                Ok(Comparison {
-                    changes: changes.unwrap_or_default(),
-                    findings: Vec::new(),
-                })
+                let to = match to {
+                    Some(revision) => self.stored(group, *revision)?,
+                    None => self.head(group).ok_or_else(|| NotFound::Group(group.clone()))?,
+                };
+                (Wanted::Stored(to), Vec::new())
             }
             DiffTarget::Candidate(candidate) => {
                 check_group(group)?;
                 let admitted = admit(candidate, &self.settings.limits).map_err(PublishError::Rejected)?;
-                let mut writer = self.writer();
-                let head = types_of(self.head(group).as_deref());
-                let edits = replacement(&head, &admitted.resources);
-                let proposal = self.propose(&mut writer, group, &head, edits, None)?;
-                self.withdraw(&mut writer, group, &head);
-                Ok(Comparison {
-                    changes: type_changes(&types_of(from.as_deref()), &proposal.next.types),
-                    findings: [admitted.findings, proposal.warnings].concat(),
-                })
+                (Wanted::Admitted(admitted.resources), admitted.findings)
+            }
+        };
+        let from = from.map(|revision| self.stored(group, revision)).transpose()?;
+        self.compare(group, from, &wanted, findings)
+    }
+
+    /// Compares a state, or the head, with what the head would become.
+    fn compare(
+        &self,
+        group: &NodeGroup,
+        from: Option<Arc<StoredRevision>>,
+        wanted: &Wanted,
+        mut findings: Vec<Finding>,
+    ) -> Result<Comparison, PublishError> {
+        let mut writer = self.writer();
+        let head = self.head(group);
+        let from = from.or_else(|| head.clone());
+        let is_next = from.as_ref().map(|from| from.revision) == head.as_ref().map(|head| head.revision);
+        let (head, before) = (types_of(head.as_deref()), types_of(from.as_deref()));
+        let edits = match wanted {
+            Wanted::Stored(to) => restoration(&head, &types_of(Some(to))),
+            Wanted::Admitted(resources) => replacement(&head, resources),
+        };
+        let proposal = self.propose(&mut writer, group, &head, edits, None)?;
+        self.withdraw(&mut writer, group, &head);
+        let mut after = proposal.next.types;
+        match wanted {
+            // Both were published as they are: nothing is made anew.
+            Wanted::Stored(to) if !is_next => after = types_of(Some(to)),
+            Wanted::Stored(_) => {}
+            Wanted::Admitted(_) => {
+                if is_next {
+                    let options = PublishOptions::default();
+                    let asked = self.unconfirmed(group, &options, &head, &after, &proposal.next.changes);
+                    findings.splice(..0, asked);
+                }
+                findings.extend(proposal.warnings);
             }
         }
+        Ok(Comparison {
+            changes: type_changes(&before, &after),
+            findings,
+            outlook: Outlook {
+                group: group.clone(),
+                revision: proposal.revision,
+                before,
+                after,
+                is_next,
+            },
+        })
     }
 
     /// Every publish and deletion from here on. Subscribe first, then [`Publisher::list`]: nothing is lost, and what comes twice

@@ -1,5 +1,6 @@
 //! What publishers ask for and what they are told.
 
+use super::{guard::RemovalGuard, outlook::Outlook};
 use crate::{
     admission::{Candidate, Finding, Limits, Rejection},
     resource::{ResourceName, ResourceType, Version},
@@ -17,6 +18,8 @@ pub struct PublisherSettings {
     pub limits: Limits,
     /// Whether warnings refuse a publish that does not say [`PublishOptions::allow_warnings`].
     pub deny_warnings: bool,
+    /// What a publish may remove that does not say [`PublishOptions::allow_removals`].
+    pub removals: RemovalGuard,
 }
 
 /// The snapshot of the group becomes exactly this.
@@ -58,7 +61,9 @@ pub struct PublishOptions {
     pub author: String,
     /// Accepts warnings where [`PublisherSettings::deny_warnings`] is set.
     pub allow_warnings: bool,
-    /// Confirms that a type may become empty.
+    /// Refuses warnings, as [`PublisherSettings::deny_warnings`] does for every publish.
+    pub deny_warnings: bool,
+    /// Confirms that a type may become empty, and that much may go at once.
     pub allow_removals: bool,
     /// The source that publishes. A group that another source publishes is not touched.
     pub owner: Owner,
@@ -79,6 +84,10 @@ pub struct Published {
     pub changes: Vec<TypeChange>,
     /// Warnings that were accepted.
     pub warnings: Vec<Finding>,
+    /// What would refuse it unless confirmed by [`PublishOptions::allow_removals`]; only where this was tried.
+    pub unconfirmed: Vec<Finding>,
+    /// What it would make of the group; only where this was tried.
+    pub outlook: Option<Outlook>,
 }
 
 /// How one type differs between two states of a group.
@@ -99,19 +108,21 @@ pub struct TypeChange {
 /// What a state is compared with.
 #[derive(Clone, Debug)]
 pub enum DiffTarget {
-    /// Another kept revision of the group.
-    Revision(Revision),
+    /// Another kept revision of the group; `None` for the current one.
+    Revision(Option<Revision>),
     /// What the group would become.
     Candidate(Candidate),
 }
 
 /// The difference between two states of a group.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Comparison {
     /// What changes, per type in send order.
     pub changes: Vec<TypeChange>,
-    /// What admission has to say of a candidate: warnings only.
+    /// What admission has to say of a candidate: warnings, and what would have to be confirmed.
     pub findings: Vec<Finding>,
+    /// The two states.
+    pub outlook: Outlook,
 }
 
 /// What happened to a group.
@@ -134,6 +145,9 @@ pub enum PublishError {
     /// Admission found errors, or warnings where they are denied.
     #[error("refused by validation:\n{0}")]
     Rejected(Rejection),
+    /// It removes more than may go without [`PublishOptions::allow_removals`].
+    #[error("refused, since nobody confirmed what it removes:\n{0}")]
+    Unconfirmed(Rejection),
     /// Somebody else published in between.
     #[error("expected revision {expected}, the group is at {current}")]
     Conflict {

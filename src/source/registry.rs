@@ -19,7 +19,11 @@ pub use self::{
     },
     task::RegistryTask,
 };
-use crate::publisher::{PublishError, Publisher};
+use crate::{
+    publisher::{PublishError, Publisher},
+    resource::{Resource, ResourceType},
+    snapshot::NodeGroup,
+};
 
 /// The cluster of a registration that names none, as in every tutorial.
 pub const DEFAULT_CLUSTER: &str = "myservice";
@@ -83,6 +87,12 @@ enum Action {
     Register(Registration),
     Renew(EndpointId, Change),
     Deregister(EndpointId),
+}
+
+/// Whether the registry puts a resource back when somebody takes it away, or let it be taken: that it goes is no removal.
+#[must_use]
+pub fn is_registered(group: &NodeGroup, resource_type: &ResourceType, resource: &Resource) -> bool {
+    group.is_shared() && *resource_type == ResourceType::Endpoint && task::registered(resource).is_some()
 }
 
 // === impl Registry ===
