@@ -37,13 +37,13 @@ use crate::{
     snapshot::{NodeGroup, Revision, Snapshot},
 };
 
-pub use self::{
-    guard::RemovalGuard,
-    outlook::{Outlook, ResourceChange, Served},
-};
 pub use self::request::{
     Comparison, DiffTarget, NotFound, PatchRequest, PublishError, PublishOptions, Published, PublisherSettings,
     ReplaceRequest, SnapshotEvent, TypeChange,
+};
+pub use self::{
+    guard::RemovalGuard,
+    outlook::{Outlook, ResourceChange, Served},
 };
 
 /// Events a subscriber may lag behind by: a burst of publishes, at some hundred bytes each.

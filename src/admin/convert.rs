@@ -123,7 +123,12 @@ pub(super) fn published(published: &Published) -> api::PublishResponse {
         changed: published.changed,
         dry_run: published.dry_run,
         changes: published.changes.iter().map(type_change).collect(),
-        findings: published.unconfirmed.iter().chain(&published.warnings).map(finding).collect(),
+        findings: published
+            .unconfirmed
+            .iter()
+            .chain(&published.warnings)
+            .map(finding)
+            .collect(),
         plan: None,
     }
 }

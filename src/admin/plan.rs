@@ -145,7 +145,12 @@ fn field_change(change: admission::FieldChange) -> api::FieldChange {
 
 fn add_receivers(plan: &mut api::Plan, shared: &Shared, outlook: &Outlook) {
     let group = (!outlook.group.is_shared()).then_some(&outlook.group);
-    let nodes: Vec<NodeStatus> = shared.fleet.nodes(group).into_iter().filter(NodeStatus::connected).collect();
+    let nodes: Vec<NodeStatus> = shared
+        .fleet
+        .nodes(group)
+        .into_iter()
+        .filter(NodeStatus::connected)
+        .collect();
     plan.connected_total = count(nodes.len());
     let mut served: BTreeMap<NodeGroup, Served> = BTreeMap::new();
     for node in &nodes {
@@ -165,7 +170,13 @@ fn add_receivers(plan: &mut api::Plan, shared: &Shared, outlook: &Outlook) {
         }
         rehearsed += 1;
         let policy = shared.orders.of(&kind.group);
-        let messages = rehearse(policy, &kind.parts, served.before.as_ref(), &served.after, Instant::now());
+        let messages = rehearse(
+            policy,
+            &kind.parts,
+            served.before.as_ref(),
+            &served.after,
+            Instant::now(),
+        );
         if !messages.is_empty() {
             plan.rollouts.push(kind.rollout(&messages));
             receivers.extend(kind.nodes);
@@ -218,7 +229,10 @@ fn form(streams: &[StreamStatus]) -> api::rollout::Form {
     use api::rollout::Form;
 
     // Where a node has several, the ADS stream is the one that has an order.
-    let first = streams.iter().find(|stream| stream.info.aggregated).or(streams.first());
+    let first = streams
+        .iter()
+        .find(|stream| stream.info.aggregated)
+        .or_else(|| streams.first());
     match first.map(|stream| (stream.info.protocol, stream.info.aggregated)) {
         Some((Protocol::Grpc(Variant::Sotw), true)) => Form::AdsSotw,
         Some((Protocol::Grpc(Variant::Delta), true)) => Form::AdsDelta,

@@ -218,9 +218,12 @@ mod tests {
 
     #[test]
     fn the_message_is_the_first_finding_and_how_many_more() {
-        let status = of_rejection(Code::InvalidArgument, &Rejection {
-            findings: vec![finding(1), finding(2), finding(3)],
-        });
+        let status = of_rejection(
+            Code::InvalidArgument,
+            &Rejection {
+                findings: vec![finding(1), finding(2), finding(3)],
+            },
+        );
         assert_eq!(status.code(), Code::InvalidArgument);
         assert!(status.message().contains("XDS0001"), "{}", status.message());
         assert!(status.message().ends_with(" and 2 more"), "{}", status.message());

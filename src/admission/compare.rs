@@ -326,7 +326,9 @@ fn match_up(old: &[Json], new: &[Json], was: &[usize], is: &[usize], pairs: &mut
     let mut left = Vec::new();
     for &at in was {
         let named = name(&old[at]);
-        let same = free.iter().position(|&other| named.is_some() && name(&new[other]) == named);
+        let same = free
+            .iter()
+            .position(|&other| named.is_some() && name(&new[other]) == named);
         match same {
             Some(found) => pairs.push((Some(at), Some(free.remove(found)))),
             None => left.push(at),

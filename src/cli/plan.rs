@@ -77,7 +77,10 @@ pub(super) fn delivery(plan: &Plan, group: &str) -> String {
 
 fn fields(told: Option<&TypePlan>, name: &str) -> String {
     let resource = told.and_then(|told| told.resources.iter().find(|resource| resource.name == name));
-    let Some(ResourceDiff { fields, more_fields, .. }) = resource else {
+    let Some(ResourceDiff {
+        fields, more_fields, ..
+    }) = resource
+    else {
         return String::new();
     };
     let mut text = String::new();
@@ -146,7 +149,10 @@ fn order(rollout: &Rollout) -> String {
     }
     let mut text = format!("to {} {form}: {names}\n", count(rollout.nodes as usize, "node"));
     for (index, step) in rollout.steps.iter().enumerate() {
-        let before = rollout.steps[..index].iter().filter(|before| before.round < step.round).count();
+        let before = rollout.steps[..index]
+            .iter()
+            .filter(|before| before.round < step.round)
+            .count();
         text.push_str(&format!("  {}. {}{}\n", index + 1, gist(step), gate(before)));
     }
     text

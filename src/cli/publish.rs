@@ -96,7 +96,11 @@ impl Publish {
             Format::Json | Format::Yaml => output.value(&proto_json(published, "PublishResponse"))?,
         }
         // Only a dry run comes this far with errors.
-        if published.findings.iter().any(|finding| finding.severity() == Severity::Error) {
+        if published
+            .findings
+            .iter()
+            .any(|finding| finding.severity() == Severity::Error)
+        {
             let message = "this would be refused: confirm what it removes with --allow-removals";
             return Err(Failure::refused(message));
         }
@@ -136,6 +140,12 @@ fn summary(published: &PublishResponse) -> String {
         (true, false) => format!("{group}: published revision {revision}: {counts}\n"),
     };
     let plan = published.plan.as_ref();
-    let delivery = plan.filter(|_| published.changed).map(|plan| plan::delivery(plan, group));
-    format!("{head}{}{}", plan::changes(&published.changes, plan), delivery.unwrap_or_default())
+    let delivery = plan
+        .filter(|_| published.changed)
+        .map(|plan| plan::delivery(plan, group));
+    format!(
+        "{head}{}{}",
+        plan::changes(&published.changes, plan),
+        delivery.unwrap_or_default()
+    )
 }

@@ -108,9 +108,7 @@ impl From<RegistryError> for Failure {
                 PublishError::Rejected(_)
                 | PublishError::Unconfirmed(_)
                 | PublishError::InvalidGroup(_)
-                | PublishError::InvalidVersion(_) => {
-                    StatusCode::BAD_REQUEST
-                }
+                | PublishError::InvalidVersion(_) => StatusCode::BAD_REQUEST,
                 PublishError::Conflict { .. } | PublishError::Owned { .. } => StatusCode::CONFLICT,
                 PublishError::NotFound(_) => StatusCode::NOT_FOUND,
                 PublishError::Store(cause) => {

@@ -100,7 +100,10 @@ pub fn rehearse(
 impl Message {
     /// An empty answer to a request says nothing of the change.
     fn says_something(&self) -> bool {
-        self.repeated > 0 || [&self.added, &self.changed, &self.removed].iter().any(|names| !names.is_empty())
+        self.repeated > 0
+            || [&self.added, &self.changed, &self.removed]
+                .iter()
+                .any(|names| !names.is_empty())
     }
 }
 
@@ -160,6 +163,7 @@ impl Rehearsal {
                     self.note(&response, round);
                 }
                 self.ask_for_children(&response);
+                self.give_up_endpoints();
             }
             heard.push((at, response));
             // What was just asked for may be on an earlier stream.
@@ -193,7 +197,10 @@ impl Rehearsal {
         let mut wanted: BTreeMap<&ResourceType, BTreeSet<&str>> = BTreeMap::new();
         for reference in response.resources.iter().flat_map(|resource| &resource.references) {
             if self.asks_for_by_name(&reference.resource_type) {
-                wanted.entry(&reference.resource_type).or_default().insert(reference.name.as_str());
+                wanted
+                    .entry(&reference.resource_type)
+                    .or_default()
+                    .insert(reference.name.as_str());
             }
         }
         for (kind, names) in wanted {
@@ -215,6 +222,42 @@ impl Rehearsal {
         }
     }
 
+    /// Unsubscribes from the endpoints of clusters that the last message took away, as Envoy does at once. What else is gone
+    /// it may drain with, and asks for still.
+    fn give_up_endpoints(&mut self) {
+        let Some(message) = self
+            .messages
+            .last()
+            .filter(|message| message.resource_type == ResourceType::Cluster)
+        else {
+            return;
+        };
+        let before = self.from.as_ref().and_then(|from| from.get(&ResourceType::Cluster));
+        let goal = self.sessions.iter().find_map(|session| session.goal.as_ref());
+        let after = goal.and_then(|goal| goal.get(&ResourceType::Cluster));
+        let gone = message.removed.iter().filter_map(|name| before?.named(name.as_str()));
+        let mut names: BTreeSet<ResourceName> = gone
+            .flat_map(|gone| gone.references_to(&ResourceType::Endpoint).cloned())
+            .collect();
+        if names.is_empty() {
+            return;
+        }
+        let left = after.into_iter().flat_map(|after| after.iter());
+        for name in left.flat_map(|cluster| cluster.references_to(&ResourceType::Endpoint)) {
+            names.remove(name);
+        }
+        let Some(session) = self.session_of(&ResourceType::Endpoint) else {
+            return;
+        };
+        if let Ok((index, first)) = session.enter(&ResourceType::Endpoint) {
+            let pool = Arc::clone(&session.names);
+            let names: Vec<&str> = names.iter().map(ResourceName::as_str).collect();
+            let subscription = &mut session.types[index].subscription;
+            let edit = subscription.edit(std::iter::empty(), names.into_iter(), false, &pool);
+            session.subscribe(index, edit, first).ok();
+        }
+    }
+
     /// The stream on which the node asks for a type: that of the type, else its ADS stream, else a new one.
     fn session_of(&mut self, kind: &ResourceType) -> Option<&mut Session> {
         let has = |session: &Session| session.types.iter().any(|state| state.kind == *kind);
@@ -229,7 +272,8 @@ impl Rehearsal {
             });
             self.sessions.last_mut()?.on_snapshot(goal);
         }
-        self.sessions.get_mut(at.unwrap_or(self.sessions.len().saturating_sub(1)))
+        let last = self.sessions.len().saturating_sub(1);
+        self.sessions.get_mut(at.unwrap_or(last))
     }
 
     /// Notes what a response changes for the node.

@@ -49,12 +49,20 @@ fn a_publish_that_empties_a_type_is_refused_unless_confirmed() {
     assert!(dry.stdout.contains("  - listener l\n"), "{dry:?}");
     told(&dry, &["XDS0501", "confirm what it removes with --allow-removals"]);
     let sure = ["replace", "-g", "demo", "-f", &clusters_alone, "--allow-removals"];
-    assert!(server.expect(0, &[&sure[..], &["--dry-run"]].concat()).stderr.is_empty());
+    assert!(
+        server
+            .expect(0, &[&sure[..], &["--dry-run"]].concat())
+            .stderr
+            .is_empty()
+    );
     server.expect(0, &sure);
     // The last of a type one by one, too.
     server.expect(0, &["delete", "-g", "demo", "cluster", "c0"]);
     server.expect(0, &["delete", "-g", "demo", "cluster", "c1"]);
-    told(&server.expect(3, &["delete", "-g", "demo", "cluster", "c2"]), &["XDS0501"]);
+    told(
+        &server.expect(3, &["delete", "-g", "demo", "cluster", "c2"]),
+        &["XDS0501"],
+    );
     server.expect(0, &["delete", "-g", "demo", "cluster", "c2", "--allow-removals"]);
 }
 
@@ -133,6 +141,22 @@ fn programs_are_told_of_a_precondition_with_the_finding() {
 }
 
 #[test]
+fn what_the_registry_puts_back_is_no_removal() {
+    let server = Server::start();
+    let endpoints = format!("http://{}/endpoints", server.addresses.http);
+    let post = reqwest::Client::new()
+        .post(endpoints)
+        .body("{\"address\": \"127.0.0.1\", \"port_value\": 8081}");
+    let registered = server.runtime.block_on(post.send()).unwrap();
+    assert_eq!(registered.status(), 201);
+    let [before, after] = [3, 2].map(|count| server.file(&format!("{count}.yaml"), many(count)));
+    server.expect(0, &["apply", "-g", "*", "-f", &before]);
+    server.expect(0, &["replace", "-g", "*", "-f", &after]);
+    // It is back, and so it is when it is taken away by hand.
+    server.expect(0, &["delete", "-g", "*", "endpoint", "myservice"]);
+}
+
+#[test]
 fn every_publishing_command_tells_a_conflict_with_both_numbers() {
     let server = Server::start();
     let file = server.file("a.yaml", clusters(&["a", "b"]));
@@ -168,7 +192,11 @@ fn of_writers_that_expect_the_same_exactly_one_wins() {
             .collect();
         let expected = expected.to_string();
         let mut codes: Vec<i32> = std::thread::scope(|scope| {
-            let write = |file: &String| server.run(&["replace", "-g", "demo", "-f", file, "--expected-revision", &expected]).code;
+            let write = |file: &String| {
+                server
+                    .run(&["replace", "-g", "demo", "-f", file, "--expected-revision", &expected])
+                    .code
+            };
             let writers: Vec<_> = files.iter().map(|file| scope.spawn(move || write(file))).collect();
             writers.into_iter().map(|writer| writer.join().unwrap()).collect()
         });
@@ -180,10 +208,19 @@ fn of_writers_that_expect_the_same_exactly_one_wins() {
 #[test]
 fn a_version_can_be_named_and_warnings_refused() {
     let server = Server::start();
-    let (a, b) = (server.file("a.yaml", clusters(&["a"])), server.file("b.yaml", clusters(&["b"])));
-    server.expect(0, &["replace", "-g", "demo", "-f", &a, "--version-info", "v1", "-m", "why"]);
+    let (a, b) = (
+        server.file("a.yaml", clusters(&["a"])),
+        server.file("b.yaml", clusters(&["b"])),
+    );
+    server.expect(
+        0,
+        &["replace", "-g", "demo", "-f", &a, "--version-info", "v1", "-m", "why"],
+    );
     let history = server.expect(0, &["history", "-g", "demo", "-o", "json"]).stdout;
-    assert!(history.contains("\"version\": \"v1\"") && history.contains("\"why\""), "{history}");
+    assert!(
+        history.contains("\"version\": \"v1\"") && history.contains("\"why\""),
+        "{history}"
+    );
     server.expect(0, &["apply", "-g", "demo", "-f", &b, "--version-info", "v2"]);
     let history = server.expect(0, &["history", "-g", "demo", "-o", "json"]).stdout;
     assert!(history.contains("\"version\": \"v2\""), "{history}");

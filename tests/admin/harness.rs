@@ -175,7 +175,9 @@ impl FakeEnvoy {
         let request = DiscoveryRequest {
             type_url: type_url.to_owned(),
             resource_names: names.iter().map(|name| (*name).to_owned()).collect(),
-            version_info: answered.map(|response| response.version_info.clone()).unwrap_or_default(),
+            version_info: answered
+                .map(|response| response.version_info.clone())
+                .unwrap_or_default(),
             response_nonce: answered.map(|response| response.nonce.clone()).unwrap_or_default(),
             ..DiscoveryRequest::default()
         };

@@ -7,8 +7,8 @@ mod harness;
 
 mod commands;
 mod csds;
-mod input;
 mod guard;
+mod input;
 mod load;
 mod plan;
 mod process;

@@ -65,7 +65,10 @@ fn a_dry_run_tells_fields_receivers_and_the_order_and_then_that_happens() {
         assert_eq!(plan["receivers"][1]["node_id"], "two");
         assert_eq!(plan["receivers"][1]["subscriptions"][0]["wildcard"], true);
         let change = &plan["types"][0]["resources"][0];
-        assert_eq!((&change["name"], &change["fields"][0]["path"]), (&"a".into(), &"connect_timeout".into()));
+        assert_eq!(
+            (&change["name"], &change["fields"][0]["path"]),
+            (&"a".into(), &"connect_timeout".into())
+        );
         assert_eq!(change["fields"][0]["before"], "\"1s\"");
         let steps = plan["rollouts"][0]["steps"].as_array().unwrap();
         let types: Vec<&str> = steps.iter().map(|step| step["type_url"].as_str().unwrap()).collect();
@@ -117,7 +120,10 @@ fn a_removal_comes_last() {
 #[test]
 fn the_shared_group_reaches_every_node_that_it_changes() {
     let server = Server::start();
-    let (own, shared) = (server.file("own.yaml", clusters(&["s"])), server.file("s.yaml", clusters(&["s"])));
+    let (own, shared) = (
+        server.file("own.yaml", clusters(&["s"])),
+        server.file("s.yaml", clusters(&["s"])),
+    );
     let hidden = "\"@type\": type.googleapis.com/envoy.config.cluster.v3.Cluster, name: s, connect_timeout: 9s";
     let hidden = server.file("hidden.yaml", format!("resources: [{{{hidden}}}]"));
     server.expect(0, &["replace", "-g", "hiding", "-f", &own]);
@@ -130,11 +136,18 @@ fn the_shared_group_reaches_every_node_that_it_changes() {
         });
         node
     });
-    let dry = server.expect(0, &["replace", "-g", "*", "-f", &hidden, "--dry-run"]).stdout;
+    let dry = server
+        .expect(0, &["replace", "-g", "*", "-f", &hidden, "--dry-run"])
+        .stdout;
     assert!(dry.contains("received by 2 of 3 connected nodes:\n  three "), "{dry}");
     assert!(!dry.contains("one"), "{dry}");
-    let nobody = server.expect(0, &["replace", "-g", "lonely", "-f", &own, "--dry-run"]).stdout;
-    assert!(nobody.ends_with("no node of group lonely is connected: nobody receives it now\n"), "{nobody}");
+    let nobody = server
+        .expect(0, &["replace", "-g", "lonely", "-f", &own, "--dry-run"])
+        .stdout;
+    assert!(
+        nobody.ends_with("no node of group lonely is connected: nobody receives it now\n"),
+        "{nobody}"
+    );
 }
 
 #[test]
@@ -146,7 +159,10 @@ fn secrets_are_told_to_change_and_never_shown() {
              generic_secret: {{secret: {{inline_string: {value}}}}}\n"
         )
     };
-    let (before, after) = (server.file("1.yaml", secret("canary-1")), server.file("2.yaml", secret("canary-2")));
+    let (before, after) = (
+        server.file("1.yaml", secret("canary-1")),
+        server.file("2.yaml", secret("canary-2")),
+    );
     server.expect(0, &["replace", "-g", "demo", "-f", &before]);
     for output in ["table", "json", "yaml"] {
         for command in [
@@ -155,7 +171,10 @@ fn secrets_are_told_to_change_and_never_shown() {
         ] {
             let ran = server.run(&command);
             assert!(ran.stdout.contains("generic_secret.secret.inline_string"), "{ran:?}");
-            assert!(!ran.stdout.contains("canary") && !ran.stderr.contains("canary"), "{ran:?}");
+            assert!(
+                !ran.stdout.contains("canary") && !ran.stderr.contains("canary"),
+                "{ran:?}"
+            );
         }
     }
 }
@@ -191,5 +210,16 @@ fn revisions_are_compared_with_one_another_and_with_what_is_current() {
         server.expect(2, &["diff", "-g", "demo", "--revision", wrong]);
     }
     server.expect(2, &["diff", "-g", "demo", "--revision", "1..2", "--to", "2"]);
-    server.expect(2, &["diff", "-g", "demo", "--revision", "1..2", "-f", first.to_str().unwrap()]);
+    server.expect(
+        2,
+        &[
+            "diff",
+            "-g",
+            "demo",
+            "--revision",
+            "1..2",
+            "-f",
+            first.to_str().unwrap(),
+        ],
+    );
 }

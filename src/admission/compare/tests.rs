@@ -34,7 +34,12 @@ fn lines(differences: &Differences) -> Vec<String> {
     let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
     let line = |field: &FieldChange| {
         let mark = if field.sensitive { " (secret)" } else { "" };
-        format!("{}: {} → {}{mark}", field.path, value(&field.before), value(&field.after))
+        format!(
+            "{}: {} → {}{mark}",
+            field.path,
+            value(&field.before),
+            value(&field.after)
+        )
     };
     differences.fields.iter().map(line).collect()
 }
@@ -56,7 +61,9 @@ fn endpoints(ports: &[u16]) -> Resource {
 }
 
 fn lb_endpoint(port: u16) -> String {
-    format!("{{\"endpoint\":{{\"address\":{{\"socket_address\":{{\"address\":\"127.0.0.1\",\"port_value\":{port}}}}}}}}}")
+    format!(
+        "{{\"endpoint\":{{\"address\":{{\"socket_address\":{{\"address\":\"127.0.0.1\",\"port_value\":{port}}}}}}}}}"
+    )
 }
 
 #[test]
@@ -97,7 +104,11 @@ fn nested_anys_are_entered() {
 
 #[test]
 fn keys_of_maps_are_told_apart_from_fields() {
-    let with = |value: &str| cluster(&format!("metadata: {{filter_metadata: {{envoy.lb: {{canary: {value}}}}}}}"));
+    let with = |value: &str| {
+        cluster(&format!(
+            "metadata: {{filter_metadata: {{envoy.lb: {{canary: {value}}}}}}}"
+        ))
+    };
     assert_eq!(
         changes(&with("true"), &with("false")),
         ["metadata.filter_metadata[\"envoy.lb\"][\"canary\"]: true → false"]
@@ -140,7 +151,10 @@ fn items_with_names_are_compared_by_them() {
         ))
     };
     assert_eq!(
-        changes(&route(&[("a", "a.x"), ("b", "b.x")]), &route(&[("new", "n.x"), ("b", "b.y")])),
+        changes(
+            &route(&[("a", "a.x"), ("b", "b.x")]),
+            &route(&[("new", "n.x"), ("b", "b.y")])
+        ),
         [
             "virtual_hosts[0].name: \"a\" → \"new\"",
             "virtual_hosts[0].domains[0]: \"a.x\" → \"n.x\"",
@@ -186,7 +200,10 @@ fn secrets_are_said_to_have_changed_and_never_shown() {
         (struct_of("hunter8"), cluster("connect_timeout: 1s")),
     ] {
         let differences = compare(&before, &after, BOUNDS);
-        assert!(differences.fields.iter().any(|field| field.sensitive), "{differences:?}");
+        assert!(
+            differences.fields.iter().any(|field| field.sensitive),
+            "{differences:?}"
+        );
         assert!(!format!("{differences:?}").contains("hunter"), "{differences:?}");
     }
 }
@@ -212,13 +229,20 @@ fn another_type_takes_the_place_of_one_as_a_whole() {
     let tls = with("'@type': type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext, sni: x");
     let found = changes(&raw, &tls);
     assert_eq!(found.len(), 1, "{found:?}");
-    assert!(found[0].starts_with("transport_socket.typed_config: {\"@type\":"), "{found:?}");
+    assert!(
+        found[0].starts_with("transport_socket.typed_config: {\"@type\":"),
+        "{found:?}"
+    );
 }
 
 #[test]
 fn long_values_are_cut_and_further_fields_counted() {
     let long = "ü".repeat(500);
-    let differences = compare(&cluster("alt_stat_name: x"), &cluster(&format!("alt_stat_name: {long}")), BOUNDS);
+    let differences = compare(
+        &cluster("alt_stat_name: x"),
+        &cluster(&format!("alt_stat_name: {long}")),
+        BOUNDS,
+    );
     let after = differences.fields[0].after.as_ref().unwrap();
     assert!(after.len() <= 200 + '…'.len_utf8() && after.ends_with('…'), "{after}");
     let tight = Bounds {

@@ -260,7 +260,11 @@ impl Book {
         let all = lists.clone().any(Option::is_none).then_some("*");
         let named = lists.flatten().flatten().map(ResourceName::as_str);
         let mut subscription = protocol::Subscription::default();
-        subscription.replace(&all.into_iter().chain(named).collect::<Vec<_>>(), false, &NamePool::default());
+        subscription.replace(
+            &all.into_iter().chain(named).collect::<Vec<_>>(),
+            false,
+            &NamePool::default(),
+        );
         self.stream.record(&Outcome::Subscribed {
             resource_type: kind.clone(),
             subscription,

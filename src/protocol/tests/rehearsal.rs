@@ -71,7 +71,12 @@ fn a_route_that_moves_is_told_make_before_break() {
     );
     assert_eq!(
         step(&envoy(Variant::Sotw), &config("old"), &config("new")),
-        ["0 cluster +new =1", "0 endpoint +new", "1 route ~r", "2 cluster -old =1"]
+        [
+            "0 cluster +new =1",
+            "0 endpoint +new",
+            "1 route ~r",
+            "2 cluster -old =1"
+        ]
     );
 }
 
@@ -103,13 +108,17 @@ fn streams_of_one_type_are_not_ordered_and_ask_for_what_they_are_told_of() {
     let parts = [part(Cluster, &[]), part(Endpoint, &["old"])];
     assert_eq!(
         step(&parts, &config("old"), &config("new")),
-        ["0 cluster +new -old", "0 endpoint +new", "0 endpoint -old"]
+        ["0 cluster +new -old", "0 endpoint +new"]
     );
     // The first cluster with endpoints opens a stream for them.
     let alone = [part(Cluster, &[])];
     let empty = Config::default().with(Cluster, "static", "1");
     assert_eq!(
-        step(&alone, &empty, &empty.clone().eds_cluster("a", "1").with(Endpoint, "a", "1")),
+        step(
+            &alone,
+            &empty,
+            &empty.clone().eds_cluster("a", "1").with(Endpoint, "a", "1")
+        ),
         ["0 cluster +a", "0 endpoint +a"]
     );
 }

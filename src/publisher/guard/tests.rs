@@ -29,7 +29,9 @@ fn types(all: &[(ResourceType, std::ops::Range<usize>)]) -> Types {
         });
         Arc::new(TypeResources::new(resources.collect()).unwrap())
     };
-    all.iter().map(|(kind, range)| (kind.clone(), of(kind, range))).collect()
+    all.iter()
+        .map(|(kind, range)| (kind.clone(), of(kind, range)))
+        .collect()
 }
 
 fn messages_of(guard: &RemovalGuard, owner: Owner, before: &Types, after: &Types) -> Vec<String> {
@@ -44,7 +46,11 @@ fn messages_of(guard: &RemovalGuard, owner: Owner, before: &Types, after: &Types
     let text = |finding: &Finding| {
         assert_eq!(finding.severity, Severity::Error);
         let (message, remedy) = finding.message.split_once(": ").expect("a remedy");
-        let word = if owner == Owner::Files { "delete-snapshot" } else { "--allow-removals" };
+        let word = if owner == Owner::Files {
+            "delete-snapshot"
+        } else {
+            "--allow-removals"
+        };
         assert!(remedy.contains(word), "{remedy}");
         format!("{} {message}", finding.code)
     };
@@ -59,7 +65,10 @@ fn messages(before: &Types, after: &Types) -> Vec<String> {
 fn emptying_a_type_is_asked() {
     let before = types(&[(CLUSTER, 0..20), (ENDPOINT, 0..3)]);
     let after = types(&[(CLUSTER, 0..20), (ENDPOINT, 0..0)]);
-    assert_eq!(messages(&before, &after), ["XDS0501 would empty type endpoint (3 resources)"]);
+    assert_eq!(
+        messages(&before, &after),
+        ["XDS0501 would empty type endpoint (3 resources)"]
+    );
     assert_eq!(
         messages(&types(&[(CLUSTER, 0..1)]), &types(&[])),
         [
@@ -93,10 +102,18 @@ fn a_share_of_any_size_is_met_exactly() {
         };
         let left = 100 - percent as usize;
         let (before, exact) = (types(&[(CLUSTER, 0..100)]), types(&[(CLUSTER, 0..left)]));
-        assert_eq!(messages_of(&guard, Owner::AdminApi, &before, &exact), [""; 0], "{percent}");
+        assert_eq!(
+            messages_of(&guard, Owner::AdminApi, &before, &exact),
+            [""; 0],
+            "{percent}"
+        );
         if left > 1 {
             let more = types(&[(CLUSTER, 0..left - 1)]);
-            assert_eq!(messages_of(&guard, Owner::AdminApi, &before, &more).len(), 1, "{percent}");
+            assert_eq!(
+                messages_of(&guard, Owner::AdminApi, &before, &more).len(),
+                1,
+                "{percent}"
+            );
         }
     }
 }
@@ -131,7 +148,10 @@ fn files_are_trusted_where_that_is_set() {
     };
     assert_eq!(messages_of(&trusting, Owner::Files, &before, &after), [""; 0]);
     assert_eq!(messages_of(&trusting, Owner::AdminApi, &before, &after).len(), 2);
-    assert_eq!(messages_of(&RemovalGuard::default(), Owner::Files, &before, &after).len(), 2);
+    assert_eq!(
+        messages_of(&RemovalGuard::default(), Owner::Files, &before, &after).len(),
+        2
+    );
 }
 
 #[test]

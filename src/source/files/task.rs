@@ -218,7 +218,10 @@ impl FilesTask {
             },
             Ok(Err(PublishError::Unconfirmed(rejection))) => Verdict {
                 findings: rejection.findings,
-                ..Verdict::of(FolderState::Refused, "refused for what it removes: what it published stays")
+                ..Verdict::of(
+                    FolderState::Refused,
+                    "refused for what it removes: what it published stays",
+                )
             },
             Ok(Err(error @ PublishError::Owned { .. })) => Verdict::of(FolderState::Conflict, error.to_string()),
             Ok(Err(error)) => {

@@ -235,7 +235,10 @@ async fn a_folder_that_is_gone_or_empty_empties_nothing() {
     fixture.expect("demo", "a", FolderState::Refused).await;
     let finding = &fixture.status("demo").unwrap().findings[0];
     assert_eq!(finding.code, "XDS0501");
-    assert!(finding.message.contains("chancery delete-snapshot -g 'demo' --yes"), "{finding}");
+    assert!(
+        finding.message.contains("chancery delete-snapshot -g 'demo' --yes"),
+        "{finding}"
+    );
     fixture.publisher.delete(&"demo".into(), None).unwrap();
     fixture.expect("demo", "", FolderState::Published).await;
     fs::remove_dir_all(fixture.path("demo")).unwrap();
