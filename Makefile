@@ -1,7 +1,7 @@
 # Everything a developer runs. Tools are installed below target/tools/ and nowhere else.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test build tools fmt lint doc fuzz no-loss bench bench-report bench-micro bench-memory bench-profile soak
+.PHONY: help demo test build tools fmt lint doc fuzz no-loss kill9 publish-cost bench bench-report bench-micro bench-memory bench-profile soak
 
 help: ## Show this help.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -42,6 +42,12 @@ fuzz: ## Random client sessions and garbage against the protocol core (CASES=n o
 
 no-loss: tools ## Real Envoys under load through changes of every kind, 15 s each: no request may be lost.
 	NO_LOSS_SECONDS=15 cargo test --locked --test no_loss -- --nocapture
+
+kill9: build ## kill -9 in the midst of 1000 publishes, restarted each time (PUBLISHES=n, KILLS=n): nothing acknowledged is lost.
+	@python3 tools/kill9.py --chancery $(or $(CARGO_TARGET_DIR),target)/release/chancery --publishes $(or $(PUBLISHES),1000) --kills $(or $(KILLS),$(PUBLISHES),1000)
+
+publish-cost: build ## What a publish of 10 000 resources of 1 KB costs in CPU and on disk, and one that changes one of them.
+	@python3 tools/publish_cost.py --chancery $(or $(CARGO_TARGET_DIR),target)/release/chancery
 
 bench: ## Chancery against its peers, docs/benchmarks.md; ONLY=1,2 for some scenarios, BENCH_QUICK=1 for a look.
 	@tools/bench.sh run

@@ -1,16 +1,18 @@
-//! The admin API: `SnapshotService` over the publisher, `NodeService` and Envoy's CSDS over the fleet, `SourceService` over
-//! the sources, with gRPC health and reflection.
+//! The admin API: `SnapshotService` and `StoreService` over the publisher, `NodeService` and Envoy's CSDS over the fleet,
+//! `SourceService` over the sources, with gRPC health and reflection.
 //!
 //! The app wires and serves it. Calls that may block run apart from the reactor; watches end when the process shuts down.
 
 mod convert;
 mod csds;
 mod nodes;
+mod outcomes;
 mod plan;
 mod reflection;
 mod snapshots;
 mod sources;
 mod status;
+mod store;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -18,13 +20,13 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{server::NamedService, service::Routes, transport::Server};
 use tonic_health::{ServingStatus, server::HealthReporter};
 
-use self::{csds::ClientStatus, nodes::Nodes, snapshots::Snapshots, sources::Sources};
+use self::{csds::ClientStatus, nodes::Nodes, snapshots::Snapshots, sources::Sources, store::Store};
 use crate::{
     fleet::Fleet,
     proto::{
         admin::{
             node_service_server::NodeServiceServer, snapshot_service_server::SnapshotServiceServer,
-            source_service_server::SourceServiceServer,
+            source_service_server::SourceServiceServer, store_service_server::StoreServiceServer,
         },
         envoy::service::status::v3::client_status_discovery_service_server::ClientStatusDiscoveryServiceServer,
     },
@@ -101,6 +103,7 @@ impl Admin {
         let nodes = NodeServiceServer::new(Nodes::new(Arc::clone(&self.shared))).max_encoding_message_size(usize::MAX);
         let sources =
             SourceServiceServer::new(Sources::new(Arc::clone(&self.shared))).max_encoding_message_size(usize::MAX);
+        let store = StoreServiceServer::new(Store::new(Arc::clone(&self.shared)));
         let csds = ClientStatusDiscoveryServiceServer::new(ClientStatus::new(Arc::clone(&self.shared)))
             .max_encoding_message_size(usize::MAX);
         let health = tonic_health::server::HealthService::from_health_reporter(self.health.clone());
@@ -110,6 +113,7 @@ impl Admin {
             .add_service(snapshots)
             .add_service(nodes)
             .add_service(sources)
+            .add_service(store)
             .add_service(csds)
             .add_service(health);
         reflection::add_to(&mut routes)?;
@@ -138,6 +142,7 @@ impl Admin {
             SnapshotServiceServer::<Snapshots>::NAME,
             NodeServiceServer::<Nodes>::NAME,
             SourceServiceServer::<Sources>::NAME,
+            StoreServiceServer::<Store>::NAME,
             ClientStatusDiscoveryServiceServer::<ClientStatus>::NAME,
         ] {
             self.health.set_service_status(name, status).await;

@@ -1,26 +1,31 @@
 //! Admission: documents and resources as they were given → [`Resource`]s that may be served, or every reason why not.
 //!
-//! Pure: no clock, no I/O, no runtime. The publisher calls [`admit`] and [`check_references`]; the admin API and the CLI
+//! Pure: no clock, no I/O, no runtime. The publisher calls [`admit_over`] and [`GroupChecks`]; the admin API and the CLI
 //! show resources with [`to_json`] and [`redact`]. Protobuf is reflected here and nowhere else.
 
 mod any;
 mod candidate;
 mod canonical;
+mod checks;
 pub mod codes;
 mod compare;
 mod document;
 mod finding;
+mod group;
 mod inspect;
 mod intake;
 mod json;
+mod located;
 mod message;
 mod path;
+mod place;
 mod reference;
+mod rules;
 mod sensitive;
 mod suggest;
 mod tree;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 
 use crate::resource::{Resource, ResourceType};
 
@@ -28,9 +33,11 @@ pub use self::{
     candidate::{Candidate, Document, Format, Limits, RawResource},
     compare::{Bounds, Differences, FieldChange, compare},
     finding::{Finding, Place, Rejection, Severity},
+    group::{GroupChecks, check_group},
     intake::Known,
     json::{Secrets, to_json},
-    reference::{check_references, dangling_references, is_missed},
+    located::Places,
+    reference::is_missed,
     sensitive::redact,
 };
 
@@ -41,24 +48,32 @@ pub struct Admitted {
     pub resources: BTreeMap<ResourceType, Vec<Arc<Resource>>>,
     /// What is worth knowing about them: warnings only.
     pub findings: Vec<Finding>,
+    /// Where they stand, for what is found of them later.
+    pub places: Places,
 }
 
-/// Decodes and checks everything in `candidate`.
+/// Decodes and checks everything in `candidate`, but whether certificates are valid at some time.
 ///
 /// # Errors
 ///
 /// A [`Rejection`] with every error and warning found, not only the first, when there is at least one error.
 pub fn admit(candidate: &Candidate, limits: &Limits) -> Result<Admitted, Rejection> {
-    admit_over(candidate, limits, None)
+    admit_over(candidate, limits, None, None)
 }
 
-/// [`admit`], but that encoded resources which are byte for byte `known` ones are taken over and not decoded.
+/// [`admit`], but that encoded resources which are byte for byte `known` ones are taken over and not decoded, and that
+/// certificates which are not valid `now` are warned of.
 ///
 /// # Errors
 ///
 /// As [`admit`] has.
-pub fn admit_over(candidate: &Candidate, limits: &Limits, known: Option<&dyn Known>) -> Result<Admitted, Rejection> {
-    let mut intake = intake::Intake::new(limits, known);
+pub fn admit_over(
+    candidate: &Candidate,
+    limits: &Limits,
+    known: Option<&dyn Known>,
+    now: Option<SystemTime>,
+) -> Result<Admitted, Rejection> {
+    let mut intake = intake::Intake::new(limits, known, now);
     for document in &candidate.documents {
         intake.document(document);
     }

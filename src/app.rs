@@ -2,7 +2,9 @@
 //!
 //! `chancery serve` runs it, and tests run it in-process with port 0: [`App::start`], then [`Running::shutdown`].
 
+mod gauges;
 mod listener;
+pub mod offline;
 
 use std::{
     net::SocketAddr,
@@ -11,17 +13,19 @@ use std::{
 };
 
 use anyhow::Context as _;
+use prometheus_client::metrics::counter::Counter;
 use tokio::{task::JoinHandle, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{service::Routes, transport::Server};
 use tracing::{Instrument as _, error, info, info_span, warn};
 
-use self::listener::Listener;
+use self::{gauges::Standing, listener::Listener};
 use crate::{
     admin::{Admin, Orders},
     cache::SnapshotCache,
     fleet::Fleet,
     http::{Peer, Port, Rest, RestSettings, Services},
+    metrics::{Label as _, Metrics, PortLabel, Table},
     publisher::{Publisher, PublisherSettings, RemovalGuard},
     readiness::Readiness,
     revision::{MemoryStore, RedbStore, RevisionStore},
@@ -84,14 +88,15 @@ impl App {
     pub async fn start(settings: Settings) -> anyhow::Result<Running> {
         let readiness = Readiness::default();
         let loading = readiness.awaits("snapshots");
-        let ports = Ports::bind(&settings)?;
+        let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION"), SystemTime::now()));
+        let ports = Ports::bind(&settings, &metrics)?;
         let addresses = ports.addresses()?;
         let (tracker, serving, rest) = (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
         // Until all is wired, whatever fails takes what already runs with it.
         let (undo_serving, undo_rest) = (serving.clone().drop_guard(), rest.clone().drop_guard());
 
         let grace = settings.shutdown_grace;
-        let port = Port::new(readiness.clone());
+        let port = Port::new(readiness.clone(), Arc::clone(&metrics), tracker.clone());
         spawn_http(&tracker, ports.http, &port, rest.clone());
         let fleet = Fleet::new(settings.fleet);
         let cache = Arc::new(SnapshotCache::new());
@@ -111,7 +116,7 @@ impl App {
         tracker.spawn(registering.run().instrument(info_span!("registry")));
         port.open(Services {
             rest: polling,
-            registry,
+            registry: registry.clone(),
         });
         let files = match following {
             Some((root, limits)) => {
@@ -123,6 +128,13 @@ impl App {
             }
             None => None,
         };
+        let standing = Standing {
+            fleet: Arc::clone(&fleet),
+            publisher: Arc::clone(&publisher),
+            registry,
+            files: files.clone(),
+        };
+        metrics.register(|exposed| standing.register(exposed));
         loading.ready();
 
         let xds = Xds::new(
@@ -215,11 +227,21 @@ async fn open(tracker: &TaskTracker, settings: Settings, cache: Arc<SnapshotCach
 // === impl Ports ===
 
 impl Ports {
-    fn bind(settings: &Settings) -> anyhow::Result<Self> {
+    fn bind(settings: &Settings, metrics: &Metrics) -> anyhow::Result<Self> {
+        let failures = Table::<(PortLabel,), Counter>::default();
+        let exposed = failures.clone();
+        metrics.register(|registry| {
+            registry.register(
+                "xds_accept_errors",
+                "Times that no connection could be accepted, for want of descriptors most of the time",
+                exposed,
+            );
+        });
+        let bind = |port, addr| bind(port, addr, failures.at((port,)).clone());
         Ok(Self {
-            xds: bind("xds", settings.xds_addr)?,
-            admin: bind("admin", settings.admin_addr)?,
-            http: bind("http", settings.http_addr)?,
+            xds: bind(PortLabel::Xds, settings.xds_addr)?,
+            admin: bind(PortLabel::Admin, settings.admin_addr)?,
+            http: bind(PortLabel::Http, settings.http_addr)?,
         })
     }
 
@@ -232,8 +254,9 @@ impl Ports {
     }
 }
 
-fn bind(name: &'static str, addr: SocketAddr) -> anyhow::Result<Listener> {
-    let bound = Listener::bind(name, addr);
+fn bind(port: PortLabel, addr: SocketAddr, failures: Counter) -> anyhow::Result<Listener> {
+    let name = port.text();
+    let bound = Listener::bind(name, addr, failures);
     bound.with_context(|| format!("cannot listen on {addr} for {name}: set another address with --{name}-addr"))
 }
 

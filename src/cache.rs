@@ -2,6 +2,7 @@
 //!
 //! The publisher sets, streams watch. Methods are sync and give owned values out: no guard of the map leaves a method.
 
+mod moments;
 mod wakers;
 
 use std::{
@@ -12,12 +13,14 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll},
+    time::Instant,
 };
 
 use dashmap::DashMap;
 
+use self::moments::Moments;
 pub use self::wakers::{WakerSlot, Wakers};
-use crate::snapshot::{NodeGroup, Snapshot};
+use crate::snapshot::{NodeGroup, Revision, Snapshot};
 
 /// The snapshots that are served.
 #[derive(Clone, Default)]
@@ -45,6 +48,7 @@ struct Shared {
     groups: DashMap<NodeGroup, Arc<Group>>,
     /// What every group without a snapshot of its own is served; `None` where that is silence.
     default: RwLock<Option<Arc<Snapshot>>>,
+    moments: Moments,
 }
 
 struct Group {
@@ -141,6 +145,17 @@ impl SnapshotCache {
     #[must_use]
     pub fn default_snapshot(&self) -> Option<Arc<Snapshot>> {
         self.shared.default()
+    }
+
+    /// Notes when a publish began, before its snapshot is set. One publish after the other.
+    pub fn note_publish(&self, revision: Revision, began: Instant) {
+        self.shared.moments.note(revision, began);
+    }
+
+    /// When a publish began; `None` where that is long ago, or was before the start.
+    #[must_use]
+    pub fn began(&self, revision: Revision) -> Option<Instant> {
+        self.shared.moments.of(revision)
     }
 
     /// The group was deleted: its watches keep what they hold, new ones get what unpublished groups get.

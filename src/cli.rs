@@ -1,24 +1,31 @@
-//! The command line: one file per command, each a client of the admin API but for `serve`, `validate` and `bootstrap`.
+//! The command line: one file per command, each a client of the admin API but for `serve`, `validate`, `bootstrap`, `restore` and
+//! `verify`.
 //!
 //! Output goes to stdout, everything about it to stderr; exit codes are in `cli/exit.rs`.
 
 mod apply;
+mod backup;
 mod bootstrap;
 mod connect;
 mod delete;
 mod delete_snapshot;
 mod diff;
+mod envoy;
 mod exit;
+mod export;
 mod findings;
 mod get;
 mod history;
+mod import;
 mod input;
 mod output;
 mod plan;
 mod publish;
 mod render;
 mod replace;
+mod restore;
 mod rollback;
+mod sarif;
 mod serve;
 mod sources;
 mod status;
@@ -33,7 +40,7 @@ use clap::{Args, Parser, Subcommand};
 use self::{
     connect::Clients,
     exit::{Exit, Failure},
-    output::{Format, Output},
+    output::{Output, Requested},
 };
 
 #[derive(Parser, Debug)]
@@ -65,7 +72,7 @@ struct Global {
     admin: String,
     /// How results are printed
     #[arg(short, long, global = true, value_enum, value_name = "FORMAT", default_value_t)]
-    output: Format,
+    output: Requested,
 }
 
 #[derive(Subcommand, Debug)]
@@ -98,6 +105,16 @@ enum Command {
     Validate(validate::Validate),
     /// Write a group's snapshot as files for Envoys that no stream reaches
     Render(render::Render),
+    /// Write what is published as files that can be published again
+    Export(export::Export),
+    /// Publish a directory with a folder for each group
+    Import(import::Import),
+    /// Save everything that a running server keeps to one file
+    Backup(backup::Backup),
+    /// Make a data directory from a backup, without a server
+    Restore(restore::Restore),
+    /// Check a data directory or a backup whole, without a server
+    Verify(restore::Verify),
     /// Print an Envoy bootstrap that connects to Chancery
     Bootstrap(bootstrap::Bootstrap),
 }
@@ -125,11 +142,17 @@ pub fn main() -> ExitCode {
 
 fn run(cli: Cli) -> Result<Exit, Failure> {
     let Cli { command, global } = cli;
-    let mut output = Output::new(global.output);
+    let sarif = global.output == Requested::Sarif;
+    if sarif && !matches!(command, Command::Validate(_)) {
+        return Err(Failure::usage("-o sarif: only validate has findings to print as SARIF"));
+    }
+    let mut output = Output::new(global.output.format());
     match command {
         Command::Serve(serve) => serve.run(),
-        Command::Validate(validate) => validate.run(&mut output),
+        Command::Validate(validate) => validate.run(&mut output, sarif),
         Command::Bootstrap(bootstrap) => bootstrap.run(&mut output),
+        Command::Restore(restore) => restore.run(&mut output),
+        Command::Verify(verify) => verify.run(&mut output),
         command => tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?
@@ -153,7 +176,10 @@ async fn call(command: Command, admin: &str, output: &mut Output) -> Result<Exit
         Command::Wait(wait) => wait.run(&clients).await,
         Command::Watch(watch) => watch.run(&clients, output).await,
         Command::Render(render) => render.run(&clients, output).await,
-        Command::Serve(_) | Command::Validate(_) | Command::Bootstrap(_) => {
+        Command::Export(export) => export.run(&clients, output).await,
+        Command::Import(import) => import.run(&clients, output).await,
+        Command::Backup(backup) => backup.run(&clients, output).await,
+        Command::Serve(_) | Command::Validate(_) | Command::Bootstrap(_) | Command::Restore(_) | Command::Verify(_) => {
             Err(Failure::new(Exit::Usage, "this command talks to no server"))
         }
     }

@@ -6,6 +6,7 @@
 
 mod record;
 mod status;
+mod verdict;
 
 use std::{
     collections::BTreeMap,
@@ -19,14 +20,17 @@ use std::{
 use dashmap::DashMap;
 use tokio::sync::watch;
 
-use self::record::{ChangeMark, NodeRecord, StreamRecord};
+use self::record::{ChangeMark, NodeRecord, StreamRecord, Trouble};
 pub use self::status::{
     ClusterLoad, DeliveryStatus, LoadReport, NackStatus, NodeStatus, StreamStatus, TypeState, TypeStatus, Unanswered,
 };
+pub use self::verdict::{NodeOutcome, Refusal, Verdict};
 use crate::{
+    metrics::{self, ServingMetrics, TypeLabel},
     node::{Node, NodeId},
     protocol::{Delivery, Outcome, Variant},
-    snapshot::NodeGroup,
+    resource::ResourceType,
+    snapshot::{NodeGroup, Revision},
 };
 
 /// What part of full books is freed at once.
@@ -60,6 +64,22 @@ pub struct Fleet {
     changes: AtomicU64,
     /// Wakes the watches.
     news: watch::Sender<()>,
+    metrics: ServingMetrics,
+}
+
+/// How many nodes stand how, at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Census {
+    /// Nodes with a stream.
+    pub connected: usize,
+    /// Nodes that are remembered.
+    pub gone: usize,
+    /// Connected nodes that refused the last response of some type.
+    pub refusing: usize,
+    /// Connected nodes that have not answered for longer than [`Limits::unanswered_after`].
+    pub unanswered: usize,
+    /// Connected nodes that asked again over REST with an earlier version than they were sent: rejected, or not yet applied.
+    pub unconfirmed: usize,
 }
 
 /// How a stream carries state.
@@ -123,6 +143,18 @@ impl Default for Limits {
     }
 }
 
+// === impl Protocol ===
+
+impl From<Protocol> for metrics::Protocol {
+    fn from(protocol: Protocol) -> Self {
+        match protocol {
+            Protocol::Grpc(Variant::Sotw) => Self::Sotw,
+            Protocol::Grpc(Variant::Delta) => Self::Delta,
+            Protocol::Rest => Self::Rest,
+        }
+    }
+}
+
 // === impl Fleet ===
 
 impl Fleet {
@@ -136,6 +168,7 @@ impl Fleet {
             open_streams: AtomicUsize::new(0),
             changes: AtomicU64::new(0),
             news: watch::Sender::new(()),
+            metrics: ServingMetrics::default(),
         })
     }
 
@@ -147,6 +180,7 @@ impl Fleet {
             self.make_room();
         }
         let id = self.next_stream.fetch_add(1, Ordering::Relaxed);
+        self.metrics.opened(info.protocol.into());
         let record = Arc::new(StreamRecord::new(id, info, now, self.limits));
         self.open_streams.fetch_add(1, Ordering::Relaxed);
         self.nodes
@@ -180,10 +214,67 @@ impl Fleet {
         all
     }
 
+    /// What the nodes made of each revision, sorted by id; those of one group where given. `current` is the one of them that
+    /// all are brought to. A node that was never up to a revision is not listed with it.
+    #[must_use]
+    pub fn outcomes(
+        &self,
+        group: Option<&NodeGroup>,
+        revisions: &[Revision],
+        current: Option<Revision>,
+    ) -> Vec<Vec<NodeOutcome>> {
+        let mut outcomes: Vec<Vec<NodeOutcome>> = vec![Vec::new(); revisions.len()];
+        for entry in &self.nodes {
+            let (id, record) = entry.pair();
+            if group.is_some_and(|group| record.group() != group) {
+                continue;
+            }
+            for (list, verdict) in outcomes.iter_mut().zip(record.verdicts(revisions, current)) {
+                list.extend(verdict.map(|verdict| NodeOutcome {
+                    node: id.clone(),
+                    connected: record.gone_since().is_none(),
+                    verdict,
+                }));
+            }
+        }
+        for list in &mut outcomes {
+            list.sort_by(|a, b| a.node.cmp(&b.node));
+        }
+        outcomes
+    }
+
     /// How many streams are open.
     #[must_use]
     pub fn open_streams(&self) -> usize {
         self.open_streams.load(Ordering::Relaxed)
+    }
+
+    /// What is counted of what is served.
+    #[must_use]
+    pub const fn metrics(&self) -> &ServingMetrics {
+        &self.metrics
+    }
+
+    /// How many nodes stand how. Looks at every stream.
+    #[must_use]
+    pub fn census(&self, now: SystemTime) -> Census {
+        let mut census = Census::default();
+        for record in &self.nodes {
+            if record.gone_since().is_some() {
+                census.gone += 1;
+                continue;
+            }
+            let Trouble {
+                refuses,
+                owes,
+                unconfirmed,
+            } = record.trouble(now);
+            census.connected += 1;
+            census.refusing += usize::from(refuses);
+            census.unanswered += usize::from(owes);
+            census.unconfirmed += usize::from(unconfirmed);
+        }
+        census
     }
 
     /// How many nodes are connected or remembered.
@@ -203,6 +294,7 @@ impl Fleet {
         if let Some(mut record) = self.nodes.get_mut(node) {
             record.load(clusters, self.limits.load_clusters, SystemTime::now(), self.tick());
         }
+        self.metrics.reported();
         self.wake();
     }
 
@@ -277,7 +369,33 @@ impl StreamGuard {
     /// Enters what happened. Touches this stream's record only.
     pub fn record(&self, outcome: &Outcome) {
         self.record.enter(outcome, SystemTime::now());
+        self.count(outcome);
         self.fleet.wake();
+    }
+
+    /// What the response just sent came to.
+    pub fn count_bytes(&self, kind: &ResourceType, bytes: usize) {
+        self.fleet.metrics.weighed(self.record.protocol(), kind.into(), bytes);
+    }
+
+    fn count(&self, outcome: &Outcome) {
+        let (serving, protocol) = (&self.fleet.metrics, self.record.protocol());
+        let kind = |delivery: &Delivery| TypeLabel::from(&delivery.resource_type);
+        match outcome {
+            // The same answer to a poll that comes again is sent again, and is no news to the books.
+            Outcome::Sent(_) if protocol == metrics::Protocol::Rest => {}
+            Outcome::Sent(delivery) => serving.responded(protocol, kind(delivery)),
+            Outcome::Ack(delivery) => serving.acked(protocol, kind(delivery)),
+            Outcome::Nack { delivery, .. } => serving.nacked(protocol, kind(delivery)),
+            Outcome::StaleNonce { resource_type } => serving.stale(protocol, resource_type.into()),
+            Outcome::Subscribed { .. }
+            | Outcome::Ignored(_)
+            | Outcome::Missing { .. }
+            | Outcome::Presented(_)
+            | Outcome::Standing(_)
+            | Outcome::Synced(_)
+            | Outcome::Blocked(_) => {}
+        }
     }
 
     /// Enters that the response just sent was larger than many clients take (L-13).
@@ -302,6 +420,7 @@ impl StreamGuard {
 impl Drop for StreamGuard {
     fn drop(&mut self) {
         self.fleet.open_streams.fetch_sub(1, Ordering::Relaxed);
+        self.fleet.metrics.closed(self.record.protocol());
         if let Some(mut node) = self.fleet.nodes.get_mut(&self.node) {
             node.close(&self.record, SystemTime::now(), self.fleet.tick());
         }

@@ -1,10 +1,11 @@
-//! The HTTP port: `/livez` and `/readyz`, xDS over REST-JSON, and the endpoint registry. Everything else is 404, another
-//! method 405.
+//! The HTTP port: `/livez` and `/readyz`, `/metrics`, xDS over REST-JSON, and the endpoint registry. Everything else is 404,
+//! another method 405.
 //!
-//! Probes answer from the start; what needs a loaded store answers 503 until [`Port::open`].
+//! Probes and metrics answer from the start; what needs a loaded store answers 503 until [`Port::open`].
 
 mod endpoints;
 mod failure;
+mod metrics;
 mod rest;
 
 use std::{
@@ -13,15 +14,19 @@ use std::{
 };
 
 use axum::{Router, extract::State, http::StatusCode, routing::get};
+use tokio_util::task::TaskTracker;
 
 use self::failure::Failure;
 pub use self::rest::{Rest, RestSettings};
-use crate::{readiness::Readiness, source::Registry};
+use crate::{metrics::Metrics, readiness::Readiness, source::Registry};
 
 /// What the port serves, and what it waits for. Clones are one and the same.
 #[derive(Clone, Debug)]
 pub struct Port {
     readiness: Readiness,
+    metrics: Arc<Metrics>,
+    /// Owns what takes longer than a reactor may be held up.
+    tracker: TaskTracker,
     services: Arc<OnceLock<Services>>,
 }
 
@@ -41,11 +46,13 @@ pub struct Peer(pub SocketAddr);
 // === impl Port ===
 
 impl Port {
-    /// A port that answers probes.
+    /// A port that answers probes, and shows these metrics.
     #[must_use]
-    pub fn new(readiness: Readiness) -> Self {
+    pub fn new(readiness: Readiness, metrics: Arc<Metrics>, tracker: TaskTracker) -> Self {
         Self {
             readiness,
+            metrics,
+            tracker,
             services: Arc::default(),
         }
     }
@@ -60,6 +67,7 @@ impl Port {
         Router::new()
             .route("/livez", get(livez))
             .route("/readyz", get(readyz))
+            .route("/metrics", get(metrics::show))
             .merge(rest::routes())
             .merge(endpoints::routes())
             .fallback(unknown_path)

@@ -2,6 +2,7 @@
 //!
 //! The transport drives one [`Session`] per stream. Nothing here does I/O, reads a clock or draws a random number.
 
+mod ack;
 mod advance;
 mod draft;
 mod error;
@@ -11,6 +12,7 @@ mod missing;
 mod order;
 mod outcome;
 mod policy;
+mod presented;
 mod reconnect;
 mod refused;
 mod rehearsal;
@@ -18,17 +20,20 @@ mod request;
 mod response;
 mod send;
 mod session;
+mod sorted;
 mod split;
 mod standing;
 mod subscription;
 mod type_state;
 
 pub use self::{
+    ack::{Ack, ListPrint},
     error::{ErrorKind, ProtocolError},
     features::Features,
     outcome::{Delivery, Nonce, Outcome, Variant},
     policy::{Ordering, Policy, StreamLimits},
     rehearsal::{Message, Part, rehearse},
+    request::{DeltaRequest, SotwRequest},
     response::{Contents, ResourceError, Response},
     session::{Scope, Session},
     standing::{Hold, Standing, Wait},

@@ -4,11 +4,12 @@
 //! transport or a stream.
 
 mod change;
+mod counted;
 mod guard;
+mod idempotency;
 mod lineage;
 mod outlook;
 mod query;
-mod references;
 mod request;
 mod vetting;
 
@@ -16,7 +17,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard},
-    time::SystemTime,
+    time::{Instant, SystemTime},
 };
 
 use tokio::sync::broadcast;
@@ -24,22 +25,23 @@ use tokio::sync::broadcast;
 use self::{
     change::{GroupEdits, Next, check_limits, next, patch, replacement, restoration},
     guard::Removal,
+    idempotency::Ticket,
     lineage::Lineage,
-    references::References,
     request::{check_group, check_request},
     vetting::Vettings,
 };
 use crate::{
-    admission::{Finding, Known, Rejection, admit, admit_over},
+    admission::{Admitted, Finding, GroupChecks, Known, Places, Rejection, Severity, admit_over},
     cache::SnapshotCache,
+    metrics::PublishMetrics,
     resource::{ContentHash, Version},
-    revision::{Content, RevisionStore, StoreError, StoredRevision, Types},
+    revision::{Content, Receipt, RevisionStore, StoreError, StoredRevision, Types},
     snapshot::{NodeGroup, Revision, Snapshot},
 };
 
 pub use self::request::{
     Comparison, DiffTarget, NotFound, PatchRequest, PublishError, PublishOptions, Published, PublisherSettings,
-    ReplaceRequest, SnapshotEvent, TypeChange,
+    ReplaceRequest, SnapshotEvent, Totals, TypeChange,
 };
 pub use self::{
     guard::RemovalGuard,
@@ -63,6 +65,7 @@ pub struct Publisher {
     /// What admission said of heads. A hint: none is needed, and one of another revision than the head's is not used.
     vettings: Vettings,
     events: broadcast::Sender<SnapshotEvent>,
+    metrics: PublishMetrics,
 }
 
 #[derive(Debug)]
@@ -71,14 +74,24 @@ struct Writer {
     /// Of every group with a history, deleted ones included.
     lineages: HashMap<NodeGroup, Lineage>,
     /// Of every group that was published since the start.
-    references: HashMap<NodeGroup, References>,
+    checks: HashMap<NodeGroup, GroupChecks>,
 }
 
 /// What a publish would make of a group.
 struct Proposal {
     revision: Revision,
     next: Next,
-    warnings: Vec<Finding>,
+    /// Of all of it together: errors, too.
+    findings: Vec<Finding>,
+}
+
+/// What refuses a publish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Deny {
+    /// Only what cannot be: what was admitted once may be published again.
+    Nothing,
+    Errors,
+    Warnings,
 }
 
 // === impl Publisher ===
@@ -112,22 +125,19 @@ impl Publisher {
             writer: Mutex::new(Writer {
                 last: loaded.last,
                 lineages,
-                references: HashMap::new(),
+                checks: HashMap::new(),
             }),
             heads: RwLock::new(heads),
             vettings: Vettings::default(),
             events: broadcast::Sender::new(EVENTS),
+            metrics: PublishMetrics::default(),
         };
         publisher.serve_all();
         Ok(publisher)
     }
 
-    /// Makes a group's snapshot exactly the candidate. Blocks on the store.
-    ///
-    /// # Errors
-    ///
-    /// [`PublishError`]; nothing changed then.
-    pub fn replace(&self, request: ReplaceRequest) -> Result<Published, PublishError> {
+    /// [`Publisher::replace`], not counted.
+    fn replace_one(&self, request: ReplaceRequest) -> Result<Published, PublishError> {
         let ReplaceRequest {
             group,
             candidate,
@@ -136,22 +146,21 @@ impl Publisher {
         check_request(&group, &options)?;
         let vetted = self.vettings.of(&group, self.head(&group));
         let known = vetted.as_ref().map(|vetted| vetted as &dyn Known);
-        let admitted = admit_over(&candidate, &self.settings.limits, known).map_err(PublishError::Rejected)?;
+        let now = Some(SystemTime::now());
+        let admitted = admit_over(&candidate, &self.settings.limits, known, now).map_err(PublishError::Rejected)?;
+        let ticket = Ticket::of_replace(&options, &admitted.resources);
         let edits = |head: Option<&StoredRevision>| Ok(replacement(&types_of(head), &admitted.resources));
         let findings = &admitted.findings;
-        let published = self.publish(&group, &options, findings.clone(), self.denies(&options), edits)?;
-        if !published.dry_run {
+        let denies = self.denies(&options);
+        let published = self.publish(&group, &options, ticket.as_ref(), Some(&admitted), denies, edits)?;
+        if !published.dry_run && !published.repeated {
             self.vettings.replaced(&published, findings, vetted.as_ref());
         }
         Ok(published)
     }
 
-    /// Adds, updates and deletes single resources of a group's snapshot. Blocks on the store.
-    ///
-    /// # Errors
-    ///
-    /// [`PublishError`], with [`NotFound::Resource`] for a deletion of what is not there; nothing changed then.
-    pub fn patch(&self, request: PatchRequest) -> Result<Published, PublishError> {
+    /// [`Publisher::patch`], not counted.
+    fn patch_one(&self, request: PatchRequest) -> Result<Published, PublishError> {
         let PatchRequest {
             group,
             candidate,
@@ -161,7 +170,8 @@ impl Publisher {
         check_request(&group, &options)?;
         deletions.sort();
         deletions.dedup();
-        let admitted = admit(&candidate, &self.settings.limits).map_err(PublishError::Rejected)?;
+        let now = Some(SystemTime::now());
+        let admitted = admit_over(&candidate, &self.settings.limits, None, now).map_err(PublishError::Rejected)?;
         let mut patched = Revision::default();
         let edits = |head: Option<&StoredRevision>| {
             patched = head.map_or_else(Revision::default, |head| head.revision);
@@ -170,9 +180,11 @@ impl Publisher {
             check_limits(&head, &edits, &self.settings.limits).map_err(PublishError::Rejected)?;
             Ok(edits)
         };
+        let ticket = Ticket::of_patch(&options, &admitted.resources, &deletions);
         let findings = &admitted.findings;
-        let published = self.publish(&group, &options, findings.clone(), self.denies(&options), edits)?;
-        if !published.dry_run {
+        let denies = self.denies(&options);
+        let published = self.publish(&group, &options, ticket.as_ref(), Some(&admitted), denies, edits)?;
+        if !published.dry_run && !published.repeated {
             let given = admitted
                 .resources
                 .iter()
@@ -183,36 +195,29 @@ impl Publisher {
         Ok(published)
     }
 
-    /// Makes a new revision with the content of a kept one, also of a deleted group. What returns gets new versions, and what
-    /// was admitted once is not refused for warnings. It may remove whatever it does: going back is one step. Blocks on the
-    /// store.
-    ///
-    /// # Errors
-    ///
-    /// [`PublishError`], with [`NotFound::Revision`] where `to` is not kept or is a deletion; nothing changed then.
-    pub fn rollback(
+    /// [`Publisher::rollback`], not counted.
+    fn rollback_one(
         &self,
         group: &NodeGroup,
         to: Revision,
         options: &PublishOptions,
     ) -> Result<Published, PublishError> {
         check_request(group, options)?;
-        let target = self.stored(group, to)?;
-        let edits = |head: Option<&StoredRevision>| Ok(restoration(&types_of(head), &types_of(Some(&target))));
+        let ticket = Ticket::of_rollback(options, to);
+        let edits = |head: Option<&StoredRevision>| {
+            let target = self.stored(group, to)?;
+            Ok(restoration(&types_of(head), &types_of(Some(&target))))
+        };
+        // Going back is one step, whatever it removes.
         let options = PublishOptions {
             allow_removals: true,
             ..options.clone()
         };
-        self.publish(group, &options, Vec::new(), false, edits)
+        self.publish(group, &options, ticket.as_ref(), None, Deny::Nothing, edits)
     }
 
-    /// Forgets a group: its nodes keep what they have and hear nothing until the next publish. Where it is the shared group,
-    /// published groups lose its resources. Gives the revision that was current. Blocks on the store.
-    ///
-    /// # Errors
-    ///
-    /// [`PublishError`]; nothing changed then.
-    pub fn delete(&self, group: &NodeGroup, expected_revision: Option<u64>) -> Result<Revision, PublishError> {
+    /// [`Publisher::delete`], not counted.
+    fn delete_one(&self, group: &NodeGroup, expected_revision: Option<u64>) -> Result<Revision, PublishError> {
         check_group(group)?;
         let mut writer = self.writer();
         let head = self.head(group);
@@ -227,8 +232,8 @@ impl Publisher {
             .flat_map(|resources| resources.iter());
         let replaced = resources.map(|resource| resource.content).collect();
         let deletion = stored_revision(group, revision, &options, Content::Deleted, replaced);
-        self.commit(&mut writer, deletion)?;
-        writer.references.remove(group);
+        self.commit(&mut writer, deletion, None)?;
+        writer.checks.remove(group);
         self.vettings.forget(group);
         if let Err(error) = self.forget_long_deleted(&mut writer) {
             // The deletion stands; the next one tries again.
@@ -242,26 +247,38 @@ impl Publisher {
         &self,
         group: &NodeGroup,
         options: &PublishOptions,
-        mut warnings: Vec<Finding>,
-        deny_warnings: bool,
+        ticket: Option<&Ticket>,
+        admitted: Option<&Admitted>,
+        deny: Deny,
         edits: impl FnOnce(Option<&StoredRevision>) -> Result<GroupEdits, PublishError>,
     ) -> Result<Published, PublishError> {
         let named = options.version_info.as_deref().map(Version::from);
         let mut writer = self.writer();
         let head = self.head(group);
+        if let Some(done) = self.done_before(group, ticket, admitted)? {
+            return Ok(done);
+        }
         check_owner(group, options, head.as_deref())?;
         expect(options.expected_revision, head.as_deref())?;
         let before = types_of(head.as_deref());
         let edits = edits(head.as_deref())?;
-        let proposal = self.propose(&mut writer, group, &before, edits, named.as_ref())?;
-        warnings.extend(proposal.warnings);
+        let nowhere = Places::default();
+        let places = admitted.map_or(&nowhere, |admitted| &admitted.places);
+        let proposal = self.propose(&mut writer, group, &before, edits, named.as_ref(), places)?;
+        let mut findings = admitted.map_or_else(Vec::new, |admitted| admitted.findings.clone());
+        findings.extend(proposal.findings);
+        findings.sort_by_key(|finding| finding.severity);
+        let denied = match deny {
+            Deny::Nothing => false,
+            Deny::Errors => findings.iter().any(|finding| finding.severity == Severity::Error),
+            Deny::Warnings => !findings.is_empty(),
+        };
         let Next {
             types,
             changes,
             replaced,
         } = proposal.next;
         let unconfirmed = self.unconfirmed(group, options, &before, &types, &changes);
-        let denied = deny_warnings && !warnings.is_empty();
         let refused = denied || !(unconfirmed.is_empty() || options.dry_run);
         // The first publish changes something even if it is empty: from then on the group is known to be (S-9).
         let changed = head.is_none() || !changes.is_empty();
@@ -269,7 +286,7 @@ impl Publisher {
             self.withdraw(&mut writer, group, &before);
         }
         if refused {
-            return Err(refusal(unconfirmed, warnings));
+            return Err(refusal(denied, unconfirmed, findings));
         }
         let outlook = options.dry_run.then(|| Outlook {
             group: group.clone(),
@@ -282,15 +299,19 @@ impl Publisher {
         if changed && !options.dry_run {
             revision = proposal.revision;
             let stored = stored_revision(group, revision, options, Content::Published(types), replaced);
-            self.commit(&mut writer, stored)?;
+            let receipt = ticket.map(|ticket| ticket.receipt(revision, true, &changes));
+            self.commit(&mut writer, stored, receipt.as_ref())?;
+        } else if !options.dry_run {
+            self.keep_receipt(group, ticket, head.as_deref())?;
         }
         Ok(Published {
             group: group.clone(),
             revision,
             changed,
             dry_run: options.dry_run,
+            repeated: false,
             changes,
-            warnings,
+            warnings: findings,
             unconfirmed,
             outlook,
         })
@@ -317,7 +338,7 @@ impl Publisher {
         })
     }
 
-    /// The state that would follow the head, and what the references in it have to say.
+    /// The state that would follow the head, and what is found of it.
     fn propose(
         &self,
         writer: &mut Writer,
@@ -325,44 +346,51 @@ impl Publisher {
         head: &Types,
         edits: GroupEdits,
         named: Option<&Version>,
+        places: &Places,
     ) -> Result<Proposal, PublishError> {
         let revision = Revision(writer.last.0 + 1);
         let fresh = Lineage::default();
         let lineage = writer.lineages.get(group).unwrap_or(&fresh);
         let next = next(head, edits, lineage, revision, named).map_err(PublishError::Rejected)?;
-        let warnings = self.check_references(writer, group, &next.types);
+        let findings = self.check(writer, group, &next.types, places);
         Ok(Proposal {
             revision,
             next,
-            warnings,
+            findings,
         })
     }
 
-    /// Warns of references in a group's next state that lead nowhere.
-    fn check_references(&self, writer: &mut Writer, group: &NodeGroup, next: &Types) -> Vec<Finding> {
+    /// What is found of a group's next state as a whole.
+    fn check(&self, writer: &mut Writer, group: &NodeGroup, next: &Types, places: &Places) -> Vec<Finding> {
         let shared = self
             .head(&NodeGroup::from(NodeGroup::SHARED))
             .filter(|_| !group.is_shared());
         let shared = shared.as_deref().and_then(StoredRevision::types);
         // Out of the map meanwhile: what panics half way is not found again.
-        let mut references = writer.references.remove(group).unwrap_or_default();
-        let warnings = references.advance(next, shared);
-        writer.references.insert(group.clone(), references);
-        warnings
+        let mut checks = writer.checks.remove(group).unwrap_or_default();
+        let findings = checks.advance(next, shared, places);
+        writer.checks.insert(group.clone(), checks);
+        findings
     }
 
     /// A proposal came to nothing: what was known of the head is known again, and the proposal can be forgotten.
     fn withdraw(&self, writer: &mut Writer, group: &NodeGroup, head: &Types) {
         if self.head(group).is_some() {
-            self.check_references(writer, group, head);
+            self.check(writer, group, head, &Places::default());
         } else {
-            writer.references.remove(group);
+            writer.checks.remove(group);
         }
     }
 
     /// Durable first, then served, then told.
-    fn commit(&self, writer: &mut Writer, stored: StoredRevision) -> Result<(), StoreError> {
-        self.store.append(&stored)?;
+    fn commit(&self, writer: &mut Writer, stored: StoredRevision, receipt: Option<&Receipt>) -> Result<(), StoreError> {
+        self.cache.note_publish(stored.revision, Instant::now());
+        if let Err(error) = self.store.append(&stored, receipt) {
+            self.metrics.store_failed();
+            // It may have come to the disk all the same: then its number is used up.
+            writer.last = self.store.last().map_or(writer.last, |last| last.max(writer.last));
+            return Err(error);
+        }
         let (group, revision) = (stored.group.clone(), stored.revision);
         writer.last = revision;
         let lineage = writer.lineages.entry(group.clone()).or_default();
@@ -435,8 +463,12 @@ impl Publisher {
         Ok(())
     }
 
-    const fn denies(&self, options: &PublishOptions) -> bool {
-        (self.settings.deny_warnings || options.deny_warnings) && !options.allow_warnings
+    const fn denies(&self, options: &PublishOptions) -> Deny {
+        if (self.settings.deny_warnings || options.deny_warnings) && !options.allow_warnings {
+            Deny::Warnings
+        } else {
+            Deny::Errors
+        }
     }
 
     fn shared(&self) -> Option<Snapshot> {
@@ -500,13 +532,16 @@ fn stored_revision(
     }
 }
 
-/// Why a publish is refused that admission let through: what is to be confirmed first, then the warnings.
-fn refusal(unconfirmed: Vec<Finding>, warnings: Vec<Finding>) -> PublishError {
-    if unconfirmed.is_empty() {
-        return PublishError::Rejected(Rejection { findings: warnings });
+/// Why a publish is refused: what is to be confirmed, then what is found of it, which alone may refuse it.
+fn refusal(denied: bool, unconfirmed: Vec<Finding>, findings: Vec<Finding>) -> PublishError {
+    let rejection = Rejection {
+        findings: [unconfirmed, findings].concat(),
+    };
+    if denied {
+        PublishError::Rejected(rejection)
+    } else {
+        PublishError::Unconfirmed(rejection)
     }
-    let findings = [unconfirmed, warnings].concat();
-    PublishError::Unconfirmed(Rejection { findings })
 }
 
 /// A group belongs to the source that published it, until its snapshot is deleted.

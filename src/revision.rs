@@ -2,17 +2,24 @@
 //!
 //! The publisher is the only writer. Calls block; nothing here knows who publishes or who is served.
 
+mod error;
 mod memory;
+mod receipt;
 mod redb_store;
 
-use std::{collections::BTreeMap, fmt, num::NonZeroUsize, path::PathBuf, sync::Arc, time::SystemTime};
+use std::{collections::BTreeMap, fmt, io, num::NonZeroUsize, sync::Arc, time::SystemTime};
 
 use crate::{
     resource::{ContentHash, ResourceType, Version},
     snapshot::{Completeness, NodeGroup, Revision, Snapshot, TypeResources},
 };
 
-pub use self::{memory::MemoryStore, redb_store::RedbStore};
+pub use self::{
+    error::StoreError,
+    memory::MemoryStore,
+    receipt::{Receipt, ReceiptChange},
+    redb_store::{Contents, RedbStore, Restored, restore, verify_backup},
+};
 
 /// Revisions kept per group, unless told otherwise: enough to go back a working day of frequent publishes.
 pub const DEFAULT_RETENTION: NonZeroUsize = NonZeroUsize::new(50).expect("50 is not zero");
@@ -97,6 +104,8 @@ pub struct TypeSummary {
     pub version: Version,
     /// How many resources it has.
     pub resources: usize,
+    /// The hash of their names and contents; `None` where an earlier release stored the revision.
+    pub content: Option<ContentHash>,
 }
 
 /// What a store holds when it is opened.
@@ -137,13 +146,35 @@ pub trait RevisionStore: Send + Sync + fmt::Debug {
     /// [`StoreError`] where the store cannot be read whole: a part is never passed off as all.
     fn load(&self) -> Result<Loaded, StoreError>;
 
-    /// Adds a revision to its group's history, as its newest. Durable when this returns `Ok`; without effect otherwise.
-    /// The group's revisions beyond [`RevisionStore::retention`] are forgotten, oldest first.
+    /// The last number given. After an [`RevisionStore::append`] that failed it may be that revision's.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] where it cannot be read.
+    fn last(&self) -> Result<Revision, StoreError>;
+
+    /// Adds a revision to its group's history, as its newest, and with it the receipt of the publish where it has a key.
+    /// Durable when this returns `Ok`. The group's revisions, and its receipts, beyond [`RevisionStore::retention`] are
+    /// forgotten, oldest first.
     ///
     /// # Errors
     ///
     /// [`StoreError::NotNewer`] where the number is not larger than the last one, and whatever the disk says.
-    fn append(&self, revision: &StoredRevision) -> Result<(), StoreError>;
+    fn append(&self, revision: &StoredRevision, receipt: Option<&Receipt>) -> Result<(), StoreError>;
+
+    /// Keeps the receipt of a publish that made no revision. Durable when this returns `Ok`.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`], whatever the disk says.
+    fn keep_receipt(&self, group: &NodeGroup, receipt: &Receipt) -> Result<(), StoreError>;
+
+    /// What a publish to the group with this idempotency key came to; `None` where there was none, or it is forgotten.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] where it cannot be read.
+    fn receipt(&self, group: &NodeGroup, key: &str) -> Result<Option<Receipt>, StoreError>;
 
     /// A group's kept revisions, newest first, at most `limit`.
     ///
@@ -159,78 +190,22 @@ pub trait RevisionStore: Send + Sync + fmt::Debug {
     /// [`StoreError`] where it cannot be read.
     fn get(&self, group: &NodeGroup, revision: Revision) -> Result<Option<StoredRevision>, StoreError>;
 
-    /// Drops a group's whole history. Durable when this returns `Ok`; without effect otherwise. Numbers stay used up.
+    /// Drops a group's whole history and its receipts. Durable when this returns `Ok`; without effect otherwise. Numbers stay used up.
     ///
     /// # Errors
     ///
     /// [`StoreError`], whatever the disk says.
     fn forget(&self, group: &NodeGroup) -> Result<(), StoreError>;
 
+    /// Writes everything that is kept, as it is at one moment, in the form that [`restore`] reads.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NoBackup`] where the store is not on disk; [`StoreError::Interrupted`] where `to` takes no more.
+    fn backup(&self, to: &mut dyn io::Write) -> Result<(), StoreError>;
+
     /// How many revisions of a group are kept.
     fn retention(&self) -> NonZeroUsize;
-}
-
-/// Why a store could not be opened, read or written.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// Another process has the file open.
-    #[error("{} is locked by another process: only one server may use a data directory", .path.display())]
-    Locked {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The file was written by an earlier release, in a format that is no longer read.
-    #[error("{} has the older format {found}, this release reads format {expected}", .path.display())]
-    OlderFormat {
-        /// The file.
-        path: PathBuf,
-        /// Its format.
-        found: u64,
-        /// The format of this release.
-        expected: u64,
-    },
-    /// The file was written by a later release.
-    #[error("{} has the newer format {found}, this release reads format {expected}: use a newer release", .path.display())]
-    NewerFormat {
-        /// The file.
-        path: PathBuf,
-        /// Its format.
-        found: u64,
-        /// The format of this release.
-        expected: u64,
-    },
-    /// The file, or a record in it, is not what was written.
-    #[error("{} is damaged: {detail}", .path.display())]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// What does not fit.
-        detail: String,
-    },
-    /// A directory or file could not be made or opened.
-    #[error("{}: {source}", .path.display())]
-    Io {
-        /// The file or directory.
-        path: PathBuf,
-        /// What the system says.
-        source: std::io::Error,
-    },
-    /// The database could not read or write.
-    #[error("{}: {source}", .path.display())]
-    Database {
-        /// The file.
-        path: PathBuf,
-        /// What the database says.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// A revision that does not follow the last one: two writers share a store.
-    #[error("revision {revision} does not follow the last one, {last}: another writer uses this store")]
-    NotNewer {
-        /// The revision to add.
-        revision: Revision,
-        /// The last one.
-        last: Revision,
-    },
 }
 
 // === impl Owner ===
@@ -326,8 +301,32 @@ fn summaries(types: &Types) -> Vec<TypeSummary> {
             resource_type: resource_type.clone(),
             version: resources.version().clone(),
             resources: resources.len(),
+            content: Some(resources.contents_hash()),
         })
         .collect()
+}
+
+// === impl RevisionInfo ===
+
+impl RevisionInfo {
+    /// The hash of all names and contents: equal for revisions of equal content, whatever their versions. `None` where there
+    /// is no content, or an earlier release stored the revision.
+    #[must_use]
+    pub fn content_hash(&self) -> Option<ContentHash> {
+        let Summary::Published(types) = &self.summary else {
+            return None;
+        };
+        // A type that was emptied is as good as one that never was.
+        let types = types.iter().filter(|row| row.resources > 0);
+        let hashed: Option<Vec<_>> = types
+            .map(|row| Some((row.resource_type.type_url(), row.content?)))
+            .collect();
+        let hashed = hashed?;
+        let parts = hashed
+            .iter()
+            .flat_map(|(type_url, content)| [type_url.as_bytes(), &content.as_bytes()[..]]);
+        Some(ContentHash::of_parts(parts))
+    }
 }
 
 #[cfg(test)]

@@ -24,7 +24,8 @@ pub use self::{
     value::{ByteSize, Share, Span, ValueError},
 };
 use crate::{
-    admission, fleet,
+    admission::{self, Severity},
+    fleet,
     node::{Grouping, RuleError},
     protocol::{Ordering, Policy},
     publisher::RemovalGuard,
@@ -95,6 +96,16 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+/// What a violation of the rules in Envoy's protos does to a publish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RulesMode {
+    /// Refuse it.
+    Error,
+    /// Warn of it: for clients newer than this server's protos.
+    Warn,
 }
 
 /// Settings that cannot be run with.
@@ -249,6 +260,7 @@ impl Layer {
                 max_resource_bytes: Some(ByteSize(limits.resource_bytes)),
                 max_snapshot_bytes: Some(ByteSize(limits.total_bytes)),
                 max_resources: Some(limits.resources),
+                rules: Some(RulesMode::Error),
             },
             xds: XdsLayer::of(&transport::Limits::default()),
             rest: RestLayer {
@@ -267,6 +279,15 @@ impl Layer {
                 unanswered_after: Some(Span(fleet.unanswered_after)),
             },
             groups: None,
+        }
+    }
+}
+
+impl From<RulesMode> for Severity {
+    fn from(mode: RulesMode) -> Self {
+        match mode {
+            RulesMode::Error => Self::Error,
+            RulesMode::Warn => Self::Warning,
         }
     }
 }
@@ -304,6 +325,7 @@ impl AdmissionLayer {
         set(&mut limits.resource_bytes, self.max_resource_bytes.map(|size| size.0));
         set(&mut limits.total_bytes, self.max_snapshot_bytes.map(|size| size.0));
         set(&mut limits.resources, self.max_resources);
+        limits.rules = self.rules.map_or(limits.rules, Severity::from);
         limits
     }
 }

@@ -4,11 +4,16 @@ use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+/// A write beyond the limit on the size of files (`ulimit -f`), by its number on Linux and macOS.
+const SIGXFSZ: i32 = 25;
+
 /// Listens for SIGTERM and SIGINT.
 #[derive(Debug)]
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    /// Never asked: as it has a handler, such a write fails like one on a full disk, and does not end the process.
+    _file_size: Signal,
 }
 
 // === impl Signals ===
@@ -23,6 +28,7 @@ impl Signals {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            _file_size: signal(SignalKind::from_raw(SIGXFSZ))?,
         })
     }
 

@@ -6,6 +6,7 @@ mod alias;
 mod compose;
 mod demand;
 mod diff;
+mod index;
 mod tree;
 mod type_resources;
 

@@ -3,14 +3,17 @@
 //! The router, the server and HTTP/2 are tonic's; the response bodies are our own, so that streams share bytes instead of
 //! copying them.
 
+mod ack;
 mod driver;
 mod fetch;
 mod frame;
 mod lrs;
 mod messages;
 mod rate;
+mod request;
 mod services;
 mod status;
+mod wire;
 
 use std::{
     collections::BTreeSet,
@@ -35,6 +38,7 @@ pub use self::{lrs::LrsSettings, rate::Rate};
 use crate::{
     cache::{SnapshotCache, Wakers},
     fleet::Fleet,
+    metrics::{Refusal, ServingMetrics},
     node::{Grouping, Node},
     proto::envoy::config::core::v3 as core,
     protocol::{NamePool, Policy, ProtocolError, Variant},
@@ -248,12 +252,18 @@ impl Shared {
         if let Err(wait) = taken {
             let limit = self.limits.new_streams.per_second;
             warn!(limit, "stream refused: too many begin at once");
+            self.metrics().refused(Refusal::Rate);
             return Err(exhausted("too many streams begin at once: try again later", wait));
         }
         Permit::acquire(self).ok_or_else(|| {
             warn!(limit = self.limits.streams, "stream refused: too many are open");
+            self.metrics().refused(Refusal::Streams);
             exhausted("too many streams are open: try again later", Duration::from_secs(5))
         })
+    }
+
+    fn metrics(&self) -> &ServingMetrics {
+        self.fleet.metrics()
     }
 
     /// The settings that hold for a stream of this group.

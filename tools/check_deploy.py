@@ -204,6 +204,16 @@ def probes(deploy: Deploy) -> Problems:
             yield f"chancery's probes ask {asked}"
 
 
+def scraped(deploy: Deploy) -> Problems:
+    """Prometheus finds the metrics by the pod's annotations."""
+    found = deploy.chancery()["spec"]["template"]["metadata"].get("annotations", {})
+    ports = {port["name"]: str(port["containerPort"]) for port in containers(deploy.chancery())[0]["ports"]}
+    wanted = {"scrape": "true", "port": ports.get("http"), "path": "/metrics"}
+    for key, value in wanted.items():
+        if found.get(f"prometheus.io/{key}") != value:
+            yield f"StatefulSet chancery: prometheus.io/{key} is {found.get(f'prometheus.io/{key}')}, not {value}"
+
+
 def hardening(deploy: Deploy) -> Problems:
     for workload in deploy.workloads():
         spec = pod(workload)
@@ -342,6 +352,10 @@ def server_container(deploy: Deploy) -> Manifest:
     return containers(deploy.chancery())[0]
 
 
+def annotations(deploy: Deploy) -> Manifest:
+    return deploy.chancery()["spec"]["template"]["metadata"]["annotations"]
+
+
 def xds_port(deploy: Deploy) -> Manifest:
     return xds_service(deploy)["ports"][0]
 
@@ -366,6 +380,7 @@ BROKEN: list[tuple[str, Change]] = [
     ("there is no volume other", lambda deploy: server_container(deploy)["volumeMounts"][0].update(name="other")),
     ("port 8080 is not there", lambda deploy: server_container(deploy)["livenessProbe"]["httpGet"].update(port=8080)),
     ("probes ask", lambda deploy: server_container(deploy)["readinessProbe"]["httpGet"].update(path="/livez")),
+    ("prometheus.io/port is 9090", lambda deploy: annotations(deploy).update({"prometheus.io/port": "9090"})),
     ("lacks readOnlyRootFilesystem", lambda deploy: server_container(deploy).pop("securityContext")),
     ("lacks terminationGracePeriodSeconds", setting(server_pod, terminationGracePeriodSeconds=5)),
     ("image chancery:latest is not", setting(server_container, image="chancery:latest")),
@@ -398,6 +413,7 @@ CHECKS: list[Callable[[Deploy], Problems]] = [
     policies,
     workloads_whole,
     probes,
+    scraped,
     hardening,
     image,
     single_writer,

@@ -33,8 +33,10 @@ step test-benches cargo test --manifest-path benches/Cargo.toml --target-dir "$t
 step bench-short tools/bench.sh short
 step python target/tools/venv/bin/ruff check tools tests
 step python-fmt target/tools/venv/bin/ruff format --check tools tests
+step kill9 python3 tools/kill9.py --chancery "$target/debug/chancery" --publishes 40 --kills 30 --seed 9
 step examples python3 tools/check_examples.py --chancery "$target/debug/chancery"
 step deploy target/tools/venv/bin/python tools/check_deploy.py --chancery "$target/debug/chancery"
+step metrics target/tools/venv/bin/python tools/check_metrics.py --chancery "$target/debug/chancery"
 step demo env DEMO_EXIT=1 python3 tools/demo.py --chancery "$target/debug/chancery" --dir target/demo-test
 
 printf '\n'

@@ -12,7 +12,7 @@ use crate::{
     proto::admin as api,
     protocol::{Standing, Variant},
     publisher::{PublishOptions, Published, TypeChange},
-    resource::{Resource, ResourceName, ResourceType},
+    resource::{ContentHash, Resource, ResourceName, ResourceType},
     revision::{Owner, RevisionInfo, Summary},
     snapshot::Revision,
 };
@@ -71,6 +71,7 @@ impl From<api::PublishOptions> for PublishOptions {
             allow_warnings: options.allow_warnings,
             allow_removals: options.allow_removals,
             deny_warnings: options.deny_warnings,
+            idempotency_key: Some(options.idempotency_key).filter(|key| !key.is_empty()),
             owner: Owner::AdminApi,
         }
     }
@@ -130,6 +131,7 @@ pub(super) fn published(published: &Published) -> api::PublishResponse {
             .map(finding)
             .collect(),
         plan: None,
+        repeated: published.repeated,
     }
 }
 
@@ -151,10 +153,17 @@ pub(super) fn summary(info: &RevisionInfo) -> api::SnapshotSummary {
                 type_url: row.resource_type.type_url().to_owned(),
                 version: row.version.to_string(),
                 resources: count(row.resources),
+                content_hash: hash(row.content),
             })
             .collect(),
         deleted,
+        content_hash: hash(info.content_hash()),
+        outcomes: None,
     }
+}
+
+fn hash(hash: Option<ContentHash>) -> String {
+    hash.map(|hash| hash.to_string()).unwrap_or_default()
 }
 
 /// A resource with its content; sensitive fields are blanked unless `with_secrets`.
@@ -303,7 +312,7 @@ fn unanswered(late: &fleet::Unanswered) -> api::Unanswered {
     }
 }
 
-fn nack(nack: &NackStatus) -> api::Nack {
+pub(super) fn nack(nack: &NackStatus) -> api::Nack {
     api::Nack {
         version: nack.delivery.version.to_string(),
         nonce: nack.delivery.nonce.to_string(),

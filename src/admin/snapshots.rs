@@ -7,7 +7,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 use tracing::info;
 
-use super::{Shared, WATCH_BUFFER, convert, plan, status};
+use super::{Shared, WATCH_BUFFER, convert, outcomes, plan, status};
 use crate::{
     admission::Candidate,
     proto::admin as api,
@@ -195,15 +195,29 @@ impl SnapshotService for Snapshots {
     ) -> Result<Response<api::ListRevisionsResponse>, Status> {
         let api::ListRevisionsRequest { group, limit } = request.into_inner();
         let limit = if limit == 0 { usize::MAX } else { limit as usize };
+        let shared = Arc::clone(&self.shared);
         let revisions = self
-            .blocking(move |publisher| {
-                let listed = publisher.history(&NodeGroup::from(group.as_str()), limit);
+            .blocking(move |_| {
+                let listed = outcomes::list(&shared, &NodeGroup::from(group.as_str()), limit);
                 listed.map_err(|failure| status::of_publish(&failure))
             })
             .await?;
-        Ok(Response::new(api::ListRevisionsResponse {
-            revisions: revisions.iter().map(convert::summary).collect(),
-        }))
+        Ok(Response::new(api::ListRevisionsResponse { revisions }))
+    }
+
+    async fn get_revision(
+        &self,
+        request: Request<api::GetRevisionRequest>,
+    ) -> Result<Response<api::SnapshotSummary>, Status> {
+        let api::GetRevisionRequest { group, revision } = request.into_inner();
+        let shared = Arc::clone(&self.shared);
+        let found = self
+            .blocking(move |_| {
+                let found = outcomes::get(&shared, &NodeGroup::from(group.as_str()), Revision(revision));
+                found.map_err(|failure| status::of_publish(&failure))
+            })
+            .await?;
+        Ok(Response::new(found))
     }
 
     async fn diff_snapshot(
@@ -341,7 +355,7 @@ impl Feed {
 
 /// One line for each publish that made a revision.
 fn log(published: &Published, author: &str) {
-    if !published.changed || published.dry_run {
+    if !published.changed || published.dry_run || published.repeated {
         return;
     }
     let (mut added, mut changed, mut removed) = (0, 0, 0);

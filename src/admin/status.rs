@@ -57,8 +57,17 @@ pub(super) fn of_publish(failure: &PublishError) -> Status {
             let details = ErrorDetails::with_error_info("GROUP_OWNED", "chancery", owned);
             Status::with_error_details(Code::AlreadyExists, failure.to_string(), details)
         }
+        PublishError::KeyReused { group, key, revision } => {
+            let used = HashMap::from([
+                ("group".to_owned(), group.to_string()),
+                ("key".to_owned(), key.clone()),
+                ("revision".to_owned(), revision.to_string()),
+            ]);
+            let details = ErrorDetails::with_error_info("IDEMPOTENCY_KEY_REUSED", "chancery", used);
+            Status::with_error_details(Code::AlreadyExists, failure.to_string(), details)
+        }
         PublishError::NotFound(missing) => Status::not_found(missing.to_string()),
-        PublishError::InvalidGroup(_) | PublishError::InvalidVersion(_) => {
+        PublishError::InvalidGroup(_) | PublishError::InvalidVersion(_) | PublishError::InvalidKey(_) => {
             Status::invalid_argument(cut(&failure.to_string()))
         }
         PublishError::Store(cause) => of_store(cause),
@@ -69,11 +78,18 @@ fn of_store(cause: &StoreError) -> Status {
     error!(error = %cause, "the store failed");
     let message = format!("the store failed, nothing was published: {}", cut(&cause.to_string()));
     match cause {
-        StoreError::Io { .. } | StoreError::Database { .. } | StoreError::Locked { .. } => Status::unavailable(message),
+        StoreError::Io { .. }
+        | StoreError::Database { .. }
+        | StoreError::Locked { .. }
+        | StoreError::Interrupted(_) => Status::unavailable(message),
+        StoreError::Full { .. } => Status::resource_exhausted(message),
+        StoreError::NoBackup => Status::failed_precondition(cause.to_string()),
         StoreError::Damaged { .. }
         | StoreError::NotNewer { .. }
         | StoreError::OlderFormat { .. }
-        | StoreError::NewerFormat { .. } => Status::internal(message),
+        | StoreError::NewerFormat { .. }
+        | StoreError::BadBackup { .. }
+        | StoreError::NotEmpty { .. } => Status::internal(message),
     }
 }
 

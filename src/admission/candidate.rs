@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::Severity;
 use crate::resource::ResourceName;
 
 /// How a document is written.
@@ -72,6 +73,8 @@ pub struct Limits {
     pub message_depth: usize,
     /// Errors kept, and warnings kept, 1000 each: a rejection is sent to the publisher; more are only counted.
     pub findings: usize,
+    /// What a violation of the rules in Envoy's protos is, an error: a warning serves clients newer than these protos.
+    pub rules: Severity,
 }
 
 // === impl Format ===
@@ -102,6 +105,7 @@ impl Default for Limits {
             any_depth: 16,
             message_depth: 100,
             findings: 1000,
+            rules: Severity::Error,
         }
     }
 }

@@ -38,13 +38,82 @@ pub const NO_ENDPOINTS: &str = "XDS0103";
 pub const NO_SECRET: &str = "XDS0104";
 /// A reference to an extension configuration that is not there (warning).
 pub const NO_EXTENSION_CONFIG: &str = "XDS0105";
+/// A resource that no other resource of its group asks for (warning).
+pub const UNASKED: &str = "XDS0106";
+/// Aggregate clusters that are made of one another in a circle (warning).
+pub const CIRCLE: &str = "XDS0107";
+/// A route that names a cluster specifier plugin which its route configuration does not have (warning).
+pub const NO_PLUGIN: &str = "XDS0108";
+/// Rules in Envoy's protos (`validate.rules`): a field, or one member of a oneof, that must be given and is not.
+pub const REQUIRED: &str = "XDS0201";
+/// Rules in Envoy's protos: a string or bytes too short or too long.
+pub const LENGTH: &str = "XDS0202";
+/// Rules in Envoy's protos: a string or bytes without the pattern, prefix, suffix or part they must have, or with one that
+/// they must not have.
+pub const PATTERN: &str = "XDS0203";
+/// Rules in Envoy's protos: a string that is no header name, header value, address, URI, or the like.
+pub const FORMAT: &str = "XDS0204";
+/// Rules in Envoy's protos: a number, duration or time out of its range.
+pub const RANGE: &str = "XDS0205";
+/// Rules in Envoy's protos: not the one value, or one of the values, that are allowed, or one that is not.
+pub const CHOICE: &str = "XDS0206";
+/// Rules in Envoy's protos: a number that the enum does not have.
+pub const UNDEFINED: &str = "XDS0207";
+/// Rules in Envoy's protos: too few or too many items of a list or entries of a map.
+pub const ITEMS: &str = "XDS0208";
+/// Rules in Envoy's protos: an item twice in a list whose items must differ.
+pub const UNIQUE: &str = "XDS0209";
+/// Two listeners on one address and port; a warning where one is of the shared group.
+pub const SAME_ADDRESS: &str = "XDS0301";
+/// A domain that a route configuration has twice.
+pub const DOMAINS: &str = "XDS0302";
+/// Two virtual hosts of one name (warning).
+pub const VIRTUAL_HOSTS: &str = "XDS0303";
+/// A listener without an address or without filter chains, or with those that contradict it (warning).
+pub const LISTENER: &str = "XDS0304";
+/// Filter chains that match the same connections, or by what no Envoy implements (warning).
+pub const FILTER_CHAINS: &str = "XDS0305";
+/// A chain of filters without an end, or with one before its last filter (warning).
+pub const FILTERS: &str = "XDS0306";
+/// A cluster whose type, endpoints and load balancing contradict each other (warning).
+pub const CLUSTER: &str = "XDS0307";
+/// An address that would have to be resolved, where nothing resolves it (warning).
+pub const ADDRESS: &str = "XDS0308";
+/// Priorities of endpoints with a gap, which gRPC refuses (warning).
+pub const PRIORITIES: &str = "XDS0309";
+/// Weighted clusters that cannot be chosen between (warning).
+pub const WEIGHTS: &str = "XDS0310";
+/// A route, virtual host or retry policy that contradicts itself (warning).
+pub const ROUTE: &str = "XDS0311";
+/// A source of configuration that cannot be asked (warning).
+pub const SOURCE: &str = "XDS0312";
+/// A regular expression that RE2 does not take.
+pub const REGEX: &str = "XDS0313";
+/// A regular expression that compiles to more than Envoy takes by default (warning).
+pub const REGEX_SIZE: &str = "XDS0314";
+/// A certificate that cannot be used; a warning where it is missing or no PEM.
+pub const CERTIFICATE: &str = "XDS0320";
+/// A private key that cannot be used; a warning where it is missing or no PEM.
+pub const KEY: &str = "XDS0321";
+/// A private key that is not that of its certificate.
+pub const KEY_MISMATCH: &str = "XDS0322";
+/// A certificate that is expired or not yet valid (warning).
+pub const VALIDITY: &str = "XDS0323";
+/// A deprecated field or value (warning).
+pub const DEPRECATED: &str = "XDS0330";
+/// A deprecated field or value that Envoy refuses unless its runtime allows it (warning).
+pub const DISALLOWED: &str = "XDS0331";
+/// A type that does not fit into one response to a gRPC client (warning).
+pub const TYPE_SIZE: &str = "XDS0340";
+/// A real Envoy refuses it, in its own words: `--envoy`.
+pub const ENVOY_REFUSES: &str = "XDS0401";
 /// A type would lose all its resources, and nobody confirmed that.
 pub const EMPTIES_TYPE: &str = "XDS0501";
 /// More of a group's resources would go at once than is allowed unconfirmed.
 pub const REMOVES_MANY: &str = "XDS0502";
 
 /// Every code with one line of explanation, in order.
-pub const ALL: [(&str, &str); 21] = [
+pub const ALL: [(&str, &str); 55] = [
     (MALFORMED, "the document cannot be read"),
     (LAYOUT, "the document is not one mapping with `resources`"),
     (UNKNOWN_FIELD, "unknown field"),
@@ -73,6 +142,61 @@ pub const ALL: [(&str, &str); 21] = [
         NO_EXTENSION_CONFIG,
         "reference to a missing extension configuration (warning)",
     ),
+    (UNASKED, "resource that no other one of its group asks for (warning)"),
+    (CIRCLE, "aggregate clusters made of one another in a circle (warning)"),
+    (NO_PLUGIN, "reference to a missing cluster specifier plugin (warning)"),
+    (REQUIRED, "rule: required field, or member of a oneof, is missing"),
+    (LENGTH, "rule: string or bytes too short or too long"),
+    (PATTERN, "rule: string or bytes not of the pattern"),
+    (FORMAT, "rule: string not of the well-known form"),
+    (RANGE, "rule: number, duration or time out of range"),
+    (CHOICE, "rule: not one of the allowed values"),
+    (UNDEFINED, "rule: number that the enum does not have"),
+    (ITEMS, "rule: too few or too many items or entries"),
+    (UNIQUE, "rule: item twice in a list"),
+    (SAME_ADDRESS, "two listeners on one address and port"),
+    (DOMAINS, "domain given twice in a route configuration"),
+    (VIRTUAL_HOSTS, "two virtual hosts of one name (warning)"),
+    (
+        LISTENER,
+        "listener without, or with unfit, addresses or filter chains (warning)",
+    ),
+    (FILTER_CHAINS, "filter chains that match the same connections (warning)"),
+    (
+        FILTERS,
+        "chain of filters that does not end with its last filter (warning)",
+    ),
+    (
+        CLUSTER,
+        "cluster whose type, endpoints and load balancing contradict each other (warning)",
+    ),
+    (ADDRESS, "address that nothing resolves (warning)"),
+    (PRIORITIES, "priorities of endpoints with a gap (warning)"),
+    (WEIGHTS, "weighted clusters that cannot be chosen between (warning)"),
+    (
+        ROUTE,
+        "route, virtual host or retry policy that contradicts itself (warning)",
+    ),
+    (SOURCE, "source of configuration that cannot be asked (warning)"),
+    (REGEX, "invalid regular expression"),
+    (
+        REGEX_SIZE,
+        "regular expression larger than Envoy takes by default (warning)",
+    ),
+    (CERTIFICATE, "unusable certificate"),
+    (KEY, "unusable private key"),
+    (KEY_MISMATCH, "private key of another certificate"),
+    (VALIDITY, "certificate expired or not yet valid (warning)"),
+    (DEPRECATED, "deprecated field or value (warning)"),
+    (
+        DISALLOWED,
+        "deprecated field or value that Envoy no longer allows (warning)",
+    ),
+    (
+        TYPE_SIZE,
+        "type larger than a gRPC client takes in one response (warning)",
+    ),
+    (ENVOY_REFUSES, "refused by a real Envoy"),
     (EMPTIES_TYPE, "would empty a type, unconfirmed"),
     (REMOVES_MANY, "would remove a large share of a group, unconfirmed"),
 ];

@@ -12,6 +12,9 @@ pub(super) trait Visit {
     /// Called for each message, parents first. An `Any` itself is not shown, but the message in it.
     fn message(&mut self, message: &DynamicMessage, path: &Path<'_>);
 
+    /// Called for each message that was shown, after everything in it.
+    fn leave(&mut self) {}
+
     /// Called where the walk cannot go on; it continues beside that place.
     fn fault(&mut self, fault: Fault, path: &Path<'_>);
 }
@@ -113,6 +116,7 @@ impl Walk<'_> {
                 | Value::EnumNumber(_) => {}
             }
         }
+        self.visitor.leave();
     }
 
     fn list(&mut self, values: &[Value], path: &Path<'_>, depth: Depth) {

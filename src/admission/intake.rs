@@ -1,13 +1,15 @@
 //! One candidate's way in: every document and resource is decoded, named, checked against the others, and becomes a
 //! [`Resource`], or findings.
 
+mod inspection;
 mod known;
 mod name;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     fmt,
     sync::Arc,
+    time::SystemTime,
 };
 
 use bytes::Bytes;
@@ -15,14 +17,18 @@ use prost::Message as _;
 use prost_reflect::{DynamicMessage, MessageDescriptor, ReflectMessage as _};
 
 pub use self::known::Known;
-use self::name::Envelope;
+use self::{
+    inspection::Inspection,
+    name::{Envelope, Misnamed},
+};
 use super::{
-    Admitted, Document, Format, Limits, RawResource, Rejection, Severity, canonical, codes, document,
+    Admitted, Document, Format, Limits, Places, RawResource, Rejection, Severity, canonical, codes, document,
     finding::{Findings, Position, Subject},
-    inspect::{self, Depth, Fault, Visit},
+    inspect::{self, Depth, Fault},
+    located::{Located, Mention},
     message::{Builder, TYPE_KEY},
     path::Path,
-    reference,
+    place::Positions,
     tree::{self, Node},
 };
 use crate::{
@@ -37,10 +43,13 @@ const WRAPPER: &str = "envoy.service.discovery.v3.Resource";
 pub(super) struct Intake<'a> {
     limits: &'a Limits,
     known: Option<&'a dyn Known>,
+    /// When certificates are to be valid.
+    now: Option<SystemTime>,
     findings: Findings,
     resources: BTreeMap<ResourceType, Vec<Arc<Resource>>>,
     /// Who answers to a name already: by name or by alias.
     names: HashMap<(ResourceType, ResourceName), Origin<'a>>,
+    places: Places,
     count: usize,
     bytes: usize,
     /// A limit on all resources was passed: said once, and the rest is not looked at.
@@ -57,7 +66,7 @@ struct Origin<'a> {
 }
 
 /// A decoded resource on its way to becoming one.
-struct Decoded<'a> {
+struct Decoded<'a, 't> {
     origin: Origin<'a>,
     envelope: Envelope,
     message: DynamicMessage,
@@ -65,7 +74,10 @@ struct Decoded<'a> {
     any: prost_types::Any,
     /// The deterministic encoding of its content.
     canonical: Bytes,
-    references: BTreeSet<Reference>,
+    references: BTreeMap<Reference, Mention>,
+    positions: Positions<'t>,
+    /// Whether nothing in it is wrong. Where something is, its name is still looked at, so that all findings come at once.
+    sound: bool,
 }
 
 // === impl Origin ===
@@ -92,13 +104,15 @@ impl<'a> Origin<'a> {
 // === impl Intake ===
 
 impl<'a> Intake<'a> {
-    pub(super) fn new(limits: &'a Limits, known: Option<&'a dyn Known>) -> Self {
+    pub(super) fn new(limits: &'a Limits, known: Option<&'a dyn Known>, now: Option<SystemTime>) -> Self {
         Self {
             limits,
             known,
+            now,
             findings: Findings::new(limits),
             resources: BTreeMap::new(),
             names: HashMap::new(),
+            places: Places::default(),
             count: 0,
             bytes: 0,
             full: false,
@@ -173,6 +187,7 @@ impl<'a> Intake<'a> {
         Ok(Admitted {
             findings: self.findings.finish()?,
             resources: self.resources,
+            places: self.places,
         })
     }
 
@@ -246,9 +261,8 @@ impl<'a> Intake<'a> {
             return;
         };
         let value = Bytes::from(canonical::encode(&message, canonical::Anys::Keep));
-        let Some(references) = self.inspect(subject, origin.at, &message) else {
-            return;
-        };
+        let positions = Positions::in_tree(node);
+        let (references, sound) = self.inspect(subject, &resource_type, positions, &message);
         let any = prost_types::Any {
             type_url: expected.to_owned(),
             value: value.to_vec(),
@@ -262,6 +276,8 @@ impl<'a> Intake<'a> {
                 any,
                 canonical: value,
                 references,
+                positions,
+                sound,
             },
         );
     }
@@ -313,13 +329,16 @@ impl<'a> Intake<'a> {
         let own = name::own(&resource_type, &message).or_else(|| envelope.name.clone());
         let subject = Subject {
             type_url: Some(expected),
-            resource: own.as_deref(),
+            resource: own.as_deref().filter(|name| !name.is_empty()),
             ..origin.subject()
         };
-        let Some(references) = self.inspect(subject, origin.at, &message) else {
-            return;
+        let positions = Positions::encoded(origin.at);
+        let (references, sound) = self.inspect(subject, &resource_type, positions, &message);
+        // What is nested too deep is not entered again.
+        let canonical = match sound {
+            true => Bytes::from(canonical::encode(&message, canonical::Anys::Canonicalize)),
+            false => Bytes::new(),
         };
-        let canonical = Bytes::from(canonical::encode(&message, canonical::Anys::Canonicalize));
         let any = prost_types::Any {
             type_url: any.type_url,
             value: value.into(),
@@ -333,6 +352,8 @@ impl<'a> Intake<'a> {
                 any,
                 canonical,
                 references,
+                positions,
+                sound,
             },
         );
     }
@@ -366,42 +387,34 @@ impl<'a> Intake<'a> {
         }
     }
 
-    /// What a message refers to; `None` where something in it is wrong.
-    fn inspect(&mut self, subject: Subject<'_>, at: Position, message: &DynamicMessage) -> Option<BTreeSet<Reference>> {
-        let before = self.findings.errors();
-        let mut inspection = Inspection {
-            builder: self.builder(subject),
-            at,
-            references: BTreeSet::new(),
-        };
-        inspect::walk(message, inspection.builder.limits, &mut inspection);
-        let references = inspection.references;
-        (self.findings.errors() == before).then_some(references)
+    /// What a message refers to, and whether nothing in it is wrong.
+    fn inspect(
+        &mut self,
+        subject: Subject<'_>,
+        resource_type: &ResourceType,
+        positions: Positions<'_>,
+        message: &DynamicMessage,
+    ) -> (BTreeMap<Reference, Mention>, bool) {
+        let (before, now) = (self.findings.errors(), self.now);
+        let is_empty = |name: String| name.is_empty();
+        let nameless =
+            name::own_field(resource_type).filter(|_| name::own(resource_type, message).is_some_and(is_empty));
+        let references = Inspection::of(message, self.builder(subject), positions, nameless, now);
+        (references, self.findings.errors() == before)
     }
 
     /// Names the resource and makes it.
-    fn settle(&mut self, resource_type: &ResourceType, decoded: Decoded<'a>) {
+    fn settle(&mut self, resource_type: &ResourceType, decoded: Decoded<'a, '_>) {
         let origin = decoded.origin;
         let named = name::name(resource_type, &decoded.message, &decoded.envelope, self.limits);
         let (name, aliases) = match named {
             Ok(named) => named,
-            Err(message) => {
-                let type_url = Some(resource_type.type_url());
-                let resource = name::own(resource_type, &decoded.message).or(decoded.envelope.name);
-                let subject = Subject {
-                    type_url,
-                    resource: resource.as_deref().filter(|name| !name.is_empty()),
-                    ..origin.subject()
-                };
-                let message = match origin.document {
-                    Some(_) if origin.at.line > 0 => message,
-                    Some(_) | None => format!("{origin}: {message}"),
-                };
-                return self
-                    .builder(subject)
-                    .error(codes::NAME, origin.at, &Path::ROOT, message);
-            }
+            Err(misnamed) => return self.misnamed(resource_type, &decoded, misnamed),
         };
+        if !decoded.sound {
+            self.is_unique(resource_type, origin, &name, &aliases);
+            return;
+        }
         let body = Bytes::from(decoded.any.encode_to_vec());
         let ttl = decoded.envelope.ttl;
         let content = ContentHash::of(resource_type, &name, &aliases, ttl, &decoded.canonical);
@@ -412,9 +425,34 @@ impl<'a> Intake<'a> {
             aliases: aliases.into(),
             ttl,
             body,
+            references: decoded.references.keys().cloned().collect(),
+        };
+        let located = Located {
+            document: origin.document.map(str::to_owned),
+            at: origin.at,
             references: decoded.references.into_iter().collect(),
         };
+        self.places.add(resource_type, &resource.name, located);
         self.add(origin, resource_type, Arc::new(resource));
+    }
+
+    fn misnamed(&mut self, resource_type: &ResourceType, decoded: &Decoded<'_, '_>, misnamed: Misnamed) {
+        let origin = decoded.origin;
+        let own = name::own(resource_type, &decoded.message);
+        let resource = own.or_else(|| decoded.envelope.name.clone());
+        let subject = Subject {
+            type_url: Some(resource_type.type_url()),
+            resource: resource.as_deref().filter(|name| !name.is_empty()),
+            ..origin.subject()
+        };
+        let Misnamed { field, message } = misnamed;
+        let message = match origin.document {
+            Some(_) if origin.at.line > 0 => message,
+            Some(_) | None => format!("{origin}: {message}"),
+        };
+        let path = field.map_or(Path::ROOT, |field| Path::ROOT.field(field));
+        let at = decoded.positions.of(&path);
+        self.builder(subject).error(codes::NAME, at, &path, message);
     }
 
     /// Puts a resource beside the others, if there is room for it and its names.
@@ -493,32 +531,5 @@ fn code_of(fault: &Fault) -> &'static str {
         Fault::UnknownType(_) => codes::UNKNOWN_TYPE,
         Fault::Undecodable { .. } => codes::UNDECODABLE,
         Fault::AnyNesting(_) | Fault::MessageNesting(_) => codes::NESTING,
-    }
-}
-
-/// What admission looks for in every message of a resource.
-struct Inspection<'b> {
-    builder: Builder<'b>,
-    at: Position,
-    references: BTreeSet<Reference>,
-}
-
-impl Visit for Inspection<'_> {
-    fn message(&mut self, message: &DynamicMessage, path: &Path<'_>) {
-        reference::collect(message, &mut self.references);
-        for field in message.unknown_fields() {
-            let text = format!(
-                "field {} of {} is newer than this server: served as it is, not checked",
-                field.number(),
-                message.descriptor().full_name()
-            );
-            let subject = self.builder.subject;
-            let finding = subject.finding(Severity::Warning, codes::NEWER_FIELD, self.at, path, text);
-            self.builder.findings.push(finding);
-        }
-    }
-
-    fn fault(&mut self, fault: Fault, path: &Path<'_>) {
-        self.builder.error(code_of(&fault), self.at, path, fault.to_string());
     }
 }

@@ -9,8 +9,10 @@ pub(super) struct Path<'a> {
     segment: Segment<'a>,
 }
 
+/// One link of a path.
 #[derive(Clone, Copy, Debug)]
-enum Segment<'a> {
+pub(super) enum Segment<'a> {
+    /// The resource itself, where every path begins.
     Root,
     Field(&'a str),
     Index(usize),
@@ -23,6 +25,11 @@ impl<'a> Path<'a> {
         parent: None,
         segment: Segment::Root,
     };
+
+    /// Whether this is the resource itself.
+    pub(super) const fn is_root(&self) -> bool {
+        self.parent.is_none()
+    }
 
     /// A field of the message here, by its proto name.
     pub(super) const fn field(&'a self, name: &'a str) -> Self {
@@ -44,6 +51,29 @@ impl<'a> Path<'a> {
             parent: Some(self),
             segment,
         }
+    }
+
+    /// The field that the path leads to, or whose element or value it leads to.
+    pub(super) fn field_name(&self) -> Option<&'a str> {
+        std::iter::successors(Some(self), |path| path.parent).find_map(|path| match path.segment {
+            Segment::Field(name) => Some(name),
+            Segment::Root | Segment::Index(_) | Segment::Key(_) => None,
+        })
+    }
+
+    /// Whether this is the field of that name of the resource itself.
+    pub(super) fn is_field(&self, name: Option<&str>) -> bool {
+        let at_resource = self.parent.is_some_and(|parent| parent.parent.is_none());
+        at_resource && name.is_some() && self.field_name() == name
+    }
+
+    /// The links, from the resource inwards.
+    pub(super) fn segments(&self) -> Vec<Segment<'a>> {
+        let mut segments: Vec<_> = std::iter::successors(Some(self), |path| path.parent)
+            .map(|path| path.segment)
+            .collect();
+        segments.reverse();
+        segments
     }
 
     /// The path as text; `None` at the resource itself.

@@ -1,21 +1,17 @@
 //! References: which fields of which messages name other resources, and which of those names are not there.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
-    sync::{Arc, LazyLock},
-};
+use std::{collections::HashMap, sync::LazyLock};
 
 use prost_reflect::{DynamicMessage, Kind, ReflectMessage as _, Value};
 
 use super::{
-    Finding, Limits, Severity, codes,
-    finding::{Findings, Position, Subject},
+    Finding, Severity, codes,
+    finding::{Position, Subject},
     path::Path,
 };
 use crate::{
     proto,
-    resource::{Reference, Resource, ResourceName, ResourceType, xdstp},
-    snapshot::Snapshot,
+    resource::{Reference, ResourceName, ResourceType, xdstp},
 };
 
 /// A field whose text is the name of another resource.
@@ -44,7 +40,7 @@ const fn cluster(message: &'static str, field: &'static str) -> Rule {
     }
 }
 
-static RULES: [Rule; 30] = [
+static RULES: [Rule; 37] = [
     cluster("envoy.config.route.v3.RouteAction", "cluster"),
     cluster("envoy.config.route.v3.RouteAction.RequestMirrorPolicy", "cluster"),
     cluster("envoy.config.route.v3.WeightedCluster.ClusterWeight", "name"),
@@ -63,6 +59,10 @@ static RULES: [Rule; 30] = [
         "envoy.extensions.filters.network.thrift_proxy.v3.WeightedCluster.ClusterWeight",
         "name",
     ),
+    cluster(
+        "envoy.extensions.filters.network.thrift_proxy.v3.RouteAction.RequestMirrorPolicy",
+        "cluster",
+    ),
     cluster("envoy.extensions.filters.network.dubbo_proxy.v3.RouteAction", "cluster"),
     cluster(
         "envoy.extensions.filters.network.generic_proxy.action.v3.RouteAction",
@@ -77,10 +77,34 @@ static RULES: [Rule; 30] = [
         "cluster",
     ),
     cluster(
+        "envoy.extensions.filters.network.redis_proxy.v3.RedisProxy.PrefixRoutes.Route.ReadCommandPolicy",
+        "cluster",
+    ),
+    cluster(
         "envoy.extensions.router.cluster_specifiers.matcher.v3.ClusterAction",
         "cluster",
     ),
+    cluster(
+        "envoy.extensions.router.cluster_specifiers.lua.v3.LuaConfig",
+        "default_cluster",
+    ),
     cluster("envoy.extensions.clusters.aggregate.v3.ClusterConfig", "clusters"),
+    cluster(
+        "envoy.extensions.clusters.composite.v3.ClusterConfig.ClusterEntry",
+        "name",
+    ),
+    cluster(
+        "envoy.extensions.clusters.mcp_multicluster.v3.ClusterConfig.McpCluster",
+        "cluster",
+    ),
+    cluster(
+        "envoy.extensions.filters.http.mcp_router.v3.McpRouter.McpCluster",
+        "cluster",
+    ),
+    cluster(
+        "envoy.extensions.filters.http.cache_v2.v3.CacheV2Config",
+        "override_upstream_cluster",
+    ),
     cluster(
         "envoy.extensions.filters.http.gcp_authn.v3.GcpAuthnFilterConfig",
         "cluster",
@@ -153,14 +177,14 @@ static DISCOVERED: LazyLock<HashMap<String, u32>> = LazyLock::new(|| {
         .collect()
 });
 
-/// Adds what this one message refers to, the messages inside it not included.
-pub(super) fn collect(message: &DynamicMessage, found: &mut BTreeSet<Reference>) {
+/// Gives what this one message refers to, the messages inside it not included, each with the field that names it.
+pub(super) fn collect(message: &DynamicMessage, found: &mut dyn FnMut(&str, Reference)) {
     let descriptor = message.descriptor();
     let full_name = descriptor.full_name();
     for rule in BY_MESSAGE.get(full_name).into_iter().flatten() {
         if rule.source.is_none_or(|source| is_asked_of_a_server(message, source)) {
             for name in names(message, rule.field) {
-                add(found, &rule.to, &name);
+                add(found, rule.field, &rule.to, &name);
             }
         }
     }
@@ -171,25 +195,28 @@ pub(super) fn collect(message: &DynamicMessage, found: &mut BTreeSet<Reference>)
         let source = source.as_deref().and_then(Value::as_message);
         if source.is_some_and(|source| is_asked_of_a_server(source, "config_source")) {
             for name in names(message, "name") {
-                add(found, &ResourceType::ExtensionConfig, &name);
+                add(found, "name", &ResourceType::ExtensionConfig, &name);
             }
         }
     }
     if full_name == CLUSTER
         && let Some(name) = endpoints_of(message)
     {
-        add(found, &ResourceType::Endpoint, &name);
+        add(found, "eds_cluster_config", &ResourceType::Endpoint, &name);
     }
 }
 
-fn add(found: &mut BTreeSet<Reference>, to: &ResourceType, name: &str) {
+fn add(found: &mut dyn FnMut(&str, Reference), field: &str, to: &ResourceType, name: &str) {
     if !name.is_empty() {
         let mut name = name.to_owned();
         xdstp::canonicalize(&mut name);
-        found.insert(Reference {
-            resource_type: to.clone(),
-            name: name.into(),
-        });
+        found(
+            field,
+            Reference {
+                resource_type: to.clone(),
+                name: name.into(),
+            },
+        );
     }
 }
 
@@ -231,56 +258,16 @@ fn endpoints_of(cluster: &DynamicMessage) -> Option<String> {
         .find(|name| !name.is_empty())
 }
 
-/// Warns of references in a whole snapshot that lead nowhere: neither to it nor to `shared`, the resources of group `*`.
-#[must_use]
-pub fn check_references(
-    resources: &BTreeMap<ResourceType, Vec<Arc<Resource>>>,
-    shared: Option<&Snapshot>,
-) -> Vec<Finding> {
-    let there: HashSet<(&ResourceType, &ResourceName)> = resources
-        .iter()
-        .flat_map(|(resource_type, resources)| {
-            let names = resources.iter().flat_map(|resource| resource.known_as());
-            names.map(move |name| (resource_type, name))
-        })
-        .collect();
-    let leads_nowhere = |reference: &&Reference| {
-        let (to, name) = (&reference.resource_type, &reference.name);
-        is_missed(to)
-            && !there.contains(&(to, name))
-            && shared.is_none_or(|shared| shared.resource(to, name.as_str()).is_none())
+/// The warning of a reference that leads nowhere, with the type and the name of the resource that makes it; `None` where the
+/// absence means nothing.
+pub(super) fn dangling(resource_type: &ResourceType, name: &ResourceName, reference: &Reference) -> Option<Finding> {
+    let (code, message) = missed(&reference.resource_type, &reference.name)?;
+    let subject = Subject {
+        document: None,
+        type_url: Some(resource_type.type_url()),
+        resource: Some(name.as_str()),
     };
-    dangling_references(resources.iter().flat_map(|(resource_type, resources)| {
-        resources.iter().flat_map(move |resource| {
-            let dangling = resource.references.iter().filter(leads_nowhere);
-            dangling.map(move |reference| (resource_type, &resource.name, reference))
-        })
-    }))
-}
-
-/// The warnings of references that lead nowhere, each with the type and the name of the resource that makes it.
-pub fn dangling_references<'a>(
-    dangling: impl IntoIterator<Item = (&'a ResourceType, &'a ResourceName, &'a Reference)>,
-) -> Vec<Finding> {
-    let mut findings = Findings::new(&Limits::default());
-    for (resource_type, name, reference) in dangling {
-        if findings.is_full(Severity::Warning) {
-            findings.leave_out(Severity::Warning);
-            continue;
-        }
-        let Some((code, message)) = missed(&reference.resource_type, &reference.name) else {
-            continue;
-        };
-        let subject = Subject {
-            document: None,
-            type_url: Some(resource_type.type_url()),
-            resource: Some(name.as_str()),
-        };
-        let at = Position::default();
-        findings.push(subject.finding(Severity::Warning, code, at, &Path::ROOT, message));
-    }
-    // Warnings alone are never a rejection.
-    findings.finish().unwrap_or_else(|rejection| rejection.findings)
+    Some(subject.finding(Severity::Warning, code, Position::default(), &Path::ROOT, message))
 }
 
 /// Whether something is wrong where a resource of this type is referred to and not there.
@@ -352,6 +339,72 @@ mod tests {
                 assert_eq!(kind.as_message().unwrap().full_name(), CONFIG_SOURCE);
             }
         }
+    }
+
+    /// Fields that are named like the name of a cluster and are none of these: each decided once.
+    const NO_REFERENCES: [(&str, &str); 22] = [
+        ("envoy.config.core.v3.Node", "cluster"),
+        ("envoy.config.route.v3.WeightedCluster.ClusterWeight", "cluster_header"),
+        ("envoy.config.route.v3.RouteAction", "cluster_header"),
+        ("envoy.config.route.v3.RouteAction", "cluster_specifier_plugin"),
+        (
+            "envoy.config.route.v3.RouteAction.RequestMirrorPolicy",
+            "cluster_header",
+        ),
+        ("envoy.data.accesslog.v3.AccessLogCommon", "upstream_cluster"),
+        ("envoy.config.endpoint.v3.ClusterLoadAssignment", "cluster_name"),
+        ("envoy.config.metrics.v3.StatsdSink", "tcp_cluster_name"),
+        ("envoy.config.bootstrap.v3.ClusterManager", "local_cluster_name"),
+        ("envoy.admin.v3.CommandLineOptions", "service_cluster"),
+        ("envoy.config.endpoint.v3.ClusterStats", "cluster_name"),
+        ("envoy.config.endpoint.v3.ClusterStats", "cluster_service_name"),
+        ("envoy.data.cluster.v3.OutlierDetectionEvent", "cluster_name"),
+        ("envoy.data.core.v3.HealthCheckEvent", "cluster_name"),
+        (
+            "envoy.extensions.clusters.dynamic_modules.v3.ClusterConfig",
+            "cluster_name",
+        ),
+        ("envoy.extensions.filters.http.fault.v3.HTTPFault", "upstream_cluster"),
+        (
+            "envoy.extensions.filters.network.thrift_proxy.v3.RouteAction",
+            "cluster_header",
+        ),
+        (
+            "envoy.extensions.filters.network.reverse_tunnel.v3.Validation",
+            "cluster_id_format",
+        ),
+        (
+            "envoy.extensions.filters.network.reverse_tunnel.v3.ReverseTunnel",
+            "required_cluster_name",
+        ),
+        ("envoy.service.health.v3.ClusterEndpointsHealth", "cluster_name"),
+        ("envoy.service.health.v3.ClusterHealthCheck", "cluster_name"),
+        ("envoy.service.load_stats.v3.LoadStatsResponse", "clusters"),
+    ];
+
+    /// A field of a newer API that names a cluster must be decided: a rule above, or a line in `NO_REFERENCES`.
+    #[test]
+    fn every_field_that_is_named_like_a_cluster_is_decided() {
+        let mut undecided = Vec::new();
+        for message in proto::descriptors().all_messages() {
+            let name = message.full_name();
+            if !name.starts_with("envoy.") || !name.contains(".v3.") {
+                continue;
+            }
+            for field in message.fields().filter(|field| field.kind() == Kind::String) {
+                let named = field
+                    .name()
+                    .split('_')
+                    .any(|word| word == "cluster" || word == "clusters");
+                let ruled = RULES
+                    .iter()
+                    .any(|rule| rule.message == name && rule.field == field.name());
+                if named && !ruled && !NO_REFERENCES.contains(&(name, field.name())) {
+                    undecided.push(format!("(\"{name}\", \"{}\")", field.name()));
+                }
+            }
+        }
+        assert_eq!(undecided, [""; 0], "\n{}", undecided.join(",\n"));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use prost_reflect::{DynamicMessage, Kind, MapKey, MessageDescriptor, ReflectMessage as _, Value};
+use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor, ReflectMessage as _, Value};
 
 use super::{
     Limits, any, canonical,
@@ -31,6 +31,11 @@ static SENSITIVE: LazyLock<HashSet<(String, u32)>> = LazyLock::new(|| {
         .map(|field| (field.parent_message().full_name().to_owned(), field.number()))
         .collect()
 });
+
+/// Whether nobody may see what is in `field`.
+pub(super) fn is_sensitive(field: &FieldDescriptor) -> bool {
+    SENSITIVE.contains(&(field.parent_message().full_name().to_owned(), field.number()))
+}
 
 /// The same `Any` with every sensitive field blanked, those in nested `Any`s too. What cannot be looked into (no descriptor,
 /// undecodable) is kept as it is where it is the resource itself, and emptied where it stands in a sensitive field.

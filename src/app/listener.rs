@@ -10,6 +10,7 @@ use std::{
 };
 
 use axum::{extract::connect_info::Connected, serve::IncomingStream};
+use prometheus_client::metrics::counter::Counter;
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
     time::{Sleep, sleep},
@@ -34,13 +35,15 @@ pub(super) struct Listener {
     wait: Duration,
     /// While it sleeps nothing is accepted: with no descriptor left the next accept would fail at once, for ever.
     sleeping: Option<Pin<Box<Sleep>>>,
+    /// Counts the accepts that failed for want of something.
+    failures: Counter,
 }
 
 // === impl Listener ===
 
 impl Listener {
     /// Must be called within the runtime that accepts.
-    pub(super) fn bind(name: &'static str, addr: SocketAddr) -> io::Result<Self> {
+    pub(super) fn bind(name: &'static str, addr: SocketAddr, failures: Counter) -> io::Result<Self> {
         let socket = match addr {
             SocketAddr::V4(_) => TcpSocket::new_v4()?,
             SocketAddr::V6(_) => TcpSocket::new_v6()?,
@@ -53,6 +56,7 @@ impl Listener {
             tcp: socket.listen(BACKLOG)?,
             wait: FIRST_WAIT,
             sleeping: None,
+            failures,
         })
     }
 
@@ -78,6 +82,7 @@ impl Listener {
                 Err(error) if is_of_one_connection(&error) => debug!(%error, "accept"),
                 Err(error) => {
                     warn!(listener = self.name, %error, wait = ?self.wait, "cannot accept connections");
+                    self.failures.inc();
                     self.sleeping = Some(Box::pin(sleep(self.wait)));
                     self.wait = (self.wait * 2).min(LAST_WAIT);
                 }

@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::{
     connect::Clients,
+    envoy::{AskEnvoy, Own},
     exit::{Exit, Failure},
     input,
     output::Output,
@@ -24,14 +25,20 @@ pub(super) struct Apply {
     #[arg(long, value_name = "VERSION")]
     version_info: Option<String>,
     #[command(flatten)]
+    envoy: AskEnvoy,
+    #[command(flatten)]
     publish: Publish,
 }
 
 impl Apply {
     pub(super) async fn run(self, clients: &Clients, output: &mut Output) -> Result<Exit, Failure> {
+        let documents = input::read(&self.files)?;
+        self.envoy
+            .before_publish(clients, &self.group.group, &documents, Own::Kept)
+            .await?;
         let request = PatchSnapshotRequest {
             group: self.group.group,
-            documents: input::read(&self.files)?,
+            documents,
             resources: Vec::new(),
             delete: Vec::new(),
             options: Some(PublishOptions {

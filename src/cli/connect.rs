@@ -7,7 +7,7 @@ use tonic::transport::{Channel, Endpoint};
 use super::exit::{Exit, Failure};
 use crate::proto::admin::{
     node_service_client::NodeServiceClient, snapshot_service_client::SnapshotServiceClient,
-    source_service_client::SourceServiceClient,
+    source_service_client::SourceServiceClient, store_service_client::StoreServiceClient,
 };
 
 /// A server that is there answers at once; one that is not should not hold a script.
@@ -48,6 +48,11 @@ impl Clients {
     pub(super) async fn sources(&self) -> Result<SourceServiceClient<Channel>, Failure> {
         let client = SourceServiceClient::new(self.channel().await?);
         Ok(client.max_decoding_message_size(usize::MAX))
+    }
+
+    /// A client for the store.
+    pub(super) async fn store(&self) -> Result<StoreServiceClient<Channel>, Failure> {
+        Ok(StoreServiceClient::new(self.channel().await?))
     }
 
     async fn channel(&self) -> Result<Channel, Failure> {

@@ -77,6 +77,14 @@ impl Failure {
         Self::new(Exit::Usage, message)
     }
 
+    /// Refused for these findings, which are printed with it.
+    pub(super) fn rejected(findings: Vec<Finding>, message: impl Into<String>) -> Self {
+        Self {
+            findings,
+            ..Self::new(Exit::Refused, message)
+        }
+    }
+
     pub(super) fn refused(message: impl Into<String>) -> Self {
         Self::new(Exit::Refused, message)
     }

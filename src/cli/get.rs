@@ -20,7 +20,7 @@ use crate::{
     resource::ResourceType,
 };
 
-const WRAPPER: &str = "type.googleapis.com/envoy.service.discovery.v3.Resource";
+pub(super) const WRAPPER: &str = "type.googleapis.com/envoy.service.discovery.v3.Resource";
 
 #[derive(Args, Debug)]
 pub(super) struct Get {
@@ -153,7 +153,7 @@ fn document(snapshot: &Snapshot, with_secrets: bool) -> String {
 }
 
 /// A resource as an item of `resources:`; in a wrapper where something must be said that it does not say itself.
-fn item(resource: &Resource) -> Value {
+pub(super) fn item(resource: &Resource) -> Value {
     let body = body(resource);
     let extras = extras(resource);
     let says = |field: &str| body.get(field).and_then(Value::as_str) == Some(resource.name.as_str());
@@ -198,11 +198,11 @@ fn body(resource: &Resource) -> Value {
         .map_or(Value::Null, |any| admission::to_json(any, Secrets::Show))
 }
 
-fn type_url(resource: &Resource) -> &str {
+pub(super) fn type_url(resource: &Resource) -> &str {
     resource.resource.as_ref().map_or("", |any| any.type_url.as_str())
 }
 
-fn heading(snapshot: &Snapshot) -> (&str, u64) {
+pub(super) fn heading(snapshot: &Snapshot) -> (&str, u64) {
     snapshot
         .summary
         .as_ref()

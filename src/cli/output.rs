@@ -12,15 +12,28 @@ use serde_json::Value;
 
 use crate::proto;
 
-/// How results are printed.
+/// What `-o` asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
+pub(super) enum Requested {
     /// Aligned columns, for people
     #[default]
     Table,
     /// One JSON value
     Json,
     /// One YAML document
+    Yaml,
+    /// SARIF 2.1.0, for code scanning; of `validate` alone
+    Sarif,
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    /// Aligned columns, for people.
+    Table,
+    /// One JSON value.
+    Json,
+    /// One YAML document.
     Yaml,
 }
 
@@ -47,6 +60,19 @@ struct Row {
 const GAP: usize = 2;
 /// Spaces before a row's notes.
 const INDENT: usize = 4;
+
+// === impl Requested ===
+
+impl Requested {
+    /// SARIF is JSON.
+    pub(super) const fn format(self) -> Format {
+        match self {
+            Self::Table => Format::Table,
+            Self::Json | Self::Sarif => Format::Json,
+            Self::Yaml => Format::Yaml,
+        }
+    }
+}
 
 // === impl Output ===
 

@@ -12,7 +12,8 @@ use super::{
     plan, wait,
 };
 use crate::{
-    proto::admin::{PublishOptions, PublishResponse, TypeChange, finding::Severity},
+    admission::codes,
+    proto::admin::{Finding, PublishOptions, PublishResponse, TypeChange},
     settings::Span,
 };
 
@@ -42,6 +43,9 @@ pub(super) struct Publish {
     /// Refuse unless the group is at this revision (0: not published yet)
     #[arg(long, value_name = "REVISION")]
     expected_revision: Option<u64>,
+    /// Names this publish within its group: sent again with the same key and content, it is done once
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
     /// Why, for the history
     #[arg(short, long, default_value = "")]
     message: String,
@@ -80,6 +84,7 @@ impl Publish {
             allow_warnings: self.allow_warnings,
             allow_removals: self.allow_removals,
             deny_warnings: self.deny_warnings,
+            idempotency_key: self.idempotency_key.clone().unwrap_or_default(),
         }
     }
 
@@ -95,12 +100,7 @@ impl Publish {
             Format::Table => output.text(&summary(published))?,
             Format::Json | Format::Yaml => output.value(&proto_json(published, "PublishResponse"))?,
         }
-        // Only a dry run comes this far with errors.
-        if published
-            .findings
-            .iter()
-            .any(|finding| finding.severity() == Severity::Error)
-        {
+        if unconfirmed(published).next().is_some() {
             let message = "this would be refused: confirm what it removes with --allow-removals";
             return Err(Failure::refused(message));
         }
@@ -121,6 +121,12 @@ impl Wait {
     }
 }
 
+/// What would refuse the publish unless confirmed: told in a dry run alone.
+pub(super) fn unconfirmed(published: &PublishResponse) -> impl Iterator<Item = &Finding> {
+    let asked = |finding: &&Finding| [codes::EMPTIES_TYPE, codes::REMOVES_MANY].contains(&finding.code.as_str());
+    published.findings.iter().filter(asked)
+}
+
 /// A line for the publish, and one for each change.
 fn summary(published: &PublishResponse) -> String {
     let PublishResponse { group, revision, .. } = published;
@@ -133,6 +139,15 @@ fn summary(published: &PublishResponse) -> String {
         count(|change| &change.changed),
         count(|change| &change.removed)
     );
+    if published.repeated {
+        let came_to = if published.changed {
+            "published"
+        } else {
+            "nothing changed at"
+        };
+        let head = format!("{group}: done before under this key: {came_to} revision {revision}: {counts}\n");
+        return format!("{head}{}", changes(&published.changes));
+    }
     let head = match (published.changed, published.dry_run) {
         (false, false) => format!("{group}: nothing changed, still revision {revision}\n"),
         (false, true) => format!("{group}: nothing would change from revision {revision} (dry run)\n"),

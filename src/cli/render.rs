@@ -3,6 +3,7 @@
 //! Nothing runs in the Envoy but its own file watch: every file is written aside and renamed into place, in an order that
 //! makes before it breaks.
 
+mod inline;
 mod layout;
 mod sources;
 mod write;
@@ -119,7 +120,7 @@ async fn group_of(clients: &Clients, id: &str) -> Result<String, Failure> {
 }
 
 /// A group's own resources; `None` where it was never published.
-async fn snapshot(clients: &Clients, group: &str) -> Result<Option<Snapshot>, Failure> {
+pub(super) async fn snapshot(clients: &Clients, group: &str) -> Result<Option<Snapshot>, Failure> {
     let request = GetSnapshotRequest {
         group: group.to_owned(),
         include_secrets: true,

@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::{
     connect::Clients,
+    envoy::{AskEnvoy, Own},
     exit::{Exit, Failure},
     input,
     output::Output,
@@ -24,14 +25,20 @@ pub(super) struct Replace {
     #[arg(long, value_name = "VERSION")]
     version_info: Option<String>,
     #[command(flatten)]
+    envoy: AskEnvoy,
+    #[command(flatten)]
     publish: Publish,
 }
 
 impl Replace {
     pub(super) async fn run(self, clients: &Clients, output: &mut Output) -> Result<Exit, Failure> {
+        let documents = input::read(&self.files)?;
+        self.envoy
+            .before_publish(clients, &self.group.group, &documents, Own::Replaced)
+            .await?;
         let request = ReplaceSnapshotRequest {
             group: self.group.group,
-            documents: input::read(&self.files)?,
+            documents,
             resources: Vec::new(),
             options: Some(PublishOptions {
                 version_info: self.version_info.unwrap_or_default(),

@@ -1,19 +1,22 @@
 //! `chancery validate`: what a publish of these files would be told, without a server.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::SystemTime};
 
 use clap::Args;
 use serde_json::json;
 
 use super::{
+    envoy::AskEnvoy,
     exit::{Exit, Failure},
     findings, input,
     output::{Format, Output, count, note, proto_json},
+    sarif,
 };
 use crate::{
     admin,
     admission::{self, Candidate, Document, Limits, Severity},
     proto::admin as api,
+    settings::RulesMode,
 };
 
 #[derive(Args, Debug)]
@@ -24,29 +27,49 @@ pub(super) struct Validate {
     /// Refuse warnings as well
     #[arg(long)]
     deny_warnings: bool,
+    /// What a violation of the rules in Envoy's protos is
+    #[arg(long, value_enum, default_value_t = RulesMode::Error, value_name = "MODE")]
+    rules: RulesMode,
+    #[command(flatten)]
+    envoy: AskEnvoy,
 }
 
 impl Validate {
-    pub(super) fn run(&self, output: &mut Output) -> Result<Exit, Failure> {
+    /// With `sarif`, findings are printed as a SARIF log, whatever the format of `output`.
+    pub(super) fn run(&self, output: &mut Output, sarif: bool) -> Result<Exit, Failure> {
         let candidate = Candidate {
             documents: input::read(&self.files)?.into_iter().map(Document::from).collect(),
             resources: Vec::new(),
         };
-        let (resources, found) = match admission::admit(&candidate, &Limits::default()) {
+        let limits = Limits {
+            rules: self.rules.into(),
+            ..Limits::default()
+        };
+        let mut said = Vec::new();
+        let now = Some(SystemTime::now());
+        let (resources, mut found) = match admission::admit_over(&candidate, &limits, None, now) {
             Ok(admitted) => {
-                let references = admission::check_references(&admitted.resources, None);
+                let together = admission::check_group(&admitted.resources, None, &admitted.places);
+                said = self.envoy.findings(&admitted)?;
                 let count: usize = admitted.resources.values().map(Vec::len).sum();
-                (count, [admitted.findings, references].concat())
+                (count, [admitted.findings, together].concat())
             }
             Err(rejection) => (0, rejection.findings),
         };
+        found.sort_by_key(|finding| finding.severity);
         let errors = found
             .iter()
             .filter(|finding| finding.severity == Severity::Error)
             .count();
-        let findings: Vec<api::Finding> = found.iter().map(admin::finding).collect();
+        let errors = errors + said.len();
+        said.extend(found.iter().map(admin::finding));
+        let findings: Vec<api::Finding> = said;
         let refused = errors > 0 || (self.deny_warnings && !findings.is_empty());
-        print(output, &findings, resources, refused)?;
+        if sarif {
+            output.value(&sarif::log(&findings))?;
+        } else {
+            print(output, &findings, resources, refused)?;
+        }
         Ok(if refused { Exit::Refused } else { Exit::Ok })
     }
 }

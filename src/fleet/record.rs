@@ -6,14 +6,16 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use super::{
-    ClusterLoad, DeliveryStatus, Limits, LoadReport, NackStatus, NodeStatus, StreamInfo, StreamStatus, TypeStatus,
-    Unanswered,
+    ClusterLoad, DeliveryStatus, Limits, LoadReport, NackStatus, NodeStatus, Refusal, StreamInfo, StreamStatus,
+    TypeState, TypeStatus, Unanswered, Verdict,
+    verdict::{self, StreamVerdicts, Verdicts},
 };
 use crate::{
+    metrics,
     node::{Node, NodeId},
     protocol::{Delivery, Outcome, Standing, Subscription},
     resource::{ResourceName, ResourceType},
@@ -36,6 +38,8 @@ pub(super) struct NodeRecord {
     streams: Vec<Arc<StreamRecord>>,
     /// What the last stream left when it ended.
     left: Vec<TypeStatus>,
+    /// What its ended streams left of the newest revisions.
+    verdicts: Verdicts,
     load: Option<Arc<LoadReport>>,
     changed: u64,
 }
@@ -47,6 +51,17 @@ pub(super) struct ChangeMark {
     node: u64,
     /// Changes of all its streams.
     streams: u64,
+}
+
+/// What is wrong with a connected node.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Trouble {
+    /// It refused what it was sent last of some type.
+    pub(super) refuses: bool,
+    /// Its answer is due for too long.
+    pub(super) owes: bool,
+    /// Over REST: it came back with an earlier version than it was sent.
+    pub(super) unconfirmed: bool,
 }
 
 /// One stream.
@@ -71,6 +86,7 @@ struct Books {
     blocked: Option<Revision>,
     heard: Option<SystemTime>,
     standing: Standing,
+    verdicts: Verdicts,
 }
 
 /// One type on a stream: a [`TypeStatus`] that takes little room while all is well.
@@ -100,6 +116,7 @@ impl NodeRecord {
             last_seen: now,
             streams: Vec::new(),
             left: Vec::new(),
+            verdicts: Verdicts::default(),
             load: None,
             changed: 0,
         }
@@ -119,6 +136,7 @@ impl NodeRecord {
         self.streams.retain(|open| open.id != stream.id);
         self.last_seen = now;
         self.changed = change;
+        self.verdicts.merge(stream.verdicts().verdicts);
         if self.streams.is_empty() {
             self.left = stream.status().types;
             for row in &mut self.left {
@@ -154,6 +172,30 @@ impl NodeRecord {
     /// When the last stream ended; `None` while one is open.
     pub(super) fn gone_since(&self) -> Option<SystemTime> {
         self.streams.is_empty().then_some(self.last_seen)
+    }
+
+    /// What it made of each revision. `current` is the one of them that everybody is brought to.
+    pub(super) fn verdicts(&self, revisions: &[Revision], current: Option<Revision>) -> Vec<Option<Verdict>> {
+        let streams: Vec<StreamVerdicts> = self.streams.iter().map(|stream| stream.verdicts()).collect();
+        let of =
+            |revision: &Revision| verdict::of_node(&self.verdicts, &streams, *revision, current == Some(*revision));
+        revisions.iter().map(of).collect()
+    }
+
+    /// What is wrong with the node on any of its streams.
+    pub(super) fn trouble(&self, now: SystemTime) -> Trouble {
+        let mut all = Trouble::default();
+        for stream in &self.streams {
+            let Trouble {
+                refuses,
+                owes,
+                unconfirmed,
+            } = stream.trouble(now);
+            all.refuses |= refuses;
+            all.owes |= owes;
+            all.unconfirmed |= unconfirmed;
+        }
+        all
     }
 
     /// The last change.
@@ -225,6 +267,20 @@ impl StreamRecord {
         self.id
     }
 
+    pub(super) fn protocol(&self) -> metrics::Protocol {
+        self.info.protocol.into()
+    }
+
+    fn trouble(&self, now: SystemTime) -> Trouble {
+        let books = self.books.lock().unwrap_or_else(PoisonError::into_inner);
+        let refused = |row: &TypeRecord| row.is_last(row.nack.as_ref().map(|nack| &nack.delivery));
+        Trouble {
+            refuses: books.types.iter().any(refused),
+            owes: books.awaiting.iter().any(|(_, sent)| is_late(sent, self.limits, now)),
+            unconfirmed: books.types.iter().any(|row| row.is_last(row.unconfirmed.as_ref())),
+        }
+    }
+
     fn heard(&self) -> Option<SystemTime> {
         self.books.lock().unwrap_or_else(PoisonError::into_inner).heard
     }
@@ -239,6 +295,15 @@ impl StreamRecord {
             synced: books.synced,
             blocked: books.blocked,
             standing: books.standing.clone(),
+        }
+    }
+
+    fn verdicts(&self) -> StreamVerdicts {
+        let books = self.books.lock().unwrap_or_else(PoisonError::into_inner);
+        StreamVerdicts {
+            verdicts: books.verdicts.clone(),
+            synced: books.synced,
+            awaiting: books.awaiting.iter().map(|(_, sent)| sent.revision).collect(),
         }
     }
 
@@ -299,13 +364,16 @@ impl Books {
                 message,
             } => {
                 self.answered(delivery);
-                let row = self.row(&delivery.resource_type);
-                row.nack_total += 1;
-                row.nack = Some(Box::new(NackStatus {
+                let nack = NackStatus {
                     delivery: at(delivery, now),
                     code: *code,
                     message: cut(message, message_bytes),
-                }));
+                };
+                let row = self.row(&delivery.resource_type);
+                row.nack_total += 1;
+                row.nack = Some(Box::new(nack.clone()));
+                let resource_type = delivery.resource_type.clone();
+                self.verdicts.refuse(delivery.revision, Refusal { resource_type, nack });
                 self.heard = Some(now);
             }
             Outcome::StaleNonce { .. } => self.heard = Some(now),
@@ -331,9 +399,24 @@ impl Books {
             Outcome::Synced(revision) => {
                 self.synced = Some(*revision);
                 self.blocked = None;
+                self.verdicts.accept(*revision, now);
             }
-            Outcome::Blocked(revision) => self.blocked = Some(*revision),
+            Outcome::Blocked(revision) => {
+                self.blocked = Some(*revision);
+                self.refuse_standing(*revision);
+            }
             Outcome::Standing(standing) => self.standing.clone_from(standing),
+        }
+    }
+
+    /// What was refused before, and is refused still, is refused of this revision too.
+    fn refuse_standing(&mut self, revision: Revision) {
+        for row in &self.types {
+            let nack = row.nack.as_deref().filter(|_| row.status().state() == TypeState::Error);
+            if let Some(nack) = nack {
+                let (resource_type, nack) = (row.resource_type.clone(), nack.clone());
+                self.verdicts.refuse(revision, Refusal { resource_type, nack });
+            }
         }
     }
 
@@ -351,10 +434,9 @@ impl Books {
             let mut awaiting = self.awaiting.iter();
             let oldest = awaiting.find(|(kind, _)| *kind == row.resource_type);
             row.unanswered = oldest.and_then(|(_, sent)| {
-                let age = now.duration_since(sent.time).unwrap_or_default();
-                (age >= limits.unanswered_after).then(|| Unanswered {
+                is_late(sent, limits, now).then(|| Unanswered {
                     delivery: sent.clone(),
-                    age,
+                    age: age(sent, now),
                 })
             });
         }
@@ -379,6 +461,15 @@ fn at(delivery: &Delivery, time: SystemTime) -> DeliveryStatus {
         revision: delivery.revision,
         time,
     }
+}
+
+fn age(sent: &DeliveryStatus, now: SystemTime) -> Duration {
+    now.duration_since(sent.time).unwrap_or_default()
+}
+
+/// Whether it should have been answered by now.
+fn is_late(sent: &DeliveryStatus, limits: Limits, now: SystemTime) -> bool {
+    age(sent, now) >= limits.unanswered_after
 }
 
 /// The text, cut at a character's border.
@@ -407,6 +498,12 @@ impl TypeRecord {
             sent_total: 0,
             nack_total: 0,
         }
+    }
+
+    /// Whether this is the last response.
+    fn is_last(&self, delivery: Option<&DeliveryStatus>) -> bool {
+        let nonce = delivery.map(|delivery| &delivery.nonce);
+        nonce.is_some() && nonce == self.sent.as_ref().map(|sent| &sent.nonce)
     }
 
     fn status(&self) -> TypeStatus {

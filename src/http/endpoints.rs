@@ -64,15 +64,19 @@ async fn show(State(port): State<Port>, Path(id): Path<String>) -> Result<Respon
     Ok(failure::json(StatusCode::OK, &body::shown(lease, Instant::now())))
 }
 
-/// Renews a lease; the body may be empty, or change weight, health and TTL.
+/// Renews a lease; the body may be empty, change weight, health and TTL, and say again where the endpoint is.
 async fn renew(
     State(port): State<Port>,
     Path(id): Path<String>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Failure> {
-    let change = body::change(&body?)?;
+    let renewal = body::renewal(&body?)?;
     let registry = registry(&port)?;
-    registry.renew(known(&id).ok_or_else(|| unknown(&id))?, change).await?;
+    let known = known(&id).ok_or_else(|| unknown(&id))?;
+    if let Some(lease) = registry.endpoints().get(known) {
+        renewal.check(&lease.endpoint.registration)?;
+    }
+    registry.renew(known, renewal.change).await?;
     show(State(port), Path(id)).await
 }
 
@@ -108,8 +112,11 @@ impl From<RegistryError> for Failure {
                 PublishError::Rejected(_)
                 | PublishError::Unconfirmed(_)
                 | PublishError::InvalidGroup(_)
-                | PublishError::InvalidVersion(_) => StatusCode::BAD_REQUEST,
-                PublishError::Conflict { .. } | PublishError::Owned { .. } => StatusCode::CONFLICT,
+                | PublishError::InvalidVersion(_)
+                | PublishError::InvalidKey(_) => StatusCode::BAD_REQUEST,
+                PublishError::Conflict { .. } | PublishError::Owned { .. } | PublishError::KeyReused { .. } => {
+                    StatusCode::CONFLICT
+                }
                 PublishError::NotFound(_) => StatusCode::NOT_FOUND,
                 PublishError::Store(cause) => {
                     error!(error = %cause, "the store failed");

@@ -32,6 +32,7 @@ use super::{Failure, Peer, Port};
 use crate::{
     cache::SnapshotCache,
     fleet::Fleet,
+    metrics::{PollLabel, Protocol},
     node::{Grouping, Node},
     protocol::{ProtocolError, StreamLimits},
     resource::{ResourceType, Version},
@@ -76,6 +77,7 @@ pub struct Rest {
 
 struct Shared {
     cache: SnapshotCache,
+    fleet: Arc<Fleet>,
     grouping: Grouping,
     limits: StreamLimits,
     polls: Polls,
@@ -101,7 +103,8 @@ impl Rest {
                 cache,
                 grouping,
                 limits,
-                polls: Polls::new(fleet, polls, poll_timeout),
+                polls: Polls::new(Arc::clone(&fleet), polls, poll_timeout),
+                fleet,
                 renderings: Renderings::new(format!("chancery/{}", env!("CARGO_PKG_VERSION"))),
                 tracker,
             }),
@@ -113,7 +116,29 @@ impl Rest {
         self.shared.polls.expire(Instant::now());
     }
 
+    /// Answers a poll, and counts how.
     async fn discover(
+        &self,
+        kind: ResourceType,
+        peer: Peer,
+        headers: &HeaderMap,
+        body: Result<Bytes, BytesRejection>,
+    ) -> Result<Response, Failure> {
+        let (metrics, label) = (self.shared.fleet.metrics(), (&kind).into());
+        metrics.requested(Protocol::Rest);
+        let answered = match body {
+            Ok(body) => self.answer(kind, peer, headers, &body).await,
+            Err(rejection) => Err(rejection.into()),
+        };
+        let status = match &answered {
+            Ok(response) => response.status(),
+            Err(failure) => failure.status,
+        };
+        metrics.polled(label, PollLabel::from(status.as_u16()));
+        answered
+    }
+
+    async fn answer(
         &self,
         kind: ResourceType,
         peer: Peer,
@@ -144,7 +169,11 @@ impl Rest {
             (Err(silence), _) => Err(silence.failure(&group, &poll)),
             (Ok(_), Verdict::NotModified) => Ok(StatusCode::NOT_MODIFIED.into_response()),
             (Ok(answer), Verdict::Send) => {
+                let label = (&answer.resource_type).into();
                 let body = self.rendered(answer).await?;
+                let metrics = self.shared.fleet.metrics();
+                metrics.responded(Protocol::Rest, label);
+                metrics.weighed(Protocol::Rest, label, body.len());
                 let kind = (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
                 Ok(([kind], body).into_response())
             }
@@ -201,11 +230,11 @@ impl Silence {
         match self {
             Self::NoSnapshot => Failure::new(
                 StatusCode::SERVICE_UNAVAILABLE,
-                format!("group \"{group}\" has no snapshot with a {kind} yet"),
+                format!("group \"{group}\" has no snapshot with {kind} resources yet"),
             ),
             Self::NoSuchName => Failure::new(
                 StatusCode::NOT_FOUND,
-                format!("group \"{group}\" has no {kind} of the names that were asked for"),
+                format!("group \"{group}\" has none of the {kind} resources that were asked for"),
             ),
         }
     }
@@ -219,7 +248,7 @@ pub(super) fn routes() -> Router<Port> {
                          headers: HeaderMap,
                          body: Result<Bytes, BytesRejection>| {
             let kind = kind.clone();
-            async move { port.services()?.rest.discover(kind, peer, &headers, &body?).await }
+            async move { port.services()?.rest.discover(kind, peer, &headers, body).await }
         };
         router.route(path, post(poll))
     };

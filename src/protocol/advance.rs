@@ -180,8 +180,9 @@ impl TypeState {
 
     /// The resources that the subscribed names stand for, sorted, each once.
     pub(super) fn named(&self, resources: &TypeResources) -> Vec<Arc<Resource>> {
-        let names = self.subscription.names().iter();
-        let mut named: Vec<_> = names.filter_map(|name| resources.get(name.as_str()).cloned()).collect();
+        let names = self.subscription.names();
+        let find = resources.finder(names.len());
+        let mut named: Vec<_> = names.iter().filter_map(|name| find(name.as_str()).cloned()).collect();
         sort_once(&mut named);
         named
     }

@@ -1,10 +1,12 @@
 //! A client that comes back with what it holds (D-5): only what differs from the newest snapshot is kept of it.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
-use super::{Subscription, policy::waits, type_state::TypeState};
+use super::{
+    Subscription, policy::waits, presented::Presented, sorted::walk_to, subscription::Selection, type_state::TypeState,
+};
 use crate::{
-    resource::{ResourceName, Version},
+    resource::{Resource, ResourceName, Version},
     snapshot::{Snapshot, TypeResources},
 };
 
@@ -19,70 +21,98 @@ struct Compared {
 impl TypeState {
     /// Enters the versions that the client holds, at its first request of this type. Where that is about what the newest
     /// snapshot has, the client counts as brought to it, with exceptions.
-    pub(super) fn reconnect(&mut self, presented: &HashMap<String, String>, goal: Option<&Arc<Snapshot>>) {
+    pub(super) fn reconnect(&mut self, presented: &Presented<'_>, goal: Option<&Arc<Snapshot>>) {
         self.reconnected = true;
         let known = goal.and_then(|goal| Some((goal, Arc::clone(goal.get(&self.kind)?))));
         let Some((goal, resources)) = known else {
-            self.held = all_of(presented).collect();
+            let held = presented.iter();
+            self.held = held
+                .map(|(name, version)| (name.as_ref().into(), (*version).into()))
+                .collect();
             return;
         };
         let compared = Compared::new(presented, &resources, &self.subscription);
-        let selected = self.selected_len(&resources).unwrap_or(usize::MAX);
+        let named = self.selected_by_name(&resources);
+        let selected = match &named {
+            Some(named) => named.resources.len(),
+            None if self.selects_all() => resources.len(),
+            None => usize::MAX,
+        };
         let lacks = compared.equal < selected;
         // Types that wait for others are brought to the goal in its order, where there is anything to bring them.
         let in_order = waits(&self.kind) && (lacks || !compared.differing.is_empty());
         if in_order || compared.equal <= selected / 2 {
-            self.held = all_of(presented).collect();
+            self.held = all_of(presented, &resources);
             return;
         }
         self.settle(goal);
         self.held = compared.differing.into_iter().collect();
         if lacks {
-            let subscribed = resources.iter().filter(|resource| self.subscription.selects(resource));
-            let lacking = subscribed.filter(|resource| !presented.contains_key(resource.name.as_str()));
             // No resource has an empty version: this is as good as holding another one.
-            let lacking: Vec<_> = lacking
-                .map(|resource| (resource.name.clone(), Version::from("")))
-                .collect();
+            let mut walk = presented.walk();
+            let mut lacking = |resource: &Arc<Resource>| {
+                let lacking = !walk.holds(&resource.name);
+                lacking.then(|| (resource.name.clone(), Version::from("")))
+            };
+            let lacking: Vec<_> = match &named {
+                Some(named) => named.resources.iter().filter_map(lacking).collect(),
+                None => {
+                    let subscribed = resources.iter().filter(|resource| self.subscription.selects(resource));
+                    subscribed.filter_map(&mut lacking).collect()
+                }
+            };
             self.held.extend(lacking);
         }
     }
 
-    /// How many of the resources are subscribed; `None` where counting them means looking at each.
-    fn selected_len(&self, resources: &TypeResources) -> Option<usize> {
-        if self.subscription.is_wildcard() {
-            return (!self.subscription.is_partial()).then(|| resources.len());
-        }
-        let by_name = !self.subscription.has_globs();
-        by_name.then(|| self.subscription.names().select(resources).resources.len())
+    /// Whether everything there is of the type is subscribed.
+    fn selects_all(&self) -> bool {
+        self.subscription.is_wildcard() && !self.subscription.is_partial()
+    }
+
+    /// The resources that are subscribed; `None` where that takes more than looking up names.
+    fn selected_by_name(&self, resources: &TypeResources) -> Option<Arc<Selection>> {
+        let by_name = !self.subscription.is_wildcard() && !self.subscription.has_globs();
+        by_name.then(|| self.subscription.names().select(resources))
     }
 }
 
 // === impl Compared ===
 
 impl Compared {
-    fn new(presented: &HashMap<String, String>, resources: &TypeResources, subscription: &Subscription) -> Self {
+    fn new(presented: &Presented<'_>, resources: &TypeResources, subscription: &Subscription) -> Self {
         let mut compared = Self {
             differing: Vec::new(),
             equal: 0,
         };
-        for (name, version) in presented {
-            let now = resources.get(name).filter(|now| now.name.as_str() == name);
-            if now.is_some_and(|now| now.version.as_str() == version) {
-                compared.equal += usize::from(now.is_some_and(|now| subscription.selects(now)));
+        let find = resources.finder(presented.len());
+        let mut names = subscription.names().as_slice();
+        for (name, version) in presented.iter() {
+            let name = name.as_ref();
+            let now = find(name).filter(|now| now.name.as_str() == name);
+            if let Some(now) = now.filter(|now| now.version.as_str() == *version) {
+                let listed = walk_to(&mut names, name, ResourceName::as_str).is_some();
+                compared.equal += usize::from(listed || subscription.selects(now));
             } else {
-                let name = ResourceName::from(name.as_str());
-                compared.differing.push((name, Version::from(version.as_str())));
+                let name = now.map_or_else(|| name.into(), |now| now.name.clone());
+                compared.differing.push((name, Version::from(*version)));
             }
         }
         compared
     }
 }
 
-fn all_of(presented: &HashMap<String, String>) -> impl Iterator<Item = (ResourceName, Version)> {
-    let entry = |(name, version): (&String, &String)| {
-        let (name, version) = (name.as_str(), version.as_str());
-        (ResourceName::from(name), Version::from(version))
-    };
-    presented.iter().map(entry)
+/// Everything presented, in the resources' own words where they say the same.
+fn all_of(presented: &Presented<'_>, resources: &TypeResources) -> BTreeMap<ResourceName, Version> {
+    let find = resources.finder(presented.len());
+    let held = presented.iter().map(|(name, version)| {
+        let name = name.as_ref();
+        let now = find(name).filter(|now| now.name.as_str() == name);
+        let same = now.filter(|now| now.version.as_str() == *version);
+        (
+            now.map_or_else(|| name.into(), |now| now.name.clone()),
+            same.map_or_else(|| Version::from(*version), |now| now.version.clone()),
+        )
+    });
+    held.collect()
 }

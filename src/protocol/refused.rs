@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::{Contents, Subscription};
 use crate::{
     resource::{Resource, ResourceName},
-    snapshot::TypeResources,
+    snapshot::{Diff, TypeResources},
 };
 
 /// What a client has refused and was not given better of since, of one type on one stream.
@@ -203,6 +203,28 @@ impl Refused {
         self.keep_only(|refused| {
             let now = by.get(refused.name.as_str());
             now.is_some_and(|now| now.version == refused.version)
+        })
+    }
+
+    /// The same where all that is refused is of the set that the difference starts from: looks only at what differs.
+    pub(super) fn supersede_by(&mut self, diff: &Diff) -> Suspects {
+        let Self::Responses(responses) = self else {
+            return Suspects::default();
+        };
+        let differing = || diff.changed.iter().chain(&diff.removed);
+        let is_refused = |response: &RefusedResponse, other: &Resource| {
+            let found = response
+                .resources
+                .binary_search_by(|refused| refused.name.cmp(&other.name));
+            found.is_ok()
+        };
+        let touched = |response: &RefusedResponse| differing().any(|other| is_refused(response, other));
+        if !responses.iter().any(touched) {
+            return Suspects::default();
+        }
+        self.keep_only(|refused| {
+            let by_name = |other: &Arc<Resource>| other.name.cmp(&refused.name);
+            diff.changed.binary_search_by(by_name).is_err() && diff.removed.binary_search_by(by_name).is_err()
         })
     }
 

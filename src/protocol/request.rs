@@ -1,12 +1,55 @@
 //! Requests, SotW and delta, as edits of a stream's records.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
 
-use super::{ProtocolError, Session, policy::Policy};
+use super::{
+    ProtocolError, Session,
+    policy::Policy,
+    presented::{Held, Presented},
+};
 use crate::{
-    proto::discovery::{DeltaDiscoveryRequest, DiscoveryRequest, ResourceLocator},
+    proto::{
+        discovery::{DeltaDiscoveryRequest, DiscoveryRequest, ResourceLocator},
+        google::rpc,
+    },
     resource::{ResourceType, Version, xdstp},
 };
+
+/// A SotW request: what of a [`DiscoveryRequest`] a session takes, borrowed from wherever it lies.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SotwRequest<'a> {
+    /// The node's id, where the request has a node.
+    pub node_id: Option<&'a str>,
+    /// `type_url`.
+    pub type_url: &'a str,
+    /// `version_info`.
+    pub version: &'a str,
+    /// `response_nonce`.
+    pub nonce: &'a str,
+    /// `error_detail`: makes it a NACK.
+    pub error: Option<rpc::Status>,
+    /// `resource_names`, and the names of locators.
+    pub names: Vec<Cow<'a, str>>,
+}
+
+/// A delta request: what of a [`DeltaDiscoveryRequest`] a session takes, borrowed from wherever it lies.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct DeltaRequest<'a> {
+    /// The node's id, where the request has a node.
+    pub node_id: Option<&'a str>,
+    /// `type_url`.
+    pub type_url: &'a str,
+    /// `response_nonce`.
+    pub nonce: &'a str,
+    /// `error_detail`: makes it a NACK.
+    pub error: Option<rpc::Status>,
+    /// `resource_names_subscribe`, and the names of locators.
+    pub subscribe: Vec<Cow<'a, str>>,
+    /// `resource_names_unsubscribe`, and the names of locators.
+    pub unsubscribe: Vec<Cow<'a, str>>,
+    /// `initial_resource_versions`, in any order; of equal names the last one counts.
+    pub presented: Vec<(Cow<'a, str>, &'a str)>,
+}
 
 impl Session {
     /// Takes a SotW request: an ACK, a NACK, a change of subscription, or several of them in one.
@@ -14,31 +57,30 @@ impl Session {
     /// # Errors
     ///
     /// [`ProtocolError`] ends the stream.
-    pub fn on_sotw_request(&mut self, mut request: DiscoveryRequest) -> Result<(), ProtocolError> {
-        canonicalize(&mut request.resource_names, &mut request.resource_locators);
-        let node_id = request.node.as_ref().map(|node| node.id.as_str());
-        let kind = self.accept(node_id, &request.type_url)?;
-        let mut names: Vec<&str> = request.resource_names.iter().map(String::as_str).collect();
-        names.extend(locator_names(&request.resource_locators));
+    pub fn on_sotw_request(&mut self, mut request: SotwRequest<'_>) -> Result<(), ProtocolError> {
+        canonicalize(&mut request.names);
+        let kind = self.accept(request.node_id, request.type_url)?;
+        let names: Vec<&str> = texts(&request.names).collect();
         self.check_names(&kind, names.iter().copied())?;
         let (index, first) = self.enter(&kind)?;
         if first {
             // S-4: a fresh subscription, whatever nonce it carries.
-            let presented = Some(request.version_info).filter(|version| !version.is_empty());
+            let presented = Some(request.version).filter(|version| !version.is_empty());
             self.types[index].presented = presented.map(Version::from);
-        } else if !request.response_nonce.is_empty() {
+        } else if !request.nonce.is_empty() {
             let answered = self.types[index].in_flight.front();
             let old_version = answered.is_some_and(|sent| {
-                sent.delivery.nonce.as_str() == request.response_nonce
-                    && !request.version_info.is_empty()
-                    && sent.delivery.version.as_str() != request.version_info
+                sent.delivery.nonce.as_str() == request.nonce
+                    && !request.version.is_empty()
+                    && sent.delivery.version.as_str() != request.version
             });
-            if request.error_detail.is_none() && old_version && names.is_empty() {
-                self.on_ignored(index, &request.response_nonce);
+            if request.error.is_none() && old_version && names.is_empty() {
+                self.on_ignored(index, request.nonce);
             } else {
-                self.on_nonce(index, &request.response_nonce, request.error_detail);
+                self.on_nonce(index, request.nonce, request.error);
             }
         }
+        self.types[index].list = None;
         // S-12: the subscription is recorded whatever the nonce.
         let legacy = has_legacy_wildcard(&self.policy, &kind);
         let edit = self.types[index].subscription.replace(&names, legacy, &self.names);
@@ -52,53 +94,47 @@ impl Session {
     /// # Errors
     ///
     /// [`ProtocolError`] ends the stream.
-    pub fn on_delta_request(&mut self, mut request: DeltaDiscoveryRequest) -> Result<(), ProtocolError> {
-        canonicalize(
-            &mut request.resource_names_subscribe,
-            &mut request.resource_locators_subscribe,
-        );
-        canonicalize(
-            &mut request.resource_names_unsubscribe,
-            &mut request.resource_locators_unsubscribe,
-        );
-        let node_id = request.node.as_ref().map(|node| node.id.as_str());
-        let kind = self.accept(node_id, &request.type_url)?;
-        let mut subscribe: Vec<&str> = request.resource_names_subscribe.iter().map(String::as_str).collect();
-        subscribe.extend(locator_names(&request.resource_locators_subscribe));
-        let mut unsubscribe: Vec<&str> = request.resource_names_unsubscribe.iter().map(String::as_str).collect();
-        unsubscribe.extend(locator_names(&request.resource_locators_unsubscribe));
-        self.check_names(&kind, subscribe.iter().copied())?;
+    pub fn on_delta_request(&mut self, mut request: DeltaRequest<'_>) -> Result<(), ProtocolError> {
+        canonicalize(&mut request.subscribe);
+        canonicalize(&mut request.unsubscribe);
+        let kind = self.accept(request.node_id, request.type_url)?;
+        self.check_names(&kind, texts(&request.subscribe))?;
         let (index, first) = self.enter(&kind)?;
-        if !first && !request.response_nonce.is_empty() {
-            self.on_nonce(index, &request.response_nonce, request.error_detail);
+        if !first && !request.nonce.is_empty() {
+            self.on_nonce(index, request.nonce, request.error);
         }
         let legacy = first && has_legacy_wildcard(&self.policy, &kind);
         let was_wildcard = self.types[index].subscription.is_wildcard();
-        let mut edit =
-            self.types[index]
-                .subscription
-                .edit(subscribe.into_iter(), unsubscribe.into_iter(), legacy, &self.names);
-        if was_wildcard && self.types[index].subscription.is_wildcard() && !edit.dropped.is_empty() {
+        let (subscribe, unsubscribe) = (texts(&request.subscribe), texts(&request.unsubscribe));
+        let subscription = &mut self.types[index].subscription;
+        let mut edit = subscription.edit(subscribe, unsubscribe, legacy, &self.names);
+        if was_wildcard && subscription.is_wildcard() && !edit.dropped.is_empty() {
             // D-9: the client does not know whether the wildcard still covers what it gave up by name.
             edit.dropped.extend(edit.asked.iter().cloned());
             edit.asked = std::mem::take(&mut edit.dropped).into();
         }
-        let presented = first && !request.initial_resource_versions.is_empty();
-        let held = presented_versions(&self.policy, &kind, request.initial_resource_versions);
-        if presented {
+        if !first || request.presented.is_empty() {
+            self.subscribe(index, edit, first)?;
+        } else {
+            let presented = self.believed(&kind, request.presented);
             // D-5: what the client holds in this version is not asked for, though it is listed.
-            let lacking = edit.asked.iter().filter(|name| !held.contains_key(name.as_str()));
-            edit.asked = lacking.cloned().collect::<Vec<_>>().into();
-        }
-        self.subscribe(index, edit, first)?;
-        if presented {
-            let goal = self.goal.as_ref();
+            edit.asked = presented.lacking(&edit.asked);
+            self.subscribe(index, edit, first)?;
             let state = &mut self.types[index];
             state.answer = false;
-            state.reconnect(&held, goal);
+            state.reconnect(&presented, self.goal.as_ref());
         }
         self.claim_children(index, first);
         Ok(())
+    }
+
+    /// What the client says it holds, as far as it is to be believed.
+    fn believed<'a>(&self, kind: &ResourceType, presented: Vec<Held<'a>>) -> Presented<'a> {
+        let presented = Presented::new(presented);
+        if self.policy.resend_presented.contains(kind) {
+            return presented.distrusted();
+        }
+        presented
     }
 
     /// Sends the children of parents that changed while the client was away, now that it asks for them (D-6).
@@ -119,23 +155,51 @@ impl Session {
     }
 }
 
-/// What the client says it holds, by canonical names, as far as it is to be believed.
-fn presented_versions(
-    policy: &Policy,
-    kind: &ResourceType,
-    versions: HashMap<String, String>,
-) -> HashMap<String, String> {
-    let distrusted = policy.resend_presented.contains(kind);
-    if !distrusted && !versions.keys().any(|name| xdstp::is_xdstp(name)) {
-        return versions;
+// === impl SotwRequest ===
+
+impl<'a> From<&'a DiscoveryRequest> for SotwRequest<'a> {
+    fn from(request: &'a DiscoveryRequest) -> Self {
+        Self {
+            node_id: request.node.as_ref().map(|node| node.id.as_str()),
+            type_url: &request.type_url,
+            version: &request.version_info,
+            nonce: &request.response_nonce,
+            error: request.error_detail.clone(),
+            names: names(&request.resource_names, &request.resource_locators),
+        }
     }
-    let canonical = |(mut name, version): (String, String)| {
-        xdstp::canonicalize(&mut name);
-        // No resource has an empty version: it is sent again, and removed where it is gone.
-        let version = if distrusted { String::new() } else { version };
-        (name, version)
-    };
-    versions.into_iter().map(canonical).collect()
+}
+
+// === impl DeltaRequest ===
+
+impl<'a> From<&'a DeltaDiscoveryRequest> for DeltaRequest<'a> {
+    fn from(request: &'a DeltaDiscoveryRequest) -> Self {
+        let presented = request.initial_resource_versions.iter();
+        Self {
+            node_id: request.node.as_ref().map(|node| node.id.as_str()),
+            type_url: &request.type_url,
+            nonce: &request.response_nonce,
+            error: request.error_detail.clone(),
+            subscribe: names(&request.resource_names_subscribe, &request.resource_locators_subscribe),
+            unsubscribe: names(
+                &request.resource_names_unsubscribe,
+                &request.resource_locators_unsubscribe,
+            ),
+            presented: presented
+                .map(|(name, version)| (Cow::from(name), version.as_str()))
+                .collect(),
+        }
+    }
+}
+
+/// a locator is a name; the dynamic parameters in it are not used by any client.
+fn names<'a>(names: &'a [String], locators: &'a [ResourceLocator]) -> Vec<Cow<'a, str>> {
+    let locators = locators.iter().map(|locator| &locator.name);
+    names.iter().chain(locators).map(Cow::from).collect()
+}
+
+fn texts<'a>(names: &'a [Cow<'_, str>]) -> impl ExactSizeIterator<Item = &'a str> {
+    names.iter().map(AsRef::as_ref)
 }
 
 fn has_legacy_wildcard(policy: &Policy, kind: &ResourceType) -> bool {
@@ -143,12 +207,6 @@ fn has_legacy_wildcard(policy: &Policy, kind: &ResourceType) -> bool {
 }
 
 /// clients write the same name in several ways.
-fn canonicalize(names: &mut [String], locators: &mut [ResourceLocator]) {
-    let locators = locators.iter_mut().map(|locator| &mut locator.name);
-    names.iter_mut().chain(locators).for_each(xdstp::canonicalize);
-}
-
-/// a locator is a name; the dynamic parameters in it are not used by any client.
-fn locator_names(locators: &[ResourceLocator]) -> impl Iterator<Item = &str> {
-    locators.iter().map(|locator| locator.name.as_str())
+fn canonicalize(names: &mut [Cow<'_, str>]) {
+    names.iter_mut().for_each(xdstp::canonicalize_cow);
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    Contents, Delivery, Nonce, Variant,
+    Contents, Delivery, ListPrint, Nonce, Variant,
     advance::Advance,
     draft::Draft,
     heartbeat::Beat,
@@ -23,11 +23,18 @@ use crate::{
     snapshot::{Snapshot, TypeResources},
 };
 
+/// Refusals in a row from which on a client is taken for one that refuses everything.
+const STRIKES: u8 = 3;
+/// Suspects that are sent once more in any case: what they cost is little, and one may be what is waited for.
+const FEW_SUSPECTS: usize = 32;
+
 /// The record of one type on one stream.
 #[derive(Debug)]
 pub(super) struct TypeState {
     pub(super) kind: ResourceType,
     pub(super) subscription: Subscription,
+    /// SotW: the list of names of the last request, as it was written; an ACK repeats it. Unset where it is not known.
+    pub(super) list: Option<ListPrint>,
     /// The snapshot this type was last brought to; `None` until its first response.
     pub(super) base: Option<Arc<Snapshot>>,
     /// The last base that was ACKed: what a refused change is measured from (O-4).
@@ -44,6 +51,10 @@ pub(super) struct TypeState {
     /// What was refused together with something that has changed since: it may have been the other's fault, and Envoy
     /// stops at the first bad resource of most types. Sent once more, on its own.
     pub(super) retry: BTreeSet<ResourceName>,
+    /// All that is refused is as the base has it, so that only what changes from there on can be another.
+    pub(super) refused_is_base: bool,
+    /// How many responses were refused since one was accepted.
+    pub(super) strikes: u8,
     /// Delta: globs whose members were asked for; an empty one is answered by its own name.
     pub(super) globs: Vec<ResourceName>,
     /// Every subscribed name is to be answered, and nothing was sent yet: said once instead of name by name.
@@ -128,6 +139,7 @@ impl TypeState {
         Self {
             kind,
             subscription,
+            list: None,
             base: None,
             acked: None,
             retained: BTreeMap::new(),
@@ -135,6 +147,8 @@ impl TypeState {
             held: BTreeMap::new(),
             resend: BTreeSet::new(),
             retry: BTreeSet::new(),
+            refused_is_base: true,
+            strikes: 0,
             globs: Vec::new(),
             resend_all: false,
             answer: false,
@@ -186,8 +200,20 @@ impl TypeState {
 
     /// Whether something was asked for, or is to be sent again, whatever the goal is.
     pub(super) fn owes_answer(&self) -> bool {
-        let again = !self.retry.is_empty() && self.in_flight.is_empty();
-        self.answer || again || self.owes_children() || !self.resend.is_empty() || !self.globs.is_empty()
+        self.answer || self.retry_is_due() || self.owes_children() || !self.resend.is_empty() || !self.globs.is_empty()
+    }
+
+    /// Whether what was refused together with something that has changed is to be sent once more now: once nothing is under
+    /// way, so that whose fault it was can be told.
+    fn retry_is_due(&self) -> bool {
+        let waits = self.refused.any() && self.refuses_everything(self.retry.len());
+        !self.retry.is_empty() && self.in_flight.is_empty() && !waits
+    }
+
+    /// Whether the client is unlikely to take so many suspects: it has refused all it was sent for a while. They are not
+    /// sent to it with every publish, but once it has accepted something (D-15).
+    const fn refuses_everything(&self, suspects: usize) -> bool {
+        self.strikes >= STRIKES && suspects > FEW_SUSPECTS
     }
 
     /// What the subscription's change asks for.
@@ -233,6 +259,7 @@ impl TypeState {
 
     /// The client accepted a response.
     pub(super) fn on_ack(&mut self, variant: Variant, sent: InFlight) {
+        self.strikes = 0;
         let full_state = self.is_full_state(variant);
         if full_state {
             self.refused.accept_state();
@@ -250,6 +277,7 @@ impl TypeState {
 
     /// The client refused a response.
     pub(super) fn on_nack(&mut self, variant: Variant, sent: &InFlight) {
+        self.strikes = self.strikes.saturating_add(1);
         let full_state = self.is_full_state(variant);
         if full_state {
             self.refused.add_state(&sent.resources);
@@ -280,6 +308,7 @@ impl TypeState {
             ahead || now.or(left).is_some_and(|now| now.version == refused.version)
         });
         self.reconsider(suspects);
+        self.refused_is_base = self.held.is_empty() && self.retained.is_empty();
     }
 
     /// Whether each response replaces all that the client holds.
@@ -318,7 +347,11 @@ impl TypeState {
         let from = self.base().cloned();
         let Advance { changed, removed } = self.plan(variant, &to, in_use, now);
         self.held.clear();
-        let suspects = self.refused.supersede(&to);
+        let suspects = match &from {
+            Some(from) if self.refused_is_base => self.refused.supersede_by(&to.diff_from(from)),
+            Some(_) | None => self.refused.supersede(&to),
+        };
+        self.refused_is_base = true;
         self.reconsider(suspects);
         // A refused full state is replaced by one that can be ACKed, even where that only lacks something.
         self.answer |= matches!(self.refused, Refused::State(_));
@@ -337,7 +370,7 @@ impl TypeState {
     /// What was refused together with something that has changed since is sent once more: it may have been the other's
     /// fault (D-15).
     fn reconsider(&mut self, suspects: Suspects) {
-        if applies_valid_part(&self.kind) {
+        if applies_valid_part(&self.kind) && !self.refuses_everything(suspects.resources.len()) {
             // A bad one among them keeps nothing else from being applied.
             self.resend.extend(suspects.resources);
         } else {
@@ -354,7 +387,7 @@ impl TypeState {
     /// Answers what was asked, from the base and, for what it does not hold, from `reach`: the newest snapshot whose
     /// clusters the client was given (O-2).
     pub(super) fn answer(&mut self, variant: Variant, reach: &Snapshot) -> Option<Draft> {
-        if self.in_flight.is_empty() {
+        if self.retry_is_due() {
             let retry = std::mem::take(&mut self.retry).into_iter();
             // What was refused meanwhile as it is, is refused again.
             let again =

@@ -1,19 +1,19 @@
 //! What was published, and how states of a group differ. Nothing here changes anything.
 
-use std::sync::Arc;
+use std::{io, sync::Arc, time::SystemTime};
 
 use tokio::sync::broadcast;
 
 use super::{
     Publisher,
-    change::{self, replacement, restoration, type_changes},
+    change::{replacement, restoration, type_changes},
     outlook::Outlook,
-    request::{Comparison, DiffTarget, NotFound, PublishError, PublishOptions, SnapshotEvent, check_group},
+    request::{Comparison, DiffTarget, NotFound, PublishError, PublishOptions, SnapshotEvent, Totals, check_group},
     types_of,
 };
 use crate::{
-    admission::{Finding, admit},
-    revision::{RevisionInfo, StoredRevision},
+    admission::{Admitted, Places, Rejection, Severity, admit_over},
+    revision::{RevisionInfo, StoreError, StoredRevision},
     snapshot::{NodeGroup, Revision, Snapshot},
 };
 
@@ -22,7 +22,7 @@ enum Wanted {
     /// What was published before.
     Stored(Arc<StoredRevision>),
     /// What would replace it.
-    Admitted(change::Wanted),
+    Admitted(Box<Admitted>),
 }
 
 impl Publisher {
@@ -47,13 +47,27 @@ impl Publisher {
         self.heads().values().map(|head| head.info()).collect()
     }
 
+    /// How much is published.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        let mut totals = Totals::default();
+        for head in self.heads().values() {
+            totals.groups += 1;
+            totals.revision = totals.revision.max(head.revision);
+            for (kind, resources) in head.types().into_iter().flatten() {
+                *totals.resources.entry(kind.clone()).or_default() += resources.len();
+            }
+        }
+        totals
+    }
+
     /// A group's kept revisions, newest first, at most `limit`; also of a deleted group. Blocks on the store.
     ///
     /// # Errors
     ///
     /// [`NotFound::Group`] where there are none, or [`PublishError::Store`].
     pub fn history(&self, group: &NodeGroup, limit: usize) -> Result<Vec<RevisionInfo>, PublishError> {
-        let revisions = self.store.list(group, limit.max(1))?;
+        let revisions = self.heard(self.store.list(group, limit.max(1)))?;
         if revisions.is_empty() {
             return Err(NotFound::Group(group.clone()).into());
         }
@@ -67,22 +81,24 @@ impl Publisher {
     ///
     /// [`PublishError::NotFound`], [`PublishError::Rejected`] for a candidate, or [`PublishError::Store`].
     pub fn diff(&self, group: &NodeGroup, from: Option<Revision>, to: &DiffTarget) -> Result<Comparison, PublishError> {
-        let (wanted, findings) = match to {
+        let wanted = match to {
             DiffTarget::Revision(to) => {
                 let to = match to {
                     Some(revision) => self.stored(group, *revision)?,
                     None => self.head(group).ok_or_else(|| NotFound::Group(group.clone()))?,
                 };
-                (Wanted::Stored(to), Vec::new())
+                Wanted::Stored(to)
             }
             DiffTarget::Candidate(candidate) => {
                 check_group(group)?;
-                let admitted = admit(candidate, &self.settings.limits).map_err(PublishError::Rejected)?;
-                (Wanted::Admitted(admitted.resources), admitted.findings)
+                let now = Some(SystemTime::now());
+                let admitted =
+                    admit_over(candidate, &self.settings.limits, None, now).map_err(PublishError::Rejected)?;
+                Wanted::Admitted(Box::new(admitted))
             }
         };
         let from = from.map(|revision| self.stored(group, revision)).transpose()?;
-        self.compare(group, from, &wanted, findings)
+        self.compare(group, from, &wanted)
     }
 
     /// Compares a state, or the head, with what the head would become.
@@ -91,31 +107,34 @@ impl Publisher {
         group: &NodeGroup,
         from: Option<Arc<StoredRevision>>,
         wanted: &Wanted,
-        mut findings: Vec<Finding>,
     ) -> Result<Comparison, PublishError> {
         let mut writer = self.writer();
         let head = self.head(group);
         let from = from.or_else(|| head.clone());
         let is_next = from.as_ref().map(|from| from.revision) == head.as_ref().map(|head| head.revision);
         let (head, before) = (types_of(head.as_deref()), types_of(from.as_deref()));
-        let edits = match wanted {
-            Wanted::Stored(to) => restoration(&head, &types_of(Some(to))),
-            Wanted::Admitted(resources) => replacement(&head, resources),
+        let nowhere = Places::default();
+        let (edits, places) = match wanted {
+            Wanted::Stored(to) => (restoration(&head, &types_of(Some(to))), &nowhere),
+            Wanted::Admitted(admitted) => (replacement(&head, &admitted.resources), &admitted.places),
         };
-        let proposal = self.propose(&mut writer, group, &head, edits, None)?;
+        let proposal = self.propose(&mut writer, group, &head, edits, None, places)?;
         self.withdraw(&mut writer, group, &head);
-        let mut after = proposal.next.types;
+        let (mut after, mut findings) = (proposal.next.types, Vec::new());
         match wanted {
             // Both were published as they are: nothing is made anew.
             Wanted::Stored(to) if !is_next => after = types_of(Some(to)),
             Wanted::Stored(_) => {}
-            Wanted::Admitted(_) => {
+            Wanted::Admitted(admitted) => {
+                findings = [admitted.findings.clone(), proposal.findings].concat();
+                if findings.iter().any(|finding| finding.severity == Severity::Error) {
+                    return Err(PublishError::Rejected(Rejection { findings }));
+                }
                 if is_next {
                     let options = PublishOptions::default();
                     let asked = self.unconfirmed(group, &options, &head, &after, &proposal.next.changes);
                     findings.splice(..0, asked);
                 }
-                findings.extend(proposal.warnings);
             }
         }
         Ok(Comparison {
@@ -131,6 +150,15 @@ impl Publisher {
         })
     }
 
+    /// Writes everything that is kept, as it is at one moment, while publishes go on. Blocks on the store and on `to`.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError::Store`].
+    pub fn backup(&self, to: &mut dyn io::Write) -> Result<(), PublishError> {
+        Ok(self.store.backup(to)?)
+    }
+
     /// Every publish and deletion from here on. Subscribe first, then [`Publisher::list`]: nothing is lost, and what comes twice
     /// has the same revision. A subscriber that lags lists again.
     #[must_use]
@@ -143,15 +171,20 @@ impl Publisher {
         if let Some(head) = self.head(group).filter(|head| head.revision == revision) {
             return Ok(head);
         }
-        let stored = self.store.get(group, revision)?;
+        let stored = self.heard(self.store.get(group, revision))?;
         if let Some(stored) = stored.filter(|stored| stored.types().is_some()) {
             return Ok(Arc::new(stored));
         }
-        let kept = self.store.list(group, usize::MAX)?;
+        let kept = self.heard(self.store.list(group, usize::MAX))?;
         Err(PublishError::NotFound(NotFound::Revision {
             group: group.clone(),
             revision,
             oldest: kept.last().map(|info| info.revision),
         }))
+    }
+
+    /// Counts where the store failed.
+    pub(super) fn heard<T>(&self, read: Result<T, StoreError>) -> Result<T, StoreError> {
+        read.inspect_err(|_| self.metrics.store_failed())
     }
 }

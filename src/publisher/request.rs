@@ -1,5 +1,7 @@
 //! What publishers ask for and what they are told.
 
+use std::collections::BTreeMap;
+
 use super::{guard::RemovalGuard, outlook::Outlook};
 use crate::{
     admission::{Candidate, Finding, Limits, Rejection},
@@ -65,6 +67,8 @@ pub struct PublishOptions {
     pub deny_warnings: bool,
     /// Confirms that a type may become empty, and that much may go at once.
     pub allow_removals: bool,
+    /// Names the publish within its group: one with the same key and content is this one, sent again.
+    pub idempotency_key: Option<String>,
     /// The source that publishes. A group that another source publishes is not touched.
     pub owner: Owner,
 }
@@ -80,6 +84,8 @@ pub struct Published {
     pub changed: bool,
     /// Whether this was only tried.
     pub dry_run: bool,
+    /// Whether it was done before, under the same idempotency key: this is what it came to then.
+    pub repeated: bool,
     /// What changed, per type in send order.
     pub changes: Vec<TypeChange>,
     /// Warnings that were accepted.
@@ -125,6 +131,17 @@ pub struct Comparison {
     pub outlook: Outlook,
 }
 
+/// How much is published.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Groups with a snapshot.
+    pub groups: usize,
+    /// The newest revision of any group that is published.
+    pub revision: Revision,
+    /// Resources by type, over all groups.
+    pub resources: BTreeMap<ResourceType, usize>,
+}
+
 /// What happened to a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SnapshotEvent {
@@ -164,6 +181,22 @@ pub enum PublishError {
         /// Who publishes it.
         owner: Owner,
     },
+    /// The idempotency key belongs to another publish.
+    #[error(
+        "idempotency key \"{key}\" was used for another publish to group \"{group}\", which came to revision {revision}: a retry must \
+         have the same content, and another publish another key"
+    )]
+    KeyReused {
+        /// The group.
+        group: NodeGroup,
+        /// The key.
+        key: String,
+        /// What the publish came to that used it.
+        revision: Revision,
+    },
+    /// An idempotency key is empty, longer than 256 bytes, or has control characters.
+    #[error("invalid idempotency key {0:?}: expected 1 to 256 bytes without control characters")]
+    InvalidKey(String),
     /// Something that was named is not there.
     #[error(transparent)]
     NotFound(#[from] NotFound),
@@ -222,6 +255,9 @@ fn oldest_kept(oldest: &Option<Revision>) -> String {
 /// Refuses what could not be stored or sent under its name.
 pub(super) fn check_request(group: &NodeGroup, options: &PublishOptions) -> Result<(), PublishError> {
     check_group(group)?;
+    if let Some(key) = options.idempotency_key.as_ref().filter(|key| !is_sound(key)) {
+        return Err(PublishError::InvalidKey(key.clone()));
+    }
     match &options.version_info {
         Some(version) if !is_sound(version) => Err(PublishError::InvalidVersion(version.clone())),
         Some(_) | None => Ok(()),

@@ -11,6 +11,7 @@ use crate::{
     revision::{MemoryStore, RedbStore, RevisionInfo, Summary},
 };
 
+mod idempotency;
 mod incremental;
 mod model;
 
@@ -737,11 +738,23 @@ impl RevisionStore for FullDisk {
         self.0.load()
     }
 
-    fn append(&self, _: &StoredRevision) -> Result<(), StoreError> {
-        Err(StoreError::Io {
+    fn last(&self) -> Result<Revision, StoreError> {
+        self.0.last()
+    }
+
+    fn append(&self, _: &StoredRevision, _: Option<&Receipt>) -> Result<(), StoreError> {
+        Err(StoreError::Full {
             path: "chancery.redb".into(),
-            source: std::io::ErrorKind::StorageFull.into(),
+            detail: "no space left on device".to_owned(),
         })
+    }
+
+    fn keep_receipt(&self, group: &NodeGroup, receipt: &Receipt) -> Result<(), StoreError> {
+        self.0.keep_receipt(group, receipt)
+    }
+
+    fn receipt(&self, group: &NodeGroup, key: &str) -> Result<Option<Receipt>, StoreError> {
+        self.0.receipt(group, key)
     }
 
     fn list(&self, group: &NodeGroup, limit: usize) -> Result<Vec<RevisionInfo>, StoreError> {
@@ -754,6 +767,10 @@ impl RevisionStore for FullDisk {
 
     fn forget(&self, group: &NodeGroup) -> Result<(), StoreError> {
         self.0.forget(group)
+    }
+
+    fn backup(&self, to: &mut dyn std::io::Write) -> Result<(), StoreError> {
+        self.0.backup(to)
     }
 
     fn retention(&self) -> NonZeroUsize {

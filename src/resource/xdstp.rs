@@ -3,24 +3,31 @@
 //! Publishers' names are brought to it at admission, clients' where a request is read, so that equal names are equal texts.
 //! A client gets back the canonical form: context parameters sorted, as Envoy writes them itself.
 
-const SCHEME: &str = "xdstp://";
+use std::borrow::Cow;
 
-/// Whether the name is an `xdstp` one.
-#[must_use]
-pub fn is_xdstp(name: &str) -> bool {
-    name.starts_with(SCHEME)
-}
+const SCHEME: &str = "xdstp://";
 
 /// Writes an `xdstp` name in its canonical form; other names are left as they are.
 ///
 /// Context parameters are sorted; percent-encoding is in upper case, and gone where a character needs none.
 pub fn canonicalize(name: &mut String) {
-    if let Some(rest) = name.strip_prefix(SCHEME) {
-        let canonical = canonical(rest);
-        if canonical != rest {
-            *name = format!("{SCHEME}{canonical}");
-        }
+    if let Some(canonical) = rewritten(name) {
+        *name = canonical;
     }
+}
+
+/// The same for a name that may belong to somebody else.
+pub fn canonicalize_cow(name: &mut Cow<'_, str>) {
+    if let Some(canonical) = rewritten(name) {
+        *name = Cow::Owned(canonical);
+    }
+}
+
+/// The canonical form, where it is another one.
+fn rewritten(name: &str) -> Option<String> {
+    let rest = name.strip_prefix(SCHEME)?;
+    let canonical = canonical(rest);
+    (canonical != rest).then(|| format!("{SCHEME}{canonical}"))
 }
 
 fn canonical(rest: &str) -> String {

@@ -2,11 +2,12 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    io,
     num::NonZeroUsize,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use super::{DEFAULT_RETENTION, Loaded, LoadedGroup, RevisionInfo, RevisionStore, StoreError, StoredRevision};
+use super::{DEFAULT_RETENTION, Loaded, LoadedGroup, Receipt, RevisionInfo, RevisionStore, StoreError, StoredRevision};
 use crate::snapshot::{NodeGroup, Revision};
 
 /// A store that ends with the process.
@@ -21,6 +22,8 @@ struct Kept {
     last: Revision,
     /// Oldest first, never empty.
     groups: BTreeMap<NodeGroup, VecDeque<StoredRevision>>,
+    /// Oldest first.
+    receipts: BTreeMap<NodeGroup, VecDeque<Receipt>>,
 }
 
 // === impl MemoryStore ===
@@ -32,6 +35,14 @@ impl MemoryStore {
         Self {
             retention,
             kept: Mutex::default(),
+        }
+    }
+
+    fn enter(&self, kept: &mut Kept, group: &NodeGroup, receipt: &Receipt) {
+        let receipts = kept.receipts.entry(group.clone()).or_default();
+        receipts.push_back(receipt.clone());
+        while receipts.len() > self.retention.get() {
+            receipts.pop_front();
         }
     }
 
@@ -62,7 +73,11 @@ impl RevisionStore for MemoryStore {
         })
     }
 
-    fn append(&self, revision: &StoredRevision) -> Result<(), StoreError> {
+    fn last(&self) -> Result<Revision, StoreError> {
+        Ok(self.kept().last)
+    }
+
+    fn append(&self, revision: &StoredRevision, receipt: Option<&Receipt>) -> Result<(), StoreError> {
         let mut kept = self.kept();
         if revision.revision <= kept.last {
             return Err(StoreError::NotNewer {
@@ -76,7 +91,21 @@ impl RevisionStore for MemoryStore {
         while history.len() > self.retention.get() {
             history.pop_front();
         }
+        if let Some(receipt) = receipt {
+            self.enter(&mut kept, &revision.group, receipt);
+        }
         Ok(())
+    }
+
+    fn keep_receipt(&self, group: &NodeGroup, receipt: &Receipt) -> Result<(), StoreError> {
+        self.enter(&mut self.kept(), group, receipt);
+        Ok(())
+    }
+
+    fn receipt(&self, group: &NodeGroup, key: &str) -> Result<Option<Receipt>, StoreError> {
+        let kept = self.kept();
+        let mut receipts = kept.receipts.get(group).into_iter().flatten();
+        Ok(receipts.find(|receipt| receipt.key == key).cloned())
     }
 
     fn list(&self, group: &NodeGroup, limit: usize) -> Result<Vec<RevisionInfo>, StoreError> {
@@ -92,8 +121,14 @@ impl RevisionStore for MemoryStore {
     }
 
     fn forget(&self, group: &NodeGroup) -> Result<(), StoreError> {
-        self.kept().groups.remove(group);
+        let mut kept = self.kept();
+        kept.groups.remove(group);
+        kept.receipts.remove(group);
         Ok(())
+    }
+
+    fn backup(&self, _: &mut dyn io::Write) -> Result<(), StoreError> {
+        Err(StoreError::NoBackup)
     }
 
     fn retention(&self) -> NonZeroUsize {

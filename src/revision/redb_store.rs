@@ -1,40 +1,46 @@
 //! Revisions in one file, `chancery.redb`: fsynced commits, resources stored once by content, bounded history.
 
+mod backup;
+mod file;
 mod objects;
+mod receipts;
 mod records;
+mod verify;
 
 use std::{
-    fmt, fs,
+    io,
     num::NonZeroUsize,
     path::{Path, PathBuf},
     sync::Arc,
     time::SystemTime,
 };
 
-use redb::{
-    Builder, Database, DatabaseError, Durability, ReadTransaction, ReadableDatabase, ReadableTable, StorageError,
-    TableDefinition, TableError, WriteTransaction, backends::FileBackend,
-};
+use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
 
 use self::{
+    file::{Failure, File},
     objects::{OBJECTS, Objects, REFERENCES, read_list},
+    receipts::{RECEIPT_ORDER, RECEIPTS},
     records::{RevisionRecord, TypeRecord, seal, unseal},
 };
 use super::{
-    Content, Loaded, LoadedGroup, RevisionInfo, RevisionStore, StoreError, StoredRevision, Summary, Trace, Types,
+    Content, Loaded, LoadedGroup, Receipt, RevisionInfo, RevisionStore, StoreError, StoredRevision, Summary, Trace,
+    Types,
 };
 use crate::{
     resource::{ResourceType, Version},
     snapshot::{NodeGroup, Revision, TypeResources},
 };
 
+pub use self::{
+    backup::{Restored, restore, verify_backup},
+    verify::Contents,
+};
+
 /// The file inside the data directory.
 const FILE: &str = "chancery.redb";
 /// What this release writes; raised when records change their meaning.
 const FORMAT: u64 = 2;
-/// Pages the database keeps in memory: heads are held by the publisher, the history is rarely read.
-const CACHE_BYTES: usize = 16 << 20;
-
 const META: TableDefinition<'static, &str, u64> = TableDefinition::new("meta");
 const META_FORMAT: &str = "format";
 const META_LAST: &str = "last_revision";
@@ -42,18 +48,10 @@ const META_LAST: &str = "last_revision";
 const REVISIONS: TableDefinition<'static, (&str, u64), &[u8]> = TableDefinition::new("revisions");
 
 /// A store in one file, open in one process at a time.
-pub struct RedbStore {
-    path: PathBuf,
-    retention: NonZeroUsize,
-    database: Database,
-}
-
-/// What goes wrong inside a transaction, before it is known of which file.
 #[derive(Debug)]
-enum Failure {
-    Redb(redb::Error),
-    Damaged(String),
-    NotNewer { revision: Revision, last: Revision },
+pub struct RedbStore {
+    retention: NonZeroUsize,
+    file: File,
 }
 
 // === impl RedbStore ===
@@ -66,144 +64,63 @@ impl RedbStore {
     ///
     /// [`StoreError`]: another process has it open, another release wrote it, it is damaged, or the system refuses.
     pub fn open(data_dir: &Path, retention: NonZeroUsize) -> Result<Self, StoreError> {
-        let path = data_dir.join(FILE);
-        let io = |path: &Path| {
-            let path = path.to_owned();
-            move |source| StoreError::Io { path, source }
-        };
-        fs::create_dir_all(data_dir).map_err(io(data_dir))?;
-        let file = private_file(&path).map_err(io(&path))?;
-        // The new name itself must survive a power cut, not only what is written under it.
-        fs::File::open(data_dir)
-            .and_then(|dir| dir.sync_all())
-            .map_err(io(data_dir))?;
-        let backend = FileBackend::new(file).map_err(|error| open_error(&path, error))?;
-        let database = Builder::new()
-            .set_cache_size(CACHE_BYTES)
-            .set_check_integrity_on_open(true)
-            .create_with_backend(backend)
-            .map_err(|error| open_error(&path, error))?;
-        let store = Self {
-            path,
-            retention,
-            database,
-        };
-        store.check_format()?;
-        Ok(store)
+        let file = File::open(Self::path_in(data_dir))?;
+        Ok(Self { retention, file })
+    }
+
+    /// Where the file of a data directory is.
+    #[must_use]
+    pub fn path_in(data_dir: &Path) -> PathBuf {
+        data_dir.join(FILE)
     }
 
     /// The file.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.path
+        self.file.path()
     }
 
-    /// Writes the format into a new file, compares it otherwise.
-    fn check_format(&self) -> Result<(), StoreError> {
-        let found = self.name_file(self.read_format())?;
-        let path = self.path.clone();
-        match found {
-            None => self.name_file(self.write(|txn| {
-                txn.open_table(META)?.insert(META_FORMAT, FORMAT)?;
-                txn.open_table(REVISIONS)?;
-                txn.open_table(OBJECTS)?;
-                txn.open_table(REFERENCES)?;
-                Ok(())
-            })),
-            Some(FORMAT) => Ok(()),
-            Some(found) if found < FORMAT => Err(StoreError::OlderFormat {
-                path,
-                found,
-                expected: FORMAT,
-            }),
-            Some(found) => Err(StoreError::NewerFormat {
-                path,
-                found,
-                expected: FORMAT,
-            }),
-        }
-    }
-
-    /// `None` for a file that nothing was ever written to.
-    fn read_format(&self) -> Result<Option<u64>, Failure> {
-        let txn = self.database.begin_read()?;
-        let meta = match txn.open_table(META) {
-            Ok(meta) => meta,
-            Err(TableError::TableDoesNotExist(_)) if txn.list_tables()?.next().is_none() => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
-        let format = meta.get(META_FORMAT)?.map(|format| format.value());
-        format
-            .map(Some)
-            .ok_or_else(|| Failure::Damaged("it names no format".to_owned()))
-    }
-
-    /// One durable transaction: all of it, or nothing.
-    fn write<T>(&self, change: impl FnOnce(&WriteTransaction) -> Result<T, Failure>) -> Result<T, Failure> {
-        let mut txn = self.database.begin_write()?;
-        txn.set_durability(Durability::Immediate)?;
-        // Publishes are rare and precious: a slower commit for an open after a crash that need not walk the file.
-        txn.set_quick_repair(true);
-        let changed = change(&txn)?;
-        txn.commit()?;
-        Ok(changed)
-    }
-
-    fn name_file<T>(&self, result: Result<T, Failure>) -> Result<T, StoreError> {
-        result.map_err(|failure| match failure {
-            Failure::Redb(redb::Error::Corrupted(detail)) | Failure::Damaged(detail) => StoreError::Damaged {
-                path: self.path.clone(),
-                detail,
-            },
-            Failure::Redb(source) => StoreError::Database {
-                path: self.path.clone(),
-                source: Box::new(source),
-            },
-            Failure::NotNewer { revision, last } => StoreError::NotNewer { revision, last },
-        })
-    }
-
-    fn read_all(&self) -> Result<Loaded, Failure> {
-        let txn = self.database.begin_read()?;
-        let last = txn.open_table(META)?.get(META_LAST)?.map_or(0, |last| last.value());
-        let mut groups: Vec<LoadedGroup> = Vec::new();
-        let mut newest: Option<(Vec<Trace>, Revision, RevisionRecord)> = None;
-        for row in txn.open_table(REVISIONS)?.iter()? {
-            let (key, sealed) = row?;
-            let (revision, record) = (Revision(key.value().1), unseal_revision(key.value(), sealed.value())?);
-            let trace = trace(revision, &record)?;
-            // Rows are sorted by group, then revision: the last of a group is its head.
-            newest = Some(match newest.take() {
-                Some((mut traces, _, before)) if before.group == record.group => {
-                    traces.push(trace);
-                    (traces, revision, record)
-                }
-                done => {
-                    groups.extend(done.map(|group| loaded_group(&txn, group)).transpose()?);
-                    (vec![trace], revision, record)
-                }
-            });
-        }
-        groups.extend(newest.map(|group| loaded_group(&txn, group)).transpose()?);
-        Ok(Loaded {
-            last: Revision(last),
-            groups,
-        })
+    /// Reads everything that is kept and compares it with what names and counts it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Damaged`] for the first thing that does not fit.
+    pub fn verify(&self) -> Result<Contents, StoreError> {
+        self.file.read(verify::verify)
     }
 }
 
 impl RevisionStore for RedbStore {
     fn load(&self) -> Result<Loaded, StoreError> {
-        self.name_file(self.read_all())
+        self.file.read(read_all)
     }
 
-    fn append(&self, revision: &StoredRevision) -> Result<(), StoreError> {
-        self.name_file(self.write(|txn| append(txn, revision, self.retention)))
+    fn last(&self) -> Result<Revision, StoreError> {
+        self.file.read(|txn| read_last(&txn.open_table(META)?))
+    }
+
+    fn append(&self, revision: &StoredRevision, receipt: Option<&Receipt>) -> Result<(), StoreError> {
+        self.file.write(|txn| {
+            append(txn, revision)?;
+            keep_newest(txn, &revision.group, self.retention.get())?;
+            receipt.map_or(Ok(()), |receipt| {
+                receipts::keep(txn, &revision.group, receipt, self.retention)
+            })
+        })
+    }
+
+    fn keep_receipt(&self, group: &NodeGroup, receipt: &Receipt) -> Result<(), StoreError> {
+        self.file
+            .write(|txn| receipts::keep(txn, group, receipt, self.retention))
+    }
+
+    fn receipt(&self, group: &NodeGroup, key: &str) -> Result<Option<Receipt>, StoreError> {
+        self.file.read(|txn| receipts::find(txn, group, key))
     }
 
     fn list(&self, group: &NodeGroup, limit: usize) -> Result<Vec<RevisionInfo>, StoreError> {
-        let read = || -> Result<Vec<RevisionInfo>, Failure> {
-            let revisions = self.database.begin_read()?.open_table(REVISIONS)?;
+        self.file.read(|txn| {
+            let revisions = txn.open_table(REVISIONS)?;
             let rows = revisions.range((group.as_str(), 0)..=(group.as_str(), u64::MAX))?;
             rows.rev()
                 .take(limit)
@@ -212,25 +129,29 @@ impl RevisionStore for RedbStore {
                     info(Revision(key.value().1), unseal_revision(key.value(), sealed.value())?)
                 })
                 .collect()
-        };
-        self.name_file(read())
+        })
     }
 
     fn get(&self, group: &NodeGroup, revision: Revision) -> Result<Option<StoredRevision>, StoreError> {
-        let read = || -> Result<Option<StoredRevision>, Failure> {
-            let txn = self.database.begin_read()?;
+        self.file.read(|txn| {
             let key = (group.as_str(), revision.0);
             let Some(sealed) = txn.open_table(REVISIONS)?.get(key)? else {
                 return Ok(None);
             };
             let record = unseal_revision(key, sealed.value())?;
-            stored(&txn, revision, record).map(Some)
-        };
-        self.name_file(read())
+            stored(txn, revision, record).map(Some)
+        })
     }
 
     fn forget(&self, group: &NodeGroup) -> Result<(), StoreError> {
-        self.name_file(self.write(|txn| keep_newest(txn, group, 0)))
+        self.file.write(|txn| {
+            receipts::forget(txn, group)?;
+            keep_newest(txn, group, 0)
+        })
+    }
+
+    fn backup(&self, to: &mut dyn io::Write) -> Result<(), StoreError> {
+        self.file.read(|txn| backup::write(txn, to))
     }
 
     fn retention(&self) -> NonZeroUsize {
@@ -238,18 +159,37 @@ impl RevisionStore for RedbStore {
     }
 }
 
-impl fmt::Debug for RedbStore {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedbStore")
-            .field("path", &self.path)
-            .field("retention", &self.retention)
-            .finish_non_exhaustive()
-    }
+fn read_last(meta: &impl ReadableTable<&'static str, u64>) -> Result<Revision, Failure> {
+    Ok(Revision(meta.get(META_LAST)?.map_or(0, |last| last.value())))
 }
 
-fn append(txn: &WriteTransaction, revision: &StoredRevision, retention: NonZeroUsize) -> Result<(), Failure> {
+fn read_all(txn: &ReadTransaction) -> Result<Loaded, Failure> {
+    let last = read_last(&txn.open_table(META)?)?;
+    let mut groups: Vec<LoadedGroup> = Vec::new();
+    let mut newest: Option<(Vec<Trace>, Revision, RevisionRecord)> = None;
+    for row in txn.open_table(REVISIONS)?.iter()? {
+        let (key, sealed) = row?;
+        let (revision, record) = (Revision(key.value().1), unseal_revision(key.value(), sealed.value())?);
+        let trace = trace(revision, &record)?;
+        // Rows are sorted by group, then revision: the last of a group is its head.
+        newest = Some(match newest.take() {
+            Some((mut traces, _, before)) if before.group == record.group => {
+                traces.push(trace);
+                (traces, revision, record)
+            }
+            done => {
+                groups.extend(done.map(|group| loaded_group(txn, group)).transpose()?);
+                (vec![trace], revision, record)
+            }
+        });
+    }
+    groups.extend(newest.map(|group| loaded_group(txn, group)).transpose()?);
+    Ok(Loaded { last, groups })
+}
+
+fn append(txn: &WriteTransaction, revision: &StoredRevision) -> Result<(), Failure> {
     let mut meta = txn.open_table(META)?;
-    let last = Revision(meta.get(META_LAST)?.map_or(0, |last| last.value()));
+    let last = read_last(&meta)?;
     if revision.revision <= last {
         return Err(Failure::NotNewer {
             revision: revision.revision,
@@ -276,12 +216,12 @@ fn append(txn: &WriteTransaction, revision: &StoredRevision, retention: NonZeroU
             version: resources.version().to_string(),
             resources: resources.len() as u64,
             list: objects.hold(resources, before)?.to_vec(),
+            content: resources.contents_hash().to_bytes().to_vec(),
         });
     }
     let record = RevisionRecord::new(revision, types);
     revisions.insert((group, revision.revision.0), seal(&record).as_slice())?;
-    drop((objects, revisions));
-    keep_newest(txn, &revision.group, retention.get())
+    Ok(())
 }
 
 /// Removes a group's oldest revisions, and every object that only they had.
@@ -409,41 +349,6 @@ fn damaged_revision((group, revision): (&str, u64)) -> Failure {
     Failure::Damaged(format!(
         "revision {revision} of group \"{group}\" is not what was written"
     ))
-}
-
-fn private_file(path: &Path) -> std::io::Result<fs::File> {
-    let mut options = fs::OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
-}
-
-fn open_error(path: &Path, error: DatabaseError) -> StoreError {
-    let path = path.to_owned();
-    match error {
-        DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => StoreError::Locked { path },
-        DatabaseError::Storage(StorageError::Corrupted(detail)) => StoreError::Damaged { path, detail },
-        DatabaseError::Storage(StorageError::Io(error)) if error.kind() == std::io::ErrorKind::InvalidData => {
-            StoreError::Damaged {
-                path,
-                detail: error.to_string(),
-            }
-        }
-        DatabaseError::Storage(StorageError::Io(source)) => StoreError::Io { path, source },
-        other => StoreError::Database {
-            path,
-            source: Box::new(other),
-        },
-    }
-}
-
-// === impl Failure ===
-
-impl<E: Into<redb::Error>> From<E> for Failure {
-    fn from(error: E) -> Self {
-        Self::Redb(error.into())
-    }
 }
 
 #[cfg(test)]

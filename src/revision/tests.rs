@@ -80,7 +80,7 @@ pub(super) fn keeps_its_promises(store: &dyn RevisionStore) {
         ),
     ]));
     for revision in [&one, &other, &named] {
-        store.append(revision).unwrap();
+        store.append(revision, None).unwrap();
     }
 
     for revision in [&one, &other, &named] {
@@ -93,14 +93,16 @@ pub(super) fn keeps_its_promises(store: &dyn RevisionStore) {
     assert!(store.list(&"nobody".into(), 10).unwrap().is_empty());
 
     for late in [7, 6] {
-        let refused = store.append(&published("late", late, vec![]));
+        let refused = store.append(&published("late", late, vec![]), None);
         assert!(matches!(refused, Err(StoreError::NotNewer { last: Revision(7), .. })));
     }
     assert!(store.list(&"late".into(), 10).unwrap().is_empty());
 
-    store.append(&deleted("g", 8)).unwrap();
-    store.append(&published("g", 9, vec![resource("c", "9")])).unwrap();
-    store.append(&deleted("g", 10)).unwrap();
+    store.append(&deleted("g", 8), None).unwrap();
+    store
+        .append(&published("g", 9, vec![resource("c", "9")]), None)
+        .unwrap();
+    store.append(&deleted("g", 10), None).unwrap();
     let kept: Vec<u64> = store
         .list(&group, 10)
         .unwrap()
@@ -134,4 +136,87 @@ pub(super) fn keeps_its_promises(store: &dyn RevisionStore) {
 #[test]
 fn memory_store_keeps_its_promises() {
     keeps_its_promises(&MemoryStore::new(NonZeroUsize::new(3).unwrap()));
+}
+
+pub(super) fn receipt(key: &str, revision: u64) -> Receipt {
+    Receipt {
+        key: key.to_owned(),
+        request: ContentHash::of_texts([key]),
+        revision: Revision(revision),
+        changed: true,
+        changes: vec![ReceiptChange {
+            resource_type: ResourceType::Cluster,
+            version: Version::from("v"),
+            added: vec!["a".into(), "b".into()],
+            changed: vec!["c".into()],
+            removed: Vec::new(),
+        }],
+    }
+}
+
+/// What every store promises of receipts. `store` is empty and keeps three of a group.
+pub(super) fn keeps_receipts(store: &dyn RevisionStore) {
+    let (group, other) = (NodeGroup::from("g"), NodeGroup::from("gg"));
+    assert_eq!(store.receipt(&group, "one").unwrap(), None);
+    let one = receipt("one", 1);
+    store.append(&published("g", 1, vec![]), Some(&one)).unwrap();
+    let unchanged = Receipt {
+        changed: false,
+        changes: Vec::new(),
+        ..receipt("same", 1)
+    };
+    store.keep_receipt(&group, &unchanged).unwrap();
+    store.keep_receipt(&other, &receipt("one", 9)).unwrap();
+    assert_eq!(store.receipt(&group, "one").unwrap(), Some(one.clone()));
+    assert_eq!(store.receipt(&group, "same").unwrap(), Some(unchanged));
+    assert_eq!(store.receipt(&other, "one").unwrap().unwrap().revision, Revision(9));
+    assert_eq!(store.receipt(&other, "same").unwrap(), None);
+
+    for revision in 2..=3 {
+        let key = format!("key {revision}");
+        let stored = published("g", revision, vec![resource("a", &key)]);
+        store.append(&stored, Some(&receipt(&key, revision))).unwrap();
+    }
+    assert_eq!(store.receipt(&group, "one").unwrap(), None, "the oldest is forgotten");
+    for key in ["same", "key 2", "key 3"] {
+        assert!(store.receipt(&group, key).unwrap().is_some(), "{key}");
+    }
+    store.forget(&group).unwrap();
+    assert_eq!(store.receipt(&group, "key 3").unwrap(), None);
+    assert!(store.receipt(&other, "one").unwrap().is_some());
+    assert_eq!(store.last().unwrap(), Revision(3));
+}
+
+#[test]
+fn memory_store_keeps_receipts() {
+    keeps_receipts(&MemoryStore::new(NonZeroUsize::new(3).unwrap()));
+}
+
+#[test]
+fn memory_store_has_no_backup() {
+    let refused = MemoryStore::default().backup(&mut Vec::new());
+    assert!(matches!(refused, Err(StoreError::NoBackup)), "{refused:?}");
+}
+
+#[test]
+fn content_hash_is_that_of_the_content_whatever_the_versions() {
+    let plain = resource("a", "1");
+    let suffixed = Arc::new(Resource {
+        version: Version::from("other-r9"),
+        ..Resource::clone(&plain)
+    });
+    let hash = |revision: &StoredRevision| revision.info().content_hash().unwrap();
+    let one = published("g", 1, vec![plain, resource("b", "1")]);
+    let returned = published("h", 9, vec![suffixed, resource("b", "1")]);
+    assert_eq!(hash(&one), hash(&returned));
+    assert_ne!(
+        hash(&one),
+        hash(&published("g", 2, vec![resource("a", "2"), resource("b", "1")]))
+    );
+    assert_eq!(deleted("g", 3).info().content_hash(), None);
+    let mut emptied = one.clone();
+    if let Content::Published(types) = &mut emptied.content {
+        types.insert(ResourceType::Listener, Arc::default());
+    }
+    assert_eq!(hash(&one), hash(&emptied), "a type that was emptied is as good as none");
 }

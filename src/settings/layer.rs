@@ -12,7 +12,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 pub use self::protocol::ProtocolLayer;
-use super::{LogFormat, value::ByteSize, value::Share, value::Span};
+use super::{LogFormat, RulesMode, value::ByteSize, value::Share, value::Span};
 use crate::node::GroupRule;
 
 /// Everything that can be set.
@@ -147,6 +147,14 @@ pub struct AdmissionLayer {
         value_name = "COUNT"
     )]
     pub max_resources: Option<usize>,
+    /// Whether a violation of the rules in Envoy's protos refuses a publish, or is a warning
+    #[arg(
+        id = "admission_rules",
+        long = "admission-rules",
+        env = "CHANCERY_ADMISSION_RULES",
+        value_name = "MODE"
+    )]
+    pub rules: Option<RulesMode>,
 }
 
 /// How xDS clients are served.
@@ -397,6 +405,7 @@ impl AdmissionLayer {
             max_resource_bytes: self.max_resource_bytes.or(below.max_resource_bytes),
             max_snapshot_bytes: self.max_snapshot_bytes.or(below.max_snapshot_bytes),
             max_resources: self.max_resources.or(below.max_resources),
+            rules: self.rules.or(below.rules),
         }
     }
 }

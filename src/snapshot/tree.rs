@@ -18,8 +18,16 @@ pub(super) trait Item: Clone {
     /// No two items of a tree have the same.
     fn key(&self) -> &ResourceName;
 
+    /// Whether an item's version may say more than its content.
+    const VERSIONED: bool = false;
+
     /// Everything that tells two items apart, as parts of a hash.
     fn parts(&self) -> impl Iterator<Item = &[u8]>;
+
+    /// The same without its version.
+    fn content_parts(&self) -> impl Iterator<Item = &[u8]> {
+        self.parts()
+    }
 
     /// What the item adds to [`Tree::bytes`].
     fn bytes(&self) -> usize;
@@ -54,6 +62,8 @@ pub(crate) struct Page<T> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Sum {
     hash: ContentHash,
+    /// Of the contents alone: content that returns has the same, whatever its versions are then.
+    contents: ContentHash,
     len: usize,
     bytes: usize,
 }
@@ -149,6 +159,11 @@ impl<T> Tree<T> {
         self.sum.hash
     }
 
+    /// Equal for sets of equal contents, whatever their versions.
+    pub(super) const fn contents(&self) -> ContentHash {
+        self.sum.contents
+    }
+
     pub(super) const fn len(&self) -> usize {
         self.sum.len
     }
@@ -218,17 +233,27 @@ impl<T> Part for Page<T> {
 
 impl Sum {
     fn of_items<T: Item>(items: &[T]) -> Self {
+        let level = || iter::once(&b"page"[..]);
+        let hash = ContentHash::of_parts(level().chain(items.iter().flat_map(Item::parts)));
+        let contents = || ContentHash::of_parts(level().chain(items.iter().flat_map(Item::content_parts)));
         Self {
-            hash: ContentHash::of_parts(iter::once(&b"page"[..]).chain(items.iter().flat_map(Item::parts))),
+            hash,
+            contents: if T::VERSIONED { contents() } else { hash },
             len: items.len(),
             bytes: items.iter().map(Item::bytes).sum(),
         }
     }
 
     fn of_parts(level: &'static [u8], parts: &[Arc<impl Part>]) -> Self {
-        let hashes: Vec<_> = parts.iter().map(|part| part.sum().hash.to_bytes()).collect();
+        let over = |hash: fn(Self) -> ContentHash| {
+            let hashes: Vec<_> = parts.iter().map(|part| hash(part.sum()).to_bytes()).collect();
+            ContentHash::of_parts(iter::once(level).chain(hashes.iter().map(|hash| &hash[..])))
+        };
+        let hash = over(|sum| sum.hash);
+        let is_plain = parts.iter().all(|part| part.sum().contents == part.sum().hash);
         Self {
-            hash: ContentHash::of_parts(iter::once(level).chain(hashes.iter().map(|hash| &hash[..]))),
+            hash,
+            contents: if is_plain { hash } else { over(|sum| sum.contents) },
             len: parts.iter().map(|part| part.sum().len).sum(),
             bytes: parts.iter().map(|part| part.sum().bytes).sum(),
         }
@@ -344,6 +369,8 @@ impl<T: Item> Builder<T> {
 // === impl Item ===
 
 impl Item for Arc<Resource> {
+    const VERSIONED: bool = true;
+
     fn key(&self) -> &ResourceName {
         &self.name
     }
@@ -351,6 +378,10 @@ impl Item for Arc<Resource> {
     fn parts(&self) -> impl Iterator<Item = &[u8]> {
         let texts = [self.name.as_str(), self.version.as_str()].map(str::as_bytes);
         texts.into_iter().chain(iter::once(&self.content.as_bytes()[..]))
+    }
+
+    fn content_parts(&self) -> impl Iterator<Item = &[u8]> {
+        [self.name.as_str().as_bytes(), &self.content.as_bytes()[..]].into_iter()
     }
 
     fn bytes(&self) -> usize {

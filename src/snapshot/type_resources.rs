@@ -12,12 +12,18 @@ use std::{
 use super::{
     alias::Alias,
     diff::Diff,
+    index::Index,
     tree::{Chapter, Tree},
 };
 use crate::resource::{ContentHash, Resource, ResourceName, Version};
 
 /// Diffs kept per set of resources: streams lag behind by few, different steps.
 const KEPT_DIFFS: usize = 4;
+
+/// Names looked up at once that are worth an index: so many at least, and one for so many resources. Making it then takes
+/// about what looking them up without it takes.
+const INDEXED_FROM: usize = 16;
+const RESOURCES_PER_NAME: usize = 16;
 
 /// Names, and what is to be under them: a resource of this name, or none.
 pub type Edits = BTreeMap<ResourceName, Option<Arc<Resource>>>;
@@ -38,6 +44,8 @@ pub struct TypeResources {
     aliases: Tree<Alias>,
     /// All of it as one list, where somebody asked for it so.
     list: OnceLock<Box<[Arc<Resource>]>>,
+    /// Places in that list, where somebody looked up many names at once.
+    index: OnceLock<Index>,
     /// Differences from other sets to this one, computed once and shared by all streams that make the same step.
     diffs: Mutex<Vec<(u64, Arc<Diff>)>>,
 }
@@ -74,6 +82,7 @@ impl TypeResources {
             resources,
             aliases,
             list: OnceLock::new(),
+            index: OnceLock::new(),
             diffs: Mutex::default(),
         }
     }
@@ -130,6 +139,12 @@ impl TypeResources {
         self.resources.hash()
     }
 
+    /// The hash of all names and contents: that of content that returns is what it was, though its versions are not.
+    #[must_use]
+    pub const fn contents_hash(&self) -> ContentHash {
+        self.resources.contents()
+    }
+
     /// How many resources there are.
     #[must_use]
     pub const fn len(&self) -> usize {
@@ -162,10 +177,27 @@ impl TypeResources {
     /// The resource that answers to `name`, be it its name or an alias.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Arc<Resource>> {
-        self.named(name).or_else(|| {
-            let alias = self.aliases.get(name)?;
-            self.named(alias.owner().as_str())
-        })
+        self.named(name).or_else(|| self.aliased(name))
+    }
+
+    fn aliased(&self, alias: &str) -> Option<&Arc<Resource>> {
+        let alias = self.aliases.get(alias)?;
+        self.named(alias.owner().as_str())
+    }
+
+    /// [`TypeResources::get`] for who is about to look up so many names.
+    pub fn finder<'a>(&'a self, names: usize) -> impl Fn(&str) -> Option<&'a Arc<Resource>> {
+        let many = names >= INDEXED_FROM && names.saturating_mul(RESOURCES_PER_NAME) >= self.len();
+        let index = if many { Some(self.index()) } else { self.index.get() };
+        let indexed = index.map(|index| (index, self.as_slice()));
+        move |name| match indexed {
+            Some((index, list)) => index.find(list, name).or_else(|| self.aliased(name)),
+            None => self.get(name),
+        }
+    }
+
+    fn index(&self) -> &Index {
+        self.index.get_or_init(|| Index::new(self.as_slice()))
     }
 
     /// The resource of this name.

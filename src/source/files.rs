@@ -20,7 +20,7 @@ pub use self::{
     status::{FolderState, FolderStatus},
     task::FilesTask,
 };
-use crate::{admission::Limits, publisher::Publisher};
+use crate::{admission::Limits, metrics::FilesMetrics, publisher::Publisher};
 
 /// The folder of the shared group `*`, which is no name for a folder.
 const SHARED_FOLDER: &str = "_shared";
@@ -29,6 +29,7 @@ const SHARED_FOLDER: &str = "_shared";
 #[derive(Clone, Debug)]
 pub struct Files {
     statuses: watch::Receiver<Arc<Vec<FolderStatus>>>,
+    metrics: FilesMetrics,
 }
 
 /// Why the file source cannot begin.
@@ -60,8 +61,15 @@ impl Files {
         let changes = Changes::of(&root);
         let (published, statuses) = watch::channel(Arc::default());
         let reader = folder::Reader::new(root, limits.document_bytes);
-        let task = FilesTask::new(reader, publisher, tracker, shutdown, changes, published);
-        Ok((Self { statuses }, task))
+        let metrics = FilesMetrics::default();
+        let task = FilesTask::new(reader, publisher, tracker, shutdown, changes, published).counting(metrics.clone());
+        Ok((Self { statuses, metrics }, task))
+    }
+
+    /// What is counted of what is read.
+    #[must_use]
+    pub const fn metrics(&self) -> &FilesMetrics {
+        &self.metrics
     }
 
     /// How every folder stands, by group.

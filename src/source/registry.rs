@@ -20,6 +20,7 @@ pub use self::{
     task::RegistryTask,
 };
 use crate::{
+    metrics::RegistryMetrics,
     publisher::{PublishError, Publisher},
     resource::{Resource, ResourceType},
     snapshot::NodeGroup,
@@ -43,6 +44,7 @@ const RETRY: Duration = Duration::from_secs(1);
 pub struct Registry {
     commands: mpsc::Sender<Command>,
     endpoints: watch::Receiver<Arc<Endpoints>>,
+    metrics: RegistryMetrics,
 }
 
 /// What became of a registration.
@@ -112,8 +114,14 @@ impl Registry {
         let (commands, inbox) = mpsc::channel(COMMANDS);
         let recovered = Arc::new(task::recover(&publisher)?);
         let (published, endpoints) = watch::channel(recovered);
-        let task = RegistryTask::new(publisher, tracker, shutdown, inbox, published);
-        Ok((Self { commands, endpoints }, task))
+        let metrics = RegistryMetrics::default();
+        let task = RegistryTask::new(publisher, tracker, shutdown, inbox, published, metrics.clone());
+        let registry = Self {
+            commands,
+            endpoints,
+            metrics,
+        };
+        Ok((registry, task))
     }
 
     /// Registers an endpoint, and waits until it is published.
@@ -141,6 +149,12 @@ impl Registry {
     /// [`RegistryError`]; it is still registered then.
     pub async fn deregister(&self, id: EndpointId) -> Result<(), RegistryError> {
         self.ask(Action::Deregister(id)).await.map(drop)
+    }
+
+    /// What is counted of it.
+    #[must_use]
+    pub const fn metrics(&self) -> &RegistryMetrics {
+        &self.metrics
     }
 
     /// What is registered now.

@@ -3,6 +3,8 @@
 //! HTTP/2 polls the body only when the client has room for more. So a slow client holds no queue here, its requests wait
 //! in the connection's window, and what it is sent next is made from the newest snapshot.
 
+mod running;
+
 use std::{
     collections::VecDeque,
     future::Future as _,
@@ -18,29 +20,48 @@ use http::{Request, Response};
 use http_body::Frame;
 use tokio::time::Sleep;
 use tonic::{Status, body::Body, transport::server::TcpConnectInfo};
-use tracing::{Span, debug, info, info_span, warn};
+use tracing::{debug, info, info_span, warn};
 
-use super::{Shared, check_headers, messages::Messages, rate::Bucket, refuse, respond, status::trailers};
+use self::running::Running;
+use super::{
+    Shared, ack, check_headers,
+    messages::Messages,
+    rate::Bucket,
+    refuse,
+    request::{self, Incoming},
+    respond,
+    status::trailers,
+};
 use crate::{
-    cache::{SnapshotWatch, WakerSlot},
-    fleet::{Protocol, StreamGuard, StreamInfo},
+    cache::WakerSlot,
+    fleet::{Protocol, StreamInfo},
+    metrics::{Refusal, StatusCode},
     proto::{
         discovery::{DeltaDiscoveryRequest, DiscoveryRequest},
         envoy::config::core::v3 as core,
     },
-    protocol::{Delivery, Features, Outcome, ProtocolError, Scope, Session, Variant},
+    protocol::{DeltaRequest, Features, ProtocolError, Scope, Session, SotwRequest, Variant},
 };
 
 /// Requests taken in before responses are looked at again: one stream must not keep a connection's task to itself.
 const REQUESTS_PER_TURN: usize = 64;
 
+/// How long a client may take to make room for what it was sent before it counts as slow.
+const SLOW: Duration = Duration::from_secs(5);
+
 /// A request of either variant.
 trait DiscoveryMessage: prost::Message + Default + 'static {
     const VARIANT: Variant;
 
-    fn take_node(&mut self) -> Option<core::Node>;
+    /// What a session takes of it.
+    type Borrowed<'a>;
 
-    fn give_to(self, session: &mut Session) -> Result<(), ProtocolError>;
+    /// Reads it off its bytes, where that can be done without decoding them.
+    fn read(message: &[u8]) -> Option<Incoming<Self::Borrowed<'_>>>;
+
+    fn borrowed(&self) -> Incoming<Self::Borrowed<'_>>;
+
+    fn give(request: Self::Borrowed<'_>, session: &mut Session) -> Result<(), ProtocolError>;
 }
 
 /// The response body of one stream.
@@ -53,12 +74,16 @@ struct Driver<R> {
     state: State,
     /// Chunks of the response being written.
     chunks: VecDeque<Bytes>,
+    /// When the response was made that the client has not made room for yet.
+    given: Option<Instant>,
     timer: Timer,
     /// How many requests may be read yet, and until when none are (Z-1).
     allowance: Bucket,
     throttled: Option<Instant>,
     /// The moment of the stream's own within the drain time, once the process is to end.
     draining: Option<Pin<Box<Sleep>>>,
+    /// How it ended; until then, how it ends where the connection breaks.
+    ended: StatusCode,
     /// Counts the stream as open until it is dropped.
     permit: Permit,
 }
@@ -70,18 +95,6 @@ enum State {
     /// Writes what is in `chunks`, then this status.
     Ending(Status),
     Ended,
-}
-
-/// A stream whose node is known.
-struct Running {
-    session: Session,
-    watch: SnapshotWatch,
-    guard: StreamGuard,
-    span: Span,
-    /// The last refusal that was logged: a node repeats itself (Z-5).
-    logged: Option<String>,
-    /// A response that is larger than many clients take was logged.
-    logged_large: bool,
 }
 
 /// Wakes the stream at a moment; made when first needed.
@@ -106,9 +119,11 @@ pub(super) fn open(
     request: Request<axum::body::Body>,
 ) -> Response<Body> {
     if let Err(status) = check_headers(request.headers()) {
+        shared.metrics().refused(Refusal::Encoding);
         return refuse(&status);
     }
     if shared.shutdown.is_cancelled() {
+        shared.metrics().refused(Refusal::Shutdown);
         return refuse(&Status::unavailable("the server is shutting down"));
     }
     let permit = match shared.admit() {
@@ -140,10 +155,12 @@ impl<R: DiscoveryMessage> Driver<R> {
             variant: PhantomData,
             state: State::Opening,
             chunks: VecDeque::new(),
+            given: None,
             timer,
             allowance: Bucket::new(shared.limits.requests, now),
             throttled: None,
             draining: None,
+            ended: StatusCode::Dropped,
             shared,
             permit,
         }
@@ -155,18 +172,20 @@ impl<R: DiscoveryMessage> Driver<R> {
         self.check_shutdown(cx);
         let State::Running(running) = &mut self.state else {
             if self.timer.poll(cx).is_ready() && matches!(self.state, State::Opening) {
-                self.state = State::Ending(Status::deadline_exceeded("no request came on the stream"));
+                self.end(Status::deadline_exceeded("no request came on the stream"));
             }
             return;
         };
         if running.watch.poll_changed(cx).is_ready()
             && let Some(snapshot) = running.watch.current()
         {
+            let revision = snapshot.revision();
+            running.on_publish(revision, self.shared.cache.began(revision));
             running.session.on_snapshot(snapshot);
         }
         let now = Instant::now();
         let response = running.session.poll_response(now);
-        running.record_outcomes();
+        running.record_outcomes(self.shared.metrics(), now);
         if let Some(response) = response {
             let variant = R::VARIANT;
             debug!(
@@ -176,6 +195,7 @@ impl<R: DiscoveryMessage> Driver<R> {
             );
             let chunks = self.shared.frames.encode(variant, &response);
             running.note_size(&response.delivery, &chunks, self.shared.policy.limits.response_bytes);
+            self.given = Some(now);
             self.chunks = chunks.into();
         } else {
             let next = running.session.poll_timeout().into_iter().chain(self.throttled).min();
@@ -195,21 +215,14 @@ impl<R: DiscoveryMessage> Driver<R> {
                 return;
             }
             self.throttled = None;
-            let next = self
-                .requests
-                .poll_next(cx)
-                .map_ok(decode::<R>)
-                .map(|next| next.map(Result::flatten));
-            match next {
+            match self.requests.poll_next(cx) {
                 Poll::Pending => return,
-                Poll::Ready(Some(Ok(request))) => {
+                Poll::Ready(Some(Ok(message))) => {
                     let now = Instant::now();
+                    self.shared.metrics().requested(Protocol::Grpc(R::VARIANT).into());
                     let wait = self.allowance.spend(now);
                     self.throttled = (!wait.is_zero()).then(|| now.checked_add(wait)).flatten();
-                    if let Err(error) = self.on_request(request) {
-                        warn!(peer = %self.peer, %error, "stream ended: bad request");
-                        self.end(error.into());
-                    }
+                    self.on_message(&message);
                 }
                 Poll::Ready(Some(Err(status))) => {
                     debug!(peer = %self.peer, %status, "stream broke");
@@ -222,22 +235,50 @@ impl<R: DiscoveryMessage> Driver<R> {
         cx.waker().wake_by_ref();
     }
 
-    fn on_request(&mut self, mut request: R) -> Result<(), ProtocolError> {
+    /// Takes in a request. Most are ACKs, which need not be decoded.
+    fn on_message(&mut self, message: &Bytes) {
+        let ack = ack::read(R::VARIANT, message);
+        if let (Some(ack), State::Running(running)) = (&ack, &mut self.state)
+            && running.session.on_ack(ack)
+        {
+            return;
+        }
+        let taken = match R::read(message) {
+            Some(incoming) => self.on_request(incoming),
+            None => match R::decode(message.clone()) {
+                Ok(request) => self.on_request(request.borrowed()),
+                Err(error) => {
+                    let status = Status::internal(format!("the request is not what its method takes: {error}"));
+                    debug!(peer = %self.peer, %status, "stream broke");
+                    return self.end(status);
+                }
+            },
+        };
+        if let Err(error) = taken {
+            warn!(peer = %self.peer, %error, "stream ended: bad request");
+            return self.end(error.into());
+        }
+        if let (Some(ack), State::Running(running)) = (ack, &mut self.state) {
+            running.session.remember_list(ack.type_url, ack.list);
+        }
+    }
+
+    fn on_request(&mut self, (node, request): Incoming<R::Borrowed<'_>>) -> Result<(), ProtocolError> {
         if matches!(self.state, State::Opening) {
-            let running = self.begin(&mut request)?;
+            let running = self.begin(node)?;
             self.state = State::Running(Box::new(running));
             self.timer.set(None);
         }
         match &mut self.state {
-            State::Running(running) => request.give_to(&mut running.session),
+            State::Running(running) => R::give(request, &mut running.session),
             State::Opening | State::Ending(_) | State::Ended => Ok(()),
         }
     }
 
     /// Learns from the first request who the client is (L-1).
-    fn begin(&self, request: &mut R) -> Result<Running, ProtocolError> {
+    fn begin(&self, node: Option<core::Node>) -> Result<Running, ProtocolError> {
         let shared = &self.shared;
-        let (node, group) = shared.identify(request.take_node())?;
+        let (node, group) = shared.identify(node)?;
         let stream = format!(
             "{}-{}",
             shared.process,
@@ -266,14 +307,7 @@ impl<R: DiscoveryMessage> Driver<R> {
         // Debug formatting escapes what a client put into its id.
         let span = info_span!("xds_stream", id = guard.stream_id(), node = ?node.id, group = ?group);
         info!(parent: &span, peer = %self.peer, variant = ?R::VARIANT, agent = ?node.user_agent, "stream opened");
-        Ok(Running {
-            session,
-            watch,
-            guard,
-            span,
-            logged: None,
-            logged_large: false,
-        })
+        Ok(Running::new(session, watch, guard, span))
     }
 
     /// Ends the stream, after what is being written.
@@ -281,7 +315,16 @@ impl<R: DiscoveryMessage> Driver<R> {
         if let State::Running(running) = &self.state {
             info!(parent: &running.span, code = ?status.code(), "stream ended");
         }
+        self.ended = StatusCode::from(status.code() as i32);
         self.state = State::Ending(status);
+    }
+
+    /// The client made room, or is gone: either may have taken long.
+    fn note_room(&mut self) {
+        let waited = self.given.take().map(|given| given.elapsed());
+        if waited.is_some_and(|waited| waited > SLOW) {
+            self.shared.metrics().slow();
+        }
     }
 
     fn check_shutdown(&mut self, cx: &mut Context<'_>) {
@@ -305,6 +348,9 @@ impl<R: DiscoveryMessage> http_body::Body for Driver<R> {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let driver = self.get_mut();
+        if driver.chunks.is_empty() {
+            driver.note_room();
+        }
         if driver.chunks.is_empty() && matches!(driver.state, State::Opening | State::Running(_)) {
             driver.turn(cx);
         }
@@ -326,83 +372,13 @@ impl<R: DiscoveryMessage> http_body::Body for Driver<R> {
     }
 }
 
-// === impl Running ===
-
-impl Running {
-    /// Enters what happened in the books and the log.
-    fn record_outcomes(&mut self) {
-        while let Some(outcome) = self.session.poll_outcome() {
-            self.guard.record(&outcome);
-            self.log(&outcome);
+impl<R> Drop for Driver<R> {
+    fn drop(&mut self) {
+        let metrics = self.shared.metrics();
+        if self.given.is_some_and(|given| given.elapsed() > SLOW) {
+            metrics.slow();
         }
-    }
-
-    /// L-13: a response that could not be divided may be more than the client takes.
-    fn note_size(&mut self, delivery: &Delivery, chunks: &[Bytes], most: usize) {
-        let bytes = chunks.iter().map(Bytes::len).sum();
-        if bytes <= most {
-            return;
-        }
-        self.guard.record_large(delivery, bytes);
-        if !self.logged_large {
-            self.logged_large = true;
-            debug!(
-                parent: &self.span, resource_type = %delivery.resource_type, version = %delivery.version, bytes,
-                "large response: gRPC clients take 4 MiB unless told otherwise"
-            );
-        }
-    }
-
-    fn log(&mut self, outcome: &Outcome) {
-        let _entered = self.span.enter();
-        match outcome {
-            Outcome::Subscribed {
-                resource_type,
-                subscription,
-            } => {
-                let (wildcard, names) = (subscription.is_wildcard(), subscription.names().len());
-                debug!(%resource_type, wildcard, names, "subscribed");
-            }
-            // Logged with what the response carries.
-            Outcome::Sent(_) => {}
-            Outcome::Ack(sent) => {
-                debug!(resource_type = %sent.resource_type, version = %sent.version, nonce = %sent.nonce, "ACK");
-            }
-            Outcome::Nack {
-                delivery,
-                code,
-                message,
-            } => {
-                if self.logged.as_ref() != Some(message) {
-                    let short: String = message.chars().take(1000).collect();
-                    warn!(
-                        resource_type = %delivery.resource_type, version = %delivery.version, nonce = %delivery.nonce,
-                        revision = %delivery.revision, code, error = ?short, "NACK"
-                    );
-                    self.logged = Some(message.clone());
-                }
-            }
-            Outcome::StaleNonce { resource_type } => debug!(%resource_type, "stale nonce"),
-            Outcome::Presented(held) => {
-                debug!(resource_type = %held.resource_type, version = %held.version, "already held");
-            }
-            Outcome::Ignored(sent) => debug!(resource_type = %sent.resource_type, nonce = %sent.nonce, "ignored"),
-            Outcome::Missing {
-                resource_type,
-                names,
-                sample,
-            } => debug!(%resource_type, names, ?sample, "asked for in vain"),
-            Outcome::Synced(revision) => debug!(%revision, "synced"),
-            Outcome::Blocked(revision) => debug!(%revision, "blocked by what was refused"),
-            Outcome::Standing(standing) => {
-                let waits: Vec<_> = standing
-                    .waits
-                    .iter()
-                    .map(|wait| wait.resource_type.to_string())
-                    .collect();
-                debug!(?waits, held = standing.held, "order");
-            }
-        }
+        metrics.ended(self.ended);
     }
 }
 
@@ -461,29 +437,37 @@ impl Drop for Permit {
 impl DiscoveryMessage for DiscoveryRequest {
     const VARIANT: Variant = Variant::Sotw;
 
-    fn take_node(&mut self) -> Option<core::Node> {
-        self.node.take()
+    type Borrowed<'a> = SotwRequest<'a>;
+
+    fn read(message: &[u8]) -> Option<Incoming<SotwRequest<'_>>> {
+        request::sotw(message)
     }
 
-    fn give_to(self, session: &mut Session) -> Result<(), ProtocolError> {
-        session.on_sotw_request(self)
+    fn borrowed(&self) -> Incoming<SotwRequest<'_>> {
+        (self.node.clone(), self.into())
+    }
+
+    fn give(request: SotwRequest<'_>, session: &mut Session) -> Result<(), ProtocolError> {
+        session.on_sotw_request(request)
     }
 }
 
 impl DiscoveryMessage for DeltaDiscoveryRequest {
     const VARIANT: Variant = Variant::Delta;
 
-    fn take_node(&mut self) -> Option<core::Node> {
-        self.node.take()
+    type Borrowed<'a> = DeltaRequest<'a>;
+
+    fn read(message: &[u8]) -> Option<Incoming<DeltaRequest<'_>>> {
+        request::delta(message)
     }
 
-    fn give_to(self, session: &mut Session) -> Result<(), ProtocolError> {
-        session.on_delta_request(self)
+    fn borrowed(&self) -> Incoming<DeltaRequest<'_>> {
+        (self.node.clone(), self.into())
     }
-}
 
-fn decode<R: DiscoveryMessage>(message: Bytes) -> Result<R, Status> {
-    R::decode(message).map_err(|error| Status::internal(format!("the request is not what its method takes: {error}")))
+    fn give(request: DeltaRequest<'_>, session: &mut Session) -> Result<(), ProtocolError> {
+        session.on_delta_request(request)
+    }
 }
 
 fn peer<B>(request: &Request<B>) -> String {

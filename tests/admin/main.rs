@@ -7,10 +7,13 @@ mod harness;
 
 mod commands;
 mod csds;
+mod envoy;
 mod guard;
+mod history;
 mod input;
 mod load;
 mod plan;
 mod process;
 mod services;
+mod store;
 mod wait;

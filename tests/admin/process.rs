@@ -13,14 +13,14 @@ use tokio::runtime::Runtime;
 use crate::harness::{PATIENCE, Ran, chancery, clusters};
 
 /// `chancery serve` on free ports.
-struct Process {
+pub(crate) struct Process {
     child: Child,
     /// Name → address, as printed.
     addresses: BTreeMap<String, String>,
 }
 
 impl Process {
-    fn start(data_dir: &Path) -> Self {
+    pub(crate) fn start(data_dir: &Path) -> Self {
         let mut child = chancery(&["serve", "--data-dir", data_dir.to_str().unwrap()])
             .args([
                 "--xds-addr=127.0.0.1:0",
@@ -40,9 +40,13 @@ impl Process {
         Self { child, addresses }
     }
 
-    fn run(&self, args: &[&str]) -> Ran {
+    pub(crate) fn run(&self, args: &[&str]) -> Ran {
         let admin = format!("http://{}", self.addresses["admin"]);
         chancery(args).env("CHANCERY_ADMIN", admin).output().unwrap().into()
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     fn get(&self, path: &str) -> (u16, String) {
@@ -53,7 +57,7 @@ impl Process {
         })
     }
 
-    fn signal(&self, signal: &str) {
+    pub(crate) fn signal(&self, signal: &str) {
         let pid = self.child.id().to_string();
         let sent = std::process::Command::new("kill")
             .args([signal, &pid])

@@ -102,6 +102,11 @@ pub(crate) const LAYERS: &[Layer] = &[
         without: &[RUNTIME, GRPC, SHARING, METRICS, CLOCKS, RANDOMNESS],
     },
     Layer {
+        module: "metrics",
+        knows: Knows::Only(&["proto", "resource"]),
+        without: &[RUNTIME, GRPC, SHARING, CLOCKS, RANDOMNESS],
+    },
+    Layer {
         module: "node",
         knows: Knows::Only(&["proto", "resource", "snapshot"]),
         without: &[RUNTIME, GRPC, SHARING, METRICS, CLOCKS, RANDOMNESS],
@@ -110,6 +115,11 @@ pub(crate) const LAYERS: &[Layer] = &[
         module: "admission",
         knows: Knows::Only(&["proto", "resource", "snapshot"]),
         without: &[RUNTIME, GRPC, SHARING, METRICS, RANDOMNESS],
+    },
+    Layer {
+        module: "envoy",
+        knows: Knows::Only(&["proto", "resource"]),
+        without: &[RUNTIME, GRPC, SHARING, METRICS],
     },
     Layer {
         module: "protocol",

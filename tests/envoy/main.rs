@@ -9,12 +9,14 @@
 mod harness;
 
 mod changes;
+mod dangling;
 mod files;
 #[path = "../common/ports.rs"]
 mod ports;
 mod refusals;
 mod rest;
 mod restart;
+mod rollback;
 mod snapshots;
 mod streams;
 mod types;

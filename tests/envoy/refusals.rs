@@ -208,14 +208,14 @@ fn what_a_refusal_stands_before_is_not_removed(release: Release, mode: Mode) {
 
 /// A cluster that says both where its endpoints are and that they are to be discovered. (Not every refusal would do here: after that of a ring
 /// with impossible sizes Envoy keeps the cluster as warming, and is silent about clusters from then on.)
-fn static_cluster(name: &str, source: &Value) -> Value {
+pub(crate) fn static_cluster(name: &str, source: &Value) -> Value {
     let mut both = cluster(name, source);
     both["type"] = json!("STATIC");
     both
 }
 
 /// A listener whose requests would end twice.
-fn two_routers(name: &str, routes: &str, source: &Value) -> Value {
+pub(crate) fn two_routers(name: &str, routes: &str, source: &Value) -> Value {
     let manager = json!({
         "rds": { "route_config_name": routes, "config_source": source },
         "http_filters": [router(), router()],

@@ -6,13 +6,16 @@ use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 
 use crate::harness::{
-    CLUSTER, Config, Control, ENDPOINTS, Envoy, GROUP, LISTENER, ROUTES, Release, Upstream, cluster, endpoints,
-    eventually, expect, http_listener, listener, router, routes, send,
+    CLUSTER, Config, Control, ENDPOINTS, EXTENSION_CONFIG, Envoy, GROUP, LISTENER, ROUTES, RUNTIME_LAYER, Release,
+    SCOPED_ROUTES, SECRET, Upstream, cluster, endpoints, eventually, expect, filter, http_listener, listener, router,
+    routes, send,
 };
 
 for_both_releases! {
     everything_is_polled_over_rest,
+    the_other_types_are_polled_over_rest_as_well,
     what_an_envoy_refuses_over_rest_shows_as_unconfirmed,
+    an_envoy_whose_group_nobody_published_is_given_what_registered_itself,
     the_tutorial_works_as_written,
 }
 
@@ -98,6 +101,127 @@ fn everything_is_polled_over_rest(release: Release) {
     control.deliver(&moved);
     eventually("the cluster is gone", || expect(envoy.has_cluster("app"), false));
     traffic.expect_no_failure();
+}
+
+/// HTTPS with a discovered certificate, scopes, and a filter that is configured apart: all of it polled for.
+fn listener_of_the_other_types() -> Value {
+    let tenant = json!({ "header_value_extractor": { "name": "x-tenant", "index": 0 } });
+    let scopes = json!({
+        "name": "scopes",
+        "scope_key_builder": { "fragments": [tenant] },
+        "rds_config_source": source(),
+        "scoped_rds": { "scoped_rds_config_source": source() },
+    });
+    let mutation = "type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3.HeaderMutation";
+    let stamp = json!({
+        "name": "stamp",
+        "config_discovery": { "config_source": source(), "type_urls": [mutation] },
+    });
+    let manager = json!({ "scoped_routes": scopes, "http_filters": [stamp, router()] });
+    let mut listener = http_listener("web", &manager);
+    let secret = json!({ "name": "server", "sds_config": source() });
+    listener["filter_chains"][0]["transport_socket"] = json!({
+        "name": "envoy.transport_sockets.tls",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+            "common_tls_context": { "tls_certificate_sds_secret_configs": [secret] },
+        },
+    });
+    listener
+}
+
+/// A scope, a stamp and a runtime value that change together.
+fn the_other_types(routes: &str, stamp: &str, percent: u32) -> [Value; 3] {
+    let append = json!({ "header": { "key": "x-stamp", "value": stamp } });
+    let mutations = json!({ "mutations": { "response_mutations": [{ "append": append }] } });
+    let mut config = filter("stamp", "header_mutation.v3.HeaderMutation", mutations);
+    config["@type"] = json!(EXTENSION_CONFIG);
+    let scope = json!({
+        "@type": SCOPED_ROUTES,
+        "name": "acme",
+        "route_configuration_name": routes,
+        "key": { "fragments": [{ "string_key": "acme" }] },
+    });
+    let layer = json!({ "@type": RUNTIME_LAYER, "name": "switches", "layer": { "a.b": percent } });
+    [config, scope, layer]
+}
+
+fn the_other_types_are_polled_over_rest_as_well(release: Release) {
+    let control = Control::start();
+    let (blue, green) = (Upstream::named("blue"), Upstream::named("green"));
+    let identity = rcgen::generate_simple_self_signed(["chancery.example".to_owned()]).unwrap();
+    let text = |pem: String| json!({ "inline_string": pem });
+    let pair = json!({
+        "certificate_chain": text(identity.cert.pem()),
+        "private_key": text(identity.signing_key.serialize_pem()),
+    });
+    let config = Config::of([
+        cluster("blue", &source()),
+        endpoints("blue", &[&blue]),
+        cluster("green", &source()),
+        endpoints("green", &[&green]),
+        routes("to-blue", "blue"),
+        routes("to-green", "green"),
+        listener_of_the_other_types(),
+        json!({ "@type": SECRET, "name": "server", "tls_certificate": pair }),
+    ]);
+    control.publish(&config.with(the_other_types("to-blue", "first", 1)));
+    let mut bootstrap = bootstrap(&control);
+    let rtds = json!({ "name": "switches", "rtds_config": source() });
+    bootstrap["layered_runtime"] = json!({ "layers": [{ "name": "discovered", "rtds_layer": rtds }] });
+    let envoy = Envoy::boot(release, "node", &bootstrap);
+    let client = Client::builder()
+        .no_proxy()
+        .pool_max_idle_per_host(0)
+        .danger_accept_invalid_certs(true)
+        .build()
+        .unwrap();
+    let expect_all = |body: &str, stamp: &str, value: &str| {
+        eventually(&format!("{body}, {stamp}, {value}"), || {
+            let url = format!("https://{}/", envoy.address("web")?);
+            let reply = send(client.get(url).header("x-tenant", "acme"))?;
+            let found = reply.headers.get("x-stamp").and_then(|stamp| stamp.to_str().ok());
+            let page: Value = serde_json::from_str(&envoy.admin("/runtime").body).map_err(|error| error.to_string())?;
+            let switched = page["entries"]["a.b"]["final_value"].as_str();
+            expect((reply.body.as_str(), found, switched), (body, Some(stamp), Some(value)))
+        });
+    };
+    expect_all("blue", "first", "1");
+    // Confirmed by another poll: what a node polls for no more is never confirmed.
+    control.deliver(&config.with(the_other_types("to-blue", "first", 1)));
+    control.deliver(&config.with(the_other_types("to-green", "second", 2)));
+    expect_all("green", "second", "2");
+    for kind in [SCOPED_ROUTES, SECRET, RUNTIME_LAYER, EXTENSION_CONFIG] {
+        let row = control.type_status("node", kind).unwrap();
+        assert_eq!((kind, row["state"].as_str()), (kind, Some("STATE_SYNCED")), "{row}");
+    }
+}
+
+/// Over gRPC and over REST, in a group that nobody published: what is registered is in the shared group.
+fn an_envoy_whose_group_nobody_published_is_given_what_registered_itself(release: Release) {
+    let control = Control::start();
+    let upstream = Upstream::named("one");
+    let over_rest = Envoy::boot(release, "id_1", &tutorial(&control));
+    let service = json!({ "envoy_grpc": { "cluster_name": "xds_cluster" } });
+    let mut bootstrap = tutorial(&control);
+    bootstrap["node"] = json!({ "id": "id_2", "cluster": "another" });
+    let clusters = &mut bootstrap["static_resources"]["clusters"];
+    clusters[0]["eds_cluster_config"]["eds_config"] = json!({
+        "resource_api_version": "V3",
+        "api_config_source": { "api_type": "GRPC", "transport_api_version": "V3", "grpc_services": [service] },
+    });
+    let address = &mut clusters[1]["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"];
+    *address = socket(&control.xds.ip().to_string(), control.xds.port());
+    clusters[1]["typed_extension_protocol_options"] = json!({
+        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+            "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+            "explicit_http_config": { "http2_protocol_options": {} },
+        },
+    });
+    let over_grpc = Envoy::boot(release, "id_2", &bootstrap);
+    register(&control, &upstream);
+    over_rest.expect_body("listener_0", "one");
+    over_grpc.expect_body("listener_0", "one");
 }
 
 fn what_an_envoy_refuses_over_rest_shows_as_unconfirmed(release: Release) {

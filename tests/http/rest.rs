@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chancery::{
     proto::admin::{stream_status::Protocol, type_status::State},
-    settings::{Layer, RestLayer, Span},
+    settings::{FleetLayer, Layer, RestLayer, Span},
 };
 use reqwest::{Method, StatusCode, header::CONTENT_TYPE};
 use serde_json::{Value, json};
@@ -239,6 +239,26 @@ async fn polls_for_each_cluster_are_one_row_that_is_synced_when_all_are() {
     server.poll(EDS, &["b"], &b).await;
     assert_eq!(server.type_status(ENDPOINTS).await.state(), State::Synced);
     assert_eq!(server.streams().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_list_of_names_that_was_polled_again_owes_no_answer() {
+    let layer = Layer {
+        fleet: FleetLayer {
+            unanswered_after: Some(Span(Duration::ZERO)),
+            ..FleetLayer::default()
+        },
+        ..Layer::default()
+    };
+    let server = Server::with(layer).await;
+    server.publish("demo", &["a", "b"].map(assignment)).await;
+    let (a, _) = server.poll(EDS, &["a"], "").await.answer();
+    let (b, _) = server.poll(EDS, &["b"], "").await.answer();
+    assert!(server.type_status(ENDPOINTS).await.unanswered.is_some());
+    server.poll(EDS, &["a"], &a).await;
+    server.poll(EDS, &["b"], &b).await;
+    let row = server.type_status(ENDPOINTS).await;
+    assert_eq!((row.state(), row.unanswered), (State::Synced, None));
 }
 
 #[tokio::test]

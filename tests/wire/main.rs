@@ -15,6 +15,7 @@ mod bad_requests;
 mod crowds;
 mod delta;
 mod limits;
+mod metrics;
 mod model;
 mod names;
 mod order;

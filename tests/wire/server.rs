@@ -1,6 +1,6 @@
 //! A control plane in this process, on free ports.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use chancery::{
     app::{App, Running},
@@ -115,6 +115,26 @@ impl Server {
     pub(crate) async fn await_status(&self, node: &str, kind: &ResourceType, holds: impl Fn(&TypeStatus) -> bool) {
         self.eventually("the status is as expected", async || {
             holds(&self.status(node, kind).await)
+        })
+        .await;
+    }
+
+    /// Every series of `/metrics`.
+    pub(crate) async fn metrics(&self) -> BTreeMap<String, f64> {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let url = format!("http://{}/metrics", self.running.addresses.http);
+        let text = client.get(url).send().await.unwrap().text().await.unwrap();
+        let series = text.lines().filter(|line| !line.starts_with('#'));
+        let series = series.filter_map(|line| line.rsplit_once(' '));
+        series
+            .map(|(name, value)| (name.to_owned(), value.parse().unwrap()))
+            .collect()
+    }
+
+    /// Waits until a series has this value.
+    pub(crate) async fn await_metric(&self, series: &str, value: f64) {
+        self.eventually(&format!("{series} is {value}"), async || {
+            self.metrics().await.get(series) == Some(&value)
         })
         .await;
     }

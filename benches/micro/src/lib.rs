@@ -192,18 +192,24 @@ impl Stream {
         });
         let type_url = ResourceType::Cluster.type_url().to_owned();
         let accepted = match self.variant {
-            Variant::Sotw => self.session.on_sotw_request(DiscoveryRequest {
-                node,
-                type_url,
-                response_nonce: nonce.to_owned(),
-                ..DiscoveryRequest::default()
-            }),
-            Variant::Delta => self.session.on_delta_request(DeltaDiscoveryRequest {
-                node,
-                type_url,
-                response_nonce: nonce.to_owned(),
-                ..DeltaDiscoveryRequest::default()
-            }),
+            Variant::Sotw => {
+                let request = DiscoveryRequest {
+                    node,
+                    type_url,
+                    response_nonce: nonce.to_owned(),
+                    ..DiscoveryRequest::default()
+                };
+                self.session.on_sotw_request((&request).into())
+            }
+            Variant::Delta => {
+                let request = DeltaDiscoveryRequest {
+                    node,
+                    type_url,
+                    response_nonce: nonce.to_owned(),
+                    ..DeltaDiscoveryRequest::default()
+                };
+                self.session.on_delta_request((&request).into())
+            }
         };
         accepted.expect("the requests above are sound");
     }

@@ -28,6 +28,14 @@ enum NameField {
     Either,
 }
 
+/// What is wrong with a name.
+#[derive(Debug)]
+pub(super) struct Misnamed {
+    /// The field of the resource that has it; `None` where it is said around the resource.
+    pub(super) field: Option<&'static str>,
+    pub(super) message: String,
+}
+
 /// The parts of a wrapper that nothing here reads.
 pub(super) fn unused_parts(wrapper: &discovery::Resource) -> impl Iterator<Item = &'static str> {
     [
@@ -52,6 +60,14 @@ pub(super) fn peek(envelope: &Envelope, node: &Node) -> Option<String> {
         .or_else(|| own().filter(|name| !name.is_empty()).map(str::to_owned))
 }
 
+/// The field that always holds the name of this type.
+pub(super) const fn own_field(resource_type: &ResourceType) -> Option<&'static str> {
+    match name_field(resource_type) {
+        NameField::Own(field) => Some(field),
+        NameField::Wrapper | NameField::Either => None,
+    }
+}
+
 /// The name in the resource itself; `None` where its type has none.
 pub(super) fn own(resource_type: &ResourceType, message: &DynamicMessage) -> Option<String> {
     let field = |name: &str| text_field(message, name);
@@ -70,25 +86,25 @@ pub(super) fn name(
     message: &DynamicMessage,
     envelope: &Envelope,
     limits: &Limits,
-) -> Result<(ResourceName, Vec<ResourceName>), String> {
+) -> Result<(ResourceName, Vec<ResourceName>), Misnamed> {
     let own = own(resource_type, message);
+    let field = own.as_ref().and_then(|_| own_field(resource_type));
+    let named_in = |field| move |message| Misnamed { field, message };
     let name = match (&own, &envelope.name) {
         (Some(own), Some(outer)) if own != outer => {
-            return Err(format!(
-                "the wrapper names it \"{outer}\", the resource itself \"{own}\""
-            ));
+            let message = format!("the wrapper names it \"{outer}\", the resource itself \"{own}\"");
+            return Err(named_in(field)(message));
         }
         (Some(name), _) | (None, Some(name)) => name,
         (None, None) => {
-            return Err(format!(
-                "no name: it is given in the wrapper {} (\"name\", \"resource\")",
-                super::WRAPPER
-            ));
+            let wrapper = super::WRAPPER;
+            let message = format!("no name: it is given in the wrapper {wrapper} (\"name\", \"resource\")");
+            return Err(named_in(None)(message));
         }
     };
-    check(name, "name", limits)?;
+    check(name, "name", limits).map_err(named_in(field))?;
     for alias in &envelope.aliases {
-        check(alias, "alias", limits)?;
+        check(alias, "alias", limits).map_err(named_in(None))?;
     }
     let aliases = envelope.aliases.iter().map(|alias| canonical(alias)).collect();
     Ok((canonical(name), aliases))

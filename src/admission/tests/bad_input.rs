@@ -240,7 +240,7 @@ fn deep_nesting_is_refused_without_exhausting_the_stack() {
 /// A wrapper that can hold itself: an `Any` in an ExtensionConfig, `levels` deep.
 fn nested_json(levels: usize) -> String {
     let open = r#"{"@type":"type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig","name":"n","typed_config":"#;
-    let inner = r#"{"@type":"type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig","name":"n"}"#;
+    let inner = r#"{"@type":"type.googleapis.com/google.protobuf.Empty"}"#;
     format!(
         "{{\"resources\":[{}{inner}{}]}}",
         open.repeat(levels - 1),
@@ -334,7 +334,7 @@ fn names_that_cannot_be_subscribed_to_are_refused() {
     ] {
         let findings = refused(&cluster(&format!("  name: {name}\n")));
         assert!(
-            findings[0].starts_with("a.yaml:2:3: error[XDS0008] cluster"),
+            findings[0].starts_with("a.yaml:3:9: error[XDS0008] cluster"),
             "{findings:?}"
         );
         assert!(findings[0].contains(why), "{findings:?}");
@@ -353,7 +353,7 @@ fn wrapper_must_agree_with_the_resource() {
     };
     let differs = wrapped("  name: b\n", "envoy.config.cluster.v3.Cluster\n    name: a");
     assert!(refused(&differs)[0].ends_with("the wrapper names it \"b\", the resource itself \"a\""));
-    let unnamed = wrapped("", "envoy.config.route.v3.VirtualHost\n    name: a");
+    let unnamed = wrapped("", "envoy.config.route.v3.VirtualHost\n    name: a\n    domains: [a]");
     assert!(refused(&unnamed)[0].contains("error[XDS0008] virtual_host: no name"));
     let twice = wrapped("  name: a\n", "envoy.service.discovery.v3.Resource");
     assert!(refused(&twice)[0].ends_with("a Resource wrapper inside a Resource wrapper"));

@@ -131,7 +131,7 @@ fn undecodable_and_unknown_resources_are_refused() {
 }
 
 fn nested(levels: usize) -> prost_types::Any {
-    (1..levels).fold(any(EXTENSION, field(1, b"n")), |inner, _| {
+    (1..levels).fold(any("google.protobuf.Empty", Vec::new()), |inner, _| {
         any(EXTENSION, [field(1, b"n"), field(2, &inner.encode_to_vec())].concat())
     })
 }
@@ -185,7 +185,10 @@ fn binary_documents_hold_a_discovery_response() {
     let wrapper = discovery::Resource {
         name: "r/v".to_owned(),
         aliases: vec!["b".to_owned()],
-        resource: Some(any("envoy.config.route.v3.VirtualHost", field(1, b"v"))),
+        resource: Some(any(
+            "envoy.config.route.v3.VirtualHost",
+            [field(1, b"v"), field(2, b"*")].concat(),
+        )),
         ..Default::default()
     };
     let response = discovery::DiscoveryResponse {
@@ -212,8 +215,11 @@ fn name_beside_a_resource_must_be_its_own() {
     let rejection = admit_raw(vec![raw("b", any(CLUSTER, field(1, b"a")))]).unwrap_err();
     assert_eq!(
         rejection.to_string(),
-        "error[XDS0008] cluster \"a\": resource 0 of the request: the wrapper names it \"b\", the resource itself \"a\""
+        "error[XDS0008] cluster \"a\": name: resource 0 of the request: the wrapper names it \"b\", the resource itself \"a\""
     );
-    let host = any("envoy.config.route.v3.VirtualHost", field(1, b"v"));
+    let host = any(
+        "envoy.config.route.v3.VirtualHost",
+        [field(1, b"v"), field(2, b"*")].concat(),
+    );
     assert_eq!(only(admit_raw(vec![raw("r/v", host)]).unwrap()).name.as_str(), "r/v");
 }

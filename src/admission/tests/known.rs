@@ -36,7 +36,7 @@ fn admitted(raw: RawResource, known: Option<&dyn Known>) -> Arc<Resource> {
         documents: Vec::new(),
         resources: vec![raw],
     };
-    let admitted = admit_over(&candidate, &Limits::default(), known).unwrap();
+    let admitted = admit_over(&candidate, &Limits::default(), known, None).unwrap();
     Arc::clone(&admitted.resources[&ResourceType::Cluster][0])
 }
 
@@ -76,7 +76,7 @@ fn what_is_taken_over_counts_and_has_its_name() {
         documents: Vec::new(),
         resources: vec![raw("one"), raw("one")],
     };
-    let refused = admit_over(&candidate, &Limits::default(), Some(&known)).unwrap_err();
+    let refused = admit_over(&candidate, &Limits::default(), Some(&known), None).unwrap_err();
     assert_eq!(refused.findings[0].code, codes::DUPLICATE);
     let limits = Limits {
         resources: 0,
@@ -86,6 +86,6 @@ fn what_is_taken_over_counts_and_has_its_name() {
         documents: Vec::new(),
         resources: vec![raw("one")],
     };
-    let refused = admit_over(&candidate, &limits, Some(&known)).unwrap_err();
+    let refused = admit_over(&candidate, &limits, Some(&known), None).unwrap_err();
     assert_eq!(refused.findings[0].code, codes::LIMIT);
 }

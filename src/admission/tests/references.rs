@@ -1,10 +1,7 @@
 //! What resources refer to, and which references lead nowhere.
 
 use super::*;
-use crate::{
-    resource::ResourceName,
-    snapshot::{Completeness, NodeGroup, Revision, Snapshot, TypeResources},
-};
+use crate::snapshot::TypeResources;
 
 fn referred(yaml: &str) -> Vec<(ResourceType, String)> {
     let references = &one(yaml).references;
@@ -84,6 +81,7 @@ const LISTENER: &str = "
 resources:
 - '@type': type.googleapis.com/envoy.config.listener.v3.Listener
   name: l
+  address: {socket_address: {address: 127.0.0.1, port_value: 80}}
   filter_chains:
   - filters:
     - name: hcm
@@ -98,6 +96,9 @@ resources:
           typed_config:
             '@type': type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz
             grpc_service: {envoy_grpc: {cluster_name: authz}}
+        - name: router
+          typed_config:
+            '@type': type.googleapis.com/envoy.extensions.filters.http.router.v3.Router
   - filters:
     - name: tcp
       typed_config:
@@ -117,7 +118,7 @@ fn listeners_refer_to_routes_clusters_and_filters() {
 #[test]
 fn scoped_routes_and_leds_are_references() {
     let scoped = "resources:\n- '@type': type.googleapis.com/envoy.config.route.v3.ScopedRouteConfiguration\n  name: s\n  \
-                  route_configuration_name: r\n";
+                  route_configuration_name: r\n  key: {fragments: [{string_key: k}]}\n";
     assert_eq!(referred(scoped), to(&ResourceType::Route, &["r"]));
     let leds = "resources:\n- '@type': type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment\n  cluster_name: c\n  \
                 endpoints:\n  - leds_cluster_locality_config: {leds_config: {ads: {}}, leds_collection_name: n}\n";
@@ -125,21 +126,31 @@ fn scoped_routes_and_leds_are_references() {
 }
 
 #[test]
-fn dangling_references_are_warned_of() {
+fn dangling_references_are_warned_of_where_they_are_made() {
     let admitted = admit_text("a.yaml", LISTENER).unwrap();
-    let findings = check_references(&admitted.resources, None);
+    let findings = check_group(&admitted.resources, None, &admitted.places);
     assert!(findings.iter().all(|finding| finding.severity == Severity::Warning));
     let said: Vec<String> = findings.iter().map(ToString::to_string).collect();
+    let filter = "filter_chains[0].filters[0].typed_config";
     assert_eq!(
         said,
         [
-            "warning[XDS0101] listener \"l\": refers to cluster \"authz\", which is not published: every node needs it in its \
-             bootstrap",
-            "warning[XDS0101] listener \"l\": refers to cluster \"t\", which is not published: every node needs it in its \
-             bootstrap",
-            "warning[XDS0102] listener \"l\": refers to route \"r\", which is not published: the listener waits for it",
-            "warning[XDS0105] listener \"l\": refers to extension_config \"discovered\", which is not published: the listener \
-             waits for it",
+            format!(
+                "a.yaml:19:55: warning[XDS0101] listener \"l\": {filter}.http_filters[1].typed_config.grpc_service.envoy_grpc.cluster_name: \
+                 refers to cluster \"authz\", which is not published: every node needs it in its bootstrap"
+            ),
+            "a.yaml:28:47: warning[XDS0101] listener \"l\": \
+             filter_chains[1].filters[0].typed_config.weighted_clusters.clusters[0].name: refers to cluster \"t\", which is not \
+             published: every node needs it in its bootstrap"
+                .to_owned(),
+            format!(
+                "a.yaml:12:34: warning[XDS0102] listener \"l\": {filter}.rds.route_config_name: refers to route \"r\", which is not \
+                 published: the listener waits for it"
+            ),
+            format!(
+                "a.yaml:14:17: warning[XDS0105] listener \"l\": {filter}.http_filters[0].name: refers to extension_config \
+                 \"discovered\", which is not published: the listener waits for it"
+            ),
         ]
     );
 }
@@ -156,15 +167,9 @@ fn references_into_the_snapshot_or_the_shared_group_are_fine() {
         resources: Vec::new(),
     };
     let admitted = admit(&candidate, &Limits::default()).unwrap();
-    let mirror: ResourceName = "mirror".into();
-    assert_eq!(check_references(&admitted.resources, None).len(), 1);
+    assert_eq!(check_group(&admitted.resources, None, &admitted.places).len(), 1);
 
-    let shared = TypeResources::new(vec![one(&named(mirror.as_str()))]).unwrap();
-    let shared = Snapshot::new(
-        NodeGroup::from(NodeGroup::SHARED),
-        Revision(1),
-        [(ResourceType::Cluster, Arc::new(shared))].into(),
-        Completeness::Published,
-    );
-    assert_eq!(check_references(&admitted.resources, Some(&shared)), []);
+    let shared = TypeResources::new(vec![one(&named("mirror"))]).unwrap();
+    let shared = [(ResourceType::Cluster, Arc::new(shared))].into();
+    assert_eq!(check_group(&admitted.resources, Some(&shared), &admitted.places), []);
 }

@@ -53,13 +53,15 @@ name: a
 type: STRICT_DNS
 connect_timeout: 0.25s
 lb_policy: RING_HASH
-ring_hash_lb_config: {minimum_ring_size: '18446744073709551615'}
+ring_hash_lb_config: {minimum_ring_size: '8388608'}
 dns_lookup_family: V4_ONLY
 outlier_detection: {consecutive_5xx: 5, interval: 10s, max_ejection_percent: 50}
 circuit_breakers: {thresholds: [{priority: HIGH, max_connections: 0, retry_budget: {budget_percent: {value: 20.5}}}]}
 health_checks:
 - timeout: 1s
   interval: 5s
+  unhealthy_threshold: 2
+  healthy_threshold: 1
   http_health_check: {path: /, expected_statuses: [{start: '200', end: 300}]}
 typed_extension_protocol_options:
   z.last: {'@type': type.googleapis.com/google.protobuf.Duration, value: 1.000000001s}

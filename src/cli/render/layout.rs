@@ -1,4 +1,4 @@
-//! What lies where: CDS and LDS whole, and a file of its own for each resource that Envoy reads by name. Pure.
+//! What lies where: CDS, LDS and SRDS whole, and a file of its own for each resource that Envoy reads by name. Pure.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,7 +7,10 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::sources::{self, Places};
+use super::{
+    inline,
+    sources::{self, Places},
+};
 use crate::{
     admission::{self, Secrets},
     cli::output::{escape, to_yaml},
@@ -40,7 +43,7 @@ pub(super) enum Stage {
 }
 
 /// The resources that nodes of a group are served, by type and name.
-type Served = BTreeMap<ResourceType, BTreeMap<String, Value>>;
+pub(super) type Served = BTreeMap<ResourceType, BTreeMap<String, Value>>;
 
 /// Where sources are pointed to, and what is found on the way.
 struct Found<'a> {
@@ -48,6 +51,8 @@ struct Found<'a> {
     served: &'a Served,
     /// EDS clusters without endpoints: Envoy does not take a cluster whose file is missing (O-7).
     empty: BTreeSet<String>,
+    /// A listener reads the file of all scopes: it must be there.
+    scopes: bool,
     /// What is looked at, for reasons.
     resource: String,
     reasons: Vec<String>,
@@ -57,6 +62,8 @@ struct Found<'a> {
 pub(super) const CLUSTERS: &str = "cds.yaml";
 /// The file of all listeners, below the directory.
 pub(super) const LISTENERS: &str = "lds.yaml";
+/// The file of all scopes, below the directory; there where something reads it.
+pub(super) const SCOPES: &str = "srds.yaml";
 /// The folders of resources that are read by name.
 pub(super) const FOLDERS: [&str; 5] = ["eds", "sds", "rds", "ecds", "rtds"];
 
@@ -66,10 +73,12 @@ impl Layout {
     /// The files of a snapshot over the shared one; or every reason why files cannot say what it says.
     pub(super) fn of(own: &Snapshot, shared: &Snapshot, out: &Path) -> Result<Self, Vec<String>> {
         let mut served = served(own, shared);
+        inline::inline(&mut served);
         let mut found = Found {
             out,
             served: &served.clone(),
             empty: BTreeSet::new(),
+            scopes: false,
             resource: String::new(),
             reasons: Vec::new(),
         };
@@ -79,10 +88,16 @@ impl Layout {
                 if folder(kind).is_none() && !is_whole(kind) {
                     found.refuse("files cannot carry it".to_owned());
                 }
+                if *kind == ResourceType::ScopedRoute && resource.get("route_configuration").is_none() {
+                    let route = sources::text(resource, "route_configuration_name");
+                    found.refuse(format!("it needs route \"{route}\", which is not published"));
+                }
                 sources::rewrite(resource, &mut found);
             }
         }
-        let Found { empty, reasons, .. } = found;
+        let Found {
+            empty, scopes, reasons, ..
+        } = found;
         if !reasons.is_empty() {
             return Err(reasons);
         }
@@ -90,6 +105,9 @@ impl Layout {
         for name in empty {
             let none = json!({ "@type": ResourceType::Endpoint.type_url(), "cluster_name": name });
             endpoints.insert(name, none);
+        }
+        if scopes {
+            served.entry(ResourceType::ScopedRoute).or_default();
         }
         Ok(Self::files(served, own))
     }
@@ -105,6 +123,10 @@ impl Layout {
         let clusters = served.remove(&ResourceType::Cluster).unwrap_or_default();
         let listeners = served.remove(&ResourceType::Listener).unwrap_or_default();
         let mut children = BTreeMap::new();
+        if let Some(scopes) = served.remove(&ResourceType::ScopedRoute) {
+            let text = document(&version(&ResourceType::ScopedRoute), scopes.values());
+            children.insert((Stage::BehindClusters, PathBuf::from(SCOPES)), text);
+        }
         for (kind, resources) in &served {
             let Some((folder, stage)) = folder(kind) else {
                 continue;
@@ -145,7 +167,10 @@ fn served(own: &Snapshot, shared: &Snapshot) -> Served {
 }
 
 const fn is_whole(kind: &ResourceType) -> bool {
-    matches!(kind, ResourceType::Cluster | ResourceType::Listener)
+    matches!(
+        kind,
+        ResourceType::Cluster | ResourceType::Listener | ResourceType::ScopedRoute
+    )
 }
 
 /// Where the resources of a type lie, one file each, and when they are written.
@@ -198,6 +223,12 @@ impl Places for Found<'_> {
         }
         let path = self.out.join(folder).join(file_name(name));
         Some(path.display().to_string())
+    }
+
+    fn scopes(&mut self) -> (String, bool) {
+        self.scopes = true;
+        let path = self.out.join(SCOPES).display().to_string();
+        (path, self.served.contains_key(&ResourceType::ScopedRoute))
     }
 
     fn refuse(&mut self, reason: String) {

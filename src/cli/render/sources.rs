@@ -17,6 +17,8 @@ const FIELDS: [&str; 5] = [
 pub(super) trait Places {
     /// The file that holds the resource; `None` where it is not published.
     fn path(&mut self, kind: &ResourceType, name: &str) -> Option<String>;
+    /// The file of all scopes, and whether any are published.
+    fn scopes(&mut self) -> (String, bool);
     /// A source leads to the control plane and cannot lead to a file.
     fn refuse(&mut self, reason: String);
 }
@@ -64,6 +66,9 @@ fn known_sources(fields: &mut Map<String, Value>, name: &str, places: &mut impl 
             .to_owned();
         point(rds, "config_source", &ResourceType::Route, &route, places);
     }
+    if let Some(Value::Object(scoped)) = fields.get_mut("scoped_routes") {
+        scoped_routes(scoped, places);
+    }
     let own = fields
         .get("name")
         .and_then(Value::as_str)
@@ -77,6 +82,35 @@ fn known_sources(fields: &mut Map<String, Value>, name: &str, places: &mut impl 
     }
 }
 
+/// Scopes are read from one file, and bring their routes along.
+fn scoped_routes(scoped: &mut Map<String, Value>, places: &mut impl Places) {
+    if let Some(Value::Object(discovery)) = scoped.get_mut("scoped_rds")
+        && let Some(source) = discovery.get_mut("scoped_rds_config_source")
+        && is_ours(source)
+    {
+        let (path, published) = places.scopes();
+        // Another server's, unless scopes are published here.
+        if published || source.get("api_config_source").is_none() {
+            *source = file(&path, source);
+            if discovery.remove("srds_resources_locator").is_some() {
+                places.refuse("its scopes are a collection, which cannot be read from a file".to_owned());
+            }
+        }
+    }
+    if scoped.get("rds_config_source").is_some_and(needs_us) {
+        scoped.remove("rds_config_source");
+    }
+}
+
+/// A source that is a path.
+fn file(path: &str, instead_of: &Value) -> Value {
+    let mut file = json!({ "path_config_source": { "path": path }, "resource_api_version": "V3" });
+    if let Some(timeout) = instead_of.get("initial_fetch_timeout") {
+        file["initial_fetch_timeout"] = timeout.clone();
+    }
+    file
+}
+
 /// Points a source to the file of one resource.
 fn point(fields: &mut Map<String, Value>, key: &str, kind: &ResourceType, name: &str, places: &mut impl Places) {
     let Some(source) = fields.get_mut(key) else {
@@ -86,13 +120,7 @@ fn point(fields: &mut Map<String, Value>, key: &str, kind: &ResourceType, name: 
         return;
     }
     match places.path(kind, name) {
-        Some(path) => {
-            let mut file = json!({ "path_config_source": { "path": path }, "resource_api_version": "V3" });
-            if let Some(timeout) = source.get("initial_fetch_timeout") {
-                file["initial_fetch_timeout"] = timeout.clone();
-            }
-            *source = file;
-        }
+        Some(path) => *source = file(&path, source),
         // Another server's.
         None if source.get("api_config_source").is_some() => {}
         None => {
@@ -109,7 +137,7 @@ fn needs_us(value: &Value) -> bool {
 }
 
 /// Whether it is a `ConfigSource` that is served over xDS.
-fn is_ours(value: &Value) -> bool {
+pub(super) fn is_ours(value: &Value) -> bool {
     let Value::Object(fields) = value else {
         return false;
     };
@@ -117,6 +145,6 @@ fn is_ours(value: &Value) -> bool {
     served && fields.keys().all(|key| FIELDS.contains(&key.as_str()))
 }
 
-fn text(value: &Value, field: &str) -> String {
+pub(super) fn text(value: &Value, field: &str) -> String {
     value.get(field).and_then(Value::as_str).unwrap_or_default().to_owned()
 }

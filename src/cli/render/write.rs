@@ -13,7 +13,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::layout::{CLUSTERS, FOLDERS, LISTENERS, Layout, Stage, document};
+use super::layout::{CLUSTERS, FOLDERS, LISTENERS, Layout, SCOPES, Stage, document};
 use crate::cli::exit::Failure;
 
 /// Secrets are for the owner alone; an Envoy that reads them runs as the same user.
@@ -127,6 +127,10 @@ impl Writer<'_> {
     fn surplus(&self, layout: &Layout) -> io::Result<Vec<PathBuf>> {
         let wanted: BTreeSet<PathBuf> = layout.children.keys().map(|(_, path)| self.out.join(path)).collect();
         let mut surplus = Vec::new();
+        let scopes = self.out.join(SCOPES);
+        if !wanted.contains(&scopes) && scopes.exists() {
+            surplus.push(scopes);
+        }
         for folder in FOLDERS {
             for entry in fs::read_dir(self.out.join(folder))? {
                 let path = entry?.path();

@@ -44,6 +44,9 @@ struct GivenLocality {
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct GivenChange {
+    address: Option<String>,
+    port_value: Option<u64>,
+    cluster_name: Option<String>,
     weight: Option<u64>,
     health: Option<String>,
     ttl: Option<GivenTtl>,
@@ -55,6 +58,47 @@ struct GivenChange {
 enum GivenTtl {
     Seconds(u64),
     Text(String),
+}
+
+/// What a renewal says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Renewal {
+    pub(super) change: Change,
+    /// Where the client thinks the endpoint is: whoever renews with what he registered with says it again.
+    address: Option<String>,
+    port_value: Option<u64>,
+    cluster_name: Option<String>,
+}
+
+// === impl Renewal ===
+
+impl Renewal {
+    /// Refuses what would make another endpoint of it.
+    pub(super) fn check(&self, registered: &Registration) -> Result<(), Failure> {
+        let elsewhere = |field: &str| {
+            Err(Failure::of_field(
+                field,
+                "is another than was registered, which cannot change",
+            ))
+        };
+        let place = registered.address;
+        if let Some(address) = &self.address
+            && address.parse::<IpAddr>().ok() != Some(place.ip())
+        {
+            return elsewhere("address");
+        }
+        if self.port_value.is_some_and(|port| port != u64::from(place.port())) {
+            return elsewhere("port_value");
+        }
+        if self
+            .cluster_name
+            .as_ref()
+            .is_some_and(|name| *name != registered.cluster_name)
+        {
+            return elsewhere("cluster_name");
+        }
+        Ok(())
+    }
 }
 
 /// What is to be registered.
@@ -85,17 +129,23 @@ pub(super) fn registration(body: &[u8]) -> Result<Registration, Failure> {
     })
 }
 
-/// What a renewal changes; nothing where the body is empty.
-pub(super) fn change(body: &[u8]) -> Result<Change, Failure> {
+/// What a renewal says; nothing where the body is empty.
+pub(super) fn renewal(body: &[u8]) -> Result<Renewal, Failure> {
     let given: GivenChange = if body.trim_ascii().is_empty() {
         GivenChange::default()
     } else {
         read(body)?
     };
-    Ok(Change {
+    let change = Change {
         weight: given.weight.map(weight).transpose()?,
         health: given.health.as_deref().map(health).transpose()?,
         ttl: given.ttl.map(ttl).transpose()?,
+    };
+    Ok(Renewal {
+        change,
+        address: given.address,
+        port_value: given.port_value,
+        cluster_name: given.cluster_name,
     })
 }
 
@@ -206,8 +256,24 @@ mod tests {
             (Some(3), Health::Degraded, "z")
         );
         assert_eq!(read.ttl, Some(Duration::from_secs(90)));
-        assert_eq!(change(b"").unwrap(), Change::default());
-        assert_eq!(change(br#"{"ttl": 5}"#).unwrap().ttl, Some(Duration::from_secs(5)));
+        assert_eq!(renewal(b"").unwrap(), Renewal::default());
+        let renewed = renewal(br#"{"ttl": 5}"#).unwrap();
+        assert_eq!(renewed.change.ttl, Some(Duration::from_secs(5)));
+    }
+
+    #[test]
+    fn what_was_registered_may_be_said_again_and_nothing_else() {
+        let registered = Registration::new("a", [127, 0, 0, 1].into(), 8081);
+        let check = |body: &str| renewal(body.as_bytes()).unwrap().check(&registered);
+        assert!(check(r#"{"address": "127.0.0.1", "port_value": 8081, "cluster_name": "a", "weight": 2}"#).is_ok());
+        for (body, field) in [
+            (r#"{"address": "127.0.0.2"}"#, "address"),
+            (r#"{"address": "localhost"}"#, "address"),
+            (r#"{"port_value": 1}"#, "port_value"),
+            (r#"{"cluster_name": "b"}"#, "cluster_name"),
+        ] {
+            assert!(field_of(&check(body).unwrap_err()).contains(field), "{body}");
+        }
     }
 
     #[test]
@@ -242,6 +308,6 @@ mod tests {
         for body in ["", "[]", "{", "address=127.0.0.1"] {
             assert!(registration(body.as_bytes()).is_err(), "{body}");
         }
-        assert!(field_of(&change(br#"{"port_value": 1}"#).unwrap_err()).contains("port_value"));
+        assert!(field_of(&renewal(br#"{"id": 1}"#).unwrap_err()).contains("id"));
     }
 }

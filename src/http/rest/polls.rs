@@ -21,6 +21,11 @@ use crate::{
     snapshot::{NodeGroup, Revision, Snapshot},
 };
 
+/// A list of names counts as abandoned no sooner than this.
+const ABANDONED: Duration = Duration::from_secs(10);
+/// How often a list must have been polled for before it is known how often it is.
+const KNOWN_AFTER: u32 = 3;
+
 /// The memory of polls.
 #[derive(Debug)]
 pub(super) struct Polls {
@@ -57,9 +62,14 @@ struct Book {
 struct Subscription {
     sent: Option<Delivery>,
     acked: bool,
+    /// Whether the node polled again since, accepting it or not.
+    answered: bool,
     /// The newest revision that it was found to lack nothing of.
     current: Option<Revision>,
     heard: Instant,
+    polls: u32,
+    /// The longest time between two polls.
+    gap: Duration,
 }
 
 /// What there is to answer a poll with.
@@ -138,13 +148,22 @@ impl Polls {
         Ok(verdict)
     }
 
-    /// Forgets the polls that did not come again for the timeout, and nodes without any.
+    /// Forgets the polls that did not come again for the timeout, and nodes without any. What a node polls for no more while it
+    /// polls for other names of the type is forgotten earlier: nobody is to wait for it.
     pub(super) fn expire(&self, now: Instant) {
         let mut books = self.books.lock().unwrap_or_else(PoisonError::into_inner);
         books.nodes.retain(|(_, kind), book| {
             let before = book.subscriptions.len();
-            let fresh = |subscription: &mut Subscription| now.duration_since(subscription.heard) < self.timeout;
-            book.subscriptions.retain(|_, subscription| fresh(subscription));
+            let polls = book.subscriptions.values().any(|one| one.is_regular(now) == Some(true));
+            book.subscriptions.retain(|_, subscription| {
+                let fresh = now.duration_since(subscription.heard) < self.timeout;
+                let abandoned = polls && subscription.is_regular(now) == Some(false);
+                let kept = fresh && !abandoned;
+                if !kept {
+                    subscription.settle(&book.stream);
+                }
+                kept
+            });
             let left = book.subscriptions.len();
             if left > 0 && left < before {
                 book.tell_subscribed(kind);
@@ -180,7 +199,7 @@ impl Book {
         let Some(subscription) = self.subscriptions.get_mut(&poll.names) else {
             return Verdict::Send;
         };
-        subscription.heard = now;
+        subscription.hear(now);
         self.stream.record_heard();
         // What the poll says of the last answer.
         let mut refused = false;
@@ -197,6 +216,8 @@ impl Book {
             } else if !subscription.acked {
                 self.stream.record_unconfirmed(sent);
             }
+            // Whatever it says, it says something.
+            subscription.settle(&self.stream);
         }
         let Some(answer) = answer else {
             return Verdict::Send;
@@ -225,6 +246,7 @@ impl Book {
             self.stream.record(&Outcome::Sent(delivery.clone()));
             subscription.sent = Some(delivery.clone());
             subscription.acked = false;
+            subscription.answered = false;
             subscription.current = None;
             self.synced = None;
             self.last = Some(delivery);
@@ -279,9 +301,35 @@ impl Subscription {
         Self {
             sent: None,
             acked: false,
+            answered: false,
             current: None,
             heard: now,
+            polls: 0,
+            gap: Duration::ZERO,
         }
+    }
+
+    fn hear(&mut self, now: Instant) {
+        if self.polls > 0 {
+            self.gap = self.gap.max(now.duration_since(self.heard));
+        }
+        self.polls = self.polls.saturating_add(1);
+        self.heard = now;
+    }
+
+    /// Whether the node polls for these names as often as it is used to: an Envoy waits once to twice its `refresh_delay`
+    /// between two polls. `None` where that is not known yet.
+    fn is_regular(&self, now: Instant) -> Option<bool> {
+        let patience = (self.gap * 4).max(ABANDONED);
+        (self.polls >= KNOWN_AFTER).then(|| now.duration_since(self.heard) <= patience)
+    }
+
+    /// No answer is due any more.
+    fn settle(&mut self, stream: &StreamGuard) {
+        if let Some(sent) = self.sent.as_ref().filter(|_| !self.answered) {
+            stream.record(&Outcome::Ignored(sent.clone()));
+        }
+        self.answered = true;
     }
 
     /// Whether what was ACKed is what the snapshot has for these names.
@@ -301,5 +349,55 @@ fn delivery(answer: &Answer, deliveries: &mut u64) -> Delivery {
         version: answer.version.clone(),
         nonce: Nonce::from(format!("rest-{deliveries}")),
         revision: answer.revision,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{fleet, proto::envoy::config::core::v3 as core};
+
+    #[test]
+    fn names_that_are_polled_for_no_more_are_forgotten_before_the_node_is() {
+        let polls = Polls::new(Fleet::new(fleet::Limits::default()), 10, Duration::from_secs(300));
+        let node = Node::from(core::Node {
+            id: "n".to_owned(),
+            cluster: "g".to_owned(),
+            ..core::Node::default()
+        });
+        let start = Instant::now();
+        let at = |second: u64| start + Duration::from_secs(second);
+        let peer = Peer(([127, 0, 0, 1], 1).into());
+        let poll = |name: &str, second: u64| {
+            let poll = Poll {
+                resource_type: ResourceType::Endpoint,
+                names: Some(vec![name.into()]),
+                presented: "".into(),
+                refusal: None,
+            };
+            let given = Given {
+                snapshot: None,
+                answer: None,
+            };
+            polls
+                .enter(&node, &"g".into(), &poll, peer, &given, at(second))
+                .unwrap();
+        };
+        let remembered = |second: u64| {
+            polls.expire(at(second));
+            polls.books.lock().unwrap().subscriptions
+        };
+        for second in 0..5 {
+            poll("a", second);
+            poll("b", second);
+        }
+        poll("once", 5);
+        assert_eq!(remembered(10), 3);
+        for second in 5..30 {
+            poll("a", second);
+        }
+        assert_eq!(remembered(30), 2, "b is abandoned; how often `once` comes is not known");
+        assert_eq!(remembered(200), 2, "the node as a whole may come again");
+        assert_eq!(remembered(400), 0);
     }
 }

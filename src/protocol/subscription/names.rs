@@ -6,12 +6,15 @@
 use std::{
     collections::HashMap,
     fmt,
-    hash::{BuildHasherDefault, DefaultHasher, Hash as _, Hasher as _},
+    hash::BuildHasher as _,
     slice,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
+use foldhash::quality::FixedState;
+
 use crate::{
+    protocol::sorted::{sort_by_text, walk_to},
     resource::{Resource, ResourceName},
     snapshot::TypeResources,
 };
@@ -58,7 +61,7 @@ struct Kept {
 #[derive(Debug)]
 struct Pooled {
     /// By hash: the lists are compared all the same.
-    lists: HashMap<u64, Vec<Weak<List>>, BuildHasherDefault<DefaultHasher>>,
+    lists: HashMap<u64, Vec<Weak<List>>, FixedState>,
     sweep_at: usize,
 }
 
@@ -68,7 +71,7 @@ impl Names {
     /// The list of these names, in any order and with repetitions, out of the pool where it is known there.
     pub(super) fn pooled<'a>(names: impl Iterator<Item = &'a str>, pool: &NamePool) -> Self {
         let mut names: Vec<&str> = names.collect();
-        names.sort_unstable();
+        sort_by_text(&mut names, |name| name);
         names.dedup();
         if names.is_empty() {
             return Self::default();
@@ -125,7 +128,10 @@ impl Names {
 
     /// The names that `other` does not have.
     pub(super) fn minus(&self, other: &Self) -> Vec<ResourceName> {
-        let more = self.iter().filter(|name| !other.contains(name));
+        let mut others = other.as_slice();
+        let more = self
+            .iter()
+            .filter(|name| walk_to(&mut others, name.as_str(), ResourceName::as_str).is_none());
         more.cloned().collect()
     }
 
@@ -133,8 +139,9 @@ impl Names {
     pub(in crate::protocol) fn select(&self, of: &TypeResources) -> Arc<Selection> {
         self.selection(None, of.id(), |names| {
             let mut selection = Selection::default();
+            let find = of.finder(names.len());
             for name in names {
-                match of.get(name.as_str()) {
+                match find(name.as_str()) {
                     Some(resource) => selection.resources.push(Arc::clone(resource)),
                     None => selection.missing.push(name.clone()),
                 }
@@ -148,9 +155,10 @@ impl Names {
         self.selection(Some(from.id()), to.id(), |names| {
             let diff = to.diff_from(from);
             let resources = if names.len() < diff.changed.len() {
-                let now = names.iter().filter_map(|name| to.get(name.as_str()));
+                let (find, find_before) = (to.finder(names.len()), from.finder(names.len()));
+                let now = names.iter().filter_map(|name| find(name.as_str()));
                 let is_new = |now: &&Arc<Resource>| {
-                    let before = from.get(now.name.as_str());
+                    let before = find_before(now.name.as_str());
                     before.is_none_or(|before| before.version != now.version)
                 };
                 now.filter(is_new).cloned().collect()
@@ -261,25 +269,33 @@ impl List {
 impl NamePool {
     /// The list of these names, which are sorted.
     fn list(&self, names: &[&str]) -> Arc<List> {
-        let mut hasher = DefaultHasher::new();
-        names.hash(&mut hasher);
-        let hash = hasher.finish();
-        let mut pooled = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
+        let hash = FixedState::with_seed(0).hash_one(names);
+        let alike: Vec<Arc<List>> = self.lock().alike(hash).collect();
+        // Compared without the lock: all streams that begin want it.
+        if let Some(known) = alike.into_iter().find(|list| list.holds(names)) {
+            return known;
+        }
+        let list = Arc::new(List::new(names.iter().copied().map(ResourceName::from).collect()));
+        let mut pooled = self.lock();
+        // Another stream may have made it meanwhile.
+        if let Some(known) = pooled.alike(hash).find(|list| list.holds(names)) {
+            return known;
+        }
         pooled.sweep();
         let alike = pooled.lists.entry(hash).or_default();
-        let known = alike.iter().filter_map(Weak::upgrade).find(|list| list.holds(names));
-        known.unwrap_or_else(|| {
-            let list = Arc::new(List::new(names.iter().copied().map(ResourceName::from).collect()));
-            alike.retain(|list| list.strong_count() > 0);
-            alike.push(Arc::downgrade(&list));
-            list
-        })
+        alike.retain(|list| list.strong_count() > 0);
+        alike.push(Arc::downgrade(&list));
+        list
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Pooled> {
+        self.lists.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many different lists are asked for.
     #[must_use]
     pub fn len(&self) -> usize {
-        let pooled = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
+        let pooled = self.lock();
         let used = pooled.lists.values().flatten().filter(|list| list.strong_count() > 0);
         used.count()
     }
@@ -294,6 +310,11 @@ impl NamePool {
 // === impl Pooled ===
 
 impl Pooled {
+    /// The lists of this hash that somebody uses.
+    fn alike(&self, hash: u64) -> impl Iterator<Item = Arc<List>> {
+        self.lists.get(&hash).into_iter().flatten().filter_map(Weak::upgrade)
+    }
+
     /// Forgets lists that nobody uses, each time that the number of lists has doubled.
     fn sweep(&mut self) {
         if self.lists.len() < self.sweep_at {

@@ -6,6 +6,7 @@ use super::fixture::*;
 use crate::{
     protocol::{Contents, NamePool, Outcome, Policy, Scope, Session, Variant},
     resource::ResourceType,
+    snapshot::Revision,
 };
 
 fn config() -> Config {
@@ -442,4 +443,50 @@ fn what_was_refused_with_a_bad_resource_is_sent_once_more_on_its_own() {
     stream.silence();
     stream.publish(&config().with(Endpoint, "a", "3"));
     assert_eq!(gist(&stream.one()), "endpoint[a]");
+}
+
+/// 40 clusters, of which `changed` have the content of `round`.
+fn forty(changed: &[usize], round: usize) -> Config {
+    (0..40).fold(Config::default(), |config, number| {
+        let content = if changed.contains(&number) { round } else { 0 };
+        config.with(Cluster, &format!("c{number:02}"), &content.to_string())
+    })
+}
+
+#[test]
+fn who_refuses_everything_is_sent_what_changes_alone() {
+    let mut stream = Stream::new(Variant::Delta);
+    stream.publish(&forty(&[], 0));
+    stream.delta(&Cluster, &["*"], &[]);
+    for round in 1..=3 {
+        let response = stream.one();
+        assert_eq!(response.resources.as_slice().len(), 40, "whose fault it was is open");
+        stream.nack_delta(&response);
+        stream.publish(&forty(&[0], round));
+    }
+    let response = stream.one();
+    assert_eq!(gist(&response), "cluster[c00]");
+    stream.nack_delta(&response);
+    stream.publish(&forty(&[0], 9));
+    let response = stream.drain();
+    assert_eq!(response[0].resources.as_slice().len(), 1, "{:?}", gists(&response));
+}
+
+#[test]
+fn who_refused_everything_is_sent_the_rest_once_it_accepts_something() {
+    let mut stream = Stream::new(Variant::Delta);
+    stream.publish(&forty(&[], 0));
+    stream.delta(&Cluster, &["*"], &[]);
+    for round in 1..=3 {
+        let response = stream.one();
+        stream.nack_delta(&response);
+        stream.publish(&forty(&[0], round));
+    }
+    let response = stream.one();
+    stream.ack_delta(&response);
+    let rest = stream.one();
+    assert_eq!(rest.resources.as_slice().len(), 39);
+    stream.ack_delta(&rest);
+    stream.silence();
+    assert!(stream.outcomes.contains(&Outcome::Synced(Revision(4))));
 }

@@ -202,7 +202,7 @@ impl Stream {
     }
 
     pub(super) fn send(&mut self, request: DiscoveryRequest) {
-        self.session.on_sotw_request(request).unwrap();
+        self.session.on_sotw_request((&request).into()).unwrap();
     }
 
     // === delta ===
@@ -225,7 +225,7 @@ impl Stream {
     }
 
     pub(super) fn send_delta(&mut self, request: DeltaDiscoveryRequest) {
-        self.session.on_delta_request(request).unwrap();
+        self.session.on_delta_request((&request).into()).unwrap();
     }
 }
 

@@ -379,8 +379,9 @@ fn type_url_is_implied_on_a_stream_of_one_type_only() {
     implied.type_url.clear();
     single.send(implied.clone());
     assert_eq!(gist(&single.one()), "cluster[a b]");
-    assert!(single.session.on_sotw_request(sotw(&Endpoint, &["a"], "", "")).is_err());
-    assert!(stream().session.on_sotw_request(implied).is_err());
+    let foreign = sotw(&Endpoint, &["a"], "", "");
+    assert!(single.session.on_sotw_request((&foreign).into()).is_err());
+    assert!(stream().session.on_sotw_request((&implied).into()).is_err());
 }
 
 // L-5
@@ -406,7 +407,7 @@ fn changed_node_id_ends_the_stream_and_a_repeated_one_does_not() {
     request.node = Some(node("node"));
     stream.send(request.clone());
     request.node = Some(node("other"));
-    assert!(stream.session.on_sotw_request(request).is_err());
+    assert!(stream.session.on_sotw_request((&request).into()).is_err());
 }
 
 #[test]

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::{admission::check_references, snapshot::TypeResources};
+use crate::{
+    admission::{Places, check_group},
+    snapshot::TypeResources,
+};
 
 /// `RouteConfiguration`, as far as it takes to refer to clusters.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -163,8 +166,15 @@ fn check(fixture: &Fixture, group: &NodeGroup, published: &Published, before: &L
         .get(&shared(), None)
         .ok()
         .filter(|_| !group.is_shared());
-    let warnings = check_references(&after, shared_head.as_ref().map(|(_, snapshot)| snapshot));
-    assert_eq!(published.warnings, warnings);
+    let shared_types = shared_head.as_ref().map(|(_, snapshot)| {
+        let types = snapshot.types();
+        types.map(|(kind, set)| (kind.clone(), Arc::clone(set))).collect()
+    });
+    let warnings = check_group(&after, shared_types.as_ref(), &Places::default());
+    // Only what was just given is known field by field.
+    let mut told = published.warnings.clone();
+    told.iter_mut().for_each(|finding| finding.field = None);
+    assert_eq!(told, warnings);
 
     for kind in [CLUSTER, ResourceType::Route] {
         let contents = |state: &Lists| {

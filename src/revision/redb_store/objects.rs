@@ -16,7 +16,7 @@ use super::records::{
 use crate::{resource::Resource, snapshot::TypeResources};
 
 /// The kind of the object, then its hash.
-type Key = [u8; 17];
+pub(super) type Key = [u8; 17];
 
 /// Object → its sealed record.
 pub(super) const OBJECTS: TableDefinition<'static, &Key, &[u8]> = TableDefinition::new("objects");
@@ -50,7 +50,7 @@ pub(super) struct Objects<'txn> {
 // === impl Kind ===
 
 impl Kind {
-    fn key(self, hash: Hash) -> Key {
+    pub(super) fn key(self, hash: Hash) -> Key {
         let mut key = [0; 17];
         key[0] = match self {
             Self::List => b'l',
@@ -60,6 +60,17 @@ impl Kind {
         };
         key[1..].copy_from_slice(&hash);
         key
+    }
+
+    /// Whether an object of such a key may be what is sealed under it.
+    pub(super) fn is_sound(key: &Key, sealed: &[u8]) -> bool {
+        match key[0] {
+            b'l' => unseal::<ListRecord>(sealed).is_some(),
+            b'c' => unseal::<ChapterRecord>(sealed).is_some(),
+            b'p' => unseal::<PageRecord>(sealed).is_some(),
+            b'r' => unseal::<ResourceRecord>(sealed).is_some(),
+            _ => false,
+        }
     }
 
     const fn damaged(self, hash: Hash) -> ObjectError {
@@ -88,7 +99,7 @@ impl<'txn> Objects<'txn> {
             chapters: joined(chapters()),
         })?;
 
-        let old = self.chapters_of(before)?;
+        let old = chapters_in(&self.objects, before)?;
         let (new, old) = apart(resources.chapters().iter(), |chapter| chapter.hash().to_bytes(), old);
         for chapter in &new {
             let pages = || chapter.pages().iter().map(|page| page.hash());
@@ -97,7 +108,7 @@ impl<'txn> Objects<'txn> {
             })?;
         }
 
-        let old = self.pages_of(&old)?;
+        let old = pages_in(&self.objects, &old)?;
         let pages = new.into_iter().flat_map(|chapter| chapter.pages());
         let (new, old) = apart(pages, |page| page.hash().to_bytes(), old);
         for page in &new {
@@ -105,7 +116,7 @@ impl<'txn> Objects<'txn> {
             self.count_up(Kind::Page, page.hash().to_bytes(), || PageRecord { entries: entries() })?;
         }
 
-        let old = self.contents_of(&old)?;
+        let old = contents_in(&self.objects, &old)?;
         let contents = new.into_iter().flat_map(|page| page.items());
         let (new, _) = apart(contents, |resource| resource.content.to_bytes(), old);
         for resource in new {
@@ -117,21 +128,8 @@ impl<'txn> Objects<'txn> {
 
     /// Releases what the list has and the list `after` has not.
     pub(super) fn release(&mut self, list: Hash, after: Option<Hash>) -> Result<(), ObjectError> {
-        if after == Some(list) {
-            return Ok(());
-        }
-        let (chapters, kept) = apart(self.chapters_of(Some(list))?, |hash| *hash, self.chapters_of(after)?);
-        let (pages, kept) = apart(self.pages_of(&chapters)?, |hash| *hash, self.pages_of(&kept)?);
-        let (contents, _) = apart(self.contents_of(&pages)?, |hash| *hash, self.contents_of(&kept)?);
-        self.count_down(Kind::List, list)?;
-        for (kind, gone) in [
-            (Kind::Chapter, chapters),
-            (Kind::Page, pages),
-            (Kind::Resource, contents),
-        ] {
-            for hash in gone {
-                self.count_down(kind, hash)?;
-            }
+        for (kind, hash) in unshared(&self.objects, list, after)? {
+            self.count_down(kind, hash)?;
         }
         Ok(())
     }
@@ -157,28 +155,59 @@ impl<'txn> Objects<'txn> {
         let object = self.objects.remove(&key)?;
         object.map(drop).ok_or_else(|| kind.damaged(hash))
     }
+}
 
-    fn chapters_of(&self, list: Option<Hash>) -> Result<Vec<Hash>, ObjectError> {
-        list.map_or_else(|| Ok(Vec::new()), |list| chapters_of(&self.objects, list))
+/// What a list has, itself included, and another has not.
+pub(super) fn unshared(
+    objects: &impl ReadableTable<&'static Key, &'static [u8]>,
+    list: Hash,
+    other: Option<Hash>,
+) -> Result<Vec<(Kind, Hash)>, ObjectError> {
+    if other == Some(list) {
+        return Ok(Vec::new());
     }
+    let chapters = (chapters_in(objects, Some(list))?, chapters_in(objects, other)?);
+    let (chapters, rest) = apart(chapters.0, |hash| *hash, chapters.1);
+    let (pages, rest) = apart(pages_in(objects, &chapters)?, |hash| *hash, pages_in(objects, &rest)?);
+    let contents = (contents_in(objects, &pages)?, contents_in(objects, &rest)?);
+    let (contents, _) = apart(contents.0, |hash| *hash, contents.1);
+    let of = |kind: Kind, hashes: Vec<Hash>| hashes.into_iter().map(move |hash| (kind, hash));
+    Ok(of(Kind::List, vec![list])
+        .chain(of(Kind::Chapter, chapters))
+        .chain(of(Kind::Page, pages))
+        .chain(of(Kind::Resource, contents))
+        .collect())
+}
 
-    fn pages_of(&self, chapters: &[Hash]) -> Result<Vec<Hash>, ObjectError> {
-        let mut pages = Vec::new();
-        for chapter in chapters {
-            pages.extend(pages_of(&self.objects, *chapter)?);
+fn chapters_in(
+    objects: &impl ReadableTable<&'static Key, &'static [u8]>,
+    list: Option<Hash>,
+) -> Result<Vec<Hash>, ObjectError> {
+    list.map_or_else(|| Ok(Vec::new()), |list| chapters_of(objects, list))
+}
+
+fn pages_in(
+    objects: &impl ReadableTable<&'static Key, &'static [u8]>,
+    chapters: &[Hash],
+) -> Result<Vec<Hash>, ObjectError> {
+    let mut pages = Vec::new();
+    for chapter in chapters {
+        pages.extend(pages_of(objects, *chapter)?);
+    }
+    Ok(pages)
+}
+
+fn contents_in(
+    objects: &impl ReadableTable<&'static Key, &'static [u8]>,
+    pages: &[Hash],
+) -> Result<Vec<Hash>, ObjectError> {
+    let mut contents = Vec::new();
+    for page in pages {
+        for (_, content) in entries_of(objects, *page)? {
+            contents.push(content);
         }
-        Ok(pages)
     }
-
-    fn contents_of(&self, pages: &[Hash]) -> Result<Vec<Hash>, ObjectError> {
-        let mut contents = Vec::new();
-        for page in pages {
-            for (_, content) in entries_of(&self.objects, *page)? {
-                contents.push(content);
-            }
-        }
-        Ok(contents)
-    }
+    Ok(contents)
 }
 
 /// The resources of a list, in its order.

@@ -8,7 +8,8 @@ use prost::Message;
 
 use crate::{
     resource::{ContentHash, Reference, Resource, ResourceName, ResourceType, Version},
-    revision::{Owner, StoredRevision, TypeSummary},
+    revision::{Owner, Receipt, ReceiptChange, StoredRevision, TypeSummary},
+    snapshot::Revision,
 };
 
 /// Names an object: the hash of what it holds, as the snapshot's own parts have it.
@@ -36,6 +37,36 @@ pub(super) struct RevisionRecord {
     pub(super) owner: String,
 }
 
+/// What a publish with an idempotency key came to.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct ReceiptRecord {
+    #[prost(string, tag = "1")]
+    pub(super) key: String,
+    #[prost(bytes = "vec", tag = "2")]
+    pub(super) request: Vec<u8>,
+    #[prost(uint64, tag = "3")]
+    pub(super) revision: u64,
+    #[prost(bool, tag = "4")]
+    pub(super) changed: bool,
+    #[prost(message, repeated, tag = "5")]
+    pub(super) changes: Vec<ChangeRecord>,
+}
+
+/// How one type changed.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub(super) struct ChangeRecord {
+    #[prost(string, tag = "1")]
+    pub(super) type_url: String,
+    #[prost(string, tag = "2")]
+    pub(super) version: String,
+    #[prost(string, repeated, tag = "3")]
+    pub(super) added: Vec<String>,
+    #[prost(string, repeated, tag = "4")]
+    pub(super) changed: Vec<String>,
+    #[prost(string, repeated, tag = "5")]
+    pub(super) removed: Vec<String>,
+}
+
 /// One type of a revision.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct TypeRecord {
@@ -48,6 +79,9 @@ pub(super) struct TypeRecord {
     /// The hash of its resources; the `ListRecord` is stored under it.
     #[prost(bytes = "vec", tag = "4")]
     pub(super) list: Vec<u8>,
+    /// The hash of the names and contents alone; empty in records of earlier releases.
+    #[prost(bytes = "vec", tag = "5")]
+    pub(super) content: Vec<u8>,
 }
 
 /// All resources of a type: the chapters that name the pages that name them.
@@ -118,7 +152,7 @@ pub(super) struct ReferenceRecord {
 }
 
 /// The hash that checks stored bytes.
-fn hash_of(bytes: &[u8]) -> Hash {
+pub(super) fn hash_of(bytes: &[u8]) -> Hash {
     let mut short = Hash::default();
     short.copy_from_slice(&blake3::hash(bytes).as_bytes()[..16]);
     short
@@ -183,6 +217,63 @@ impl RevisionRecord {
     }
 }
 
+// === impl ReceiptRecord ===
+
+impl From<&Receipt> for ReceiptRecord {
+    fn from(receipt: &Receipt) -> Self {
+        Self {
+            key: receipt.key.clone(),
+            request: receipt.request.to_bytes().to_vec(),
+            revision: receipt.revision.0,
+            changed: receipt.changed,
+            changes: receipt.changes.iter().map(ChangeRecord::from).collect(),
+        }
+    }
+}
+
+impl ReceiptRecord {
+    /// `None` where it makes no sense.
+    pub(super) fn receipt(self) -> Option<Receipt> {
+        Some(Receipt {
+            key: self.key,
+            request: ContentHash::from_bytes(self.request.as_slice().try_into().ok()?),
+            revision: Revision(self.revision),
+            changed: self.changed,
+            changes: self
+                .changes
+                .into_iter()
+                .map(ChangeRecord::change)
+                .collect::<Option<_>>()?,
+        })
+    }
+}
+
+impl From<&ReceiptChange> for ChangeRecord {
+    fn from(change: &ReceiptChange) -> Self {
+        let names = |names: &[ResourceName]| names.iter().map(ToString::to_string).collect();
+        Self {
+            type_url: change.resource_type.type_url().to_owned(),
+            version: change.version.to_string(),
+            added: names(&change.added),
+            changed: names(&change.changed),
+            removed: names(&change.removed),
+        }
+    }
+}
+
+impl ChangeRecord {
+    fn change(self) -> Option<ReceiptChange> {
+        let names = |names: Vec<String>| names.into_iter().map(ResourceName::from).collect();
+        Some(ReceiptChange {
+            resource_type: ResourceType::from_type_url(&self.type_url)?,
+            version: Version::from(self.version),
+            added: names(self.added),
+            changed: names(self.changed),
+            removed: names(self.removed),
+        })
+    }
+}
+
 // === impl TypeRecord ===
 
 impl TypeRecord {
@@ -191,6 +282,7 @@ impl TypeRecord {
             resource_type: ResourceType::from_type_url(&self.type_url)?,
             version: Version::from(self.version.as_str()),
             resources: usize::try_from(self.resources).ok()?,
+            content: self.content.as_slice().try_into().ok().map(ContentHash::from_bytes),
         })
     }
 

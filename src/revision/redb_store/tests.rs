@@ -1,6 +1,6 @@
 //! What only the store on disk does: survives, collects, and refuses what is damaged.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fs};
 
 use proptest::prelude::*;
 use redb::ReadableTableMetadata as _;
@@ -8,34 +8,73 @@ use redb::ReadableTableMetadata as _;
 use super::*;
 use crate::{
     resource::ContentHash,
-    revision::tests::{assert_same, deleted, keeps_its_promises, published, resource},
+    revision::tests::{assert_same, deleted, keeps_its_promises, keeps_receipts, published, receipt, resource},
 };
+
+mod damage;
+mod saved;
 
 fn three() -> NonZeroUsize {
     NonZeroUsize::new(3).unwrap()
 }
 
 fn objects(store: &RedbStore) -> u64 {
-    let txn = store.database.begin_read().unwrap();
-    let objects = txn.open_table(OBJECTS).unwrap().len().unwrap();
-    assert_eq!(objects, txn.open_table(REFERENCES).unwrap().len().unwrap());
-    objects
+    store.verify().unwrap();
+    let read = |txn: &ReadTransaction| Ok(txn.open_table(OBJECTS)?.len()?);
+    store.file.read(read).unwrap()
 }
 
 fn stored_bytes(store: &RedbStore) -> u64 {
-    let txn = store.database.begin_read().unwrap();
-    txn.open_table(OBJECTS).unwrap().stats().unwrap().stored_bytes()
+    let read = |txn: &ReadTransaction| Ok(txn.open_table(OBJECTS)?.stats()?.stored_bytes());
+    store.file.read(read).unwrap()
 }
 
 fn write_format(store: &RedbStore, format: u64) {
     let write = |txn: &WriteTransaction| Ok(txn.open_table(META)?.insert(META_FORMAT, format).map(|_| ())?);
-    store.write(write).unwrap();
+    store.file.write(write).unwrap();
 }
 
 #[test]
 fn redb_store_keeps_its_promises() {
     let dir = tempfile::tempdir().unwrap();
     keeps_its_promises(&RedbStore::open(dir.path(), three()).unwrap());
+}
+
+#[test]
+fn redb_store_keeps_receipts() {
+    let dir = tempfile::tempdir().unwrap();
+    keeps_receipts(&RedbStore::open(dir.path(), three()).unwrap());
+}
+
+#[test]
+fn receipts_survive_with_their_revision() {
+    let dir = tempfile::tempdir().unwrap();
+    let one = receipt("one", 1);
+    {
+        let store = RedbStore::open(dir.path(), three()).unwrap();
+        store.append(&published("g", 1, vec![]), Some(&one)).unwrap();
+    }
+    let store = RedbStore::open(dir.path(), three()).unwrap();
+    assert_eq!(store.receipt(&"g".into(), "one").unwrap(), Some(one));
+    assert_eq!(store.verify().unwrap().receipts, 1);
+}
+
+#[test]
+fn file_made_before_there_were_receipts_gets_their_tables() {
+    let dir = tempfile::tempdir().unwrap();
+    {
+        let store = RedbStore::open(dir.path(), three()).unwrap();
+        store.append(&published("g", 1, vec![]), None).unwrap();
+        let without = |txn: &WriteTransaction| {
+            txn.delete_table(RECEIPTS)?;
+            txn.delete_table(RECEIPT_ORDER)?;
+            Ok(())
+        };
+        store.file.write(without).unwrap();
+    }
+    let store = RedbStore::open(dir.path(), three()).unwrap();
+    assert_eq!(store.receipt(&"g".into(), "one").unwrap(), None);
+    assert_eq!(store.verify().unwrap().revisions, 1);
 }
 
 #[test]
@@ -46,8 +85,8 @@ fn reopened_store_holds_what_was_appended() {
     let two = deleted("b", 2);
     {
         let store = RedbStore::open(&data_dir, three()).unwrap();
-        store.append(&one).unwrap();
-        store.append(&two).unwrap();
+        store.append(&one, None).unwrap();
+        store.append(&two, None).unwrap();
     }
     let store = RedbStore::open(&data_dir, three()).unwrap();
     let loaded = store.load().unwrap();
@@ -64,11 +103,11 @@ fn publish_that_changes_one_of_many_resources_stores_little_more_than_one() {
     let mut clusters: Vec<_> = (0..10_000)
         .map(|n| resource(&format!("cluster-{n:05}"), &body(n)))
         .collect();
-    store.append(&published("g", 1, clusters.clone())).unwrap();
+    store.append(&published("g", 1, clusters.clone()), None).unwrap();
     let (objects_before, bytes_before) = (objects(&store), stored_bytes(&store));
 
     clusters[5_000] = resource("cluster-05000", "changed");
-    store.append(&published("g", 2, clusters.clone())).unwrap();
+    store.append(&published("g", 2, clusters.clone()), None).unwrap();
     assert_eq!(
         objects(&store) - objects_before,
         4,
@@ -79,10 +118,10 @@ fn publish_that_changes_one_of_many_resources_stores_little_more_than_one() {
 
     clusters.insert(7, resource("cluster-00006-new", "added"));
     let objects_before = objects(&store);
-    store.append(&published("g", 3, clusters.clone())).unwrap();
+    store.append(&published("g", 3, clusters.clone()), None).unwrap();
     assert!(objects(&store) - objects_before <= 4, "a new name moves no other page");
 
-    store.append(&published("other", 4, clusters)).unwrap();
+    store.append(&published("other", 4, clusters), None).unwrap();
     assert!(objects(&store) - objects_before <= 4, "groups share what is equal");
 }
 
@@ -93,14 +132,14 @@ fn what_no_kept_revision_holds_is_collected() {
     for revision in 1..=20 {
         let fresh = resource(&format!("fresh-{revision}"), "1");
         let clusters = vec![resource("kept", "1"), fresh];
-        store.append(&published("g", revision, clusters)).unwrap();
+        store.append(&published("g", revision, clusters), None).unwrap();
     }
     assert!(
         objects(&store) <= 3 * 5,
         "three revisions of a list, a chapter, pages and two resources"
     );
     for revision in 21..=23 {
-        store.append(&deleted("g", revision)).unwrap();
+        store.append(&deleted("g", revision), None).unwrap();
     }
     assert_eq!(objects(&store), 0);
 }
@@ -126,10 +165,12 @@ fn kept_and_stored(store: &RedbStore, groups: &[&str]) -> (BTreeSet<Vec<u8>>, BT
             }
         }
     }
-    let txn = store.database.begin_read().unwrap();
-    let objects = txn.open_table(OBJECTS).unwrap();
-    let stored = objects.iter().unwrap().map(|row| row.unwrap().0.value().to_vec());
-    (kept, stored.collect())
+    let read = |txn: &ReadTransaction| {
+        let objects = txn.open_table(OBJECTS)?;
+        let stored = objects.iter()?.map(|row| row.unwrap().0.value().to_vec());
+        Ok(stored.collect())
+    };
+    (kept, store.file.read(read).unwrap())
 }
 
 proptest! {
@@ -147,7 +188,7 @@ proptest! {
         for (number, (group, what, change)) in (1..).zip(steps) {
             match what {
                 0 => store.forget(&GROUPS[group].into()).unwrap(),
-                1 => store.append(&deleted(GROUPS[group], number)).unwrap(),
+                1 => store.append(&deleted(GROUPS[group], number), None).unwrap(),
                 // A few edits, or another state altogether.
                 2 => clusters[group] = change,
                 _ => clusters[group].extend(change.into_iter().take(3)),
@@ -156,7 +197,7 @@ proptest! {
                 let named = |(name, content): (&u16, &u8)| resource(&format!("c{name:03}"), &content.to_string());
                 let all = clusters[group].iter().map(named).collect();
                 let revision = published(GROUPS[group], number, all);
-                store.append(&revision).unwrap();
+                store.append(&revision, None).unwrap();
                 assert_same(&store.get(&revision.group, revision.revision).unwrap().unwrap(), &revision);
             }
             let (kept, stored) = kept_and_stored(&store, &GROUPS);
@@ -207,7 +248,7 @@ fn flipped_bytes_are_found_at_open() {
         let clusters = (0..500)
             .map(|n| resource(&format!("c{n}"), &"needle".repeat(50)))
             .collect();
-        store.append(&published("g", 1, clusters)).unwrap();
+        store.append(&published("g", 1, clusters), None).unwrap();
     }
     let path = dir.path().join(FILE);
     let mut bytes = fs::read(&path).unwrap();
@@ -228,13 +269,15 @@ fn flipped_bytes_are_found_at_open() {
 fn record_that_is_not_what_was_sealed_is_damaged() {
     let dir = tempfile::tempdir().unwrap();
     let store = RedbStore::open(dir.path(), three()).unwrap();
-    store.append(&published("g", 1, vec![resource("a", "1")])).unwrap();
+    store
+        .append(&published("g", 1, vec![resource("a", "1")]), None)
+        .unwrap();
     let tamper = |txn: &WriteTransaction| {
         let mut revisions = txn.open_table(REVISIONS)?;
         revisions.insert(("g", 1), &b"0123456789abcdef something else"[..])?;
         Ok(())
     };
-    store.write(tamper).unwrap();
+    store.file.write(tamper).unwrap();
     for error in [
         store.load().unwrap_err(),
         store.list(&"g".into(), 1).unwrap_err(),
@@ -264,7 +307,7 @@ fn killed_process_leaves_every_appended_revision() {
             number,
             vec![resource("kept", "1"), resource("a", &number.to_string())],
         );
-        store.append(&revision).unwrap();
+        store.append(&revision, None).unwrap();
         // What a process leaves that is killed now: the file as it is, never closed.
         fs::copy(store.path(), copy.path().join(FILE)).unwrap();
         let found = RedbStore::open(copy.path(), three()).unwrap().load().unwrap();

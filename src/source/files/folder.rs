@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::SHARED_FOLDER;
+use super::{SHARED_FOLDER, watcher::Identity};
 use crate::{
     admission::{Document, Format},
     input,
@@ -36,6 +36,8 @@ pub(super) struct Reading {
     pub(super) folders: Option<BTreeMap<NodeGroup, Folder>>,
     /// What is wrong with the directory itself.
     pub(super) trouble: Option<String>,
+    /// Which directory it is that was read.
+    pub(super) root: Option<Identity>,
 }
 
 /// What one folder said.
@@ -86,10 +88,12 @@ impl Reader {
         self.folders().unwrap_or_else(|error| Reading {
             folders: None,
             trouble: Some(format!("cannot be read: {error}; what was published stays")),
+            root: None,
         })
     }
 
     fn folders(&self) -> io::Result<Reading> {
+        let root = Identity::of(&self.root)?;
         let within = fs::canonicalize(&self.root)?;
         let mut folders = BTreeMap::new();
         let mut stray = Vec::new();
@@ -114,6 +118,7 @@ impl Reader {
         Ok(Reading {
             folders: Some(folders),
             trouble,
+            root: Some(root),
         })
     }
 
@@ -172,9 +177,10 @@ impl Reader {
     }
 }
 
-/// The group that a folder is for; `None` where its name is not text.
+/// The group that a folder is for; `None` where its name is not text, or is that of the shared group, whose folder has another.
 fn group_of(path: &Path) -> Option<NodeGroup> {
     match path.file_name()?.to_str()? {
+        NodeGroup::SHARED => None,
         SHARED_FOLDER => Some(NodeGroup::from(NodeGroup::SHARED)),
         name => Some(NodeGroup::from(name)),
     }

@@ -4,6 +4,7 @@ use std::{path::PathBuf, time::SystemTime};
 
 use crate::{
     admission::Finding,
+    metrics::FolderLabel,
     snapshot::{NodeGroup, Revision},
 };
 
@@ -48,5 +49,19 @@ impl FolderStatus {
     pub(super) fn same_as(&self, other: &Self) -> bool {
         (self.state, &self.message, self.revision, &self.findings)
             == (other.state, &other.message, other.revision, &other.findings)
+    }
+}
+
+// === impl FolderState ===
+
+impl From<FolderState> for FolderLabel {
+    fn from(state: FolderState) -> Self {
+        match state {
+            FolderState::Published => Self::Published,
+            FolderState::Refused => Self::Refused,
+            FolderState::Failed => Self::Failed,
+            FolderState::Held => Self::Held,
+            FolderState::Conflict => Self::Conflict,
+        }
     }
 }

@@ -20,10 +20,11 @@ use tracing::{info, warn};
 use super::{
     FolderState, FolderStatus,
     folder::{Content, Fingerprint, Folder, Reader},
-    watcher::Changes,
+    watcher::{Changes, Identity},
 };
 use crate::{
     admission::{Candidate, Document, Finding},
+    metrics::FilesMetrics,
     publisher::{PublishError, PublishOptions, Publisher, ReplaceRequest, SnapshotEvent},
     revision::Owner,
     snapshot::{NodeGroup, Revision},
@@ -56,6 +57,7 @@ pub struct FilesTask {
     /// How everything stands; `None` is the directory itself.
     standing: BTreeMap<Option<NodeGroup>, FolderStatus>,
     statuses: watch::Sender<Arc<Vec<FolderStatus>>>,
+    metrics: FilesMetrics,
 }
 
 /// What became of a folder that was taken.
@@ -89,7 +91,14 @@ impl FilesTask {
             again: BTreeSet::new(),
             standing: BTreeMap::new(),
             statuses,
+            metrics: FilesMetrics::default(),
         }
+    }
+
+    /// Counts here.
+    pub(super) fn counting(mut self, metrics: FilesMetrics) -> Self {
+        self.metrics = metrics;
+        self
     }
 
     /// Reads the folders for the first time, and publishes them: a server is ready when this was done.
@@ -145,6 +154,7 @@ impl FilesTask {
             let Ok(reading) = self.tracker.spawn_blocking(move || reader.read()).await else {
                 return;
             };
+            let mut waiting = reading.root.is_some_and(|root| self.watch_anew(root));
             self.stand_of_directory(reading.trouble);
             let Some(folders) = reading.folders else {
                 return self.tell();
@@ -153,12 +163,12 @@ impl FilesTask {
                 .iter()
                 .map(|(group, folder)| (group.clone(), folder.fingerprint))
                 .collect();
-            let mut waiting = false;
             for (group, folder) in folders {
                 if self.taken.get(&group) == Some(&folder.fingerprint) {
                     continue;
                 }
-                if before.get(&group) == Some(&folder.fingerprint) {
+                let same = before.get(&group) == Some(&folder.fingerprint);
+                if same && !self.changes.is_written(&folder.path) {
                     self.take(group, folder).await;
                 } else {
                     waiting = true;
@@ -174,6 +184,16 @@ impl FilesTask {
         }
     }
 
+    /// Watches the directory that is there now, where it is another than before: a watch does not follow a name. Whether it was
+    /// another: what happened to it before it was watched was not told.
+    fn watch_anew(&mut self, root: Identity) -> bool {
+        let another = !self.changes.are_of(root);
+        if another {
+            self.changes = Changes::of(self.reader.root());
+        }
+        another
+    }
+
     /// Publishes what a folder says.
     async fn take(&mut self, group: NodeGroup, folder: Folder) {
         let Folder {
@@ -186,6 +206,7 @@ impl FilesTask {
             Content::Empty => Verdict::of(FolderState::Held, "has no files: what it published stays"),
             Content::Unreadable(reason) => Verdict::of(FolderState::Failed, reason),
         };
+        self.metrics.reloaded(verdict.state.into());
         self.taken.insert(group.clone(), fingerprint);
         self.stand(Some(group), path, verdict);
     }

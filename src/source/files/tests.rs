@@ -1,15 +1,17 @@
 //! Folders on a real file system, and what is published of them.
 
 use std::{
+    ffi::OsStr,
     fs,
-    os::unix::fs::symlink,
+    io::Write as _,
+    os::unix::{ffi::OsStrExt as _, fs::symlink},
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use super::*;
 use crate::{
-    admission::{Candidate, RawResource},
+    admission::{Candidate, RawResource, codes},
     publisher::{PublishError, PublishOptions, ReplaceRequest},
     resource::ResourceType,
     revision::Owner,
@@ -348,6 +350,92 @@ async fn a_restart_publishes_nothing_again_and_knows_what_is_held() {
     assert_eq!(fixture.publisher.list(), before);
     assert_eq!(fixture.state("kept"), Some(FolderState::Published));
     assert_eq!(fixture.state("gone"), Some(FolderState::Held));
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn what_is_open_for_writing_is_waited_for() {
+    let fixture = Fixture::over(&[("demo/cds.yaml", clusters(&["a"]))]).await;
+    let mut file = fs::File::create(fixture.path("demo/cds.yaml")).unwrap();
+    // Well-formed, and not what is meant.
+    file.write_all(clusters(&["b"]).as_bytes()).unwrap();
+    fixture.put("other/cds.yaml", &clusters(&["o"]));
+    fixture.expect("other", "o", FolderState::Published).await;
+    assert_eq!(fixture.published("demo").as_deref(), Some("a"));
+    let rest = clusters(&["c"]).replace("resources:\n", "");
+    file.write_all(rest.as_bytes()).unwrap();
+    drop(file);
+    fixture.expect("demo", "b c", FolderState::Published).await;
+    let revisions = fixture.publisher.history(&"demo".into(), 10).unwrap();
+    assert_eq!(revisions.len(), 2, "nothing in between was published");
+}
+
+#[tokio::test]
+async fn a_directory_that_is_made_anew_is_followed() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("files");
+    put(&root.join("demo/cds.yaml"), &clusters(&["a"]));
+    let fixture = Fixture::of(root, Publisher::in_memory()).await;
+    fs::remove_dir_all(fixture.path("")).unwrap();
+    fixture.put("demo/cds.yaml", &clusters(&["b"]));
+    fixture.expect("demo", "b", FolderState::Published).await;
+    fixture.put("demo/cds.yaml", &clusters(&["c"]));
+    fixture.expect("demo", "c", FolderState::Published).await;
+}
+
+#[tokio::test]
+async fn a_bad_file_among_good_ones_holds_the_whole_folder() {
+    let fixture = Fixture::over(&[("demo/a.yaml", clusters(&["a"])), ("demo/b.yaml", clusters(&["b"]))]).await;
+    fixture.put("demo/a.yaml", &clusters(&["a", "c"]));
+    fixture.put("demo/b.yaml", "resources: [");
+    fixture.expect("demo", "a b", FolderState::Refused).await;
+    // The same in two files.
+    fixture.put("demo/b.yaml", &clusters(&["b", "c"]));
+    fixture
+        .eventually("the duplicate is told", |fixture| {
+            let findings = fixture.status("demo").map(|status| status.findings).unwrap_or_default();
+            findings.iter().any(|finding| finding.code == codes::DUPLICATE)
+        })
+        .await;
+    assert_eq!(fixture.published("demo").as_deref(), Some("a b"));
+    fixture.put("demo/b.yaml", &clusters(&["b"]));
+    fixture.expect("demo", "a b c", FolderState::Published).await;
+}
+
+#[tokio::test]
+async fn what_is_no_plain_file_of_a_sound_name_is_told() {
+    let fixture = Fixture::over(&[("good/cds.yaml", clusters(&["a"]))]).await;
+    fs::create_dir(fixture.path("pipe")).unwrap();
+    let pipe = fixture.path("pipe/cds.yaml");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    fs::create_dir(fixture.path("huge")).unwrap();
+    let huge = fs::File::create(fixture.path("huge/cds.yaml")).unwrap();
+    huge.set_len(Limits::default().document_bytes as u64 + 1).unwrap();
+    drop(huge);
+    for (group, said) in [("pipe", "is no regular file"), ("huge", "is larger than")] {
+        fixture
+            .eventually(group, |fixture| {
+                let status = fixture.status(group);
+                status.is_some_and(|status| status.state == FolderState::Failed && status.message.contains(said))
+            })
+            .await;
+        assert_eq!(fixture.published(group), None);
+    }
+    for stray in [OsStr::from_bytes(b"\xff"), OsStr::new("*")] {
+        let folder = fixture.root.join(stray);
+        put(&folder.join("cds.yaml"), &clusters(&["stray"]));
+        fixture
+            .eventually("the stray folder is told", |fixture| {
+                let statuses = fixture.files.statuses();
+                let root = statuses.iter().find(|status| status.group.is_none());
+                root.is_some_and(|root| root.message.contains("is not read"))
+            })
+            .await;
+        fs::remove_dir_all(folder).unwrap();
+    }
+    assert_eq!(fixture.publisher.list().len(), 1);
+    assert_eq!(fixture.published("good").as_deref(), Some("a"));
 }
 
 #[test]

@@ -3,41 +3,69 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
-use serde_json::{Map, Value, json};
+use bytes::Bytes;
+use prost::Message as _;
+use prost_reflect::DynamicMessage;
+use prost_types::Any;
+use serde_json::{Value, json};
 
-use super::endpoint::{Endpoint, Locality, Registration};
-use crate::resource::ResourceType;
+use super::endpoint::{Endpoint, Lease, Locality, Registration};
+use crate::{
+    proto::{self, envoy::config::core::v3 as core},
+    resource::ResourceType,
+};
+
+/// Fields of a `ClusterLoadAssignment`.
+const CLUSTER_NAME: u32 = 1;
+const ENDPOINTS: u32 = 2;
+/// Fields of a `LocalityLbEndpoints`.
+const LOCALITY: u32 = 1;
+const LB_ENDPOINTS: u32 = 2;
 
 /// The key in `metadata.filter_metadata`.
 const METADATA: &str = "chancery.registry";
 
-/// The endpoints of a cluster as Envoy reads them, written out. A cluster without any is one that has none.
-pub(super) fn encode<'a>(cluster: &str, endpoints: impl Iterator<Item = &'a Endpoint>) -> Value {
-    let mut localities: BTreeMap<&Locality, Vec<Value>> = BTreeMap::new();
-    for endpoint in endpoints {
-        let registration = &endpoint.registration;
-        localities
-            .entry(&registration.locality)
-            .or_default()
-            .push(lb_endpoint(endpoint));
+/// The endpoints of a cluster as Envoy reads them. A cluster without any is one that has none.
+///
+/// Each registration publishes its whole cluster, so that only what is around the endpoints is encoded here.
+pub(super) fn encode<'a>(cluster: &str, leases: impl Iterator<Item = &'a Lease>) -> Any {
+    let mut localities: BTreeMap<&Locality, Vec<u8>> = BTreeMap::new();
+    for lease in leases {
+        let locality = &lease.endpoint.registration.locality;
+        let group = localities.entry(locality).or_insert_with(|| head_of(locality));
+        prost::encoding::bytes::encode(LB_ENDPOINTS, &lease.encoded, group);
     }
-    let localities = localities.into_iter().map(|(locality, endpoints)| {
-        let mut group = Map::new();
-        if *locality != Locality::default() {
-            let Locality { region, zone, sub_zone } = locality;
-            group.insert(
-                "locality".to_owned(),
-                json!({ "region": region, "zone": zone, "sub_zone": sub_zone }),
-            );
-        }
-        group.insert("lb_endpoints".to_owned(), endpoints.into());
-        Value::Object(group)
-    });
-    json!({
-        "@type": ResourceType::Endpoint.type_url(),
-        "cluster_name": cluster,
-        "endpoints": localities.collect::<Vec<_>>(),
-    })
+    let mut value = Vec::new();
+    prost::encoding::string::encode(CLUSTER_NAME, &cluster.to_owned(), &mut value);
+    for group in localities.values() {
+        prost::encoding::bytes::encode(ENDPOINTS, group, &mut value);
+    }
+    Any {
+        type_url: ResourceType::Endpoint.type_url().to_owned(),
+        value,
+    }
+}
+
+/// The beginning of a `LocalityLbEndpoints`: where the endpoints are, unless nothing is said of that.
+fn head_of(locality: &Locality) -> Vec<u8> {
+    let mut group = Vec::new();
+    if *locality != Locality::default() {
+        let Locality { region, zone, sub_zone } = locality.clone();
+        let locality = core::Locality { region, zone, sub_zone };
+        prost::encoding::message::encode(LOCALITY, &locality, &mut group);
+    }
+    group
+}
+
+/// One endpoint, encoded as an `LbEndpoint`.
+pub(super) fn encode_endpoint(endpoint: &Endpoint) -> Bytes {
+    let descriptor = proto::descriptors().get_message_by_name("envoy.config.endpoint.v3.LbEndpoint");
+    let descriptor = descriptor.expect("Envoy's protos have an LbEndpoint");
+    let message = DynamicMessage::deserialize(descriptor, lb_endpoint(endpoint));
+    message
+        .expect("a registration fits an LbEndpoint")
+        .encode_to_vec()
+        .into()
 }
 
 fn lb_endpoint(endpoint: &Endpoint) -> Value {
@@ -100,4 +128,48 @@ fn registered(cluster: &str, locality: &Locality, lb_endpoint: &Value) -> Option
 
 fn list(value: &Value) -> &[Value] {
     value.as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::{
+        admission::{self, Secrets},
+        source::registry::{Action, endpoint::Endpoints},
+    };
+
+    #[test]
+    fn what_is_encoded_is_found_again() {
+        let mut endpoints = Endpoints::default();
+        let zone = |zone: &str| Locality {
+            zone: zone.to_owned(),
+            ..Locality::default()
+        };
+        for (port, locality) in [(1, Locality::default()), (2, zone("a")), (3, zone("b")), (4, zone("a"))] {
+            let registration = Registration {
+                locality,
+                weight: Some(u32::from(port)),
+                ttl: Some(Duration::from_secs(5)),
+                ..Registration::new("c", [10, 0, 0, 1].into(), port)
+            };
+            endpoints.apply(Action::Register(registration), Instant::now()).unwrap();
+        }
+        let json = admission::to_json(&encode("c", endpoints.of_cluster("c")), Secrets::Show);
+        let mut found = decode(&json).unwrap();
+        found.sort_by_key(|endpoint| endpoint.registration.address);
+        let expected: Vec<Endpoint> = endpoints
+            .of_cluster("c")
+            .map(|lease| (*lease.endpoint).clone())
+            .collect();
+        assert_eq!(found, expected);
+        assert_eq!(json["endpoints"].as_array().unwrap().len(), 3);
+
+        let none = admission::to_json(&encode("d", endpoints.of_cluster("d")), Secrets::Show);
+        assert_eq!(
+            (none["cluster_name"].as_str(), none.get("endpoints")),
+            (Some("d"), None)
+        );
+    }
 }

@@ -9,10 +9,11 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{Action, MAX_ENDPOINTS, Registered, RegistryError};
+use super::{Action, MAX_ENDPOINTS, Registered, RegistryError, assignment};
 
 /// The largest weight: those of a cluster must not add up to more than 32 bits.
 pub const MAX_WEIGHT: u32 = 65_535;
@@ -52,6 +53,8 @@ pub struct Endpoint {
 pub struct Lease {
     /// The endpoint.
     pub endpoint: Arc<Endpoint>,
+    /// The endpoint as it is published: encoded once, however often its cluster is.
+    pub(super) encoded: Bytes,
     /// When it goes unless it is renewed; `None` for never.
     pub expires: Option<Instant>,
 }
@@ -192,6 +195,18 @@ impl Registration {
 // === impl Endpoints ===
 
 impl Endpoints {
+    /// How many endpoints there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+
     /// Every endpoint, by id.
     pub fn iter(&self) -> impl Iterator<Item = &Lease> {
         self.by_id.values()
@@ -204,15 +219,13 @@ impl Endpoints {
     }
 
     /// The endpoints of a cluster, by address.
-    pub(super) fn of_cluster<'a>(&'a self, cluster: &'a str) -> impl Iterator<Item = &'a Endpoint> {
+    pub(super) fn of_cluster<'a>(&'a self, cluster: &'a str) -> impl Iterator<Item = &'a Lease> {
         let from = (cluster.to_owned(), SocketAddr::from(([0, 0, 0, 0], 0)));
         let places = self
             .by_address
             .range(from..)
             .take_while(move |((name, _), _)| name == cluster);
-        places
-            .filter_map(|(_, id)| self.by_id.get(id))
-            .map(|lease| &*lease.endpoint)
+        places.filter_map(|(_, id)| self.by_id.get(id))
     }
 
     /// The clusters that have endpoints, sorted.
@@ -299,7 +312,15 @@ impl Endpoints {
         let id = endpoint.id;
         self.by_address.insert(endpoint.registration.place(), id);
         let expires = endpoint.registration.ttl.map(|ttl| now + ttl);
-        let endpoint = Arc::new(endpoint);
-        self.by_id.insert(id, Lease { endpoint, expires });
+        let encoded = match self.by_id.get(&id) {
+            Some(lease) if *lease.endpoint == endpoint => lease.encoded.clone(),
+            Some(_) | None => assignment::encode_endpoint(&endpoint),
+        };
+        let lease = Lease {
+            endpoint: Arc::new(endpoint),
+            encoded,
+            expires,
+        };
+        self.by_id.insert(id, lease);
     }
 }

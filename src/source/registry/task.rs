@@ -3,7 +3,6 @@
 use std::{collections::BTreeSet, future::pending, sync::Arc};
 
 use prost::Message as _;
-use serde_json::{Value, json};
 use tokio::{
     sync::{
         broadcast::{self, error::RecvError},
@@ -16,7 +15,8 @@ use tracing::{debug, info, warn};
 
 use super::{AUTHOR, Action, COMMANDS, Command, RETRY, Registered, RegistryError, assignment, endpoint::Endpoints};
 use crate::{
-    admission::{self, Candidate, Document, Format, Secrets},
+    admission::{self, Candidate, RawResource, Secrets},
+    metrics::{Change, RegistryMetrics},
     publisher::{NotFound, PatchRequest, PublishError, PublishOptions, Publisher, SnapshotEvent},
     resource::{Resource, ResourceType},
     snapshot::{NodeGroup, Snapshot},
@@ -31,6 +31,7 @@ pub struct RegistryTask {
     shutdown: CancellationToken,
     inbox: mpsc::Receiver<Command>,
     endpoints: watch::Sender<Arc<Endpoints>>,
+    metrics: RegistryMetrics,
     events: broadcast::Receiver<SnapshotEvent>,
     /// When what could not be published is tried again.
     retry: Option<Instant>,
@@ -86,6 +87,7 @@ impl RegistryTask {
         shutdown: CancellationToken,
         inbox: mpsc::Receiver<Command>,
         endpoints: watch::Sender<Arc<Endpoints>>,
+        metrics: RegistryMetrics,
     ) -> Self {
         let events = publisher.subscribe();
         Self {
@@ -94,6 +96,7 @@ impl RegistryTask {
             shutdown,
             inbox,
             endpoints,
+            metrics,
             events,
             retry: None,
         }
@@ -101,7 +104,7 @@ impl RegistryTask {
 
     /// Serves commands until shutdown. What waits then is not answered.
     pub async fn run(mut self) {
-        let registered = self.endpoints.borrow().iter().count();
+        let registered = self.endpoints.borrow().len();
         if registered > 0 {
             info!(endpoints = registered, "endpoint registrations found again");
         }
@@ -161,6 +164,7 @@ impl RegistryTask {
             }
         };
         for (command, result) in commands.into_iter().zip(results) {
+            self.metrics.changed(change(&command.action, result.as_ref().ok()), 1);
             // Whoever asked may have hung up.
             command.reply.send(result).ok();
         }
@@ -209,6 +213,8 @@ impl RegistryTask {
         match self.publish(&touched, &draft).await {
             Ok(()) => {
                 info!(clusters = ?touched, "endpoint leases ran out");
+                self.metrics
+                    .changed(Change::Expired, self.endpoints.borrow().len() - draft.len());
                 self.endpoints.send_replace(Arc::new(draft));
                 self.retry = None;
             }
@@ -233,11 +239,13 @@ impl RegistryTask {
         if clusters.is_empty() {
             return Ok(());
         }
-        let assignments = clusters
-            .iter()
-            .map(|cluster| assignment::encode(cluster, endpoints.of_cluster(cluster)));
-        let document = json!({ "resources": assignments.collect::<Vec<Value>>() });
-        let request = patch(document.to_string());
+        let resources = clusters.iter().map(|cluster| RawResource {
+            name: None,
+            aliases: Vec::new(),
+            ttl: None,
+            any: assignment::encode(cluster, endpoints.of_cluster(cluster)),
+        });
+        let request = patch(resources.collect());
         let publisher = Arc::clone(&self.publisher);
         let task = self.tracker.spawn_blocking(move || publisher.patch(request));
         // It panicked, or the runtime ends.
@@ -248,16 +256,12 @@ impl RegistryTask {
     }
 }
 
-fn patch(document: String) -> PatchRequest {
+fn patch(resources: Vec<RawResource>) -> PatchRequest {
     PatchRequest {
         group: NodeGroup::from(NodeGroup::SHARED),
         candidate: Candidate {
-            documents: vec![Document {
-                name: AUTHOR.to_owned(),
-                content: document.into_bytes().into(),
-                format: Format::Json,
-            }],
-            resources: Vec::new(),
+            documents: Vec::new(),
+            resources,
         },
         deletions: Vec::new(),
         options: PublishOptions {
@@ -267,6 +271,16 @@ fn patch(document: String) -> PatchRequest {
             allow_removals: true,
             ..PublishOptions::default()
         },
+    }
+}
+
+/// What happened to the endpoint that was asked for; `None` is a refusal.
+const fn change(action: &Action, registered: Option<&Registered>) -> Change {
+    match (action, registered) {
+        (_, None) => Change::Refused,
+        (Action::Register(_), Some(Registered { created: true, .. })) => Change::Registered,
+        (Action::Register(_) | Action::Renew(..), Some(_)) => Change::Renewed,
+        (Action::Deregister(_), Some(_)) => Change::Deregistered,
     }
 }
 

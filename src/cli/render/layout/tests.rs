@@ -115,18 +115,105 @@ fn another_servers_sources_stay() {
 #[test]
 fn what_files_cannot_say_is_refused_with_every_reason() {
     let ads = json!({ "ads": {}, "resource_api_version": "V3" });
-    let scoped = json!({
-        "@type": ResourceType::ScopedRoute.type_url(), "name": "s", "route_configuration_name": "r",
-        "key": { "fragments": [{ "string_key": "k" }] },
-    });
-    let reasons = layout(&json!([listener(&ads), scoped])).unwrap_err();
+    let reasons = layout(&json!([listener(&ads), scope("s")])).unwrap_err();
     assert_eq!(
         reasons,
         [
             "listener \"l\": it needs route \"r\", which is not published",
-            "scoped_route \"s\": files cannot carry it",
+            "scoped_route \"s\": it needs route \"r\", which is not published",
         ]
     );
+}
+
+fn scope(name: &str) -> Value {
+    json!({
+        "@type": ResourceType::ScopedRoute.type_url(), "name": name, "route_configuration_name": "r", "on_demand": true,
+        "key": { "fragments": [{ "string_key": "k" }] },
+    })
+}
+
+fn read(text: &str) -> Value {
+    serde_saphyr::from_str(text).unwrap()
+}
+
+#[test]
+fn scopes_lie_in_one_file_and_carry_their_routes() {
+    let ads = json!({ "ads": {}, "resource_api_version": "V3" });
+    let mut scoped = listener(&ads);
+    let manager = &mut scoped["filter_chains"][0]["filters"][0]["typed_config"];
+    manager.as_object_mut().unwrap().remove("rds");
+    let header = json!({ "header_value_extractor": { "name": "x", "index": 0 } });
+    manager["scoped_routes"] = json!({
+        "name": "s", "scope_key_builder": { "fragments": [header] }, "rds_config_source": ads,
+        "scoped_rds": { "scoped_rds_config_source": ads },
+    });
+    let files = layout(&json!([scoped, scope("s"), route("r")])).unwrap();
+    let text = &files.children[&(Stage::BehindClusters, PathBuf::from("srds.yaml"))];
+    let scope = &read(text)["resources"][0];
+    assert_eq!(scope["route_configuration"], json!({ "name": "r" }));
+    assert_eq!(
+        (&scope["route_configuration_name"], &scope["on_demand"]),
+        (&Value::Null, &Value::Null)
+    );
+    assert!(
+        files.listeners.contains("/out/srds.yaml") && !files.listeners.contains("ads"),
+        "{}",
+        files.listeners
+    );
+
+    // A file that is read must be there, whether there are scopes or not.
+    let none = layout(&json!([scoped])).unwrap();
+    let text = &none.children[&(Stage::BehindClusters, PathBuf::from("srds.yaml"))];
+    assert_eq!(read(text)["resources"], json!([]));
+}
+
+#[test]
+fn what_has_no_file_of_its_own_is_put_into_what_names_it() {
+    let ads = json!({ "ads": {}, "resource_api_version": "V3" });
+    let mut on_demand = route("r");
+    on_demand["vhds"] = json!({ "config_source": ads });
+    let wrapped = |name: &str, resource: &Value| {
+        let wrapper = "type.googleapis.com/envoy.service.discovery.v3.Resource";
+        json!({ "@type": wrapper, "name": name, "resource": resource })
+    };
+    let host = |name: &str| {
+        let host = json!({ "@type": ResourceType::VirtualHost.type_url(), "name": name, "domains": [name] });
+        wrapped(name, &host)
+    };
+    let collection = "xdstp:///envoy.config.endpoint.v3.LbEndpoint/c";
+    let member = |name: &str| {
+        let endpoint = json!({ "address": { "socket_address": { "address": "127.0.0.1", "port_value": 1 } } });
+        let resource = json!({ "@type": ResourceType::LbEndpoint.type_url(), "endpoint": endpoint });
+        wrapped(&format!("{collection}/{name}"), &resource)
+    };
+    let locality = json!({
+        "leds_cluster_locality_config": { "leds_config": ads, "leds_collection_name": format!("{collection}/*") },
+    });
+    let assignment =
+        json!({ "@type": ResourceType::Endpoint.type_url(), "cluster_name": "c", "endpoints": [locality] });
+    let files = layout(&json!([
+        on_demand,
+        host("r/a"),
+        host("r/b"),
+        host("rr/c"),
+        cluster("c", ""),
+        assignment,
+        member("one"),
+        member("deeper/two"),
+    ]))
+    .unwrap();
+    let of = |stage: Stage, path: &str| read(&files.children[&(stage, PathBuf::from(path))])["resources"][0].clone();
+    let routes = of(Stage::BehindClusters, "rds/r.yaml");
+    let hosts: Vec<&str> = routes["virtual_hosts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|host| host["name"].as_str())
+        .collect();
+    assert_eq!((hosts, &routes["vhds"]), (vec!["r/a", "r/b"], &Value::Null));
+    let endpoints = of(Stage::BeforeClusters, "eds/c.yaml");
+    assert_eq!(endpoints["endpoints"][0]["lb_endpoints"].as_array().unwrap().len(), 1);
+    assert_eq!(files.children.len(), 2);
 }
 
 #[test]

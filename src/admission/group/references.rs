@@ -1,12 +1,12 @@
-//! Which references of a group lead nowhere, kept from publish to publish, so that to know them costs what changed.
+//! Which references of a group lead nowhere.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use super::change::differences;
+use super::{Step, Told, Types, differences};
 use crate::{
-    admission::{Finding, dangling_references, is_missed},
+    admission::{Severity, is_missed, reference},
     resource::{Reference, Resource, ResourceName, ResourceType},
-    revision::Types,
 };
 
 /// The type and the name of a resource that refers to others.
@@ -15,8 +15,6 @@ type Referrer = (ResourceType, ResourceName);
 /// The references of one state of a group over one state of the shared group.
 #[derive(Debug, Default)]
 pub(super) struct References {
-    own: Types,
-    shared: Types,
     /// Who makes each reference whose absence is told.
     referrers: BTreeSet<(Reference, Referrer)>,
     /// Those that lead to nothing, in the order in which they are told.
@@ -26,37 +24,42 @@ pub(super) struct References {
 // === impl References ===
 
 impl References {
-    /// Comes from the state it knows to another, and gives the warnings of that. Costs what the two do not share.
-    pub(super) fn advance(&mut self, own: &Types, shared: Option<&Types>) -> Vec<Finding> {
-        let own_before = std::mem::replace(&mut self.own, own.clone());
-        let shared_before = std::mem::replace(&mut self.shared, shared.cloned().unwrap_or_default());
-        let mut turned = names_of_differences(&shared_before, &self.shared);
-        turned.extend(names_of_differences(&own_before, &self.own));
-        let was_there = |reference: &Reference| is_there(&own_before, reference) || is_there(&shared_before, reference);
-        turned.retain(|reference| was_there(reference) != self.is_there(reference));
+    /// Comes from the state it knows to another, and tells of that.
+    pub(super) fn advance(&mut self, step: &Step<'_>, told: &mut Told<'_>) {
+        let mut turned = names_of_differences(step.shared_before, step.shared);
+        turned.extend(names_of_differences(step.own_before, step.own));
+        let was_there =
+            |reference: &Reference| is_there(step.own_before, reference) || is_there(step.shared_before, reference);
+        turned.retain(|reference| was_there(reference) != step.is_there(reference));
 
-        for (resource_type, old, new) in differences(&own_before, own) {
+        for (resource_type, old, new) in differences(step.own_before, step.own) {
             for (referrer, reference) in pairs(resource_type, old) {
                 self.dangling.remove(&(referrer.clone(), reference.clone()));
                 self.referrers.remove(&(reference, referrer));
             }
             for (referrer, reference) in pairs(resource_type, new) {
-                if !self.is_there(&reference) {
+                if !step.is_there(&reference) {
                     self.dangling.insert((referrer.clone(), reference.clone()));
                 }
                 self.referrers.insert((reference, referrer));
             }
         }
         for reference in &turned {
-            self.turn(reference);
+            self.turn(step, reference);
         }
-        let dangling = self.dangling.iter();
-        dangling_references(dangling.map(|((resource_type, name), reference)| (resource_type, name, reference)))
+        for ((resource_type, name), reference) in &self.dangling {
+            if told.is_full(Severity::Warning) {
+                told.findings.leave_out(Severity::Warning);
+            } else if let Some(mut finding) = reference::dangling(resource_type, name, reference) {
+                told.places.locate(resource_type, name, reference, &mut finding);
+                told.findings.push(finding);
+            }
+        }
     }
 
     /// What is referred to came or went.
-    fn turn(&mut self, reference: &Reference) {
-        let is_there = self.is_there(reference);
+    fn turn(&mut self, step: &Step<'_>, reference: &Reference) {
+        let is_there = step.is_there(reference);
         let first = (ResourceType::Cluster, ResourceName::from(""));
         let all = self.referrers.range((reference.clone(), first)..);
         for (_, referrer) in all.take_while(|(referred, _)| referred == reference) {
@@ -68,9 +71,13 @@ impl References {
             }
         }
     }
+}
 
+// === impl Step ===
+
+impl Step<'_> {
     fn is_there(&self, reference: &Reference) -> bool {
-        is_there(&self.own, reference) || is_there(&self.shared, reference)
+        is_there(self.own, reference) || is_there(self.shared, reference)
     }
 }
 

@@ -1,0 +1,113 @@
+//! What Envoy's protos do not say and an Envoy knows all the same: what contradicts itself inside one resource.
+//!
+//! Each check looks at one message and what is in it, and says what it found to a [`Report`]. An error is what this server
+//! refuses; what only one release or one build of Envoy might refuse is a warning that says so. Nothing here knows other
+//! resources (see `group`), and time is an argument.
+
+mod address;
+mod cluster;
+mod deprecated;
+mod endpoint;
+mod fields;
+mod filters;
+mod listener;
+mod re2;
+mod route;
+mod source;
+mod tls;
+
+use std::time::SystemTime;
+
+use prost_reflect::{DynamicMessage, ReflectMessage as _};
+
+pub(super) use self::address::Bound;
+use super::{Severity, codes, path::Path};
+
+/// Takes findings about the resource that is being looked at.
+pub(super) trait Report {
+    /// Called for each finding.
+    fn tell(&mut self, severity: Severity, code: &'static str, path: &Path<'_>, message: String);
+}
+
+/// What a check may say, in its own words.
+impl dyn Report + '_ {
+    /// It is refused.
+    fn error(&mut self, code: &'static str, path: &Path<'_>, message: impl Into<String>) {
+        self.tell(Severity::Error, code, path, message.into());
+    }
+
+    /// It is worth knowing.
+    fn warn(&mut self, code: &'static str, path: &Path<'_>, message: impl Into<String>) {
+        self.tell(Severity::Warning, code, path, message.into());
+    }
+
+    /// An Envoy would refuse it, for a reason that its protos do not give and that another client need not share.
+    fn envoy_refuses(&mut self, code: &'static str, path: &Path<'_>, message: impl std::fmt::Display) {
+        self.tell(Severity::Warning, code, path, format!("{message}: Envoy refuses it"));
+    }
+}
+
+/// The addresses that a listener binds.
+pub(super) fn addresses_of(listener: &DynamicMessage) -> Vec<Bound> {
+    listener::addresses(listener)
+}
+
+/// The clusters that a cluster is an aggregate of.
+pub(super) fn aggregated_by(cluster: &DynamicMessage) -> Vec<String> {
+    cluster::aggregated(cluster)
+}
+
+/// Looks at one message, the messages inside it not included. `now` is when certificates are to be valid; without it that is
+/// not looked at.
+pub(super) fn message(message: &DynamicMessage, path: &Path<'_>, now: Option<SystemTime>, report: &mut dyn Report) {
+    let descriptor = message.descriptor();
+    deprecated::check(message, &descriptor, path, report);
+    let full_name = descriptor.full_name();
+    let Some(name) = full_name.strip_prefix("envoy.") else {
+        return;
+    };
+    match name {
+        "config.cluster.v3.Cluster" => cluster::check(message, path, report),
+        "config.endpoint.v3.ClusterLoadAssignment" => endpoint::check(message, path, report),
+        "config.listener.v3.Listener" => listener::check(message, path, report),
+        "config.listener.v3.FilterChain" => filters::network(message, path, report),
+        "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager" => {
+            filters::http(message, path, report);
+        }
+        "extensions.filters.network.http_connection_manager.v3.ScopedRoutes" => {
+            route::inline_scopes(message, path, report);
+        }
+        "config.route.v3.RouteConfiguration" => route::configuration(message, path, report),
+        "config.route.v3.VirtualHost" => route::virtual_host(message, path, report),
+        "config.route.v3.Route" => route::headers(message, path, report),
+        "config.route.v3.RouteAction" => route::action(message, path, report),
+        "config.route.v3.WeightedCluster" => route::weighted(message, path, report),
+        "config.route.v3.RetryPolicy.RetryBackOff" => route::back_off(message, path, report),
+        "config.core.v3.ApiConfigSource" => source::check(message, path, report),
+        "type.matcher.v3.RegexMatcher" => regex(message, path, report),
+        "extensions.transport_sockets.tls.v3.TlsCertificate" => tls::certificate(message, path, now, report),
+        "extensions.transport_sockets.tls.v3.CertificateValidationContext" => {
+            tls::validation(message, path, now, report);
+        }
+        _ => {}
+    }
+}
+
+/// Envoy's limit on the size of a compiled expression, unless its runtime says otherwise.
+const MAX_PROGRAM_SIZE: usize = 100;
+
+fn regex(matcher: &DynamicMessage, path: &Path<'_>, report: &mut dyn Report) {
+    let path = &path.field("regex");
+    match re2::check(fields::text(matcher, "regex")) {
+        Err(fault) => report.error(codes::REGEX, path, fault.to_string()),
+        Ok(size) if size > MAX_PROGRAM_SIZE => report.warn(
+            codes::REGEX_SIZE,
+            path,
+            format!(
+                "compiles to a program of about {size}, more than the {MAX_PROGRAM_SIZE} that Envoy takes unless its runtime \
+                 setting re2.max_program_size.error_level says otherwise"
+            ),
+        ),
+        Ok(_) => {}
+    }
+}

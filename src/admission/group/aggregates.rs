@@ -1,0 +1,103 @@
+//! Aggregate clusters that are made of one another in a circle.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Step, Told};
+use crate::{
+    admission::{Severity, checks, codes, inspect},
+    resource::{Resource, ResourceName, ResourceType},
+};
+
+/// The aggregate clusters of a group, and which of them are in a circle.
+#[derive(Debug, Default)]
+pub(super) struct Aggregates {
+    made_of: BTreeMap<ResourceName, Vec<ResourceName>>,
+    circles: Vec<Vec<ResourceName>>,
+}
+
+const CLUSTER: ResourceType = ResourceType::Cluster;
+
+// === impl Aggregates ===
+
+impl Aggregates {
+    pub(super) fn advance(&mut self, step: &Step<'_>, told: &mut Told<'_>) {
+        let mut turned = false;
+        for name in step.turned(&CLUSTER) {
+            let made_of = step.served(&CLUSTER, &name).map(|cluster| aggregated_by(cluster));
+            let before = match made_of.filter(|made_of| !made_of.is_empty()) {
+                Some(made_of) if self.made_of.get(&name) == Some(&made_of) => continue,
+                Some(made_of) => {
+                    self.made_of.insert(name, made_of);
+                    true
+                }
+                None => self.made_of.remove(&name).is_some(),
+            };
+            turned |= before;
+        }
+        // Aggregates are few, and what is in a circle can depend on each of them.
+        if turned {
+            self.circles = circles(&self.made_of);
+        }
+        for circle in &self.circles {
+            tell(circle, step, told);
+        }
+    }
+}
+
+/// The clusters that this one is made of. Only one that names clusters is looked into.
+fn aggregated_by(cluster: &Resource) -> Vec<ResourceName> {
+    if cluster.references_to(&CLUSTER).next().is_none() {
+        return Vec::new();
+    }
+    let any: Result<prost_types::Any, _> = prost::Message::decode(cluster.body.clone());
+    let decoded = any
+        .ok()
+        .and_then(|any| inspect::decode(&any.type_url, any.value.into()).ok());
+    let names = decoded
+        .map(|cluster| checks::aggregated_by(&cluster))
+        .unwrap_or_default();
+    names.into_iter().map(ResourceName::from).collect()
+}
+
+/// Every circle once, beginning with its first cluster by name.
+fn circles(made_of: &BTreeMap<ResourceName, Vec<ResourceName>>) -> Vec<Vec<ResourceName>> {
+    let (mut found, mut done) = (Vec::new(), BTreeSet::new());
+    for start in made_of.keys() {
+        // A path in depth, each step with what is left to try behind it. Without recursion: chains may be long.
+        let mut path: Vec<(&ResourceName, std::slice::Iter<'_, ResourceName>)> = Vec::new();
+        let mut enter = Some(start);
+        loop {
+            if let Some(name) = enter.take()
+                && !done.contains(name)
+            {
+                if let Some(begin) = path.iter().position(|(on_path, _)| *on_path == name) {
+                    found.push(path[begin..].iter().map(|(name, _)| (*name).clone()).collect());
+                } else if let Some(next) = made_of.get(name) {
+                    path.push((name, next.iter()));
+                }
+            }
+            let Some((name, next)) = path.last_mut() else {
+                break;
+            };
+            enter = next.next();
+            if enter.is_none() {
+                done.insert(*name);
+                path.pop();
+            }
+        }
+    }
+    found
+}
+
+fn tell(circle: &[ResourceName], step: &Step<'_>, told: &mut Told<'_>) {
+    let Some(name) = circle.iter().find(|name| step.is_own(&CLUSTER, name)) else {
+        return;
+    };
+    let names = circle.iter().chain(circle.first()).map(|name| format!("\"{name}\""));
+    let message = format!(
+        "aggregate clusters are made of one another in a circle: {}",
+        names.collect::<Vec<_>>().join(" of ")
+    );
+    let field = Some("cluster_type.typed_config.clusters");
+    told.add(Severity::Warning, codes::CIRCLE, (&CLUSTER, Some(name)), field, message);
+}

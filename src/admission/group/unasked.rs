@@ -1,0 +1,124 @@
+//! Which resources of a group no other one names, so that no node will ask for them.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use super::{Step, Told, differences, of};
+use crate::{
+    admission::{Severity, codes},
+    resource::{Reference, Resource, ResourceName, ResourceType},
+};
+
+/// Who asks for what, counted, and what nobody asks for.
+#[derive(Debug, Default)]
+pub(super) struct Unasked {
+    /// How many resources of the group and of the shared group make each reference.
+    asked: BTreeMap<Reference, usize>,
+    unasked: BTreeSet<(ResourceType, ResourceName)>,
+}
+
+/// What a type is asked for by; empty where nodes ask for it by themselves, or by names that nobody writes down.
+const fn asked_by(resource_type: &ResourceType) -> &'static [ResourceType] {
+    match resource_type {
+        ResourceType::Endpoint => &[ResourceType::Cluster],
+        ResourceType::Route => &[ResourceType::Listener],
+        ResourceType::Secret | ResourceType::ExtensionConfig => &[ResourceType::Listener, ResourceType::Cluster],
+        ResourceType::Cluster
+        | ResourceType::Listener
+        | ResourceType::LbEndpoint
+        | ResourceType::ScopedRoute
+        | ResourceType::VirtualHost
+        | ResourceType::Runtime
+        | ResourceType::Other(_) => &[],
+    }
+}
+
+// === impl Unasked ===
+
+impl Unasked {
+    pub(super) fn advance(&mut self, step: &Step<'_>, told: &mut Told<'_>) {
+        let own = differences(step.own_before, step.own);
+        let shared = differences(step.shared_before, step.shared);
+        let mut turned = BTreeSet::new();
+        for (_, old, new) in own.chain(shared) {
+            for reference in references(new) {
+                *self.asked.entry(reference.clone()).or_default() += 1;
+                turned.insert(reference.clone());
+            }
+            for reference in references(old) {
+                self.drop(reference);
+                turned.insert(reference.clone());
+            }
+        }
+        for (resource_type, old, new) in differences(step.own_before, step.own) {
+            if asked_by(resource_type).is_empty() {
+                continue;
+            }
+            if let Some(old) = old {
+                self.unasked.remove(&(resource_type.clone(), old.name.clone()));
+            }
+            if let Some(new) = new {
+                self.judge(resource_type, new);
+            }
+        }
+        for reference in &turned {
+            if let Some(named) = of(step.own, &reference.resource_type).get(reference.name.as_str()) {
+                self.judge(&reference.resource_type, named);
+            }
+        }
+        self.tell(step, told);
+    }
+
+    fn drop(&mut self, reference: &Reference) {
+        if let Some(count) = self.asked.get_mut(reference) {
+            *count -= 1;
+            if *count == 0 {
+                self.asked.remove(reference);
+            }
+        }
+    }
+
+    fn judge(&mut self, resource_type: &ResourceType, resource: &Resource) {
+        let is_asked = resource.known_as().any(|name| {
+            self.asked.contains_key(&Reference {
+                resource_type: resource_type.clone(),
+                name: name.clone(),
+            })
+        });
+        let key = (resource_type.clone(), resource.name.clone());
+        if is_asked {
+            self.unasked.remove(&key);
+        } else {
+            self.unasked.insert(key);
+        }
+    }
+
+    /// Where a group has nothing that could ask, its nodes have that in their bootstrap: nothing is told then.
+    fn tell(&self, step: &Step<'_>, told: &mut Told<'_>) {
+        for (resource_type, name) in &self.unasked {
+            let could_ask = asked_by(resource_type)
+                .iter()
+                .filter(|kind| !of(step.own, kind).is_empty());
+            let Some(kind) = could_ask.last() else {
+                continue;
+            };
+            if told.is_full(Severity::Warning) {
+                told.findings.leave_out(Severity::Warning);
+                continue;
+            }
+            let message = format!(
+                "no {kind} of the group asks for it: it is sent only to nodes whose bootstrap does, or to nobody"
+            );
+            let about = (resource_type, Some(name));
+            told.add(Severity::Warning, codes::UNASKED, about, None, message);
+        }
+    }
+}
+
+/// The references of a resource to types that are asked for by name.
+fn references(resource: Option<&Arc<Resource>>) -> impl Iterator<Item = &Reference> {
+    let references = resource.into_iter().flat_map(|resource| resource.references.iter());
+    references.filter(|reference| !asked_by(&reference.resource_type).is_empty())
+}

@@ -1,0 +1,175 @@
+//! The rules that Envoy's own protos carry (`validate.rules`, protoc-gen-validate), checked as Envoy checks them.
+//!
+//! Each message's rules are read from its descriptor once. The walk over a resource shows every message here, whatever it lies
+//! in, and all violations are told, where Envoy stops at the first.
+
+mod bytes;
+mod check;
+mod compile;
+mod enumeration;
+mod number;
+mod text;
+mod time;
+mod violation;
+mod well_known;
+
+use std::{
+    collections::HashMap,
+    sync::{LazyLock, OnceLock},
+};
+
+use prost_reflect::{DynamicMessage, FieldDescriptor, MessageDescriptor, OneofDescriptor, ReflectMessage as _};
+
+use self::check::Check;
+pub(super) use self::violation::Violation;
+use super::{codes, path::Path};
+use crate::proto;
+
+/// What a message must keep to.
+#[derive(Debug, Default)]
+struct MessageRules {
+    /// `validate.disabled`: nothing in it is checked, nor in what it holds.
+    exempt: bool,
+    fields: Vec<FieldRules>,
+    /// Oneofs of which one member must be given.
+    oneofs: Vec<RequiredOneof>,
+    /// Fields whose values nobody may see.
+    hidden: Vec<String>,
+    /// Fields whose messages are not looked into (`message.skip`).
+    skipped: Vec<String>,
+}
+
+/// What a field must keep to.
+#[derive(Debug)]
+struct FieldRules {
+    field: FieldDescriptor,
+    /// The rule by which it must be given, if there is one.
+    required: Option<&'static str>,
+    check: Option<Check>,
+    /// Whether its value is checked when it is not given, since without presence that is the same as given as empty. Never
+    /// where the empty value passes.
+    check_absent: bool,
+}
+
+#[derive(Debug)]
+struct RequiredOneof {
+    oneof: OneofDescriptor,
+    members: Vec<FieldDescriptor>,
+}
+
+/// The rules of every message there is, each read when it is first met.
+static RULES: LazyLock<HashMap<String, OnceLock<MessageRules>>> = LazyLock::new(|| {
+    let messages = proto::descriptors().all_messages();
+    messages
+        .map(|message| (message.full_name().to_owned(), OnceLock::new()))
+        .collect()
+});
+
+fn rules_of(descriptor: &MessageDescriptor) -> Option<&'static MessageRules> {
+    let rules = RULES.get(descriptor.full_name())?;
+    Some(rules.get_or_init(|| compile::message(descriptor)))
+}
+
+/// One walk over a resource: tells what in it violates a rule.
+#[derive(Debug, Default)]
+pub(super) struct RuleCheck {
+    /// The messages that the walk is in, the innermost last.
+    open: Vec<Open>,
+}
+
+/// A message that the walk is in.
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    rules: Option<&'static MessageRules>,
+    /// Inside a field that nobody may see.
+    hidden: bool,
+    /// Inside a field or message that is not checked.
+    exempt: bool,
+}
+
+// === impl RuleCheck ===
+
+impl RuleCheck {
+    /// The walk comes to a message: `report` is told what in it violates a rule, and where.
+    pub(super) fn enter(
+        &mut self,
+        message: &DynamicMessage,
+        path: &Path<'_>,
+        report: &mut dyn FnMut(&Path<'_>, &Violation),
+    ) {
+        let rules = rules_of(&message.descriptor());
+        let outer = self.open.last();
+        let of_parent = |list: fn(&MessageRules) -> &Vec<String>| {
+            let listed = outer.and_then(|outer| outer.rules).map(list);
+            listed.is_some_and(|names| !names.is_empty() && path.field_name().is_some_and(|name| contains(names, name)))
+        };
+        let open = Open {
+            rules,
+            hidden: outer.is_some_and(|outer| outer.hidden) || of_parent(|rules| &rules.hidden),
+            exempt: outer.is_some_and(|outer| outer.exempt)
+                || rules.is_some_and(|rules| rules.exempt)
+                || of_parent(|rules| &rules.skipped),
+        };
+        self.open.push(open);
+        if let Some(rules) = rules.filter(|_| !open.exempt) {
+            rules.check(message, path, open.hidden, report);
+        }
+    }
+
+    /// The walk leaves the message that it came to last.
+    pub(super) fn leave(&mut self) {
+        self.open.pop();
+    }
+}
+
+fn contains(names: &[String], name: &str) -> bool {
+    names.iter().any(|known| known == name)
+}
+
+// === impl MessageRules ===
+
+impl MessageRules {
+    fn check(
+        &self,
+        message: &DynamicMessage,
+        path: &Path<'_>,
+        hidden: bool,
+        report: &mut dyn FnMut(&Path<'_>, &Violation),
+    ) {
+        for rules in &self.fields {
+            let given = message.has_field(&rules.field);
+            if !given && !rules.check_absent && rules.required.is_none() {
+                continue;
+            }
+            let name = rules.field.name();
+            let path = &path.field(name);
+            if let (Some(rule), false) = (rules.required, given) {
+                report(path, &Violation::missing(rule));
+            } else if let Some(check) = rules.check.as_ref().filter(|_| given || rules.check_absent) {
+                let hidden = hidden || contains(&self.hidden, name);
+                let mut report = |path: &Path<'_>, mut violation: Violation| {
+                    if hidden {
+                        violation.hide();
+                    }
+                    report(path, &violation);
+                };
+                check.run(&message.get_field(&rules.field), path, &mut report);
+            }
+        }
+        for required in &self.oneofs {
+            if !required.members.iter().any(|member| message.has_field(member)) {
+                let names = required.members.iter().map(FieldDescriptor::name);
+                let violation = Violation::new(
+                    codes::REQUIRED,
+                    "required",
+                    "oneof",
+                    format!("needs one of {}", names.collect::<Vec<_>>().join(", ")),
+                );
+                report(&path.field(required.oneof.name()), &violation);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

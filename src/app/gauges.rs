@@ -1,0 +1,134 @@
+//! How everything stands at the moment somebody reads the metrics: nodes, snapshots, folders of files, registered endpoints.
+
+use std::{collections::BTreeMap, fmt, sync::Arc, time::SystemTime};
+
+use prometheus_client::{collector::Collector, encoding::DescriptorEncoder, registry::Registry as Exposed};
+
+use crate::{
+    admission,
+    fleet::{Census, Fleet},
+    metrics::{FolderLabel, Gauges, Label as _, NodeLabel, Severity, TypeLabel},
+    publisher::Publisher,
+    source::{Files, Registry},
+};
+
+/// What is looked at.
+#[derive(Debug)]
+pub(super) struct Standing {
+    pub(super) fleet: Arc<Fleet>,
+    pub(super) publisher: Arc<Publisher>,
+    pub(super) registry: Registry,
+    /// `None` where the server has no directory of files.
+    pub(super) files: Option<Files>,
+}
+
+// === impl Standing ===
+
+impl Standing {
+    /// Exposes it, and what its parts count.
+    pub(super) fn register(self, exposed: &mut Exposed) {
+        self.fleet.metrics().register(exposed);
+        self.publisher.metrics().register(exposed);
+        self.registry.metrics().register(exposed);
+        if let Some(files) = &self.files {
+            files.metrics().register(exposed);
+        }
+        exposed.register_collector(Box::new(self));
+    }
+
+    fn nodes(&self, gauges: &mut Gauges<'_>) -> fmt::Result {
+        let Census {
+            connected,
+            gone,
+            refusing,
+            unanswered,
+            unconfirmed,
+        } = self.fleet.census(SystemTime::now());
+        gauges.by("xds_nodes", "Nodes that are known", None, |(state,)| match state {
+            NodeLabel::Connected => connected as u64,
+            NodeLabel::Gone => gone as u64,
+        })?;
+        gauges.count(
+            "xds_nodes_refusing",
+            "Connected nodes that refused the last response of some type",
+            refusing,
+        )?;
+        gauges.count(
+            "xds_nodes_unanswered",
+            "Connected nodes that owe an answer for longer than fleet.unanswered_after",
+            unanswered,
+        )?;
+        gauges.count(
+            "xds_nodes_unconfirmed",
+            "Nodes that asked again over REST with an earlier version than they were sent",
+            unconfirmed,
+        )
+    }
+
+    fn snapshots(&self, gauges: &mut Gauges<'_>) -> fmt::Result {
+        let totals = self.publisher.totals();
+        gauges.count("xds_snapshots", "Groups that are published", totals.groups)?;
+        gauges.one("xds_revision", "The newest publish", None, &totals.revision.0)?;
+        let mut resources = [0_u64; TypeLabel::ALL.len()];
+        for (kind, number) in &totals.resources {
+            resources[TypeLabel::from(kind).index()] += *number as u64;
+        }
+        let of = |(kind,): (TypeLabel,)| resources[kind.index()];
+        gauges.by(
+            "xds_snapshot_resources",
+            "Resources that are published, over all groups",
+            None,
+            of,
+        )
+    }
+
+    fn folders(&self, gauges: &mut Gauges<'_>) -> fmt::Result {
+        let Some(files) = &self.files else {
+            return Ok(());
+        };
+        let statuses = files.statuses();
+        let standing = |(state,): (FolderLabel,)| {
+            let folders = statuses
+                .iter()
+                .filter(|status| FolderLabel::from(status.state) == state);
+            folders.count() as u64
+        };
+        gauges.by(
+            "xds_source_folders",
+            "Folders of files, by how they stand",
+            None,
+            standing,
+        )?;
+        let mut findings = BTreeMap::new();
+        for finding in statuses.iter().flat_map(|status| &status.findings) {
+            *findings.entry(finding.severity).or_insert(0) += 1;
+        }
+        let found = |(severity,): (Severity,)| {
+            let severity = match severity {
+                Severity::Error => admission::Severity::Error,
+                Severity::Warning => admission::Severity::Warning,
+            };
+            findings.get(&severity).copied().unwrap_or_default()
+        };
+        gauges.by(
+            "xds_source_findings",
+            "Findings in the folders as they are",
+            None,
+            found,
+        )
+    }
+}
+
+impl Collector for Standing {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut gauges = Gauges::new(encoder);
+        self.nodes(&mut gauges)?;
+        self.snapshots(&mut gauges)?;
+        self.folders(&mut gauges)?;
+        gauges.count(
+            "xds_registry_endpoints",
+            "Endpoints that are registered",
+            self.registry.endpoints().len(),
+        )
+    }
+}

@@ -1,0 +1,327 @@
+//! Labels: closed sets, each value with its text. Nothing that a client or an operator chooses becomes one.
+
+use super::table::Label;
+use crate::resource::ResourceType;
+
+/// An enum whose values are those of one label.
+macro_rules! label {
+    ($(#[$doc:meta])* $name:ident = $key:literal { $($(#[$variant_doc:meta])* $variant:ident => $text:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name {
+            $($(#[$variant_doc])* $variant,)+
+        }
+
+        impl Label for $name {
+            const KEY: &'static str = $key;
+            const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            fn text(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $text,)+
+                }
+            }
+
+            fn index(self) -> usize {
+                self as usize
+            }
+        }
+    };
+}
+
+label! {
+    /// How a client is served.
+    Protocol = "protocol" {
+        /// A SotW stream.
+        Sotw => "sotw",
+        /// A delta stream.
+        Delta => "delta",
+        /// Polls.
+        Rest => "rest",
+    }
+}
+
+label! {
+    /// The type of a resource.
+    TypeLabel = "type" {
+        /// CDS.
+        Cluster => "cluster",
+        /// EDS.
+        Endpoint => "endpoint",
+        /// LEDS.
+        LbEndpoint => "lb_endpoint",
+        /// LDS.
+        Listener => "listener",
+        /// RDS.
+        Route => "route",
+        /// SRDS.
+        ScopedRoute => "scoped_route",
+        /// VHDS.
+        VirtualHost => "virtual_host",
+        /// SDS.
+        Secret => "secret",
+        /// RTDS.
+        Runtime => "runtime",
+        /// ECDS.
+        ExtensionConfig => "extension_config",
+        /// Any other: clients name types, so they are not told apart.
+        Other => "other",
+    }
+}
+
+label! {
+    /// Why a stream was not let in.
+    Refusal = "reason" {
+        /// Too many begin at once.
+        Rate => "rate",
+        /// Too many are open.
+        Streams => "streams",
+        /// The process is to end.
+        Shutdown => "shutdown",
+        /// Its messages are compressed.
+        Encoding => "encoding",
+    }
+}
+
+label! {
+    /// How a stream ended: the codes of gRPC, each at its number.
+    StatusCode = "code" {
+        /// The client was done.
+        Ok => "ok",
+        /// 1.
+        Cancelled => "cancelled",
+        /// 2.
+        Unknown => "unknown",
+        /// 3.
+        InvalidArgument => "invalid_argument",
+        /// 4.
+        DeadlineExceeded => "deadline_exceeded",
+        /// 5.
+        NotFound => "not_found",
+        /// 6.
+        AlreadyExists => "already_exists",
+        /// 7.
+        PermissionDenied => "permission_denied",
+        /// 8.
+        ResourceExhausted => "resource_exhausted",
+        /// 9.
+        FailedPrecondition => "failed_precondition",
+        /// 10.
+        Aborted => "aborted",
+        /// 11.
+        OutOfRange => "out_of_range",
+        /// 12.
+        Unimplemented => "unimplemented",
+        /// 13.
+        Internal => "internal",
+        /// 14.
+        Unavailable => "unavailable",
+        /// 15.
+        DataLoss => "data_loss",
+        /// 16.
+        Unauthenticated => "unauthenticated",
+        /// The connection broke, or the client went without a word.
+        Dropped => "dropped",
+    }
+}
+
+label! {
+    /// What a poll over REST was answered.
+    PollLabel = "status" {
+        /// 200.
+        Answered => "200",
+        /// 304.
+        NotModified => "304",
+        /// 400.
+        BadRequest => "400",
+        /// 404.
+        NotFound => "404",
+        /// 413.
+        TooLarge => "413",
+        /// 415.
+        UnsupportedType => "415",
+        /// 429.
+        TooMany => "429",
+        /// 500.
+        Broken => "500",
+        /// 503.
+        Unavailable => "503",
+        /// Any other.
+        Other => "other",
+    }
+}
+
+label! {
+    /// What a publisher wanted.
+    Operation = "operation" {
+        /// `replace`.
+        Replace => "replace",
+        /// `apply` and `delete`, and every registration.
+        Patch => "patch",
+        /// `rollback`.
+        Rollback => "rollback",
+        /// `delete-snapshot`.
+        Delete => "delete",
+    }
+}
+
+label! {
+    /// What became of a publish.
+    PublishOutcome = "outcome" {
+        /// There is a new revision.
+        Ok => "ok",
+        /// Nothing was different.
+        Unchanged => "unchanged",
+        /// It was only tried.
+        DryRun => "dry_run",
+        /// Admission found errors, or what it was asked for cannot be.
+        Refused => "refused",
+        /// Somebody else published in between, or owns the group.
+        Conflict => "conflict",
+        /// Something that it named is not there.
+        NotFound => "not_found",
+        /// The store could not keep it.
+        Failed => "failed",
+    }
+}
+
+label! {
+    /// How grave a finding is.
+    Severity = "severity" {
+        /// It refuses.
+        Error => "error",
+        /// It is shown.
+        Warning => "warning",
+    }
+}
+
+label! {
+    /// How a folder of files stands.
+    FolderLabel = "state" {
+        /// The group is what the folder says.
+        Published => "published",
+        /// Validation found errors.
+        Refused => "refused",
+        /// It cannot be read, or what it says not be stored.
+        Failed => "failed",
+        /// It is gone, or has no files.
+        Held => "held",
+        /// Another source has the group.
+        Conflict => "conflict",
+    }
+}
+
+label! {
+    /// Whether a node is there.
+    NodeLabel = "state" {
+        /// It has a stream, or polls.
+        Connected => "connected",
+        /// It is remembered.
+        Gone => "gone",
+    }
+}
+
+label! {
+    /// What happened to an endpoint.
+    Change = "change" {
+        /// It is new.
+        Registered => "registered",
+        /// It was there.
+        Renewed => "renewed",
+        /// It was taken out.
+        Deregistered => "deregistered",
+        /// Its lease ran out.
+        Expired => "expired",
+        /// Nothing: what was asked for was refused.
+        Refused => "refused",
+    }
+}
+
+label! {
+    /// One of our ports.
+    PortLabel = "port" {
+        /// xDS over gRPC.
+        Xds => "xds",
+        /// The admin API.
+        Admin => "admin",
+        /// HTTP.
+        Http => "http",
+    }
+}
+
+// === impl TypeLabel ===
+
+impl From<&ResourceType> for TypeLabel {
+    fn from(kind: &ResourceType) -> Self {
+        match kind {
+            ResourceType::Cluster => Self::Cluster,
+            ResourceType::Endpoint => Self::Endpoint,
+            ResourceType::LbEndpoint => Self::LbEndpoint,
+            ResourceType::Listener => Self::Listener,
+            ResourceType::Route => Self::Route,
+            ResourceType::ScopedRoute => Self::ScopedRoute,
+            ResourceType::VirtualHost => Self::VirtualHost,
+            ResourceType::Secret => Self::Secret,
+            ResourceType::Runtime => Self::Runtime,
+            ResourceType::ExtensionConfig => Self::ExtensionConfig,
+            ResourceType::Other(_) => Self::Other,
+        }
+    }
+}
+
+// === impl StatusCode ===
+
+impl From<i32> for StatusCode {
+    /// The code of this number; numbers that gRPC does not have are unknown.
+    fn from(number: i32) -> Self {
+        let grpc = usize::try_from(number)
+            .ok()
+            .filter(|number| *number < Self::Dropped.index());
+        grpc.and_then(|number| Self::ALL.get(number))
+            .copied()
+            .unwrap_or(Self::Unknown)
+    }
+}
+
+// === impl PollLabel ===
+
+impl From<u16> for PollLabel {
+    fn from(status: u16) -> Self {
+        match status {
+            200 => Self::Answered,
+            304 => Self::NotModified,
+            400 => Self::BadRequest,
+            404 => Self::NotFound,
+            413 => Self::TooLarge,
+            415 => Self::UnsupportedType,
+            429 => Self::TooMany,
+            500 => Self::Broken,
+            503 => Self::Unavailable,
+            _ => Self::Other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_are_called_what_they_are_called_everywhere() {
+        for kind in ResourceType::KNOWN {
+            assert_eq!(TypeLabel::from(&kind).text(), kind.short_name());
+        }
+        let other: ResourceType = "type.googleapis.com/foo.Bar".parse().unwrap();
+        assert_eq!(TypeLabel::from(&other), TypeLabel::Other);
+    }
+
+    #[test]
+    fn codes_are_found_by_their_number() {
+        assert_eq!(StatusCode::from(0), StatusCode::Ok);
+        assert_eq!(StatusCode::from(14), StatusCode::Unavailable);
+        assert_eq!(StatusCode::from(16), StatusCode::Unauthenticated);
+        for unknown in [-1, 2, 17, 99] {
+            assert_eq!(StatusCode::from(unknown), StatusCode::Unknown);
+        }
+    }
+}

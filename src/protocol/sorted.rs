@@ -1,0 +1,92 @@
+//! Sorted texts: how lists of thousands of names are brought into order, and walked side by side.
+
+use std::cmp::Ordering;
+
+/// Sorts by text, and leaves items of the same text in the order they have.
+///
+/// The names of a list begin alike: they are told apart by the few bytes behind what they have in common, without looking
+/// at the texts themselves.
+pub(super) fn sort_by_text<T>(items: &mut Vec<T>, text: impl Fn(&T) -> &str) {
+    if items.is_sorted_by(|a, b| text(a) <= text(b)) {
+        return;
+    }
+    let common = common_prefix(items.iter().map(|item| text(item).as_bytes()));
+    let mut keyed: Vec<(u64, T)> = items
+        .drain(..)
+        .map(|item| (key(&text(&item).as_bytes()[common..]), item))
+        .collect();
+    keyed.sort_by(|a, b| a.0.cmp(&b.0).then_with(|| text(&a.1).cmp(text(&b.1))));
+    items.extend(keyed.into_iter().map(|(_, item)| item));
+}
+
+/// The item of this text in a sorted list of which the rest is left to be walked; texts are asked for in order, too.
+pub(super) fn walk_to<'a, T>(rest: &mut &'a [T], wanted: &str, text: impl Fn(&T) -> &str) -> Option<&'a T> {
+    while let Some((first, after)) = rest.split_first() {
+        match text(first).cmp(wanted) {
+            Ordering::Less => *rest = after,
+            Ordering::Equal => return Some(first),
+            Ordering::Greater => return None,
+        }
+    }
+    None
+}
+
+/// How many bytes all texts begin with.
+fn common_prefix<'a>(mut texts: impl Iterator<Item = &'a [u8]>) -> usize {
+    let Some(mut common) = texts.next() else {
+        return 0;
+    };
+    for text in texts {
+        if !text.starts_with(common) {
+            let alike = common.iter().zip(text).take_while(|(a, b)| a == b).count();
+            common = &common[..alike];
+        }
+    }
+    common.len()
+}
+
+/// The first bytes as a number of the same order; what is not there counts as zero.
+fn key(text: &[u8]) -> u64 {
+    let mut first = [0; 8];
+    let len = text.len().min(first.len());
+    first[..len].copy_from_slice(&text[..len]);
+    u64::from_be_bytes(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Alike and short, so that texts are each other's beginnings.
+    fn texts() -> impl Strategy<Value = Vec<String>> {
+        let text = prop_oneof!["[ab\0]{0,3}", "common/[ab\0é]{0,12}", "common/prefix-[0-9]{1,3}"];
+        prop_oneof![
+            prop::collection::vec(text, 0..40),
+            prop::collection::vec("common/[ab\0é]{0,12}", 0..40),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn texts_are_sorted_as_a_stable_sort_sorts_them(texts in texts()) {
+            let mut sorted: Vec<(usize, String)> = texts.into_iter().enumerate().collect();
+            let mut expected = sorted.clone();
+            expected.sort_by(|a, b| a.1.cmp(&b.1));
+            sort_by_text(&mut sorted, |(_, text)| text);
+            prop_assert_eq!(sorted, expected);
+        }
+
+        #[test]
+        fn walking_finds_what_a_search_finds(mut list in texts(), mut wanted in texts()) {
+            list.sort();
+            wanted.sort();
+            let mut rest = &list[..];
+            for text in &wanted {
+                let found = walk_to(&mut rest, text, |listed| listed);
+                prop_assert_eq!(found, list.iter().find(|listed| *listed == text));
+            }
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Publishes that name themselves: one that is sent again, since nobody heard the answer, is the same publish.
+
+use super::{
+    Publisher,
+    change::Wanted,
+    request::{PublishError, PublishOptions, Published, TypeChange},
+};
+use crate::{
+    admission::Admitted,
+    resource::{ContentHash, ResourceName, ResourceType},
+    revision::{Receipt, ReceiptChange, StoredRevision},
+    snapshot::{NodeGroup, Revision},
+};
+
+/// What a publish asks for, under the key its publisher gave it.
+#[derive(Debug)]
+pub(super) struct Ticket {
+    key: String,
+    request: ContentHash,
+}
+
+// === impl Ticket ===
+
+impl Ticket {
+    /// Of a replace.
+    pub(super) fn of_replace(options: &PublishOptions, wanted: &Wanted) -> Option<Self> {
+        Self::of(options, "replace", wanted, &[], Revision::default())
+    }
+
+    /// Of a patch.
+    pub(super) fn of_patch(
+        options: &PublishOptions,
+        upserts: &Wanted,
+        deletions: &[(ResourceType, ResourceName)],
+    ) -> Option<Self> {
+        Self::of(options, "patch", upserts, deletions, Revision::default())
+    }
+
+    /// Of a rollback.
+    pub(super) fn of_rollback(options: &PublishOptions, to: Revision) -> Option<Self> {
+        Self::of(options, "rollback", &Wanted::new(), &[], to)
+    }
+
+    /// `None` where the publish has no key, or is only tried: that may be done as often as one likes.
+    fn of(
+        options: &PublishOptions,
+        call: &str,
+        resources: &Wanted,
+        deletions: &[(ResourceType, ResourceName)],
+        to: Revision,
+    ) -> Option<Self> {
+        let key = options.idempotency_key.as_ref().filter(|_| !options.dry_run)?;
+        let counts =
+            [resources.values().map(Vec::len).sum(), deletions.len()].map(|count| (count as u64).to_le_bytes());
+        let to = to.0.to_le_bytes();
+        // What is asked for, and not who asks, why, or in which way it was written down.
+        let version = options.version_info.as_deref().unwrap_or_default();
+        let mut parts: Vec<&[u8]> = vec![call.as_bytes(), version.as_bytes(), &to];
+        parts.extend(counts.iter().map(|count| &count[..]));
+        // The hash of a content is over its type and name as well.
+        parts.extend(resources.values().flatten().map(|one| &one.content.as_bytes()[..]));
+        for (resource_type, name) in deletions {
+            parts.extend([resource_type.type_url().as_bytes(), name.as_str().as_bytes()]);
+        }
+        Some(Self {
+            key: key.clone(),
+            request: ContentHash::of_parts(parts),
+        })
+    }
+
+    /// What the publish came to.
+    pub(super) fn receipt(&self, revision: Revision, changed: bool, changes: &[TypeChange]) -> Receipt {
+        Receipt {
+            key: self.key.clone(),
+            request: self.request,
+            revision,
+            changed,
+            changes: changes.iter().map(ReceiptChange::from).collect(),
+        }
+    }
+}
+
+impl Publisher {
+    /// What the publish came to when it was done before. Only the writer may ask: an answer of `None` holds as long as nobody else
+    /// publishes.
+    pub(super) fn done_before(
+        &self,
+        group: &NodeGroup,
+        ticket: Option<&Ticket>,
+        admitted: Option<&Admitted>,
+    ) -> Result<Option<Published>, PublishError> {
+        let Some(ticket) = ticket else {
+            return Ok(None);
+        };
+        let Some(receipt) = self.heard(self.store.receipt(group, &ticket.key))? else {
+            return Ok(None);
+        };
+        if receipt.request != ticket.request {
+            return Err(PublishError::KeyReused {
+                group: group.clone(),
+                key: receipt.key,
+                revision: receipt.revision,
+            });
+        }
+        Ok(Some(Published {
+            group: group.clone(),
+            revision: receipt.revision,
+            changed: receipt.changed,
+            dry_run: false,
+            repeated: true,
+            changes: receipt.changes.into_iter().map(TypeChange::from).collect(),
+            warnings: admitted.map_or_else(Vec::new, |admitted| admitted.findings.clone()),
+            unconfirmed: Vec::new(),
+            outlook: None,
+        }))
+    }
+
+    /// Keeps what a publish with a key came to that changed nothing: its retry must not undo what came in between.
+    pub(super) fn keep_receipt(
+        &self,
+        group: &NodeGroup,
+        ticket: Option<&Ticket>,
+        head: Option<&StoredRevision>,
+    ) -> Result<(), PublishError> {
+        let Some(ticket) = ticket else {
+            return Ok(());
+        };
+        let revision = head.map_or_else(Revision::default, |head| head.revision);
+        let kept = self.store.keep_receipt(group, &ticket.receipt(revision, false, &[]));
+        Ok(self.heard(kept)?)
+    }
+}
+
+impl From<&TypeChange> for ReceiptChange {
+    fn from(change: &TypeChange) -> Self {
+        let TypeChange {
+            resource_type,
+            added,
+            changed,
+            removed,
+            version,
+        } = change.clone();
+        Self {
+            resource_type,
+            version,
+            added,
+            changed,
+            removed,
+        }
+    }
+}
+
+impl From<ReceiptChange> for TypeChange {
+    fn from(change: ReceiptChange) -> Self {
+        let ReceiptChange {
+            resource_type,
+            version,
+            added,
+            changed,
+            removed,
+        } = change;
+        Self {
+            resource_type,
+            added,
+            changed,
+            removed,
+            version,
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! The database file: opened and checked whole, and opened again after the disk failed it.
+//!
+//! After an error of the disk the database refuses everything until it is opened anew, reads too. So a full disk must not end in
+//! a restart: what failed is told, and the next call finds a database that works again as far as the disk does.
+
+use std::{
+    fmt, fs, io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path, PathBuf},
+    sync::{PoisonError, RwLock},
+};
+
+use redb::{
+    Builder, Database, DatabaseError, Durability, ReadTransaction, ReadableDatabase, StorageError, TableError,
+    WriteTransaction,
+    backends::{FileBackend, InMemoryBackend},
+};
+
+use super::{FORMAT, META, META_FORMAT, OBJECTS, RECEIPT_ORDER, RECEIPTS, REFERENCES, REVISIONS};
+use crate::{revision::StoreError, snapshot::Revision};
+
+/// Pages the database keeps in memory: heads are held by the publisher, the history is rarely read.
+const CACHE_BYTES: usize = 16 << 20;
+
+/// One database file, open in one process at a time.
+pub(super) struct File {
+    path: PathBuf,
+    /// `None` where it failed and could not be opened again yet.
+    database: RwLock<Option<Database>>,
+}
+
+/// What goes wrong inside a transaction, before it is known of which file.
+#[derive(Debug)]
+pub(super) enum Failure {
+    Redb(redb::Error),
+    Damaged(String),
+    NotNewer { revision: Revision, last: Revision },
+    Interrupted(io::Error),
+}
+
+/// How thoroughly a file is looked at when it is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Check {
+    /// Every page of it.
+    Whole,
+    /// What was checked at the start is trusted.
+    Roots,
+}
+
+// === impl File ===
+
+impl File {
+    /// Opens the file, and makes it and its directory where they are missing. It is checked whole, and only its owner may read
+    /// it: it may hold private keys.
+    pub(super) fn open(path: PathBuf) -> Result<Self, StoreError> {
+        let dir = path.parent().unwrap_or_else(|| Path::new("."));
+        let io = |path: &Path| {
+            let path = path.to_owned();
+            move |source| io_error(&path, source)
+        };
+        fs::create_dir_all(dir).map_err(io(dir))?;
+        drop(private_file(&path).map_err(io(&path))?);
+        // The new name itself must survive a power cut, not only what is written under it.
+        fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(io(dir))?;
+        let database = open_database(&path, Check::Whole)?;
+        let file = Self {
+            path,
+            database: RwLock::new(Some(database)),
+        };
+        file.check_format()?;
+        Ok(file)
+    }
+
+    /// A file that is none, to try out what is written to it; failures name `of`.
+    pub(super) fn in_memory(of: &Path) -> Result<Self, StoreError> {
+        let database = Builder::new().create_with_backend(InMemoryBackend::new());
+        let database = database.map_err(|error| open_error(of, error))?;
+        Ok(Self {
+            path: of.to_owned(),
+            database: RwLock::new(Some(database)),
+        })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Looks at one state of the file, whatever is written meanwhile.
+    pub(super) fn read<T>(&self, read: impl FnOnce(&ReadTransaction) -> Result<T, Failure>) -> Result<T, StoreError> {
+        // The transaction stands by itself: whoever reads long does not hold up one who must open the file again.
+        let txn = self.with(|database| Ok(database.begin_read()?))?;
+        let result = contained(|| read(&txn));
+        drop(txn);
+        self.settle(result)
+    }
+
+    /// One durable transaction: all of it, or nothing.
+    pub(super) fn write<T>(
+        &self,
+        change: impl FnOnce(&WriteTransaction) -> Result<T, Failure>,
+    ) -> Result<T, StoreError> {
+        self.with(|database| {
+            let mut txn = database.begin_write()?;
+            txn.set_durability(Durability::Immediate)?;
+            // Publishes are rare and precious: a slower commit for an open after a crash that need not walk the file.
+            txn.set_quick_repair(true);
+            let changed = change(&txn)?;
+            txn.commit()?;
+            Ok(changed)
+        })
+    }
+
+    fn with<T>(&self, call: impl FnOnce(&Database) -> Result<T, Failure>) -> Result<T, StoreError> {
+        self.ensure_open()?;
+        let result = {
+            let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+            match database.as_ref() {
+                Some(database) => contained(|| call(database)),
+                // Somebody else failed in between.
+                None => Err(redb::Error::DatabaseClosed.into()),
+            }
+        };
+        self.settle(result)
+    }
+
+    /// Names the file in a failure, and opens the database again where it will not work any more.
+    fn settle<T>(&self, result: Result<T, Failure>) -> Result<T, StoreError> {
+        result.map_err(|failure| {
+            if failure.closes_the_database() {
+                *self.database.write().unwrap_or_else(PoisonError::into_inner) = None;
+                if let Err(error) = self.ensure_open() {
+                    tracing::warn!(%error, "the store is closed until it can be opened again");
+                }
+            }
+            named(&self.path, failure)
+        })
+    }
+
+    fn ensure_open(&self) -> Result<(), StoreError> {
+        let is_open = |database: &Option<Database>| database.is_some();
+        if is_open(&self.database.read().unwrap_or_else(PoisonError::into_inner)) {
+            return Ok(());
+        }
+        let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        if !is_open(&database) {
+            *database = Some(open_database(&self.path, Check::Roots)?);
+        }
+        Ok(())
+    }
+
+    /// Writes the format into a new file, compares it otherwise.
+    fn check_format(&self) -> Result<(), StoreError> {
+        let path = self.path.clone();
+        match self.read(read_format)? {
+            None => self.write(make_tables),
+            Some(FORMAT) if self.read(has_receipts)? => Ok(()),
+            // Made before there were receipts.
+            Some(FORMAT) => self.write(make_tables),
+            Some(found) if found < FORMAT => Err(StoreError::OlderFormat {
+                path,
+                found,
+                expected: FORMAT,
+            }),
+            Some(found) => Err(StoreError::NewerFormat {
+                path,
+                found,
+                expected: FORMAT,
+            }),
+        }
+    }
+}
+
+impl fmt::Debug for File {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("File").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+fn open_database(path: &Path, check: Check) -> Result<Database, StoreError> {
+    let open = || {
+        let file = private_file(path)?;
+        let backend = FileBackend::new(file)?;
+        Builder::new()
+            .set_cache_size(CACHE_BYTES)
+            .set_check_integrity_on_open(check == Check::Whole)
+            .create_with_backend(backend)
+    };
+    // The database asserts what only a file that nobody altered is sure to keep.
+    catch_unwind(AssertUnwindSafe(open))
+        .unwrap_or_else(|_| Err(StorageError::Corrupted(ASSERTION.to_owned()).into()))
+        .map_err(|error| open_error(path, error))
+}
+
+const ASSERTION: &str = "it is not what a database file is";
+
+/// Runs a call; a panic of the database over what it finds in the file is an error like any other.
+fn contained<T>(call: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|_| Err(Failure::Damaged(ASSERTION.to_owned())))
+}
+
+pub(super) fn make_tables(txn: &WriteTransaction) -> Result<(), Failure> {
+    txn.open_table(META)?.insert(META_FORMAT, FORMAT)?;
+    txn.open_table(REVISIONS)?;
+    txn.open_table(OBJECTS)?;
+    txn.open_table(REFERENCES)?;
+    txn.open_table(RECEIPTS)?;
+    txn.open_table(RECEIPT_ORDER)?;
+    Ok(())
+}
+
+/// `None` for a file that nothing was ever written to.
+fn read_format(txn: &ReadTransaction) -> Result<Option<u64>, Failure> {
+    let meta = match txn.open_table(META) {
+        Ok(meta) => meta,
+        Err(TableError::TableDoesNotExist(_)) if txn.list_tables()?.next().is_none() => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let format = meta.get(META_FORMAT)?.map(|format| format.value());
+    format
+        .map(Some)
+        .ok_or_else(|| Failure::Damaged("it names no format".to_owned()))
+}
+
+fn has_receipts(txn: &ReadTransaction) -> Result<bool, Failure> {
+    match txn.open_table(RECEIPT_ORDER) {
+        Ok(_) => Ok(true),
+        Err(TableError::TableDoesNotExist(_)) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn private_file(path: &Path) -> io::Result<fs::File> {
+    let mut options = fs::OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+fn open_error(path: &Path, error: DatabaseError) -> StoreError {
+    let path = path.to_owned();
+    match error {
+        DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => StoreError::Locked { path },
+        DatabaseError::Storage(StorageError::Corrupted(detail)) => StoreError::Damaged { path, detail },
+        DatabaseError::Storage(StorageError::Io(error))
+            if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) =>
+        {
+            StoreError::Damaged {
+                path,
+                detail: error.to_string(),
+            }
+        }
+        DatabaseError::Storage(StorageError::Io(source)) => io_error(&path, source),
+        other => StoreError::Database {
+            path,
+            source: Box::new(other),
+        },
+    }
+}
+
+fn named(path: &Path, failure: Failure) -> StoreError {
+    let path = path.to_owned();
+    match failure {
+        Failure::Redb(redb::Error::Corrupted(detail)) | Failure::Damaged(detail) => {
+            StoreError::Damaged { path, detail }
+        }
+        Failure::Redb(redb::Error::Io(source)) => io_error(&path, source),
+        Failure::Redb(source) => StoreError::Database {
+            path,
+            source: Box::new(source),
+        },
+        Failure::NotNewer { revision, last } => StoreError::NotNewer { revision, last },
+        Failure::Interrupted(error) => StoreError::Interrupted(error),
+    }
+}
+
+pub(super) fn io_error(path: &Path, source: io::Error) -> StoreError {
+    let path = path.to_owned();
+    match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => StoreError::Full {
+            path,
+            detail: source.to_string(),
+        },
+        _ => StoreError::Io { path, source },
+    }
+}
+
+// === impl Failure ===
+
+impl Failure {
+    /// Whether the database answers nothing any more until it is opened again.
+    const fn closes_the_database(&self) -> bool {
+        matches!(
+            self,
+            Self::Redb(redb::Error::Io(_) | redb::Error::PreviousIo | redb::Error::DatabaseClosed)
+        )
+    }
+}
+
+impl<E: Into<redb::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Redb(error.into())
+    }
+}

@@ -1,0 +1,123 @@
+//! Whether a store holds together: everything that is named is there, as it was written, and counted right.
+
+use std::collections::{BTreeSet, HashMap};
+
+use redb::{ReadTransaction, ReadableTable as _};
+
+use super::{
+    META, OBJECTS, REFERENCES, REVISIONS, damaged_revision,
+    file::Failure,
+    objects::{Key, Kind, unshared},
+    read_all, read_last,
+    receipts::{RECEIPT_ORDER, RECEIPTS, receipt},
+    records::{Hash, RevisionRecord},
+    unseal_revision,
+};
+use crate::snapshot::Revision;
+
+/// What a store or a backup holds, counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Contents {
+    /// Groups with a history, deleted ones included.
+    pub groups: u64,
+    /// Kept revisions of all groups.
+    pub revisions: u64,
+    /// Resources in all of them; what is equal is one.
+    pub resources: u64,
+    /// Receipts of publishes with an idempotency key.
+    pub receipts: u64,
+    /// The last revision number that was given.
+    pub last: Revision,
+}
+
+/// Reads all of it.
+pub(super) fn verify(txn: &ReadTransaction) -> Result<Contents, Failure> {
+    // Every group's newest revision, resource by resource.
+    read_all(txn)?;
+    let mut contents = Contents {
+        last: read_last(&txn.open_table(META)?)?,
+        ..Contents::default()
+    };
+    let expected = references(txn, &mut contents)?;
+    objects(txn, &expected, &mut contents)?;
+    receipts(txn, &mut contents)?;
+    Ok(contents)
+}
+
+/// How often each object is to be counted, by the revisions.
+fn references(txn: &ReadTransaction, contents: &mut Contents) -> Result<HashMap<Key, u64>, Failure> {
+    let objects = txn.open_table(OBJECTS)?;
+    let mut expected: HashMap<Key, u64> = HashMap::new();
+    let mut before: Option<RevisionRecord> = None;
+    for row in txn.open_table(REVISIONS)?.iter()? {
+        let (key, sealed) = row?;
+        let (key, record) = (key.value(), unseal_revision(key.value(), sealed.value())?);
+        if key.1 > contents.last.0 {
+            let last = contents.last;
+            return Err(Failure::Damaged(format!(
+                "revision {} of group \"{}\" is behind the last one, {last}",
+                key.1, key.0
+            )));
+        }
+        before = before.filter(|before| before.group == record.group);
+        contents.revisions += 1;
+        contents.groups += u64::from(before.is_none());
+        for found in &record.types {
+            let list: Hash = found.list().ok_or_else(|| damaged_revision(key))?;
+            let old = before.as_ref().and_then(|before| before.list(&found.type_url));
+            for (kind, hash) in unshared(&objects, list, old)? {
+                *expected.entry(kind.key(hash)).or_default() += 1;
+            }
+        }
+        before = Some(record);
+    }
+    Ok(expected)
+}
+
+/// Every object is there, sound, and counted as expected; and there is no other.
+fn objects(txn: &ReadTransaction, expected: &HashMap<Key, u64>, contents: &mut Contents) -> Result<(), Failure> {
+    let damaged = |what: &str| Failure::Damaged(format!("{what}: its objects and its revisions do not fit together"));
+    let references = txn.open_table(REFERENCES)?;
+    let mut found = 0;
+    for row in txn.open_table(OBJECTS)?.iter()? {
+        let (key, sealed) = row?;
+        let key = key.value();
+        if !Kind::is_sound(key, sealed.value()) {
+            return Err(damaged("an object is not what was written"));
+        }
+        let counted = references.get(key)?.map(|count| count.value());
+        if counted.is_none() || counted.as_ref() != expected.get(key) {
+            return Err(damaged("an object is miscounted"));
+        }
+        found += 1;
+        contents.resources += u64::from(key[0] == b'r');
+    }
+    if found != expected.len() {
+        return Err(damaged("an object is missing"));
+    }
+    Ok(())
+}
+
+/// Every receipt is sound and has its place in the order.
+fn receipts(txn: &ReadTransaction, contents: &mut Contents) -> Result<(), Failure> {
+    let mut ordered = BTreeSet::new();
+    for row in txn.open_table(RECEIPT_ORDER)?.iter()? {
+        let (key, value) = row?;
+        ordered.insert((key.value().0.to_owned(), value.value().to_owned()));
+    }
+    for row in txn.open_table(RECEIPTS)?.iter()? {
+        let (key, sealed) = row?;
+        let (group, name) = key.value();
+        receipt((group, name), sealed.value())?;
+        if !ordered.remove(&(group.to_owned(), name.to_owned())) {
+            return Err(Failure::Damaged(format!(
+                "the receipt \"{name}\" has no place in the order"
+            )));
+        }
+        contents.receipts += 1;
+    }
+    if ordered.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::Damaged("a receipt is missing".to_owned()))
+}

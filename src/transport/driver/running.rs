@@ -1,0 +1,153 @@
+//! A stream whose node is known: its session, and what of it is noted in the books, the metrics and the log.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use tracing::{Span, debug, warn};
+
+use crate::{
+    cache::SnapshotWatch,
+    fleet::StreamGuard,
+    metrics::{ServingMetrics, TypeLabel},
+    protocol::{Delivery, Outcome, Session},
+    snapshot::Revision,
+};
+
+/// A stream whose node is known.
+pub(super) struct Running {
+    pub(super) session: Session,
+    pub(super) watch: SnapshotWatch,
+    pub(super) guard: StreamGuard,
+    pub(super) span: Span,
+    /// What was published while the stream was open, and when, until the stream holds all of it.
+    push: Option<(Revision, Instant)>,
+    /// The last refusal that was logged: a node repeats itself (Z-5).
+    logged: Option<String>,
+    /// A response that is larger than many clients take was logged.
+    logged_large: bool,
+}
+
+// === impl Running ===
+
+impl Running {
+    pub(super) const fn new(session: Session, watch: SnapshotWatch, guard: StreamGuard, span: Span) -> Self {
+        Self {
+            session,
+            watch,
+            guard,
+            span,
+            push: None,
+            logged: None,
+            logged_large: false,
+        }
+    }
+
+    /// A snapshot was published while the stream is open; it began at this moment, where that is known.
+    pub(super) fn on_publish(&mut self, revision: Revision, began: Option<Instant>) {
+        self.push = began.map(|began| (revision, began));
+    }
+
+    /// Enters what happened in the books, the metrics and the log.
+    pub(super) fn record_outcomes(&mut self, metrics: &ServingMetrics, now: Instant) {
+        while let Some(outcome) = self.session.poll_outcome() {
+            self.guard.record(&outcome);
+            self.time(&outcome, metrics, now);
+            self.log(&outcome);
+        }
+    }
+
+    /// How long a publish took to be accepted, by each type that it changed. What is asked for when all of it was accepted is
+    /// no push any more.
+    fn time(&mut self, outcome: &Outcome, metrics: &ServingMetrics, now: Instant) {
+        let Some((revision, began)) = self.push else {
+            return;
+        };
+        match outcome {
+            Outcome::Ack(delivery) if delivery.revision == revision => {
+                let kind = TypeLabel::from(&delivery.resource_type);
+                metrics.pushed(kind, now.saturating_duration_since(began));
+            }
+            Outcome::Synced(held) | Outcome::Blocked(held) if *held >= revision => self.push = None,
+            Outcome::Ack(_)
+            | Outcome::Synced(_)
+            | Outcome::Blocked(_)
+            | Outcome::Subscribed { .. }
+            | Outcome::Sent(_)
+            | Outcome::Nack { .. }
+            | Outcome::StaleNonce { .. }
+            | Outcome::Ignored(_)
+            | Outcome::Missing { .. }
+            | Outcome::Presented(_)
+            | Outcome::Standing(_) => {}
+        }
+    }
+
+    /// L-13: a response that could not be divided may be more than the client takes.
+    pub(super) fn note_size(&mut self, delivery: &Delivery, chunks: &[Bytes], most: usize) {
+        let bytes = chunks.iter().map(Bytes::len).sum();
+        self.guard.count_bytes(&delivery.resource_type, bytes);
+        if bytes <= most {
+            return;
+        }
+        self.guard.record_large(delivery, bytes);
+        if !self.logged_large {
+            self.logged_large = true;
+            debug!(
+                parent: &self.span, resource_type = %delivery.resource_type, version = %delivery.version, bytes,
+                "large response: gRPC clients take 4 MiB unless told otherwise"
+            );
+        }
+    }
+
+    fn log(&mut self, outcome: &Outcome) {
+        let _entered = self.span.enter();
+        match outcome {
+            Outcome::Subscribed {
+                resource_type,
+                subscription,
+            } => {
+                let (wildcard, names) = (subscription.is_wildcard(), subscription.names().len());
+                debug!(%resource_type, wildcard, names, "subscribed");
+            }
+            // Logged with what the response carries.
+            Outcome::Sent(_) => {}
+            Outcome::Ack(sent) => {
+                debug!(resource_type = %sent.resource_type, version = %sent.version, nonce = %sent.nonce, "ACK");
+            }
+            Outcome::Nack {
+                delivery,
+                code,
+                message,
+            } => {
+                if self.logged.as_ref() != Some(message) {
+                    let short: String = message.chars().take(1000).collect();
+                    warn!(
+                        resource_type = %delivery.resource_type, version = %delivery.version, nonce = %delivery.nonce,
+                        revision = %delivery.revision, code, error = ?short, "NACK"
+                    );
+                    self.logged = Some(message.clone());
+                }
+            }
+            Outcome::StaleNonce { resource_type } => debug!(%resource_type, "stale nonce"),
+            Outcome::Presented(held) => {
+                debug!(resource_type = %held.resource_type, version = %held.version, "already held");
+            }
+            Outcome::Ignored(sent) => debug!(resource_type = %sent.resource_type, nonce = %sent.nonce, "ignored"),
+            Outcome::Missing {
+                resource_type,
+                names,
+                sample,
+            } => debug!(%resource_type, names, ?sample, "asked for in vain"),
+            Outcome::Synced(revision) => debug!(%revision, "synced"),
+            Outcome::Blocked(revision) => debug!(%revision, "blocked by what was refused"),
+            Outcome::Standing(standing) => {
+                let waits: Vec<_> = standing
+                    .waits
+                    .iter()
+                    .map(|wait| wait.resource_type.to_string())
+                    .collect();
+                debug!(?waits, held = standing.held, "order");
+            }
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! Good configurations are admitted, and nothing is found in them.
+
+use crate::cases::GOOD;
+
+#[test]
+fn good_configurations_are_admitted_without_a_finding() {
+    assert!(GOOD.len() >= 45, "{}", GOOD.len());
+    let found: Vec<String> = GOOD
+        .iter()
+        .flat_map(|case| {
+            case.findings()
+                .into_iter()
+                .map(|finding| format!("{}: {finding}", case.name))
+        })
+        .collect();
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
