@@ -127,7 +127,10 @@ fn an_empty_directory_is_an_error() {
 #[test]
 fn an_empty_list_is_a_valid_snapshot() {
     let (server, _) = serving();
-    let ran = server.run_with(&["replace", "-g", "demo", "-f", "-"], b"resources: []");
+    let ran = server.run_with(
+        &["replace", "-g", "demo", "-f", "-", "--allow-removals"],
+        b"resources: []",
+    );
     assert_eq!(ran.code, 0, "{ran:?}");
     assert!(ran.stdout.contains("1 removed"), "{ran:?}");
 }
