@@ -1,5 +1,6 @@
 //! Bad input: a clear error, exit code 3, and what is served stays as it is.
 
+use chancery::settings::{Layer, RulesMode};
 use prost::Message as _;
 use prost_types::Any;
 
@@ -126,7 +127,10 @@ fn an_empty_directory_is_an_error() {
 #[test]
 fn an_empty_list_is_a_valid_snapshot() {
     let (server, _) = serving();
-    let ran = server.run_with(&["replace", "-g", "demo", "-f", "-"], b"resources: []");
+    let ran = server.run_with(
+        &["replace", "-g", "demo", "-f", "-", "--allow-removals"],
+        b"resources: []",
+    );
     assert_eq!(ran.code, 0, "{ran:?}");
     assert!(ran.stdout.contains("1 removed"), "{ran:?}");
 }
@@ -186,4 +190,23 @@ fn findings_are_printed_as_sarif_by_validate_alone() {
 
     let ran = Ran::from(chancery(&["get", "-o", "sarif"]).output().unwrap());
     assert_eq!(ran.code, 2, "{ran:?}");
+}
+
+#[test]
+fn broken_rules_refuse_a_publish_or_are_warnings_as_the_setting_says() {
+    let content = format!("resources:\n- \"@type\": {CLUSTER}\n  name: a\n  connect_timeout: 0s\n");
+    let (server, served) = serving();
+    let path = server.file("rules.yaml", &content);
+    let ran = refused(&server, &served, &path);
+    assert!(ran.stderr.contains("rules.yaml:4:20: error[XDS0205]"), "{ran:?}");
+    server.expect(0, &["validate", "--rules", "warn", "-f", &path]);
+
+    let mut layer = Layer::default();
+    layer.admission.rules = Some(RulesMode::Warn);
+    let lenient = Server::with(layer);
+    let path = lenient.file("rules.yaml", &content);
+    for message in ["once", "again"] {
+        let ran = lenient.expect(0, &["replace", "-g", "demo", "-f", &path, "-m", message]);
+        assert!(ran.stderr.contains("rules.yaml:4:20: warning[XDS0205]"), "{ran:?}");
+    }
 }

@@ -239,6 +239,29 @@ fn encoded_enum_value_that_is_not_defined_is_refused() {
     );
 }
 
+/// Its field has the rules of an `Any`, by which Envoy requires it and does not look into it.
+#[test]
+fn source_of_a_discovered_filter_is_looked_at_no_more_than_by_envoy() {
+    let filter = |source: &str| {
+        format!(
+            "resources:\n- '@type': type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter\n  \
+             name: f\n  config_discovery: {{type_urls: [x]{source}}}\n"
+        )
+    };
+    let api = "api_type: REST, transport_api_version: V3, cluster_names: [c], request_timeout: 0s";
+    admit_text(
+        "a.yaml",
+        filter(&format!(", config_source: {{api_config_source: {{{api}}}}}")),
+    )
+    .unwrap();
+    let found = found(&filter(""));
+    assert_eq!(
+        (found[0].0, found[0].2.as_str()),
+        ("XDS0201", "config_discovery.config_source"),
+        "{found:?}"
+    );
+}
+
 #[test]
 fn names_are_looked_at_beside_broken_rules() {
     let yaml = format!(
