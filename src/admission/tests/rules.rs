@@ -8,7 +8,9 @@ use crate::proto;
 /// The findings of a document, as (code, place, field, message).
 fn found(yaml: &str) -> Vec<(&'static str, (u32, u32), String, String)> {
     let rejection = admit_text("a.yaml", yaml).expect_err("the document is refused");
-    let parts = rejection.findings.into_iter().map(|finding| {
+    // What else contradicts itself in small fixtures is a warning.
+    let errors = rejection.findings.into_iter().filter(|finding| finding.severity == Severity::Error);
+    let parts = errors.map(|finding| {
         let place = finding.place.unwrap();
         let field = finding.field.unwrap_or_default();
         (finding.code, (place.line, place.column), field, finding.message)
@@ -302,7 +304,7 @@ fn sensitive_values_are_not_told() {
     )
     .unwrap_err();
     assert_eq!(
-        rejection.to_string(),
+        rejection.findings[0].to_string(),
         "a.yaml:4:45: error[XDS0202] secret \"s\": tls_certificate.private_key.filename: value must have at least 1 character \
          (validate.rules string.min_len)"
     );
