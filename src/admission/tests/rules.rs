@@ -9,7 +9,10 @@ use crate::proto;
 fn found(yaml: &str) -> Vec<(&'static str, (u32, u32), String, String)> {
     let rejection = admit_text("a.yaml", yaml).expect_err("the document is refused");
     // What else contradicts itself in small fixtures is a warning.
-    let errors = rejection.findings.into_iter().filter(|finding| finding.severity == Severity::Error);
+    let errors = rejection
+        .findings
+        .into_iter()
+        .filter(|finding| finding.severity == Severity::Error);
     let parts = errors.map(|finding| {
         let place = finding.place.unwrap();
         let field = finding.field.unwrap_or_default();
