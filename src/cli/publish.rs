@@ -146,7 +146,7 @@ fn summary(published: &PublishResponse) -> String {
             "nothing changed at"
         };
         let head = format!("{group}: done before under this key: {came_to} revision {revision}: {counts}\n");
-        return format!("{head}{}", changes(&published.changes));
+        return format!("{head}{}", plan::changes(&published.changes, published.plan.as_ref()));
     }
     let head = match (published.changed, published.dry_run) {
         (false, false) => format!("{group}: nothing changed, still revision {revision}\n"),

@@ -117,10 +117,6 @@ fn hold(holder: &FieldDescriptor, case: &Case) -> Option<Case> {
     Some(Case { message, what })
 }
 
-pub(crate) fn has_rules(field: &FieldDescriptor) -> bool {
-    field.options().has_extension(&RULES)
-}
-
 fn rules_of(field: &FieldDescriptor) -> Option<FieldRules> {
     let options = field.options();
     options
