@@ -186,7 +186,7 @@ fn findings_are_printed_as_sarif_by_validate_alone() {
     );
     let place = &result["locations"][0]["physicalLocation"];
     assert_eq!(place["artifactLocation"]["uri"], format!("file://{path}"));
-    assert_eq!(place["region"], serde_json::json!({"startLine": 6, "startColumn": 24}));
+    assert_eq!(place["region"], serde_json::json!({"startLine": 6, "startColumn": 25}));
 
     let ran = Ran::from(chancery(&["get", "-o", "sarif"]).output().unwrap());
     assert_eq!(ran.code, 2, "{ran:?}");
