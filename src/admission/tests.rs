@@ -89,7 +89,7 @@ fn cluster(fields: &str) -> String {
 /// Runs on as little stack as a thread of the server has.
 fn on_a_small_stack(run: impl FnOnce() + Send + 'static) {
     std::thread::Builder::new()
-        .stack_size(2 * 1024 * 1024)
+        .stack_size(1024 * 1024)
         .spawn(run)
         .unwrap()
         .join()
