@@ -7,6 +7,7 @@ mod convert;
 mod csds;
 mod nodes;
 mod outcomes;
+mod plan;
 mod reflection;
 mod snapshots;
 mod sources;
@@ -33,7 +34,7 @@ use crate::{
     source::Files,
 };
 
-pub use self::{convert::finding, reflection::ReflectionError};
+pub use self::{convert::finding, plan::Orders, reflection::ReflectionError};
 
 /// Largest request: a publish of the largest snapshot that admission lets in, with room for how YAML writes it.
 pub const MAX_REQUEST_BYTES: usize = 256 << 20;
@@ -59,6 +60,7 @@ struct Shared {
     fleet: Arc<Fleet>,
     /// `None` where no files are served.
     files: Option<Files>,
+    orders: Orders,
     tracker: TaskTracker,
     shutdown: CancellationToken,
 }
@@ -72,6 +74,7 @@ impl Admin {
         publisher: Arc<Publisher>,
         fleet: Arc<Fleet>,
         files: Option<Files>,
+        orders: Orders,
         tracker: TaskTracker,
         shutdown: CancellationToken,
     ) -> Self {
@@ -80,6 +83,7 @@ impl Admin {
                 publisher,
                 fleet,
                 files,
+                orders,
                 tracker,
                 shutdown,
             }),

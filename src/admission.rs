@@ -8,6 +8,7 @@ mod candidate;
 mod canonical;
 mod checks;
 pub mod codes;
+mod compare;
 mod document;
 mod finding;
 mod group;
@@ -30,6 +31,7 @@ use crate::resource::{Resource, ResourceType};
 
 pub use self::{
     candidate::{Candidate, Document, Format, Limits, RawResource},
+    compare::{Bounds, Differences, FieldChange, compare},
     finding::{Finding, Place, Rejection, Severity},
     group::{GroupChecks, check_group},
     intake::Known,

@@ -21,16 +21,16 @@ use tracing::{Instrument as _, error, info, info_span, warn};
 
 use self::{gauges::Standing, listener::Listener};
 use crate::{
-    admin::Admin,
+    admin::{Admin, Orders},
     cache::SnapshotCache,
     fleet::Fleet,
     http::{Peer, Port, Rest, RestSettings, Services},
     metrics::{Label as _, Metrics, PortLabel, Table},
-    publisher::{Publisher, PublisherSettings},
+    publisher::{Publisher, PublisherSettings, RemovalGuard},
     readiness::Readiness,
     revision::{MemoryStore, RedbStore, RevisionStore},
     settings::{Settings, StoreSettings},
-    source::{Files, Registry},
+    source::{Files, Registry, is_registered},
     transport::Xds,
 };
 
@@ -101,6 +101,7 @@ impl App {
         let fleet = Fleet::new(settings.fleet);
         let cache = Arc::new(SnapshotCache::new());
         let xds_settings = settings.xds.clone();
+        let orders = Orders::new(settings.xds.policy.clone(), settings.xds.unordered.clone());
         let polling = Rest::new(
             SnapshotCache::clone(&cache),
             Arc::clone(&fleet),
@@ -142,7 +143,7 @@ impl App {
             xds_settings,
             serving.clone(),
         );
-        let admin = Admin::new(publisher, fleet, files, tracker.clone(), serving.clone());
+        let admin = Admin::new(publisher, fleet, files, orders, tracker.clone(), serving.clone());
         admin.set_serving(true).await;
         let admin_routes = admin.routes()?;
         let spawn = |server, routes, listener, name| {
@@ -208,6 +209,10 @@ async fn open(tracker: &TaskTracker, settings: Settings, cache: Arc<SnapshotCach
         let settings = PublisherSettings {
             limits: settings.admission,
             deny_warnings: settings.deny_warnings,
+            removals: RemovalGuard {
+                returns: Some(is_registered),
+                ..settings.removals
+            },
         };
         let publisher = Publisher::open(store, cache, settings).context("cannot load what was published")?;
         info!(groups = publisher.list().len(), "loaded");

@@ -19,6 +19,7 @@ mod history;
 mod import;
 mod input;
 mod output;
+mod plan;
 mod publish;
 mod render;
 mod replace;

@@ -15,6 +15,7 @@ mod policy;
 mod presented;
 mod reconnect;
 mod refused;
+mod rehearsal;
 mod request;
 mod response;
 mod send;
@@ -31,6 +32,7 @@ pub use self::{
     features::Features,
     outcome::{Delivery, Nonce, Outcome, Variant},
     policy::{Ordering, Policy, StreamLimits},
+    rehearsal::{Message, Part, rehearse},
     request::{DeltaRequest, SotwRequest},
     response::{Contents, ResourceError, Response},
     session::{Scope, Session},

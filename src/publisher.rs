@@ -5,8 +5,10 @@
 
 mod change;
 mod counted;
+mod guard;
 mod idempotency;
 mod lineage;
+mod outlook;
 mod query;
 mod request;
 mod vetting;
@@ -22,6 +24,7 @@ use tokio::sync::broadcast;
 
 use self::{
     change::{GroupEdits, Next, check_limits, next, patch, replacement, restoration},
+    guard::Removal,
     idempotency::Ticket,
     lineage::Lineage,
     request::{check_group, check_request},
@@ -39,6 +42,10 @@ use crate::{
 pub use self::request::{
     Comparison, DiffTarget, NotFound, PatchRequest, PublishError, PublishOptions, Published, PublisherSettings,
     ReplaceRequest, SnapshotEvent, Totals, TypeChange,
+};
+pub use self::{
+    guard::RemovalGuard,
+    outlook::{Outlook, ResourceChange, Served},
 };
 
 /// Events a subscriber may lag behind by: a burst of publishes, at some hundred bytes each.
@@ -201,7 +208,12 @@ impl Publisher {
             let target = self.stored(group, to)?;
             Ok(restoration(&types_of(head), &types_of(Some(&target))))
         };
-        self.publish(group, options, ticket.as_ref(), None, Deny::Nothing, edits)
+        // Going back is one step, whatever it removes.
+        let options = PublishOptions {
+            allow_removals: true,
+            ..options.clone()
+        };
+        self.publish(group, &options, ticket.as_ref(), None, Deny::Nothing, edits)
     }
 
     /// [`Publisher::delete`], not counted.
@@ -243,8 +255,7 @@ impl Publisher {
         let named = options.version_info.as_deref().map(Version::from);
         let mut writer = self.writer();
         let head = self.head(group);
-        let mut findings = admitted.map_or_else(Vec::new, |admitted| admitted.findings.clone());
-        if let Some(done) = self.done_before(group, ticket, &findings)? {
+        if let Some(done) = self.done_before(group, ticket, admitted)? {
             return Ok(done);
         }
         check_owner(group, options, head.as_deref())?;
@@ -254,9 +265,10 @@ impl Publisher {
         let nowhere = Places::default();
         let places = admitted.map_or(&nowhere, |admitted| &admitted.places);
         let proposal = self.propose(&mut writer, group, &before, edits, named.as_ref(), places)?;
+        let mut findings = admitted.map_or_else(Vec::new, |admitted| admitted.findings.clone());
         findings.extend(proposal.findings);
         findings.sort_by_key(|finding| finding.severity);
-        let refused = match deny {
+        let denied = match deny {
             Deny::Nothing => false,
             Deny::Errors => findings.iter().any(|finding| finding.severity == Severity::Error),
             Deny::Warnings => !findings.is_empty(),
@@ -266,14 +278,23 @@ impl Publisher {
             changes,
             replaced,
         } = proposal.next;
+        let unconfirmed = self.unconfirmed(group, options, &before, &types, &changes);
+        let refused = denied || !(unconfirmed.is_empty() || options.dry_run);
         // The first publish changes something even if it is empty: from then on the group is known to be (S-9).
         let changed = head.is_none() || !changes.is_empty();
         if refused || options.dry_run {
             self.withdraw(&mut writer, group, &before);
         }
         if refused {
-            return Err(PublishError::Rejected(Rejection { findings }));
+            return Err(refusal(denied, unconfirmed, findings));
         }
+        let outlook = options.dry_run.then(|| Outlook {
+            group: group.clone(),
+            revision: proposal.revision,
+            before,
+            after: types.clone(),
+            is_next: true,
+        });
         let mut revision = head.as_ref().map_or_else(Revision::default, |head| head.revision);
         if changed && !options.dry_run {
             revision = proposal.revision;
@@ -291,6 +312,29 @@ impl Publisher {
             repeated: false,
             changes,
             warnings: findings,
+            unconfirmed,
+            outlook,
+        })
+    }
+
+    /// What the publish removes and nobody confirmed.
+    fn unconfirmed(
+        &self,
+        group: &NodeGroup,
+        options: &PublishOptions,
+        before: &Types,
+        after: &Types,
+        changes: &[TypeChange],
+    ) -> Vec<Finding> {
+        if options.allow_removals {
+            return Vec::new();
+        }
+        self.settings.removals.check(&Removal {
+            group,
+            owner: options.owner,
+            before,
+            after,
+            changes,
         })
     }
 
@@ -420,7 +464,7 @@ impl Publisher {
     }
 
     const fn denies(&self, options: &PublishOptions) -> Deny {
-        if self.settings.deny_warnings && !options.allow_warnings {
+        if (self.settings.deny_warnings || options.deny_warnings) && !options.allow_warnings {
             Deny::Warnings
         } else {
             Deny::Errors
@@ -485,6 +529,18 @@ fn stored_revision(
         owner: options.owner,
         content,
         replaced,
+    }
+}
+
+/// Why a publish is refused: what is to be confirmed, then what is found of it, which alone may refuse it.
+fn refusal(denied: bool, unconfirmed: Vec<Finding>, findings: Vec<Finding>) -> PublishError {
+    let rejection = Rejection {
+        findings: [unconfirmed, findings].concat(),
+    };
+    if denied {
+        PublishError::Rejected(rejection)
+    } else {
+        PublishError::Unconfirmed(rejection)
     }
 }
 

@@ -21,13 +21,14 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     file::Spot,
     layer::{AdmissionLayer, FleetLayer, Layer, LogLayer, LrsLayer, OrderingLayer, ProtocolLayer, RestLayer, XdsLayer},
-    value::{ByteSize, Span, ValueError},
+    value::{ByteSize, Share, Span, ValueError},
 };
 use crate::{
     admission::{self, Severity},
     fleet,
     node::{Grouping, RuleError},
     protocol::{Ordering, Policy},
+    publisher::RemovalGuard,
     resource::UnknownType,
     revision::DEFAULT_RETENTION,
     snapshot::NodeGroup,
@@ -57,6 +58,8 @@ pub struct Settings {
     pub admission: admission::Limits,
     /// Whether warnings refuse a publish that does not allow them.
     pub deny_warnings: bool,
+    /// What a publish may remove that does not confirm it.
+    pub removals: RemovalGuard,
     /// What is remembered of nodes.
     pub fleet: fleet::Limits,
     /// How long a shutdown may take before it is forced.
@@ -212,6 +215,7 @@ impl Settings {
             },
             poll_timeout: rest.poll_timeout.map_or(Duration::ZERO, |span| span.0),
             deny_warnings: admission.deny_warnings.unwrap_or_default(),
+            removals: admission.removals(),
             admission: admission.limits(),
             fleet: fleet.limits(),
             shutdown_grace: grace,
@@ -250,6 +254,8 @@ impl Layer {
             },
             admission: AdmissionLayer {
                 deny_warnings: Some(false),
+                max_removal_share: Some(Share(RemovalGuard::default().max_share)),
+                files_allow_removals: Some(false),
                 max_document_bytes: Some(ByteSize(limits.document_bytes)),
                 max_resource_bytes: Some(ByteSize(limits.resource_bytes)),
                 max_snapshot_bytes: Some(ByteSize(limits.total_bytes)),
@@ -303,6 +309,15 @@ impl LogLayer {
 }
 
 impl AdmissionLayer {
+    fn removals(&self) -> RemovalGuard {
+        let defaults = RemovalGuard::default();
+        RemovalGuard {
+            max_share: self.max_removal_share.map_or(defaults.max_share, |share| share.0),
+            trusts_files: self.files_allow_removals.unwrap_or(defaults.trusts_files),
+            ..defaults
+        }
+    }
+
     fn limits(&self) -> admission::Limits {
         let mut limits = admission::Limits::default();
         let set = |limit: &mut usize, value: Option<usize>| *limit = value.unwrap_or(*limit);

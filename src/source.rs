@@ -7,6 +7,6 @@ pub use self::{
     files::{Files, FilesError, FilesTask, FolderState, FolderStatus},
     registry::{
         Change, DEFAULT_CLUSTER, Endpoint, EndpointId, Endpoints, Health, Lease, Locality, MAX_WEIGHT, Registered,
-        Registration, Registry, RegistryError, RegistryTask, UnknownHealth,
+        Registration, Registry, RegistryError, RegistryTask, UnknownHealth, is_registered,
     },
 };

@@ -17,7 +17,7 @@ use std::{
 
 use bytes::Bytes;
 use chancery::proto::{
-    admin::{ReplaceSnapshotRequest, Resource, snapshot_service_client::SnapshotServiceClient},
+    admin::{PublishOptions, ReplaceSnapshotRequest, Resource, snapshot_service_client::SnapshotServiceClient},
     discovery::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse},
     envoy::config::core::v3::Node,
 };
@@ -257,6 +257,10 @@ impl Server {
         let request = ReplaceSnapshotRequest {
             group: "slow".to_owned(),
             resources: published(type_url).into_iter().map(resource).collect(),
+            options: Some(PublishOptions {
+                allow_removals: true,
+                ..PublishOptions::default()
+            }),
             ..ReplaceSnapshotRequest::default()
         };
         let url = format!("http://{}", self.addresses["admin"]);

@@ -70,6 +70,7 @@ impl From<api::PublishOptions> for PublishOptions {
             author: options.author,
             allow_warnings: options.allow_warnings,
             allow_removals: options.allow_removals,
+            deny_warnings: options.deny_warnings,
             idempotency_key: Some(options.idempotency_key).filter(|key| !key.is_empty()),
             owner: Owner::AdminApi,
         }
@@ -123,7 +124,13 @@ pub(super) fn published(published: &Published) -> api::PublishResponse {
         changed: published.changed,
         dry_run: published.dry_run,
         changes: published.changes.iter().map(type_change).collect(),
-        findings: published.warnings.iter().map(finding).collect(),
+        findings: published
+            .unconfirmed
+            .iter()
+            .chain(&published.warnings)
+            .map(finding)
+            .collect(),
+        plan: None,
         repeated: published.repeated,
     }
 }

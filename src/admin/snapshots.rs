@@ -7,7 +7,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 use tracing::info;
 
-use super::{Shared, WATCH_BUFFER, convert, outcomes, status};
+use super::{Shared, WATCH_BUFFER, convert, outcomes, plan, status};
 use crate::{
     admission::Candidate,
     proto::admin as api,
@@ -59,11 +59,18 @@ impl Snapshots {
         author: String,
         call: impl FnOnce(&Publisher) -> Result<Published, PublishError> + Send + 'static,
     ) -> Result<Response<api::PublishResponse>, Status> {
+        let shared = Arc::clone(&self.shared);
         let outcome = self
-            .blocking(move |publisher| Ok(call(publisher).inspect(|published| log(published, &author))))
+            .blocking(move |publisher| {
+                let published = call(publisher).inspect(|published| log(published, &author));
+                Ok(published.map(|published| api::PublishResponse {
+                    plan: published.outlook.as_ref().map(|outlook| plan::plan(&shared, outlook)),
+                    ..convert::published(&published)
+                }))
+            })
             .await?;
         match outcome {
-            Ok(published) => Ok(Response::new(convert::published(&published))),
+            Ok(published) => Ok(Response::new(published)),
             Err(failure) => {
                 let status = status::of_publish(&failure);
                 info!(group = ?group, code = ?status.code(), reason = ?status.message(), "publish refused");
@@ -225,21 +232,24 @@ impl SnapshotService for Snapshots {
             to,
         } = request.into_inner();
         let target = match to {
-            Some(To::ToRevision(revision)) => DiffTarget::Revision(Revision(revision)),
+            Some(To::ToRevision(revision)) => DiffTarget::Revision(convert::revision(revision)),
             Some(To::ToCandidate(given)) => DiffTarget::Candidate(candidate(given.documents, given.resources)?),
             None => return Err(Status::invalid_argument("to_revision or to_candidate must be given")),
         };
-        let comparison = self
+        let shared = Arc::clone(&self.shared);
+        let response = self
             .blocking(move |publisher| {
                 let group = NodeGroup::from(group.as_str());
                 let compared = publisher.diff(&group, convert::revision(from_revision), &target);
-                compared.map_err(|failure| status::of_publish(&failure))
+                let comparison = compared.map_err(|failure| status::of_publish(&failure))?;
+                Ok(api::DiffSnapshotResponse {
+                    changes: comparison.changes.iter().map(convert::type_change).collect(),
+                    findings: comparison.findings.iter().map(convert::finding).collect(),
+                    plan: Some(plan::plan(&shared, &comparison.outlook)),
+                })
             })
             .await?;
-        Ok(Response::new(api::DiffSnapshotResponse {
-            changes: comparison.changes.iter().map(convert::type_change).collect(),
-            findings: comparison.findings.iter().map(convert::finding).collect(),
-        }))
+        Ok(Response::new(response))
     }
 
     async fn watch_snapshots(

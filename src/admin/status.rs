@@ -38,7 +38,9 @@ const BAD_REQUEST_URL: &str = "type.googleapis.com/google.rpc.BadRequest";
 /// What a publish, or a question about one, came to.
 pub(super) fn of_publish(failure: &PublishError) -> Status {
     match failure {
-        PublishError::Rejected(rejection) => of_rejection(rejection),
+        PublishError::Rejected(rejection) => of_rejection(Code::InvalidArgument, rejection),
+        // Nothing is wrong with what was sent: the group as it is stands against it.
+        PublishError::Unconfirmed(rejection) => of_rejection(Code::FailedPrecondition, rejection),
         PublishError::Conflict { expected, current } => {
             let revisions = HashMap::from([
                 ("expected".to_owned(), expected.to_string()),
@@ -103,7 +105,7 @@ pub(super) fn of_type(failure: &UnknownType) -> Status {
 }
 
 /// The findings, as many as fit a header, for programs; the first of them as the message, for people.
-fn of_rejection(rejection: &Rejection) -> Status {
+fn of_rejection(code: Code, rejection: &Rejection) -> Status {
     let (findings, left_off) = fitting(&rejection.findings, REJECTION_BYTES, |finding| {
         shortened(convert::finding(finding))
     });
@@ -112,14 +114,14 @@ fn of_rejection(rejection: &Rejection) -> Status {
     let (field_violations, _) = fitting(&rejection.findings, rest, violation);
     let message = cut(&message(&rejection.findings));
     let status = tonic_types::Status {
-        code: Code::InvalidArgument.into(),
+        code: code.into(),
         message: message.clone(),
         details: vec![
             packed(REJECTION_URL, &fits),
             packed(BAD_REQUEST_URL, &BadRequest { field_violations }),
         ],
     };
-    Status::with_details(Code::InvalidArgument, message, status.encode_to_vec().into())
+    Status::with_details(code, message, status.encode_to_vec().into())
 }
 
 /// The first finding, and how many more.
@@ -221,7 +223,7 @@ mod tests {
             let refused = Rejection {
                 findings: vec![finding(size); findings],
             };
-            let status = of_rejection(&refused);
+            let status = of_rejection(Code::InvalidArgument, &refused);
             let header = status.details().len() * 4 / 3 + status.message().len();
             assert!(header <= 6144, "{findings} findings of {size}: {header}");
             let told = rejection(&status);
@@ -232,9 +234,12 @@ mod tests {
 
     #[test]
     fn the_message_is_the_first_finding_and_how_many_more() {
-        let status = of_rejection(&Rejection {
-            findings: vec![finding(1), finding(2), finding(3)],
-        });
+        let status = of_rejection(
+            Code::InvalidArgument,
+            &Rejection {
+                findings: vec![finding(1), finding(2), finding(3)],
+            },
+        );
         assert_eq!(status.code(), Code::InvalidArgument);
         assert!(status.message().contains("XDS0001"), "{}", status.message());
         assert!(status.message().ends_with(" and 2 more"), "{}", status.message());

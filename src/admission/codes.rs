@@ -107,9 +107,13 @@ pub const DISALLOWED: &str = "XDS0331";
 pub const TYPE_SIZE: &str = "XDS0340";
 /// A real Envoy refuses it, in its own words: `--envoy`.
 pub const ENVOY_REFUSES: &str = "XDS0401";
+/// A type would lose all its resources, and nobody confirmed that.
+pub const EMPTIES_TYPE: &str = "XDS0501";
+/// More of a group's resources would go at once than is allowed unconfirmed.
+pub const REMOVES_MANY: &str = "XDS0502";
 
 /// Every code with one line of explanation, in order.
-pub const ALL: [(&str, &str); 53] = [
+pub const ALL: [(&str, &str); 55] = [
     (MALFORMED, "the document cannot be read"),
     (LAYOUT, "the document is not one mapping with `resources`"),
     (UNKNOWN_FIELD, "unknown field"),
@@ -193,4 +197,6 @@ pub const ALL: [(&str, &str); 53] = [
         "type larger than a gRPC client takes in one response (warning)",
     ),
     (ENVOY_REFUSES, "refused by a real Envoy"),
+    (EMPTIES_TYPE, "would empty a type, unconfirmed"),
+    (REMOVES_MANY, "would remove a large share of a group, unconfirmed"),
 ];

@@ -13,9 +13,9 @@ use super::{
     connect::Clients,
     exit::{Exit, Failure},
     export::{REDACTED, SHARED_FOLDER, mentions_redacted},
-    input as files,
+    findings, input as files,
     output::{Output, count, escape, note},
-    publish::Publish,
+    publish::{Publish, unconfirmed},
 };
 use crate::{
     input,
@@ -47,13 +47,22 @@ impl Import {
                 idempotency_key: String::new(),
                 ..options.clone()
             };
-            if let Err(status) = client.replace_snapshot(request(group, documents, checked)).await {
-                let failure = Failure::from(status);
-                if failure.exit == Exit::Unavailable {
-                    return Err(failure);
+            let why = match client.replace_snapshot(request(group, documents, checked)).await {
+                Ok(tried) => unconfirmed(tried.get_ref())
+                    .map(findings::line)
+                    .collect::<Vec<_>>()
+                    .join("\n"),
+                Err(status) => {
+                    let failure = Failure::from(status);
+                    if failure.exit == Exit::Unavailable {
+                        return Err(failure);
+                    }
+                    failure.to_string()
                 }
+            };
+            if !why.is_empty() {
                 note(&format!("group {group}:"));
-                note_lines(&failure.to_string());
+                note_lines(&why);
                 refused += 1;
             }
         }

@@ -7,17 +7,15 @@ use clap::Args;
 use super::{
     connect::Clients,
     exit::{Exit, Failure},
-    findings::{short_type, warn},
+    findings::warn,
     output::{Format, Output, proto_json},
-    wait,
+    plan, wait,
 };
 use crate::{
-    proto::admin::{PublishOptions, PublishResponse, TypeChange},
+    admission::codes,
+    proto::admin::{Finding, PublishOptions, PublishResponse, TypeChange},
     settings::Span,
 };
-
-/// Names shown of each kind of change; the rest is counted.
-const SHOWN: usize = 20;
 
 /// The group to publish to.
 #[derive(Args, Debug)]
@@ -30,13 +28,16 @@ pub(super) struct Group {
 /// How to publish.
 #[derive(Args, Debug)]
 pub(super) struct Publish {
-    /// Check everything and say what would change; publish nothing
+    /// Check everything and say what would change, for whom, and in which order; publish nothing
     #[arg(long, conflicts_with = "wait")]
     dry_run: bool,
     /// Accept warnings where the server is set to refuse them
     #[arg(long)]
     allow_warnings: bool,
-    /// Confirm that a type may become empty
+    /// Refuse warnings
+    #[arg(long, conflicts_with = "allow_warnings")]
+    deny_warnings: bool,
+    /// Confirm that a type may become empty, and that much of the group may go at once
     #[arg(long)]
     allow_removals: bool,
     /// Refuse unless the group is at this revision (0: not published yet)
@@ -82,6 +83,7 @@ impl Publish {
                 .unwrap_or_default(),
             allow_warnings: self.allow_warnings,
             allow_removals: self.allow_removals,
+            deny_warnings: self.deny_warnings,
             idempotency_key: self.idempotency_key.clone().unwrap_or_default(),
         }
     }
@@ -98,6 +100,10 @@ impl Publish {
             Format::Table => output.text(&summary(published))?,
             Format::Json | Format::Yaml => output.value(&proto_json(published, "PublishResponse"))?,
         }
+        if unconfirmed(published).next().is_some() {
+            let message = "this would be refused: confirm what it removes with --allow-removals";
+            return Err(Failure::refused(message));
+        }
         self.wait.run(&published.group, published.revision, clients).await
     }
 }
@@ -113,6 +119,12 @@ impl Wait {
         let timeout: Duration = self.timeout.0;
         wait::for_nodes(clients, group, revision, timeout).await
     }
+}
+
+/// What would refuse the publish unless confirmed: told in a dry run alone.
+pub(super) fn unconfirmed(published: &PublishResponse) -> impl Iterator<Item = &Finding> {
+    let asked = |finding: &&Finding| [codes::EMPTIES_TYPE, codes::REMOVES_MANY].contains(&finding.code.as_str());
+    published.findings.iter().filter(asked)
 }
 
 /// A line for the publish, and one for each change.
@@ -134,7 +146,7 @@ fn summary(published: &PublishResponse) -> String {
             "nothing changed at"
         };
         let head = format!("{group}: done before under this key: {came_to} revision {revision}: {counts}\n");
-        return format!("{head}{}", changes(&published.changes));
+        return format!("{head}{}", plan::changes(&published.changes, published.plan.as_ref()));
     }
     let head = match (published.changed, published.dry_run) {
         (false, false) => format!("{group}: nothing changed, still revision {revision}\n"),
@@ -142,22 +154,13 @@ fn summary(published: &PublishResponse) -> String {
         (true, true) => format!("{group}: would publish over revision {revision}: {counts} (dry run)\n"),
         (true, false) => format!("{group}: published revision {revision}: {counts}\n"),
     };
-    format!("{head}{}", changes(&published.changes))
-}
-
-/// `+` added, `~` changed, `-` removed: one resource a line.
-pub(super) fn changes(changes: &[TypeChange]) -> String {
-    let mut text = String::new();
-    for change in changes {
-        let kind = short_type(&change.type_url);
-        for (sign, names) in [('+', &change.added), ('~', &change.changed), ('-', &change.removed)] {
-            for name in names.iter().take(SHOWN) {
-                text.push_str(&format!("  {sign} {kind} {}\n", super::output::escape(name)));
-            }
-            if names.len() > SHOWN {
-                text.push_str(&format!("  {sign} {kind}: {} more\n", names.len() - SHOWN));
-            }
-        }
-    }
-    text
+    let plan = published.plan.as_ref();
+    let delivery = plan
+        .filter(|_| published.changed)
+        .map(|plan| plan::delivery(plan, group));
+    format!(
+        "{head}{}{}",
+        plan::changes(&published.changes, plan),
+        delivery.unwrap_or_default()
+    )
 }

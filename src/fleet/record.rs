@@ -17,10 +17,13 @@ use super::{
 use crate::{
     metrics,
     node::{Node, NodeId},
-    protocol::{Delivery, Outcome, Standing},
+    protocol::{Delivery, Outcome, Standing, Subscription},
     resource::{ResourceName, ResourceType},
     snapshot::{NodeGroup, Revision},
 };
+
+/// Names shown of a subscription.
+const SAMPLE: usize = 16;
 
 /// Bytes kept of the names in a load report: real ones are shorter.
 const LOAD_NAME_BYTES: usize = 256;
@@ -90,9 +93,7 @@ struct Books {
 #[derive(Debug)]
 struct TypeRecord {
     resource_type: ResourceType,
-    wildcard: bool,
-    names: usize,
-    sample: Box<[ResourceName]>,
+    subscription: Subscription,
     sent: Option<DeliveryStatus>,
     acked: Option<DeliveryStatus>,
     unconfirmed: Option<DeliveryStatus>,
@@ -138,8 +139,11 @@ impl NodeRecord {
         self.verdicts.merge(stream.verdicts().verdicts);
         if self.streams.is_empty() {
             self.left = stream.status().types;
-            // Nobody is there to answer.
-            self.left.iter_mut().for_each(|row| row.unanswered = None);
+            for row in &mut self.left {
+                // Nobody is there to answer, and nobody to keep a list of names for.
+                row.unanswered = None;
+                row.subscription = Subscription::default();
+            }
         }
     }
 
@@ -338,15 +342,8 @@ impl Books {
         match outcome {
             Outcome::Subscribed {
                 resource_type,
-                wildcard,
-                names,
-                sample,
-            } => {
-                let row = self.row(resource_type);
-                row.wildcard = *wildcard;
-                row.names = *names;
-                row.sample = sample.as_slice().into();
-            }
+                subscription,
+            } => self.row(resource_type).subscription.clone_from(subscription),
             Outcome::Sent(delivery) => {
                 let sent = at(delivery, now);
                 self.awaiting.reserve_exact(1);
@@ -490,9 +487,7 @@ impl TypeRecord {
     fn new(resource_type: ResourceType) -> Self {
         Self {
             resource_type,
-            wildcard: false,
-            names: 0,
-            sample: Box::default(),
+            subscription: Subscription::default(),
             sent: None,
             acked: None,
             unconfirmed: None,
@@ -512,11 +507,13 @@ impl TypeRecord {
     }
 
     fn status(&self) -> TypeStatus {
+        let names = self.subscription.names();
         TypeStatus {
             resource_type: self.resource_type.clone(),
-            wildcard: self.wildcard,
-            names: self.names,
-            sample: self.sample.to_vec(),
+            wildcard: self.subscription.is_wildcard(),
+            names: names.len(),
+            sample: names.iter().take(SAMPLE).cloned().collect(),
+            subscription: self.subscription.clone(),
             sent: self.sent.clone(),
             acked: self.acked.clone(),
             unconfirmed: self.unconfirmed.clone(),

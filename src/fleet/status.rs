@@ -8,7 +8,7 @@ use std::{
 use super::StreamInfo;
 use crate::{
     node::NodeId,
-    protocol::{Nonce, Standing},
+    protocol::{Nonce, Standing, Subscription},
     resource::{ResourceName, ResourceType, Version},
     snapshot::{NodeGroup, Revision},
 };
@@ -99,6 +99,8 @@ pub struct TypeStatus {
     pub names: usize,
     /// Some of them.
     pub sample: Vec<ResourceName>,
+    /// What is subscribed, whole; to nothing where no stream is open.
+    pub subscription: Subscription,
     /// The last response.
     pub sent: Option<DeliveryStatus>,
     /// The last response that was ACKed.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    protocol::{Delivery, Nonce},
+    protocol::{Delivery, Nonce, Subscription},
     resource::{ResourceType, Version},
     snapshot::Revision,
 };
@@ -43,9 +43,7 @@ fn state_follows_what_was_sent_and_answered_last() {
     let state = || fleet.node(&"n".into()).unwrap().types[0].state();
     stream.record(&Outcome::Subscribed {
         resource_type: ResourceType::Cluster,
-        wildcard: true,
-        names: 0,
-        sample: Vec::new(),
+        subscription: Subscription::default(),
     });
     assert_eq!(state(), TypeState::NotSent);
     stream.record(&Outcome::Sent(delivery("1")));

@@ -110,6 +110,7 @@ impl From<RegistryError> for Failure {
             RegistryError::Closed => StatusCode::SERVICE_UNAVAILABLE,
             RegistryError::Publish(cause) => match &**cause {
                 PublishError::Rejected(_)
+                | PublishError::Unconfirmed(_)
                 | PublishError::InvalidGroup(_)
                 | PublishError::InvalidVersion(_)
                 | PublishError::InvalidKey(_) => StatusCode::BAD_REQUEST,

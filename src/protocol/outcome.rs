@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use super::Standing;
+use super::{Standing, Subscription};
 use crate::{
     resource::{ResourceName, ResourceType, Version},
     snapshot::Revision,
@@ -32,12 +32,8 @@ pub enum Outcome {
     Subscribed {
         /// Of which type.
         resource_type: ResourceType,
-        /// Whether it asks for all of them (W-1, W-2).
-        wildcard: bool,
-        /// How many names it asks for.
-        names: usize,
-        /// Some of the names.
-        sample: Vec<ResourceName>,
+        /// What it asks for; shares its list of names with the stream.
+        subscription: Subscription,
     },
     /// A response was handed to the transport.
     Sent(Delivery),

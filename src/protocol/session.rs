@@ -21,9 +21,6 @@ use crate::{
     snapshot::{Revision, Snapshot},
 };
 
-/// Names shown of a subscription.
-const SAMPLE: usize = 16;
-
 /// What a stream serves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
@@ -322,12 +319,9 @@ impl Session {
         let changed = edit.changed || first;
         state.apply(edit);
         if changed {
-            let names = state.subscription.names();
             self.outcomes.push_back(Outcome::Subscribed {
                 resource_type: state.kind.clone(),
-                wildcard: state.subscription.is_wildcard(),
-                names: names.len(),
-                sample: names.iter().take(SAMPLE).cloned().collect(),
+                subscription: state.subscription.clone(),
             });
         }
         Ok(())

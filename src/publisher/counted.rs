@@ -30,7 +30,8 @@ impl Publisher {
     }
 
     /// Makes a new revision with the content of a kept one, also of a deleted group. What returns gets new versions, and what
-    /// was admitted once is not refused for warnings. Blocks on the store.
+    /// was admitted once is not refused for warnings. It may remove whatever it does: going back is one step. Blocks on the
+    /// store.
     ///
     /// # Errors
     ///
@@ -101,6 +102,7 @@ const fn outcome_of(published: &Published) -> PublishOutcome {
 const fn outcome_of_error(error: &PublishError) -> PublishOutcome {
     match error {
         PublishError::Rejected(_)
+        | PublishError::Unconfirmed(_)
         | PublishError::InvalidGroup(_)
         | PublishError::InvalidVersion(_)
         | PublishError::InvalidKey(_) => PublishOutcome::Refused,
@@ -114,7 +116,7 @@ const fn outcome_of_error(error: &PublishError) -> PublishOutcome {
 
 fn findings_of(error: &PublishError) -> &[Finding] {
     match error {
-        PublishError::Rejected(rejection) => &rejection.findings,
+        PublishError::Rejected(rejection) | PublishError::Unconfirmed(rejection) => &rejection.findings,
         PublishError::Conflict { .. }
         | PublishError::Owned { .. }
         | PublishError::KeyReused { .. }

@@ -6,7 +6,7 @@ use super::{
     request::{PublishError, PublishOptions, Published, TypeChange},
 };
 use crate::{
-    admission::Finding,
+    admission::Admitted,
     resource::{ContentHash, ResourceName, ResourceType},
     revision::{Receipt, ReceiptChange, StoredRevision},
     snapshot::{NodeGroup, Revision},
@@ -87,7 +87,7 @@ impl Publisher {
         &self,
         group: &NodeGroup,
         ticket: Option<&Ticket>,
-        warnings: &[Finding],
+        admitted: Option<&Admitted>,
     ) -> Result<Option<Published>, PublishError> {
         let Some(ticket) = ticket else {
             return Ok(None);
@@ -109,7 +109,9 @@ impl Publisher {
             dry_run: false,
             repeated: true,
             changes: receipt.changes.into_iter().map(TypeChange::from).collect(),
-            warnings: warnings.to_vec(),
+            warnings: admitted.map_or_else(Vec::new, |admitted| admitted.findings.clone()),
+            unconfirmed: Vec::new(),
+            outlook: None,
         }))
     }
 

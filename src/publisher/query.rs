@@ -6,15 +6,24 @@ use tokio::sync::broadcast;
 
 use super::{
     Publisher,
-    change::{replacement, type_changes},
-    request::{Comparison, DiffTarget, NotFound, PublishError, SnapshotEvent, Totals, check_group},
+    change::{replacement, restoration, type_changes},
+    outlook::Outlook,
+    request::{Comparison, DiffTarget, NotFound, PublishError, PublishOptions, SnapshotEvent, Totals, check_group},
     types_of,
 };
 use crate::{
-    admission::{Rejection, Severity, admit_over},
+    admission::{Admitted, Places, Rejection, Severity, admit_over},
     revision::{RevisionInfo, StoreError, StoredRevision},
     snapshot::{NodeGroup, Revision, Snapshot},
 };
+
+/// What a head is compared with.
+enum Wanted {
+    /// What was published before.
+    Stored(Arc<StoredRevision>),
+    /// What would replace it.
+    Admitted(Box<Admitted>),
+}
 
 impl Publisher {
     /// One group's own resources, of a kept revision or as they are. Blocks on the store for an earlier revision only.
@@ -66,47 +75,79 @@ impl Publisher {
     }
 
     /// Compares a kept revision, or what is current, with another or with a candidate. A group without a snapshot compares as
-    /// an empty one with a candidate. Blocks on the store.
+    /// an empty one. Blocks on the store.
     ///
     /// # Errors
     ///
     /// [`PublishError::NotFound`], [`PublishError::Rejected`] for a candidate, or [`PublishError::Store`].
     pub fn diff(&self, group: &NodeGroup, from: Option<Revision>, to: &DiffTarget) -> Result<Comparison, PublishError> {
-        let from = match from {
-            Some(revision) => Some(self.stored(group, revision)?),
-            None => self.head(group),
-        };
-        match to {
+        let wanted = match to {
             DiffTarget::Revision(to) => {
-                let from = from.filter(|from| from.types().is_some());
-                let from = from.ok_or_else(|| NotFound::Group(group.clone()))?;
-                let to = self.stored(group, *to)?;
-                let changes = to.types().map(|to| type_changes(&types_of(Some(&from)), to));
-                Ok(Comparison {
-                    changes: changes.unwrap_or_default(),
-                    findings: Vec::new(),
-                })
+                let to = match to {
+                    Some(revision) => self.stored(group, *revision)?,
+                    None => self.head(group).ok_or_else(|| NotFound::Group(group.clone()))?,
+                };
+                Wanted::Stored(to)
             }
             DiffTarget::Candidate(candidate) => {
                 check_group(group)?;
                 let now = Some(SystemTime::now());
                 let admitted =
                     admit_over(candidate, &self.settings.limits, None, now).map_err(PublishError::Rejected)?;
-                let mut writer = self.writer();
-                let head = types_of(self.head(group).as_deref());
-                let edits = replacement(&head, &admitted.resources);
-                let proposal = self.propose(&mut writer, group, &head, edits, None, &admitted.places)?;
-                self.withdraw(&mut writer, group, &head);
-                let findings = [admitted.findings, proposal.findings].concat();
+                Wanted::Admitted(Box::new(admitted))
+            }
+        };
+        let from = from.map(|revision| self.stored(group, revision)).transpose()?;
+        self.compare(group, from, &wanted)
+    }
+
+    /// Compares a state, or the head, with what the head would become.
+    fn compare(
+        &self,
+        group: &NodeGroup,
+        from: Option<Arc<StoredRevision>>,
+        wanted: &Wanted,
+    ) -> Result<Comparison, PublishError> {
+        let mut writer = self.writer();
+        let head = self.head(group);
+        let from = from.or_else(|| head.clone());
+        let is_next = from.as_ref().map(|from| from.revision) == head.as_ref().map(|head| head.revision);
+        let (head, before) = (types_of(head.as_deref()), types_of(from.as_deref()));
+        let nowhere = Places::default();
+        let (edits, places) = match wanted {
+            Wanted::Stored(to) => (restoration(&head, &types_of(Some(to))), &nowhere),
+            Wanted::Admitted(admitted) => (replacement(&head, &admitted.resources), &admitted.places),
+        };
+        let proposal = self.propose(&mut writer, group, &head, edits, None, places)?;
+        self.withdraw(&mut writer, group, &head);
+        let (mut after, mut findings) = (proposal.next.types, Vec::new());
+        match wanted {
+            // Both were published as they are: nothing is made anew.
+            Wanted::Stored(to) if !is_next => after = types_of(Some(to)),
+            Wanted::Stored(_) => {}
+            Wanted::Admitted(admitted) => {
+                findings = [admitted.findings.clone(), proposal.findings].concat();
                 if findings.iter().any(|finding| finding.severity == Severity::Error) {
                     return Err(PublishError::Rejected(Rejection { findings }));
                 }
-                Ok(Comparison {
-                    changes: type_changes(&types_of(from.as_deref()), &proposal.next.types),
-                    findings,
-                })
+                if is_next {
+                    let options = PublishOptions::default();
+                    let asked = self.unconfirmed(group, &options, &head, &after, &proposal.next.changes);
+                    findings.splice(..0, asked);
+                }
             }
         }
+        Ok(Comparison {
+            changes: type_changes(&before, &after),
+            findings,
+            outlook: Outlook {
+                group: group.clone(),
+                revision: proposal.revision,
+                before,
+                after,
+                is_next,
+            },
+        })
     }
 
     /// Writes everything that is kept, as it is at one moment, while publishes go on. Blocks on the store and on `to`.

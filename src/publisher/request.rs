@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::{guard::RemovalGuard, outlook::Outlook};
 use crate::{
     admission::{Candidate, Finding, Limits, Rejection},
     resource::{ResourceName, ResourceType, Version},
@@ -19,6 +20,8 @@ pub struct PublisherSettings {
     pub limits: Limits,
     /// Whether warnings refuse a publish that does not say [`PublishOptions::allow_warnings`].
     pub deny_warnings: bool,
+    /// What a publish may remove that does not say [`PublishOptions::allow_removals`].
+    pub removals: RemovalGuard,
 }
 
 /// The snapshot of the group becomes exactly this.
@@ -60,7 +63,9 @@ pub struct PublishOptions {
     pub author: String,
     /// Accepts warnings where [`PublisherSettings::deny_warnings`] is set.
     pub allow_warnings: bool,
-    /// Confirms that a type may become empty.
+    /// Refuses warnings, as [`PublisherSettings::deny_warnings`] does for every publish.
+    pub deny_warnings: bool,
+    /// Confirms that a type may become empty, and that much may go at once.
     pub allow_removals: bool,
     /// Names the publish within its group: one with the same key and content is this one, sent again.
     pub idempotency_key: Option<String>,
@@ -85,6 +90,10 @@ pub struct Published {
     pub changes: Vec<TypeChange>,
     /// Warnings that were accepted.
     pub warnings: Vec<Finding>,
+    /// What would refuse it unless confirmed by [`PublishOptions::allow_removals`]; only where this was tried.
+    pub unconfirmed: Vec<Finding>,
+    /// What it would make of the group; only where this was tried.
+    pub outlook: Option<Outlook>,
 }
 
 /// How one type differs between two states of a group.
@@ -105,19 +114,21 @@ pub struct TypeChange {
 /// What a state is compared with.
 #[derive(Clone, Debug)]
 pub enum DiffTarget {
-    /// Another kept revision of the group.
-    Revision(Revision),
+    /// Another kept revision of the group; `None` for the current one.
+    Revision(Option<Revision>),
     /// What the group would become.
     Candidate(Candidate),
 }
 
 /// The difference between two states of a group.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Comparison {
     /// What changes, per type in send order.
     pub changes: Vec<TypeChange>,
-    /// What admission has to say of a candidate: warnings only.
+    /// What admission has to say of a candidate: warnings, and what would have to be confirmed.
     pub findings: Vec<Finding>,
+    /// The two states.
+    pub outlook: Outlook,
 }
 
 /// How much is published.
@@ -151,6 +162,9 @@ pub enum PublishError {
     /// Admission found errors, or warnings where they are denied.
     #[error("refused by validation:\n{0}")]
     Rejected(Rejection),
+    /// It removes more than may go without [`PublishOptions::allow_removals`].
+    #[error("refused, since nobody confirmed what it removes:\n{0}")]
+    Unconfirmed(Rejection),
     /// Somebody else published in between.
     #[error("expected revision {expected}, the group is at {current}")]
     Conflict {

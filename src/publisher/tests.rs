@@ -85,11 +85,19 @@ fn shared() -> NodeGroup {
     NodeGroup::from(NodeGroup::SHARED)
 }
 
+/// Most tests are of something else than what goes.
+fn confirmed() -> PublishOptions {
+    PublishOptions {
+        allow_removals: true,
+        ..PublishOptions::default()
+    }
+}
+
 fn replace_request(group: &NodeGroup, text: &str) -> ReplaceRequest {
     ReplaceRequest {
         group: group.clone(),
         candidate: clusters(text),
-        options: PublishOptions::default(),
+        options: confirmed(),
     }
 }
 
@@ -101,7 +109,7 @@ fn patch_request(upserts: &str, deletions: &[&str]) -> PatchRequest {
             .iter()
             .map(|name| (CLUSTER, ResourceName::from(*name)))
             .collect(),
-        options: PublishOptions::default(),
+        options: confirmed(),
     }
 }
 
@@ -268,7 +276,7 @@ fn patch_cannot_grow_a_snapshot_beyond_the_limits() {
             resources: 2,
             ..Default::default()
         },
-        deny_warnings: false,
+        ..PublisherSettings::default()
     };
     let fixture = Fixture::with(Arc::new(MemoryStore::default()), settings);
     fixture.replace("a=1 b=1");
@@ -530,12 +538,15 @@ fn diff_compares_revisions_and_candidates_by_content() {
         })
     };
     assert_eq!(
-        diff(Some(1), DiffTarget::Revision(Revision(3))),
+        diff(Some(1), DiffTarget::Revision(Some(Revision(3)))),
         None,
         "only the suffix differs"
     );
     let lists = |a: &str, b: &str, c: &str| Some([a.to_owned(), b.to_owned(), c.to_owned()]);
-    assert_eq!(diff(Some(1), DiffTarget::Revision(Revision(2))), lists("c", "a", "b"));
+    assert_eq!(
+        diff(Some(1), DiffTarget::Revision(Some(Revision(2)))),
+        lists("c", "a", "b")
+    );
     assert_eq!(diff(None, DiffTarget::Candidate(clusters("a=9"))), lists("", "a", "b"));
     assert_eq!(
         diff(Some(2), DiffTarget::Candidate(clusters("a=2"))),
@@ -545,6 +556,82 @@ fn diff_compares_revisions_and_candidates_by_content() {
         .publisher
         .diff(&"new".into(), None, &DiffTarget::Candidate(clusters("a=1")));
     assert_eq!(names(&fresh.unwrap().changes[0].added), ["a"]);
+}
+
+#[test]
+fn what_removes_too_much_is_refused_without_a_trace_and_told_in_a_dry_run() {
+    let fixture = Fixture::new();
+    fixture.replace("a=1 b=1 c=1");
+    let unsure = |dry_run| ReplaceRequest {
+        options: PublishOptions {
+            dry_run,
+            ..PublishOptions::default()
+        },
+        ..replace_request(&group(), "a=2")
+    };
+    let refused = fixture.publisher.replace(unsure(false)).unwrap_err();
+    assert!(
+        matches!(&refused, PublishError::Unconfirmed(rejection) if rejection.findings[0].code == codes::REMOVES_MANY),
+        "{refused}"
+    );
+    assert_eq!(fixture.served().unwrap(), "a=1 b=1 c=1");
+    let tried = fixture.publisher.replace(unsure(true)).unwrap();
+    assert_eq!((tried.unconfirmed.len(), tried.changed), (1, true));
+    let outlook = tried.outlook.unwrap();
+    assert_eq!(outlook.changes().count(), 3);
+    let foreseen = fixture.publisher.foresee(&outlook, &group());
+    let was = foreseen.before.unwrap();
+    assert_eq!(
+        (
+            was.get(&CLUSTER).unwrap().len(),
+            foreseen.after.get(&CLUSTER).unwrap().len()
+        ),
+        (3, 1)
+    );
+    let done = fixture.replace("a=2");
+    assert!(done.outlook.is_none() && done.unconfirmed.is_empty());
+    let served = fixture.cache.get(&group()).unwrap();
+    assert_eq!(
+        served.get(&CLUSTER).unwrap().version(),
+        foreseen.after.get(&CLUSTER).unwrap().version()
+    );
+    let back = PublishOptions::default();
+    fixture.publisher.rollback(&group(), Revision(1), &back).unwrap();
+    fixture.publisher.rollback(&group(), Revision(2), &back).unwrap();
+}
+
+#[test]
+fn what_a_publish_of_the_shared_group_would_change_is_foreseen_for_every_group() {
+    let fixture = Fixture::new();
+    fixture.replace("a=1");
+    fixture.share("a=0 s=1");
+    let dry_run = PublishOptions {
+        dry_run: true,
+        ..confirmed()
+    };
+    let request = ReplaceRequest {
+        options: dry_run,
+        ..replace_request(&shared(), "a=2 s=2")
+    };
+    let outlook = fixture.publisher.replace(request).unwrap().outlook.unwrap();
+    let foreseen = |group: &NodeGroup| {
+        let served = fixture.publisher.foresee(&outlook, group);
+        let of = |snapshot: &Snapshot| {
+            snapshot
+                .get(&CLUSTER)
+                .unwrap()
+                .iter()
+                .map(|r| text(r))
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        (served.before.as_deref().map(of), of(&served.after))
+    };
+    assert_eq!(foreseen(&group()), (Some("a=1 s=1".to_owned()), "a=1 s=2".to_owned()));
+    assert_eq!(
+        foreseen(&"other".into()),
+        (Some("a=0 s=1".to_owned()), "a=2 s=2".to_owned())
+    );
 }
 
 #[test]

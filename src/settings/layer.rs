@@ -12,7 +12,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 pub use self::protocol::ProtocolLayer;
-use super::{LogFormat, RulesMode, value::ByteSize, value::Span};
+use super::{LogFormat, RulesMode, value::ByteSize, value::Share, value::Span};
 use crate::node::GroupRule;
 
 /// Everything that can be set.
@@ -102,6 +102,19 @@ pub struct AdmissionLayer {
     #[arg(id = "admission_deny_warnings", long = "admission-deny-warnings", env = "CHANCERY_ADMISSION_DENY_WARNINGS",
           value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub deny_warnings: Option<bool>,
+    /// The share of a group's resources that a publish may remove unless it says `--allow-removals`
+    #[arg(
+        id = "admission_max_removal_share",
+        long = "admission-max-removal-share",
+        env = "CHANCERY_ADMISSION_MAX_REMOVAL_SHARE",
+        value_name = "SHARE"
+    )]
+    pub max_removal_share: Option<Share>,
+    /// Let files remove whatever they say, though nobody confirms it
+    #[arg(id = "admission_files_allow_removals", long = "admission-files-allow-removals",
+          env = "CHANCERY_ADMISSION_FILES_ALLOW_REMOVALS", value_name = "BOOL", num_args = 0..=1, require_equals = true,
+          default_missing_value = "true")]
+    pub files_allow_removals: Option<bool>,
     /// Bytes of one published document
     #[arg(
         id = "admission_max_document_bytes",
@@ -386,6 +399,8 @@ impl AdmissionLayer {
     fn or(self, below: Self) -> Self {
         Self {
             deny_warnings: self.deny_warnings.or(below.deny_warnings),
+            max_removal_share: self.max_removal_share.or(below.max_removal_share),
+            files_allow_removals: self.files_allow_removals.or(below.files_allow_removals),
             max_document_bytes: self.max_document_bytes.or(below.max_document_bytes),
             max_resource_bytes: self.max_resource_bytes.or(below.max_resource_bytes),
             max_snapshot_bytes: self.max_snapshot_bytes.or(below.max_snapshot_bytes),

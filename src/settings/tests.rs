@@ -91,6 +91,15 @@ fn rules_that_name_no_group_are_refused() {
 }
 
 #[test]
+fn broken_rules_are_errors_unless_the_settings_say_otherwise() {
+    assert_eq!(Settings::resolve(flags(true)).unwrap().admission.rules, Severity::Error);
+    let layer = file("ephemeral: true\nadmission: {rules: warn}\n").unwrap();
+    assert_eq!(Settings::resolve(layer).unwrap().admission.rules, Severity::Warning);
+    let error = file("admission:\n  rules: maybe\n").unwrap_err();
+    assert!(error.starts_with("chancery.yaml:2:10: admission.rules: "), "{error}");
+}
+
+#[test]
 fn load_reports_without_a_pause_are_refused() {
     let layer = file("ephemeral: true\nlrs: {interval: 0s}\n").unwrap();
     assert!(matches!(Settings::resolve(layer), Err(SettingsError::LrsInterval)));

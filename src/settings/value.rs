@@ -12,6 +12,10 @@ pub struct Span(pub Duration);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ByteSize(pub usize);
 
+/// A part of a whole, from 0 to 1, as in `0.5` or `50%`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Share(pub f64);
+
 /// A text that is no such value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ValueError {
@@ -21,6 +25,9 @@ pub enum ValueError {
     /// Not a number of bytes.
     #[error("\"{0}\" is not a size: write it as in 64MiB, 10MB or 4096")]
     ByteSize(String),
+    /// Not a part of a whole.
+    #[error("\"{0}\" is not a share: write it as in 0.5 or 50%")]
+    Share(String),
 }
 
 /// The suffixes of sizes; the largest that divides a size is the one it is shown with.
@@ -105,6 +112,74 @@ impl Serialize for ByteSize {
     }
 }
 
+// === impl Share ===
+
+impl Share {
+    fn checked(share: f64, shown: &dyn fmt::Display) -> Result<Self, ValueError> {
+        if (0.0..=1.0).contains(&share) {
+            return Ok(Self(share));
+        }
+        Err(ValueError::Share(shown.to_string()))
+    }
+}
+
+impl FromStr for Share {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let refused = |_| ValueError::Share(text.to_owned());
+        let share = match text.trim().strip_suffix('%') {
+            Some(percent) => percent.trim_end().parse::<f64>().map_err(refused)? / 100.0,
+            None => text.trim().parse().map_err(refused)?,
+        };
+        Self::checked(share, &text)
+    }
+}
+
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl<'de> Deserialize<'de> for Share {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Given;
+
+        impl de::Visitor<'_> for Given {
+            type Value = Share;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a share, as in 0.5 or \"50%\"")
+            }
+
+            fn visit_f64<E: de::Error>(self, share: f64) -> Result<Share, E> {
+                Share::checked(share, &share).map_err(E::custom)
+            }
+
+            fn visit_u64<E: de::Error>(self, share: u64) -> Result<Share, E> {
+                self.visit_f64(share as f64)
+            }
+
+            fn visit_i64<E: de::Error>(self, share: i64) -> Result<Share, E> {
+                self.visit_f64(share as f64)
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Share, E> {
+                text.parse().map_err(E::custom)
+            }
+        }
+
+        deserializer.deserialize_any(Given)
+    }
+}
+
+impl Serialize for Share {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(self.0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,6 +196,20 @@ mod tests {
             let size: ByteSize = text.parse().unwrap();
             assert_eq!((size.0, size.to_string().as_str()), (bytes, shown));
         }
+    }
+
+    #[test]
+    fn shares_are_numbers_or_percentages() {
+        for (text, share) in [("0.5", 0.5), ("50%", 0.5), ("1", 1.0), ("0", 0.0), (" 12.5 % ", 0.125)] {
+            assert_eq!(text.parse(), Ok(Share(share)), "{text}");
+        }
+        for text in ["", "%", "half", "1.1", "-0.1", "101%", "NaN"] {
+            assert!(text.parse::<Share>().is_err(), "{text}");
+        }
+        for (yaml, share) in [("0.25", 0.25), ("1", 1.0), ("\"25%\"", 0.25)] {
+            assert_eq!(serde_saphyr::from_str::<Share>(yaml).unwrap(), Share(share), "{yaml}");
+        }
+        assert!(serde_saphyr::from_str::<Share>("2").is_err());
     }
 
     #[test]

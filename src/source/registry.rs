@@ -22,6 +22,8 @@ pub use self::{
 use crate::{
     metrics::RegistryMetrics,
     publisher::{PublishError, Publisher},
+    resource::{Resource, ResourceType},
+    snapshot::NodeGroup,
 };
 
 /// The cluster of a registration that names none, as in every tutorial.
@@ -87,6 +89,12 @@ enum Action {
     Register(Registration),
     Renew(EndpointId, Change),
     Deregister(EndpointId),
+}
+
+/// Whether the registry puts a resource back when somebody takes it away, or let it be taken: that it goes is no removal.
+#[must_use]
+pub fn is_registered(group: &NodeGroup, resource_type: &ResourceType, resource: &Resource) -> bool {
+    group.is_shared() && *resource_type == ResourceType::Endpoint && task::registered(resource).is_some()
 }
 
 // === impl Registry ===

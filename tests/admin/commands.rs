@@ -123,7 +123,7 @@ fn diff_exits_1_on_a_difference() {
     server.expect(0, &["diff", "-g", "demo", "-f", &a]);
     assert_eq!(
         server.expect(1, &["diff", "-g", "demo", "-f", &b]).stdout,
-        "  + cluster b\n"
+        "  + cluster b\nno node of group demo is connected: nobody receives it now\n"
     );
     server.expect(0, &["replace", "-g", "demo", "-f", &b]);
     let diff = server.expect(1, &["diff", "-g", "demo", "--from", "2", "--to", "1", "-o", "json"]);

@@ -118,7 +118,12 @@ impl Server {
 
     /// A client of this node id in group `demo` that subscribes to all clusters.
     pub(crate) fn envoy(&self, id: &str) -> FakeEnvoy {
-        self.runtime.block_on(FakeEnvoy::connect(self.addresses, id))
+        self.envoy_of("demo", id)
+    }
+
+    /// The same in another group.
+    pub(crate) fn envoy_of(&self, group: &str, id: &str) -> FakeEnvoy {
+        self.runtime.block_on(FakeEnvoy::connect(self.addresses, group, id))
     }
 
     pub(crate) fn shutdown(mut self) -> bool {
@@ -128,7 +133,7 @@ impl Server {
 }
 
 impl FakeEnvoy {
-    async fn connect(addresses: Addresses, id: &str) -> Self {
+    async fn connect(addresses: Addresses, group: &str, id: &str) -> Self {
         let url = format!("http://{}", addresses.xds);
         let channel = tonic::transport::Endpoint::from_shared(url)
             .unwrap()
@@ -140,7 +145,7 @@ impl FakeEnvoy {
             type_url: CLUSTER.to_owned(),
             node: Some(Node {
                 id: id.to_owned(),
-                cluster: "demo".to_owned(),
+                cluster: group.to_owned(),
                 user_agent_name: "test".to_owned(),
                 user_agent_version_type: Some(UserAgentVersionType::UserAgentVersion("1.2.3".to_owned())),
                 ..Node::default()
@@ -163,6 +168,20 @@ impl FakeEnvoy {
 
     pub(crate) async fn ack(&self, response: &DiscoveryResponse) {
         self.answer(response, &response.version_info, None).await;
+    }
+
+    /// Subscribes to names of another type, with or without an ACK of its last response.
+    pub(crate) async fn ask(&self, type_url: &str, names: &[&str], answered: Option<&DiscoveryResponse>) {
+        let request = DiscoveryRequest {
+            type_url: type_url.to_owned(),
+            resource_names: names.iter().map(|name| (*name).to_owned()).collect(),
+            version_info: answered
+                .map(|response| response.version_info.clone())
+                .unwrap_or_default(),
+            response_nonce: answered.map(|response| response.nonce.clone()).unwrap_or_default(),
+            ..DiscoveryRequest::default()
+        };
+        self.requests.send(request).await.unwrap();
     }
 
     pub(crate) async fn nack(&self, response: &DiscoveryResponse, message: &str) {

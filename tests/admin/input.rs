@@ -1,5 +1,6 @@
 //! Bad input: a clear error, exit code 3, and what is served stays as it is.
 
+use chancery::settings::{Layer, RulesMode};
 use prost::Message as _;
 use prost_types::Any;
 
@@ -126,7 +127,10 @@ fn an_empty_directory_is_an_error() {
 #[test]
 fn an_empty_list_is_a_valid_snapshot() {
     let (server, _) = serving();
-    let ran = server.run_with(&["replace", "-g", "demo", "-f", "-"], b"resources: []");
+    let ran = server.run_with(
+        &["replace", "-g", "demo", "-f", "-", "--allow-removals"],
+        b"resources: []",
+    );
     assert_eq!(ran.code, 0, "{ran:?}");
     assert!(ran.stdout.contains("1 removed"), "{ran:?}");
 }
@@ -162,4 +166,47 @@ fn validate_needs_no_server_and_shows_every_finding() {
     let told: serde_json::Value = serde_json::from_str(&bad.stdout).unwrap();
     assert_eq!((bad.code, &told["valid"]), (3, &serde_json::Value::Bool(false)));
     assert!(told["findings"].as_array().unwrap().len() >= 50);
+}
+
+#[test]
+fn findings_are_printed_as_sarif_by_validate_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("route.yaml");
+    let host = |name: &str| format!("  - {{name: {name}, domains: [a.example]}}\n");
+    let routes = "resources:\n- \"@type\": type.googleapis.com/envoy.config.route.v3.RouteConfiguration\n  name: r\n  virtual_hosts:\n";
+    std::fs::write(&path, format!("{routes}{}{}", host("v"), host("w"))).unwrap();
+    let path = path.to_str().unwrap();
+    let ran = Ran::from(chancery(&["validate", "-o", "sarif", "-f", path]).output().unwrap());
+    assert_eq!(ran.code, 3, "{ran:?}");
+    let log: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    let result = &log["runs"][0]["results"][0];
+    assert_eq!(
+        (&log["version"], &result["ruleId"], &result["level"]),
+        (&"2.1.0".into(), &"XDS0302".into(), &"error".into())
+    );
+    let place = &result["locations"][0]["physicalLocation"];
+    assert_eq!(place["artifactLocation"]["uri"], format!("file://{path}"));
+    assert_eq!(place["region"], serde_json::json!({"startLine": 6, "startColumn": 25}));
+
+    let ran = Ran::from(chancery(&["get", "-o", "sarif"]).output().unwrap());
+    assert_eq!(ran.code, 2, "{ran:?}");
+}
+
+#[test]
+fn broken_rules_refuse_a_publish_or_are_warnings_as_the_setting_says() {
+    let content = format!("resources:\n- \"@type\": {CLUSTER}\n  name: a\n  connect_timeout: 0s\n");
+    let (server, served) = serving();
+    let path = server.file("rules.yaml", &content);
+    let ran = refused(&server, &served, &path);
+    assert!(ran.stderr.contains("rules.yaml:4:20: error[XDS0205]"), "{ran:?}");
+    server.expect(0, &["validate", "--rules", "warn", "-f", &path]);
+
+    let mut layer = Layer::default();
+    layer.admission.rules = Some(RulesMode::Warn);
+    let lenient = Server::with(layer);
+    let path = lenient.file("rules.yaml", &content);
+    for message in ["once", "again"] {
+        let ran = lenient.expect(0, &["replace", "-g", "demo", "-f", &path, "-m", message]);
+        assert!(ran.stderr.contains("rules.yaml:4:20: warning[XDS0205]"), "{ran:?}");
+    }
 }

@@ -69,7 +69,7 @@ impl Chancery {
     #[track_caller]
     pub(crate) fn replace(&self, group: &str, resources: &Value) {
         let document = json!({ "resources": resources }).to_string();
-        let (code, said) = self.run(&["replace", "-g", group, "-f", "-"], &document);
+        let (code, said) = self.run(&["replace", "-g", group, "-f", "-", "--allow-removals"], &document);
         assert_eq!(code, Some(0), "{said}");
     }
 

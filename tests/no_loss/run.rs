@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use chancery::proto::admin::{
-    Document, ReplaceSnapshotRequest, document::Format, snapshot_service_client::SnapshotServiceClient,
+    Document, PublishOptions, ReplaceSnapshotRequest, document::Format, snapshot_service_client::SnapshotServiceClient,
 };
 use tokio::{
     task::JoinSet,
@@ -175,6 +175,10 @@ impl Stage {
         let request = ReplaceSnapshotRequest {
             group: GROUP.to_owned(),
             documents: vec![document],
+            options: Some(PublishOptions {
+                allow_removals: true,
+                ..PublishOptions::default()
+            }),
             ..ReplaceSnapshotRequest::default()
         };
         self.admin.replace_snapshot(request).await?;

@@ -1,7 +1,11 @@
 //! The rules in Envoy's protos, against protoc-gen-validate's own validator for Python: over messages that are made from the
 //! descriptors themselves, both object to the same messages, and to the same fields.
 
+// The harness is test code as well, which clippy sees in test functions only.
+#![allow(clippy::unwrap_used)]
+
 mod cases;
+mod envoy;
 mod oracle;
 
 use std::collections::BTreeSet;
@@ -13,23 +17,33 @@ use chancery::{
 use prost::Message as _;
 use prost_reflect::{DynamicMessage, ReflectMessage as _};
 
-use self::cases::Case;
-
 /// Where the oracle is wrong, by what it was asked, and why it is wrong.
-const EXCEPTIONS: [(&str, &str); 0] = [];
+const EXCEPTIONS: [(&str, &str); 4] = [
+    ("I64(4294967295), nanos I32(999999999)", FLOATS),
+    ("I64(8999999999), nanos I32(999999999)", FLOATS),
+    (
+        "in envoy.service.auth.v3.OkHttpResponse.query_parameters_to_set",
+        NO_MAP,
+    ),
+    (
+        "in envoy.service.auth.v3.OkHttpResponse.query_parameters_to_remove",
+        NO_MAP,
+    ),
+];
+const FLOATS: &str = "it compares durations as floats, which have no nanoseconds after some months";
+const NO_MAP: &str = "it takes a list of messages with a key and a value for a map";
 
 #[test]
 fn both_implementations_object_to_the_same_messages_and_fields() {
-    let cases = cases::all();
+    let cases = cases::some();
     let theirs = oracle::objections(cases.iter().map(|case| &case.message));
     assert_eq!(theirs.len(), cases.len());
     let (mut bad, mut good, mut differences) = (0, 0, Vec::new());
     for (case, theirs) in cases.iter().zip(theirs) {
-        if EXCEPTIONS.iter().any(|(what, _)| case.what.contains(what)) {
-            continue;
-        }
         let ours = violations(&case.message);
+        let excepted = EXCEPTIONS.iter().any(|(what, _)| case.what.contains(what));
         match differs(&ours, &theirs) {
+            Some(_) if excepted => {}
             Some(difference) => differences.push(format!("{}: {difference}", case.what)),
             None if ours.is_empty() => good += 1,
             None => bad += 1,
@@ -87,7 +101,7 @@ fn named(objection: &str) -> Option<&str> {
         .strip_prefix("p.")
         .or_else(|| objection.strip_prefix("Oneof "))
         .unwrap_or(objection);
-    let end = text.find([' ', '[']).unwrap_or(text.len());
+    let end = text.find([' ', '[', '.']).unwrap_or(text.len());
     Some(&text[..end]).filter(|name| !matches!(*name, "item" | "key"))
 }
 

@@ -120,7 +120,7 @@ fn unsupported(found: &DynamicMessage, path: &Path<'_>, report: &mut dyn Report)
 fn criteria(found: &DynamicMessage) -> Vec<Vec<String>> {
     let names = fields::texts(found, "server_names").map(|name| {
         let name = name.to_ascii_lowercase();
-        name.strip_prefix('*').map_or(name.clone(), str::to_owned)
+        name.strip_prefix('*').map_or_else(|| name.clone(), str::to_owned)
     });
     let ports = fields::list(found, "source_ports").iter();
     vec![

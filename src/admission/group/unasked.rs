@@ -98,10 +98,10 @@ impl Unasked {
     /// Where a group has nothing that could ask, its nodes have that in their bootstrap: nothing is told then.
     fn tell(&self, step: &Step<'_>, told: &mut Told<'_>) {
         for (resource_type, name) in &self.unasked {
-            let could_ask = asked_by(resource_type)
+            let mut could_ask = asked_by(resource_type)
                 .iter()
                 .filter(|kind| !of(step.own, kind).is_empty());
-            let Some(kind) = could_ask.last() else {
+            let Some(kind) = could_ask.next_back() else {
                 continue;
             };
             if told.is_full(Severity::Warning) {

@@ -12,7 +12,11 @@ use super::{
     text::Text,
 };
 use crate::{
-    admission::{any::ANY, path::Path, sensitive},
+    admission::{
+        any::{self, ANY},
+        path::Path,
+        sensitive,
+    },
     proto::{
         self,
         validate::{self, MapRules, RepeatedRules, field_rules::Type},
@@ -54,7 +58,7 @@ pub(super) fn message(descriptor: &MessageDescriptor) -> MessageRules {
         let Some(of_field) = field_options(&field) else {
             continue;
         };
-        if skips(&of_field) {
+        if skips(&of_field, &field) {
             rules.skipped.push(field.name().to_owned());
         }
         rules.fields.extend(field_rules(field, of_field));
@@ -86,15 +90,17 @@ fn field_options(field: &FieldDescriptor) -> Option<validate::FieldRules> {
     rules.as_message()?.transcode_to().ok()
 }
 
-/// Whether messages in the field are not looked into.
-fn skips(rules: &validate::FieldRules) -> bool {
+/// Whether messages in the field are not looked into: because it is said, or because the rules are those of an `Any` though the
+/// field is none, and Envoy looks into no `Any` by these rules.
+fn skips(rules: &validate::FieldRules, field: &FieldDescriptor) -> bool {
     let skip = |rules: &validate::FieldRules| rules.message.is_some_and(|message| message.skip());
-    let skip_each = match &rules.r#type {
+    let skip_inner = match &rules.r#type {
         Some(Type::Repeated(list)) => list.items.as_deref().is_some_and(skip),
         Some(Type::Map(map)) => map.values.as_deref().is_some_and(skip),
+        Some(Type::Any(_)) => field.kind().as_message().is_some_and(|message| !any::is_any(message)),
         _ => false,
     };
-    skip(rules) || skip_each
+    skip(rules) || skip_inner
 }
 
 fn field_rules(field: FieldDescriptor, rules: validate::FieldRules) -> Option<FieldRules> {

@@ -92,7 +92,7 @@ cluster_name: s
 endpoints:
 - locality: {region: r, zone: z}
   priority: 1
-  load_balancing_weight: 0
+  load_balancing_weight: 1
   lb_endpoints:
   - health_status: DRAINING
     load_balancing_weight: 7

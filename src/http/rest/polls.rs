@@ -16,13 +16,10 @@ use super::{Failure, Peer, answer::Answer, request::Poll};
 use crate::{
     fleet::{Fleet, Protocol, StreamGuard, StreamInfo},
     node::{Node, NodeId},
-    protocol::{Delivery, Nonce, Outcome},
+    protocol::{self, Delivery, NamePool, Nonce, Outcome},
     resource::{ResourceName, ResourceType},
     snapshot::{NodeGroup, Revision, Snapshot},
 };
-
-/// Names shown of what a node asks for.
-const SAMPLE: usize = 16;
 
 /// A list of names counts as abandoned no sooner than this.
 const ABANDONED: Duration = Duration::from_secs(10);
@@ -282,13 +279,17 @@ impl Book {
 
     fn tell_subscribed(&self, kind: &ResourceType) {
         let lists = self.subscriptions.keys();
-        let names = lists.clone().flatten().map(Vec::len).sum();
-        let sample = lists.clone().flatten().flatten().take(SAMPLE).cloned().collect();
+        let all = lists.clone().any(Option::is_none).then_some("*");
+        let named = lists.flatten().flatten().map(ResourceName::as_str);
+        let mut subscription = protocol::Subscription::default();
+        subscription.replace(
+            &all.into_iter().chain(named).collect::<Vec<_>>(),
+            false,
+            &NamePool::default(),
+        );
         self.stream.record(&Outcome::Subscribed {
             resource_type: kind.clone(),
-            wildcard: lists.into_iter().any(Option::is_none),
-            names,
-            sample,
+            subscription,
         });
     }
 }

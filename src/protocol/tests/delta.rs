@@ -42,7 +42,7 @@ fn subscription_counts_whatever_the_nonce() {
     assert_eq!(gist(&stream.one()), "endpoint[a]");
     let mut request = delta(&Endpoint, &["b"], &[]);
     request.response_nonce = "bogus".into();
-    stream.send_delta(request);
+    stream.send_delta(&request);
     assert_eq!(gist(&stream.one()), "endpoint[b]");
 }
 
@@ -80,7 +80,7 @@ fn presented_versions_decide_what_is_sent_at_reconnect() {
     let current = version_of(&Endpoint, "a");
     let mut request = delta(&Endpoint, &["a", "b", "gone"], &[]);
     request.initial_resource_versions = versions(&[("a", &current), ("b", "old"), ("gone", "1")]);
-    stream.send_delta(request);
+    stream.send_delta(&request);
     assert_eq!(gist(&stream.one()), "endpoint[b -gone]");
 }
 
@@ -91,7 +91,7 @@ fn wildcard_that_presents_all_current_versions_is_sent_nothing() {
     let mut request = delta(&Cluster, &[], &[]);
     request.initial_resource_versions =
         versions(&[("a", &version_of(&Cluster, "a")), ("b", &version_of(&Cluster, "b"))]);
-    stream.send_delta(request);
+    stream.send_delta(&request);
     stream.silence();
     assert!(matches!(stream.outcomes.last(), Some(Outcome::Synced(_))));
     stream.publish(&config().with(Cluster, "b", "2"));
@@ -124,7 +124,7 @@ fn only_what_differs_is_kept_of_the_presented_versions() {
             stream.publish(&config);
             let mut request = delta(&kind, &names, &[]);
             request.initial_resource_versions = present(held);
-            stream.send_delta(request);
+            stream.send_delta(&request);
             stream
         };
         let stray = [("d", "old".to_owned()), ("gone", "1".to_owned())];
@@ -191,7 +191,7 @@ fn later_presented_versions_are_ignored() {
     stream.ack_delta(&response);
     let mut request = delta(&Endpoint, &["b"], &[]);
     request.initial_resource_versions = versions(&[("b", &version_of(&Endpoint, "b"))]);
-    stream.send_delta(request);
+    stream.send_delta(&request);
     assert_eq!(gist(&stream.one()), "endpoint[b]");
 }
 
@@ -203,12 +203,12 @@ fn endpoints_of_a_cluster_that_changed_meanwhile_are_sent_at_their_presented_ver
     stream.publish(&config);
     let mut request = delta(&Cluster, &[], &[]);
     request.initial_resource_versions = versions(&[("c", "old")]);
-    stream.send_delta(request);
+    stream.send_delta(&request);
     assert_eq!(gist(&stream.one()), "cluster[c]");
     let version = config.at(1, None).resource(&Endpoint, "c").unwrap().version.to_string();
     let mut request = delta(&Endpoint, &["c"], &[]);
     request.initial_resource_versions = versions(&[("c", &version)]);
-    stream.send_delta(request);
+    stream.send_delta(&request);
     assert_eq!(gist(&stream.one()), "endpoint[c]");
 }
 
@@ -305,7 +305,7 @@ fn missing_snapshot_removes_nothing_of_what_is_presented() {
     let mut stream = Stream::new(Variant::Delta);
     let mut request = delta(&Cluster, &[], &[]);
     request.initial_resource_versions = versions(&[("a", "1")]);
-    stream.send_delta(request);
+    stream.send_delta(&request);
     stream.silence();
 }
 
@@ -421,7 +421,7 @@ fn locator_is_a_name_and_no_wildcard() {
         name: "a".into(),
         ..ResourceLocator::default()
     }];
-    stream.send_delta(request);
+    stream.send_delta(&request);
     assert_eq!(gist(&stream.one()), "cluster[a]");
 }
 

@@ -185,47 +185,47 @@ impl Stream {
     // === SotW ===
 
     pub(super) fn sotw(&mut self, kind: &ResourceType, names: &[&str]) {
-        self.send(sotw(kind, names, "", ""));
+        self.send(&sotw(kind, names, "", ""));
     }
 
     pub(super) fn ack(&mut self, response: &Response, names: &[&str]) {
         let delivery = &response.delivery;
         let (version, nonce) = (delivery.version.as_str(), delivery.nonce.as_str());
-        self.send(sotw(&delivery.resource_type, names, version, nonce));
+        self.send(&sotw(&delivery.resource_type, names, version, nonce));
     }
 
     pub(super) fn nack(&mut self, response: &Response, names: &[&str], version: &str) {
         let delivery = &response.delivery;
         let mut request = sotw(&delivery.resource_type, names, version, delivery.nonce.as_str());
         request.error_detail = Some(refusal());
-        self.send(request);
+        self.send(&request);
     }
 
-    pub(super) fn send(&mut self, request: DiscoveryRequest) {
-        self.session.on_sotw_request((&request).into()).unwrap();
+    pub(super) fn send(&mut self, request: &DiscoveryRequest) {
+        self.session.on_sotw_request(request.into()).unwrap();
     }
 
     // === delta ===
 
     pub(super) fn delta(&mut self, kind: &ResourceType, subscribe: &[&str], unsubscribe: &[&str]) {
-        self.send_delta(delta(kind, subscribe, unsubscribe));
+        self.send_delta(&delta(kind, subscribe, unsubscribe));
     }
 
     pub(super) fn ack_delta(&mut self, response: &Response) {
         let mut request = delta(&response.delivery.resource_type, &[], &[]);
         request.response_nonce = response.delivery.nonce.to_string();
-        self.send_delta(request);
+        self.send_delta(&request);
     }
 
     pub(super) fn nack_delta(&mut self, response: &Response) {
         let mut request = delta(&response.delivery.resource_type, &[], &[]);
         request.response_nonce = response.delivery.nonce.to_string();
         request.error_detail = Some(refusal());
-        self.send_delta(request);
+        self.send_delta(&request);
     }
 
-    pub(super) fn send_delta(&mut self, request: DeltaDiscoveryRequest) {
-        self.session.on_delta_request((&request).into()).unwrap();
+    pub(super) fn send_delta(&mut self, request: &DeltaDiscoveryRequest) {
+        self.session.on_delta_request(request.into()).unwrap();
     }
 }
 

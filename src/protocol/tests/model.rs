@@ -158,7 +158,7 @@ impl Client {
             match self.variant {
                 Variant::Sotw => {
                     let version = self.accepted.get(&kind).cloned().unwrap_or_default();
-                    self.stream.send(sotw(&kind, &names, &version, ""));
+                    self.stream.send(&sotw(&kind, &names, &version, ""));
                 }
                 Variant::Delta => {
                     let mut request = delta(&kind, &names, &[]);
@@ -166,7 +166,7 @@ impl Client {
                     request.initial_resource_versions = held
                         .map(|(name, held)| (name.to_string(), held.version.to_string()))
                         .collect();
-                    self.stream.send_delta(request);
+                    self.stream.send_delta(&request);
                 }
             }
         }
@@ -190,7 +190,7 @@ impl Client {
                 let last = self.accepted.get(kind).cloned().unwrap_or_default();
                 let list: Vec<_> = names.iter().copied().collect();
                 // A change of subscription names the last nonce the client saw; here that is none.
-                self.stream.send(sotw(kind, &list, &last, ""));
+                self.stream.send(&sotw(kind, &list, &last, ""));
             }
             Variant::Delta => {
                 let more: Vec<_> = names.difference(&before).copied().collect();
@@ -409,12 +409,12 @@ impl Client {
                 match self.variant {
                     Variant::Sotw => {
                         let names = self.list(kind);
-                        self.stream.send(sotw(kind, &names, "", "never given"));
+                        self.stream.send(&sotw(kind, &names, "", "never given"));
                     }
                     Variant::Delta => {
                         let mut request = delta(kind, &[], &[]);
                         request.response_nonce = "never given".into();
-                        self.stream.send_delta(request);
+                        self.stream.send_delta(&request);
                     }
                 }
             }

@@ -262,7 +262,7 @@ fn removed_cluster_is_held_while_a_drained_route_configuration_names_it() {
         envoy.stream.pass(Duration::from_secs(600));
         envoy.stream.silence();
         match variant {
-            Variant::Sotw => envoy.stream.send(sotw(&Route, &["r2"], "", "stale")),
+            Variant::Sotw => envoy.stream.send(&sotw(&Route, &["r2"], "", "stale")),
             Variant::Delta => envoy.stream.delta(&Route, &[], &["r"]),
         }
         let removal = envoy.stream.one();

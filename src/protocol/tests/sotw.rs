@@ -69,7 +69,7 @@ fn change_of_one_type_leaves_the_others_alone() {
 #[test]
 fn first_request_is_fresh_whatever_nonce_it_carries() {
     let mut stream = stream();
-    stream.send(sotw(&Cluster, &[], "old", "xyz"));
+    stream.send(&sotw(&Cluster, &[], "old", "xyz"));
     assert_eq!(gist(&stream.one()), "cluster[a b]");
 }
 
@@ -80,7 +80,7 @@ fn pure_wildcard_that_presents_the_current_version_is_not_sent_it_again() {
     first.sotw(&Cluster, &[]);
     let version = first.one().delivery.version.to_string();
     let mut again = stream();
-    again.send(sotw(&Cluster, &[], &version, ""));
+    again.send(&sotw(&Cluster, &[], &version, ""));
     again.silence();
     assert!(again.outcomes.iter().any(|o| matches!(o, Outcome::Presented(_))));
     again.publish(&config().with(Cluster, "a", "2"));
@@ -94,7 +94,7 @@ fn named_types_are_answered_on_a_new_stream_at_an_equal_version() {
     first.sotw(&Endpoint, &["a"]);
     let version = first.one().delivery.version.to_string();
     let mut again = stream();
-    again.send(sotw(&Endpoint, &["a"], &version, ""));
+    again.send(&sotw(&Endpoint, &["a"], &version, ""));
     assert_eq!(gist(&again.one()), "endpoint[a]");
 }
 
@@ -158,7 +158,7 @@ fn error_less_rejection_provokes_nothing() {
     let mut stream = stream();
     stream.sotw(&Endpoint, &["a"]);
     let response = stream.one();
-    stream.send(sotw(&Endpoint, &[], "old", response.delivery.nonce.as_str()));
+    stream.send(&sotw(&Endpoint, &[], "old", response.delivery.nonce.as_str()));
     stream.silence();
     assert!(
         !stream
@@ -203,7 +203,7 @@ fn subscription_of_a_stale_request_is_kept_and_answered_after_the_ack() {
     let response = stream.one();
     stream.publish(&config().with(Endpoint, "a", "2"));
     stream.silence();
-    stream.send(sotw(&Endpoint, &["a", "b"], "", "xyz"));
+    stream.send(&sotw(&Endpoint, &["a", "b"], "", "xyz"));
     stream.silence();
     assert!(stream.outcomes.iter().any(|o| matches!(o, Outcome::StaleNonce { .. })));
     stream.ack(&response, &["a", "b"]);
@@ -377,7 +377,7 @@ fn type_url_is_implied_on_a_stream_of_one_type_only() {
     single.publish(&config());
     let mut implied = sotw(&Cluster, &[], "", "");
     implied.type_url.clear();
-    single.send(implied.clone());
+    single.send(&implied);
     assert_eq!(gist(&single.one()), "cluster[a b]");
     let foreign = sotw(&Endpoint, &["a"], "", "");
     assert!(single.session.on_sotw_request((&foreign).into()).is_err());
@@ -405,7 +405,7 @@ fn changed_node_id_ends_the_stream_and_a_repeated_one_does_not() {
         ..Default::default()
     };
     request.node = Some(node("node"));
-    stream.send(request.clone());
+    stream.send(&request);
     request.node = Some(node("other"));
     assert!(stream.session.on_sotw_request((&request).into()).is_err());
 }

@@ -133,7 +133,7 @@ fn delta_with(kind: &ResourceType, policy: Policy, held: &[(&str, &str)]) -> Str
         .iter()
         .map(|(name, version)| ((*name).to_owned(), (*version).to_owned()))
         .collect();
-    stream.send_delta(request);
+    stream.send_delta(&request);
     stream
 }
 

@@ -45,7 +45,7 @@ fn presented_version_counts_in_whatever_way_its_name_is_written() {
         .to_string();
     let mut request = delta(&Endpoint, &[WRITTEN], &[]);
     request.initial_resource_versions = [(WRITTEN.to_owned(), version)].into();
-    stream.send_delta(request);
+    stream.send_delta(&request);
     stream.silence();
 }
 

@@ -125,10 +125,7 @@ fn listed(fixture: &Fixture, group: &NodeGroup) -> Option<(Revision, Lists)> {
 }
 
 fn take(fixture: &Fixture, group: &NodeGroup, dry_run: bool, step: &Step) -> Option<Published> {
-    let options = PublishOptions {
-        dry_run,
-        ..PublishOptions::default()
-    };
+    let options = PublishOptions { dry_run, ..confirmed() };
     let keys = |kind: &ResourceType, names: &[String]| {
         let keys = names
             .iter()

@@ -100,7 +100,7 @@ fn candidate(state: &State) -> Candidate {
 }
 
 fn apply(fixture: &Fixture, model: &mut Model, step: &Step) {
-    let options = PublishOptions::default();
+    let options = confirmed();
     match step.clone() {
         Step::Replace(group, state) => {
             let request = ReplaceRequest {

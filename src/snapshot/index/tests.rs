@@ -16,7 +16,9 @@ fn name(number: u16) -> String {
 fn resource(number: u16) -> Arc<Resource> {
     let (kind, name) = (ResourceType::VirtualHost, ResourceName::from(name(number)));
     let content = ContentHash::of(&kind, &name, &[], None, b"");
-    let alias = (number % 3 == 0).then(|| ResourceName::from(format!("alias-{number}")));
+    let alias = number
+        .is_multiple_of(3)
+        .then(|| ResourceName::from(format!("alias-{number}")));
     Arc::new(Resource {
         name,
         version: Version::from(content),

@@ -222,8 +222,6 @@ impl FilesTask {
                 author: AUTHOR.to_owned(),
                 message: path.display().to_string(),
                 owner: Owner::Files,
-                // Whoever empties a file means it; a folder without any file is held.
-                allow_removals: true,
                 ..PublishOptions::default()
             },
         };
@@ -238,6 +236,13 @@ impl FilesTask {
             Ok(Err(PublishError::Rejected(rejection))) => Verdict {
                 findings: rejection.findings,
                 ..Verdict::of(FolderState::Refused, "refused by validation: what it published stays")
+            },
+            Ok(Err(PublishError::Unconfirmed(rejection))) => Verdict {
+                findings: rejection.findings,
+                ..Verdict::of(
+                    FolderState::Refused,
+                    "refused for what it removes: what it published stays",
+                )
             },
             Ok(Err(error @ PublishError::Owned { .. })) => Verdict::of(FolderState::Conflict, error.to_string()),
             Ok(Err(error)) => {

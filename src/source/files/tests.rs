@@ -232,8 +232,16 @@ async fn a_folder_that_is_gone_or_empty_empties_nothing() {
         })
         .await;
     assert_eq!(fixture.published("demo").as_deref(), Some("a"));
-    // Only a list that is written down as empty is one.
+    // Not even where it is written down: nobody is there to confirm it.
     fixture.put("demo/cds.yaml", "resources: []");
+    fixture.expect("demo", "a", FolderState::Refused).await;
+    let finding = &fixture.status("demo").unwrap().findings[0];
+    assert_eq!(finding.code, "XDS0501");
+    assert!(
+        finding.message.contains("chancery delete-snapshot -g 'demo' --yes"),
+        "{finding}"
+    );
+    fixture.publisher.delete(&"demo".into(), None).unwrap();
     fixture.expect("demo", "", FolderState::Published).await;
     fs::remove_dir_all(fixture.path("demo")).unwrap();
     fixture

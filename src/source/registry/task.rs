@@ -73,7 +73,7 @@ fn shared(publisher: &Publisher) -> Result<Option<Snapshot>, PublishError> {
 }
 
 /// The registered endpoints of a resource; `None` where it was published by someone else.
-fn registered(resource: &Resource) -> Option<Vec<super::Endpoint>> {
+pub(super) fn registered(resource: &Resource) -> Option<Vec<super::Endpoint>> {
     let any = prost_types::Any::decode(resource.body.clone()).ok()?;
     assignment::decode(&admission::to_json(&any, Secrets::Show))
 }

@@ -104,10 +104,11 @@ impl Running {
         match outcome {
             Outcome::Subscribed {
                 resource_type,
-                wildcard,
-                names,
-                ..
-            } => debug!(%resource_type, wildcard, names, "subscribed"),
+                subscription,
+            } => {
+                let (wildcard, names) = (subscription.is_wildcard(), subscription.names().len());
+                debug!(%resource_type, wildcard, names, "subscribed");
+            }
             // Logged with what the response carries.
             Outcome::Sent(_) => {}
             Outcome::Ack(sent) => {

@@ -1,0 +1,141 @@
+//! The guard over removals: a publish that would empty a type, or take away too much of a group, is more often a mistake
+//! than a wish, and is refused unless it is confirmed.
+
+use crate::{
+    admission::{Finding, Severity, codes},
+    resource::{Resource, ResourceName, ResourceType},
+    revision::{Owner, Types},
+    snapshot::NodeGroup,
+};
+
+use super::request::TypeChange;
+
+/// Groups of fewer resources are tiny: in them a resource that makes room for another of its type is not counted as
+/// removed, since one cluster with its endpoints is half of the group.
+const TINY: usize = 10;
+
+/// How much of a group a publish may remove without being confirmed.
+#[derive(Clone, Copy, Debug)]
+pub struct RemovalGuard {
+    /// The largest share of a group's resources that may go at once; beyond it is asked, exactly it is not.
+    pub max_share: f64,
+    /// Whether files may remove whatever they say: nobody is there to be asked.
+    pub trusts_files: bool,
+    /// Tells resources that somebody puts back by themselves: that they go is no removal.
+    pub returns: Option<fn(&NodeGroup, &ResourceType, &Resource) -> bool>,
+}
+
+/// What a publish would do, as far as the guard looks at it.
+pub(super) struct Removal<'a> {
+    pub(super) group: &'a NodeGroup,
+    pub(super) owner: Owner,
+    pub(super) before: &'a Types,
+    pub(super) after: &'a Types,
+    pub(super) changes: &'a [TypeChange],
+}
+
+// === impl RemovalGuard ===
+
+impl Default for RemovalGuard {
+    fn default() -> Self {
+        Self {
+            max_share: 0.5,
+            trusts_files: false,
+            returns: None,
+        }
+    }
+}
+
+impl RemovalGuard {
+    /// What there is to be confirmed; errors only.
+    pub(super) fn check(&self, removal: &Removal<'_>) -> Vec<Finding> {
+        if self.trusts_files && removal.owner == Owner::Files {
+            return Vec::new();
+        }
+        let total: usize = removal.before.values().map(|resources| resources.len()).sum();
+        let mut gone = 0;
+        let mut findings = Vec::new();
+        for change in removal.changes {
+            let removed = self.removed(removal, change);
+            let size = |types: &Types| types.get(&change.resource_type).map_or(0, |resources| resources.len());
+            if removed > 0 && size(removal.after) == 0 {
+                findings.push(removal.empties(&change.resource_type, size(removal.before)));
+            }
+            gone += if total < TINY {
+                removed.saturating_sub(change.added.len())
+            } else {
+                removed
+            };
+        }
+        // A share that is met exactly is allowed, whatever a float makes of it.
+        if gone as f64 > self.max_share * total as f64 + 1e-9 {
+            findings.push(removal.exceeds(gone, total, self.max_share));
+        }
+        findings
+    }
+
+    /// How many resources of a type go for good.
+    fn removed(&self, removal: &Removal<'_>, change: &TypeChange) -> usize {
+        let Some(returns) = self.returns else {
+            return change.removed.len();
+        };
+        let before = removal.before.get(&change.resource_type);
+        let goes = |name: &&ResourceName| {
+            let resource = before.and_then(|before| before.named(name.as_str()));
+            !resource.is_some_and(|resource| returns(removal.group, &change.resource_type, resource))
+        };
+        change.removed.iter().filter(goes).count()
+    }
+}
+
+// === impl Removal ===
+
+impl Removal<'_> {
+    fn empties(&self, resource_type: &ResourceType, resources: usize) -> Finding {
+        let plural = if resources == 1 { "" } else { "s" };
+        let message = format!(
+            "would empty type {resource_type} ({resources} resource{plural}){}",
+            self.remedy()
+        );
+        Finding {
+            type_url: Some(resource_type.type_url().to_owned()),
+            ..finding(codes::EMPTIES_TYPE, message)
+        }
+    }
+
+    fn exceeds(&self, gone: usize, total: usize, limit: f64) -> Finding {
+        let percent = (limit * 1000.0).round() / 10.0;
+        let message = format!(
+            "would remove {gone} of {total} resources (limit {percent} %){}",
+            self.remedy()
+        );
+        finding(codes::REMOVES_MANY, message)
+    }
+
+    /// How to confirm it.
+    fn remedy(&self) -> String {
+        match self.owner {
+            Owner::AdminApi => ": confirm with --allow-removals (allow_removals in the API)".to_owned(),
+            Owner::Files => format!(
+                ": confirm with `chancery delete-snapshot -g '{}' --yes`, after which the folder is published anew, or set \
+                 admission.files_allow_removals",
+                self.group
+            ),
+        }
+    }
+}
+
+const fn finding(code: &'static str, message: String) -> Finding {
+    Finding {
+        severity: Severity::Error,
+        code,
+        message,
+        place: None,
+        type_url: None,
+        resource: None,
+        field: None,
+    }
+}
+
+#[cfg(test)]
+mod tests;
