@@ -89,7 +89,7 @@ fn nested_anys_are_entered() {
         resource(&format!(
             "- {{'@type': type.googleapis.com/envoy.config.listener.v3.Listener, name: l, filter_chains: [{{filters: [{{name: \
              http, typed_config: {{'@type': type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.\
-             HttpConnectionManager, stat_prefix: {prefix}, http_filters: [{{name: router, typed_config: {{'@type': \
+             HttpConnectionManager, stat_prefix: {prefix}, route_config: {{name: r}}, http_filters: [{{name: router, typed_config: {{'@type': \
              type.googleapis.com/envoy.extensions.filters.http.router.v3.Router, suppress_envoy_headers: {router}}}}}]}}}}]}}]}}\n"
         ))
     };
