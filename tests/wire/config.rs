@@ -95,7 +95,9 @@ impl Config {
         let rds = format!("{{route_config_name: {routes}, config_source: {{ads: {{}}}}}}");
         let manager = format!("{{'@type': {MANAGER}.HttpConnectionManager, stat_prefix: {mark}, rds: {rds}}}");
         let filter = format!("{{name: http, typed_config: {manager}}}");
-        let address = "{socket_address: {address: 127.0.0.1, port_value: 80}}";
+        // No two on one port: an Envoy would refuse the second.
+        let port = name.bytes().fold(1000, |port, byte| (port * 31 + u32::from(byte)) % 60_000 + 1);
+        let address = format!("{{socket_address: {{address: 127.0.0.1, port_value: {port}}}}}");
         self.plain(
             &ResourceType::Listener,
             &format!("name: {name}, address: {address}, filter_chains: [{{filters: [{filter}]}}]"),

@@ -386,7 +386,7 @@ fn sources_can_be_asked() {
         [format!("XDS0312 {}", at("refresh_delay"))]
     );
     assert_eq!(
-        source("api_type: GRPC, cluster_names: [x]"),
+        source("api_type: GRPC, cluster_names: [x], grpc_services: [{envoy_grpc: {cluster_name: x}}]"),
         [format!("XDS0312 {}", at("cluster_names"))]
     );
     assert_eq!(source("cluster_names: [x]"), [format!("XDS0331 {}", at("api_type"))]);
