@@ -86,7 +86,6 @@ fn violations(message: &DynamicMessage) -> Vec<Finding> {
     };
     findings
         .into_iter()
-        // A name that is empty is told as such.
         .filter(|finding| finding.code.starts_with("XDS02") || finding.code == codes::NAME)
         .collect()
 }
@@ -113,12 +112,17 @@ fn differs(ours: &[Finding], theirs: &Result<Vec<String>, String>) -> Option<Str
         Ok(theirs) => theirs,
         Err(failure) => return Some(format!("the oracle failed: {failure}")),
     };
+    let their_fields: BTreeSet<Option<&str>> = theirs.iter().map(|objection| named(objection)).collect();
+    // An empty name is told as such, and by us of resources that need one though no rule says so.
+    let by_rule = |finding: &&Finding| {
+        finding.code != codes::NAME || their_fields.contains(&finding.field.as_deref().map(leaf).or(Some("-")))
+    };
+    let ours: Vec<&Finding> = ours.iter().filter(by_rule).collect();
     let our_fields: BTreeSet<&str> = ours
         .iter()
         .filter_map(|finding| finding.field.as_deref())
         .map(leaf)
         .collect();
-    let their_fields: BTreeSet<Option<&str>> = theirs.iter().map(|objection| named(objection)).collect();
     let they_have = |field: &&str| their_fields.contains(&Some(*field)) || their_fields.contains(&None);
     let we_have = |field: &Option<&str>| field.is_none_or(|field| our_fields.contains(field));
     let agree =
