@@ -7,9 +7,17 @@ use chancery::admission::codes;
 use crate::cases::{BAD, Case, told};
 
 /// Codes that no document can have in this corpus, each with the reason.
-const ELSEWHERE: [(&str, &str); 3] = [
+const ELSEWHERE: [(&str, &str); 5] = [
     (codes::TRUNCATED, "takes more than 1000 findings: src/admission/tests"),
     (codes::NEWER_FIELD, "takes encoded resources: src/admission/tests"),
+    (
+        codes::EMPTIES_TYPE,
+        "takes what was published before: src/publisher/tests",
+    ),
+    (
+        codes::REMOVES_MANY,
+        "takes what was published before: src/publisher/tests",
+    ),
     (codes::ENVOY_REFUSES, "takes a real Envoy: tests/corpus/envoy.rs"),
 ];
 

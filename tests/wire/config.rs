@@ -96,7 +96,9 @@ impl Config {
         let manager = format!("{{'@type': {MANAGER}.HttpConnectionManager, stat_prefix: {mark}, rds: {rds}}}");
         let filter = format!("{{name: http, typed_config: {manager}}}");
         // No two on one port: an Envoy would refuse the second.
-        let port = name.bytes().fold(1000, |port, byte| (port * 31 + u32::from(byte)) % 60_000 + 1);
+        let port = name
+            .bytes()
+            .fold(1000, |port, byte| (port * 31 + u32::from(byte)) % 60_000 + 1);
         let address = format!("{{socket_address: {{address: 127.0.0.1, port_value: {port}}}}}");
         self.plain(
             &ResourceType::Listener,
