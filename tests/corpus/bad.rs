@@ -12,11 +12,11 @@ const ELSEWHERE: [(&str, &str); 5] = [
     (codes::NEWER_FIELD, "takes encoded resources: src/admission/tests"),
     (
         codes::EMPTIES_TYPE,
-        "takes what was published before: src/publisher/tests",
+        "takes what was published before: tests/admin/guard.rs",
     ),
     (
         codes::REMOVES_MANY,
-        "takes what was published before: src/publisher/tests",
+        "takes what was published before: tests/admin/guard.rs",
     ),
     (codes::ENVOY_REFUSES, "takes a real Envoy: tests/corpus/envoy.rs"),
 ];
