@@ -2,7 +2,7 @@
 //!
 //! YAML is a superset of JSON, so one strict parser reads both. Nothing here knows protobuf.
 
-use std::fmt;
+use std::{fmt, panic::resume_unwind, thread};
 
 use serde::{
     Deserialize,
@@ -66,6 +66,8 @@ pub(super) enum SyntaxErrorKind {
 
 /// The nesting of mappings and sequences at which the parser stops.
 const MAX_DEPTH: usize = 128;
+/// A level takes up to 34 kB in builds that are not optimized, and a thread has 2 MiB unless it says otherwise.
+const STACK: usize = 16 << 20;
 
 /// Reads one document.
 pub(super) fn parse(content: &[u8], limits: &Limits) -> Result<Node, SyntaxError> {
@@ -78,7 +80,19 @@ pub(super) fn parse(content: &[u8], limits: &Limits) -> Result<Node, SyntaxError
             kind: SyntaxErrorKind::Malformed,
         });
     }
-    serde_saphyr::from_str_with_options(text, options(limits)).map_err(|error| SyntaxError::from(&error))
+    with_room(|| serde_saphyr::from_str_with_options(text, options(limits)).map_err(|error| SyntaxError::from(&error)))
+}
+
+/// Runs the parser on a stack that holds [`MAX_DEPTH`] levels in every build, whoever calls.
+fn with_room<T: Send>(parse: impl Fn() -> T + Send + Sync) -> T {
+    thread::scope(|scope| {
+        let builder = thread::Builder::new().stack_size(STACK);
+        match builder.spawn_scoped(scope, &parse) {
+            Ok(parser) => parser.join().unwrap_or_else(|panic| resume_unwind(panic)),
+            // No thread is to be had: the caller's own stack has room for what people write.
+            Err(_) => parse(),
+        }
+    })
 }
 
 fn options(limits: &Limits) -> Options {
