@@ -165,12 +165,13 @@ fn route_name(case: Case, number: u64) -> String {
 fn route(case: Case, number: u64) -> Value {
     let mut routes = vec![json!({ "match": { "prefix": "/" }, "route": { "cluster": case.cluster(number) } })];
     if case.is_refused(number) && !case.has_bad_cluster(number) {
-        // Only a client compiles it.
-        let unbalanced = json!({ "safe_regex": { "regex": "/(" } });
-        routes.insert(
-            0,
-            json!({ "match": unbalanced, "route": { "cluster": case.cluster(number) } }),
-        );
+        // Admission warns of it at most, and Envoy refuses it.
+        let twice = json!({
+            "cluster": case.cluster(number),
+            "prefix_rewrite": "/a",
+            "regex_rewrite": { "pattern": { "regex": "/b" }, "substitution": "/c" },
+        });
+        routes.insert(0, json!({ "match": { "prefix": "/never" }, "route": twice }));
     }
     json!({
         "name": route_name(case, number),
