@@ -228,6 +228,12 @@ impl Resource {
         self.name.as_str() == name || self.aliases.iter().any(|alias| alias.as_str() == name)
     }
 
+    /// What a client that has it says it holds (D-5): its name and its version.
+    #[must_use]
+    pub fn held(&self) -> (&str, &str) {
+        (self.name.as_str(), self.version.as_str())
+    }
+
     /// Every name that it answers to: its own, then its aliases.
     pub fn known_as(&self) -> impl Iterator<Item = &ResourceName> {
         std::iter::once(&self.name).chain(&self.aliases)

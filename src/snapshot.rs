@@ -6,6 +6,7 @@ mod alias;
 mod compose;
 mod demand;
 mod diff;
+mod held;
 mod index;
 mod tree;
 mod type_resources;
@@ -21,6 +22,7 @@ use crate::resource::{Resource, ResourceType};
 
 pub use self::{
     diff::Diff,
+    held::HeldPrint,
     type_resources::{DuplicateName, Edits, TypeResources},
 };
 

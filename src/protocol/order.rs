@@ -318,7 +318,7 @@ impl TypeState {
         let accepted = match self.refused {
             // Nothing is known of a refused state; the one before it was accepted.
             Refused::State(_) => self.acked.as_ref(),
-            Refused::Nothing | Refused::Responses(_) => self.base.as_ref(),
+            Refused::Nothing | Refused::Parts(_) => self.base.as_ref(),
         };
         let accepted = accepted.and_then(|accepted| accepted.resource(&self.kind, name.as_str()));
         accepted.is_some() && !self.refused.names(name.as_str())

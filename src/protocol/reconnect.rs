@@ -3,11 +3,16 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    Subscription, policy::waits, presented::Presented, sorted::walk_to, subscription::Selection, type_state::TypeState,
+    Subscription,
+    policy::waits,
+    presented::{Held, Presented},
+    sorted::walk_to,
+    subscription::Selection,
+    type_state::TypeState,
 };
 use crate::{
     resource::{Resource, ResourceName, Version},
-    snapshot::{Snapshot, TypeResources},
+    snapshot::{HeldPrint, Snapshot, TypeResources},
 };
 
 /// What a client presented, compared with a set of resources.
@@ -63,6 +68,28 @@ impl TypeState {
             };
             self.held.extend(lacking);
         }
+    }
+
+    /// Whether what the client holds is all it is subscribed to, as the resources are: what nearly every client says that
+    /// comes back. Costs what is presented, and no look at the resources once others have said the same.
+    pub(super) fn is_all(&self, presented: &[Held<'_>], resources: &TypeResources) -> bool {
+        let names = self.subscription.names();
+        let all = if self.subscription.is_pure_wildcard() && !self.subscription.is_partial() {
+            (presented.len() == resources.len()).then(|| resources.print())
+        } else if !self.subscription.is_wildcard() && !self.subscription.has_globs() && presented.len() == names.len() {
+            names.print(resources)
+        } else {
+            None
+        };
+        let held = || presented.iter().map(|(name, version)| (name.as_ref(), *version));
+        all.is_some_and(|all| all == held().collect::<HeldPrint>())
+    }
+
+    /// Enters that the client holds what it is subscribed to as the newest snapshot has it, at its first request of this
+    /// type.
+    pub(super) fn reconnect_in_sync(&mut self, goal: &Arc<Snapshot>) {
+        self.reconnected = true;
+        self.settle(goal);
     }
 
     /// Whether everything there is of the type is subscribed.

@@ -3,7 +3,7 @@
 //! A NACK is for a response; whose fault it was, the client says only in prose. So when one resource of a refused response
 //! changes, the others may have been innocent.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use super::{Contents, Subscription};
 use crate::{
@@ -19,13 +19,31 @@ pub(super) enum Refused {
     Nothing,
     /// A full state: the next one replaces it whole.
     State(Contents),
-    /// Parts of the state, by response.
-    Responses(Vec<RefusedResponse>),
+    /// Parts of the state.
+    Parts(Parts),
+}
+
+/// What is left of refused responses that were not a full state.
+#[derive(Debug, Default)]
+pub(super) struct Parts {
+    /// What was refused one by one, sorted by name: where it changes, nothing else is suspect. A client that refuses
+    /// everything has each of its resources here sooner or later.
+    alone: Vec<Alone>,
+    /// What was refused together.
+    together: Vec<RefusedResponse>,
+}
+
+/// A resource that was all there was in a refused response.
+#[derive(Debug)]
+struct Alone {
+    /// The response's place among those of the stream.
+    number: u64,
+    resource: Arc<Resource>,
 }
 
 /// What is left of one refused response.
 #[derive(Debug)]
-pub(super) struct RefusedResponse {
+struct RefusedResponse {
     /// Its place among the responses of the stream.
     number: u64,
     resources: Vec<Arc<Resource>>,
@@ -56,19 +74,18 @@ impl Refused {
         match self {
             Self::Nothing => false,
             Self::State(_) => true,
-            Self::Responses(responses) => !responses.is_empty(),
+            Self::Parts(parts) => !parts.alone.is_empty() || !parts.together.is_empty(),
         }
     }
 
     /// Whether the resource of this name is known to be refused.
     pub(super) fn names(&self, name: &str) -> bool {
-        self.resources().any(|refused| refused.name.as_str() == name)
+        self.parts().is_some_and(|parts| parts.named(name).next().is_some())
     }
 
     /// Whether the resource is known to be refused in this version.
     pub(super) fn has(&self, resource: &Resource) -> bool {
-        self.resources()
-            .any(|refused| refused.name == resource.name && refused.version == resource.version)
+        self.parts().is_some_and(|parts| parts.has(resource))
     }
 
     /// Whether this very state was refused.
@@ -80,12 +97,11 @@ impl Refused {
         a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.name == b.name && a.version == b.version)
     }
 
-    fn resources(&self) -> impl Iterator<Item = &Arc<Resource>> {
-        let responses = match self {
-            Self::Nothing | Self::State(_) => &[][..],
-            Self::Responses(responses) => responses,
-        };
-        responses.iter().flat_map(|response| &response.resources)
+    const fn parts(&self) -> Option<&Parts> {
+        match self {
+            Self::Nothing | Self::State(_) => None,
+            Self::Parts(parts) => Some(parts),
+        }
     }
 
     /// Adds a refused full state.
@@ -103,62 +119,13 @@ impl Refused {
         subscription: &Subscription,
     ) -> Suspects {
         let refused = response.as_slice();
-        if let Some(known) = self.explains(refused) {
-            let rest = refused
-                .iter()
-                .filter(|resource| !holds(&known, resource) && subscription.selects(resource));
-            return Suspects {
-                resources: rest.map(|resource| resource.name.clone()).collect(),
-                removed: removed.to_vec(),
-            };
+        if let Self::Nothing = self {
+            *self = Self::Parts(Parts::default());
         }
-        let mut suspects = self.explained_by(refused);
-        let response = RefusedResponse {
-            number,
-            resources: refused.to_vec(),
-            removed: removed.to_vec(),
-        };
         match self {
-            Self::Nothing => *self = Self::Responses(vec![response]),
-            Self::State(_) => {}
-            Self::Responses(responses) => responses.push(response),
+            Self::Nothing | Self::State(_) => Suspects::default(),
+            Self::Parts(parts) => parts.add(number, refused, removed, subscription),
         }
-        let innocent = self.give_up(subscription);
-        suspects.resources.extend(innocent.resources);
-        suspects.removed.extend(innocent.removed);
-        suspects
-    }
-
-    /// What was refused before and is why a response is refused that carries all of it: the rest of that is only suspect.
-    fn explains(&self, refused: &[Arc<Resource>]) -> Option<Vec<Arc<Resource>>> {
-        let Self::Responses(responses) = self else {
-            return None;
-        };
-        let narrower = |response: &&RefusedResponse| {
-            let resources = &response.resources;
-            !resources.is_empty() && resources.iter().all(|resource| holds(refused, resource))
-        };
-        let mut known = responses.iter().filter(narrower);
-        known.next().map(|response| response.resources.clone())
-    }
-
-    /// Takes out the responses that hold all of this and more, and tells what more. Those that hold some of it stay: which
-    /// of their resources are bad is as open as before.
-    fn explained_by(&mut self, refused: &[Arc<Resource>]) -> Suspects {
-        let mut suspects = Suspects::default();
-        let Self::Responses(responses) = self else {
-            return suspects;
-        };
-        responses.retain_mut(|older| {
-            if refused.is_empty() || !refused.iter().all(|resource| holds(&older.resources, resource)) {
-                return true;
-            }
-            let more = older.resources.iter().filter(|resource| !holds(refused, resource));
-            suspects.resources.extend(more.map(|resource| resource.name.clone()));
-            suspects.removed.append(&mut older.removed);
-            false
-        });
-        suspects
     }
 
     /// The client accepted a full state.
@@ -172,25 +139,10 @@ impl Refused {
     /// one is among it. Tells the removals of those that are done with, and what was accepted only before it was refused
     /// with others: the client may have given it up in between.
     pub(super) fn accept(&mut self, number: u64, response: &Contents) -> Suspects {
-        let accepted = response.as_slice();
-        let mut suspects = Suspects::default();
-        if let Self::Responses(responses) = self {
-            responses.retain_mut(|refused| {
-                let is_later = refused.number > number;
-                refused.resources.retain(|resource| {
-                    let is_innocent = holds(accepted, resource);
-                    if is_innocent && is_later {
-                        suspects.resources.push(resource.name.clone());
-                    }
-                    !is_innocent
-                });
-                if refused.resources.is_empty() {
-                    suspects.removed.append(&mut refused.removed);
-                }
-                !refused.resources.is_empty()
-            });
+        match self {
+            Self::Nothing | Self::State(_) => Suspects::default(),
+            Self::Parts(parts) => parts.accept(number, response.as_slice()),
         }
-        suspects
     }
 
     /// Takes out what is no longer asked for.
@@ -208,34 +160,193 @@ impl Refused {
 
     /// The same where all that is refused is of the set that the difference starts from: looks only at what differs.
     pub(super) fn supersede_by(&mut self, diff: &Diff) -> Suspects {
-        let Self::Responses(responses) = self else {
-            return Suspects::default();
+        match self {
+            Self::Nothing | Self::State(_) => Suspects::default(),
+            Self::Parts(parts) => parts.supersede_by(diff),
+        }
+    }
+
+    /// Keeps of each response what `keep` says. A response that loses something is dissolved: what is left of it is only
+    /// suspect.
+    fn keep_only(&mut self, keep: impl Fn(&Resource) -> bool) -> Suspects {
+        match self {
+            Self::Nothing | Self::State(_) => Suspects::default(),
+            Self::Parts(parts) => {
+                parts.alone.retain(|alone| keep(&alone.resource));
+                parts.dissolve(keep)
+            }
+        }
+    }
+
+    /// The same after this response was refused: what was refused alone before is as it was.
+    pub(super) fn keep_only_after(&mut self, response: &Contents, keep: impl Fn(&Resource) -> bool) -> Suspects {
+        match self {
+            Self::Nothing | Self::State(_) => Suspects::default(),
+            Self::Parts(parts) => {
+                for resource in response.as_slice() {
+                    parts.retain_named(&resource.name, &keep);
+                }
+                parts.dissolve(keep)
+            }
+        }
+    }
+}
+
+// === impl Parts ===
+
+impl Parts {
+    /// What is refused under this name.
+    fn named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Arc<Resource>> {
+        let alone = self.alone[self.range(name)].iter().map(|alone| &alone.resource);
+        let together = self.together.iter().flat_map(|response| &response.resources);
+        alone.chain(together.filter(move |refused| refused.name.as_str() == name))
+    }
+
+    /// Whether the resource is refused in this version.
+    fn has(&self, resource: &Resource) -> bool {
+        self.named(resource.name.as_str())
+            .any(|refused| refused.version == resource.version)
+    }
+
+    /// Where this name is in `alone`.
+    fn range(&self, name: &str) -> Range<usize> {
+        let start = self.alone.partition_point(|alone| alone.resource.name.as_str() < name);
+        let len = self.alone[start..]
+            .iter()
+            .take_while(|alone| alone.resource.name.as_str() == name)
+            .count();
+        start..start + len
+    }
+
+    /// Keeps of what was refused alone under this name what `keep` says.
+    fn retain_named(&mut self, name: &ResourceName, keep: impl Fn(&Resource) -> bool) {
+        for at in self.range(name.as_str()).rev() {
+            if !keep(&self.alone[at].resource) {
+                self.alone.remove(at);
+            }
+        }
+    }
+
+    fn add(
+        &mut self,
+        number: u64,
+        refused: &[Arc<Resource>],
+        removed: &[ResourceName],
+        subscription: &Subscription,
+    ) -> Suspects {
+        let selected = |resource: &&Arc<Resource>| subscription.selects(resource);
+        let known = self.explaining(refused);
+        if !known.is_empty() {
+            let rest = refused.iter().filter(|resource| !holds(&known, resource)).filter(selected);
+            return Suspects::of(rest, removed);
+        }
+        let mut suspects = self.explained_by(refused);
+        if !refused.iter().all(|resource| selected(&resource)) {
+            let innocent = Suspects::of(refused.iter().filter(selected), removed);
+            suspects.resources.extend(innocent.resources);
+            suspects.removed.extend(innocent.removed);
+            return suspects;
+        }
+        match (refused, removed) {
+            ([resource], []) => {
+                let at = self.range(resource.name.as_str()).end;
+                let resource = Arc::clone(resource);
+                self.alone.insert(at, Alone { number, resource });
+            }
+            _ => self.together.push(RefusedResponse {
+                number,
+                resources: refused.to_vec(),
+                removed: removed.to_vec(),
+            }),
+        }
+        suspects
+    }
+
+    /// What was refused before and is why a response is refused that carries all of it, sorted: the rest of that is only
+    /// suspect.
+    fn explaining(&self, refused: &[Arc<Resource>]) -> Vec<Arc<Resource>> {
+        let is_alone = |resource: &&Arc<Resource>| {
+            let mut alone = self.alone[self.range(resource.name.as_str())].iter();
+            alone.any(|alone| alone.resource.version == resource.version)
         };
-        let differing = || diff.changed.iter().chain(&diff.removed);
+        let mut known: Vec<_> = match self.alone[..] {
+            [] => Vec::new(),
+            [_, ..] => refused.iter().filter(is_alone).cloned().collect(),
+        };
+        let narrower = |response: &&RefusedResponse| {
+            let resources = &response.resources;
+            !resources.is_empty() && resources.iter().all(|resource| holds(refused, resource))
+        };
+        let together = self.together.iter().filter(narrower);
+        known.extend(together.flat_map(|response| response.resources.iter().cloned()));
+        known.sort_by(|a, b| a.name.cmp(&b.name));
+        known
+    }
+
+    /// Takes out the responses that hold all of this and more, and tells what more. Those that hold some of it stay: which
+    /// of their resources are bad is as open as before.
+    fn explained_by(&mut self, refused: &[Arc<Resource>]) -> Suspects {
+        let mut suspects = Suspects::default();
+        self.together.retain_mut(|older| {
+            if refused.is_empty() || !refused.iter().all(|resource| holds(&older.resources, resource)) {
+                return true;
+            }
+            let more = older.resources.iter().filter(|resource| !holds(refused, resource));
+            suspects.resources.extend(more.map(|resource| resource.name.clone()));
+            suspects.removed.append(&mut older.removed);
+            false
+        });
+        suspects
+    }
+
+    fn accept(&mut self, number: u64, accepted: &[Arc<Resource>]) -> Suspects {
+        let mut suspects = Suspects::default();
+        let mut is_open = |refused: &Arc<Resource>, refused_in: u64| {
+            let is_innocent = holds(accepted, refused);
+            if is_innocent && refused_in > number {
+                suspects.resources.push(refused.name.clone());
+            }
+            !is_innocent
+        };
+        self.alone.retain(|alone| is_open(&alone.resource, alone.number));
+        for response in &mut self.together {
+            let number = response.number;
+            response.resources.retain(|refused| is_open(refused, number));
+        }
+        self.together.retain_mut(|response| {
+            if response.resources.is_empty() {
+                suspects.removed.append(&mut response.removed);
+            }
+            !response.resources.is_empty()
+        });
+        suspects
+    }
+
+    fn supersede_by(&mut self, diff: &Diff) -> Suspects {
+        for differing in diff.changed.iter().chain(&diff.removed) {
+            let range = self.range(differing.name.as_str());
+            self.alone.drain(range);
+        }
         let is_refused = |response: &RefusedResponse, other: &Resource| {
             let found = response
                 .resources
                 .binary_search_by(|refused| refused.name.cmp(&other.name));
             found.is_ok()
         };
-        let touched = |response: &RefusedResponse| differing().any(|other| is_refused(response, other));
-        if !responses.iter().any(touched) {
+        let mut differing = diff.changed.iter().chain(&diff.removed);
+        if !differing.any(|other| self.together.iter().any(|response| is_refused(response, other))) {
             return Suspects::default();
         }
-        self.keep_only(|refused| {
+        self.dissolve(|refused| {
             let by_name = |other: &Arc<Resource>| other.name.cmp(&refused.name);
             diff.changed.binary_search_by(by_name).is_err() && diff.removed.binary_search_by(by_name).is_err()
         })
     }
 
-    /// Keeps of each response what `keep` says. A response that loses something is dissolved: what is left of it is only
-    /// suspect.
-    pub(super) fn keep_only(&mut self, keep: impl Fn(&Resource) -> bool) -> Suspects {
+    /// Takes out the responses of which something is not to be kept: what is left of them is only suspect.
+    fn dissolve(&mut self, keep: impl Fn(&Resource) -> bool) -> Suspects {
         let mut suspects = Suspects::default();
-        let Self::Responses(responses) = self else {
-            return suspects;
-        };
-        responses.retain_mut(|response| {
+        self.together.retain_mut(|response| {
             if response.resources.iter().all(|refused| keep(refused)) {
                 return true;
             }
@@ -245,5 +356,16 @@ impl Refused {
             false
         });
         suspects
+    }
+}
+
+// === impl Suspects ===
+
+impl Suspects {
+    fn of<'a>(resources: impl Iterator<Item = &'a Arc<Resource>>, removed: &[ResourceName]) -> Self {
+        Self {
+            resources: resources.map(|resource| resource.name.clone()).collect(),
+            removed: removed.to_vec(),
+        }
     }
 }

@@ -1,11 +1,12 @@
 //! Requests, SotW and delta, as edits of a stream's records.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use super::{
     ProtocolError, Session,
     policy::Policy,
     presented::{Held, Presented},
+    subscription::Names,
 };
 use crate::{
     proto::{
@@ -13,6 +14,7 @@ use crate::{
         google::rpc,
     },
     resource::{ResourceType, Version, xdstp},
+    snapshot::Snapshot,
 };
 
 /// A SotW request: what of a [`DiscoveryRequest`] a session takes, borrowed from wherever it lies.
@@ -115,6 +117,12 @@ impl Session {
         }
         if !first || request.presented.is_empty() {
             self.subscribe(index, edit, first)?;
+        } else if let Some(goal) = self.goal_if_held(index, &request.presented) {
+            edit.asked = Names::default();
+            self.subscribe(index, edit, first)?;
+            let state = &mut self.types[index];
+            state.answer = false;
+            state.reconnect_in_sync(&goal);
         } else {
             let presented = self.believed(&kind, request.presented);
             // D-5: what the client holds in this version is not asked for, though it is listed.
@@ -126,6 +134,14 @@ impl Session {
         }
         self.claim_children(index, first);
         Ok(())
+    }
+
+    /// The goal, where the client says that it holds all of it, and is to be believed.
+    fn goal_if_held(&self, index: usize, presented: &[Held<'_>]) -> Option<Arc<Snapshot>> {
+        let (state, goal) = (&self.types[index], self.goal.as_ref()?);
+        let is_believed = !self.policy.resend_presented.contains(&state.kind);
+        let is_held = is_believed && state.is_all(presented, goal.get(&state.kind)?);
+        is_held.then(|| Arc::clone(goal))
     }
 
     /// What the client says it holds, as far as it is to be believed.

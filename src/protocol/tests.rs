@@ -7,6 +7,7 @@ mod garbage;
 mod model;
 mod on_demand;
 mod ordering;
+mod reconnect;
 mod rehearsal;
 mod sotw;
 mod split;

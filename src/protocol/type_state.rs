@@ -51,6 +51,8 @@ pub(super) struct TypeState {
     /// What was refused together with something that has changed since: it may have been the other's fault, and Envoy
     /// stops at the first bad resource of most types. Sent once more, on its own.
     pub(super) retry: BTreeSet<ResourceName>,
+    /// They were too many for a client that refuses everything, and wait until it accepts something, few as may be left.
+    retry_waits: bool,
     /// All that is refused is as the base has it, so that only what changes from there on can be another.
     pub(super) refused_is_base: bool,
     /// How many responses were refused since one was accepted.
@@ -147,6 +149,7 @@ impl TypeState {
             held: BTreeMap::new(),
             resend: BTreeSet::new(),
             retry: BTreeSet::new(),
+            retry_waits: false,
             refused_is_base: true,
             strikes: 0,
             globs: Vec::new(),
@@ -206,8 +209,7 @@ impl TypeState {
     /// Whether what was refused together with something that has changed is to be sent once more now: once nothing is under
     /// way, so that whose fault it was can be told.
     fn retry_is_due(&self) -> bool {
-        let waits = self.refused.any() && self.refuses_everything(self.retry.len());
-        !self.retry.is_empty() && self.in_flight.is_empty() && !waits
+        !self.retry.is_empty() && self.in_flight.is_empty() && !(self.retry_waits && self.refused.any())
     }
 
     /// Whether the client is unlikely to take so many suspects: it has refused all it was sent for a while. They are not
@@ -260,6 +262,7 @@ impl TypeState {
     /// The client accepted a response.
     pub(super) fn on_ack(&mut self, variant: Variant, sent: InFlight) {
         self.strikes = 0;
+        self.retry_waits = false;
         let full_state = self.is_full_state(variant);
         if full_state {
             self.refused.accept_state();
@@ -301,7 +304,7 @@ impl TypeState {
         // The goal may have moved on while the response was under way.
         let base = self.base().cloned();
         let (held, retained) = (&self.held, &self.retained);
-        let suspects = self.refused.keep_only(|refused| {
+        let suspects = self.refused.keep_only_after(&sent.resources, |refused| {
             let ahead = held.get(&refused.name) == Some(&refused.version);
             let now = base.as_ref().and_then(|base| base.get(refused.name.as_str()));
             let left = retained.get(&refused.name).map(|retained| &retained.resource);
@@ -381,6 +384,7 @@ impl TypeState {
             };
             let resources = suspects.resources.into_iter().filter(|name| !is_under_way(name));
             self.retry.extend(resources.chain(suspects.removed));
+            self.retry_waits |= self.refuses_everything(self.retry.len());
         }
     }
 
@@ -389,6 +393,7 @@ impl TypeState {
     pub(super) fn answer(&mut self, variant: Variant, reach: &Snapshot) -> Option<Draft> {
         if self.retry_is_due() {
             let retry = std::mem::take(&mut self.retry).into_iter();
+            self.retry_waits = false;
             // What was refused meanwhile as it is, is refused again.
             let again =
                 |name: &ResourceName| self.subscription.selects_name(name) && !self.refused.names(name.as_str());

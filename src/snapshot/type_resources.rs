@@ -12,6 +12,7 @@ use std::{
 use super::{
     alias::Alias,
     diff::Diff,
+    held::HeldPrint,
     index::Index,
     tree::{Chapter, Tree},
 };
@@ -46,6 +47,8 @@ pub struct TypeResources {
     list: OnceLock<Box<[Arc<Resource>]>>,
     /// Places in that list, where somebody looked up many names at once.
     index: OnceLock<Index>,
+    /// Of all names and versions, where somebody asked for it.
+    print: OnceLock<HeldPrint>,
     /// Differences from other sets to this one, computed once and shared by all streams that make the same step.
     diffs: Mutex<Vec<(u64, Arc<Diff>)>>,
 }
@@ -83,6 +86,7 @@ impl TypeResources {
             aliases,
             list: OnceLock::new(),
             index: OnceLock::new(),
+            print: OnceLock::new(),
             diffs: Mutex::default(),
         }
     }
@@ -198,6 +202,11 @@ impl TypeResources {
 
     fn index(&self) -> &Index {
         self.index.get_or_init(|| Index::new(self.as_slice()))
+    }
+
+    /// The print of who holds all of it. Costs all resources when first asked for.
+    pub fn print(&self) -> HeldPrint {
+        *self.print.get_or_init(|| self.iter().map(|resource| resource.held()).collect())
     }
 
     /// The resource of this name.

@@ -8,7 +8,7 @@ use std::{
     fmt,
     hash::BuildHasher as _,
     slice,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
 };
 
 use foldhash::quality::FixedState;
@@ -16,7 +16,7 @@ use foldhash::quality::FixedState;
 use crate::{
     protocol::sorted::{sort_by_text, walk_to},
     resource::{Resource, ResourceName},
-    snapshot::TypeResources,
+    snapshot::{HeldPrint, TypeResources},
 };
 
 /// Selections kept per list: streams are at few different sets of resources, and go few different ways between them.
@@ -42,6 +42,8 @@ pub struct Selection {
     pub resources: Vec<Arc<Resource>>,
     /// Names that no resource answers to.
     pub missing: Vec<ResourceName>,
+    /// Of the resources, where these are what the names say, name by name.
+    print: OnceLock<Option<HeldPrint>>,
 }
 
 #[derive(Debug)]
@@ -150,6 +152,16 @@ impl Names {
         })
     }
 
+    /// The print of who holds of a set of resources all that is named, and every name of it is that of a resource.
+    pub(in crate::protocol) fn print(&self, of: &TypeResources) -> Option<HeldPrint> {
+        let selection = self.select(of);
+        *selection.print.get_or_init(|| {
+            let resources = || selection.resources.iter();
+            let is_plain = self.iter().eq(resources().map(|resource| &resource.name));
+            is_plain.then(|| resources().map(|resource| resource.held()).collect())
+        })
+    }
+
     /// What they stand for of that which changed from one set to another.
     pub(in crate::protocol) fn select_changed(&self, from: &TypeResources, to: &TypeResources) -> Arc<Selection> {
         self.selection(Some(from.id()), to.id(), |names| {
@@ -170,7 +182,7 @@ impl Names {
             };
             Selection {
                 resources,
-                missing: Vec::new(),
+                ..Selection::default()
             }
         })
     }

@@ -473,6 +473,27 @@ fn who_refuses_everything_is_sent_what_changes_alone() {
 }
 
 #[test]
+fn who_refuses_everything_is_sent_nothing_again_however_few_suspects_are_left() {
+    let mut stream = Stream::new(Variant::Delta);
+    stream.publish(&forty(&[], 0));
+    stream.delta(&Cluster, &["*"], &[]);
+    for round in 1..=3 {
+        let response = stream.one();
+        stream.nack_delta(&response);
+        stream.publish(&forty(&[0], round));
+    }
+    for number in 0..40 {
+        let response = stream.one();
+        assert_eq!(gist(&response), format!("cluster[c{number:02}]"));
+        stream.nack_delta(&response);
+        stream.silence();
+        let changed: Vec<usize> = (0..number + 2).collect();
+        // One more cluster each time; those before keep their last content.
+        stream.publish(&forty(&changed, 3));
+    }
+}
+
+#[test]
 fn who_refused_everything_is_sent_the_rest_once_it_accepts_something() {
     let mut stream = Stream::new(Variant::Delta);
     stream.publish(&forty(&[], 0));

@@ -1,0 +1,114 @@
+//! Rule D-5: a client that comes back with what it holds. Most hold all there is, which is found out without a look at each
+//! resource; whether that is known or not, what is sent is the same.
+
+use std::borrow::Cow;
+
+use proptest::prelude::*;
+
+use super::fixture::*;
+use crate::{
+    protocol::{DeltaRequest, Variant},
+    resource::ResourceType,
+    snapshot::Snapshot,
+};
+
+const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
+
+/// Clusters and endpoints of the first four names, at `round`.
+fn config(round: &str) -> Config {
+    NAMES[..4].iter().fold(Config::default(), |config, name| {
+        config.eds_cluster(name, "1").with(Endpoint, name, round)
+    })
+}
+
+/// What a client says that it holds: of each name the current version, another one, or nothing.
+fn held() -> impl Strategy<Value = Vec<(&'static str, bool)>> {
+    let each = NAMES.map(|name| prop_oneof![
+        6 => Just(Some((name, true))),
+        1 => Just(Some((name, false))),
+        1 => Just(None),
+    ]);
+    let each: Vec<_> = each.into();
+    each.prop_map(|held| held.into_iter().flatten().collect::<Vec<_>>())
+        .prop_shuffle()
+}
+
+fn asked() -> impl Strategy<Value = Vec<&'static str>> {
+    prop_oneof![
+        Just(Vec::new()),
+        Just(vec!["*"]),
+        prop::sample::subsequence(NAMES.to_vec(), 1..=NAMES.len()).prop_shuffle(),
+        Just(vec!["*", "a"]),
+    ]
+}
+
+/// What the client is sent after its first request, and after the next publish.
+fn told(
+    kind: &ResourceType,
+    names: &[&str],
+    held: &[(&'static str, bool)],
+    at: &Snapshot,
+    stutter: bool,
+) -> Vec<Vec<String>> {
+    let mut stream = Stream::new(Variant::Delta);
+    stream.publish(&config("1"));
+    let version = |name: &str, is_current: bool| match at.resource(kind, name) {
+        Some(resource) if is_current => resource.version.to_string(),
+        _ => "old".to_owned(),
+    };
+    let mut presented: Vec<(&str, String)> = held
+        .iter()
+        .map(|(name, is_current)| (*name, version(name, *is_current)))
+        .collect();
+    if stutter && let Some((first, _)) = presented.first().cloned() {
+        // The last version of a name counts: this says the same, and is nothing that is known at once.
+        presented.insert(0, (first, "older".to_owned()));
+    }
+    let request = DeltaRequest {
+        type_url: kind.type_url(),
+        subscribe: names.iter().map(|name| Cow::Borrowed(*name)).collect(),
+        presented: presented
+            .iter()
+            .map(|(name, version)| (Cow::Borrowed(*name), version.as_str()))
+            .collect(),
+        ..DeltaRequest::default()
+    };
+    stream.session.on_delta_request(request).unwrap();
+    let mut told = Vec::new();
+    for round in ["1", "2"] {
+        stream.publish(&config(round));
+        let responses = stream.drain();
+        told.push(gists(&responses));
+        responses.iter().for_each(|response| stream.ack_delta(response));
+        told.push(gists(&stream.drain()));
+    }
+    told.push(stream.outcomes.iter().map(|outcome| format!("{outcome:?}")).collect());
+    told
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2_000) })]
+
+    #[test]
+    fn who_holds_all_is_told_what_a_look_at_each_resource_tells(
+        kind in prop_oneof![Just(Cluster), Just(Endpoint)],
+        names in asked(),
+        held in held(),
+    ) {
+        let at = config("1").at(1, None);
+        let known = told(&kind, &names, &held, &at, false);
+        prop_assert_eq!(known, told(&kind, &names, &held, &at, true));
+    }
+}
+
+#[test]
+fn who_holds_all_in_any_order_is_sent_nothing_but_what_changes() {
+    let at = config("1").at(1, None);
+    for (kind, names) in [(Cluster, &["*"][..]), (Endpoint, &["d", "b", "c", "a"][..])] {
+        let held = [("c", true), ("a", true), ("d", true), ("b", true)];
+        let told = told(&kind, names, &held, &at, false);
+        assert!(told[0].is_empty() && told[1].is_empty(), "{told:?}");
+        let next = if kind == Endpoint { vec!["endpoint[a b c d]"] } else { vec![] };
+        assert_eq!(told[2], next);
+    }
+}
