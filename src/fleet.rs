@@ -366,9 +366,14 @@ impl StreamGuard {
         self.record.id()
     }
 
-    /// Enters what happened. Touches this stream's record only.
+    /// Enters what happened now.
     pub fn record(&self, outcome: &Outcome) {
-        self.record.enter(outcome, SystemTime::now());
+        self.record_at(outcome, SystemTime::now());
+    }
+
+    /// Enters what happened at this moment. Touches this stream's record only.
+    pub fn record_at(&self, outcome: &Outcome, now: SystemTime) {
+        self.record.enter(outcome, now);
         self.count(outcome);
         self.fleet.wake();
     }

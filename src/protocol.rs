@@ -9,6 +9,7 @@ mod error;
 mod features;
 mod heartbeat;
 mod missing;
+mod nonce;
 mod order;
 mod outcome;
 mod policy;
@@ -30,7 +31,8 @@ pub use self::{
     ack::{Ack, ListPrint},
     error::{ErrorKind, ProtocolError},
     features::Features,
-    outcome::{Delivery, Nonce, Outcome, Variant},
+    nonce::Nonce,
+    outcome::{Delivery, Outcome, Variant},
     policy::{Ordering, Policy, StreamLimits},
     rehearsal::{Message, Part, rehearse},
     request::{DeltaRequest, SotwRequest},

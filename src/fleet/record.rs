@@ -422,9 +422,6 @@ impl Books {
 
     fn answered(&mut self, delivery: &Delivery) {
         self.awaiting.retain(|(_, sent)| sent.nonce != delivery.nonce);
-        if self.awaiting.is_empty() {
-            self.awaiting = VecDeque::new();
-        }
     }
 
     /// The rows as of now: what is unanswered for too long is so by the passing of time alone.

@@ -58,7 +58,7 @@ fn state_follows_what_was_sent_and_answered_last() {
     });
     assert_eq!(state(), TypeState::Error);
     let row = &fleet.node(&"n".into()).unwrap().types[0];
-    assert_eq!(row.acked.as_ref().unwrap().nonce.as_str(), "1");
+    assert_eq!(row.acked.as_ref().unwrap().nonce.to_string(), "1");
     assert_eq!((row.sent_total, row.nack_total), (2, 1));
 }
 

@@ -46,7 +46,7 @@ pub struct Refusal {
 /// The verdicts of one stream, or those that streams left.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Verdicts {
-    /// Oldest first.
+    /// By revision.
     accepted: VecDeque<(Revision, SystemTime)>,
     /// Oldest first.
     refused: VecDeque<(Revision, Refusal)>,
@@ -57,9 +57,20 @@ pub(super) struct Verdicts {
 impl Verdicts {
     /// All of the revision is held, and ACKed: whatever of it was refused before is accepted now.
     pub(super) fn accept(&mut self, revision: Revision, now: SystemTime) {
-        self.refused.retain(|(refused, _)| *refused != revision);
-        self.accepted.retain(|(accepted, _)| *accepted != revision);
-        push(&mut self.accepted, KEPT, (revision, now));
+        if !self.refused.is_empty() {
+            self.refused.retain(|(refused, _)| *refused != revision);
+        }
+        // Mostly the newest, and then no other need be looked at.
+        if self.accepted.back().is_none_or(|(newest, _)| *newest < revision) {
+            return push(&mut self.accepted, KEPT, (revision, now));
+        }
+        match self.accepted.binary_search_by_key(&revision, |(accepted, _)| *accepted) {
+            Ok(at) => self.accepted[at].1 = now,
+            Err(at) => self.accepted.insert(at, (revision, now)),
+        }
+        if self.accepted.len() > KEPT {
+            self.accepted.pop_front();
+        }
     }
 
     /// Something of the revision was refused.

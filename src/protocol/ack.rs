@@ -32,11 +32,7 @@ impl Session {
             return false;
         };
         let state = &self.types[index];
-        let Some(answered) = state
-            .in_flight
-            .iter()
-            .find(|sent| sent.delivery.nonce.as_str() == ack.nonce)
-        else {
+        let Some(answered) = state.in_flight.iter().find(|sent| sent.delivery.nonce.is(ack.nonce)) else {
             return false;
         };
         let is_plain = match self.variant {

@@ -155,11 +155,11 @@ impl Session {
             Variant::Sotw => acked?,
             Variant::Delta => state.version(variant),
         };
-        let number = self.nonces.next;
+        let (nonce, number) = self.nonces.draw();
         let delivery = Delivery {
             resource_type: state.kind.clone(),
             version,
-            nonce: self.nonces.draw(),
+            nonce,
             revision: snapshot.revision(),
         };
         state.last_nonce = Some(delivery.nonce.clone());

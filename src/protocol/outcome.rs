@@ -1,16 +1,10 @@
 //! What a session tells those who keep the books: the fleet, logs and metrics.
 
-use std::{fmt, sync::Arc};
-
-use super::{Standing, Subscription};
+use super::{Nonce, Standing, Subscription};
 use crate::{
     resource::{ResourceName, ResourceType, Version},
     snapshot::Revision,
 };
-
-/// Names a response, unique over streams and processes (S-1).
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Nonce(Arc<str>);
 
 /// One response, as the books name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,32 +75,4 @@ pub enum Variant {
     Sotw,
     /// Incremental: a response holds what changed.
     Delta,
-}
-
-// === impl Nonce ===
-
-impl Nonce {
-    /// The nonce as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl From<String> for Nonce {
-    fn from(nonce: String) -> Self {
-        Self(nonce.into())
-    }
-}
-
-impl fmt::Display for Nonce {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl fmt::Debug for Nonce {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
-    }
 }

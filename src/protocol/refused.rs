@@ -237,7 +237,10 @@ impl Parts {
         let selected = |resource: &&Arc<Resource>| subscription.selects(resource);
         let known = self.explaining(refused);
         if !known.is_empty() {
-            let rest = refused.iter().filter(|resource| !holds(&known, resource)).filter(selected);
+            let rest = refused
+                .iter()
+                .filter(|resource| !holds(&known, resource))
+                .filter(selected);
             return Suspects::of(rest, removed);
         }
         let mut suspects = self.explained_by(refused);

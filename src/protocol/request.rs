@@ -72,7 +72,7 @@ impl Session {
         } else if !request.nonce.is_empty() {
             let answered = self.types[index].in_flight.front();
             let old_version = answered.is_some_and(|sent| {
-                sent.delivery.nonce.as_str() == request.nonce
+                sent.delivery.nonce.is(request.nonce)
                     && !request.version.is_empty()
                     && sent.delivery.version.as_str() != request.version
             });

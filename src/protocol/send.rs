@@ -36,8 +36,7 @@ impl Session {
     }
 
     fn enter_sent(&mut self, index: usize, part: Part, step: Step, now: Instant) -> Response {
-        let number = self.nonces.next;
-        let nonce = self.nonces.draw();
+        let (nonce, number) = self.nonces.draw();
         let state = &mut self.types[index];
         let snapshot = Arc::clone(state.base.as_ref().expect("a draft is made from a base"));
         let delivery = Delivery {
@@ -47,7 +46,7 @@ impl Session {
             revision: snapshot.revision(),
         };
         state.last_nonce = Some(delivery.nonce.clone());
-        // Mostly one, and nothing is kept where there is none: most streams are idle most of the time.
+        // One at a time, mostly: nothing more is kept in reserve.
         state.in_flight.reserve_exact(1);
         state.in_flight.push_back(InFlight {
             delivery: delivery.clone(),

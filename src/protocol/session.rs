@@ -12,6 +12,7 @@ use std::{
 use super::{
     Delivery, Features, Nonce, Outcome, Policy, ProtocolError, Response, Standing, Variant,
     draft::Draft,
+    nonce::Nonces,
     subscription::{Edit, NamePool, Subscription},
     type_state::{InFlight, Step, TypeState},
 };
@@ -59,23 +60,6 @@ pub struct Session {
     standing: Standing,
 }
 
-/// Gives every response a nonce of its own (S-1).
-#[derive(Debug)]
-pub(super) struct Nonces {
-    stream: Arc<str>,
-    pub(super) next: u64,
-}
-
-// === impl Nonces ===
-
-impl Nonces {
-    pub(super) fn draw(&mut self) -> Nonce {
-        let nonce = Nonce::from(format!("{}-{}", self.stream, self.next));
-        self.next += 1;
-        nonce
-    }
-}
-
 // === impl Session ===
 
 impl Session {
@@ -87,7 +71,7 @@ impl Session {
             scope,
             policy,
             features: Features::default(),
-            nonces: Nonces { stream, next: 1 },
+            nonces: Nonces::new(stream),
             node_id,
             names: Arc::default(),
             goal: None,
@@ -330,22 +314,15 @@ impl Session {
     /// Matches a request's nonce to a response in flight, and settles it as ACK or NACK (S-6, D-3).
     pub(super) fn on_nonce(&mut self, index: usize, nonce: &str, error: Option<rpc::Status>) {
         let state = &mut self.types[index];
-        let Some(at) = state
-            .in_flight
-            .iter()
-            .position(|sent| sent.delivery.nonce.as_str() == nonce)
-        else {
+        let Some(at) = state.in_flight.iter().position(|sent| sent.delivery.nonce.is(nonce)) else {
             // The last response again: a change of subscription, or a NACK repeated (P11). Any other nonce is stale.
-            if state.last_nonce.as_ref().is_none_or(|last| last.as_str() != nonce) {
+            if state.last_nonce.as_ref().is_none_or(|last| !last.is(nonce)) {
                 let resource_type = state.kind.clone();
                 self.outcomes.push_back(Outcome::StaleNonce { resource_type });
             }
             return;
         };
         let sent = state.in_flight.remove(at).expect("the position was just found");
-        if state.in_flight.is_empty() {
-            state.in_flight = VecDeque::new();
-        }
         match error {
             None if sent.is(Step::Heartbeat) => {}
             None => {
@@ -372,7 +349,7 @@ impl Session {
     /// nothing. It is no ACK, no NACK, and no reason to send anything.
     pub(super) fn on_ignored(&mut self, index: usize, nonce: &str) {
         let state = &mut self.types[index];
-        let is_it = |sent: &InFlight| sent.delivery.nonce.as_str() == nonce;
+        let is_it = |sent: &InFlight| sent.delivery.nonce.is(nonce);
         if let Some(at) = state.in_flight.iter().position(is_it)
             && let Some(sent) = state.in_flight.remove(at)
         {

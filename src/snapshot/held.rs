@@ -32,7 +32,9 @@ mod tests {
     use super::*;
 
     fn print(held: &[(String, String)]) -> HeldPrint {
-        held.iter().map(|(name, version)| (name.as_str(), version.as_str())).collect()
+        held.iter()
+            .map(|(name, version)| (name.as_str(), version.as_str()))
+            .collect()
     }
 
     proptest! {

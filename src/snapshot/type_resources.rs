@@ -206,7 +206,9 @@ impl TypeResources {
 
     /// The print of who holds all of it. Costs all resources when first asked for.
     pub fn print(&self) -> HeldPrint {
-        *self.print.get_or_init(|| self.iter().map(|resource| resource.held()).collect())
+        *self
+            .print
+            .get_or_init(|| self.iter().map(|resource| resource.held()).collect())
     }
 
     /// The resource of this name.

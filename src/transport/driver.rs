@@ -6,7 +6,6 @@
 mod running;
 
 use std::{
-    collections::VecDeque,
     future::Future as _,
     marker::PhantomData,
     pin::Pin,
@@ -25,6 +24,7 @@ use tracing::{debug, info, info_span, warn};
 use self::running::Running;
 use super::{
     Shared, ack, check_headers,
+    frame::Chunks,
     messages::Messages,
     rate::Bucket,
     refuse,
@@ -73,7 +73,7 @@ struct Driver<R> {
     requests: Messages<axum::body::Body>,
     state: State,
     /// Chunks of the response being written.
-    chunks: VecDeque<Bytes>,
+    chunks: Chunks,
     /// When the response was made that the client has not made room for yet.
     given: Option<Instant>,
     timer: Timer,
@@ -154,7 +154,7 @@ impl<R: DiscoveryMessage> Driver<R> {
             requests: Messages::new(request.into_body(), shared.limits.request_bytes),
             variant: PhantomData,
             state: State::Opening,
-            chunks: VecDeque::new(),
+            chunks: Chunks::default(),
             given: None,
             timer,
             allowance: Bucket::new(shared.limits.requests, now),
@@ -167,8 +167,8 @@ impl<R: DiscoveryMessage> Driver<R> {
     }
 
     /// Takes in what came: requests, snapshots, the end. Leaves what there is to say in `chunks` or `state`.
-    fn turn(&mut self, cx: &mut Context<'_>) {
-        self.take_requests(cx);
+    fn turn(&mut self, cx: &mut Context<'_>, now: Instant) {
+        self.take_requests(cx, now);
         self.check_shutdown(cx);
         let State::Running(running) = &mut self.state else {
             if self.timer.poll(cx).is_ready() && matches!(self.state, State::Opening) {
@@ -183,7 +183,6 @@ impl<R: DiscoveryMessage> Driver<R> {
             running.on_publish(revision, self.shared.cache.began(revision));
             running.session.on_snapshot(snapshot);
         }
-        let now = Instant::now();
         let response = running.session.poll_response(now);
         running.record_outcomes(self.shared.metrics(), now);
         if let Some(response) = response {
@@ -194,9 +193,10 @@ impl<R: DiscoveryMessage> Driver<R> {
                 resources = response.resources.len(), removed = response.removed.len(), "sent"
             );
             let chunks = self.shared.frames.encode(variant, &response);
-            running.note_size(&response.delivery, &chunks, self.shared.policy.limits.response_bytes);
+            let most = self.shared.policy.limits.response_bytes;
+            running.note_size(&response.delivery, chunks.bytes(), most);
             self.given = Some(now);
-            self.chunks = chunks.into();
+            self.chunks = chunks;
         } else {
             let next = running.session.poll_timeout().into_iter().chain(self.throttled).min();
             self.timer.set(next);
@@ -206,19 +206,18 @@ impl<R: DiscoveryMessage> Driver<R> {
         }
     }
 
-    fn take_requests(&mut self, cx: &mut Context<'_>) {
+    fn take_requests(&mut self, cx: &mut Context<'_>, now: Instant) {
         for _ in 0..REQUESTS_PER_TURN {
             if matches!(self.state, State::Ending(_) | State::Ended) {
                 return;
             }
-            if self.throttled.is_some_and(|until| Instant::now() < until) {
+            if self.throttled.is_some_and(|until| now < until) {
                 return;
             }
             self.throttled = None;
             match self.requests.poll_next(cx) {
                 Poll::Pending => return,
                 Poll::Ready(Some(Ok(message))) => {
-                    let now = Instant::now();
                     self.shared.metrics().requested(Protocol::Grpc(R::VARIANT).into());
                     let wait = self.allowance.spend(now);
                     self.throttled = (!wait.is_zero()).then(|| now.checked_add(wait)).flatten();
@@ -320,8 +319,8 @@ impl<R: DiscoveryMessage> Driver<R> {
     }
 
     /// The client made room, or is gone: either may have taken long.
-    fn note_room(&mut self) {
-        let waited = self.given.take().map(|given| given.elapsed());
+    fn note_room(&mut self, now: Instant) {
+        let waited = self.given.take().map(|given| now.saturating_duration_since(given));
         if waited.is_some_and(|waited| waited > SLOW) {
             self.shared.metrics().slow();
         }
@@ -349,12 +348,14 @@ impl<R: DiscoveryMessage> http_body::Body for Driver<R> {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let driver = self.get_mut();
         if driver.chunks.is_empty() {
-            driver.note_room();
+            // One look at the clock: all of a turn is short.
+            let now = Instant::now();
+            driver.note_room(now);
+            if matches!(driver.state, State::Opening | State::Running(_)) {
+                driver.turn(cx, now);
+            }
         }
-        if driver.chunks.is_empty() && matches!(driver.state, State::Opening | State::Running(_)) {
-            driver.turn(cx);
-        }
-        if let Some(chunk) = driver.chunks.pop_front() {
+        if let Some(chunk) = driver.chunks.next() {
             return Poll::Ready(Some(Ok(Frame::data(chunk))));
         }
         match std::mem::replace(&mut driver.state, State::Ended) {

@@ -5,7 +5,6 @@
 
 use std::{sync::Arc, time::Instant};
 
-use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
@@ -13,7 +12,7 @@ use tokio_stream::StreamExt as _;
 use tonic::{Status, Streaming, body::Body, codec::Codec as _};
 use tonic_prost::ProstCodec;
 
-use super::{Shared, check_headers, refuse, respond, status::trailers};
+use super::{Shared, check_headers, frame::Chunks, refuse, respond, status::trailers};
 use crate::{
     proto::discovery::DiscoveryRequest,
     protocol::{Delivery, Nonce, Response as Answer, Scope, Session, Variant},
@@ -24,7 +23,7 @@ pub(super) async fn fetch(shared: &Arc<Shared>, scope: Scope, request: Request<B
     match answer(shared, scope, request).await {
         Ok(chunks) => {
             let end: HeaderMap = trailers(&Status::ok(""));
-            let frames = chunks.into_iter().map(Frame::data).chain([Frame::trailers(end)]);
+            let frames = chunks.map(Frame::data).chain([Frame::trailers(end)]);
             let body = StreamBody::new(tokio_stream::iter(frames.map(Ok::<_, Status>)));
             respond(Body::new(body.boxed()))
         }
@@ -32,7 +31,7 @@ pub(super) async fn fetch(shared: &Arc<Shared>, scope: Scope, request: Request<B
     }
 }
 
-async fn answer(shared: &Arc<Shared>, scope: Scope, request: Request<Body>) -> Result<Vec<Bytes>, Status> {
+async fn answer(shared: &Arc<Shared>, scope: Scope, request: Request<Body>) -> Result<Chunks, Status> {
     check_headers(request.headers())?;
     let decoder = ProstCodec::<DiscoveryRequest, DiscoveryRequest>::default().decoder();
     let most = Some(shared.limits.request_bytes);

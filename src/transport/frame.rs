@@ -4,6 +4,7 @@
 //! payload the resources. Protobuf lets fields come in any order.
 
 use std::{
+    fmt::Write as _,
     sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
@@ -75,6 +76,35 @@ struct Form {
 #[derive(Debug)]
 struct Held(Arc<Payload>);
 
+/// A gRPC message, handed out chunk by chunk.
+#[derive(Debug, Default)]
+pub(super) struct Chunks {
+    first: Option<Bytes>,
+    shared: Option<Bytes>,
+}
+
+// === impl Chunks ===
+
+impl Chunks {
+    /// Whether all of it was handed out.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.first.is_none() && self.shared.is_none()
+    }
+
+    /// What of it was not.
+    pub(super) fn bytes(&self) -> usize {
+        [&self.first, &self.shared].into_iter().flatten().map(Bytes::len).sum()
+    }
+}
+
+impl Iterator for Chunks {
+    type Item = Bytes;
+
+    fn next(&mut self) -> Option<Bytes> {
+        self.first.take().or_else(|| self.shared.take())
+    }
+}
+
 // === impl Held ===
 
 impl AsRef<[u8]> for Held {
@@ -93,8 +123,8 @@ impl Frames {
         }
     }
 
-    /// The chunks of one gRPC message.
-    pub(super) fn encode(&self, variant: Variant, response: &Response) -> Vec<Bytes> {
+    /// One gRPC message.
+    pub(super) fn encode(&self, variant: Variant, response: &Response) -> Chunks {
         let form = Form {
             variant,
             ttl: response.ttl,
@@ -118,7 +148,10 @@ impl Frames {
         let rest = shared.as_ref().map_or(0, |payload| payload.bytes.len());
         set_prefix(&mut first, rest);
         let shared = shared.map(|payload| Bytes::from_owner(Held(payload)));
-        [Some(first.freeze()), shared].into_iter().flatten().collect()
+        Chunks {
+            first: Some(first.freeze()),
+            shared,
+        }
     }
 
     fn shared_payload(&self, form: Form, kind: &ResourceType, contents: &Contents) -> Arc<Payload> {
@@ -210,7 +243,8 @@ fn same(a: &Contents, b: &Contents) -> bool {
 fn put_head(buf: &mut BytesMut, variant: Variant, response: &Response) {
     let delivery = &response.delivery;
     put_field(buf, 1, delivery.version.as_str().as_bytes());
-    put_field(buf, 5, delivery.nonce.as_str().as_bytes());
+    put_len(buf, 5, delivery.nonce.text_len());
+    write!(buf, "{}", delivery.nonce).expect("a buffer grows");
     for resource in &response.heartbeats {
         match variant {
             // Envoy 1.40 takes a SotW heartbeat without its resource, and lets the TTL expire all the same: only the

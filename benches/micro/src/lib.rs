@@ -181,7 +181,7 @@ impl Stream {
     }
 
     fn ack(&mut self, response: &Response) {
-        let nonce = response.delivery.nonce.as_str().to_owned();
+        let nonce = response.delivery.nonce.to_string();
         self.request(&nonce);
     }
 

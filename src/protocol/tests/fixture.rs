@@ -190,13 +190,13 @@ impl Stream {
 
     pub(super) fn ack(&mut self, response: &Response, names: &[&str]) {
         let delivery = &response.delivery;
-        let (version, nonce) = (delivery.version.as_str(), delivery.nonce.as_str());
-        self.send(&sotw(&delivery.resource_type, names, version, nonce));
+        let (version, nonce) = (delivery.version.as_str(), delivery.nonce.to_string());
+        self.send(&sotw(&delivery.resource_type, names, version, &nonce));
     }
 
     pub(super) fn nack(&mut self, response: &Response, names: &[&str], version: &str) {
         let delivery = &response.delivery;
-        let mut request = sotw(&delivery.resource_type, names, version, delivery.nonce.as_str());
+        let mut request = sotw(&delivery.resource_type, names, version, &delivery.nonce.to_string());
         request.error_detail = Some(refusal());
         self.send(&request);
     }

@@ -23,11 +23,13 @@ fn config(round: &str) -> Config {
 
 /// What a client says that it holds: of each name the current version, another one, or nothing.
 fn held() -> impl Strategy<Value = Vec<(&'static str, bool)>> {
-    let each = NAMES.map(|name| prop_oneof![
-        6 => Just(Some((name, true))),
-        1 => Just(Some((name, false))),
-        1 => Just(None),
-    ]);
+    let each = NAMES.map(|name| {
+        prop_oneof![
+            6 => Just(Some((name, true))),
+            1 => Just(Some((name, false))),
+            1 => Just(None),
+        ]
+    });
     let each: Vec<_> = each.into();
     each.prop_map(|held| held.into_iter().flatten().collect::<Vec<_>>())
         .prop_shuffle()
@@ -108,7 +110,11 @@ fn who_holds_all_in_any_order_is_sent_nothing_but_what_changes() {
         let held = [("c", true), ("a", true), ("d", true), ("b", true)];
         let told = told(&kind, names, &held, &at, false);
         assert!(told[0].is_empty() && told[1].is_empty(), "{told:?}");
-        let next = if kind == Endpoint { vec!["endpoint[a b c d]"] } else { vec![] };
+        let next = if kind == Endpoint {
+            vec!["endpoint[a b c d]"]
+        } else {
+            vec![]
+        };
         assert_eq!(told[2], next);
     }
 }

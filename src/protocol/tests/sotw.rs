@@ -158,7 +158,7 @@ fn error_less_rejection_provokes_nothing() {
     let mut stream = stream();
     stream.sotw(&Endpoint, &["a"]);
     let response = stream.one();
-    stream.send(&sotw(&Endpoint, &[], "old", response.delivery.nonce.as_str()));
+    stream.send(&sotw(&Endpoint, &[], "old", &response.delivery.nonce.to_string()));
     stream.silence();
     assert!(
         !stream

@@ -1,8 +1,7 @@
 //! A stream whose node is known: its session, and what of it is noted in the books, the metrics and the log.
 
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
-use bytes::Bytes;
 use tracing::{Span, debug, warn};
 
 use crate::{
@@ -49,8 +48,10 @@ impl Running {
 
     /// Enters what happened in the books, the metrics and the log.
     pub(super) fn record_outcomes(&mut self, metrics: &ServingMetrics, now: Instant) {
+        let mut clock = None;
         while let Some(outcome) = self.session.poll_outcome() {
-            self.guard.record(&outcome);
+            let time = *clock.get_or_insert_with(SystemTime::now);
+            self.guard.record_at(&outcome, time);
             self.time(&outcome, metrics, now);
             self.log(&outcome);
         }
@@ -83,8 +84,7 @@ impl Running {
     }
 
     /// L-13: a response that could not be divided may be more than the client takes.
-    pub(super) fn note_size(&mut self, delivery: &Delivery, chunks: &[Bytes], most: usize) {
-        let bytes = chunks.iter().map(Bytes::len).sum();
+    pub(super) fn note_size(&mut self, delivery: &Delivery, bytes: usize, most: usize) {
         self.guard.count_bytes(&delivery.resource_type, bytes);
         if bytes <= most {
             return;

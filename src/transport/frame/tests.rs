@@ -43,8 +43,8 @@ fn response(resources: Contents) -> Response {
     }
 }
 
-fn message(chunks: &[Bytes]) -> Vec<u8> {
-    let whole: Vec<u8> = chunks.iter().flatten().copied().collect();
+fn message(chunks: Chunks) -> Vec<u8> {
+    let whole: Vec<u8> = chunks.flatten().collect();
     let len = u32::from_be_bytes(whole[1..5].try_into().unwrap()) as usize;
     assert_eq!(
         (whole[0], len),
@@ -60,7 +60,7 @@ fn sotw_message_decodes_to_what_was_meant() {
         let made = resource("a", bytes);
         let frames = Frames::new("chancery".into());
         let chunks = frames.encode(Variant::Sotw, &response(Contents::Chosen(vec![made.clone()])));
-        let decoded = DiscoveryResponse::decode(&*message(&chunks)).unwrap();
+        let decoded = DiscoveryResponse::decode(&*message(chunks)).unwrap();
         assert_eq!(decoded.version_info, "v1");
         assert_eq!(decoded.nonce, "n-1");
         assert_eq!(decoded.type_url, ResourceType::Cluster.type_url());
@@ -75,7 +75,7 @@ fn delta_message_decodes_to_what_was_meant() {
         let made = resource("a", bytes);
         let frames = Frames::new("chancery".into());
         let chunks = frames.encode(Variant::Delta, &response(Contents::Chosen(vec![made.clone()])));
-        let decoded = DeltaDiscoveryResponse::decode(&*message(&chunks)).unwrap();
+        let decoded = DeltaDiscoveryResponse::decode(&*message(chunks)).unwrap();
         assert_eq!(decoded.system_version_info, "v1");
         assert_eq!(decoded.nonce, "n-1");
         assert_eq!(decoded.removed_resources, ["gone"]);
@@ -119,9 +119,9 @@ fn ttl_goes_with_a_resource_where_the_client_takes_it() {
             unresolved: Vec::new(),
             ..response(Contents::Chosen(vec![Arc::clone(&made), Arc::new(plain)]))
         };
-        let sotw = DiscoveryResponse::decode(&*message(&frames.encode(Variant::Sotw, &response))).unwrap();
+        let sotw = DiscoveryResponse::decode(&*message(frames.encode(Variant::Sotw, &response))).unwrap();
         assert_eq!(sotw.resources[1].encode_to_vec(), made.body, "without a TTL as it is");
-        let delta = DeltaDiscoveryResponse::decode(&*message(&frames.encode(Variant::Delta, &response))).unwrap();
+        let delta = DeltaDiscoveryResponse::decode(&*message(frames.encode(Variant::Delta, &response))).unwrap();
         assert_eq!(delta.resources[1].ttl, None);
         for wrapped in [unwrapped(&sotw.resources[0]), delta.resources[0].clone()] {
             assert_eq!((wrapped.name.as_str(), wrapped.ttl), ("a", Some(TTL)));
@@ -140,8 +140,8 @@ fn heartbeat_is_a_wrapper_without_its_resource_but_in_sotw() {
         ttl: true,
         ..Response::empty(response(Contents::default()).delivery)
     };
-    let sotw = DiscoveryResponse::decode(&*message(&frames.encode(Variant::Sotw, &response))).unwrap();
-    let delta = DeltaDiscoveryResponse::decode(&*message(&frames.encode(Variant::Delta, &response))).unwrap();
+    let sotw = DiscoveryResponse::decode(&*message(frames.encode(Variant::Sotw, &response))).unwrap();
+    let delta = DeltaDiscoveryResponse::decode(&*message(frames.encode(Variant::Delta, &response))).unwrap();
     let (sotw, delta) = (unwrapped(&sotw.resources[0]), delta.resources[0].clone());
     for wrapped in [&sotw, &delta] {
         assert_eq!((wrapped.name.as_str(), wrapped.ttl), ("a", Some(TTL)));
@@ -166,8 +166,8 @@ fn errors_of_resources_name_them() {
         errors: vec![error],
         ..Response::empty(response(Contents::default()).delivery)
     };
-    let sotw = DiscoveryResponse::decode(&*message(&frames.encode(Variant::Sotw, &response))).unwrap();
-    let delta = DeltaDiscoveryResponse::decode(&*message(&frames.encode(Variant::Delta, &response))).unwrap();
+    let sotw = DiscoveryResponse::decode(&*message(frames.encode(Variant::Sotw, &response))).unwrap();
+    let delta = DeltaDiscoveryResponse::decode(&*message(frames.encode(Variant::Delta, &response))).unwrap();
     for errors in [sotw.resource_errors, delta.resource_errors] {
         let [error] = &errors[..] else {
             panic!("one error: {errors:?}")
@@ -182,15 +182,16 @@ fn errors_of_resources_name_them() {
 fn streams_that_are_sent_the_same_share_its_bytes() {
     let all = Arc::new(TypeResources::new(vec![resource("a", 100_000)]).unwrap());
     let frames = Frames::new("chancery".into());
-    let one = frames.encode(Variant::Sotw, &response(Contents::All(Arc::clone(&all))));
-    let two = frames.encode(Variant::Sotw, &response(Contents::All(Arc::clone(&all))));
-    assert_eq!(one[1].as_ptr(), two[1].as_ptr());
+    let shared = |variant, contents| frames.encode(variant, &response(contents)).nth(1).unwrap();
+    let one = shared(Variant::Sotw, Contents::All(Arc::clone(&all)));
+    let two = shared(Variant::Sotw, Contents::All(Arc::clone(&all)));
+    assert_eq!(one.as_ptr(), two.as_ptr());
     let chosen = || Contents::Chosen(all.as_slice().to_vec());
-    let three = frames.encode(Variant::Sotw, &response(chosen()));
-    let four = frames.encode(Variant::Sotw, &response(chosen()));
-    assert_eq!(three[1].as_ptr(), four[1].as_ptr());
-    let delta = frames.encode(Variant::Delta, &response(chosen()));
-    assert_ne!(delta[1], three[1]);
+    let three = shared(Variant::Sotw, chosen());
+    let four = shared(Variant::Sotw, chosen());
+    assert_eq!(three.as_ptr(), four.as_ptr());
+    let delta = shared(Variant::Delta, chosen());
+    assert_ne!(delta, three);
 }
 
 #[test]

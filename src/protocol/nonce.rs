@@ -1,0 +1,117 @@
+//! Nonces: what a response is named by in its answer.
+
+use std::{fmt, sync::Arc};
+
+/// Names a response, unique over streams and processes (S-1). A clone allocates nothing.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Nonce {
+    stream: Arc<str>,
+    /// Behind the stream's name; 0 where that is all of it.
+    number: u64,
+}
+
+/// Gives every response of a stream a nonce of its own.
+#[derive(Debug)]
+pub(super) struct Nonces {
+    stream: Arc<str>,
+    next: u64,
+}
+
+// === impl Nonce ===
+
+impl Nonce {
+    /// Whether this is its text.
+    #[must_use]
+    pub fn is(&self, text: &str) -> bool {
+        let Some(rest) = text.strip_prefix(&*self.stream) else {
+            return false;
+        };
+        if self.number == 0 {
+            return rest.is_empty();
+        }
+        let digits = rest.strip_prefix('-').unwrap_or_default();
+        // Only as it is written: "+7" and "07" are other texts.
+        digits.starts_with(|first: char| first.is_ascii_digit() && first != '0') && digits.parse() == Ok(self.number)
+    }
+
+    /// The length of its text in bytes.
+    #[must_use]
+    pub fn text_len(&self) -> usize {
+        let digits = self.number.checked_ilog10().map_or(0, |log| log as usize + 2);
+        self.stream.len() + digits
+    }
+}
+
+impl From<String> for Nonce {
+    fn from(nonce: String) -> Self {
+        Self {
+            stream: nonce.into(),
+            number: 0,
+        }
+    }
+}
+
+impl fmt::Display for Nonce {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.stream)?;
+        match self.number {
+            0 => Ok(()),
+            number => write!(f, "-{number}"),
+        }
+    }
+}
+
+impl fmt::Debug for Nonce {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.to_string())
+    }
+}
+
+// === impl Nonces ===
+
+impl Nonces {
+    /// Of a stream with this name.
+    pub(super) const fn new(stream: Arc<str>) -> Self {
+        Self { stream, next: 1 }
+    }
+
+    /// The next nonce, and its number.
+    pub(super) fn draw(&mut self) -> (Nonce, u64) {
+        let number = self.next;
+        self.next += 1;
+        let stream = Arc::clone(&self.stream);
+        (Nonce { stream, number }, number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_nonce_is_its_own_text_and_no_other() {
+        let mut nonces = Nonces::new("s-1".into());
+        for number in 1..=12_u64 {
+            let (nonce, drawn) = nonces.draw();
+            assert_eq!(drawn, number);
+            let text = nonce.to_string();
+            assert_eq!(text, format!("s-1-{number}"));
+            assert_eq!(nonce.text_len(), text.len());
+            assert!(nonce.is(&text));
+            for other in ["", "s-1", "s-1-", "s-1-0", "s-1-13", "s-1-18446744073709551616", "x"] {
+                assert!(!nonce.is(other), "{other:?}");
+            }
+            assert!(!nonce.is(&format!("s-1-0{number}")) && !nonce.is(&format!("s-1-+{number}")));
+            assert!(!nonce.is(&format!("s-1{number}")) && !nonce.is(&format!("{text} ")));
+        }
+    }
+
+    #[test]
+    fn a_nonce_of_a_text_is_that_text() {
+        for text in ["", "rest-7"] {
+            let nonce = Nonce::from(text.to_owned());
+            assert_eq!((nonce.to_string().as_str(), nonce.text_len()), (text, text.len()));
+            assert!(nonce.is(text) && !nonce.is("rest") && !nonce.is("rest-7-1"));
+        }
+    }
+}
