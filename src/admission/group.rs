@@ -101,20 +101,21 @@ pub fn check_group(
 // === impl Step ===
 
 impl<'a> Step<'a> {
-    /// Names of a type whose resource may be another one than before, for nodes of the group.
-    fn turned(&self, resource_type: &ResourceType) -> BTreeSet<ResourceName> {
-        let own = of(self.own, resource_type).differences(of(self.own_before, resource_type));
-        let shared = of(self.shared, resource_type).differences(of(self.shared_before, resource_type));
-        let names = own
-            .chain(shared)
-            .filter_map(|(old, new)| Some(new.or(old)?.name.clone()));
-        names.collect()
-    }
-
-    /// The resource of this name that nodes of the group are served.
-    fn served(&self, resource_type: &ResourceType, name: &ResourceName) -> Option<&'a Arc<Resource>> {
-        let own = of(self.own, resource_type).named(name.as_str());
-        own.or_else(|| of(self.shared, resource_type).named(name.as_str()))
+    /// Names of a type whose resource may be another one than before, for nodes of the group, and what they are served now.
+    fn turned(&self, resource_type: &ResourceType) -> BTreeMap<&'a ResourceName, Option<&'a Arc<Resource>>> {
+        let (own, shared) = (of(self.own, resource_type), of(self.shared, resource_type));
+        let name = |old: Option<&'a Arc<Resource>>, new: Option<&'a Arc<Resource>>| Some(&new.or(old)?.name);
+        let of_shared = shared.differences(of(self.shared_before, resource_type));
+        let of_shared = of_shared.filter_map(|(old, new)| {
+            let name = name(old, new)?;
+            Some((name, own.named(name.as_str()).or(new)))
+        });
+        let of_own = own.differences(of(self.own_before, resource_type));
+        let of_own = of_own.filter_map(|(old, new)| {
+            let name = name(old, new)?;
+            Some((name, new.or_else(|| shared.named(name.as_str()))))
+        });
+        of_shared.chain(of_own).collect()
     }
 
     fn is_own(&self, resource_type: &ResourceType, name: &ResourceName) -> bool {

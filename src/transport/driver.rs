@@ -40,11 +40,15 @@ use crate::{
         discovery::{DeltaDiscoveryRequest, DiscoveryRequest},
         envoy::config::core::v3 as core,
     },
-    protocol::{DeltaRequest, Features, ProtocolError, Scope, Session, SotwRequest, Variant},
+    protocol::{DeltaRequest, Features, Heard, ProtocolError, Scope, Session, SotwRequest, Variant},
 };
 
 /// Requests taken in before responses are looked at again: one stream must not keep a connection's task to itself.
 const REQUESTS_PER_TURN: usize = 64;
+
+/// What a request that says nothing new costs of what a stream may ask: it was read for nothing, and a broken client goes on
+/// like that (Z-1).
+const REPEAT: u32 = 5;
 
 /// How long a client may take to make room for what it was sent before it counts as slow.
 const SLOW: Duration = Duration::from_secs(5);
@@ -61,7 +65,7 @@ trait DiscoveryMessage: prost::Message + Default + 'static {
 
     fn borrowed(&self) -> Incoming<Self::Borrowed<'_>>;
 
-    fn give(request: Self::Borrowed<'_>, session: &mut Session) -> Result<(), ProtocolError>;
+    fn give(request: Self::Borrowed<'_>, session: &mut Session) -> Result<Heard, ProtocolError>;
 }
 
 /// The response body of one stream.
@@ -219,9 +223,12 @@ impl<R: DiscoveryMessage> Driver<R> {
                 Poll::Pending => return,
                 Poll::Ready(Some(Ok(message))) => {
                     self.shared.metrics().requested(Protocol::Grpc(R::VARIANT).into());
-                    let wait = self.allowance.spend(now);
+                    let price = match self.on_message(&message) {
+                        Heard::News => 1,
+                        Heard::Nothing => REPEAT,
+                    };
+                    let wait = self.allowance.spend(now, price);
                     self.throttled = (!wait.is_zero()).then(|| now.checked_add(wait)).flatten();
-                    self.on_message(&message);
                 }
                 Poll::Ready(Some(Err(status))) => {
                     debug!(peer = %self.peer, %status, "stream broke");
@@ -235,12 +242,12 @@ impl<R: DiscoveryMessage> Driver<R> {
     }
 
     /// Takes in a request. Most are ACKs, which need not be decoded.
-    fn on_message(&mut self, message: &Bytes) {
+    fn on_message(&mut self, message: &Bytes) -> Heard {
         let ack = ack::read(R::VARIANT, message);
         if let (Some(ack), State::Running(running)) = (&ack, &mut self.state)
             && running.session.on_ack(ack)
         {
-            return;
+            return Heard::News;
         }
         let taken = match R::read(message) {
             Some(incoming) => self.on_request(incoming),
@@ -249,20 +256,27 @@ impl<R: DiscoveryMessage> Driver<R> {
                 Err(error) => {
                     let status = Status::internal(format!("the request is not what its method takes: {error}"));
                     debug!(peer = %self.peer, %status, "stream broke");
-                    return self.end(status);
+                    self.end(status);
+                    return Heard::News;
                 }
             },
         };
-        if let Err(error) = taken {
-            warn!(peer = %self.peer, %error, "stream ended: bad request");
-            return self.end(error.into());
-        }
-        if let (Some(ack), State::Running(running)) = (ack, &mut self.state) {
-            running.session.remember_list(ack.type_url, ack.list);
+        match taken {
+            Err(error) => {
+                warn!(peer = %self.peer, %error, "stream ended: bad request");
+                self.end(error.into());
+                Heard::News
+            }
+            Ok(heard) => {
+                if let (Some(ack), State::Running(running)) = (ack, &mut self.state) {
+                    running.session.remember_list(ack.type_url, ack.list);
+                }
+                heard
+            }
         }
     }
 
-    fn on_request(&mut self, (node, request): Incoming<R::Borrowed<'_>>) -> Result<(), ProtocolError> {
+    fn on_request(&mut self, (node, request): Incoming<R::Borrowed<'_>>) -> Result<Heard, ProtocolError> {
         if matches!(self.state, State::Opening) {
             let running = self.begin(node)?;
             self.state = State::Running(Box::new(running));
@@ -270,7 +284,7 @@ impl<R: DiscoveryMessage> Driver<R> {
         }
         match &mut self.state {
             State::Running(running) => R::give(request, &mut running.session),
-            State::Opening | State::Ending(_) | State::Ended => Ok(()),
+            State::Opening | State::Ending(_) | State::Ended => Ok(Heard::Nothing),
         }
     }
 
@@ -448,7 +462,7 @@ impl DiscoveryMessage for DiscoveryRequest {
         (self.node.clone(), self.into())
     }
 
-    fn give(request: SotwRequest<'_>, session: &mut Session) -> Result<(), ProtocolError> {
+    fn give(request: SotwRequest<'_>, session: &mut Session) -> Result<Heard, ProtocolError> {
         session.on_sotw_request(request)
     }
 }
@@ -466,7 +480,7 @@ impl DiscoveryMessage for DeltaDiscoveryRequest {
         (self.node.clone(), self.into())
     }
 
-    fn give(request: DeltaRequest<'_>, session: &mut Session) -> Result<(), ProtocolError> {
+    fn give(request: DeltaRequest<'_>, session: &mut Session) -> Result<Heard, ProtocolError> {
         session.on_delta_request(request)
     }
 }

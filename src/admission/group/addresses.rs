@@ -23,9 +23,9 @@ const LISTENER: ResourceType = ResourceType::Listener;
 
 impl Addresses {
     pub(super) fn advance(&mut self, step: &Step<'_>, told: &mut Told<'_>) {
-        for name in step.turned(&LISTENER) {
-            let bound = step.served(&LISTENER, &name).map(|listener| addresses_of(listener));
-            self.set(&name, bound.unwrap_or_default());
+        for (name, served) in step.turned(&LISTENER) {
+            let bound = served.map(|listener| addresses_of(listener));
+            self.set(name, bound.unwrap_or_default());
         }
         for address in &self.clashes {
             if let Some(listeners) = self.listeners.get(address) {

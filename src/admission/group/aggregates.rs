@@ -22,15 +22,15 @@ const CLUSTER: ResourceType = ResourceType::Cluster;
 impl Aggregates {
     pub(super) fn advance(&mut self, step: &Step<'_>, told: &mut Told<'_>) {
         let mut turned = false;
-        for name in step.turned(&CLUSTER) {
-            let made_of = step.served(&CLUSTER, &name).map(|cluster| aggregated_by(cluster));
+        for (name, served) in step.turned(&CLUSTER) {
+            let made_of = served.map(|cluster| aggregated_by(cluster));
             let before = match made_of.filter(|made_of| !made_of.is_empty()) {
-                Some(made_of) if self.made_of.get(&name) == Some(&made_of) => continue,
+                Some(made_of) if self.made_of.get(name) == Some(&made_of) => continue,
                 Some(made_of) => {
-                    self.made_of.insert(name, made_of);
+                    self.made_of.insert(name.clone(), made_of);
                     true
                 }
-                None => self.made_of.remove(&name).is_some(),
+                None => self.made_of.remove(name).is_some(),
             };
             turned |= before;
         }

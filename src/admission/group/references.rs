@@ -100,18 +100,24 @@ fn pairs<'a>(
     })
 }
 
-/// Everything that what differs answers to, or did, as far as somebody could miss it.
+/// Everything that what differs answers to and did not, or did and does not, as far as somebody could miss it.
 fn names_of_differences(from: &Types, to: &Types) -> BTreeSet<Reference> {
     let differences = differences(from, to).filter(|(resource_type, ..)| is_missed(resource_type));
     let names = differences.flat_map(|(resource_type, old, new)| {
-        let known_as = [old, new]
-            .into_iter()
-            .flatten()
-            .flat_map(|resource| resource.known_as());
-        known_as.map(|name| Reference {
+        let came_or_went = only_of(old, new).chain(only_of(new, old));
+        came_or_went.map(|name| Reference {
             resource_type: resource_type.clone(),
             name: name.clone(),
         })
     });
     names.collect()
+}
+
+/// What one resource answers to, and the other does not.
+fn only_of<'a>(
+    one: Option<&'a Arc<Resource>>,
+    other: Option<&'a Arc<Resource>>,
+) -> impl Iterator<Item = &'a ResourceName> {
+    let known_as = one.into_iter().flat_map(|resource| resource.known_as());
+    known_as.filter(move |name| other.is_none_or(|other| other.known_as().all(|other| other != *name)))
 }
