@@ -35,7 +35,7 @@ pub use self::{
     outcome::{Delivery, Outcome, Variant},
     policy::{Ordering, Policy, StreamLimits},
     rehearsal::{Message, Part, rehearse},
-    request::{DeltaRequest, Heard, SotwRequest},
+    request::{DeltaRequest, SotwRequest},
     response::{Contents, ResourceError, Response},
     session::{Scope, Session},
     standing::{Hold, Standing, Wait},

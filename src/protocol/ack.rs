@@ -40,7 +40,10 @@ impl Session {
             Variant::Sotw => state.list == Some(ack.list) && answered.delivery.version.as_str() == ack.version,
             Variant::Delta => true,
         };
-        is_plain && self.on_nonce(index, ack.nonce, None)
+        if is_plain {
+            self.on_nonce(index, ack.nonce, None);
+        }
+        is_plain
     }
 
     /// Notes the list of the request that was just taken whole, so that ACKs which repeat it are known by it.

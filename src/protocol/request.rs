@@ -6,7 +6,7 @@ use super::{
     ProtocolError, Session,
     policy::Policy,
     presented::{Held, Presented},
-    subscription::{Edit, Names},
+    subscription::Names,
 };
 use crate::{
     proto::{
@@ -53,28 +53,18 @@ pub struct DeltaRequest<'a> {
     pub presented: Vec<(Cow<'a, str>, &'a str)>,
 }
 
-/// What a request was to its stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Heard {
-    /// It answered a response, or asked for something.
-    News,
-    /// It said what was known: a client that goes on like this is broken (Z-1, P11).
-    Nothing,
-}
-
 impl Session {
     /// Takes a SotW request: an ACK, a NACK, a change of subscription, or several of them in one.
     ///
     /// # Errors
     ///
     /// [`ProtocolError`] ends the stream.
-    pub fn on_sotw_request(&mut self, mut request: SotwRequest<'_>) -> Result<Heard, ProtocolError> {
+    pub fn on_sotw_request(&mut self, mut request: SotwRequest<'_>) -> Result<(), ProtocolError> {
         canonicalize(&mut request.names);
         let kind = self.accept(request.node_id, request.type_url)?;
         let names: Vec<&str> = texts(&request.names).collect();
         self.check_names(&kind, names.iter().copied())?;
         let (index, first) = self.enter(&kind)?;
-        let mut answers = false;
         if first {
             // S-4: a fresh subscription, whatever nonce it carries.
             let presented = Some(request.version).filter(|version| !version.is_empty());
@@ -86,20 +76,19 @@ impl Session {
                     && !request.version.is_empty()
                     && sent.delivery.version.as_str() != request.version
             });
-            answers = if request.error.is_none() && old_version && names.is_empty() {
-                self.on_ignored(index, request.nonce)
+            if request.error.is_none() && old_version && names.is_empty() {
+                self.on_ignored(index, request.nonce);
             } else {
-                self.on_nonce(index, request.nonce, request.error)
-            };
+                self.on_nonce(index, request.nonce, request.error);
+            }
         }
         self.types[index].list = None;
         // S-12: the subscription is recorded whatever the nonce.
         let legacy = has_legacy_wildcard(&self.policy, &kind);
         let edit = self.types[index].subscription.replace(&names, legacy, &self.names);
-        let heard = Heard::of(first || answers, &edit);
         self.subscribe(index, edit, first)?;
         self.claim_children(index, first);
-        Ok(heard)
+        Ok(())
     }
 
     /// Takes a delta request.
@@ -107,13 +96,15 @@ impl Session {
     /// # Errors
     ///
     /// [`ProtocolError`] ends the stream.
-    pub fn on_delta_request(&mut self, mut request: DeltaRequest<'_>) -> Result<Heard, ProtocolError> {
+    pub fn on_delta_request(&mut self, mut request: DeltaRequest<'_>) -> Result<(), ProtocolError> {
         canonicalize(&mut request.subscribe);
         canonicalize(&mut request.unsubscribe);
         let kind = self.accept(request.node_id, request.type_url)?;
         self.check_names(&kind, texts(&request.subscribe))?;
         let (index, first) = self.enter(&kind)?;
-        let answers = !first && !request.nonce.is_empty() && self.on_nonce(index, request.nonce, request.error);
+        if !first && !request.nonce.is_empty() {
+            self.on_nonce(index, request.nonce, request.error);
+        }
         let legacy = first && has_legacy_wildcard(&self.policy, &kind);
         let was_wildcard = self.types[index].subscription.is_wildcard();
         let (subscribe, unsubscribe) = (texts(&request.subscribe), texts(&request.unsubscribe));
@@ -124,7 +115,6 @@ impl Session {
             edit.dropped.extend(edit.asked.iter().cloned());
             edit.asked = std::mem::take(&mut edit.dropped).into();
         }
-        let heard = Heard::of(first || answers, &edit);
         if !first || request.presented.is_empty() {
             self.subscribe(index, edit, first)?;
         } else if let Some(goal) = self.goal_if_held(index, &request.presented) {
@@ -143,7 +133,7 @@ impl Session {
             state.reconnect(&presented, self.goal.as_ref());
         }
         self.claim_children(index, first);
-        Ok(heard)
+        Ok(())
     }
 
     /// The goal, where the client says that it holds all of it, and is to be believed.
@@ -177,19 +167,6 @@ impl Session {
                 state.held.remove(&name);
                 state.resend.insert(name);
             }
-        }
-    }
-}
-
-// === impl Heard ===
-
-impl Heard {
-    /// Of a request that was news by itself, or by what it makes of the subscription.
-    fn of(news: bool, edit: &Edit) -> Self {
-        if news || edit.changed || !edit.asked.is_empty() || !edit.globs.is_empty() {
-            Self::News
-        } else {
-            Self::Nothing
         }
     }
 }

@@ -311,8 +311,8 @@ impl Session {
         Ok(())
     }
 
-    /// Matches a request's nonce to a response in flight, and settles it as ACK or NACK (S-6, D-3). Whether there is one.
-    pub(super) fn on_nonce(&mut self, index: usize, nonce: &str, error: Option<rpc::Status>) -> bool {
+    /// Matches a request's nonce to a response in flight, and settles it as ACK or NACK (S-6, D-3).
+    pub(super) fn on_nonce(&mut self, index: usize, nonce: &str, error: Option<rpc::Status>) {
         let state = &mut self.types[index];
         let Some(at) = state.in_flight.iter().position(|sent| sent.delivery.nonce.is(nonce)) else {
             // The last response again: a change of subscription, or a NACK repeated (P11). Any other nonce is stale.
@@ -320,7 +320,7 @@ impl Session {
                 let resource_type = state.kind.clone();
                 self.outcomes.push_back(Outcome::StaleNonce { resource_type });
             }
-            return false;
+            return;
         };
         let sent = state.in_flight.remove(at).expect("the position was just found");
         match error {
@@ -343,20 +343,18 @@ impl Session {
                 });
             }
         }
-        true
     }
 
     /// S-6b: an Envoy without watches for the type answers with the new nonce and the old version, and has applied
-    /// nothing. It is no ACK, no NACK, and no reason to send anything. Whether there is a response of this nonce.
-    pub(super) fn on_ignored(&mut self, index: usize, nonce: &str) -> bool {
+    /// nothing. It is no ACK, no NACK, and no reason to send anything.
+    pub(super) fn on_ignored(&mut self, index: usize, nonce: &str) {
         let state = &mut self.types[index];
         let is_it = |sent: &InFlight| sent.delivery.nonce.is(nonce);
-        let at = state.in_flight.iter().position(is_it);
-        let Some(sent) = at.and_then(|at| state.in_flight.remove(at)) else {
-            return false;
-        };
-        self.outcomes.push_back(Outcome::Ignored(sent.delivery));
-        true
+        if let Some(at) = state.in_flight.iter().position(is_it)
+            && let Some(sent) = state.in_flight.remove(at)
+        {
+            self.outcomes.push_back(Outcome::Ignored(sent.delivery));
+        }
     }
 
     /// The newest revision of the goal, for those who ask what the stream is heading for.

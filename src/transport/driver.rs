@@ -40,15 +40,11 @@ use crate::{
         discovery::{DeltaDiscoveryRequest, DiscoveryRequest},
         envoy::config::core::v3 as core,
     },
-    protocol::{DeltaRequest, Features, Heard, ProtocolError, Scope, Session, SotwRequest, Variant},
+    protocol::{DeltaRequest, Features, ProtocolError, Scope, Session, SotwRequest, Variant},
 };
 
 /// Requests taken in before responses are looked at again: one stream must not keep a connection's task to itself.
 const REQUESTS_PER_TURN: usize = 64;
-
-/// What a request that says nothing new costs of what a stream may ask: it was read for nothing, and a broken client goes on
-/// like that (Z-1).
-const REPEAT: u32 = 5;
 
 /// How long a client may take to make room for what it was sent before it counts as slow.
 const SLOW: Duration = Duration::from_secs(5);
@@ -65,7 +61,7 @@ trait DiscoveryMessage: prost::Message + Default + 'static {
 
     fn borrowed(&self) -> Incoming<Self::Borrowed<'_>>;
 
-    fn give(request: Self::Borrowed<'_>, session: &mut Session) -> Result<Heard, ProtocolError>;
+    fn give(request: Self::Borrowed<'_>, session: &mut Session) -> Result<(), ProtocolError>;
 }
 
 /// The response body of one stream.
@@ -223,12 +219,9 @@ impl<R: DiscoveryMessage> Driver<R> {
                 Poll::Pending => return,
                 Poll::Ready(Some(Ok(message))) => {
                     self.shared.metrics().requested(Protocol::Grpc(R::VARIANT).into());
-                    let price = match self.on_message(&message) {
-                        Heard::News => 1,
-                        Heard::Nothing => REPEAT,
-                    };
-                    let wait = self.allowance.spend(now, price);
+                    let wait = self.allowance.spend(now);
                     self.throttled = (!wait.is_zero()).then(|| now.checked_add(wait)).flatten();
+                    self.on_message(&message);
                 }
                 Poll::Ready(Some(Err(status))) => {
                     debug!(peer = %self.peer, %status, "stream broke");
@@ -242,12 +235,12 @@ impl<R: DiscoveryMessage> Driver<R> {
     }
 
     /// Takes in a request. Most are ACKs, which need not be decoded.
-    fn on_message(&mut self, message: &Bytes) -> Heard {
+    fn on_message(&mut self, message: &Bytes) {
         let ack = ack::read(R::VARIANT, message);
         if let (Some(ack), State::Running(running)) = (&ack, &mut self.state)
             && running.session.on_ack(ack)
         {
-            return Heard::News;
+            return;
         }
         let taken = match R::read(message) {
             Some(incoming) => self.on_request(incoming),
@@ -256,27 +249,20 @@ impl<R: DiscoveryMessage> Driver<R> {
                 Err(error) => {
                     let status = Status::internal(format!("the request is not what its method takes: {error}"));
                     debug!(peer = %self.peer, %status, "stream broke");
-                    self.end(status);
-                    return Heard::News;
+                    return self.end(status);
                 }
             },
         };
-        match taken {
-            Err(error) => {
-                warn!(peer = %self.peer, %error, "stream ended: bad request");
-                self.end(error.into());
-                Heard::News
-            }
-            Ok(heard) => {
-                if let (Some(ack), State::Running(running)) = (ack, &mut self.state) {
-                    running.session.remember_list(ack.type_url, ack.list);
-                }
-                heard
-            }
+        if let Err(error) = taken {
+            warn!(peer = %self.peer, %error, "stream ended: bad request");
+            return self.end(error.into());
+        }
+        if let (Some(ack), State::Running(running)) = (ack, &mut self.state) {
+            running.session.remember_list(ack.type_url, ack.list);
         }
     }
 
-    fn on_request(&mut self, (node, request): Incoming<R::Borrowed<'_>>) -> Result<Heard, ProtocolError> {
+    fn on_request(&mut self, (node, request): Incoming<R::Borrowed<'_>>) -> Result<(), ProtocolError> {
         if matches!(self.state, State::Opening) {
             let running = self.begin(node)?;
             self.state = State::Running(Box::new(running));
@@ -284,7 +270,7 @@ impl<R: DiscoveryMessage> Driver<R> {
         }
         match &mut self.state {
             State::Running(running) => R::give(request, &mut running.session),
-            State::Opening | State::Ending(_) | State::Ended => Ok(Heard::Nothing),
+            State::Opening | State::Ending(_) | State::Ended => Ok(()),
         }
     }
 
@@ -462,7 +448,7 @@ impl DiscoveryMessage for DiscoveryRequest {
         (self.node.clone(), self.into())
     }
 
-    fn give(request: SotwRequest<'_>, session: &mut Session) -> Result<Heard, ProtocolError> {
+    fn give(request: SotwRequest<'_>, session: &mut Session) -> Result<(), ProtocolError> {
         session.on_sotw_request(request)
     }
 }
@@ -480,7 +466,7 @@ impl DiscoveryMessage for DeltaDiscoveryRequest {
         (self.node.clone(), self.into())
     }
 
-    fn give(request: DeltaRequest<'_>, session: &mut Session) -> Result<Heard, ProtocolError> {
+    fn give(request: DeltaRequest<'_>, session: &mut Session) -> Result<(), ProtocolError> {
         session.on_delta_request(request)
     }
 }

@@ -63,12 +63,12 @@ impl Bucket {
         }
     }
 
-    /// Takes tokens for what has happened already, and says how long nothing more may happen for it.
-    pub(super) fn spend(&mut self, now: Instant, tokens: u32) -> Duration {
+    /// Takes a token for what has happened already, and says how long nothing more may happen for it.
+    pub(super) fn spend(&mut self, now: Instant) -> Duration {
         let Some(token) = self.rate.token() else {
             return Duration::ZERO;
         };
-        self.full_at = self.full_at.max(now) + token * tokens;
+        self.full_at = self.full_at.max(now) + token;
         let burst = token * self.rate.per_second * Rate::BURST;
         self.full_at.saturating_duration_since(now).saturating_sub(burst)
     }
@@ -97,10 +97,10 @@ mod tests {
     fn what_is_spent_beyond_the_burst_is_waited_for() {
         let start = Instant::now();
         let mut bucket = Bucket::new(RATE, start);
-        assert!((0..40).all(|_| bucket.spend(start, 1).is_zero()));
-        let wait = bucket.spend(start, 1);
+        assert!((0..40).all(|_| bucket.spend(start).is_zero()));
+        let wait = bucket.spend(start);
         assert_eq!(wait, Duration::from_millis(250));
-        assert_eq!(bucket.spend(start + wait, 5), Duration::from_millis(1250));
+        assert_eq!(bucket.spend(start + wait), Duration::from_millis(250));
     }
 
     #[test]

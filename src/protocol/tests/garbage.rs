@@ -110,15 +110,13 @@ impl Noise {
 
 /// Gives the stream what decodes.
 fn give(stream: &mut Stream, variant: Variant, bytes: &[u8]) -> Result<(), ProtocolError> {
-    let heard = match variant {
+    match variant {
         Variant::Sotw => {
-            DiscoveryRequest::decode(bytes).map(|request| stream.session.on_sotw_request((&request).into()))
+            DiscoveryRequest::decode(bytes).map_or(Ok(()), |request| stream.session.on_sotw_request((&request).into()))
         }
-        Variant::Delta => {
-            DeltaDiscoveryRequest::decode(bytes).map(|request| stream.session.on_delta_request((&request).into()))
-        }
-    };
-    heard.map_or(Ok(()), |heard| heard.map(drop))
+        Variant::Delta => DeltaDiscoveryRequest::decode(bytes)
+            .map_or(Ok(()), |request| stream.session.on_delta_request((&request).into())),
+    }
 }
 
 /// What must hold of every response, whoever asked for it.

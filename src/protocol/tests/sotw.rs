@@ -2,7 +2,7 @@
 
 use super::fixture::*;
 use crate::{
-    protocol::{Heard, Outcome, Scope, Variant},
+    protocol::{Outcome, Scope, Variant},
     resource::ResourceType,
 };
 
@@ -408,33 +408,6 @@ fn changed_node_id_ends_the_stream_and_a_repeated_one_does_not() {
     stream.send(&request);
     request.node = Some(node("other"));
     assert!(stream.session.on_sotw_request((&request).into()).is_err());
-}
-
-// Z-1
-#[test]
-fn what_a_request_says_is_news_or_nothing() {
-    let mut stream = stream();
-    let hear = |stream: &mut Stream, names: &[&str], version: &str, nonce: &str| {
-        let request = sotw(&Endpoint, names, version, nonce);
-        stream.session.on_sotw_request((&request).into()).unwrap()
-    };
-    assert_eq!(hear(&mut stream, &["a"], "", ""), Heard::News, "the first");
-    let response = stream.one().delivery;
-    let (version, nonce) = (response.version.as_str(), response.nonce.to_string());
-    assert_eq!(hear(&mut stream, &["a"], version, "stale"), Heard::Nothing);
-    assert_eq!(hear(&mut stream, &["a"], version, &nonce), Heard::News, "an ACK");
-    assert_eq!(
-        hear(&mut stream, &["a"], version, &nonce),
-        Heard::Nothing,
-        "the same again"
-    );
-    assert_eq!(
-        hear(&mut stream, &["a", "b"], version, "stale"),
-        Heard::News,
-        "a name more"
-    );
-    assert_eq!(hear(&mut stream, &["b"], version, "stale"), Heard::News, "a name less");
-    assert_eq!(hear(&mut stream, &["b"], version, "stale"), Heard::Nothing);
 }
 
 #[test]
