@@ -31,6 +31,8 @@ pub(crate) mod metric {
     pub(crate) const SHARE: &str = "generator_share";
     /// Server CPU until all nodes have connected and received everything, in s.
     pub(crate) const FIRST_SYNC: &str = "first_sync_cpu_s";
+    /// As `CPU`, of Chancery with two numbers of resources in turn.
+    pub(crate) const IN_TURN: &str = "cpu_us_per_push_in_turn";
 }
 
 /// One fan-out.
@@ -48,13 +50,11 @@ pub(crate) struct FanOut<'a> {
 impl FanOut<'_> {
     /// Starts all peers with their nodes, then measures them in turn.
     pub(crate) async fn run(&self, bench: &Bench) -> Result<()> {
-        let items: Vec<Item> = (0..self.resources)
-            .map(|number| content::cluster(number, 1, SIZE))
-            .collect();
         let mut arms = Vec::new();
         for (kind, commits) in self.peers {
-            let arm = self.start(bench, *kind, &items).await;
-            if let Some(arm) = bench.survive(&self.case, *kind, arm) {
+            let arm = self.start(bench, *kind).await;
+            if let Some((arm, cpu)) = bench.survive(&self.case, *kind, arm) {
+                bench.record(&self.case, *kind, metric::FIRST_SYNC, cpu);
                 arms.push((arm, *commits));
             }
         }
@@ -76,20 +76,23 @@ impl FanOut<'_> {
         Ok(())
     }
 
-    async fn start(&self, bench: &Bench, kind: PeerKind, items: &[Item]) -> Result<Arm> {
-        let mut arm = Arm::start(bench, kind, &[GROUP.to_owned()], items).await?;
+    /// A peer whose nodes have received everything, and the CPU that this took, in seconds.
+    pub(crate) async fn start(&self, bench: &Bench, kind: PeerKind) -> Result<(Arm, f64)> {
+        let items: Vec<Item> = (0..self.resources)
+            .map(|number| content::cluster(number, 1, SIZE))
+            .collect();
+        let mut arm = Arm::start(bench, kind, &[GROUP.to_owned()], &items).await?;
         let meter = arm.meter()?;
         let clusters = TypePlan::wildcard(self.variant, type_url::CLUSTER, self.resources);
         let types: Arc<[TypePlan]> = Arc::new([clusters]);
         arm.connect(NodePlan::alike(self.nodes, GROUP, self.variant, &types))
             .await?;
         let reading = arm.read(meter).await?;
-        bench.record(&self.case, kind, metric::FIRST_SYNC, reading.cpu);
-        Ok(arm)
+        Ok((arm, reading.cpu))
     }
 
-    async fn round(&self, bench: &Bench, arm: &mut Arm, commits: usize, round: usize) -> Result<()> {
-        let kind = arm.peer.kind;
+    /// Server CPU in µs per push over so many commits, and the generator's share of its core.
+    pub(crate) async fn measure(&self, arm: &mut Arm, commits: usize) -> Result<(f64, f64)> {
         // Warms up caches and allocators; most of all in the first round.
         arm.commit(&[self.change(arm.version)]).await?;
         arm.peer.settle().await?;
@@ -101,18 +104,23 @@ impl FanOut<'_> {
         }
         let reading = arm.read(meter).await?;
         let pushes = arm.board().totals().pushes - pushes;
-        bench.record(&self.case, kind, metric::CPU, reading.cpu * 1e6 / pushes as f64);
-        bench.record(&self.case, kind, metric::SHARE, reading.share);
+        Ok((reading.cpu * 1e6 / pushes as f64, reading.share))
+    }
+
+    async fn round(&self, bench: &Bench, arm: &mut Arm, commits: usize, round: usize) -> Result<()> {
+        let kind = arm.peer.kind;
+        let (cpu, share) = self.measure(arm, commits).await?;
+        bench.record(&self.case, kind, metric::CPU, cpu);
+        bench.record(&self.case, kind, metric::SHARE, share);
         for commit in arm.board().take_commits() {
             if let Some(last) = commit.last {
                 bench.record(&self.case, kind, metric::LAST, last.as_secs_f64() * 1e3);
             }
         }
         println!(
-            "    {:<28}{kind:<18}round {round}: {:>9.1} µs per push, generator at {:.0} %",
+            "    {:<28}{kind:<18}round {round}: {cpu:>9.1} µs per push, generator at {:.0} %",
             self.case,
-            reading.cpu * 1e6 / pushes as f64,
-            reading.share * 100.0
+            share * 100.0
         );
         Ok(())
     }
