@@ -57,9 +57,7 @@ pub(super) struct Verdicts {
 impl Verdicts {
     /// All of the revision is held, and ACKed: whatever of it was refused before is accepted now.
     pub(super) fn accept(&mut self, revision: Revision, now: SystemTime) {
-        if !self.refused.is_empty() {
-            self.refused.retain(|(refused, _)| *refused != revision);
-        }
+        self.refused.retain(|(refused, _)| *refused != revision);
         // Mostly the newest, and then no other need be looked at.
         if self.accepted.back().is_none_or(|(newest, _)| *newest < revision) {
             return push(&mut self.accepted, KEPT, (revision, now));
@@ -92,8 +90,8 @@ impl Verdicts {
     }
 
     fn accepted(&self, revision: Revision) -> Option<SystemTime> {
-        let found = self.accepted.iter().find(|(accepted, _)| *accepted == revision);
-        found.map(|(_, time)| *time)
+        let found = self.accepted.binary_search_by_key(&revision, |(accepted, _)| *accepted);
+        found.ok().map(|at| self.accepted[at].1)
     }
 
     fn refused(&self, revision: Revision) -> impl Iterator<Item = &Refusal> {

@@ -2,7 +2,8 @@
 
 use std::{fmt, sync::Arc};
 
-/// Names a response, unique over streams and processes (S-1). A clone allocates nothing.
+/// Names a response, unique over streams and processes (S-1). A clone allocates nothing. Only nonces that were made alike are
+/// compared with `==`: [`Nonce::is`] compares with any text.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Nonce {
     stream: Arc<str>,

@@ -11,9 +11,12 @@ use crate::{
     revision::{MemoryStore, RedbStore, RevisionInfo, Summary},
 };
 
+mod durability;
 mod idempotency;
 mod incremental;
 mod model;
+mod shared_group;
+mod versions;
 
 const CLUSTER: ResourceType = ResourceType::Cluster;
 
@@ -339,85 +342,6 @@ fn warnings_refuse_where_they_are_denied_and_not_allowed() {
 }
 
 #[test]
-fn content_that_returns_gets_another_version() {
-    let fixture = Fixture::new();
-    fixture.replace("a=1 b=1");
-    let (plain, steady, set) = (fixture.version("a"), fixture.version("b"), fixture.type_version());
-    fixture.replace("a=2 b=1");
-    fixture.rollback(1).unwrap();
-    assert_eq!(fixture.served().unwrap(), "a=1 b=1");
-    assert_eq!(fixture.version("a"), format!("{plain}-r3"));
-    assert_eq!(fixture.version("b"), steady, "it never changed");
-    assert_ne!(fixture.type_version(), set);
-
-    fixture.replace("a=1 b=2");
-    assert_eq!(fixture.version("a"), format!("{plain}-r3"), "kept with its suffix");
-}
-
-#[test]
-fn resource_that_was_deleted_and_comes_back_gets_another_version() {
-    let fixture = Fixture::new();
-    fixture.replace("a=1");
-    let (plain, set) = (fixture.version("a"), fixture.type_version());
-    fixture.replace("");
-    fixture.replace("a=1");
-    assert_eq!(fixture.version("a"), format!("{plain}-r3"));
-    assert_ne!(fixture.type_version(), set);
-}
-
-#[test]
-fn set_of_unchanged_resources_that_returns_gets_another_type_version() {
-    let fixture = Fixture::new();
-    fixture.replace("a=1");
-    let (plain, set) = (fixture.version("a"), fixture.type_version());
-    fixture.replace("a=1 b=1");
-    fixture.replace("a=1");
-    assert_eq!(fixture.version("a"), plain);
-    assert_eq!(fixture.type_version(), format!("{set}-r3"));
-}
-
-#[test]
-fn emptied_type_has_a_version_for_each_time_it_is_emptied() {
-    let fixture = Fixture::new();
-    fixture.replace("a=1");
-    fixture.replace("");
-    let first = fixture.type_version();
-    assert!(!fixture.replace("").changed);
-    fixture.replace("a=2");
-    fixture.replace("");
-    assert_eq!(fixture.type_version(), format!("{first}-r4"));
-}
-
-#[test]
-fn named_version_never_means_two_states() {
-    let fixture = Fixture::new();
-    let name = |text: &str, version: &str| {
-        let mut request = replace_request(&group(), text);
-        request.options.version_info = Some(version.to_owned());
-        fixture.publisher.replace(request)
-    };
-    assert_eq!(name("a=1", "v1").unwrap().changes[0].version.as_str(), "v1");
-    assert_eq!(fixture.type_version(), "v1");
-    assert_eq!(name("a=2", "v1").unwrap().changes[0].version.as_str(), "v1-r2");
-    assert_eq!(name("a=3", "v2").unwrap().changes[0].version.as_str(), "v2");
-    assert_eq!(name("a=1", "v1").unwrap().changes[0].version.as_str(), "v1-r4");
-    assert!(!name("a=1", "v5").unwrap().changed, "a name alone changes nothing");
-    assert!(matches!(name("a=9", "a\n"), Err(PublishError::InvalidVersion(_))));
-}
-
-#[test]
-fn past_contents_are_forgotten_with_the_revisions_that_held_them() {
-    let fixture = Fixture::over(Arc::new(MemoryStore::new(NonZeroUsize::new(3).unwrap())));
-    fixture.replace("a=1");
-    let plain = fixture.version("a");
-    for content in 2..=5 {
-        fixture.replace(&format!("a={content}"));
-    }
-    fixture.replace("a=1");
-    assert_eq!(fixture.version("a"), plain);
-}
-
-#[test]
 fn deleted_group_is_met_with_silence_and_can_be_rolled_back() {
     let fixture = Fixture::new();
     fixture.replace("a=1");
@@ -453,22 +377,6 @@ fn rollback_to_what_is_not_kept_names_the_oldest_that_is() {
         refused,
         "group \"g\" has no snapshot of revision 1, the oldest kept is 3"
     );
-}
-
-#[test]
-fn shared_resources_reach_every_group_below_its_own() {
-    let fixture = Fixture::new();
-    fixture.share("s=1 a=shared");
-    assert_eq!(fixture.served().unwrap(), "a=shared s=1");
-    fixture.replace("a=own");
-    assert_eq!(fixture.served().unwrap(), "a=own s=1");
-    fixture.share("s=2");
-    assert_eq!(fixture.served().unwrap(), "a=own s=2");
-    assert_eq!(fixture.cache.get(&group()).unwrap().revision(), Revision(3));
-
-    fixture.publisher.delete(&shared(), None).unwrap();
-    assert_eq!(fixture.served().unwrap(), "a=own");
-    assert!(fixture.cache.get(&NodeGroup::from("other")).is_none());
 }
 
 #[test]
@@ -601,40 +509,6 @@ fn what_removes_too_much_is_refused_without_a_trace_and_told_in_a_dry_run() {
 }
 
 #[test]
-fn what_a_publish_of_the_shared_group_would_change_is_foreseen_for_every_group() {
-    let fixture = Fixture::new();
-    fixture.replace("a=1");
-    fixture.share("a=0 s=1");
-    let dry_run = PublishOptions {
-        dry_run: true,
-        ..confirmed()
-    };
-    let request = ReplaceRequest {
-        options: dry_run,
-        ..replace_request(&shared(), "a=2 s=2")
-    };
-    let outlook = fixture.publisher.replace(request).unwrap().outlook.unwrap();
-    let foreseen = |group: &NodeGroup| {
-        let served = fixture.publisher.foresee(&outlook, group);
-        let of = |snapshot: &Snapshot| {
-            snapshot
-                .get(&CLUSTER)
-                .unwrap()
-                .iter()
-                .map(|r| text(r))
-                .collect::<Vec<_>>()
-                .join(" ")
-        };
-        (served.before.as_deref().map(of), of(&served.after))
-    };
-    assert_eq!(foreseen(&group()), (Some("a=1 s=1".to_owned()), "a=1 s=2".to_owned()));
-    assert_eq!(
-        foreseen(&"other".into()),
-        (Some("a=0 s=1".to_owned()), "a=2 s=2".to_owned())
-    );
-}
-
-#[test]
 fn get_gives_own_resources_of_any_kept_revision() {
     let fixture = Fixture::new();
     fixture.share("s=1");
@@ -678,111 +552,4 @@ fn histories_of_deleted_groups_do_not_pile_up() {
     assert_eq!(store.load().unwrap().groups.len(), DELETED_GROUPS + 1);
     assert!(fixture.publisher.history(&"short-lived-0".into(), 1).is_err());
     assert!(fixture.publisher.history(&group(), 1).is_ok());
-}
-
-#[test]
-fn restart_serves_the_same_snapshot_in_the_same_versions() {
-    let dir = tempfile::tempdir().unwrap();
-    let open = || {
-        Fixture::over(Arc::new(
-            RedbStore::open(dir.path(), NonZeroUsize::new(5).unwrap()).unwrap(),
-        ))
-    };
-    let described = |fixture: &Fixture| {
-        let snapshot = fixture.cache.get(&group()).unwrap();
-        let types = snapshot.types().map(|(kind, set)| {
-            (
-                kind.clone(),
-                set.version().clone(),
-                set.iter().cloned().collect::<Vec<_>>(),
-            )
-        });
-        (snapshot.revision(), types.collect::<Vec<_>>(), fixture.publisher.list())
-    };
-    let before = {
-        let fixture = open();
-        fixture.share("s=1");
-        fixture.replace("a=1 b=1");
-        fixture.replace("a=2 b=1");
-        fixture.rollback(2).unwrap();
-        fixture
-            .publisher
-            .replace(replace_request(&"gone".into(), "a=1"))
-            .unwrap();
-        fixture.publisher.delete(&"gone".into(), None).unwrap();
-        described(&fixture)
-    };
-    let fixture = open();
-    assert_eq!(described(&fixture), before);
-    assert_eq!(fixture.served().unwrap(), "a=1 b=1 s=1");
-    assert!(
-        fixture
-            .cache
-            .get(&"gone".into())
-            .unwrap()
-            .get(&ResourceType::Listener)
-            .is_none()
-    );
-
-    let returned = fixture.replace("a=2 b=1");
-    assert_eq!(returned.revision, Revision(7));
-    assert!(fixture.version("a").ends_with("-r7"), "the past is remembered as well");
-}
-
-/// Refuses to write.
-#[derive(Debug, Default)]
-struct FullDisk(MemoryStore);
-
-impl RevisionStore for FullDisk {
-    fn load(&self) -> Result<crate::revision::Loaded, StoreError> {
-        self.0.load()
-    }
-
-    fn last(&self) -> Result<Revision, StoreError> {
-        self.0.last()
-    }
-
-    fn append(&self, _: &StoredRevision, _: Option<&Receipt>) -> Result<(), StoreError> {
-        Err(StoreError::Full {
-            path: "chancery.redb".into(),
-            detail: "no space left on device".to_owned(),
-        })
-    }
-
-    fn keep_receipt(&self, group: &NodeGroup, receipt: &Receipt) -> Result<(), StoreError> {
-        self.0.keep_receipt(group, receipt)
-    }
-
-    fn receipt(&self, group: &NodeGroup, key: &str) -> Result<Option<Receipt>, StoreError> {
-        self.0.receipt(group, key)
-    }
-
-    fn list(&self, group: &NodeGroup, limit: usize) -> Result<Vec<RevisionInfo>, StoreError> {
-        self.0.list(group, limit)
-    }
-
-    fn get(&self, group: &NodeGroup, revision: Revision) -> Result<Option<StoredRevision>, StoreError> {
-        self.0.get(group, revision)
-    }
-
-    fn forget(&self, group: &NodeGroup) -> Result<(), StoreError> {
-        self.0.forget(group)
-    }
-
-    fn backup(&self, to: &mut dyn std::io::Write) -> Result<(), StoreError> {
-        self.0.backup(to)
-    }
-
-    fn retention(&self) -> NonZeroUsize {
-        self.0.retention()
-    }
-}
-
-#[test]
-fn what_is_not_durable_is_not_served() {
-    let fixture = Fixture::over(Arc::new(FullDisk::default()));
-    let refused = fixture.publisher.replace(replace_request(&group(), "a=1"));
-    assert!(matches!(refused, Err(PublishError::Store(_))));
-    assert_eq!(fixture.served(), None);
-    assert!(fixture.publisher.list().is_empty());
 }

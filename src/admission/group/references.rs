@@ -26,8 +26,8 @@ pub(super) struct References {
 impl References {
     /// Comes from the state it knows to another, and tells of that.
     pub(super) fn advance(&mut self, step: &Step<'_>, told: &mut Told<'_>) {
-        let mut turned = names_of_differences(step.shared_before, step.shared);
-        turned.extend(names_of_differences(step.own_before, step.own));
+        let mut turned = names_that_came_or_went(step.shared_before, step.shared);
+        turned.extend(names_that_came_or_went(step.own_before, step.own));
         let was_there =
             |reference: &Reference| is_there(step.own_before, reference) || is_there(step.shared_before, reference);
         turned.retain(|reference| was_there(reference) != step.is_there(reference));
@@ -101,7 +101,7 @@ fn pairs<'a>(
 }
 
 /// Everything that what differs answers to and did not, or did and does not, as far as somebody could miss it.
-fn names_of_differences(from: &Types, to: &Types) -> BTreeSet<Reference> {
+fn names_that_came_or_went(from: &Types, to: &Types) -> BTreeSet<Reference> {
     let differences = differences(from, to).filter(|(resource_type, ..)| is_missed(resource_type));
     let names = differences.flat_map(|(resource_type, old, new)| {
         let came_or_went = only_of(old, new).chain(only_of(new, old));

@@ -50,9 +50,10 @@ pub(crate) struct FanOut<'a> {
 impl FanOut<'_> {
     /// Starts all peers with their nodes, then measures them in turn.
     pub(crate) async fn run(&self, bench: &Bench) -> Result<()> {
+        let items = self.items();
         let mut arms = Vec::new();
         for (kind, commits) in self.peers {
-            let arm = self.start(bench, *kind).await;
+            let arm = self.start(bench, *kind, &items).await;
             if let Some((arm, cpu)) = bench.survive(&self.case, *kind, arm) {
                 bench.record(&self.case, *kind, metric::FIRST_SYNC, cpu);
                 arms.push((arm, *commits));
@@ -76,12 +77,16 @@ impl FanOut<'_> {
         Ok(())
     }
 
-    /// A peer whose nodes have received everything, and the CPU that this took, in seconds.
-    pub(crate) async fn start(&self, bench: &Bench, kind: PeerKind) -> Result<(Arm, f64)> {
-        let items: Vec<Item> = (0..self.resources)
+    /// What is published first.
+    pub(crate) fn items(&self) -> Vec<Item> {
+        (0..self.resources)
             .map(|number| content::cluster(number, 1, SIZE))
-            .collect();
-        let mut arm = Arm::start(bench, kind, &[GROUP.to_owned()], &items).await?;
+            .collect()
+    }
+
+    /// A peer whose nodes have received everything, and the CPU that this took, in seconds.
+    pub(crate) async fn start(&self, bench: &Bench, kind: PeerKind, items: &[Item]) -> Result<(Arm, f64)> {
+        let mut arm = Arm::start(bench, kind, &[GROUP.to_owned()], items).await?;
         let meter = arm.meter()?;
         let clusters = TypePlan::wildcard(self.variant, type_url::CLUSTER, self.resources);
         let types: Arc<[TypePlan]> = Arc::new([clusters]);

@@ -22,11 +22,10 @@ const PEERS: [PeerKind; 5] = [
 /// go-control-plane is run up to here: beyond it a first sync alone takes minutes.
 const GO_UP_TO: usize = 5000;
 
-/// Pushes of a round.
-const PUSHES: usize = 20_000;
-
 /// Numbers of resources whose pushes are compared, and for how many nodes.
-const SLOPES: [(usize, usize, usize); 2] = [(100, 100_000, 200), (100, 5000, 1000)];
+const SLOPES: &[(usize, usize, usize)] = &[(100, 100_000, 200), (100, 5000, 1000)];
+/// Of the short form.
+const QUICK_SLOPES: &[(usize, usize, usize)] = &[(100, 1000, 100)];
 
 pub(crate) async fn run(bench: &Bench) -> Result<()> {
     let full: &[(usize, usize)] = &[
@@ -41,8 +40,7 @@ pub(crate) async fn run(bench: &Bench) -> Result<()> {
     ];
     let quick: &[(usize, usize)] = &[(100, 100), (1000, 100), (20_000, 50)];
     for &(resources, nodes) in bench.pick(full, quick) {
-        // As many as take about as long as go's.
-        let commits = bench.pick(PUSHES, 2000) / nodes;
+        let commits = commits(bench, nodes);
         let mut peers = vec![(PeerKind::Chancery, commits), (PeerKind::LimitRaw, commits)];
         if resources <= GO_UP_TO {
             peers.push((PeerKind::Naive, commits));
@@ -54,10 +52,15 @@ pub(crate) async fn run(bench: &Bench) -> Result<()> {
         }
         fan_out(bench, resources, nodes, &peers).run(bench).await?;
     }
-    for (from, to, nodes) in bench.pick(SLOPES, [(100, 20_000, 50), (100, 1000, 100)]) {
+    for &(from, to, nodes) in bench.pick(SLOPES, QUICK_SLOPES) {
         in_turn(bench, [from, to], nodes).await?;
     }
     Ok(())
+}
+
+/// Commits a round of whoever is quick: as many as take about as long as go's.
+fn commits(bench: &Bench, nodes: usize) -> usize {
+    bench.pick(20_000, 2000) / nodes
 }
 
 fn fan_out<'a>(bench: &Bench, resources: usize, nodes: usize, peers: &'a [(PeerKind, usize)]) -> FanOut<'a> {
@@ -77,12 +80,12 @@ async fn in_turn(bench: &Bench, resources: [usize; 2], nodes: usize) -> Result<(
     let mut arms = Vec::new();
     for resources in resources {
         let fan_out = fan_out(bench, resources, nodes, &[]);
-        let (arm, _) = fan_out.start(bench, kind).await?;
+        let (arm, _) = fan_out.start(bench, kind, &fan_out.items()).await?;
         arms.push((fan_out, arm));
     }
     for round in 0..bench.pick(7, 2) {
         for (fan_out, arm) in &mut arms {
-            let (cpu, _) = fan_out.measure(arm, bench.pick(PUSHES, 2000) / nodes).await?;
+            let (cpu, _) = fan_out.measure(arm, commits(bench, nodes)).await?;
             bench.record(&fan_out.case, kind, metric::IN_TURN, cpu);
             println!(
                 "    {:<28}in turn           round {round}: {cpu:>9.1} µs per push",
@@ -126,7 +129,8 @@ pub(crate) fn report(outcome: &Outcome) -> Section {
             .collect();
         Ratio::of(&quotients)
     };
-    for (from, to, nodes) in SLOPES {
+    let measured = |&&(from, to, nodes): &&(usize, usize, usize)| slope(from, to, nodes).is_some();
+    for &(from, to, nodes) in SLOPES.iter().chain(QUICK_SLOPES.iter().filter(measured)) {
         section.targets.push(Target::at_most(
             format!("{nodes} nodes: CPU per push at {to} resources ÷ at {from}, measured in turn"),
             slope(from, to, nodes),

@@ -1,0 +1,110 @@
+//! What is served is what the store holds, after a restart too.
+
+use super::*;
+
+#[test]
+fn restart_serves_the_same_snapshot_in_the_same_versions() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || {
+        Fixture::over(Arc::new(
+            RedbStore::open(dir.path(), NonZeroUsize::new(5).unwrap()).unwrap(),
+        ))
+    };
+    let described = |fixture: &Fixture| {
+        let snapshot = fixture.cache.get(&group()).unwrap();
+        let types = snapshot.types().map(|(kind, set)| {
+            (
+                kind.clone(),
+                set.version().clone(),
+                set.iter().cloned().collect::<Vec<_>>(),
+            )
+        });
+        (snapshot.revision(), types.collect::<Vec<_>>(), fixture.publisher.list())
+    };
+    let before = {
+        let fixture = open();
+        fixture.share("s=1");
+        fixture.replace("a=1 b=1");
+        fixture.replace("a=2 b=1");
+        fixture.rollback(2).unwrap();
+        fixture
+            .publisher
+            .replace(replace_request(&"gone".into(), "a=1"))
+            .unwrap();
+        fixture.publisher.delete(&"gone".into(), None).unwrap();
+        described(&fixture)
+    };
+    let fixture = open();
+    assert_eq!(described(&fixture), before);
+    assert_eq!(fixture.served().unwrap(), "a=1 b=1 s=1");
+    assert!(
+        fixture
+            .cache
+            .get(&"gone".into())
+            .unwrap()
+            .get(&ResourceType::Listener)
+            .is_none()
+    );
+
+    let returned = fixture.replace("a=2 b=1");
+    assert_eq!(returned.revision, Revision(7));
+    assert!(fixture.version("a").ends_with("-r7"), "the past is remembered as well");
+}
+
+/// Refuses to write.
+#[derive(Debug, Default)]
+struct FullDisk(MemoryStore);
+
+impl RevisionStore for FullDisk {
+    fn load(&self) -> Result<crate::revision::Loaded, StoreError> {
+        self.0.load()
+    }
+
+    fn last(&self) -> Result<Revision, StoreError> {
+        self.0.last()
+    }
+
+    fn append(&self, _: &StoredRevision, _: Option<&Receipt>) -> Result<(), StoreError> {
+        Err(StoreError::Full {
+            path: "chancery.redb".into(),
+            detail: "no space left on device".to_owned(),
+        })
+    }
+
+    fn keep_receipt(&self, group: &NodeGroup, receipt: &Receipt) -> Result<(), StoreError> {
+        self.0.keep_receipt(group, receipt)
+    }
+
+    fn receipt(&self, group: &NodeGroup, key: &str) -> Result<Option<Receipt>, StoreError> {
+        self.0.receipt(group, key)
+    }
+
+    fn list(&self, group: &NodeGroup, limit: usize) -> Result<Vec<RevisionInfo>, StoreError> {
+        self.0.list(group, limit)
+    }
+
+    fn get(&self, group: &NodeGroup, revision: Revision) -> Result<Option<StoredRevision>, StoreError> {
+        self.0.get(group, revision)
+    }
+
+    fn forget(&self, group: &NodeGroup) -> Result<(), StoreError> {
+        self.0.forget(group)
+    }
+
+    fn backup(&self, to: &mut dyn std::io::Write) -> Result<(), StoreError> {
+        self.0.backup(to)
+    }
+
+    fn retention(&self) -> NonZeroUsize {
+        self.0.retention()
+    }
+}
+
+#[test]
+fn what_is_not_durable_is_not_served() {
+    let fixture = Fixture::over(Arc::new(FullDisk::default()));
+    let refused = fixture.publisher.replace(replace_request(&group(), "a=1"));
+    assert!(matches!(refused, Err(PublishError::Store(_))));
+    assert_eq!(fixture.served(), None);
+    assert!(fixture.publisher.list().is_empty());
+}
