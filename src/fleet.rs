@@ -396,6 +396,7 @@ impl StreamGuard {
             Outcome::Subscribed { .. }
             | Outcome::Ignored(_)
             | Outcome::Missing { .. }
+            | Outcome::Refused { .. }
             | Outcome::Presented(_)
             | Outcome::Standing(_)
             | Outcome::Synced(_)

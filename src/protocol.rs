@@ -38,7 +38,7 @@ pub use self::{
     request::{DeltaRequest, SotwRequest},
     response::{Contents, ResourceError, Response},
     session::{Scope, Session},
-    standing::{Hold, Standing, Wait},
+    standing::{Awaited, Awaiting, Hold, Standing, Wait},
     subscription::{Edit, NamePool, Names, Selection, Subscription, Wildcard},
 };
 

@@ -32,6 +32,11 @@ pub struct Reference {
     pub name: ResourceName,
 }
 
+/// Something that only one resource of its type may have at a time on a client: an address that a listener binds, the key of
+/// a scope, a domain of a route configuration. A client refuses a second resource that claims it (O-17).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Place(Box<str>);
+
 /// One admitted resource.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Resource {
@@ -49,6 +54,8 @@ pub struct Resource {
     pub body: Bytes,
     /// What it refers to, sorted, without duplicates.
     pub references: Box<[Reference]>,
+    /// The places it claims, sorted, without duplicates.
+    pub places: Box<[Place]>,
 }
 
 // === impl ResourceName ===
@@ -88,6 +95,28 @@ impl fmt::Display for ResourceName {
 impl fmt::Debug for ResourceName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+// === impl Place ===
+
+impl Place {
+    /// The place as text, as in `tcp 0.0.0.0:80`.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Place {
+    fn from(place: String) -> Self {
+        Self(place.into())
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 

@@ -233,17 +233,25 @@ fn order_status(standing: &Standing) -> Option<api::OrderStatus> {
     let url = |kind: &ResourceType| kind.type_url().to_owned();
     let waits = standing.waits.iter().map(|wait| Wait {
         type_url: url(&wait.resource_type),
-        on_type_urls: wait.on.iter().map(url).collect(),
+        on_type_urls: wait.on.iter().map(|on| url(&on.resource_type)).collect(),
+        name: wait.name.to_string(),
+        on: Vec::new(),
     });
     let holds = standing.holds.iter().map(|hold| Hold {
         type_url: url(&hold.resource_type),
         name: hold.name.to_string(),
-        needed_by_route: hold.needed_by.as_ref().map(ToString::to_string).unwrap_or_default(),
+        needed_by_route: hold
+            .needed_by
+            .as_ref()
+            .map(|(_, name)| name.to_string())
+            .unwrap_or_default(),
+        ..Hold::default()
     });
     (*standing != Standing::default()).then(|| api::OrderStatus {
         waits: waits.collect(),
         holds: holds.collect(),
         held: standing.held as u64,
+        waiting: standing.waiting as u64,
     })
 }
 

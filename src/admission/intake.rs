@@ -426,6 +426,7 @@ impl<'a> Intake<'a> {
             ttl,
             body,
             references: decoded.references.keys().cloned().collect(),
+            places: Box::default(),
         };
         let located = Located {
             document: origin.document.map(str::to_owned),

@@ -266,14 +266,17 @@ mod tests {
             type_url: url("cluster.v3.Cluster"),
             name: name.to_owned(),
             needed_by_route: route.to_owned(),
+            ..Hold::default()
         };
         let order = OrderStatus {
             waits: vec![Wait {
                 type_url: url("route.v3.RouteConfiguration"),
                 on_type_urls: vec![url("cluster.v3.Cluster"), url("listener.v3.Listener")],
+                ..Wait::default()
             }],
             holds: vec![hold("old", "r"), hold("older", "")],
             held: 5,
+            ..OrderStatus::default()
         };
         assert_eq!(
             ordering(&order),

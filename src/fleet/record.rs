@@ -390,6 +390,7 @@ impl Books {
                 row.missing = *names;
                 row.missing_sample = sample.as_slice().into();
             }
+            Outcome::Refused { .. } => {}
             Outcome::Presented(delivery) => {
                 let row = self.row(&delivery.resource_type);
                 row.sent = Some(at(delivery, now));

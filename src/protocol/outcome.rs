@@ -58,7 +58,17 @@ pub enum Outcome {
         /// Some of them.
         sample: Vec<ResourceName>,
     },
-    /// The client came with the current version, and was not sent it again (S-5).
+    /// Other resources than before are refused: sent, refused by the client, and neither accepted, replaced nor gone since
+    /// (O-20). None at all once everything refused was mended.
+    Refused {
+        /// Of which type.
+        resource_type: ResourceType,
+        /// How many; of a full state that was refused whole, those that were new in it.
+        names: usize,
+        /// Some of them.
+        sample: Vec<ResourceName>,
+    },
+    /// The client came with what is current, and was not sent it again (S-5, D-5).
     Presented(Delivery),
     /// The order of a change stands elsewhere than before: something waits or is held, or does no longer.
     Standing(Standing),

@@ -11,24 +11,50 @@ use crate::{
 /// Held resources that are named.
 const SAMPLE: usize = 16;
 
-/// Where the order of a change stands (O-3, O-12).
+/// Where the order of a change stands (O-3, O-12, O-15).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Standing {
-    /// Types whose changes wait, in send order.
+    /// Some of the resources whose change waits, at most 16, in send order.
     pub waits: Vec<Wait>,
+    /// How many resources wait in all.
+    pub waiting: usize,
     /// Some of what is gone and still left with the client, at most 16.
     pub holds: Vec<Hold>,
     /// How many resources are held in all.
     pub held: usize,
 }
 
-/// A type whose changes wait for earlier ones.
+/// A resource whose change waits for others that it newly refers to (O-15).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wait {
-    /// Which type.
+    /// Of which type.
     pub resource_type: ResourceType,
-    /// The types of what is not ACKed yet.
-    pub on: Vec<ResourceType>,
+    /// Its name.
+    pub name: ResourceName,
+    /// What it waits for; never empty.
+    pub on: Vec<Awaited>,
+}
+
+/// A resource that another one waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Awaited {
+    /// Of which type.
+    pub resource_type: ResourceType,
+    /// Its name.
+    pub name: ResourceName,
+    /// Why the client does not have it yet.
+    pub reason: Awaiting,
+}
+
+/// Why a resource is awaited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Awaiting {
+    /// It was not sent yet.
+    Unsent,
+    /// It was sent, and the response was not answered yet: an Envoy answers once the cluster is warm (O-5).
+    Unanswered,
+    /// The client refused it.
+    Refused,
 }
 
 /// A resource that is gone and left with the client for now.
@@ -38,8 +64,8 @@ pub struct Hold {
     pub resource_type: ResourceType,
     /// Its name.
     pub name: ResourceName,
-    /// The route configuration that still names it and is still asked for; known once nothing but removals is left to do.
-    pub needed_by: Option<ResourceName>,
+    /// A resource that the client holds, or may hold, and that still names it.
+    pub needed_by: Option<(ResourceType, ResourceName)>,
 }
 
 impl Session {
@@ -55,10 +81,14 @@ impl Session {
         let hold = |(kind, name): (&ResourceType, &ResourceName)| Hold {
             resource_type: kind.clone(),
             name: name.clone(),
-            needed_by: self.route_that_names(kind, name),
+            needed_by: self
+                .route_that_names(kind, name)
+                .map(|route| (ResourceType::Route, route)),
         };
+        let waits = self.waits(goal, now);
         Standing {
-            waits: self.waits(goal, now),
+            waiting: waits.len(),
+            waits,
             holds: held.take(SAMPLE).map(hold).collect(),
             held: self.types.iter().map(|state| state.retained.len()).sum(),
         }
@@ -72,11 +102,16 @@ impl Session {
             }
             let on: Vec<_> = self
                 .holding_up(index, goal, now)
-                .map(|earlier| earlier.kind.clone())
+                .map(|earlier| Awaited {
+                    resource_type: earlier.kind.clone(),
+                    name: "".into(),
+                    reason: Awaiting::Unanswered,
+                })
                 .collect();
             if !on.is_empty() {
                 found.push(Wait {
                     resource_type: state.kind.clone(),
+                    name: "".into(),
                     on,
                 });
             }

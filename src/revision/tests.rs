@@ -20,6 +20,7 @@ pub(super) fn resource(name: &str, content: &str) -> Arc<Resource> {
             resource_type: ResourceType::Endpoint,
             name: name.clone(),
         }]),
+        places: Box::default(),
         name,
     })
 }

@@ -210,5 +210,6 @@ fn empty_load_assignment(name: &ResourceName) -> Resource {
         ttl: None,
         body: any.encode_to_vec().into(),
         references: Box::default(),
+        places: Box::default(),
     }
 }

@@ -18,6 +18,7 @@ fn resource(kind: &ResourceType, name: &str, content: &str) -> Arc<Resource> {
         ttl: None,
         body: content.to_owned().into(),
         references: Box::default(),
+        places: Box::default(),
     })
 }
 

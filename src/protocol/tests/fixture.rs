@@ -106,6 +106,7 @@ fn resource(
         ttl,
         body: content.to_owned().into(),
         references: references.into(),
+        places: Box::default(),
     })
 }
 

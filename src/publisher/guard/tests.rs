@@ -25,6 +25,7 @@ fn types(all: &[(ResourceType, std::ops::Range<usize>)]) -> Types {
                 ttl: None,
                 body: bytes::Bytes::new(),
                 references: Box::default(),
+                places: Box::default(),
             })
         });
         Arc::new(TypeResources::new(resources.collect()).unwrap())

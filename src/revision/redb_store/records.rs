@@ -351,6 +351,7 @@ impl ResourceRecord {
             ttl: self.ttl.map(|ttl| Duration::new(ttl.seconds, ttl.nanos)),
             body: self.body,
             references: references?,
+            places: Box::default(),
         }))
     }
 }

@@ -27,6 +27,7 @@ fn resource(number: u16) -> Arc<Resource> {
         ttl: None,
         body: bytes::Bytes::new(),
         references: Box::default(),
+        places: Box::default(),
     })
 }
 

@@ -74,6 +74,7 @@ fn made(kind: &ResourceType, name: u8, shape: &Shape) -> Arc<Resource> {
         ttl: None,
         body: format!("{shape:?}").into(),
         references: references.into(),
+        places: Box::default(),
     })
 }
 

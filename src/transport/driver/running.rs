@@ -78,6 +78,7 @@ impl Running {
             | Outcome::StaleNonce { .. }
             | Outcome::Ignored(_)
             | Outcome::Missing { .. }
+            | Outcome::Refused { .. }
             | Outcome::Presented(_)
             | Outcome::Standing(_) => {}
         }
@@ -138,13 +139,18 @@ impl Running {
                 names,
                 sample,
             } => debug!(%resource_type, names, ?sample, "asked for in vain"),
+            Outcome::Refused {
+                resource_type,
+                names,
+                sample,
+            } => debug!(%resource_type, names, ?sample, "refused"),
             Outcome::Synced(revision) => debug!(%revision, "synced"),
             Outcome::Blocked(revision) => debug!(%revision, "blocked by what was refused"),
             Outcome::Standing(standing) => {
                 let waits: Vec<_> = standing
                     .waits
                     .iter()
-                    .map(|wait| wait.resource_type.to_string())
+                    .map(|wait| format!("{} {:?}", wait.resource_type, wait.name))
                     .collect();
                 debug!(?waits, held = standing.held, "order");
             }

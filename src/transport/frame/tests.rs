@@ -25,6 +25,7 @@ fn resource(name: &str, bytes: usize) -> Arc<Resource> {
         ttl: Some(Duration::from_millis(1500)),
         body: any.encode_to_vec().into(),
         references: Box::default(),
+        places: Box::default(),
     })
 }
 

@@ -19,6 +19,7 @@ fn set(resources: &[(&str, &str, &[&str])]) -> TypeResources {
             ttl: None,
             body: bytes::Bytes::copy_from_slice(content.as_bytes()),
             references: Box::default(),
+            places: Box::default(),
         })
     };
     TypeResources::new(resources.iter().map(resource).collect()).unwrap()
