@@ -3,27 +3,18 @@
 //! The transport drives one [`Session`] per stream. Nothing here does I/O, reads a clock or draws a random number.
 
 mod ack;
-mod advance;
-mod draft;
 mod error;
 mod features;
-mod heartbeat;
-mod missing;
 mod nonce;
-mod order;
 mod outcome;
 mod policy;
 mod presented;
-mod reconnect;
-mod refused;
 mod rehearsal;
 mod request;
+mod respond;
 mod response;
-mod send;
 mod session;
 mod sorted;
-mod split;
-mod standing;
 mod subscription;
 mod type_state;
 
@@ -37,8 +28,7 @@ pub use self::{
     rehearsal::{Message, Part, rehearse},
     request::{DeltaRequest, SotwRequest},
     response::{Contents, ResourceError, Response},
-    session::{Scope, Session},
-    standing::{Awaited, Awaiting, Hold, Standing, Wait},
+    session::{Awaited, Awaiting, Hold, Memory, Scope, Session, Standing, Wait},
     subscription::{Edit, NamePool, Names, Selection, Subscription, Wildcard},
 };
 

@@ -268,6 +268,40 @@ impl Resource {
         std::iter::once(&self.name).chain(&self.aliases)
     }
 
+    /// A `ClusterLoadAssignment` without endpoints: all that a cluster which asks for it can be given, where nobody published
+    /// one (O-7).
+    #[must_use]
+    pub fn empty_endpoints(name: &ResourceName) -> Self {
+        use prost::Message as _;
+
+        /// The one field an empty assignment has.
+        #[derive(Clone, PartialEq, prost::Message)]
+        struct LoadAssignment {
+            #[prost(string, tag = "1")]
+            cluster_name: String,
+        }
+
+        let value = LoadAssignment {
+            cluster_name: name.to_string(),
+        }
+        .encode_to_vec();
+        let content = ContentHash::of(&ResourceType::Endpoint, name, &[], None, &value);
+        let any = prost_types::Any {
+            type_url: ResourceType::Endpoint.type_url().to_owned(),
+            value,
+        };
+        Self {
+            name: name.clone(),
+            version: Version::from(content),
+            content,
+            aliases: Box::default(),
+            ttl: None,
+            body: any.encode_to_vec().into(),
+            references: Box::default(),
+            places: Box::default(),
+        }
+    }
+
     /// The names of one type that it refers to.
     pub fn references_to<'a>(&'a self, to: &'a ResourceType) -> impl Iterator<Item = &'a ResourceName> {
         self.references

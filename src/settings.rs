@@ -383,6 +383,7 @@ impl OrderingLayer {
             make_timeout: span(self.make_timeout, defaults.make_timeout),
             removal_delay: span(self.removal_delay, defaults.removal_delay),
             hold_cap: span(self.hold_cap, defaults.hold_cap),
+            ..defaults
         }
     }
 

@@ -32,7 +32,7 @@ impl Session {
             return false;
         };
         let state = &self.types[index];
-        let Some(answered) = state.in_flight.iter().find(|sent| sent.delivery.nonce.is(ack.nonce)) else {
+        let Some(answered) = state.in_flight.find(ack.nonce) else {
             return false;
         };
         let is_plain = match self.variant {
@@ -41,7 +41,7 @@ impl Session {
             Variant::Delta => true,
         };
         if is_plain {
-            self.on_nonce(index, ack.nonce, None);
+            self.on_nonce(index, ack.nonce, ack.version, None);
         }
         is_plain
     }

@@ -19,6 +19,9 @@ pub struct Features {
     /// Delta responses are divided where they are large: gRPC's clients take messages of 4 MiB unless told otherwise, an
     /// Envoy takes any size (L-13).
     pub divided: bool,
+    /// The client is an Envoy: it leaves a response of clusters unanswered while one of them warms (O-5), and asks for
+    /// everything at once when it comes back.
+    pub envoy: bool,
 }
 
 // === impl Features ===
@@ -34,6 +37,7 @@ impl Features {
             ttl: ttl || (advertises(TTL) && (variant == Variant::Delta || wrapped())),
             bare_errors: is_grpc,
             divided: is_grpc,
+            envoy: node.user_agent.starts_with("envoy"),
         }
     }
 }

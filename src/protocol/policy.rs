@@ -40,6 +40,12 @@ pub struct Ordering {
     /// How long removals wait after everything else was ACKed: for listeners that drain with an inline route, which
     /// nothing on the wire shows (O-12).
     pub removal_delay: Duration,
+    /// How long an Envoy may leave a response of clusters unanswered before newer clusters are sent beside it: it answers once
+    /// all of them are warm (O-5), while any other client answers within a round trip.
+    pub patience: Duration,
+    /// How long removals wait for an Envoy that comes back to ask for its listeners and routes: until then it is not known
+    /// what they need (O-19). It asks for all within its first round trip.
+    pub return_wait: Duration,
     /// How long a removed cluster is held for a route configuration that still names it: longer than Envoy's drain time
     /// of 600 s (O-12).
     pub hold_cap: Duration,
@@ -89,6 +95,8 @@ impl Default for Ordering {
             enabled: true,
             make_timeout: Duration::from_secs(30),
             removal_delay: Duration::ZERO,
+            patience: Duration::from_millis(250),
+            return_wait: Duration::from_secs(2),
             hold_cap: Duration::from_secs(900),
         }
     }
@@ -160,14 +168,18 @@ pub(super) const fn children(resource_type: &ResourceType) -> &'static [Resource
     }
 }
 
-/// Types that others wait for: clusters and their endpoints before listeners, listeners before routes (O-1).
-pub(super) const fn is_awaited(resource_type: &ResourceType) -> bool {
-    match resource_type {
-        ResourceType::Cluster
-        | ResourceType::Endpoint
-        | ResourceType::Listener
-        | ResourceType::Route
-        | ResourceType::ScopedRoute => true,
+/// The types whose resources a client asks for by the names that resources of the given type hold: whoever was given the
+/// parent is answered for them (O-16).
+pub(super) const fn is_child_of(child: &ResourceType, parent: &ResourceType) -> bool {
+    match parent {
+        ResourceType::Cluster => matches!(child, ResourceType::Endpoint | ResourceType::Secret),
+        ResourceType::Endpoint => matches!(child, ResourceType::LbEndpoint),
+        ResourceType::Listener => matches!(
+            child,
+            ResourceType::Route | ResourceType::Secret | ResourceType::ExtensionConfig
+        ),
+        ResourceType::Route => matches!(child, ResourceType::VirtualHost | ResourceType::ExtensionConfig),
+        ResourceType::ScopedRoute => matches!(child, ResourceType::Route),
         ResourceType::LbEndpoint
         | ResourceType::VirtualHost
         | ResourceType::Secret
@@ -177,7 +189,38 @@ pub(super) const fn is_awaited(resource_type: &ResourceType) -> bool {
     }
 }
 
-/// Types that wait for those before them.
+/// Whether resources of a type can refer to clusters, so that a cluster is held for them (O-12).
+pub(super) const fn names_clusters(resource_type: &ResourceType) -> bool {
+    match resource_type {
+        ResourceType::Listener | ResourceType::Route | ResourceType::VirtualHost | ResourceType::ExtensionConfig => {
+            true
+        }
+        ResourceType::Cluster
+        | ResourceType::Endpoint
+        | ResourceType::LbEndpoint
+        | ResourceType::ScopedRoute
+        | ResourceType::Secret
+        | ResourceType::Runtime
+        | ResourceType::Other(_) => false,
+    }
+}
+
+/// Whether resources of a type claim places that a client takes only once (O-17).
+pub(super) const fn has_places(resource_type: &ResourceType) -> bool {
+    match resource_type {
+        ResourceType::Listener | ResourceType::ScopedRoute | ResourceType::VirtualHost => true,
+        ResourceType::Cluster
+        | ResourceType::Endpoint
+        | ResourceType::LbEndpoint
+        | ResourceType::Route
+        | ResourceType::Secret
+        | ResourceType::Runtime
+        | ResourceType::ExtensionConfig
+        | ResourceType::Other(_) => false,
+    }
+}
+
+/// Types whose resources wait for what they newly refer to (O-15).
 pub(super) const fn waits(resource_type: &ResourceType) -> bool {
     match resource_type {
         ResourceType::Listener

@@ -176,7 +176,7 @@ impl Rehearsal {
         for (at, response) in sent {
             let (session, delivery) = (&mut self.sessions[*at], &response.delivery);
             if let Ok((index, _)) = session.enter(&delivery.resource_type) {
-                session.on_nonce(index, &delivery.nonce.to_string(), None);
+                session.on_nonce(index, &delivery.nonce.to_string(), delivery.version.as_str(), None);
             }
         }
         for session in &mut self.sessions {

@@ -1,20 +1,14 @@
 //! Requests, SotW and delta, as edits of a stream's records.
 
-use std::{borrow::Cow, sync::Arc};
+use std::borrow::Cow;
 
-use super::{
-    ProtocolError, Session,
-    policy::Policy,
-    presented::{Held, Presented},
-    subscription::Names,
-};
+use super::{ProtocolError, Session, policy::Policy, subscription::Names};
 use crate::{
     proto::{
         discovery::{DeltaDiscoveryRequest, DiscoveryRequest, ResourceLocator},
         google::rpc,
     },
     resource::{ResourceType, Version, xdstp},
-    snapshot::Snapshot,
 };
 
 /// A SotW request: what of a [`DiscoveryRequest`] a session takes, borrowed from wherever it lies.
@@ -69,17 +63,15 @@ impl Session {
             // S-4: a fresh subscription, whatever nonce it carries.
             let presented = Some(request.version).filter(|version| !version.is_empty());
             self.types[index].presented = presented.map(Version::from);
+            self.recall_type(index);
         } else if !request.nonce.is_empty() {
-            let answered = self.types[index].in_flight.front();
-            let old_version = answered.is_some_and(|sent| {
-                sent.delivery.nonce.is(request.nonce)
-                    && !request.version.is_empty()
-                    && sent.delivery.version.as_str() != request.version
-            });
+            let answered = self.types[index].in_flight.find(request.nonce);
+            let old_version = answered
+                .is_some_and(|sent| !request.version.is_empty() && sent.delivery.version.as_str() != request.version);
             if request.error.is_none() && old_version && names.is_empty() {
                 self.on_ignored(index, request.nonce);
             } else {
-                self.on_nonce(index, request.nonce, request.error);
+                self.on_nonce(index, request.nonce, request.version, request.error);
             }
         }
         self.types[index].list = None;
@@ -103,7 +95,7 @@ impl Session {
         self.check_names(&kind, texts(&request.subscribe))?;
         let (index, first) = self.enter(&kind)?;
         if !first && !request.nonce.is_empty() {
-            self.on_nonce(index, request.nonce, request.error);
+            self.on_nonce(index, request.nonce, "", request.error);
         }
         let legacy = first && has_legacy_wildcard(&self.policy, &kind);
         let was_wildcard = self.types[index].subscription.is_wildcard();
@@ -120,54 +112,16 @@ impl Session {
         } else if let Some(goal) = self.goal_if_held(index, &request.presented) {
             edit.asked = Names::default();
             self.subscribe(index, edit, first)?;
-            let state = &mut self.types[index];
-            state.answer = false;
-            state.reconnect_in_sync(&goal);
+            self.come_back_in_sync(index, &goal);
         } else {
-            let presented = self.believed(&kind, request.presented);
+            let presented = self.believed(index, request.presented);
             // D-5: what the client holds in this version is not asked for, though it is listed.
             edit.asked = presented.lacking(&edit.asked);
             self.subscribe(index, edit, first)?;
-            let state = &mut self.types[index];
-            state.answer = false;
-            state.reconnect(&presented, self.goal.as_ref());
+            self.come_back(index, &presented);
         }
         self.claim_children(index, first);
         Ok(())
-    }
-
-    /// The goal, where the client says that it holds all of it, and is to be believed.
-    fn goal_if_held(&self, index: usize, presented: &[Held<'_>]) -> Option<Arc<Snapshot>> {
-        let (state, goal) = (&self.types[index], self.goal.as_ref()?);
-        let is_believed = !self.policy.resend_presented.contains(&state.kind);
-        let is_held = is_believed && state.is_all(presented, goal.get(&state.kind)?);
-        is_held.then(|| Arc::clone(goal))
-    }
-
-    /// What the client says it holds, as far as it is to be believed.
-    fn believed<'a>(&self, kind: &ResourceType, presented: Vec<Held<'a>>) -> Presented<'a> {
-        let presented = Presented::new(presented);
-        if self.policy.resend_presented.contains(kind) {
-            return presented.distrusted();
-        }
-        presented
-    }
-
-    /// Sends the children of parents that changed while the client was away, now that it asks for them (D-6).
-    fn claim_children(&mut self, index: usize, first: bool) {
-        if !first || self.owed_children.is_empty() {
-            return;
-        }
-        let state = &mut self.types[index];
-        let owed = std::mem::take(&mut self.owed_children);
-        let (ours, others) = owed.into_iter().partition(|(kind, _)| *kind == state.kind);
-        self.owed_children = others;
-        for (_, name) in ours {
-            if state.subscription.selects_name(&name) {
-                state.held.remove(&name);
-                state.resend.insert(name);
-            }
-        }
     }
 }
 

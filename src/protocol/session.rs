@@ -3,21 +3,35 @@
 //! Requests and snapshots only edit records; [`Session::poll_response`] reads off them what to say next, from the newest
 //! snapshot. So there is no queue to overflow, no watch to lose and nothing stale to send.
 
+mod answers;
+mod children;
+mod gate;
+mod heartbeat;
+mod memory;
+mod progress;
+mod reconnect;
+mod removal;
+mod send;
+mod standing;
+mod steps;
+
 use std::{
     collections::{BTreeSet, VecDeque},
     sync::Arc,
     time::Instant,
 };
 
+pub use self::{
+    memory::Memory,
+    standing::{Awaited, Awaiting, Hold, Standing, Wait},
+};
 use super::{
-    Delivery, Features, Nonce, Outcome, Policy, ProtocolError, Response, Standing, Variant,
-    draft::Draft,
+    Features, Outcome, Policy, ProtocolError, Response, Variant,
     nonce::Nonces,
     subscription::{Edit, NamePool, Subscription},
-    type_state::{InFlight, Step, TypeState},
+    type_state::TypeState,
 };
 use crate::{
-    proto::google::rpc,
     resource::{ResourceName, ResourceType},
     snapshot::{Revision, Snapshot},
 };
@@ -34,28 +48,30 @@ pub enum Scope {
 /// One stream: requests and snapshots in, responses and outcomes out.
 ///
 /// Call [`Session::poll_response`] until it returns `None` after each request, each snapshot and each timeout; drain
-/// [`Session::poll_outcome`] afterwards.
+/// [`Session::poll_outcome`] afterwards, and come back at [`Session::poll_timeout`] at the latest.
 #[derive(Debug)]
 pub struct Session {
     pub(super) variant: Variant,
     scope: Scope,
     pub(super) policy: Arc<Policy>,
     pub(super) features: Features,
-    pub(super) nonces: Nonces,
+    nonces: Nonces,
     node_id: String,
     /// Where lists of names are shared with other streams.
     pub(super) names: Arc<NamePool>,
     pub(super) goal: Option<Arc<Snapshot>>,
     /// In send order.
     pub(super) types: Vec<TypeState>,
+    /// What the node last ACKed on an earlier stream, as far as it was not taken over yet (O-19).
+    memory: Memory,
     /// Children of parents that changed while the client was away, not asked for yet (D-6).
-    pub(super) owed_children: BTreeSet<(ResourceType, ResourceName)>,
-    /// Whether only removals are left to do.
-    pub(super) is_made: bool,
-    pub(super) last_poll: Option<Instant>,
+    owed_children: BTreeSet<(ResourceType, ResourceName)>,
+    /// When the stream was first looked at.
+    began: Option<Instant>,
+    last_poll: Option<Instant>,
     /// The rest of a response that was divided: entered as sent, and handed out before anything else (L-13).
-    pub(super) parts: VecDeque<Response>,
-    pub(super) outcomes: VecDeque<Outcome>,
+    parts: VecDeque<Response>,
+    outcomes: VecDeque<Outcome>,
     progress: Option<Outcome>,
     standing: Standing,
 }
@@ -76,8 +92,9 @@ impl Session {
             names: Arc::default(),
             goal: None,
             types: Vec::new(),
+            memory: Memory::default(),
             owed_children: BTreeSet::new(),
-            is_made: false,
+            began: None,
             last_poll: None,
             parts: VecDeque::new(),
             outcomes: VecDeque::new(),
@@ -113,17 +130,27 @@ impl Session {
         self.goal = Some(snapshot);
     }
 
-    /// The next response, if there is one to send now.
+    /// The newest revision of the goal, for those who ask what the stream is heading for.
+    #[must_use]
+    pub fn goal_revision(&self) -> Option<Revision> {
+        self.goal.as_ref().map(|goal| goal.revision())
+    }
+
+    /// The next response, if there is one to send now. Where there is none, everything that happened is told by
+    /// [`Session::poll_outcome`].
+    #[must_use]
     pub fn poll_response(&mut self, now: Instant) -> Option<Response> {
+        self.began.get_or_insert(now);
         self.last_poll = Some(now);
         let response = self.next_part().or_else(|| self.next_response(now))?;
-        // A heartbeat changes nothing that the books tell of.
+        // A heartbeat changes nothing that is recorded.
         if response.heartbeats.is_empty() {
             self.outcomes.push_back(Outcome::Sent(response.delivery.clone()));
         }
         Some(response)
     }
 
+    /// The parts of a divided response first; then each type in send order; then removals, and heartbeats.
     fn next_response(&mut self, now: Instant) -> Option<Response> {
         let goal = Arc::clone(self.goal.as_ref()?);
         for index in 0..self.types.len() {
@@ -133,115 +160,37 @@ impl Session {
                 return Some(self.finish(index, draft, now));
             }
         }
-        self.note_made(&goal, now);
-        while let Some((index, names)) = self.due_removal(now) {
-            if let Some(draft) = self.types[index].release(self.variant, &names) {
+        while let Some((index, names)) = self.due_removal(&goal, now) {
+            if let Some(draft) = self.release(index, &names) {
                 return Some(self.finish(index, draft, now));
             }
         }
         if let Some(heartbeat) = self.next_heartbeat(now) {
             return Some(heartbeat);
         }
-        self.tell_missing(&goal);
-        let standing = self.standing(&goal, now);
-        if standing != self.standing {
-            self.standing = standing.clone();
-            self.outcomes.push_back(Outcome::Standing(standing));
-        }
-        self.note_progress(&goal, now);
+        self.report(&goal, now);
         None
     }
 
     /// What happened since the last call, in order.
+    #[must_use]
     pub fn poll_outcome(&mut self) -> Option<Outcome> {
         self.outcomes.pop_front()
     }
 
-    /// What type `index` has to say: its way to the goal where the gate is open, answers where it is not.
-    fn next_draft(&mut self, index: usize, goal: &Arc<Snapshot>, now: Instant) -> Option<Draft> {
-        let state = &self.types[index];
-        goal.get(&state.kind)?;
-        let idle = state.in_flight.is_empty();
-        let fresh = state.base.is_none();
-        let may_answer = match self.variant {
-            Variant::Sotw => idle,
-            Variant::Delta => state.in_flight.len() < self.policy.limits.answers_in_flight,
-        };
-        if fresh {
-            if !idle || state.subscription.is_empty() {
-                return None;
-            }
-            let reach = self.reach(index, goal);
-            if self.holds_already(index, &reach) {
-                return None;
-            }
-            return self.types[index].advance(self.variant, &reach, None, now);
-        }
-        if !state.lags_behind(goal) {
-            self.types[index].follow(goal);
-        } else if idle && self.gate_is_open(index, goal, now) {
-            let in_use = self.is_ordered().then(|| self.in_use(index));
-            let step = self.types[index].advance(self.variant, goal, in_use.as_ref(), now);
-            if step.is_some() {
-                return step;
-            }
-        }
-        if !may_answer || !self.types[index].owes_answer() {
-            return None;
-        }
-        let reach = self.reach(index, goal);
-        self.types[index].answer(self.variant, &reach)
-    }
-
-    /// S-5: a client that comes back with the current version of a pure wildcard need not be sent it again.
-    fn holds_already(&mut self, index: usize, snapshot: &Arc<Snapshot>) -> bool {
-        let state = &mut self.types[index];
-        let Some(presented) = state.presented.take() else {
-            return false;
-        };
-        let current = snapshot.get(&state.kind).map(|resources| resources.version());
-        let skip = state.subscription.is_pure_wildcard()
-            && matches!(state.kind, ResourceType::Cluster | ResourceType::Listener)
-            && current == Some(&presented);
-        if skip {
-            state.settle(snapshot);
-            state.answer = false;
-            let delivery = Delivery {
-                resource_type: state.kind.clone(),
-                version: presented,
-                nonce: Nonce::from(String::new()),
-                revision: snapshot.revision(),
-            };
-            self.outcomes.push_back(Outcome::Presented(delivery));
-        }
-        skip
-    }
-
-    /// Tells, once, how far the stream is when there is nothing left to send.
-    fn note_progress(&mut self, goal: &Snapshot, now: Instant) {
-        if self.types.iter().any(|state| !state.in_flight.is_empty()) {
-            return;
-        }
-        let refused = self.types.iter().any(|state| state.refused.any());
-        let done = self
-            .types
-            .iter()
-            .all(|state| !state.lags_behind(goal) && state.retry.is_empty())
-            && self.removals_rest(now);
-        let progress = match (refused, done) {
-            (true, _) => Outcome::Blocked(goal.revision()),
-            (false, true) => Outcome::Synced(goal.revision()),
-            (false, false) => return,
-        };
-        if self.progress.as_ref() != Some(&progress) {
-            self.progress = Some(progress.clone());
-            self.outcomes.push_back(progress);
-        }
+    /// When the passing of time alone may let something be sent.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let times = self.order_times().into_iter().chain(self.beats());
+        times
+            .filter(|time| self.last_poll.is_none_or(|last| *time > last))
+            .min()
     }
 
     /// Checks what holds for every request, and finds its type.
     pub(super) fn accept(&self, node_id: Option<&str>, type_url: &str) -> Result<ResourceType, ProtocolError> {
-        if let Some(id) = node_id
+        // An empty node is as good as none (L-3).
+        if let Some(id) = node_id.filter(|id| !id.is_empty())
             && id != self.node_id
         {
             return Err(ProtocolError::NodeChanged(self.node_id.clone(), id.to_owned()));
@@ -276,6 +225,11 @@ impl Session {
         }
     }
 
+    /// The record of a type, where the client asks for it on this stream.
+    pub(super) fn state_of(&self, kind: &ResourceType) -> Option<&TypeState> {
+        self.types.iter().find(|state| state.kind == *kind)
+    }
+
     /// L-12.
     pub(super) fn check_names<'a>(
         &self,
@@ -293,7 +247,7 @@ impl Session {
         Ok(())
     }
 
-    /// Applies a change of subscription, and tells of it.
+    /// Applies a change of subscription, and reports it.
     pub(super) fn subscribe(&mut self, index: usize, edit: Edit, first: bool) -> Result<(), ProtocolError> {
         let limit = self.policy.limits.names_per_type;
         let state = &mut self.types[index];
@@ -309,57 +263,5 @@ impl Session {
             });
         }
         Ok(())
-    }
-
-    /// Matches a request's nonce to a response in flight, and settles it as ACK or NACK (S-6, D-3).
-    pub(super) fn on_nonce(&mut self, index: usize, nonce: &str, error: Option<rpc::Status>) {
-        let state = &mut self.types[index];
-        let Some(at) = state.in_flight.iter().position(|sent| sent.delivery.nonce.is(nonce)) else {
-            // The last response again: a change of subscription, or a NACK repeated (P11). Any other nonce is stale.
-            if state.last_nonce.as_ref().is_none_or(|last| !last.is(nonce)) {
-                let resource_type = state.kind.clone();
-                self.outcomes.push_back(Outcome::StaleNonce { resource_type });
-            }
-            return;
-        };
-        let sent = state.in_flight.remove(at).expect("the position was just found");
-        match error {
-            None if sent.is(Step::Heartbeat) => {}
-            None => {
-                self.outcomes.push_back(Outcome::Ack(sent.delivery.clone()));
-                if self.features.ttl {
-                    state.beat.get_or_insert_default().acked = Some(sent.delivery.version.clone());
-                }
-                state.on_ack(self.variant, sent);
-            }
-            Some(status) => {
-                if !sent.is(Step::Heartbeat) {
-                    state.on_nack(self.variant, &sent);
-                }
-                self.outcomes.push_back(Outcome::Nack {
-                    delivery: sent.delivery,
-                    code: status.code,
-                    message: status.message,
-                });
-            }
-        }
-    }
-
-    /// S-6b: an Envoy without watches for the type answers with the new nonce and the old version, and has applied
-    /// nothing. It is no ACK, no NACK, and no reason to send anything.
-    pub(super) fn on_ignored(&mut self, index: usize, nonce: &str) {
-        let state = &mut self.types[index];
-        let is_it = |sent: &InFlight| sent.delivery.nonce.is(nonce);
-        if let Some(at) = state.in_flight.iter().position(is_it)
-            && let Some(sent) = state.in_flight.remove(at)
-        {
-            self.outcomes.push_back(Outcome::Ignored(sent.delivery));
-        }
-    }
-
-    /// The newest revision of the goal, for those who ask what the stream is heading for.
-    #[must_use]
-    pub fn goal_revision(&self) -> Option<Revision> {
-        self.goal.as_ref().map(|goal| goal.revision())
     }
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{Completeness, EMPTY, Edits, NodeGroup, Snapshot, TypeResources, demand::Demand, tree::Tree};
-use crate::resource::{ContentHash, Resource, ResourceName, ResourceType, Version};
+use crate::resource::{Resource, ResourceName, ResourceType};
 
 type Types = BTreeMap<ResourceType, Arc<TypeResources>>;
 
@@ -179,37 +179,7 @@ fn edited(before: &TypeResources, edits: &Edits) -> TypeResources {
 fn empty_endpoints(name: &ResourceName, before: &Layers, filled_before: &TypeResources) -> Arc<Resource> {
     let was_missing = before.missing.get(name.as_str()).is_some();
     let served = filled_before.named(name.as_str()).filter(|_| was_missing);
-    served.cloned().unwrap_or_else(|| Arc::new(empty_load_assignment(name)))
-}
-
-/// `ClusterLoadAssignment { cluster_name }` as an encoded `Any`.
-fn empty_load_assignment(name: &ResourceName) -> Resource {
-    use prost::Message as _;
-
-    /// The one field an empty assignment has.
-    #[derive(Clone, PartialEq, prost::Message)]
-    struct LoadAssignment {
-        #[prost(string, tag = "1")]
-        cluster_name: String,
-    }
-
-    let value = LoadAssignment {
-        cluster_name: name.to_string(),
-    }
-    .encode_to_vec();
-    let content = ContentHash::of(&ResourceType::Endpoint, name, &[], None, &value);
-    let any = prost_types::Any {
-        type_url: ResourceType::Endpoint.type_url().to_owned(),
-        value,
-    };
-    Resource {
-        name: name.clone(),
-        version: Version::from(content),
-        content,
-        aliases: Box::default(),
-        ttl: None,
-        body: any.encode_to_vec().into(),
-        references: Box::default(),
-        places: Box::default(),
-    }
+    served
+        .cloned()
+        .unwrap_or_else(|| Arc::new(Resource::empty_endpoints(name)))
 }

@@ -375,7 +375,8 @@ impl Client {
                 let given = clusters.is_some_and(|clusters| clusters.contains_key(name));
                 assert!(
                     given || self.refused_clusters.contains(name),
-                    "route {route:?} names cluster {name} that was not given"
+                    "route {route:?} names cluster {name} that was not given: {:#?}",
+                    self.records()
                 );
             }
         }
@@ -436,7 +437,7 @@ impl Client {
             self.answer(&response);
             self.receive();
         }
-        assert!(self.waiting.is_empty(), "it never comes to rest");
+        assert!(self.waiting.is_empty(), "it never comes to rest: {:#?}", self.records());
         self.stream.silence();
     }
 
@@ -462,17 +463,15 @@ impl Client {
         let types = self.stream.session.types.iter();
         let record = |state: &crate::protocol::type_state::TypeState| {
             format!(
-                "{}: refused {:?}, retained {:?}, drained {:?}, held {:?}, resend {:?}, retry {:?}, in flight {}, children {}, base {:?}",
+                "{}: refused {:?}, retained {:?}, drained {:?}, held {:?}, due {:?}, in flight {}, base {:?}",
                 state.kind,
                 state.refused,
-                state.retained.keys(),
-                state.drained.keys(),
-                state.held,
-                state.resend,
-                state.retry,
+                state.view.retained().keys(),
+                state.view.drained().keys(),
+                state.view.held(),
+                state.due,
                 state.in_flight.len(),
-                !state.children.is_empty(),
-                state.base.as_ref().map(|base| base.revision()),
+                state.view.base().map(|base| base.revision()),
             )
         };
         log.chain(types.map(record)).collect()

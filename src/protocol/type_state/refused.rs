@@ -3,29 +3,54 @@
 //! A NACK is for a response; whose fault it was, the client says only in prose. So when one resource of a refused response
 //! changes, the others may have been innocent.
 
-use std::{ops::Range, sync::Arc};
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
-use super::{Contents, Subscription};
+use super::Sent;
 use crate::{
+    protocol::{Contents, Subscription},
     resource::{Resource, ResourceName},
     snapshot::{Diff, TypeResources},
 };
 
+/// Refusals in a row from which on a client is taken for one that refuses everything.
+const STRIKES: u8 = 3;
+
 /// What a client has refused and was not given better of since, of one type on one stream.
+#[derive(Debug)]
+pub(in crate::protocol) struct Refused {
+    content: Content,
+    /// How many responses were refused since one was accepted.
+    strikes: u8,
+    /// All that is refused is as the base has it, so that only what changes from there on can be another.
+    is_of_base: bool,
+    /// How much of it, and which, was reported last.
+    reported: Option<Box<Report>>,
+}
+
+/// How many resources are refused, and some of their names.
+pub(in crate::protocol) type Report = (usize, Vec<ResourceName>);
+
 #[derive(Debug, Default)]
-pub(super) enum Refused {
-    /// Nothing.
+enum Content {
     #[default]
     Nothing,
     /// A full state: the next one replaces it whole.
-    State(Contents),
+    State(RefusedState),
     /// Parts of the state.
     Parts(Parts),
 }
 
+/// A full state that was refused.
+#[derive(Debug)]
+struct RefusedState {
+    contents: Contents,
+    /// Those that may be why: new in it, or accused by the client.
+    suspects: BTreeMap<ResourceName, Arc<Resource>>,
+}
+
 /// What is left of refused responses that were not a full state.
 #[derive(Debug, Default)]
-pub(super) struct Parts {
+struct Parts {
     /// What was refused one by one, sorted by name: where it changes, nothing else is suspect. A client that refuses
     /// everything has each of its resources here sooner or later.
     alone: Vec<Alone>,
@@ -53,11 +78,11 @@ struct RefusedResponse {
 
 /// What is to be thought over when something of a refused response has changed.
 #[derive(Debug, Default)]
-pub(super) struct Suspects {
+pub(in crate::protocol) struct Suspects {
     /// Resources refused with it that are still as they were.
-    pub(super) resources: Vec<ResourceName>,
+    pub(in crate::protocol) resources: Vec<ResourceName>,
     /// Removals refused with it.
-    pub(super) removed: Vec<ResourceName>,
+    pub(in crate::protocol) removed: Vec<ResourceName>,
 }
 
 /// Whether the resource is in the list, which is sorted by name, in this version.
@@ -66,92 +91,208 @@ fn holds(sorted: &[Arc<Resource>], resource: &Resource) -> bool {
     at.is_ok_and(|at| sorted[at].version == resource.version)
 }
 
+/// The resources of a refused response that an Envoy accuses, where its words are of the known form: it goes through all
+/// clusters or listeners of a response, applies the valid ones and names the others (S-8).
+pub(in crate::protocol) fn accused(message: &str, resources: &Contents) -> Option<Contents> {
+    const LISTS: [&str; 2] = [
+        "Error adding/updating cluster(s) ",
+        "Error adding/updating listener(s) ",
+    ];
+    let list = LISTS.iter().find_map(|begin| message.strip_prefix(begin))?;
+    let is_named = |resource: &&Arc<Resource>| {
+        let entry = format!("{}: ", resource.name);
+        list.starts_with(&entry) || list.contains(&format!(", {entry}")) || list.contains(&format!("\n{entry}"))
+    };
+    let named: Vec<_> = resources.iter().filter(is_named).cloned().collect();
+    (!named.is_empty()).then_some(Contents::Chosen(named))
+}
+
 // === impl Refused ===
+
+impl Default for Refused {
+    fn default() -> Self {
+        Self {
+            content: Content::Nothing,
+            strikes: 0,
+            is_of_base: true,
+            reported: None,
+        }
+    }
+}
 
 impl Refused {
     /// Whether anything is refused.
-    pub(super) const fn any(&self) -> bool {
-        match self {
-            Self::Nothing => false,
-            Self::State(_) => true,
-            Self::Parts(parts) => !parts.alone.is_empty() || !parts.together.is_empty(),
+    pub(in crate::protocol) const fn any(&self) -> bool {
+        match &self.content {
+            Content::Nothing => false,
+            Content::State(_) => true,
+            Content::Parts(parts) => !parts.alone.is_empty() || !parts.together.is_empty(),
         }
     }
 
+    /// Whether a full state is refused.
+    pub(in crate::protocol) const fn is_any_state(&self) -> bool {
+        matches!(self.content, Content::State(_))
+    }
+
+    /// Whether the client has refused all it was sent for a while.
+    pub(in crate::protocol) const fn is_stubborn(&self) -> bool {
+        self.strikes >= STRIKES
+    }
+
+    /// Whether all that is refused is as the base has it.
+    pub(in crate::protocol) const fn is_of_base(&self) -> bool {
+        self.is_of_base
+    }
+
+    /// Notes whether all that is refused is as the base has it.
+    pub(in crate::protocol) fn compare_with_base(&mut self, is_of_base: bool) {
+        self.is_of_base = is_of_base;
+    }
+
+    /// What is refused, where that is something else than was reported last.
+    pub(in crate::protocol) fn report(&mut self, most: usize) -> Option<Report> {
+        if !self.any() && self.reported.is_none() {
+            return None;
+        }
+        let report = match &self.content {
+            Content::Nothing => (0, Vec::new()),
+            Content::State(state) => (
+                state.suspects.len(),
+                state.suspects.keys().take(most).cloned().collect(),
+            ),
+            Content::Parts(parts) => parts.report(most),
+        };
+        if self.reported.as_deref() == Some(&report) {
+            return None;
+        }
+        self.reported = (report.0 > 0).then(|| Box::new(report.clone()));
+        Some(report)
+    }
+
     /// Whether the resource of this name is known to be refused.
-    pub(super) fn names(&self, name: &str) -> bool {
-        self.parts().is_some_and(|parts| parts.named(name).next().is_some())
+    pub(in crate::protocol) fn names(&self, name: &str) -> bool {
+        match &self.content {
+            Content::Nothing => false,
+            Content::State(state) => state.suspects.contains_key(name),
+            Content::Parts(parts) => parts.named(name).next().is_some(),
+        }
     }
 
     /// Whether the resource is known to be refused in this version.
-    pub(super) fn has(&self, resource: &Resource) -> bool {
+    pub(in crate::protocol) fn has(&self, resource: &Resource) -> bool {
         self.parts().is_some_and(|parts| parts.has(resource))
     }
 
     /// Whether this very state was refused.
-    pub(super) fn is_state(&self, contents: &Contents) -> bool {
-        let Self::State(refused) = self else {
+    pub(in crate::protocol) fn is_state(&self, contents: &Contents) -> bool {
+        let Content::State(refused) = &self.content else {
             return false;
         };
-        let (a, b) = (refused.as_slice(), contents.as_slice());
+        let (a, b) = (refused.contents.as_slice(), contents.as_slice());
         a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.name == b.name && a.version == b.version)
     }
 
     const fn parts(&self) -> Option<&Parts> {
-        match self {
-            Self::Nothing | Self::State(_) => None,
-            Self::Parts(parts) => Some(parts),
+        match &self.content {
+            Content::Nothing | Content::State(_) => None,
+            Content::Parts(parts) => Some(parts),
         }
     }
 
-    /// Adds a refused full state.
-    pub(super) fn add_state(&mut self, state: &Contents) {
-        *self = Self::State(state.clone());
+    /// Adds a refused full state: what was new in it is suspect, and what was suspect before and came again as it was;
+    /// where the client accuses some, only they are.
+    pub(in crate::protocol) fn add_state(&mut self, sent: &Sent, accused: Option<Contents>) {
+        self.strikes = self.strikes.saturating_add(1);
+        let named = |resource: &Arc<Resource>| (resource.name.clone(), Arc::clone(resource));
+        let suspects = if let Some(accused) = accused {
+            accused.iter().map(named).collect()
+        } else {
+            let mut suspects: BTreeMap<_, _> = sent.changed.iter().map(named).collect();
+            if let Content::State(before) = &mut self.content {
+                let again = std::mem::take(&mut before.suspects).into_iter().filter(|(_, suspect)| {
+                    let carried = sent.resources.get(&suspect.name);
+                    carried.is_some_and(|carried| carried.version == suspect.version)
+                });
+                suspects.extend(again);
+            }
+            suspects
+        };
+        self.content = Content::State(RefusedState {
+            contents: sent.resources.clone(),
+            suspects,
+        });
     }
 
     /// Adds a refused response, as far as it is still asked for. Tells what was refused together with something that is
     /// not, and what was refused in another response together with all of it.
-    pub(super) fn add(
+    pub(in crate::protocol) fn add(
         &mut self,
         number: u64,
         response: &Contents,
         removed: &[ResourceName],
         subscription: &Subscription,
     ) -> Suspects {
+        self.strikes = self.strikes.saturating_add(1);
         let refused = response.as_slice();
-        if let Self::Nothing = self {
-            *self = Self::Parts(Parts::default());
+        if let Content::Nothing = self.content {
+            self.content = Content::Parts(Parts::default());
         }
-        match self {
-            Self::Nothing | Self::State(_) => Suspects::default(),
-            Self::Parts(parts) => parts.add(number, refused, removed, subscription),
+        match &mut self.content {
+            Content::Nothing | Content::State(_) => Suspects::default(),
+            Content::Parts(parts) => parts.add(number, refused, removed, subscription),
         }
     }
 
     /// The client accepted a full state.
-    pub(super) fn accept_state(&mut self) {
-        if let Self::State(_) = self {
-            *self = Self::Nothing;
+    pub(in crate::protocol) fn accept_state(&mut self) {
+        self.strikes = 0;
+        if let Content::State(_) = self.content {
+            self.content = Content::Nothing;
         }
     }
 
     /// Takes out what an accepted response carried. What is left of a refused one is no more innocent than before: the bad
     /// one is among it. Tells the removals of those that are done with, and what was accepted only before it was refused
     /// with others: the client may have given it up in between.
-    pub(super) fn accept(&mut self, number: u64, response: &Contents) -> Suspects {
-        match self {
-            Self::Nothing | Self::State(_) => Suspects::default(),
-            Self::Parts(parts) => parts.accept(number, response.as_slice()),
+    pub(in crate::protocol) fn accept(&mut self, number: u64, response: &Contents) -> Suspects {
+        self.strikes = 0;
+        match &mut self.content {
+            Content::Nothing | Content::State(_) => Suspects::default(),
+            Content::Parts(parts) => parts.accept(number, response.as_slice()),
+        }
+    }
+
+    /// Takes out what a refused response carried beside what the client accuses: it has applied that.
+    pub(in crate::protocol) fn accept_part(
+        &mut self,
+        number: u64,
+        response: &Contents,
+        accused: &Contents,
+    ) -> Suspects {
+        match &mut self.content {
+            Content::Nothing | Content::State(_) => Suspects::default(),
+            Content::Parts(parts) => {
+                let applied = response.iter().filter(|resource| accused.get(&resource.name).is_none());
+                let applied: Vec<_> = applied.cloned().collect();
+                parts.accept(number, &applied)
+            }
         }
     }
 
     /// Takes out what is no longer asked for.
-    pub(super) fn give_up(&mut self, subscription: &Subscription) -> Suspects {
+    pub(in crate::protocol) fn give_up(&mut self, subscription: &Subscription) -> Suspects {
         self.keep_only(|refused| subscription.selects(refused))
     }
 
     /// Takes out what is gone or has another content by now.
-    pub(super) fn supersede(&mut self, by: &TypeResources) -> Suspects {
+    pub(in crate::protocol) fn supersede(&mut self, by: &TypeResources) -> Suspects {
+        if let Content::State(state) = &mut self.content {
+            state.suspects.retain(|name, suspect| {
+                let now = by.get(name.as_str());
+                now.is_some_and(|now| now.version == suspect.version)
+            });
+        }
         self.keep_only(|refused| {
             let now = by.get(refused.name.as_str());
             now.is_some_and(|now| now.version == refused.version)
@@ -159,19 +300,25 @@ impl Refused {
     }
 
     /// The same where all that is refused is of the set that the difference starts from: looks only at what differs.
-    pub(super) fn supersede_by(&mut self, diff: &Diff) -> Suspects {
-        match self {
-            Self::Nothing | Self::State(_) => Suspects::default(),
-            Self::Parts(parts) => parts.supersede_by(diff),
+    pub(in crate::protocol) fn supersede_by(&mut self, diff: &Diff) -> Suspects {
+        match &mut self.content {
+            Content::Nothing => Suspects::default(),
+            Content::State(state) => {
+                for differing in diff.changed.iter().chain(&diff.removed) {
+                    state.suspects.remove(&differing.name);
+                }
+                Suspects::default()
+            }
+            Content::Parts(parts) => parts.supersede_by(diff),
         }
     }
 
     /// Keeps of each response what `keep` says. A response that loses something is dissolved: what is left of it is only
     /// suspect.
     fn keep_only(&mut self, keep: impl Fn(&Resource) -> bool) -> Suspects {
-        match self {
-            Self::Nothing | Self::State(_) => Suspects::default(),
-            Self::Parts(parts) => {
+        match &mut self.content {
+            Content::Nothing | Content::State(_) => Suspects::default(),
+            Content::Parts(parts) => {
                 parts.alone.retain(|alone| keep(&alone.resource));
                 parts.dissolve(keep)
             }
@@ -179,10 +326,14 @@ impl Refused {
     }
 
     /// The same after this response was refused: what was refused alone before is as it was.
-    pub(super) fn keep_only_after(&mut self, response: &Contents, keep: impl Fn(&Resource) -> bool) -> Suspects {
-        match self {
-            Self::Nothing | Self::State(_) => Suspects::default(),
-            Self::Parts(parts) => {
+    pub(in crate::protocol) fn keep_only_after(
+        &mut self,
+        response: &Contents,
+        keep: impl Fn(&Resource) -> bool,
+    ) -> Suspects {
+        match &mut self.content {
+            Content::Nothing | Content::State(_) => Suspects::default(),
+            Content::Parts(parts) => {
                 for resource in response.as_slice() {
                     parts.retain_named(&resource.name, &keep);
                 }
@@ -195,6 +346,16 @@ impl Refused {
 // === impl Parts ===
 
 impl Parts {
+    /// How many are refused, and some of their names.
+    fn report(&self, most: usize) -> Report {
+        let alone = self.alone.iter().map(|alone| &alone.resource);
+        let together = self.together.iter().flat_map(|response| &response.resources);
+        let mut names: Vec<&ResourceName> = alone.chain(together).map(|resource| &resource.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        (names.len(), names.into_iter().take(most).cloned().collect())
+    }
+
     /// What is refused under this name.
     fn named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Arc<Resource>> {
         let alone = self.alone[self.range(name)].iter().map(|alone| &alone.resource);

@@ -4,8 +4,11 @@
 
 use std::sync::Arc;
 
-use super::{Contents, Response, Session, draft::Draft};
-use crate::resource::{Resource, ResourceName};
+use super::draft::Draft;
+use crate::{
+    protocol::Contents,
+    resource::{Resource, ResourceName},
+};
 
 /// What protobuf takes around a resource or a name, and the response around all of them, at most.
 const ENVELOPE: usize = 32;
@@ -13,14 +16,14 @@ const RESPONSE_ENVELOPE: usize = 512;
 
 /// What one response carries.
 #[derive(Debug)]
-pub(super) struct Part {
-    pub(super) resources: Contents,
-    pub(super) removed: Vec<ResourceName>,
-    pub(super) unresolved: Vec<ResourceName>,
+pub(in crate::protocol) struct Part {
+    pub(in crate::protocol) resources: Contents,
+    pub(in crate::protocol) removed: Vec<ResourceName>,
+    pub(in crate::protocol) unresolved: Vec<ResourceName>,
 }
 
 /// Divides what is to be sent into parts of at most `most` bytes, each with one resource at least; `None` leaves it whole.
-pub(super) fn parts(draft: &mut Draft, most: Option<usize>) -> Vec<Part> {
+pub(in crate::protocol) fn parts(draft: &mut Draft, most: Option<usize>) -> Vec<Part> {
     let resources = std::mem::take(&mut draft.resources);
     let removed = std::mem::take(&mut draft.removed);
     let unresolved = std::mem::take(&mut draft.unresolved);
@@ -88,22 +91,6 @@ fn size_of(resource: &Resource) -> usize {
 
 fn size_of_name(name: &ResourceName) -> usize {
     name.as_str().len() + ENVELOPE
-}
-
-impl Session {
-    /// The next part of a response that was divided, without what was given up meanwhile (W-7).
-    pub(super) fn next_part(&mut self) -> Option<Response> {
-        let mut part = self.parts.pop_front()?;
-        let kind = &part.delivery.resource_type;
-        if let Some(state) = self.types.iter().find(|state| state.kind == *kind) {
-            let selected = |resource: &&Arc<Resource>| state.subscription.selects(resource);
-            let resources = part.resources.as_slice();
-            if !resources.iter().all(|resource| selected(&resource)) {
-                part.resources = Contents::Chosen(resources.iter().filter(selected).cloned().collect());
-            }
-        }
-        Some(part)
-    }
 }
 
 #[cfg(test)]

@@ -2,17 +2,21 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::{
-    Delivery, ResourceError, Response, Session, Variant,
-    draft::Draft,
-    split::{Part, parts},
-    type_state::{InFlight, Step, TypeState},
+use crate::{
+    protocol::{
+        Contents, Delivery, ResourceError, Response, Session, Variant,
+        respond::{
+            draft::Draft,
+            split::{Part, parts},
+        },
+        type_state::{Sent, Step, TypeState},
+    },
+    resource::{Resource, ResourceName, ResourceType, Version},
 };
-use crate::resource::{ContentHash, ResourceName, ResourceType, Version};
 
 impl Session {
     /// Gives a draft its version and nonce, and enters it in the record before it is sent. Of a draft that is divided, the
-    /// parts after the first wait in `parts`.
+    /// parts after the first wait to be handed out.
     pub(super) fn finish(&mut self, index: usize, mut draft: Draft, now: Instant) -> Response {
         let errors = self.errors_of(index, &mut draft);
         let step = match (&self.types[index].kind, draft.step) {
@@ -26,19 +30,20 @@ impl Session {
         let most = divided.then_some(self.policy.limits.response_bytes);
         let mut parts = parts(&mut draft, most).into_iter();
         let first = parts.next().expect("a draft has one part at least");
-        let mut first = self.enter_sent(index, first, step, now);
+        let mut first = self.enter_sent(index, first, step, &draft, now);
         first.errors = errors;
         for part in parts {
-            let part = self.enter_sent(index, part, step, now);
+            let part = self.enter_sent(index, part, step, &draft, now);
             self.parts.push_back(part);
         }
         first
     }
 
-    fn enter_sent(&mut self, index: usize, part: Part, step: Step, now: Instant) -> Response {
+    /// Enters a part; each of several stands for the whole change, so that it counts as open until the last was answered.
+    fn enter_sent(&mut self, index: usize, part: Part, step: Step, draft: &Draft, now: Instant) -> Response {
         let (nonce, number) = self.nonces.draw();
         let state = &mut self.types[index];
-        let snapshot = Arc::clone(state.base.as_ref().expect("a draft is made from a base"));
+        let snapshot = Arc::clone(state.view.base().expect("a draft is made from a base"));
         let delivery = Delivery {
             resource_type: state.kind.clone(),
             version: state.version(self.variant),
@@ -46,15 +51,15 @@ impl Session {
             revision: snapshot.revision(),
         };
         state.last_nonce = Some(delivery.nonce.clone());
-        // One at a time, mostly: nothing more is kept in reserve.
-        state.in_flight.reserve_exact(1);
-        state.in_flight.push_back(InFlight {
+        state.in_flight.push(Sent {
             delivery: delivery.clone(),
             number,
             step,
             snapshot,
             resources: part.resources.clone(),
+            changed: draft.changed.clone(),
             removed: part.removed.clone(),
+            replaced: draft.replaced.clone(),
             sent_at: now,
         });
         Response {
@@ -66,7 +71,7 @@ impl Session {
         }
     }
 
-    /// What of a draft's missing names is told as an error. What the goal has is only late, and no data error (E-3).
+    /// What of a draft's missing names is reported as an error. What the goal has is only late, and no data error (E-3).
     fn errors_of(&self, index: usize, draft: &mut Draft) -> Vec<ResourceError> {
         let missing = std::mem::take(&mut draft.missing);
         if !self.policy.resource_errors {
@@ -81,20 +86,31 @@ impl Session {
         let gone = missing.into_iter().filter(is_gone);
         gone.map(ResourceError::not_found).collect()
     }
+
+    /// The next part of a response that was divided, without what was given up meanwhile (W-7).
+    pub(super) fn next_part(&mut self) -> Option<Response> {
+        let mut part = self.parts.pop_front()?;
+        let kind = &part.delivery.resource_type;
+        if let Some(state) = self.types.iter().find(|state| state.kind == *kind) {
+            let selected = |resource: &&Arc<Resource>| state.subscription.selects(resource);
+            let resources = part.resources.as_slice();
+            if !resources.iter().all(|resource| selected(&resource)) {
+                part.resources = Contents::Chosen(resources.iter().filter(selected).cloned().collect());
+            }
+        }
+        Some(part)
+    }
 }
 
 impl TypeState {
-    /// The version of what the client is brought to. What is retained is part of it: the same version always means the
-    /// same content (S-3).
+    /// The version of what the client is brought to (S-3).
     pub(super) fn version(&self, variant: Variant) -> Version {
-        let base = self.base().expect("a response is made from a base");
         match variant {
-            Variant::Sotw if !self.retained.is_empty() => {
-                let retained = self.retained.iter();
-                let texts = retained.flat_map(|(name, kept)| [name.as_str(), kept.resource.version.as_str()]);
-                Version::from(format!("{}+{}", base.version(), ContentHash::of_texts(texts)))
+            Variant::Sotw => self.view.version_with_exceptions(),
+            Variant::Delta => {
+                let base = self.view.resources().expect("a response is made from a base");
+                base.version().clone()
             }
-            Variant::Sotw | Variant::Delta => base.version().clone(),
         }
     }
 }

@@ -1,0 +1,201 @@
+//! Responses in the making: what changed, what was asked for and what is owed, put together by the rules of the variant.
+
+use std::sync::Arc;
+
+use super::resolve::Resolution;
+use crate::{
+    protocol::{
+        Contents, Subscription, Variant,
+        policy::{is_full_state, repeats_unchanged, tells_removal},
+        type_state::{ClientView, Refused, Replaced, Step},
+    },
+    resource::{Resource, ResourceName, ResourceType},
+    snapshot::TypeResources,
+};
+
+/// A response in the making.
+#[derive(Debug)]
+pub(in crate::protocol) struct Draft {
+    pub(in crate::protocol) resources: Contents,
+    pub(in crate::protocol) removed: Vec<ResourceName>,
+    /// Delta VHDS: names returned without a resource (D-12).
+    pub(in crate::protocol) unresolved: Vec<ResourceName>,
+    pub(in crate::protocol) step: Step,
+    /// Resources that the client did not hold in this version before: their children are sent again.
+    pub(in crate::protocol) changed: Contents,
+    /// What the client held before.
+    pub(in crate::protocol) replaced: Replaced,
+    /// It carries children of a changed parent.
+    pub(in crate::protocol) children: bool,
+    /// Names that were looked up and do not exist: asked for, empty globs, and asked for before and gone now.
+    pub(in crate::protocol) missing: Vec<ResourceName>,
+}
+
+/// What a response is made of.
+#[derive(Debug, Default)]
+pub(in crate::protocol) struct Ingredients {
+    pub(in crate::protocol) changed: Contents,
+    pub(in crate::protocol) removed: Vec<ResourceName>,
+    pub(in crate::protocol) replaced: Replaced,
+    pub(in crate::protocol) resolution: Resolution,
+    /// A response is owed even if it is empty.
+    pub(in crate::protocol) owed: bool,
+    /// Children of changed parents were owed.
+    pub(in crate::protocol) children: bool,
+    /// It is the first of the type on this stream.
+    pub(in crate::protocol) first: bool,
+}
+
+/// A client as the draft sees it, with the view it will have.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::protocol) struct Recipient<'a> {
+    pub(in crate::protocol) kind: &'a ResourceType,
+    pub(in crate::protocol) variant: Variant,
+    pub(in crate::protocol) subscription: &'a Subscription,
+    pub(in crate::protocol) view: &'a ClientView,
+    pub(in crate::protocol) refused: &'a Refused,
+    pub(in crate::protocol) quiet_removals: bool,
+    pub(in crate::protocol) bare_errors: bool,
+}
+
+// === impl Draft ===
+
+impl Draft {
+    /// Puts a response together. `None` where there is nothing to say.
+    #[must_use]
+    pub(in crate::protocol) fn compose(
+        recipient: Recipient<'_>,
+        to: &Arc<TypeResources>,
+        mut ingredients: Ingredients,
+    ) -> Option<Self> {
+        let missing = std::mem::take(&mut ingredients.resolution.missing);
+        let gone = std::mem::take(&mut ingredients.removed);
+        let names = recipient.subscription.names();
+        let asked_and_gone = gone.iter().filter(|name| names.contains(name));
+        let draft = Self {
+            resources: Contents::default(),
+            missing: missing.iter().chain(asked_and_gone).cloned().collect(),
+            removed: if recipient.quiet_removals { Vec::new() } else { gone },
+            unresolved: Vec::new(),
+            step: if ingredients.changed.is_empty() {
+                Step::Answer
+            } else {
+                Step::Make
+            },
+            changed: std::mem::take(&mut ingredients.changed),
+            replaced: std::mem::take(&mut ingredients.replaced),
+            children: ingredients.children,
+        };
+        match recipient.variant {
+            Variant::Sotw => draft.into_sotw(recipient, to, ingredients, !missing.is_empty()),
+            Variant::Delta => draft.into_delta(recipient, ingredients, missing),
+        }
+    }
+
+    /// Whether it holds the resource of this name.
+    pub(in crate::protocol) fn carries(&self, name: &ResourceName) -> bool {
+        self.resources.get(name).is_some()
+    }
+
+    fn into_sotw(
+        mut self,
+        recipient: Recipient<'_>,
+        to: &Arc<TypeResources>,
+        ingredients: Ingredients,
+        any_missing: bool,
+    ) -> Option<Self> {
+        let Recipient { kind, subscription, .. } = recipient;
+        let Resolution { all, found, .. } = ingredients.resolution;
+        let any_found = !found.is_empty() || all.as_ref().is_some_and(|all| !all.resources.is_empty());
+        let asked = ingredients.owed || any_found || (is_full_state(kind) && any_missing);
+        // Absence means deletion to a client that holds a full state, so it is told of an empty one too (S-9, R-1).
+        let may_be_empty = is_full_state(kind) || subscription.is_wildcard();
+        let tells = tells_removal(kind) && !self.removed.is_empty();
+        // E-4: an error cancels the wait of a client for what is not there.
+        let bare = recipient.bare_errors && !self.missing.is_empty() && !may_be_empty;
+        let due = asked
+            || tells
+            || bare
+            || !self.changed.is_empty()
+            || (ingredients.first && may_be_empty && !subscription.is_empty());
+        if !due {
+            return None;
+        }
+        self.removed = Vec::new();
+        self.resources = if repeats_unchanged(kind) || subscription.is_wildcard() {
+            whole(recipient, to)
+        } else if let Some(all) = all {
+            Contents::Selected(all).with(found)
+        } else {
+            self.changed.with(found)
+        };
+        let says_something = may_be_empty || bare || !self.resources.is_empty();
+        (says_something && !recipient.refused.is_state(&self.resources)).then_some(self)
+    }
+
+    fn into_delta(
+        mut self,
+        recipient: Recipient<'_>,
+        ingredients: Ingredients,
+        missing: Vec<ResourceName>,
+    ) -> Option<Self> {
+        let Resolution { all, found, .. } = ingredients.resolution;
+        self.resources = match all {
+            Some(all) => Contents::Selected(all).with(found),
+            None => self.changed.with(found),
+        };
+        if *recipient.kind == ResourceType::VirtualHost {
+            self.unresolved = missing;
+        } else {
+            self.removed.extend(missing);
+        }
+        self.removed.sort();
+        self.removed.dedup();
+        self.removed.retain(|name| self.resources.get(name).is_none());
+        let due =
+            ingredients.owed || !self.resources.is_empty() || !self.removed.is_empty() || !self.unresolved.is_empty();
+        due.then_some(self)
+    }
+}
+
+/// All that the client holds of the type: the base's subscribed resources, but for the exceptions.
+fn whole(recipient: Recipient<'_>, to: &Arc<TypeResources>) -> Contents {
+    let Recipient { subscription, view, .. } = recipient;
+    let by_name = !subscription.is_wildcard() && !subscription.has_globs();
+    if view.is_plain() && subscription.is_wildcard() && !subscription.is_partial() {
+        return Contents::All(Arc::clone(to));
+    }
+    if view.is_plain() && by_name {
+        return Contents::Selected(subscription.names().select(to));
+    }
+    let selected: Vec<_> = if by_name {
+        named(subscription, to)
+    } else {
+        to.iter().filter(|r| subscription.selects(r)).cloned().collect()
+    };
+    let as_held = |resource: Arc<Resource>| match view.held().get(&resource.name) {
+        Some(held) => held.resource.clone().or_else(|| held.is_unknown().then_some(resource)),
+        None => Some(resource),
+    };
+    let mut all: Vec<_> = selected.into_iter().filter_map(as_held).collect();
+    let ahead = view.held().values().filter_map(|held| held.resource.clone());
+    let retained = view.retained().values().filter(|retained| retained.known);
+    all.extend(ahead.chain(retained.map(|retained| Arc::clone(&retained.resource))));
+    sort_once(&mut all);
+    Contents::Chosen(all)
+}
+
+/// The resources that the subscribed names stand for, sorted, each once.
+pub(in crate::protocol) fn named(subscription: &Subscription, resources: &TypeResources) -> Vec<Arc<Resource>> {
+    let names = subscription.names();
+    let find = resources.finder(names.len());
+    let mut named: Vec<_> = names.iter().filter_map(|name| find(name.as_str()).cloned()).collect();
+    sort_once(&mut named);
+    named
+}
+
+/// Sorts by name, and keeps one of each.
+pub(in crate::protocol) fn sort_once(resources: &mut Vec<Arc<Resource>>) {
+    resources.sort_by(|a, b| a.name.cmp(&b.name));
+    resources.dedup_by(|a, b| a.name == b.name);
+}

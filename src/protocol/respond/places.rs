@@ -1,0 +1,138 @@
+//! What takes another's place: an address, the key of a scope, a domain. Envoy takes a resource that claims a place only
+//! once whoever had it is gone or changed, in the same response at the latest (O-17).
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use super::plan::{Client, Gone};
+use crate::{
+    protocol::{Contents, policy::has_places, type_state::ClientView},
+    resource::{Place, Resource, ResourceName},
+    snapshot::TypeResources,
+};
+
+/// What changes hands in a step.
+#[derive(Debug, Default)]
+pub(super) struct HandOver {
+    /// Names that are gone and leave now, since others take their places.
+    pub(super) leaving: BTreeSet<ResourceName>,
+}
+
+/// Who has a place that somebody claims.
+struct Claim<'a> {
+    by: &'a ResourceName,
+    holder: &'a ResourceName,
+}
+
+/// Finds who takes whose place. Who changes and who takes over go together or wait together: `blocked` is extended by those
+/// that wait with others.
+pub(super) fn hand_over(
+    client: Client<'_>,
+    to: &TypeResources,
+    changed: &Contents,
+    gone: &[Gone],
+    blocked: &mut BTreeSet<ResourceName>,
+) -> HandOver {
+    let mut hand_over = HandOver::default();
+    if !has_places(client.kind) {
+        return hand_over;
+    }
+    let view = client.view;
+    let claims = new_claims(view, changed);
+    if claims.is_empty() {
+        return hand_over;
+    }
+    let holders = holders(view, changed, gone);
+    let mut contested: Vec<Claim<'_>> = Vec::new();
+    for (by, place) in &claims {
+        let others = holders
+            .get(place)
+            .into_iter()
+            .flatten()
+            .filter(|holder| ***holder != by.name);
+        contested.extend(others.map(|holder| Claim { by: &by.name, holder }));
+    }
+    wait_together(&contested, to, changed, blocked);
+    let goes = |name: &ResourceName| !blocked.contains(name);
+    for claim in contested.iter().filter(|claim| goes(claim.by)) {
+        if to.named(claim.holder.as_str()).is_none() {
+            hand_over.leaving.insert(claim.holder.clone());
+        }
+    }
+    if claims.iter().any(|(by, _)| goes(&by.name)) {
+        // Their places are not known, so they may be those that are claimed.
+        let retained = view
+            .retained()
+            .values()
+            .map(|retained| (&retained.resource, retained.known));
+        let left = retained.filter(|(resource, _)| to.named(resource.name.as_str()).is_none());
+        let gone = gone.iter().map(|gone| (&gone.resource, gone.known));
+        let unknown = left
+            .chain(gone)
+            .filter(|(resource, known)| !known || resource.places.is_empty());
+        hand_over
+            .leaving
+            .extend(unknown.map(|(resource, _)| resource.name.clone()));
+    }
+    hand_over
+}
+
+/// The places that changed resources claim and did not have before.
+fn new_claims<'a>(view: &ClientView, changed: &'a Contents) -> Vec<(&'a Arc<Resource>, &'a Place)> {
+    let mut claims = Vec::new();
+    for resource in changed.iter().filter(|resource| !resource.places.is_empty()) {
+        let before = view.holding(&resource.name);
+        let had = |place: &Place| before.is_some_and(|before| before.places.contains(place));
+        claims.extend(
+            resource
+                .places
+                .iter()
+                .filter(|place| !had(place))
+                .map(|place| (resource, place)),
+        );
+    }
+    claims
+}
+
+/// Who has which place on the client and is about to change or to go, or was refused its change.
+fn holders<'a>(
+    view: &'a ClientView,
+    changed: &Contents,
+    gone: &'a [Gone],
+) -> BTreeMap<&'a Place, Vec<&'a ResourceName>> {
+    let mut holders: BTreeMap<&Place, Vec<&ResourceName>> = BTreeMap::new();
+    let changing = changed.iter().filter_map(|resource| view.holding(&resource.name));
+    let gone = gone.iter().map(|gone| &gone.resource);
+    for resource in changing.chain(gone).chain(view.exceptional()) {
+        for place in &resource.places {
+            let names = holders.entry(place).or_default();
+            if !names.contains(&&resource.name) {
+                names.push(&resource.name);
+            }
+        }
+    }
+    holders
+}
+
+/// Has who claims a place wait while its holder cannot change, and the holder keep its place while who claims it waits.
+fn wait_together(claims: &[Claim<'_>], to: &TypeResources, changed: &Contents, blocked: &mut BTreeSet<ResourceName>) {
+    loop {
+        let before = blocked.len();
+        for claim in claims {
+            if to.named(claim.holder.as_str()).is_none() {
+                continue;
+            }
+            let holder_stays = blocked.contains(claim.holder) || changed.get(claim.holder).is_none();
+            if holder_stays {
+                blocked.insert(claim.by.clone());
+            } else if blocked.contains(claim.by) {
+                blocked.insert(claim.holder.clone());
+            }
+        }
+        if blocked.len() == before {
+            return;
+        }
+    }
+}

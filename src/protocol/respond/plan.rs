@@ -1,0 +1,409 @@
+//! The step from what a client holds to a newer snapshot, as a pure function: what changes, what waits, what is removed, and
+//! what stays with the client for now. Nothing is edited here; the session applies the plan once.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Instant,
+};
+
+use super::{
+    draft::{named, sort_once},
+    places::{self, HandOver},
+};
+use crate::{
+    protocol::{
+        Awaited, Contents, Subscription, Variant,
+        policy::{applies_valid_part, is_full_state},
+        type_state::{ClientView, Exceptions, Held, Refused, Replaced, Retained},
+    },
+    resource::{ContentHash, Resource, ResourceName, ResourceType, Version},
+    snapshot::TypeResources,
+};
+
+/// What a client has of one type, and asks for.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::protocol) struct Client<'a> {
+    pub(in crate::protocol) kind: &'a ResourceType,
+    pub(in crate::protocol) variant: Variant,
+    pub(in crate::protocol) subscription: &'a Subscription,
+    pub(in crate::protocol) view: &'a ClientView,
+    pub(in crate::protocol) refused: &'a Refused,
+    /// Nothing was sent on this stream yet.
+    pub(in crate::protocol) fresh: bool,
+    /// Nothing that was sent awaits its answer.
+    pub(in crate::protocol) idle: bool,
+}
+
+/// The order that a step keeps to.
+#[derive(Clone, Copy)]
+pub(in crate::protocol) struct Terms<'a> {
+    /// Whether what is gone stays with the client until nothing can need it; otherwise it goes at once.
+    pub(in crate::protocol) keeps: bool,
+    /// The same for what the client says it holds from an earlier stream.
+    pub(in crate::protocol) keeps_presented: bool,
+    /// Names that may be in use although they were refused.
+    pub(in crate::protocol) in_use: &'a BTreeSet<ResourceName>,
+    /// What a resource must wait for, given what the client holds in its place; `None` where nothing waits for anything.
+    pub(in crate::protocol) gate: Option<Gate<'a>>,
+    /// Where a first answer takes what must wait from, in its older form.
+    pub(in crate::protocol) older: Option<&'a TypeResources>,
+    pub(in crate::protocol) now: Instant,
+}
+
+/// What a resource waits for, given what the client holds in its place.
+pub(in crate::protocol) type Gate<'a> = &'a dyn Fn(&Resource, Option<&Resource>) -> Option<Awaited>;
+
+/// The step to another snapshot.
+#[derive(Debug, Default)]
+pub(in crate::protocol) struct Plan {
+    /// Resources that the client does not hold in this version, and may be sent.
+    pub(in crate::protocol) changed: Contents,
+    /// Names that are taken from the client now.
+    pub(in crate::protocol) removed: Vec<ResourceName>,
+    /// What the client holds afterwards, other than the snapshot says.
+    pub(in crate::protocol) exceptions: Exceptions,
+    /// What it held before.
+    pub(in crate::protocol) replaced: Replaced,
+    /// A first answer would hold less than there is: it waits as a whole (O-18).
+    pub(in crate::protocol) waits: bool,
+}
+
+/// Plans the step to `to`.
+#[must_use]
+pub(in crate::protocol) fn plan(client: Client<'_>, to: &Arc<TypeResources>, terms: Terms<'_>) -> Plan {
+    let from = client.view.resources();
+    let changed = changes(client, from, to);
+    let gone = gone(client, from, to);
+    let mut blocked = blocked(client, &changed, terms);
+    let hand_over = if terms.keeps {
+        places::hand_over(client, to, &changed, &gone, &mut blocked)
+    } else {
+        HandOver::default()
+    };
+    let mut plan = Plan {
+        changed,
+        ..Plan::default()
+    };
+    if !blocked.is_empty() {
+        plan.hold_back(client, &blocked, terms.older);
+        if plan.waits {
+            return plan;
+        }
+    }
+    if terms.keeps {
+        plan.retain(client, to, &gone, &hand_over, terms);
+    }
+    let is_left = |name: &&ResourceName| plan.exceptions.retained.contains_key(*name);
+    let leaving = hand_over.leaving.iter().filter(|name| !is_left(name));
+    let names = gone
+        .iter()
+        .map(|gone| &gone.resource.name)
+        .filter(|name| !is_left(name));
+    plan.removed = names.chain(leaving).cloned().collect();
+    plan.removed.sort();
+    plan.removed.dedup();
+    plan.note_replaced(client, from, terms.keeps);
+    plan
+}
+
+/// The subscribed resources of `to` that the client does not hold in this version: shared with all streams that make the
+/// same step, unless this client holds something else than they do.
+pub(in crate::protocol) fn changes(
+    client: Client<'_>,
+    from: Option<&Arc<TypeResources>>,
+    to: &Arc<TypeResources>,
+) -> Contents {
+    let subscription = client.subscription;
+    let wildcard = subscription.is_wildcard();
+    let picks = if wildcard {
+        subscription.is_partial()
+    } else {
+        subscription.has_globs()
+    };
+    if picks || !client.view.is_plain() {
+        return Contents::Chosen(changed_between(client, from, to));
+    }
+    let names = subscription.names();
+    match (wildcard, from) {
+        (true, None) => Contents::All(Arc::clone(to)),
+        (true, Some(from)) => Contents::Changed(to.diff_from(from)),
+        (false, None) => Contents::Selected(names.select(to)),
+        (false, Some(from)) => Contents::Selected(names.select_changed(from, to)),
+    }
+}
+
+/// The same, picked one by one. Walks the shorter of the diff and the names.
+fn changed_between(
+    client: Client<'_>,
+    from: Option<&Arc<TypeResources>>,
+    to: &Arc<TypeResources>,
+) -> Vec<Arc<Resource>> {
+    let Client {
+        subscription,
+        view,
+        refused,
+        ..
+    } = client;
+    let by_name = !subscription.is_wildcard() && !subscription.has_globs();
+    let candidates: Vec<Arc<Resource>> = match from {
+        None if by_name => named(subscription, to),
+        None => to.iter().filter(|r| subscription.selects(r)).cloned().collect(),
+        Some(from) => {
+            let diff = to.diff_from(from);
+            if by_name && subscription.names().len() < diff.changed.len() {
+                let mut named = named(subscription, to);
+                named.retain(|new| from.get(new.name.as_str()).is_none_or(|old| old.version != new.version));
+                named
+            } else {
+                let changed = diff.changed.iter().filter(|r| subscription.selects(r));
+                changed.cloned().collect()
+            }
+        }
+    };
+    let holds = |resource: &Resource| {
+        if let Some(held) = view.held().get(&resource.name) {
+            return held.version == resource.version;
+        }
+        view.retained().get(&resource.name).is_some_and(|retained| {
+            let is_known = retained.certain || refused.has(resource);
+            is_known && retained.resource.version == resource.version
+        })
+    };
+    let mut changed: Vec<_> = candidates.into_iter().filter(|resource| !holds(resource)).collect();
+    // Names that the client holds in another version than the base says, though the base says the goal's.
+    let differs = |(name, held): (&ResourceName, &Held)| {
+        let now = to.get(name.as_str())?;
+        let due = now.version != held.version && subscription.selects(now) && !refused.has(now);
+        due.then(|| Arc::clone(now))
+    };
+    if !view.held().is_empty() {
+        changed.extend(view.held().iter().filter_map(differs));
+        sort_once(&mut changed);
+    }
+    changed
+}
+
+/// A resource that the client holds and the goal does not have.
+#[derive(Debug)]
+pub(super) struct Gone {
+    pub(super) resource: Arc<Resource>,
+    /// Its content is known.
+    pub(super) known: bool,
+}
+
+/// The subscribed resources that the client holds and that are not in `to`, but for those that are left with it anyway.
+fn gone(client: Client<'_>, from: Option<&Arc<TypeResources>>, to: &Arc<TypeResources>) -> Vec<Gone> {
+    let view = client.view;
+    let diff = from.map(|from| to.diff_from(from));
+    let removed = diff.iter().flat_map(|diff| &diff.removed);
+    let selected = removed.filter(|resource| client.subscription.selects(resource));
+    let of_base = selected.filter(|resource| !view.held().contains_key(&resource.name));
+    let mut gone: Vec<Gone> = of_base
+        .map(|resource| Gone {
+            resource: Arc::clone(view.before_refusal(&resource.name).unwrap_or(resource)),
+            known: true,
+        })
+        .collect();
+    for (name, held) in view.held() {
+        let forgotten = to.get(name.as_str()).is_none() && client.subscription.selects_name(name);
+        if forgotten && !held.is_nothing() && !view.retained().contains_key(name) {
+            gone.push(Gone {
+                resource: held
+                    .resource
+                    .clone()
+                    .unwrap_or_else(|| placeholder(name, &held.version)),
+                known: held.resource.is_some(),
+            });
+        }
+    }
+    gone
+}
+
+/// Stands for a resource of which only the version is known.
+fn placeholder(name: &ResourceName, version: &Version) -> Arc<Resource> {
+    Arc::new(Resource {
+        name: name.clone(),
+        version: version.clone(),
+        content: ContentHash::of_texts([]),
+        aliases: Box::default(),
+        ttl: None,
+        body: bytes::Bytes::new(),
+        references: Box::default(),
+        places: Box::default(),
+    })
+}
+
+/// The changed resources that wait for others.
+fn blocked(client: Client<'_>, changed: &Contents, terms: Terms<'_>) -> BTreeSet<ResourceName> {
+    let Some(gate) = terms.gate else {
+        return BTreeSet::new();
+    };
+    let waits = |resource: &&Arc<Resource>| {
+        let holding = client.view.holding(&resource.name).map(AsRef::as_ref);
+        gate(resource, holding).is_some()
+    };
+    let waiting = changed.iter().filter(waits);
+    waiting.map(|resource| resource.name.clone()).collect()
+}
+
+// === impl Plan ===
+
+impl Plan {
+    /// Takes out what waits: the client keeps what it holds in its place. A first answer gives it in its older form.
+    fn hold_back(&mut self, client: Client<'_>, blocked: &BTreeSet<ResourceName>, older: Option<&TypeResources>) {
+        let mut changed = Vec::with_capacity(self.changed.len());
+        for resource in self.changed.iter() {
+            let name = &resource.name;
+            if !blocked.contains(name) {
+                changed.push(Arc::clone(resource));
+                continue;
+            }
+            let mut held = held_in_place(client.view, name);
+            if client.fresh && held.is_nothing() {
+                if let Some(older) = older.and_then(|older| older.named(name.as_str())) {
+                    changed.push(Arc::clone(older));
+                    held = Held::known(older);
+                } else {
+                    // A client takes absence for deletion.
+                    self.waits |= is_full_state(client.kind) || client.subscription.is_wildcard();
+                }
+            }
+            self.exceptions.held.insert(name.clone(), held);
+        }
+        self.changed = Contents::Chosen(changed);
+    }
+
+    /// Keeps what the client has ACKed and the goal no longer has. What was refused is not kept: sending it again would
+    /// be refused again (O-4).
+    fn retain(
+        &mut self,
+        client: Client<'_>,
+        to: &Arc<TypeResources>,
+        gone: &[Gone],
+        hand_over: &HandOver,
+        terms: Terms<'_>,
+    ) {
+        let view = client.view;
+        let before = view
+            .retained()
+            .iter()
+            .filter(|(name, _)| to.get(name.as_str()).is_none());
+        let stays = |name: &ResourceName| !hand_over.leaving.contains(name);
+        let mut retained: BTreeMap<_, _> = before
+            .filter(|(name, _)| stays(name))
+            .map(|(name, retained)| (name.clone(), retained.clone()))
+            .collect();
+        let kept = kept(client, to, gone, terms);
+        let mut successors: Option<Arc<[ResourceName]>> = None;
+        for (resource, known, certain) in kept.into_iter().filter(|(resource, ..)| stays(&resource.name)) {
+            if retained.contains_key(&resource.name) {
+                continue;
+            }
+            let successors = successors.get_or_insert_with(|| self.additions(view));
+            let left = Retained {
+                known,
+                since: terms.now,
+                successors: Arc::clone(successors),
+                made: None,
+                certain,
+                resource,
+            };
+            retained.insert(left.resource.name.clone(), left);
+        }
+        self.exceptions.retained = retained;
+    }
+
+    /// Names that are new to the client in this step, be they sent or waiting.
+    fn additions(&self, view: &ClientView) -> Arc<[ResourceName]> {
+        let sent = self.changed.iter().map(|resource| &resource.name);
+        let waiting = self.exceptions.held.iter().filter(|(_, held)| held.is_nothing());
+        let new = sent.filter(|name| !view.has_given(name));
+        new.chain(waiting.map(|(name, _)| name)).cloned().collect()
+    }
+
+    /// Notes what the client holds until it has accepted the response.
+    fn note_replaced(&mut self, client: Client<'_>, from: Option<&Arc<TypeResources>>, keeps: bool) {
+        self.replaced.from = from.cloned();
+        let view = client.view;
+        if !keeps || (view.is_plain() && !view.falls_back() && self.removed.is_empty()) {
+            return;
+        }
+        let changed = self.changed.iter().map(|resource| &resource.name);
+        let names = changed.chain(&self.removed);
+        let held = names.filter_map(|name| view.holding(name)).cloned();
+        self.replaced.others = held.collect();
+    }
+}
+
+/// What the client holds under a name whose change waits.
+fn held_in_place(view: &ClientView, name: &ResourceName) -> Held {
+    if let Some(held) = view.held().get(name) {
+        return held.clone();
+    }
+    let base = view.resources().and_then(|base| base.named(name.as_str()));
+    let retained = view.retained().get(name);
+    match (base, retained) {
+        (Some(base), _) => Held::known(base),
+        (None, Some(retained)) => Held {
+            version: retained.resource.version.clone(),
+            resource: retained.known.then(|| Arc::clone(&retained.resource)),
+        },
+        (None, None) => Held::nothing(),
+    }
+}
+
+/// The gone resources that stay with the client for now: each with whether its content is known, and whether the client is
+/// certain to hold it.
+fn kept(
+    client: Client<'_>,
+    to: &Arc<TypeResources>,
+    gone: &[Gone],
+    terms: Terms<'_>,
+) -> Vec<(Arc<Resource>, bool, bool)> {
+    let Client {
+        kind, view, refused, ..
+    } = client;
+    let acked = view.acked().and_then(|acked| acked.get(kind));
+    let base_is_acked = matches!((view.resources(), acked), (Some(base), Some(acked)) if Arc::ptr_eq(base, acked));
+    // In delta nothing need be sent to leave with the client what it may have applied of a refused response (S-8). But a
+    // cluster that it refused while building it stays warming in Envoy 1.40, and no later CDS response is ACKed until it is
+    // removed: where nothing can be using it, it goes at once.
+    let is_stuck = |resource: &Resource| {
+        *kind == ResourceType::Cluster
+            && refused.names(resource.name.as_str())
+            && !terms.in_use.contains(&resource.name)
+    };
+    let applied = client.variant == Variant::Delta && applies_valid_part(kind);
+    let is_kept = |gone: &&Gone| {
+        let name = &gone.resource.name;
+        if view.held().contains_key(name) {
+            return terms.keeps_presented;
+        }
+        if applied {
+            return base_is_acked || !is_stuck(&gone.resource);
+        }
+        // Who answered everything has what it did not refuse.
+        base_is_acked
+            || view.before_refusal(name).is_some()
+            || (client.idle && !client.fresh && !refused.names(name.as_str()))
+    };
+    let mut kept: Vec<_> = gone
+        .iter()
+        .filter(is_kept)
+        .map(|gone| {
+            let name = &gone.resource.name;
+            let certain = base_is_acked && !refused.names(name.as_str()) && !view.held().contains_key(name);
+            (Arc::clone(&gone.resource), gone.known, certain)
+        })
+        .collect();
+    if let Some(acked) = acked.filter(|_| !base_is_acked) {
+        let diff = to.diff_from(acked);
+        let accepted = diff
+            .removed
+            .iter()
+            .filter(|resource| client.subscription.selects(resource));
+        kept.extend(accepted.map(|resource| (Arc::clone(resource), true, false)));
+    }
+    kept
+}

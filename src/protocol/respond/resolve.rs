@@ -1,0 +1,250 @@
+//! What names that a client asks for stand for: in what it was brought to, ahead of that, or in a snapshot that a parent of
+//! theirs came from (O-2, O-16). Looks only; the effects on what the client holds are applied afterwards.
+
+use std::{collections::BTreeSet, sync::Arc, time::Instant};
+
+use super::plan::Client;
+use crate::{
+    protocol::{
+        Variant,
+        policy::waits,
+        subscription::{Selection, glob_selects},
+        type_state::{ClientView, Held, Owed},
+    },
+    resource::{Resource, ResourceName},
+    snapshot::TypeResources,
+};
+
+/// Where names are looked up that the client was not brought to.
+#[derive(Clone, Copy)]
+pub(in crate::protocol) struct Sources<'a> {
+    /// The newest snapshot's resources of the type.
+    pub(in crate::protocol) goal: Option<&'a Arc<TypeResources>>,
+    /// Whether the client was given what the resource refers to, so that it may be sent now.
+    pub(in crate::protocol) may_be_sent: &'a dyn Fn(&Resource) -> bool,
+    /// The resource of this name in a snapshot that a parent came from, which the client holds or may hold.
+    pub(in crate::protocol) inherited: &'a dyn Fn(&ResourceName) -> Option<Arc<Resource>>,
+}
+
+/// What was looked up for one response.
+#[derive(Debug, Default)]
+pub(in crate::protocol) struct Resolution {
+    /// Everything subscribed, where that is what streams with the same names share.
+    pub(in crate::protocol) all: Option<Arc<Selection>>,
+    pub(in crate::protocol) found: Vec<Arc<Resource>>,
+    /// Names that nothing answers to.
+    pub(in crate::protocol) missing: Vec<ResourceName>,
+    /// Names that will be answered once what they refer to was given.
+    pub(in crate::protocol) late: Vec<ResourceName>,
+    effects: Vec<Effect>,
+}
+
+/// How an answer changes what the client holds.
+#[derive(Debug)]
+enum Effect {
+    /// It holds this ahead of the base, or in place of it.
+    Hold(Arc<Resource>),
+    /// It holds what the base says.
+    Release(ResourceName),
+    /// It holds what neither the base nor the goal has.
+    Retain(Arc<Resource>),
+}
+
+/// What one name stands for.
+enum Found {
+    Given(Arc<Resource>),
+    Late,
+    Nothing,
+    /// The client has it, and its content is not known here.
+    Held,
+}
+
+// === impl Resolution ===
+
+impl Resolution {
+    /// Looks up all that is owed to a client that is at `base`.
+    #[must_use]
+    pub(in crate::protocol) fn of(
+        client: Client<'_>,
+        owed: &Owed,
+        base: &Arc<TypeResources>,
+        sources: Sources<'_>,
+    ) -> Self {
+        let mut resolution = Self::default();
+        let mut names: BTreeSet<&ResourceName> = owed.names.iter().collect();
+        if owed.all_names {
+            resolution.resolve_all(client, owed, base, &mut names);
+        }
+        for name in names {
+            resolution.resolve_asked(client, name, base, sources);
+        }
+        if !owed.children.is_empty() {
+            let answered: BTreeSet<ResourceName> = resolution.found.iter().map(|found| found.name.clone()).collect();
+            for name in owed.children.difference(&answered) {
+                resolution.resolve_child(client, name, base, sources);
+            }
+        }
+        for glob in &owed.globs {
+            let before = resolution.found.len();
+            let members = base.iter().filter(|r| glob_selects(glob.as_str(), r.name.as_str()));
+            resolution.found.extend(members.cloned());
+            if resolution.found.len() == before {
+                resolution.missing.push(glob.clone());
+            }
+        }
+        resolution
+    }
+
+    /// Every subscribed name is to be answered: shared with streams of the same names if no exception tells this one from
+    /// them, but for the names that the base does not have.
+    fn resolve_all<'a>(
+        &mut self,
+        client: Client<'a>,
+        owed: &Owed,
+        base: &TypeResources,
+        names: &mut BTreeSet<&'a ResourceName>,
+    ) {
+        let by_name = !client.subscription.is_wildcard() && !client.subscription.has_globs();
+        let exceptional =
+            !client.view.is_plain() || !owed.names.is_empty() || !owed.children.is_empty() || client.refused.any();
+        let subscribed = client.subscription.names();
+        if !by_name || exceptional {
+            names.extend(subscribed.iter());
+            return;
+        }
+        let all = subscribed.select(base);
+        if !all.missing.is_empty() {
+            let is_missing = |name: &&ResourceName| all.missing.binary_search(name).is_ok();
+            names.extend(subscribed.iter().filter(is_missing));
+        }
+        self.all = Some(all);
+    }
+
+    fn resolve_asked(
+        &mut self,
+        client: Client<'_>,
+        name: &ResourceName,
+        base: &Arc<TypeResources>,
+        sources: Sources<'_>,
+    ) {
+        match self.look_up(client, name, base, sources) {
+            // D-9, W-9: what was given up by name, the wildcard may leave out.
+            Found::Given(resource) if client.subscription.selects(&resource) => self.found.push(resource),
+            Found::Given(_) | Found::Nothing => {
+                // In delta that is said, and what the client held of it is gone.
+                if client.variant == Variant::Delta {
+                    self.effects.push(Effect::Release(name.clone()));
+                }
+                self.missing.push(name.clone());
+            }
+            Found::Late => self.late.push(name.clone()),
+            Found::Held => {}
+        }
+    }
+
+    /// What the child of a changed parent is given. The parent waits for it: where the newest was refused, it is better
+    /// off with what was accepted before.
+    fn resolve_child(
+        &mut self,
+        client: Client<'_>,
+        name: &ResourceName,
+        base: &Arc<TypeResources>,
+        sources: Sources<'_>,
+    ) {
+        match self.look_up(client, name, base, sources) {
+            Found::Given(newest) => {
+                let accepted = client
+                    .view
+                    .accepted(&newest.name)
+                    .filter(|_| client.refused.has(&newest));
+                if let Some(accepted) = accepted {
+                    self.effects.push(Effect::Hold(Arc::clone(accepted)));
+                    self.found.push(Arc::clone(accepted));
+                } else {
+                    self.found.push(newest);
+                }
+            }
+            Found::Late => self.late.push(name.clone()),
+            Found::Nothing | Found::Held => {}
+        }
+    }
+
+    fn look_up(
+        &mut self,
+        client: Client<'_>,
+        name: &ResourceName,
+        base: &TypeResources,
+        sources: Sources<'_>,
+    ) -> Found {
+        let view = client.view;
+        let in_base = base.get(name.as_str());
+        let canonical = in_base.map_or(name, |resource| &resource.name);
+        let newest = sources.goal.and_then(|goal| goal.get(name.as_str()));
+        if let Some(held) = view.held().get(canonical).filter(|_| in_base.is_some()) {
+            return self.look_up_held(held, in_base, sources);
+        }
+        let is_newer = |newest: &&Arc<Resource>| in_base.is_none_or(|base| base.version != newest.version);
+        // Types that wait for others must not run ahead of them.
+        let may_pass = !waits(client.kind) || client.refused.names(name.as_str());
+        let passes = newest
+            .filter(is_newer)
+            .is_some_and(|newest| may_pass && (sources.may_be_sent)(newest));
+        let retained = view.retained().get(name);
+        if !passes {
+            if let Some(resource) = in_base {
+                // A name that is asked for only now may be of what waits, although the base has it.
+                return if (sources.may_be_sent)(resource) {
+                    Found::Given(Arc::clone(resource))
+                } else {
+                    Found::Late
+                };
+            }
+            if let Some(retained) = retained {
+                return if retained.known {
+                    Found::Given(Arc::clone(&retained.resource))
+                } else {
+                    Found::Held
+                };
+            }
+        }
+        if let Some(newest) = newest {
+            if !(sources.may_be_sent)(newest) {
+                return Found::Late;
+            }
+            self.effects.push(Effect::Hold(Arc::clone(newest)));
+            return Found::Given(Arc::clone(newest));
+        }
+        let Some(inherited) = (sources.inherited)(name) else {
+            return Found::Nothing;
+        };
+        self.effects.push(Effect::Retain(Arc::clone(&inherited)));
+        Found::Given(inherited)
+    }
+
+    /// A name that the client holds otherwise than the base says.
+    fn look_up_held(&mut self, held: &Held, in_base: Option<&Arc<Resource>>, sources: Sources<'_>) -> Found {
+        let Some(in_base) = in_base else {
+            return Found::Nothing;
+        };
+        // What waits is given as the client has it: the step that brings it further keeps to the order.
+        if let Some(resource) = &held.resource {
+            return Found::Given(Arc::clone(resource));
+        }
+        if held.is_nothing() && !(sources.may_be_sent)(in_base) {
+            return Found::Late;
+        }
+        self.effects.push(Effect::Release(in_base.name.clone()));
+        Found::Given(Arc::clone(in_base))
+    }
+
+    /// Notes in the view what the client holds once it is given what was found.
+    pub(in crate::protocol) fn apply(&mut self, view: &mut ClientView, now: Instant) {
+        for effect in self.effects.drain(..) {
+            match effect {
+                Effect::Hold(resource) => view.hold(resource.name.clone(), Held::known(&resource)),
+                Effect::Release(name) => view.release_held(&name),
+                Effect::Retain(resource) => view.retain(&resource, now),
+            }
+        }
+    }
+}

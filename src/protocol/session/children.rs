@@ -1,0 +1,161 @@
+//! Children: what a client asks for by names that it found in a parent. They follow a changed parent (O-6, O-13), and whoever
+//! was given a parent is answered for them (O-16).
+
+use std::sync::Arc;
+
+use crate::{
+    protocol::{
+        Session,
+        policy::{children, is_child_of},
+        respond::draft::Draft,
+        type_state::TypeState,
+    },
+    resource::{Resource, ResourceName, ResourceType},
+    snapshot::Snapshot,
+};
+
+impl Session {
+    /// Has the children of changed parents sent again, right behind them (O-6, O-13).
+    pub(super) fn resend_children(&mut self, parent: &ResourceType, draft: &Draft) {
+        if !self.is_aggregated() || draft.changed.is_empty() {
+            return;
+        }
+        for child in children(parent) {
+            let returned = self.state_of(parent).is_some_and(|state| state.returned);
+            let owed = children_of(parent, child, draft);
+            match self.types.iter_mut().find(|state| state.kind == *child) {
+                Some(state) => owe_children(state, parent, owed),
+                // A client that comes back asks for the parents first, and for the children with the versions it holds; of a
+                // parent that changed meanwhile it needs them all the same (D-6).
+                None if returned => self
+                    .owed_children
+                    .extend(owed.map(|name| (child.clone(), name.clone()))),
+                None => {}
+            }
+        }
+    }
+
+    /// Sends the children of parents that changed while the client was away, now that it asks for them (D-6).
+    pub(in crate::protocol) fn claim_children(&mut self, index: usize, first: bool) {
+        if !first || self.owed_children.is_empty() {
+            return;
+        }
+        let state = &mut self.types[index];
+        let owed = std::mem::take(&mut self.owed_children);
+        let (ours, others) = owed.into_iter().partition(|(kind, _)| *kind == state.kind);
+        self.owed_children = others;
+        for (_, name) in ours {
+            if state.subscription.selects_name(&name) {
+                state.view.release_held(&name);
+                state.due.owe([name]);
+            }
+        }
+    }
+
+    /// The resource of this name in a snapshot that a parent came from, which the client holds or may hold (O-16). An
+    /// assignment of no endpoints is in every snapshot that has a cluster which asks for it (O-7).
+    pub(super) fn inherited(
+        &self,
+        kind: &ResourceType,
+        name: &ResourceName,
+        goal: &Arc<Snapshot>,
+    ) -> Option<Arc<Resource>> {
+        if !self.is_aggregated() {
+            return None;
+        }
+        let parents = || self.types.iter().filter(|state| is_child_of(kind, &state.kind));
+        let snapshots = parents().flat_map(snapshots_of);
+        let older = snapshots.filter(|snapshot| !Arc::ptr_eq(snapshot, goal));
+        let mut published = older.filter_map(|snapshot| snapshot.resource(kind, name.as_str()));
+        if let Some(found) = published.find(|resource| self.names_given_clusters(resource)) {
+            return Some(Arc::clone(found));
+        }
+        let is_named = |resource: &Arc<Resource>| resource.references_to(kind).any(|named| named == name);
+        let is_asked_for = || parents().any(|state| state.view.exceptional().any(is_named));
+        (*kind == ResourceType::Endpoint && is_asked_for()).then(|| Arc::new(Resource::empty_endpoints(name)))
+    }
+
+    /// Whether the client was given every cluster that the resource names and that it asks for by itself.
+    fn names_given_clusters(&self, resource: &Resource) -> bool {
+        let Some(clusters) = self.state_of(&ResourceType::Cluster).filter(|_| self.is_ordered()) else {
+            return true;
+        };
+        let mut names = resource.references_to(&ResourceType::Cluster);
+        names.all(|name| !clusters.subscription.selects_name(name) || clusters.view.has_given(name))
+    }
+
+    /// The route configurations that a listener or a scope refers to, and that the client may ask for as long as it has the
+    /// parent.
+    pub(super) fn routes_of<'a>(
+        &'a self,
+        parent: &'a TypeState,
+        resource: &'a Resource,
+    ) -> impl Iterator<Item = &'a Arc<Resource>> {
+        resource.references_to(&ResourceType::Route).filter_map(move |name| {
+            let mut snapshots = snapshots_of(parent);
+            snapshots.find_map(|snapshot| snapshot.resource(&ResourceType::Route, name.as_str()))
+        })
+    }
+}
+
+/// The snapshots that resources of the client may come from.
+fn snapshots_of(parent: &TypeState) -> impl Iterator<Item = &Arc<Snapshot>> {
+    let in_flight = parent.in_flight.iter().map(|sent| &sent.snapshot);
+    parent
+        .view
+        .base()
+        .into_iter()
+        .chain(parent.view.acked())
+        .chain(in_flight)
+}
+
+/// The names of the children that must follow changed parents: of a cluster and of a set of endpoints all, since the
+/// client waits for them anew; of the others those that the parent did not name before; of a route configuration its
+/// virtual hosts, by prefix.
+fn children_of<'a>(
+    parent: &'a ResourceType,
+    child: &'a ResourceType,
+    draft: &'a Draft,
+) -> impl Iterator<Item = &'a ResourceName> {
+    let is_route = *parent == ResourceType::Route;
+    let anew = matches!(parent, ResourceType::Cluster | ResourceType::Endpoint);
+    draft.changed.iter().flat_map(move |resource| {
+        let prefix = is_route.then_some(&resource.name);
+        let from = draft.replaced.from.as_ref();
+        let old = from.and_then(|from| from.get(resource.name.as_str()));
+        let named_before =
+            move |name: &ResourceName| old.is_some_and(|old| old.references_to(child).any(|n| n == name));
+        let named = resource.references_to(child).filter(move |_| !is_route);
+        prefix
+            .into_iter()
+            .chain(named.filter(move |name| anew || !named_before(name)))
+    })
+}
+
+fn owe_children<'a>(state: &mut TypeState, parent: &ResourceType, mut owed: impl Iterator<Item = &'a ResourceName>) {
+    if *parent == ResourceType::Route {
+        let hosts: Vec<ResourceName> = owed.flat_map(|route| hosts_of(state, route)).collect();
+        state.due.owe_children(hosts);
+    } else if state.fresh && state.view.held().is_empty() {
+        // Its first response holds all that is subscribed.
+        let any = owed.any(|name| state.subscription.selects_name(name));
+        state.due.owe_children_at_first(any);
+    } else {
+        let subscribed = owed.filter(|name| state.subscription.selects_name(name));
+        let subscribed: Vec<_> = subscribed.cloned().collect();
+        state.due.owe_children(subscribed);
+    }
+}
+
+/// The virtual hosts of a route configuration that the client was given or asked for (D-12).
+fn hosts_of(state: &TypeState, route: &ResourceName) -> Vec<ResourceName> {
+    let of_route = |name: &ResourceName| {
+        let namespace = name.as_str().rsplit_once('/').map(|(namespace, _)| namespace);
+        namespace == Some(route.as_str())
+    };
+    let asked = state.subscription.names().iter().filter(|name| of_route(name)).cloned();
+    let given = state.view.resources().filter(|_| state.subscription.is_wildcard());
+    let given = given.into_iter().flat_map(|base| base.iter()).map(|r| r.name.clone());
+    let given = given.filter(|name| state.subscription.selects_name(name));
+    asked.chain(given.filter(of_route)).collect()
+}

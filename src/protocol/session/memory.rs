@@ -1,0 +1,114 @@
+//! What a node last ACKed, carried from a stream that ended to the next one of the same node: make before break holds across
+//! a reconnect (O-19). Whoever keeps memories bounds them; a session without one only knows what the client says.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use crate::{
+    protocol::{
+        Session,
+        type_state::{Held, Retained, TypeState},
+    },
+    resource::{Resource, ResourceName, ResourceType, Version},
+    snapshot::Snapshot,
+};
+
+/// What a node last ACKed, by type.
+#[derive(Clone, Debug, Default)]
+pub struct Memory {
+    types: BTreeMap<ResourceType, TypeMemory>,
+}
+
+/// What a node last ACKed of one type.
+#[derive(Clone, Debug)]
+struct TypeMemory {
+    acked: Arc<Snapshot>,
+    /// Names that it holds otherwise than the snapshot says.
+    held: BTreeMap<ResourceName, Held>,
+    /// Resources that it holds, or may hold, and the snapshot does not have.
+    retained: BTreeMap<ResourceName, Retained>,
+}
+
+// === impl Memory ===
+
+impl Memory {
+    /// Whether nothing is known.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.types.is_empty()
+    }
+
+    /// The content of a resource that the node says it holds in this version.
+    pub(super) fn content(&self, kind: &ResourceType, name: &str, version: &str) -> Option<Arc<Resource>> {
+        let memory = self.types.get(kind)?;
+        let acked = memory.acked.resource(kind, name);
+        let held = memory.held.get(name).and_then(|held| held.resource.as_ref());
+        let retained = memory.retained.get(name).map(|retained| &retained.resource);
+        let mut known = acked.into_iter().chain(held).chain(retained);
+        known.find(|known| known.version.as_str() == version).cloned()
+    }
+}
+
+// === impl Session ===
+
+impl Session {
+    /// The stream of a node whose last stream left this memory.
+    #[must_use]
+    pub fn recall(self, memory: Memory) -> Self {
+        Self { memory, ..self }
+    }
+
+    /// What the node has ACKed on this stream, to be recalled on its next; of types that it did not ask for yet, what it
+    /// brought along. Costs what the node holds otherwise than snapshots say.
+    #[must_use]
+    pub fn memory(&self) -> Memory {
+        if !self.is_ordered() {
+            return Memory::default();
+        }
+        let mut memory = self.memory.clone();
+        for state in &self.types {
+            if let Some(of_type) = TypeMemory::of(state) {
+                memory.types.insert(state.kind.clone(), of_type);
+            }
+        }
+        memory
+    }
+
+    /// SotW: takes over what is remembered of a type, at its first request: the client goes on from there.
+    pub(in crate::protocol) fn recall_type(&mut self, index: usize) {
+        let state = &mut self.types[index];
+        let Some(memory) = self.memory.types.remove(&state.kind) else {
+            return;
+        };
+        state.returned = true;
+        state.view.restore(memory.acked, memory.held, memory.retained);
+    }
+}
+
+// === impl TypeMemory ===
+
+impl TypeMemory {
+    fn of(state: &TypeState) -> Option<Self> {
+        let view = &state.view;
+        let acked = view.acked()?;
+        let is_other = |name: &ResourceName, version: &Version| {
+            let acked = acked.resource(&state.kind, name.as_str());
+            acked.is_none_or(|acked| acked.version != *version)
+        };
+        let held = view.held().iter().filter(|(name, held)| is_other(name, &held.version));
+        let held = held.map(|(name, held)| (name.clone(), held.clone())).collect();
+        let is_gone = |name: &ResourceName| acked.resource(&state.kind, name.as_str()).is_none();
+        let retained = view.retained().iter().filter(|(name, _)| is_gone(name));
+        let mut retained: BTreeMap<_, _> = retained.map(|(name, left)| (name.clone(), left.clone())).collect();
+        for sent in state.in_flight.iter() {
+            for resource in sent.replaced().filter(|resource| is_gone(&resource.name)) {
+                let left = || Retained::left(resource, sent.sent_at);
+                retained.entry(resource.name.clone()).or_insert_with(left);
+            }
+        }
+        Some(Self {
+            acked: Arc::clone(acked),
+            held,
+            retained,
+        })
+    }
+}

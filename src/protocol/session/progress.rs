@@ -1,0 +1,60 @@
+//! What a session reports once there is nothing left to send: what is missing and refused, where the order stands, and how
+//! far the stream is.
+
+use std::{sync::Arc, time::Instant};
+
+use crate::{
+    protocol::{Outcome, Session},
+    snapshot::Snapshot,
+};
+
+/// Refused names that are reported.
+const SAMPLE: usize = 16;
+
+impl Session {
+    /// Reports everything that differs from what was reported last.
+    pub(super) fn report(&mut self, goal: &Arc<Snapshot>, now: Instant) {
+        for state in &mut self.types {
+            if let Some((names, sample)) = state.missing.report(&state.kind, goal) {
+                self.outcomes.push_back(Outcome::Missing {
+                    resource_type: state.kind.clone(),
+                    names,
+                    sample,
+                });
+            }
+            if let Some((names, sample)) = state.refused.report(SAMPLE) {
+                self.outcomes.push_back(Outcome::Refused {
+                    resource_type: state.kind.clone(),
+                    names,
+                    sample,
+                });
+            }
+        }
+        let standing = self.standing(goal, now);
+        if standing != self.standing {
+            self.standing = standing.clone();
+            self.outcomes.push_back(Outcome::Standing(standing));
+        }
+        self.report_progress(goal, now);
+    }
+
+    /// Reports, once, how far the stream is when nothing is in flight.
+    fn report_progress(&mut self, goal: &Snapshot, now: Instant) {
+        if self.types.iter().any(|state| !state.in_flight.is_empty()) {
+            return;
+        }
+        let refused = self.types.iter().any(|state| state.refused.any());
+        let is_done = |state: &crate::protocol::type_state::TypeState| {
+            !state.lags_behind(goal) && state.due.retries() == 0 && !state.due.owes_anything()
+        };
+        let progress = match (refused, self.types.iter().all(is_done) && self.removals_rest(now)) {
+            (true, _) => Outcome::Blocked(goal.revision()),
+            (false, true) => Outcome::Synced(goal.revision()),
+            (false, false) => return,
+        };
+        if self.progress.as_ref() != Some(&progress) {
+            self.progress = Some(progress.clone());
+            self.outcomes.push_back(progress);
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! A client that comes back with what it holds (D-5): only what differs from the newest snapshot is kept of it.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use crate::{
+    protocol::{
+        Session, Subscription,
+        policy::waits,
+        presented::{Held as Claim, Presented},
+        sorted::walk_to,
+        subscription::Selection,
+        type_state::{Held, TypeState},
+    },
+    resource::{Resource, ResourceName, Version},
+    snapshot::{HeldPrint, Snapshot, TypeResources},
+};
+
+/// What a client presented, compared with a set of resources.
+struct Compared {
+    /// What it holds in another version, or though the set does not have it.
+    differing: Vec<(ResourceName, Version)>,
+    /// How many of the subscribed it holds as they are in the set.
+    equal: usize,
+}
+
+impl Session {
+    /// The goal, where the client says that it holds all of it, and is to be believed.
+    pub(in crate::protocol) fn goal_if_held(&self, index: usize, presented: &[Claim<'_>]) -> Option<Arc<Snapshot>> {
+        let (state, goal) = (&self.types[index], self.goal.as_ref()?);
+        let is_believed = !self.policy.resend_presented.contains(&state.kind) && self.is_known(state, goal);
+        let is_held = is_believed && is_all(state, presented, goal.get(&state.kind)?);
+        is_held.then(|| Arc::clone(goal))
+    }
+
+    /// Enters that the client holds what it is subscribed to as the goal has it, at its first request of the type.
+    pub(in crate::protocol) fn come_back_in_sync(&mut self, index: usize, goal: &Arc<Snapshot>) {
+        let state = &mut self.types[index];
+        state.returned = true;
+        state.fresh = false;
+        state.due.forgive_answer();
+        state.settle(goal);
+        self.report_presented(index, goal);
+    }
+
+    /// Enters the versions that the client says it holds, at its first request of the type. Where that is about what the
+    /// newest snapshot has, the client counts as brought to it, with exceptions.
+    pub(in crate::protocol) fn come_back(&mut self, index: usize, presented: &Presented<'_>) {
+        let memory = std::mem::take(&mut self.memory);
+        let state = &mut self.types[index];
+        state.returned = true;
+        state.due.forgive_answer();
+        let held = |name: &str, version: Version| Held {
+            resource: memory.content(&state.kind, name, version.as_str()),
+            version,
+        };
+        let known = self.goal.as_ref().and_then(|goal| Some((goal, goal.get(&state.kind)?)));
+        match known {
+            None => {
+                let all = presented.iter().map(|(name, version)| {
+                    let name = name.as_ref();
+                    (ResourceName::from(name), held(name, (*version).into()))
+                });
+                let all = all.collect();
+                state.view.take_over(all);
+            }
+            Some((goal, resources)) => {
+                let (exceptions, is_near) = exceptions(state, presented, resources, held);
+                state.view.take_over(exceptions);
+                if is_near {
+                    state.fresh = false;
+                    state.settle(goal);
+                }
+            }
+        }
+        self.memory = memory;
+        let state = &self.types[index];
+        if !state.fresh
+            && state.view.is_plain()
+            && let Some(goal) = self.goal.clone()
+        {
+            self.report_presented(index, &goal);
+        }
+    }
+
+    /// What the client says it holds, as far as it is to be believed.
+    pub(in crate::protocol) fn believed<'a>(&self, index: usize, presented: Vec<Claim<'a>>) -> Presented<'a> {
+        let presented = Presented::new(presented);
+        if self.policy.resend_presented.contains(&self.types[index].kind) {
+            return presented.distrusted();
+        }
+        presented
+    }
+}
+
+/// What the client holds, and whether that is said by exceptions from the set of resources: where it holds most of it.
+fn exceptions(
+    state: &TypeState,
+    presented: &Presented<'_>,
+    resources: &TypeResources,
+    held: impl Fn(&str, Version) -> Held,
+) -> (BTreeMap<ResourceName, Held>, bool) {
+    let compared = Compared::new(presented, resources, &state.subscription);
+    let named = selected_by_name(state, resources);
+    let selected = match &named {
+        Some(named) => named.resources.len(),
+        None if selects_all(state) => resources.len(),
+        None => usize::MAX,
+    };
+    let lacks = compared.equal < selected;
+    // Types that wait for others are brought to the goal in its order, where there is anything to bring them.
+    let in_order = waits(&state.kind) && (lacks || !compared.differing.is_empty());
+    if in_order || compared.equal <= selected / 2 {
+        return (all_of(presented, resources, held), false);
+    }
+    let differing = compared.differing.into_iter();
+    let mut exceptions: BTreeMap<_, _> = differing
+        .map(|(name, version)| {
+            let held = held(name.as_str(), version);
+            (name, held)
+        })
+        .collect();
+    if lacks {
+        let mut walk = presented.walk();
+        let mut lacking = |resource: &Arc<Resource>| {
+            let lacking = !walk.holds(&resource.name);
+            lacking.then(|| (resource.name.clone(), Held::nothing()))
+        };
+        match &named {
+            Some(named) => exceptions.extend(named.resources.iter().filter_map(lacking)),
+            None => {
+                let subscribed = resources.iter().filter(|resource| state.subscription.selects(resource));
+                exceptions.extend(subscribed.filter_map(&mut lacking));
+            }
+        }
+    }
+    (exceptions, true)
+}
+
+/// Whether what the client holds is all it is subscribed to, as the resources are: what nearly every client says that
+/// comes back. Costs what is presented, and no look at the resources once others have said the same.
+fn is_all(state: &TypeState, presented: &[Claim<'_>], resources: &TypeResources) -> bool {
+    let names = state.subscription.names();
+    let all = if state.subscription.is_pure_wildcard() && !state.subscription.is_partial() {
+        (presented.len() == resources.len()).then(|| resources.print())
+    } else if state.is_by_name() && presented.len() == names.len() {
+        names.print(resources)
+    } else {
+        None
+    };
+    let held = || presented.iter().map(|(name, version)| (name.as_ref(), *version));
+    all.is_some_and(|all| all == held().collect::<HeldPrint>())
+}
+
+/// Whether everything there is of the type is subscribed.
+fn selects_all(state: &TypeState) -> bool {
+    state.subscription.is_wildcard() && !state.subscription.is_partial()
+}
+
+/// The resources that are subscribed; `None` where that takes more than looking up names.
+fn selected_by_name(state: &TypeState, resources: &TypeResources) -> Option<Arc<Selection>> {
+    state.is_by_name().then(|| state.subscription.names().select(resources))
+}
+
+// === impl Compared ===
+
+impl Compared {
+    fn new(presented: &Presented<'_>, resources: &TypeResources, subscription: &Subscription) -> Self {
+        let mut compared = Self {
+            differing: Vec::new(),
+            equal: 0,
+        };
+        let find = resources.finder(presented.len());
+        let mut names = subscription.names().as_slice();
+        for (name, version) in presented.iter() {
+            let name = name.as_ref();
+            let now = find(name).filter(|now| now.name.as_str() == name);
+            if let Some(now) = now.filter(|now| now.version.as_str() == *version) {
+                let listed = walk_to(&mut names, name, ResourceName::as_str).is_some();
+                compared.equal += usize::from(listed || subscription.selects(now));
+            } else {
+                let name = now.map_or_else(|| name.into(), |now| now.name.clone());
+                compared.differing.push((name, Version::from(*version)));
+            }
+        }
+        compared
+    }
+}
+
+/// Everything presented, in the resources' own words where they say the same.
+fn all_of(
+    presented: &Presented<'_>,
+    resources: &TypeResources,
+    held: impl Fn(&str, Version) -> Held,
+) -> BTreeMap<ResourceName, Held> {
+    let find = resources.finder(presented.len());
+    let all = presented.iter().map(|(name, version)| {
+        let name = name.as_ref();
+        let now = find(name).filter(|now| now.name.as_str() == name);
+        match now.filter(|now| now.version.as_str() == *version) {
+            Some(same) => (same.name.clone(), Held::known(same)),
+            None => {
+                let own = now.map_or_else(|| name.into(), |now| now.name.clone());
+                (own, held(name, Version::from(*version)))
+            }
+        }
+    });
+    all.collect()
+}

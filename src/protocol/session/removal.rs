@@ -1,0 +1,295 @@
+//! Removals: what is gone stays with the client until what takes its place was ACKed and nothing that the client holds, or
+//! may hold, can still name it (O-3, O-12, O-19). Read off the records; nothing is queued.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
+
+use crate::{
+    protocol::{
+        Session,
+        policy::{is_child_of, names_clusters},
+        type_state::{Retained, Sent, Step, TypeState},
+    },
+    resource::{Resource, ResourceName, ResourceType},
+    snapshot::Snapshot,
+};
+
+/// When a type's removals go: who refers goes before what is referred to (O-3, steps 6 and 7).
+const fn removal_stage(resource_type: &ResourceType) -> u8 {
+    match resource_type {
+        ResourceType::Listener => 0,
+        ResourceType::Route
+        | ResourceType::ScopedRoute
+        | ResourceType::VirtualHost
+        | ResourceType::ExtensionConfig
+        | ResourceType::Runtime
+        | ResourceType::Other(_) => 1,
+        ResourceType::Cluster => 2,
+        ResourceType::Endpoint | ResourceType::LbEndpoint | ResourceType::Secret => 3,
+    }
+}
+
+/// Names of one type that resources of the client refer to, each with one that does.
+#[derive(Debug, Default)]
+pub(super) struct Needed {
+    /// By what is to be replaced and is not yet.
+    for_now: Users,
+    /// By what the client asks for and nobody replaces: held for so long at most (O-12).
+    at_most: Users,
+    /// The client holds something whose content is not known: it may need anything.
+    anything: bool,
+}
+
+/// Name → a resource that refers to it.
+type Users = BTreeMap<ResourceName, (ResourceType, ResourceName)>;
+
+// === impl Needed ===
+
+impl Needed {
+    /// Who needs the name, as far as that is known.
+    pub(super) fn by(&self, kind: &ResourceType, name: &ResourceName) -> Option<&(ResourceType, ResourceName)> {
+        user(&self.for_now, kind, name).or_else(|| user(&self.at_most, kind, name))
+    }
+
+    /// Whether the name is needed; where it was held for long enough, only by what is still to be replaced.
+    fn needs(&self, kind: &ResourceType, name: &ResourceName, spent: bool) -> bool {
+        let at_most = || user(&self.at_most, kind, name).is_some();
+        user(&self.for_now, kind, name).is_some() || (!spent && (self.anything || at_most()))
+    }
+
+    /// All names.
+    pub(super) fn into_names(self) -> BTreeSet<ResourceName> {
+        self.for_now.into_keys().chain(self.at_most.into_keys()).collect()
+    }
+}
+
+fn user<'a>(users: &'a Users, kind: &ResourceType, name: &ResourceName) -> Option<&'a (ResourceType, ResourceName)> {
+    if *kind == ResourceType::VirtualHost {
+        let (route, _) = name.as_str().rsplit_once('/')?;
+        return users.get(route);
+    }
+    users.get(name)
+}
+
+/// Notes what a resource refers to.
+fn note(users: &mut Users, parent: &ResourceType, resource: &Resource, kind: &ResourceType) {
+    let by = || (parent.clone(), resource.name.clone());
+    if *kind == ResourceType::VirtualHost {
+        users.entry(resource.name.clone()).or_insert_with(by);
+    }
+    for name in resource.references_to(kind) {
+        users.entry(name.clone()).or_insert_with(by);
+    }
+}
+
+impl Session {
+    /// The next removal that is due, as (type, names).
+    pub(super) fn due_removal(&mut self, goal: &Snapshot, now: Instant) -> Option<(usize, BTreeSet<ResourceName>)> {
+        if self.types.iter().all(|state| state.view.retained().is_empty()) {
+            return None;
+        }
+        for stage in 0..=3 {
+            for index in 0..self.types.len() {
+                let state = &self.types[index];
+                if removal_stage(&state.kind) != stage || state.view.retained().is_empty() {
+                    continue;
+                }
+                self.note_made(index, goal, now);
+                let state = &self.types[index];
+                let is_due = |retained: &Retained| self.has_rested(retained, now);
+                let due = state.view.retained().iter().filter(|(_, retained)| is_due(retained));
+                let due: BTreeSet<_> = due.map(|(name, _)| name.clone()).collect();
+                if !due.is_empty() && self.may_remove(state, now) {
+                    return Some((index, due));
+                }
+            }
+        }
+        None
+    }
+
+    fn may_remove(&self, state: &TypeState, now: Instant) -> bool {
+        let patience = self.policy.ordering.patience;
+        match state.in_flight.last() {
+            None => true,
+            Some(last) => self.sends_beside(state) && now.saturating_duration_since(last.sent_at) >= patience,
+        }
+    }
+
+    /// Notes since when nothing more stands in the way of each removal of type `index`. Counted for each by itself: changes
+    /// that follow one another do not put off the removals of earlier ones.
+    fn note_made(&mut self, index: usize, goal: &Snapshot, now: Instant) {
+        let state = &self.types[index];
+        let kind = state.kind.clone();
+        let needed = self.needed(&kind, goal);
+        let is_back = self.has_come_back(now);
+        let cap = self.policy.ordering.hold_cap;
+        let is_free = |(name, retained): (&ResourceName, &Retained)| {
+            let spent = now.saturating_duration_since(retained.since) >= cap;
+            let free = !needed.needs(&kind, name, spent) && (spent || is_back);
+            (free && is_succeeded(state, retained)).then(|| name.clone())
+        };
+        let free: BTreeSet<ResourceName> = state.view.retained().iter().filter_map(is_free).collect();
+        for retained in self.types[index].view.retained_mut() {
+            // What was free may be needed again: a parent may have been asked for.
+            let is_free = free.contains(&retained.resource.name);
+            retained.made = is_free.then(|| retained.made.unwrap_or(now));
+        }
+    }
+
+    /// Whether nothing stood in the way of the removal for long enough (O-12).
+    fn has_rested(&self, retained: &Retained, now: Instant) -> bool {
+        let delay = self.policy.ordering.removal_delay;
+        retained
+            .made
+            .is_some_and(|made| now.saturating_duration_since(made) >= delay)
+    }
+
+    /// Whether an Envoy that came back has asked for its listeners and routes, or had the time to: until then it is not
+    /// known what they need (O-19).
+    fn has_come_back(&self, now: Instant) -> bool {
+        let returned = self.types.iter().any(|state| state.returned);
+        let asks = |kind: &ResourceType| self.state_of(kind).is_some_and(|state| !state.fresh);
+        let waited = |began: Instant| now.saturating_duration_since(began) >= self.policy.ordering.return_wait;
+        !(returned && self.features.envoy)
+            || (asks(&ResourceType::Listener) && asks(&ResourceType::Route))
+            || self.began.is_none_or(waited)
+    }
+
+    /// The names of a type that resources which the client holds, or may hold, refer to: those that are left with it or
+    /// wait, those whose successors are not accepted yet, and route configurations that it asks for, drained ones included
+    /// (O-12).
+    pub(super) fn needed(&self, kind: &ResourceType, goal: &Snapshot) -> Needed {
+        let mut needed = Needed::default();
+        let refers = |state: &&TypeState| is_parent_of(kind, &state.kind);
+        for state in self.types.iter().filter(refers) {
+            needed.anything |= state.kind != *kind && state.view.holds_unknown();
+            let (for_now, at_most) = (&mut needed.for_now, &mut needed.at_most);
+            let is_route = state.kind == ResourceType::Route;
+            for resource in state.view.outlasting() {
+                // What drains is not replaced by anything, and has an end all the same.
+                let users = if is_route { &mut *at_most } else { &mut *for_now };
+                note(users, &state.kind, resource, kind);
+            }
+            if is_route {
+                let asked_for = state.view.present(state.subscription.names().iter());
+                asked_for.for_each(|resource| note(at_most, &state.kind, resource, kind));
+            }
+            let replaced = state.in_flight.iter().flat_map(Sent::replaced);
+            for resource in replaced.chain(state.view.superseded()) {
+                note(for_now, &state.kind, resource, kind);
+            }
+            for resource in outdated(state, goal) {
+                note(for_now, &state.kind, &resource, kind);
+            }
+            if *kind == ResourceType::Cluster {
+                self.note_through_routes(state, goal, for_now);
+            }
+        }
+        needed
+    }
+
+    /// Notes the clusters of route configurations that the client may ask for, since it has a listener or a scope that
+    /// names them.
+    fn note_through_routes(&self, state: &TypeState, goal: &Snapshot, users: &mut Users) {
+        if !is_child_of(&ResourceType::Route, &state.kind) {
+            return;
+        }
+        let outdated = outdated(state, goal).collect::<Vec<_>>();
+        let replaced = state.in_flight.iter().flat_map(Sent::replaced);
+        for resource in state.view.exceptional().chain(replaced).chain(&outdated) {
+            for route in self.routes_of(state, resource) {
+                note(users, &ResourceType::Route, route, &ResourceType::Cluster);
+            }
+        }
+    }
+
+    /// Whether the client asks for a type on this stream whose resources can refer to the given one.
+    pub(super) fn has_parents_of(&self, kind: &ResourceType) -> bool {
+        let mut types = self.types.iter().filter(|state| state.kind != *kind);
+        types.any(|state| is_parent_of(kind, &state.kind))
+    }
+
+    /// Whether the removals that are left wait only for clients to let go.
+    pub(super) fn removals_rest(&self, now: Instant) -> bool {
+        let is_at_rest = |state: &TypeState| {
+            let mut retained = state.view.retained().values();
+            retained.all(|retained| {
+                let succeeded = is_succeeded(state, retained);
+                succeeded && retained.made.is_none_or(|_| self.has_rested(retained, now))
+            })
+        };
+        self.types.iter().all(is_at_rest)
+    }
+
+    /// When waits of the order are over.
+    pub(super) fn order_times(&self) -> Vec<Instant> {
+        let ordering = self.policy.ordering;
+        let Some(goal) = self.goal.as_ref().filter(|_| self.is_ordered()) else {
+            return Vec::new();
+        };
+        let mut times = Vec::new();
+        let mut note = |since: Instant, wait: Duration| times.extend(since.checked_add(wait));
+        let waits = self
+            .types
+            .iter()
+            .any(|state| !state.view.held().is_empty() || state.lags_behind(goal));
+        let retains = self.types.iter().any(|state| !state.view.retained().is_empty());
+        for state in &self.types {
+            if let Some(last) = state.in_flight.last()
+                && self.sends_beside(state)
+                && (state.lags_behind(goal) || state.view.retained().values().any(|retained| retained.made.is_some()))
+            {
+                note(last.sent_at, ordering.patience);
+            }
+            for sent in state.in_flight.iter().filter(|_| waits) {
+                note(sent.sent_at, ordering.make_timeout);
+            }
+            for retained in state.view.retained().values() {
+                note(retained.since, ordering.hold_cap);
+                if let Some(made) = retained.made {
+                    note(made, ordering.removal_delay);
+                }
+            }
+        }
+        let returned = self.features.envoy && self.types.iter().any(|state| state.returned);
+        if let Some(began) = self.began.filter(|_| retains && returned) {
+            note(began, ordering.return_wait);
+        }
+        times
+    }
+}
+
+/// Whether resources of a type can refer to resources of the given one, directly or by a route configuration.
+fn is_parent_of(kind: &ResourceType, parent: &ResourceType) -> bool {
+    let names = names_clusters(parent) || parent == kind || is_child_of(&ResourceType::Route, parent);
+    is_child_of(kind, parent) || (*kind == ResourceType::Cluster && names)
+}
+
+/// Resources of the base that the goal no longer has as they are: the client was not brought to the goal yet.
+fn outdated<'a>(state: &'a TypeState, goal: &'a Snapshot) -> impl Iterator<Item = std::sync::Arc<Resource>> + 'a {
+    let base = state.view.resources();
+    let diff = base
+        .zip(goal.get(&state.kind))
+        .map(|(base, to)| (base, to.diff_from(base)));
+    diff.into_iter().flat_map(|(base, diff)| {
+        let changed = diff.changed.iter().filter_map(|new| base.named(new.name.as_str()));
+        let is_held = |resource: &&std::sync::Arc<Resource>| !state.view.held().contains_key(&resource.name);
+        changed
+            .chain(&diff.removed)
+            .filter(is_held)
+            .cloned()
+            .collect::<Vec<_>>()
+    })
+}
+
+/// Whether everything that came with a removal, and may take its place, was accepted, refused or given up.
+fn is_succeeded(state: &TypeState, retained: &Retained) -> bool {
+    let waits = |name: &ResourceName| state.view.held().get(name).is_some_and(|held| held.is_nothing());
+    let is_sent = |name: &ResourceName| {
+        let mut makes = state.in_flight.iter().filter(|sent| sent.step == Step::Make);
+        makes.any(|sent| sent.changes(name))
+    };
+    !retained.successors.iter().any(|name| waits(name) || is_sent(name))
+}

@@ -1,0 +1,131 @@
+//! Where the order of a change stands on a stream, for people: which resource waits for which, and what is held for whom.
+
+use std::{sync::Arc, time::Instant};
+
+use crate::{
+    protocol::Session,
+    resource::{ResourceName, ResourceType},
+    snapshot::Snapshot,
+};
+
+/// Waiting and held resources that are named.
+const SAMPLE: usize = 16;
+/// Where the order of a change stands (O-3, O-12, O-15).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Some of the resources whose change waits, at most 16, in send order.
+    pub waits: Vec<Wait>,
+    /// How many resources wait in all.
+    pub waiting: usize,
+    /// Some of what is gone and still left with the client, at most 16.
+    pub holds: Vec<Hold>,
+    /// How many resources are held in all.
+    pub held: usize,
+}
+
+/// A resource whose change waits for others that it newly refers to (O-15).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wait {
+    /// Of which type.
+    pub resource_type: ResourceType,
+    /// Its name.
+    pub name: ResourceName,
+    /// What it waits for; never empty.
+    pub on: Vec<Awaited>,
+}
+
+/// A resource that another one waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Awaited {
+    /// Of which type.
+    pub resource_type: ResourceType,
+    /// Its name.
+    pub name: ResourceName,
+    /// Why the client does not have it yet.
+    pub reason: Awaiting,
+}
+
+/// Why a resource is awaited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Awaiting {
+    /// It was not sent yet.
+    Unsent,
+    /// It was sent, and the response was not answered yet: an Envoy answers once the cluster is warm (O-5).
+    Unanswered,
+    /// The client refused it.
+    Refused,
+}
+
+/// A resource that is gone and left with the client for now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// Of which type.
+    pub resource_type: ResourceType,
+    /// Its name.
+    pub name: ResourceName,
+    /// A resource that the client holds, or may hold, and that still names it.
+    pub needed_by: Option<(ResourceType, ResourceName)>,
+}
+
+impl Session {
+    /// What waits and what is held now.
+    pub(super) fn standing(&self, goal: &Arc<Snapshot>, now: Instant) -> Standing {
+        if !self.is_ordered() {
+            return Standing::default();
+        }
+        let (waits, waiting) = self.waits(goal, now);
+        let held = self.types.iter().map(|state| state.view.retained().len()).sum();
+        Standing {
+            waits,
+            waiting,
+            holds: if held == 0 { Vec::new() } else { self.holds(goal) },
+            held,
+        }
+    }
+
+    /// Some of what waits, and how much does in all.
+    fn waits(&self, goal: &Snapshot, now: Instant) -> (Vec<Wait>, usize) {
+        let (mut waits, mut waiting) = (Vec::new(), 0);
+        for state in &self.types {
+            let Some(base) = state.view.resources() else {
+                continue;
+            };
+            for (name, held) in state.view.held() {
+                let Some(wanted) = base.named(name.as_str()) else {
+                    continue;
+                };
+                if wanted.version == held.version {
+                    continue;
+                }
+                waiting += 1;
+                if waits.len() == SAMPLE {
+                    continue;
+                }
+                let on = self.all_awaited(wanted, held.resource.as_deref(), goal, now);
+                if !on.is_empty() {
+                    waits.push(Wait {
+                        resource_type: state.kind.clone(),
+                        name: name.clone(),
+                        on,
+                    });
+                }
+            }
+        }
+        (waits, waiting)
+    }
+
+    fn holds(&self, goal: &Snapshot) -> Vec<Hold> {
+        let mut holds = Vec::new();
+        for state in self.types.iter().filter(|state| !state.view.retained().is_empty()) {
+            let needed = self.needed(&state.kind, goal);
+            let hold = |name: &ResourceName| Hold {
+                resource_type: state.kind.clone(),
+                name: name.clone(),
+                needed_by: needed.by(&state.kind, name).cloned(),
+            };
+            holds.extend(state.view.retained().keys().map(hold));
+        }
+        holds.truncate(SAMPLE);
+        holds
+    }
+}

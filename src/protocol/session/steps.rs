@@ -1,0 +1,305 @@
+//! The next response of one type: its step towards the goal, answers to what was asked, removals that are due.
+
+use std::{collections::BTreeSet, sync::Arc, time::Instant};
+
+use crate::{
+    protocol::{
+        Delivery, Nonce, Outcome, Session, Variant,
+        policy::{is_full_state, waits},
+        respond::{
+            draft::{Draft, Ingredients, Recipient},
+            plan::{Client, Plan, Terms, plan},
+            resolve::{Resolution, Sources},
+        },
+        session::gate::Readiness,
+        type_state::{Owed, Replaced, Step, TypeState},
+    },
+    resource::{Resource, ResourceName, ResourceType},
+    snapshot::Snapshot,
+};
+
+impl Session {
+    /// What type `index` has to say: its step towards the goal, or answers where there is none.
+    pub(super) fn next_draft(&mut self, index: usize, goal: &Arc<Snapshot>, now: Instant) -> Option<Draft> {
+        let state = &self.types[index];
+        goal.get(&state.kind)?;
+        if state.fresh {
+            if !state.in_flight.is_empty() || state.subscription.is_empty() || !self.is_known(state, goal) {
+                return None;
+            }
+            if self.holds_already(index, goal) {
+                return None;
+            }
+            return self.advance(index, goal, now);
+        }
+        if !state.lags_behind(goal) {
+            self.types[index].view.follow(goal);
+        } else if self.may_advance(state, now) && self.is_known(state, goal) {
+            let step = self.advance(index, goal, now);
+            if step.is_some() {
+                return step;
+            }
+        }
+        let state = &self.types[index];
+        if !self.may_answer(state) || !state.owes_answer() {
+            return None;
+        }
+        self.answer(index, goal, now)
+    }
+
+    /// Whether a further response that brings the client closer to the goal may be sent now (S-15): one after the other,
+    /// but for clusters that an Envoy is warming (O-5).
+    fn may_advance(&self, state: &TypeState, now: Instant) -> bool {
+        let Some(last) = state.in_flight.last() else {
+            return true;
+        };
+        let patience = self.policy.ordering.patience;
+        self.sends_beside(state) && now.saturating_duration_since(last.sent_at) >= patience
+    }
+
+    /// Whether a response of the type may be sent beside unanswered ones.
+    pub(super) fn sends_beside(&self, state: &TypeState) -> bool {
+        let takes_it = self.variant == Variant::Delta || self.features.envoy;
+        let has_room = state.in_flight.len() < self.policy.limits.answers_in_flight;
+        state.kind == ResourceType::Cluster && self.is_aggregated() && takes_it && has_room
+    }
+
+    fn may_answer(&self, state: &TypeState) -> bool {
+        match self.variant {
+            Variant::Sotw => state.in_flight.is_empty(),
+            Variant::Delta => state.in_flight.len() < self.policy.limits.answers_in_flight,
+        }
+    }
+
+    /// S-5: a client that comes back with the current version of a pure wildcard need not be sent it again.
+    fn holds_already(&mut self, index: usize, goal: &Arc<Snapshot>) -> bool {
+        let state = &mut self.types[index];
+        let Some(presented) = state.presented.take() else {
+            return false;
+        };
+        let current = goal.get(&state.kind).map(|resources| resources.version());
+        let holds = state.subscription.is_pure_wildcard() && is_full_state(&state.kind) && current == Some(&presented);
+        if holds {
+            state.fresh = false;
+            state
+                .view
+                .restore(Arc::clone(goal), Default::default(), Default::default());
+            state.due.forgive_answer();
+            self.report_presented(index, goal);
+        }
+        holds
+    }
+
+    /// Reports that the client came with what is current.
+    pub(super) fn report_presented(&mut self, index: usize, goal: &Snapshot) {
+        let kind = &self.types[index].kind;
+        let Some(resources) = goal.get(kind) else {
+            return;
+        };
+        self.outcomes.push_back(Outcome::Presented(Delivery {
+            resource_type: kind.clone(),
+            version: resources.version().clone(),
+            nonce: Nonce::from(String::new()),
+            revision: goal.revision(),
+        }));
+    }
+
+    /// Brings the client closer to the goal: the response that takes, if any.
+    fn advance(&mut self, index: usize, goal: &Arc<Snapshot>, now: Instant) -> Option<Draft> {
+        let to = Arc::clone(goal.get(&self.types[index].kind)?);
+        let Plan {
+            changed,
+            mut removed,
+            exceptions,
+            replaced,
+            waits,
+        } = self.plan(index, goal, now);
+        if waits {
+            return None;
+        }
+        let state = &mut self.types[index];
+        let first = std::mem::take(&mut state.fresh);
+        let from = state.view.resources().cloned();
+        removed.extend(state.supersede(from.as_ref(), &to));
+        // A refused full state is replaced by one that can be ACKed, even where that only lacks something.
+        if state.refused.is_any_state() {
+            state.due.owe_answer();
+        }
+        state.view.advance(goal, exceptions);
+        let refused = &state.refused;
+        state.view.retain_fallback(|name| refused.names(name.as_str()));
+        let ingredients = Ingredients {
+            changed,
+            removed,
+            replaced,
+            first,
+            ..Ingredients::default()
+        };
+        let draft = self.draft(index, goal, now, ingredients);
+        if draft.is_none() {
+            self.types[index].settle(goal);
+        }
+        draft
+    }
+
+    /// The step from what the client holds to the goal.
+    #[must_use]
+    pub(super) fn plan(&self, index: usize, goal: &Arc<Snapshot>, now: Instant) -> Plan {
+        let state = &self.types[index];
+        let Some(to) = goal.get(&state.kind) else {
+            return Plan::default();
+        };
+        let ordered = self.is_ordered();
+        let gates = ordered && waits(&state.kind);
+        let mut in_use = BTreeSet::new();
+        if ordered && state.refused.any() {
+            in_use = self.needed(&state.kind, goal).into_names();
+        }
+        let gate =
+            |resource: &Resource, holding: Option<&Resource>| self.awaited_by(state, resource, holding, goal, now);
+        // A first answer is taken from the snapshot whose clusters the client was given (O-2).
+        let given = self
+            .state_of(&ResourceType::Cluster)
+            .and_then(|clusters| clusters.view.base());
+        let terms = Terms {
+            keeps: ordered,
+            keeps_presented: !state.returned || self.features.envoy || self.has_parents_of(&state.kind),
+            in_use: &in_use,
+            gate: (gates && self.anything_awaited(&state.kind, goal)).then_some(&gate),
+            older: given.and_then(|given| given.get(&state.kind)).map(AsRef::as_ref),
+            now,
+        };
+        plan(self.client(state), to, terms)
+    }
+
+    pub(super) fn client<'a>(&self, state: &'a TypeState) -> Client<'a> {
+        Client {
+            kind: &state.kind,
+            variant: self.variant,
+            subscription: &state.subscription,
+            view: &state.view,
+            refused: &state.refused,
+            fresh: state.fresh,
+            idle: state.in_flight.is_empty(),
+        }
+    }
+
+    /// Answers what was asked, and sends suspects once more.
+    pub(super) fn answer(&mut self, index: usize, goal: &Arc<Snapshot>, now: Instant) -> Option<Draft> {
+        let state = &mut self.types[index];
+        if state.retry_is_due() {
+            let retry = state.due.take_retries().into_iter();
+            // What was refused meanwhile as it is, is refused again.
+            let again =
+                |name: &ResourceName| state.subscription.selects_name(name) && !state.refused.names(name.as_str());
+            let again: Vec<_> = retry.filter(again).collect();
+            state.due.owe(again);
+        }
+        if !state.owes_answer() {
+            return None;
+        }
+        self.draft(index, goal, now, Ingredients::default())
+    }
+
+    /// Takes resources that are gone from the client: the response that takes, if any.
+    pub(super) fn release(&mut self, index: usize, names: &BTreeSet<ResourceName>) -> Option<Draft> {
+        let variant = self.variant;
+        let state = &mut self.types[index];
+        let mut others = Vec::new();
+        for name in names {
+            let drains = state.kind == ResourceType::Route && state.subscription.names().contains(name);
+            others.extend(state.view.release(name, drains));
+        }
+        let to = Arc::clone(state.view.resources()?);
+        let removed = names.iter().filter(|name| state.subscription.selects_name(name));
+        let ingredients = Ingredients {
+            removed: removed.cloned().collect(),
+            replaced: Replaced { from: None, others },
+            ..Ingredients::default()
+        };
+        state
+            .missing
+            .note(ingredients.removed.iter(), state.subscription.names());
+        let mut draft = Draft::compose(recipient(state, variant), &to, ingredients)?;
+        draft.step = Step::Break;
+        Some(draft)
+    }
+
+    /// Puts a response together from what changed and what is owed, and notes what the client holds by it.
+    fn draft(
+        &mut self,
+        index: usize,
+        goal: &Arc<Snapshot>,
+        now: Instant,
+        mut ingredients: Ingredients,
+    ) -> Option<Draft> {
+        let variant = self.variant;
+        let owed = self.types[index].due.take();
+        let to = Arc::clone(self.types[index].view.resources()?);
+        let mut resolution = self.resolve(index, &owed, goal, now);
+        let state = &mut self.types[index];
+        resolution.apply(&mut state.view, now);
+        state.due.owe(std::mem::take(&mut resolution.late));
+        let names = state.subscription.names();
+        state
+            .missing
+            .note(resolution.missing.iter().chain(&ingredients.removed), names);
+        ingredients.owed = owed.answer;
+        ingredients.children = owed.children_at_first || !owed.children.is_empty();
+        ingredients.resolution = resolution;
+        let draft = Draft::compose(recipient(state, variant), &to, ingredients);
+        if let Some(draft) = &draft {
+            state.missing.note_found(draft.resources.iter().map(AsRef::as_ref));
+            forget_retries(state, draft);
+        }
+        draft
+    }
+
+    /// Looks up what is owed.
+    fn resolve(&self, index: usize, owed: &Owed, goal: &Arc<Snapshot>, now: Instant) -> Resolution {
+        let state = &self.types[index];
+        let Some(base) = state.view.resources() else {
+            return Resolution::default();
+        };
+        let gates = self.is_ordered() && waits(&state.kind);
+        let may_be_sent = |resource: &Resource| {
+            !gates
+                || self
+                    .first_awaited(resource, None, goal, now, Readiness::Given)
+                    .is_none()
+        };
+        let inherited = |name: &ResourceName| self.inherited(&state.kind, name, goal);
+        let sources = Sources {
+            goal: goal.get(&state.kind),
+            may_be_sent: &may_be_sent,
+            inherited: &inherited,
+        };
+        Resolution::of(self.client(state), owed, base, sources)
+    }
+}
+
+/// Suspects that the response carries need not be sent once more.
+fn forget_retries(state: &mut TypeState, draft: &Draft) {
+    if state.due.retries() == 0 {
+        return;
+    }
+    for resource in draft.resources.iter() {
+        // Unless it is an accepted version in the place of the refused one.
+        let stands_in = state.view.held().contains_key(&resource.name) && !state.refused.has(resource);
+        if !stands_in {
+            state.due.forget_retry(&resource.name);
+        }
+    }
+}
+
+fn recipient(state: &TypeState, variant: Variant) -> Recipient<'_> {
+    Recipient {
+        kind: &state.kind,
+        variant,
+        subscription: &state.subscription,
+        view: &state.view,
+        refused: &state.refused,
+        quiet_removals: state.quiet_removals,
+        bare_errors: state.bare_errors,
+    }
+}

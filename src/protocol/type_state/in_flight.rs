@@ -1,0 +1,120 @@
+//! Responses that await their answer, and what the client held before in place of what they carry.
+
+use std::{collections::VecDeque, sync::Arc, time::Instant};
+
+use crate::{
+    protocol::{Contents, Delivery},
+    resource::{Resource, ResourceName},
+    snapshot::{Snapshot, TypeResources},
+};
+
+/// The responses of one type that await their answer, oldest first.
+#[derive(Debug, Default)]
+pub(in crate::protocol) struct InFlight {
+    /// One at most in SotW, but for clusters that an Envoy is warming (S-15, O-5).
+    responses: VecDeque<Sent>,
+}
+
+/// One response that awaits its answer.
+#[derive(Debug)]
+pub(in crate::protocol) struct Sent {
+    pub(in crate::protocol) delivery: Delivery,
+    /// Its place among the responses of the stream.
+    pub(in crate::protocol) number: u64,
+    pub(in crate::protocol) step: Step,
+    pub(in crate::protocol) snapshot: Arc<Snapshot>,
+    pub(in crate::protocol) resources: Contents,
+    /// Of these, the ones that were new to the client or had another version.
+    pub(in crate::protocol) changed: Contents,
+    pub(in crate::protocol) removed: Vec<ResourceName>,
+    pub(in crate::protocol) replaced: Replaced,
+    pub(in crate::protocol) sent_at: Instant,
+}
+
+/// What the client held before a response, and holds until it has accepted it.
+#[derive(Clone, Debug, Default)]
+pub(in crate::protocol) struct Replaced {
+    /// The set of resources it was at before.
+    pub(in crate::protocol) from: Option<Arc<TypeResources>>,
+    /// Resources that it held otherwise than that set says, or that the response takes away.
+    pub(in crate::protocol) others: Vec<Arc<Resource>>,
+}
+
+/// What a response is to the order of a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::protocol) enum Step {
+    /// Adds or changes: what newly refers to it waits for its ACK.
+    Make,
+    /// Removes: what it referred to is removed after its ACK.
+    Break,
+    /// Answers a request: nothing waits for it (O-2).
+    Answer,
+    /// Renews what the client holds: neither its ACK nor its NACK says anything of content (T-3).
+    Heartbeat,
+}
+
+// === impl InFlight ===
+
+impl InFlight {
+    pub(in crate::protocol) fn is_empty(&self) -> bool {
+        self.responses.is_empty()
+    }
+
+    pub(in crate::protocol) fn len(&self) -> usize {
+        self.responses.len()
+    }
+
+    pub(in crate::protocol) fn iter(&self) -> impl Iterator<Item = &Sent> {
+        self.responses.iter()
+    }
+
+    /// The response that was sent last.
+    pub(in crate::protocol) fn last(&self) -> Option<&Sent> {
+        self.responses.back()
+    }
+
+    pub(in crate::protocol) fn push(&mut self, sent: Sent) {
+        // One at a time, mostly: nothing more is kept in reserve.
+        self.responses.reserve_exact(1);
+        self.responses.push_back(sent);
+    }
+
+    /// Where the response of this nonce is.
+    pub(in crate::protocol) fn position(&self, nonce: &str) -> Option<usize> {
+        self.responses.iter().position(|sent| sent.delivery.nonce.is(nonce))
+    }
+
+    /// The response of this nonce.
+    pub(in crate::protocol) fn find(&self, nonce: &str) -> Option<&Sent> {
+        self.responses.iter().find(|sent| sent.delivery.nonce.is(nonce))
+    }
+
+    pub(in crate::protocol) fn remove(&mut self, at: usize) -> Option<Sent> {
+        self.responses.remove(at)
+    }
+
+    /// Takes the responses before this place, oldest first.
+    pub(in crate::protocol) fn take_before(&mut self, at: usize) -> impl Iterator<Item = Sent> {
+        self.responses.drain(..at)
+    }
+}
+
+// === impl Sent ===
+
+impl Sent {
+    /// Whether it is new to the client in this response.
+    pub(in crate::protocol) fn changes(&self, name: &ResourceName) -> bool {
+        self.changed.get(name).is_some()
+    }
+
+    /// What the client may still hold in place of what the response carries or takes away.
+    pub(in crate::protocol) fn replaced(&self) -> impl Iterator<Item = &Arc<Resource>> {
+        let from = self.replaced.from.as_ref();
+        let changed = from.into_iter().flat_map(|from| {
+            let changed = self.changed.iter();
+            changed.filter_map(|resource| from.named(resource.name.as_str()))
+        });
+        // These are exact, where both are there.
+        self.replaced.others.iter().chain(changed)
+    }
+}

@@ -1,0 +1,403 @@
+//! What the client holds of one type: never a map of all names, but the snapshot it was last brought to and few exceptions.
+
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
+
+use crate::{
+    protocol::Subscription,
+    resource::{ContentHash, Resource, ResourceName, ResourceType, Version},
+    snapshot::{Snapshot, TypeResources},
+};
+
+/// What the client holds of one type.
+#[derive(Debug)]
+pub(in crate::protocol) struct ClientView {
+    kind: ResourceType,
+    /// The snapshot the client was last brought to; `None` until the first response.
+    base: Option<Arc<Snapshot>>,
+    /// The last base that was ACKed: what a refused change is measured from (O-4).
+    acked: Option<Arc<Snapshot>>,
+    /// Names that the client holds otherwise than the base says: what waits for others (O-15), what was presented at a
+    /// reconnect (D-5), what was answered ahead of the base.
+    held: BTreeMap<ResourceName, Held>,
+    /// Gone from the base, but left with the client until nothing it holds can need it (O-3, O-12, O-16).
+    retained: BTreeMap<ResourceName, Retained>,
+    /// Removed route configurations that the client still asks for: a listener drains with them (O-12).
+    drained: BTreeMap<ResourceName, Arc<Resource>>,
+    /// What the client goes on with in place of what it refused (S-8).
+    fallback: BTreeMap<ResourceName, Arc<Resource>>,
+}
+
+/// What the client holds under one name, other than the base says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::protocol) struct Held {
+    /// Empty where it holds nothing: no resource has an empty version.
+    pub(in crate::protocol) version: Version,
+    /// `None` where the content is not known, or there is none.
+    pub(in crate::protocol) resource: Option<Arc<Resource>>,
+}
+
+/// A resource that the client holds though it is gone.
+#[derive(Clone, Debug)]
+pub(in crate::protocol) struct Retained {
+    pub(in crate::protocol) resource: Arc<Resource>,
+    /// The content is known; of what a client presented often only the version is.
+    pub(in crate::protocol) known: bool,
+    /// When it was removed: no hold lasts for ever.
+    pub(in crate::protocol) since: Instant,
+    /// Names of the same type that came with its removal: they may take its place, and are waited for.
+    pub(in crate::protocol) successors: Arc<[ResourceName]>,
+    /// When everything that takes its place was first ACKed (O-12).
+    pub(in crate::protocol) made: Option<Instant>,
+    /// The client was not sent another version that it refused: it may have applied that (S-8).
+    pub(in crate::protocol) certain: bool,
+}
+
+/// A change of what the client holds, as planned.
+#[derive(Debug, Default)]
+pub(in crate::protocol) struct Exceptions {
+    pub(in crate::protocol) held: BTreeMap<ResourceName, Held>,
+    pub(in crate::protocol) retained: BTreeMap<ResourceName, Retained>,
+}
+
+// === impl Held ===
+
+impl Held {
+    /// The client has nothing under the name.
+    pub(in crate::protocol) fn nothing() -> Self {
+        Self {
+            version: Version::from(""),
+            resource: None,
+        }
+    }
+
+    /// The client holds this resource.
+    pub(in crate::protocol) fn known(resource: &Arc<Resource>) -> Self {
+        Self {
+            version: resource.version.clone(),
+            resource: Some(Arc::clone(resource)),
+        }
+    }
+
+    pub(in crate::protocol) fn is_nothing(&self) -> bool {
+        self.version.as_str().is_empty()
+    }
+
+    /// Whether the client holds something whose content is not known.
+    pub(in crate::protocol) fn is_unknown(&self) -> bool {
+        self.resource.is_none() && !self.is_nothing()
+    }
+}
+
+// === impl Retained ===
+
+impl Retained {
+    /// A resource that is left with the client since this moment, which takes it whatever came after.
+    pub(in crate::protocol) fn left(resource: &Arc<Resource>, since: Instant) -> Self {
+        Self {
+            resource: Arc::clone(resource),
+            known: true,
+            since,
+            successors: Arc::default(),
+            made: None,
+            certain: false,
+        }
+    }
+}
+
+// === impl ClientView ===
+
+impl ClientView {
+    /// Of a client that was sent nothing yet.
+    pub(in crate::protocol) const fn new(kind: ResourceType) -> Self {
+        Self {
+            kind,
+            base: None,
+            acked: None,
+            held: BTreeMap::new(),
+            retained: BTreeMap::new(),
+            drained: BTreeMap::new(),
+            fallback: BTreeMap::new(),
+        }
+    }
+
+    /// The snapshot the client was last brought to.
+    pub(in crate::protocol) const fn base(&self) -> Option<&Arc<Snapshot>> {
+        self.base.as_ref()
+    }
+
+    /// Its resources of this type.
+    pub(in crate::protocol) fn resources(&self) -> Option<&Arc<TypeResources>> {
+        self.base.as_ref().and_then(|base| base.get(&self.kind))
+    }
+
+    /// The last base that was ACKed.
+    pub(in crate::protocol) const fn acked(&self) -> Option<&Arc<Snapshot>> {
+        self.acked.as_ref()
+    }
+
+    /// The resource of this name in the last base that was ACKed.
+    pub(in crate::protocol) fn accepted(&self, name: &ResourceName) -> Option<&Arc<Resource>> {
+        self.acked.as_ref()?.resource(&self.kind, name.as_str())
+    }
+
+    pub(in crate::protocol) const fn held(&self) -> &BTreeMap<ResourceName, Held> {
+        &self.held
+    }
+
+    pub(in crate::protocol) const fn retained(&self) -> &BTreeMap<ResourceName, Retained> {
+        &self.retained
+    }
+
+    pub(in crate::protocol) fn retained_mut(&mut self) -> impl Iterator<Item = &mut Retained> {
+        self.retained.values_mut()
+    }
+
+    #[cfg(test)]
+    pub(in crate::protocol) const fn drained(&self) -> &BTreeMap<ResourceName, Arc<Resource>> {
+        &self.drained
+    }
+
+    /// Whether the client holds what the base says, and nothing else.
+    pub(in crate::protocol) fn is_plain(&self) -> bool {
+        self.held.is_empty() && self.retained.is_empty()
+    }
+
+    /// Whether the client may hold something else than the snapshot's resources of this type.
+    pub(in crate::protocol) fn lags_behind(&self, goal: &Snapshot, subscription: &Subscription) -> bool {
+        match (self.resources(), goal.get(&self.kind)) {
+            (Some(base), Some(goal)) => !Arc::ptr_eq(base, goal) || !self.held.is_empty(),
+            (None, Some(_)) => self.base.is_some() || !subscription.is_empty(),
+            (_, None) => false,
+        }
+    }
+
+    /// What the client holds under the name, as far as its content is known: in place of a refused version the one before.
+    pub(in crate::protocol) fn holding(&self, name: &ResourceName) -> Option<&Arc<Resource>> {
+        if let Some(before) = self.fallback.get(name) {
+            return Some(before);
+        }
+        if let Some(held) = self.held.get(name) {
+            return held.resource.as_ref();
+        }
+        let base = self.resources().and_then(|base| base.named(name.as_str()));
+        base.or_else(|| self.retained.get(name).map(|retained| &retained.resource))
+    }
+
+    /// Whether the client was sent something under the name, and not its removal.
+    pub(in crate::protocol) fn has_given(&self, name: &ResourceName) -> bool {
+        match self.held.get(name) {
+            Some(held) => !held.is_nothing(),
+            None => {
+                let in_base = self.resources().is_some_and(|base| base.get(name.as_str()).is_some());
+                in_base || self.retained.contains_key(name)
+            }
+        }
+    }
+
+    /// Whether the client was sent the name as the snapshot has it.
+    pub(in crate::protocol) fn has_given_as_in(&self, goal: &Snapshot, name: &ResourceName) -> bool {
+        let Some(now) = goal.resource(&self.kind, name.as_str()) else {
+            return true;
+        };
+        match self.held.get(&now.name) {
+            Some(held) => held.version == now.version,
+            None => {
+                let base = self.resources().and_then(|base| base.named(now.name.as_str()));
+                base.is_some_and(|base| base.version == now.version)
+            }
+        }
+    }
+
+    /// Resources that the client holds, or may hold, in place of what the base says: their successors wait or were refused.
+    pub(in crate::protocol) fn superseded(&self) -> impl Iterator<Item = &Arc<Resource>> {
+        let held = self.held.values().filter_map(|held| held.resource.as_ref());
+        held.chain(self.fallback.values())
+    }
+
+    /// Resources that the client holds, or may hold, though the base does not have them: they are left with it, or drain.
+    pub(in crate::protocol) fn outlasting(&self) -> impl Iterator<Item = &Arc<Resource>> {
+        let retained = self.retained.values().map(|retained| &retained.resource);
+        retained.chain(self.drained.values())
+    }
+
+    /// Both.
+    pub(in crate::protocol) fn exceptional(&self) -> impl Iterator<Item = &Arc<Resource>> {
+        self.superseded().chain(self.outlasting())
+    }
+
+    /// Whether the client holds something whose content is not known, and that may refer to anything.
+    pub(in crate::protocol) fn holds_unknown(&self) -> bool {
+        self.held.values().any(Held::is_unknown) || self.retained.values().any(|retained| !retained.known)
+    }
+
+    /// The resources of these names that the client holds as the base has them.
+    pub(in crate::protocol) fn present<'a>(
+        &'a self,
+        names: impl Iterator<Item = &'a ResourceName>,
+    ) -> impl Iterator<Item = &'a Resource> {
+        let base = self.resources();
+        let present = names.filter_map(move |name| base?.get(name.as_str()).map(AsRef::as_ref));
+        present.filter(|resource: &&Resource| !self.held.contains_key(&resource.name))
+    }
+
+    /// The version of all of it: of the base, and of what the client holds otherwise, since the same version always means the
+    /// same content (S-3).
+    pub(in crate::protocol) fn version_with_exceptions(&self) -> Version {
+        let base = self.resources().expect("a response is made from a base").version();
+        let held = self.held.iter().map(|(name, held)| (name, &held.version));
+        let retained = self.retained.iter().map(|(name, left)| (name, &left.resource.version));
+        let mut texts = held
+            .chain(retained)
+            .flat_map(|(name, version)| [name.as_str(), version.as_str()])
+            .peekable();
+        if texts.peek().is_none() {
+            return base.clone();
+        }
+        Version::from(format!("{base}+{}", ContentHash::of_texts(texts)))
+    }
+
+    // === changes ===
+
+    /// The client is brought to the snapshot, but for these exceptions.
+    pub(in crate::protocol) fn advance(&mut self, goal: &Arc<Snapshot>, exceptions: Exceptions) {
+        self.held = exceptions.held;
+        self.retained = exceptions.retained;
+        if let Some(to) = goal.get(&self.kind) {
+            self.drained.retain(|name, _| to.get(name.as_str()).is_none());
+        }
+        self.base = Some(Arc::clone(goal));
+    }
+
+    /// The client holds what the snapshot says, without a response; `accepted` where nothing it was sent is open or refused.
+    pub(in crate::protocol) fn settle(&mut self, goal: &Arc<Snapshot>, accepted: bool) {
+        if accepted {
+            self.acked = Some(Arc::clone(goal));
+        }
+        self.base = Some(Arc::clone(goal));
+    }
+
+    /// Follows a snapshot in which this type is the same, so that the older one can be freed.
+    pub(in crate::protocol) fn follow(&mut self, goal: &Arc<Snapshot>) {
+        let same = |held: &Option<Arc<Snapshot>>| {
+            if held.as_ref().is_some_and(|held| Arc::ptr_eq(held, goal)) {
+                return false;
+            }
+            let resources = held.as_ref().and_then(|held| held.get(&self.kind));
+            matches!((resources, goal.get(&self.kind)), (Some(a), Some(b)) if Arc::ptr_eq(a, b))
+        };
+        if same(&self.acked) {
+            self.acked = Some(Arc::clone(goal));
+        }
+        if same(&self.base) {
+            self.base = Some(Arc::clone(goal));
+        }
+    }
+
+    /// The client accepted a response that brought it to the snapshot, and nothing else is open or refused.
+    pub(in crate::protocol) fn accept(&mut self, snapshot: Arc<Snapshot>) {
+        self.acked = Some(snapshot);
+    }
+
+    /// The client holds this under the name, whatever the base says.
+    pub(in crate::protocol) fn hold(&mut self, name: ResourceName, held: Held) {
+        if let Some(retained) = self.retained.get_mut(&name) {
+            retained.certain = false;
+        }
+        self.held.insert(name, held);
+    }
+
+    /// The client goes on from what is known of an earlier stream.
+    pub(in crate::protocol) fn restore(
+        &mut self,
+        acked: Arc<Snapshot>,
+        held: BTreeMap<ResourceName, Held>,
+        retained: BTreeMap<ResourceName, Retained>,
+    ) {
+        self.base = Some(Arc::clone(&acked));
+        self.acked = Some(acked);
+        self.held = held;
+        self.retained = retained;
+    }
+
+    /// Takes over what the client says it holds, at its first request.
+    pub(in crate::protocol) fn take_over(&mut self, held: BTreeMap<ResourceName, Held>) {
+        self.held = held;
+    }
+
+    /// The client holds what the base says under the name.
+    pub(in crate::protocol) fn release_held(&mut self, name: &ResourceName) {
+        self.held.remove(name);
+    }
+
+    /// Leaves with the client what the base does not have.
+    pub(in crate::protocol) fn retain(&mut self, resource: &Arc<Resource>, now: Instant) {
+        self.held.remove(&resource.name);
+        let left = || Retained::left(resource, now);
+        self.retained.entry(resource.name.clone()).or_insert_with(left);
+    }
+
+    /// The client may not have taken what it was sent under these names.
+    pub(in crate::protocol) fn doubt<'a>(&mut self, names: impl Iterator<Item = &'a ResourceName>) {
+        for name in names {
+            if let Some(retained) = self.retained.get_mut(name) {
+                retained.certain = false;
+            }
+        }
+    }
+
+    /// Takes a resource that is gone from the client; a route configuration that it asks for by name drains.
+    pub(in crate::protocol) fn release(&mut self, name: &ResourceName, drains: bool) -> Option<Arc<Resource>> {
+        let resource = self.retained.remove(name)?.resource;
+        if drains {
+            self.drained.insert(name.clone(), Arc::clone(&resource));
+        }
+        Some(resource)
+    }
+
+    /// The client no longer asks for the name; `covered` where the rest of its subscription still does.
+    pub(in crate::protocol) fn drop_name(&mut self, name: &ResourceName, covered: bool) {
+        self.held.remove(name);
+        self.drained.remove(name);
+        if !covered {
+            self.retained.remove(name);
+            self.fallback.remove(name);
+        }
+    }
+
+    /// The client goes on with these in place of what it refused.
+    pub(in crate::protocol) fn fall_back(&mut self, on: impl IntoIterator<Item = Arc<Resource>>) {
+        for resource in on {
+            self.fallback.entry(resource.name.clone()).or_insert(resource);
+        }
+    }
+
+    /// The client accepted something under these names, or gave them up.
+    pub(in crate::protocol) fn forget_fallback<'a>(&mut self, names: impl Iterator<Item = &'a ResourceName>) {
+        if self.fallback.is_empty() {
+            return;
+        }
+        for name in names {
+            self.fallback.remove(name);
+        }
+    }
+
+    /// What the client goes on with under the name, where it refused its successor.
+    pub(in crate::protocol) fn before_refusal(&self, name: &ResourceName) -> Option<&Arc<Resource>> {
+        self.fallback.get(name)
+    }
+
+    /// Whether the client goes on with anything in place of what it refused.
+    pub(in crate::protocol) fn falls_back(&self) -> bool {
+        !self.fallback.is_empty()
+    }
+
+    /// Only these names are refused still.
+    pub(in crate::protocol) fn retain_fallback(&mut self, is_refused: impl Fn(&ResourceName) -> bool) {
+        self.fallback.retain(|name, _| is_refused(name));
+    }
+
+    /// Nothing of the type is refused any more.
+    pub(in crate::protocol) fn clear_fallback(&mut self) {
+        self.fallback.clear();
+    }
+}
