@@ -15,7 +15,10 @@ use std::{
 use reqwest::{Client, RequestBuilder, StatusCode, header::HeaderMap};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::{sync::oneshot, task::JoinHandle};
+use tokio::{
+    sync::oneshot::{self, error::TryRecvError},
+    task::JoinHandle,
+};
 
 use super::{Control, RUNTIME, Relay, ads, eventually, expect};
 
@@ -329,7 +332,8 @@ impl Traffic {
         let (stop, mut stopped) = oneshot::channel();
         let task = RUNTIME.spawn(async move {
             let mut failures = Vec::new();
-            while stopped.try_recv().is_err() {
+            // Until it is told to, or nobody is left to tell it.
+            while stopped.try_recv() == Err(TryRecvError::Empty) {
                 let number = SENT.fetch_add(1, Ordering::Relaxed);
                 match receive(client.get(&url)).await {
                     Ok(reply) if reply.status.is_success() => {}

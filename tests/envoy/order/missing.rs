@@ -74,6 +74,8 @@ impl Scene {
             self.control.type_status("node", CLUSTER)
         });
         sleep(A_WHILE);
+        assert!(self.envoy.has_cluster("app"), "its cluster was removed");
+        assert!(self.envoy.address("web").is_ok(), "its listener was removed");
     }
 
     /// Restarts the control plane, which forgets everything, and publishes before the node is back.
@@ -100,7 +102,7 @@ impl Scene {
 fn a_node_whose_snapshot_was_deleted_loses_nothing(release: Release, mode: Mode) {
     let mut scene = Scene::new(release, mode);
     scene.cut();
-    let ran = scene.control.run(&["delete-snapshot", "-g", GROUP]);
+    let ran = scene.control.run(&["delete-snapshot", "-g", GROUP, "--yes"]);
     assert_eq!(ran.code, 0, "{ran:?}");
     scene.restore();
     scene.end();

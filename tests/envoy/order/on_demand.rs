@@ -1,5 +1,7 @@
 //! A wildcard that leaves out what is on demand deletes nothing that another stream of the same node asked for (S-20).
 
+use std::{thread::sleep, time::Duration};
+
 use chancery::settings::{Layer, ProtocolLayer};
 use reqwest::{
     Client,
@@ -18,6 +20,9 @@ matrix! {
         v1_36: V1_36 AdsSotw,
     }
 }
+
+/// For some requests.
+const A_MOMENT: Duration = Duration::from_millis(300);
 
 /// Asks for clusters in SotW, without those of tenants, and for a tenant's on a delta stream once a request needs it.
 fn an_on_demand_cluster_outlives_changes_of_others(release: Release, mode: Mode) {
@@ -61,7 +66,9 @@ fn an_on_demand_cluster_outlives_changes_of_others(release: Release, mode: Mode)
         config.set(endpoints(&other, &[&blue]));
         control.deliver(&config);
         eventually("an unrelated cluster came", || expect(envoy.has_cluster(&other), true));
+        sleep(A_MOMENT);
     }
+    traffic.expect_no_failure();
     // It follows its own changes still.
     config.set(endpoints("tenant-a", &[&blue]));
     control.deliver(&config);
@@ -69,5 +76,4 @@ fn an_on_demand_cluster_outlives_changes_of_others(release: Release, mode: Mode)
         let reply = send(envoy.request("web", "/")?.header("x-cluster", "tenant-a"))?;
         expect(reply.body.as_str(), "blue")
     });
-    traffic.expect_no_failure();
 }

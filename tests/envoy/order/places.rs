@@ -5,12 +5,13 @@
 
 use std::net::SocketAddr;
 
+use reqwest::header::{HeaderMap, HeaderValue};
 use serde_json::{Value, json};
 
 use crate::{
     harness::{
-        Config, Control, Envoy, LISTENER, Mode, ROUTES, Relay, Release, SCOPED_ROUTES, VIRTUAL_HOST, ads, eventually,
-        expect, http_listener, router, send, within, wrapped,
+        Config, Control, Envoy, LISTENER, Mode, ROUTES, Relay, Release, SCOPED_ROUTES, Traffic, VIRTUAL_HOST, ads,
+        eventually, expect, http_listener, router, send, within, wrapped,
     },
     order::stage::SOON,
     ports::free_address,
@@ -19,6 +20,8 @@ use crate::{
 for_every_envoy_on_ads! {
     a_listener_is_renamed_on_its_address,
     a_listener_takes_the_port_that_another_one_gives_up,
+    a_port_is_given_up_by_a_listener_that_warms,
+    after_listeners_exchanged_their_ports_the_next_publish_arrives,
     a_scope_is_renamed_under_its_key,
 }
 
@@ -29,36 +32,71 @@ matrix! {
     }
 }
 
-/// One Envoy at a time, for two on one machine cannot have the same port: first beside the control plane, then 20 ms away.
-fn near_and_far(release: Release, mode: Mode, first: &Config, story: impl Fn(&Control, &Envoy)) {
-    for is_far in [false, true] {
+/// A control plane of its own, and an Envoy beside it or 20 ms away.
+struct Site {
+    envoy: Envoy,
+    _relay: Relay,
+    control: Control,
+}
+
+/// The story is told twice side by side, each time on other ports: near the control plane, and far from it.
+fn near_and_far(story: impl Fn(bool) + Sync) {
+    std::thread::scope(|scope| {
+        for (name, is_far) in [("near", false), ("far", true)] {
+            let builder = std::thread::Builder::new().name(name.to_owned());
+            let story = &story;
+            builder.spawn_scoped(scope, move || story(is_far)).unwrap();
+        }
+    });
+}
+
+impl Site {
+    fn start(release: Release, mode: Mode, is_far: bool, first: &Config) -> Self {
         let control = Control::start();
         control.publish(first);
         let relay = Relay::to(&control);
         let envoy = if is_far {
-            Envoy::start_behind(&relay, release, "far", mode, &control)
+            Envoy::start_behind(&relay, release, "node", mode, &control)
         } else {
-            Envoy::start(release, "near", mode, &control)
+            Envoy::start(release, "node", mode, &control)
         };
-        story(&control, &envoy);
-        envoy.expect_no_refusal();
-        envoy.expect_no_fetch_timeout();
+        Self {
+            envoy,
+            _relay: relay,
+            control,
+        }
     }
-}
 
-/// Publishes, and sees it come in time; then another publish, which nothing stands in the way of.
-#[track_caller]
-fn arrives(control: &Control, envoy: &Envoy, config: &Config, shows: impl Fn(&Envoy) -> Result<(), String>) {
-    control.publish(config);
-    within(SOON, &format!("it reaches {}", envoy.node), || shows(envoy));
-    let mut later = config.clone();
-    later.set(texts("later", "later"));
-    later.set(listener_on("later", free_address(), "later"));
-    control.publish(&later);
-    within(SOON, &format!("what follows reaches {}", envoy.node), || {
-        expect(envoy.body("later", "/")?.as_str(), "later")
-    });
-    control.deliver(&later);
+    /// Publishes, and sees it come in time; then another publish, which nothing stands in the way of.
+    #[track_caller]
+    fn arrives(&self, what: &str, config: &Config, shows: impl Fn() -> Result<(), String>) {
+        self.control.publish(config);
+        within(SOON, what, shows);
+        let later = config.with([texts("later", what), listener_on("later", free_address(), "later")]);
+        self.control.publish(&later);
+        within(SOON, &format!("what follows {what}"), || {
+            expect(self.envoy.body("later", "/")?.as_str(), what)
+        });
+        self.control.deliver(&later);
+    }
+
+    /// Nothing was refused, and nothing was waited for in vain.
+    #[track_caller]
+    fn end(&self) {
+        self.envoy.expect_no_refusal();
+        self.envoy.expect_no_fetch_timeout();
+    }
+
+    /// Requests with this header.
+    fn traffic(&self, name: &'static str, value: &'static str) -> Traffic {
+        let mut headers = HeaderMap::new();
+        headers.insert(name, HeaderValue::from_static(value));
+        let client = reqwest::Client::builder().no_proxy().default_headers(headers).build();
+        Traffic::start(
+            client.unwrap(),
+            format!("http://{}/", self.envoy.address("web").unwrap()),
+        )
+    }
 }
 
 /// Routes that answer everything with a text.
@@ -93,34 +131,82 @@ fn answer(address: SocketAddr, headers: &[(&str, &str)]) -> Result<String, Strin
 }
 
 fn a_listener_is_renamed_on_its_address(release: Release, mode: Mode) {
-    let address = free_address();
-    let named = |name: &str, text: &str| Config::of([listener_on(name, address, text), texts(text, text)]);
-    near_and_far(release, mode, &named("web-1", "one"), |control, envoy| {
+    near_and_far(|is_far| {
+        let address = free_address();
+        let named = |name: &str, text: &str| Config::of([listener_on(name, address, text), texts(text, text)]);
+        let site = Site::start(release, mode, is_far, &named("web-1", "one"));
         eventually("the first answers", || expect(answer(address, &[])?.as_str(), "one"));
         // The new name sorts behind the old one, and then before it; with other routes, and with the same.
         for (name, text) in [("web-2", "two"), ("a", "three"), ("b", "three")] {
-            arrives(control, envoy, &named(name, text), |envoy| {
-                expect(envoy.address(name)?, address)?;
+            site.arrives(&format!("the name {name}"), &named(name, text), || {
+                expect(site.envoy.address(name)?, address)?;
                 expect(answer(address, &[])?.as_str(), text)
             });
         }
+        site.end();
     });
 }
 
 fn a_listener_takes_the_port_that_another_one_gives_up(release: Release, mode: Mode) {
-    for (mover, taker) in [("a", "b"), ("b", "a")] {
-        let [old, new] = [free_address(), free_address()];
-        let routes = [texts("mover", "mover"), texts("taker", "taker")];
-        let before = Config::of([listener_on(mover, old, "mover"), texts("mover", "mover")]);
-        let after = Config::of([listener_on(mover, new, "mover"), listener_on(taker, old, "taker")]).with(routes);
-        near_and_far(release, mode, &before, |control, envoy| {
+    near_and_far(|is_far| {
+        for (mover, taker) in [("a", "b"), ("b", "a")] {
+            let [old, new] = [free_address(), free_address()];
+            let before = Config::of([listener_on(mover, old, "mover"), texts("mover", "mover")]);
+            let after = before.with([
+                listener_on(mover, new, "mover"),
+                listener_on(taker, old, "taker"),
+                texts("taker", "taker"),
+            ]);
+            let site = Site::start(release, mode, is_far, &before);
             eventually("the first answers", || expect(answer(old, &[])?.as_str(), "mover"));
-            arrives(control, envoy, &after, |_| {
+            site.arrives(&format!("{taker} in the place of {mover}"), &after, || {
                 expect(answer(new, &[])?.as_str(), "mover")?;
                 expect(answer(old, &[])?.as_str(), "taker")
             });
+            site.end();
+        }
+    });
+}
+
+/// It gives up its port only once it is warm, so it may be that the other one is refused: then the next publish brings it.
+fn a_port_is_given_up_by_a_listener_that_warms(release: Release, mode: Mode) {
+    near_and_far(|is_far| {
+        let [old, new] = [free_address(), free_address()];
+        let before = Config::of([listener_on("a", old, "one"), texts("one", "one")]);
+        let moved = |taker: &str| {
+            let listeners = [listener_on("a", new, "two"), listener_on("b", old, taker)];
+            Config::of(listeners).with([texts("two", "two"), texts(taker, taker)])
+        };
+        let site = Site::start(release, mode, is_far, &before);
+        eventually("the first answers", || expect(answer(old, &[])?.as_str(), "one"));
+        site.control.publish(&moved("taker"));
+        within(SOON, "it moves", || expect(answer(new, &[])?.as_str(), "two"));
+        site.arrives("what takes its place", &moved("three"), || {
+            expect(answer(old, &[])?.as_str(), "three")
         });
-    }
+    });
+}
+
+/// No Envoy can do it in one step; whatever comes of it, what is published next gets through.
+fn after_listeners_exchanged_their_ports_the_next_publish_arrives(release: Release, mode: Mode) {
+    near_and_far(|is_far| {
+        let [one, two, three] = [free_address(), free_address(), free_address()];
+        let with = |a: SocketAddr, b: SocketAddr, text: &str| {
+            let listeners = [listener_on("a", a, "a"), listener_on("b", b, "b")];
+            Config::of(listeners).with([texts("a", &format!("a {text}")), texts("b", &format!("b {text}"))])
+        };
+        let site = Site::start(release, mode, is_far, &with(one, two, "first"));
+        eventually("the first answers", || expect(answer(one, &[])?.as_str(), "a first"));
+        for (a, b, text) in [(one, two, "back"), (three, one, "elsewhere")] {
+            site.control
+                .replace(&with(two, one, "exchanged"), &["--wait", "--timeout=2s"]);
+            site.arrives(text, &with(a, b, text), || {
+                expect(answer(a, &[])?, format!("a {text}"))?;
+                expect(answer(b, &[])?, format!("b {text}"))
+            });
+            site.control.deliver(&with(one, two, "first"));
+        }
+    });
 }
 
 fn a_scope_is_renamed_under_its_key(release: Release, mode: Mode) {
@@ -141,14 +227,18 @@ fn a_scope_is_renamed_under_its_key(release: Release, mode: Mode) {
         });
         Config::of([listener.clone(), scope, texts(text, text)])
     };
-    near_and_far(release, mode, &named("tenant-1", "one"), |control, envoy| {
-        let acme = |envoy: &Envoy| answer(envoy.address("web")?, &[("x-tenant", "acme")]);
-        eventually("the first answers", || expect(acme(envoy)?.as_str(), "one"));
+    near_and_far(|is_far| {
+        let site = Site::start(release, mode, is_far, &named("tenant-1", "one"));
+        let acme = || answer(site.envoy.address("web")?, &[("x-tenant", "acme")]);
+        eventually("the first answers", || expect(acme()?.as_str(), "one"));
+        let traffic = site.traffic("x-tenant", "acme");
         for (name, text) in [("tenant-2", "two"), ("a", "three"), ("b", "three")] {
-            arrives(control, envoy, &named(name, text), |envoy| {
-                expect(acme(envoy)?.as_str(), text)
+            site.arrives(&format!("the name {name}"), &named(name, text), || {
+                expect(acme()?.as_str(), text)
             });
         }
+        traffic.expect_no_failure();
+        site.end();
     });
 }
 
@@ -164,13 +254,17 @@ fn a_virtual_host_is_renamed_under_its_domain(release: Release, mode: Mode) {
             wrapped(&name, &virtual_host),
         ])
     };
-    near_and_far(release, mode, &named("host-1", "one"), |control, envoy| {
-        let example = |envoy: &Envoy| answer(envoy.address("web")?, &[("host", "a.example")]);
-        eventually("the first answers", || expect(example(envoy)?.as_str(), "one"));
+    near_and_far(|is_far| {
+        let site = Site::start(release, mode, is_far, &named("host-1", "one"));
+        let example = || answer(site.envoy.address("web")?, &[("host", "a.example")]);
+        eventually("the first answers", || expect(example()?.as_str(), "one"));
+        let traffic = site.traffic("host", "a.example");
         for (name, text) in [("host-2", "two"), ("a", "three"), ("b", "four")] {
-            arrives(control, envoy, &named(name, text), |envoy| {
-                expect(example(envoy)?.as_str(), text)
+            site.arrives(&format!("the name {name}"), &named(name, text), || {
+                expect(example()?.as_str(), text)
             });
         }
+        traffic.expect_no_failure();
+        site.end();
     });
 }

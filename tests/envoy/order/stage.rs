@@ -124,6 +124,18 @@ impl Arrivals {
     }
 }
 
+/// It is so within a bound; else what is missing.
+pub(crate) fn soon(what: &str, mut probe: impl FnMut() -> Result<(), String>) -> Result<(), String> {
+    let begun = Instant::now();
+    loop {
+        match probe() {
+            Ok(()) => return Ok(()),
+            Err(reason) if begun.elapsed() > SOON => return Err(format!("{what}: not within {SOON:?}: {reason}")),
+            Err(_) => sleep(Duration::from_millis(20)),
+        }
+    }
+}
+
 // === what is published ===
 
 /// The listener `web`, whose requests reach the cluster `app`, and a text under `/marker`.
