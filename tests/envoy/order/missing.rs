@@ -15,6 +15,7 @@ for_every_envoy_on_ads! {
     a_node_whose_snapshot_was_deleted_loses_nothing,
     a_node_whose_shared_group_is_published_first_loses_nothing,
     a_node_whose_clusters_are_published_first_loses_nothing,
+    a_node_that_comes_back_into_a_group_nobody_published_loses_nothing,
 }
 
 /// Every node may see it.
@@ -79,21 +80,22 @@ impl Scene {
     }
 
     /// Restarts the control plane, which forgets everything, and publishes before the node is back.
-    fn restart_with(&mut self, group: &str, config: &Config) {
+    fn restart_with(&mut self, flags: &[&str], group: &str, config: &Config) {
         self.cut();
-        self.control.restart_with(&["--ephemeral"]);
+        self.control.restart_with(&[&["--ephemeral"], flags].concat());
         Publisher::to(&self.control).publish_to(group, config);
         self.restore();
     }
 
     /// Once its group is published in full it follows, and nobody noticed.
-    fn end(self) {
+    #[track_caller]
+    fn end(self, group: &str) {
         self.envoy.expect_body("web", "blue");
         let publisher = Publisher::to(&self.control);
         publisher.publish_to(SHARED, &shared(&self.green));
-        publisher.publish(&base(&self.green));
+        publisher.publish_to(group, &base(&self.green));
         self.envoy.expect_body("web", "green");
-        let ran = self.control.run(&["wait", "-g", GROUP, "--timeout=20s"]);
+        let ran = self.control.run(&["wait", "-g", group, "--timeout=20s"]);
         assert_eq!(ran.code, 0, "{ran:?}");
         self.requests.expect_no_failure();
     }
@@ -105,20 +107,31 @@ fn a_node_whose_snapshot_was_deleted_loses_nothing(release: Release, mode: Mode)
     let ran = scene.control.run(&["delete-snapshot", "-g", GROUP, "--yes"]);
     assert_eq!(ran.code, 0, "{ran:?}");
     scene.restore();
-    scene.end();
+    scene.end(GROUP);
 }
 
 fn a_node_whose_shared_group_is_published_first_loses_nothing(release: Release, mode: Mode) {
     let mut scene = Scene::new(release, mode);
     let shared = shared(&scene.blue);
-    scene.restart_with(SHARED, &shared);
-    scene.end();
+    scene.restart_with(&[], SHARED, &shared);
+    scene.end(GROUP);
 }
 
 /// Its listeners and routes come in a publish of their own.
 fn a_node_whose_clusters_are_published_first_loses_nothing(release: Release, mode: Mode) {
     let mut scene = Scene::new(release, mode);
     let clusters = Config::of([cluster("app", &ads()), endpoints("app", &[&scene.blue])]);
-    scene.restart_with(GROUP, &clusters);
-    scene.end();
+    scene.restart_with(&[], GROUP, &clusters);
+    scene.end(GROUP);
+}
+
+/// A rule puts it there once the control plane is started again.
+fn a_node_that_comes_back_into_a_group_nobody_published_loses_nothing(release: Release, mode: Mode) {
+    let mut scene = Scene::new(release, mode);
+    let dir = tempfile::tempdir().unwrap();
+    let settings = dir.path().join("chancery.yaml");
+    std::fs::write(&settings, format!("groups:\n- cluster: {GROUP}\n  group: new\n")).unwrap();
+    let shared = shared(&scene.blue);
+    scene.restart_with(&["--config", settings.to_str().unwrap()], SHARED, &shared);
+    scene.end("new");
 }

@@ -1,7 +1,8 @@
 //! What can be there only once, an address, a key, a domain, changes hands in one step (O-17).
 //!
-//! Seen with Envoy 1.40 and 1.36, whatever the names: within one response an Envoy takes listeners in their order. One that takes an address
-//! must come after the one that gives it up, else it is refused ("has duplicate address"); what is removed goes first in any case.
+//! Seen with Envoy 1.40 and 1.36, whatever the names: within one response an Envoy takes listeners in their order. One that
+//! takes an address must come after the one that gives it up, else it is refused ("has duplicate address"); what is removed
+//! goes first in any case.
 
 use std::net::SocketAddr;
 
@@ -168,7 +169,7 @@ fn a_listener_takes_the_port_that_another_one_gives_up(release: Release, mode: M
     });
 }
 
-/// It gives up its port only once it is warm, so it may be that the other one is refused: then the next publish brings it.
+/// It gives up its port only once it is warm, so it may be that the other one is refused: the next publish brings it.
 fn a_port_is_given_up_by_a_listener_that_warms(release: Release, mode: Mode) {
     near_and_far(|is_far| {
         let [old, new] = [free_address(), free_address()];
@@ -236,7 +237,7 @@ fn a_scope_is_renamed_under_its_key(release: Release, mode: Mode) {
                 expect(acme()?.as_str(), text)
             });
         }
-        // An Envoy has the scope without its routes for a moment where they are new to it, and answers 404. Here they are not.
+        // Where the routes are new to it as well, an Envoy has the scope without them for a moment, and answers 404.
         let traffic = site.traffic("x-tenant", "acme");
         site.arrives("the name b", &named("b", "three"), || {
             let scopes = site

@@ -67,8 +67,8 @@ fn refused(envoy: &Envoy, counter: &str) -> u64 {
     envoy.stat(counter).unwrap_or_default()
 }
 
-/// Each of them is refused by both Envoys, and followed by a publish without it: with another route, and with a new cluster
-/// and a route to that.
+/// Each of them is refused by both Envoys, and followed by a publish without it: with another route, and with a new
+/// cluster and a route to that.
 fn after_a_refused_publish_the_next_good_one_arrives(release: Release, mode: Mode) {
     let (blue, green) = (Upstream::named("blue"), Upstream::named("green"));
     let mut good = base(&blue);
@@ -97,8 +97,8 @@ fn after_a_refused_publish_the_next_good_one_arrives(release: Release, mode: Mod
     stage.expect_no_loss();
 }
 
-/// The listener `side` with its cluster, and the cluster `gone`, which have nothing to do with what is refused, go in the same
-/// publish.
+/// The listener `side` with its cluster, and the cluster `gone`, which have nothing to do with what is refused, go in the
+/// same publish.
 fn a_refused_resource_holds_no_removal_of_another_one(release: Release, mode: Mode) {
     let held: Vec<String> = bad()
         .iter()
