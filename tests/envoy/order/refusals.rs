@@ -130,7 +130,7 @@ fn removals_beside(release: Release, mode: Mode, bad: &Bad) -> Result<(), String
     soon(&format!("the listener goes beside {}", bad.what), || {
         expect(TcpStream::connect(port).is_err(), true)
     })?;
-    // An Envoy that withholds its ACKs of clusters is given no more to do with them.
+    // Of that one the Envoy says nothing, as long as it is there: the refusal cannot be told.
     if bad.what != RING {
         soon(&format!("the clusters go beside {}", bad.what), || {
             expect([envoy.has_cluster("gone"), envoy.has_cluster("side")], [false; 2])
