@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::harness::{
     CLUSTER, Config, Control, ENDPOINTS, Envoy, LISTENER, Mode, PROMPT, ROUTES, Release, Upstream, cluster, endpoints,
@@ -57,7 +57,7 @@ fn endpoint_and_cluster_changes_reach_the_traffic(release: Release, mode: Mode) 
     config.set(slower);
     control.deliver(&config);
     within(PROMPT, "the changed cluster is warm", || {
-        expect(connect_timeout(&envoy, "app"), Some("2s".to_owned()))?;
+        expect(envoy.connect_timeout("app"), Some("2s".to_owned()))?;
         expect(envoy.stat("cluster_manager.warming_clusters"), Some(0))
     });
     assert!(begun.elapsed() < PROMPT, "{:?}", begun.elapsed());
@@ -156,15 +156,6 @@ fn listener_and_route_changes_reach_the_traffic(release: Release, mode: Mode) {
     envoy.expect_body("web", "green");
     traffic.expect_no_failure();
     envoy.expect_stat("listener_manager.lds.update_rejected", 0);
-}
-
-/// The timeout of the cluster in use.
-fn connect_timeout(envoy: &Envoy, cluster: &str) -> Option<String> {
-    let page = envoy.admin("/config_dump?resource=dynamic_active_clusters").body;
-    let page: Value = serde_json::from_str(&page).unwrap();
-    let clusters = page["configs"].as_array()?;
-    let found = clusters.iter().find(|found| found["cluster"]["name"] == cluster)?;
-    found["cluster"]["connect_timeout"].as_str().map(str::to_owned)
 }
 
 /// One publish after the other, none waited for: each moves all traffic to a new cluster and removes the last one.

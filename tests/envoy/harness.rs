@@ -4,6 +4,9 @@ mod client;
 mod config;
 mod control;
 mod envoy;
+mod publisher;
+mod relay;
+mod requests;
 mod upstream;
 
 use std::{
@@ -24,6 +27,9 @@ pub(crate) use self::{
     },
     control::{Control, GROUP},
     envoy::{Envoy, Mode, Release, Traffic, send},
+    publisher::Publisher,
+    relay::Relay,
+    requests::Requests,
     upstream::Upstream,
 };
 

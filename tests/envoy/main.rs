@@ -2,17 +2,24 @@
 //!
 //! `make tools` installs the Envoys; without them these tests fail.
 
-// The harness is test code as well, which clippy sees in test functions only.
-#![allow(clippy::unwrap_used)]
+// The harness is test code as well, which clippy sees in test functions only; tests print what they measured.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 #[macro_use]
 mod harness;
 
 mod changes;
 mod dangling;
+#[path = "../common/delay.rs"]
+mod delay;
 mod files;
+#[path = "../common/load.rs"]
+mod load;
+mod order;
 #[path = "../common/ports.rs"]
 mod ports;
+#[path = "../common/random.rs"]
+mod random;
 mod refusals;
 mod rest;
 mod restart;

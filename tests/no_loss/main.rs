@@ -6,14 +6,18 @@
 // Test code throughout, which prints its findings.
 #![allow(clippy::print_stdout)]
 
+#[path = "../common/delay.rs"]
 mod delay;
+#[path = "../common/load.rs"]
 mod load;
 #[path = "../common/ports.rs"]
 mod ports;
 mod processes;
+#[path = "../common/random.rs"]
 mod random;
 mod run;
 mod scene;
+mod upstream;
 mod warming;
 
 use std::time::Duration;

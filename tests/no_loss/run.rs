@@ -21,11 +21,12 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::{
     delay::DelayProxy,
-    load::{Books, Load, start_upstream},
+    load::{Books, Load},
     longest_warming,
     ports::free_address,
     processes::{Chancery, Envoy, GROUP, events},
     scene::{Case, Scene},
+    upstream::start_upstream,
     warming,
 };
 
@@ -143,12 +144,9 @@ impl Stage {
             flags.push(format!("--ordering-removal-delay={}s", REMOVAL_DELAY.as_secs()));
         }
         let chancery = Chancery::start(&dir, 0, None, &flags)?;
-        let proxy = DelayProxy::start(chancery.xds, cell.one_way).await?;
-        let xds = if cell.one_way.is_zero() {
-            chancery.xds
-        } else {
-            proxy.address
-        };
+        let far = free_address();
+        let proxy = DelayProxy::start(far, chancery.xds, cell.one_way).await?;
+        let xds = if cell.one_way.is_zero() { chancery.xds } else { far };
         let envoy = Envoy::start(&dir, xds, cell.delta, cell.drain).await?;
         let admin = Endpoint::from_shared(format!("http://{}", chancery.admin))?
             .connect()

@@ -22,7 +22,7 @@ pub(crate) const GROUP: &str = "demo";
 /// A control plane that runs until it is dropped.
 pub(crate) struct Control {
     pub(crate) xds: SocketAddr,
-    admin: SocketAddr,
+    pub(crate) admin: SocketAddr,
     pub(crate) http: SocketAddr,
     plane: Plane,
 }
@@ -56,7 +56,8 @@ impl Control {
         })
     }
 
-    fn with(layer: Layer) -> Self {
+    /// The same with other settings.
+    pub(crate) fn with(layer: Layer) -> Self {
         let free = "127.0.0.1:0".parse().ok();
         let settings = Settings::resolve(layer.or(Layer {
             xds_addr: free,
@@ -80,7 +81,13 @@ impl Control {
 
     /// The binary, with what was published kept in `data`.
     pub(crate) fn process(data: &Path, xds: SocketAddr, admin: SocketAddr) -> Self {
-        let mut child = chancery(&["serve", "--data-dir", data.to_str().unwrap(), "--http-addr=127.0.0.1:0"])
+        Self::process_with(&["--data-dir", data.to_str().unwrap()], xds, admin)
+    }
+
+    /// The binary with these flags.
+    pub(crate) fn process_with(flags: &[&str], xds: SocketAddr, admin: SocketAddr) -> Self {
+        let mut child = chancery(&["serve", "--http-addr=127.0.0.1:0"])
+            .args(flags)
             .args([format!("--xds-addr={xds}"), format!("--admin-addr={admin}")])
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -103,8 +110,13 @@ impl Control {
 
     /// Kills the process without a word, and starts another in its place.
     pub(crate) fn restart(&mut self, data: &Path) {
+        self.restart_with(&["--data-dir", data.to_str().unwrap()]);
+    }
+
+    /// The same, with these flags.
+    pub(crate) fn restart_with(&mut self, flags: &[&str]) {
         self.kill();
-        *self = Self::process(data, self.xds, self.admin);
+        *self = Self::process_with(flags, self.xds, self.admin);
     }
 
     pub(crate) fn kill(&mut self) {
@@ -191,7 +203,12 @@ impl Control {
 
     /// What `chancery bootstrap` prints for a node of the group.
     pub(crate) fn bootstrap(&self, node: &str, flags: &[&str]) -> Value {
-        let xds = self.xds.to_string();
+        self.bootstrap_at(self.xds, node, flags)
+    }
+
+    /// The same for a node that reaches the control plane at another address.
+    pub(crate) fn bootstrap_at(&self, xds: SocketAddr, node: &str, flags: &[&str]) -> Value {
+        let xds = xds.to_string();
         let who = ["--node-id", node, "--node-cluster", GROUP, "--admin-port", "0"];
         let args = [&["bootstrap", "-o", "json", "--xds-addr", &xds], &who[..], flags].concat();
         let ran = self.run(&args);

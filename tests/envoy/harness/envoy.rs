@@ -15,9 +15,12 @@ use std::{
 use reqwest::{Client, RequestBuilder, StatusCode, header::HeaderMap};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::{sync::oneshot, task::JoinHandle};
+use tokio::{
+    sync::oneshot::{self, error::TryRecvError},
+    task::JoinHandle,
+};
 
-use super::{Control, RUNTIME, ads, eventually, expect};
+use super::{Control, RUNTIME, Relay, ads, eventually, expect};
 
 /// Lines of an Envoy's log that a failed test shows.
 const SHOWN: usize = 80;
@@ -125,6 +128,11 @@ impl Envoy {
         Self::boot(release, node, &control.bootstrap(node, mode.flags()))
     }
 
+    /// The same behind the relay.
+    pub(crate) fn start_behind(relay: &Relay, release: Release, node: &str, mode: Mode, control: &Control) -> Self {
+        Self::boot(release, node, &control.bootstrap_at(relay.address, node, mode.flags()))
+    }
+
     pub(crate) fn boot(release: Release, node: &str, bootstrap: &Value) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("bootstrap.json");
@@ -179,6 +187,51 @@ impl Envoy {
         eventually(name, || expect(self.stat(name), Some(value)));
     }
 
+    /// All counters and gauges whose names match and that are not 0, as `NAME: VALUE`.
+    pub(crate) fn stats_beyond_zero(&self, pattern: &str) -> Vec<String> {
+        let text = self.admin(&format!("/stats?filter={pattern}")).body;
+        let beyond = text.lines().filter(|line| !line.ends_with(": 0"));
+        beyond.map(str::to_owned).collect()
+    }
+
+    /// No subscription was given up: none still waits to be answered in vain, nor did one that is gone by now.
+    #[track_caller]
+    pub(crate) fn expect_no_fetch_timeout(&self) {
+        assert_eq!(self.stats_beyond_zero("init_fetch_timeout"), Vec::<String>::new());
+        let log = self.log();
+        let mut said = log.lines().filter(|line| line.contains("initial fetch timed out"));
+        assert_eq!(said.next(), None, "{}", self.node);
+    }
+
+    /// Nothing was refused.
+    #[track_caller]
+    pub(crate) fn expect_no_refusal(&self) {
+        assert_eq!(self.stats_beyond_zero("update_rejected"), Vec::<String>::new());
+    }
+
+    /// Everything that the Envoy said.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.dir.path().join("log")).unwrap()
+    }
+
+    /// The connect timeout of the cluster in use.
+    pub(crate) fn connect_timeout(&self, cluster: &str) -> Option<String> {
+        let page = self.admin("/config_dump?resource=dynamic_active_clusters").body;
+        let page: Value = serde_json::from_str(&page).unwrap();
+        let clusters = page["configs"].as_array()?;
+        let found = clusters.iter().find(|found| found["cluster"]["name"] == cluster)?;
+        found["cluster"]["connect_timeout"].as_str().map(str::to_owned)
+    }
+
+    /// The clusters that came and do not take traffic yet.
+    pub(crate) fn warming_clusters(&self) -> Vec<String> {
+        let page = self.admin("/config_dump?resource=dynamic_warming_clusters").body;
+        let page: Value = serde_json::from_str(&page).unwrap();
+        let clusters = page["configs"].as_array().cloned().unwrap_or_default();
+        let name = |found: &Value| found["cluster"]["name"].as_str().map(str::to_owned);
+        clusters.iter().filter_map(name).collect()
+    }
+
     /// Whether the Envoy is through with its initialization.
     pub(crate) fn is_ready(&self) -> bool {
         self.admin("/ready").status.is_success()
@@ -203,6 +256,13 @@ impl Envoy {
     /// A request through a listener.
     pub(crate) fn get(&self, listener: &str) -> Result<Reply, String> {
         send(self.request(listener, "/")?)
+    }
+
+    /// The body of the answer to a request for this path, which ends well.
+    pub(crate) fn body(&self, listener: &str, path: &str) -> Result<String, String> {
+        let reply = send(self.request(listener, path)?)?;
+        expect(reply.status, StatusCode::OK)?;
+        Ok(reply.body)
     }
 
     /// The beginning of a request through a listener, for headers to be added.
@@ -231,7 +291,15 @@ impl Envoy {
 
     /// Sends requests through the listener from now on, each on its own connection.
     pub(crate) fn traffic(&self, listener: &str) -> Traffic {
-        Traffic::start(CLIENT.clone(), format!("http://{}/", self.address(listener).unwrap()))
+        self.traffic_to(listener, "/")
+    }
+
+    /// The same for another path.
+    pub(crate) fn traffic_to(&self, listener: &str, path: &str) -> Traffic {
+        Traffic::start(
+            CLIENT.clone(),
+            format!("http://{}{path}", self.address(listener).unwrap()),
+        )
     }
 }
 
@@ -264,7 +332,8 @@ impl Traffic {
         let (stop, mut stopped) = oneshot::channel();
         let task = RUNTIME.spawn(async move {
             let mut failures = Vec::new();
-            while stopped.try_recv().is_err() {
+            // Until it is told to, or nobody is left to tell it.
+            while stopped.try_recv() == Err(TryRecvError::Empty) {
                 let number = SENT.fetch_add(1, Ordering::Relaxed);
                 match receive(client.get(&url)).await {
                     Ok(reply) if reply.status.is_success() => {}

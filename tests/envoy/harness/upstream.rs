@@ -1,9 +1,9 @@
 //! A small HTTP server that answers every request with its name.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
-use axum::Router;
-use tokio::{net::TcpListener, task::JoinHandle};
+use axum::{Router, routing::get};
+use tokio::{net::TcpListener, task::JoinHandle, time::sleep};
 
 use super::RUNTIME;
 
@@ -15,9 +15,17 @@ pub(crate) struct Upstream {
 
 impl Upstream {
     pub(crate) fn named(name: &'static str) -> Self {
+        Self::slow(name, Duration::ZERO)
+    }
+
+    /// The same, with an answer to each health check (`/health`) so long after it.
+    pub(crate) fn slow(name: &'static str, wait: Duration) -> Self {
         let listener = RUNTIME.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
-        let routes = Router::new().fallback(move || async move { name });
+        let health = get(move || async move { sleep(wait).await });
+        let routes = Router::new()
+            .route("/health", health)
+            .fallback(move || async move { name });
         let server = RUNTIME.spawn(async move { axum::serve(listener, routes).await.unwrap() });
         Self { address, server }
     }

@@ -14,17 +14,15 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-/// Listens on a free port; ends when dropped.
+/// Ends when dropped, and every connection through it: a cut. Another one on the same address restores it.
 pub(crate) struct DelayProxy {
-    pub(crate) address: SocketAddr,
     _tasks: JoinSet<()>,
 }
 
 impl DelayProxy {
-    /// Passes connections on to `target`, each direction `one_way` later.
-    pub(crate) async fn start(target: SocketAddr, one_way: Duration) -> io::Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let address = listener.local_addr()?;
+    /// Passes connections to `address` on to `target`, each direction `one_way` later.
+    pub(crate) async fn start(address: SocketAddr, target: SocketAddr, one_way: Duration) -> io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
             let mut connections = JoinSet::new();
@@ -32,7 +30,7 @@ impl DelayProxy {
                 connections.spawn(connect(near, target, one_way));
             }
         });
-        Ok(Self { address, _tasks: tasks })
+        Ok(Self { _tasks: tasks })
     }
 }
 

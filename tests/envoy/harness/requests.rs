@@ -1,0 +1,57 @@
+//! Requests at random moments through a listener, on new connections and on kept ones, until it is asked how they went.
+
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+
+use super::{Envoy, RUNTIME};
+use crate::load::{Books, Load};
+
+pub(crate) struct Requests {
+    /// The node that they go through.
+    through: String,
+    load: Arc<Load>,
+    tasks: JoinSet<()>,
+}
+
+impl Requests {
+    pub(crate) fn through(envoy: &Envoy, listener: &str) -> Self {
+        let load = Load::new(envoy.address(listener).unwrap());
+        let _in_runtime = RUNTIME.enter();
+        Self {
+            through: envoy.node.clone(),
+            tasks: load.start(),
+            load,
+        }
+    }
+
+    /// A publish begins: they get dense.
+    pub(crate) fn note_publish(&self) {
+        self.load.note_publish();
+    }
+
+    /// Every request was answered with 200.
+    #[track_caller]
+    pub(crate) fn expect_no_failure(self) {
+        let (through, books) = (self.through.clone(), self.end());
+        assert!(books.on_new > 0 && books.on_kept > 0, "{through}: no load");
+        assert_eq!(books.failed(), 0, "{through}: {:?}", books.failures);
+    }
+
+    /// Stops them, and tells how they went.
+    pub(crate) fn end(self) -> Books {
+        self.load.stop();
+        RUNTIME.block_on(self.tasks.join_all());
+        let books = self.load.books();
+        println!(
+            "{}: {} requests on new connections, {} on kept ones, {} cut, {} not 200, the slowest {:?}",
+            self.through,
+            books.on_new,
+            books.on_kept,
+            books.cut,
+            books.failed(),
+            books.slowest
+        );
+        books
+    }
+}
