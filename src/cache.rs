@@ -20,7 +20,10 @@ use dashmap::DashMap;
 
 use self::moments::Moments;
 pub use self::wakers::{WakerSlot, Wakers};
-use crate::snapshot::{NodeGroup, Revision, Snapshot};
+use crate::{
+    node::NodeGroup,
+    snapshot::{Revision, Snapshot},
+};
 
 /// The snapshots that are served.
 #[derive(Clone, Default)]

@@ -34,9 +34,10 @@ use crate::{
     admission::{Admitted, Finding, GroupChecks, Known, Places, Rejection, Severity, admit_over},
     cache::SnapshotCache,
     metrics::PublishMetrics,
+    node::NodeGroup,
     resource::{ContentHash, Version},
     revision::{Content, Receipt, RevisionStore, StoreError, StoredRevision, Types},
-    snapshot::{NodeGroup, Revision, Snapshot},
+    snapshot::{Revision, Snapshot},
 };
 
 pub use self::request::{

@@ -26,12 +26,11 @@ pub use self::{
 use crate::{
     admission::{self, Severity},
     fleet,
-    node::{Grouping, RuleError},
+    node::{Grouping, NodeGroup, RuleError},
     protocol::{Ordering, Policy},
     publisher::RemovalGuard,
     resource::UnknownType,
     revision::DEFAULT_RETENTION,
-    snapshot::NodeGroup,
     transport::{self, LrsSettings, Rate, XdsSettings},
 };
 

@@ -18,7 +18,10 @@ use std::{
 };
 
 use self::compose::Layers;
-use crate::resource::{Resource, ResourceType};
+use crate::{
+    node::NodeGroup,
+    resource::{Resource, ResourceType},
+};
 
 pub use self::{
     diff::Diff,
@@ -29,10 +32,6 @@ pub use self::{
 /// Numbers publishes, across all groups and restarts: larger is later. 0 is "before any publish".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Revision(pub u64);
-
-/// Nodes that are given the same snapshot.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct NodeGroup(Arc<str>);
 
 /// Everything one group is given, at one moment.
 #[derive(Clone)]
@@ -62,43 +61,6 @@ static EMPTY: LazyLock<Arc<TypeResources>> = LazyLock::new(|| Arc::new(TypeResou
 impl fmt::Display for Revision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
-    }
-}
-
-// === impl NodeGroup ===
-
-impl NodeGroup {
-    /// The name of the group whose resources every node may see.
-    pub const SHARED: &'static str = "*";
-
-    /// The group as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// Whether this is the shared group `*`.
-    #[must_use]
-    pub fn is_shared(&self) -> bool {
-        &*self.0 == Self::SHARED
-    }
-}
-
-impl From<&str> for NodeGroup {
-    fn from(name: &str) -> Self {
-        Self(name.into())
-    }
-}
-
-impl fmt::Display for NodeGroup {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl fmt::Debug for NodeGroup {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
     }
 }
 

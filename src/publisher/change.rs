@@ -12,9 +12,10 @@ use super::{
 };
 use crate::{
     admission::{Finding, Limits, Rejection, Severity, codes},
+    node::NodeGroup,
     resource::{ContentHash, Resource, ResourceName, ResourceType, Version},
     revision::Types,
-    snapshot::{DuplicateName, Edits, NodeGroup, Revision, TypeResources},
+    snapshot::{DuplicateName, Edits, Revision, TypeResources},
 };
 
 /// Resources by type, each list sorted by name; versions mean nothing yet.

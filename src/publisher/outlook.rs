@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use super::{Publisher, change::differences};
 use crate::{
+    node::NodeGroup,
     resource::{Resource, ResourceType},
     revision::{StoredRevision, Types},
-    snapshot::{Completeness, NodeGroup, Revision, Snapshot},
+    snapshot::{Completeness, Revision, Snapshot},
 };
 
 /// Two states of a group's own resources.

@@ -6,8 +6,11 @@ use std::{
     sync::Arc,
 };
 
-use super::{Completeness, EMPTY, Edits, NodeGroup, Snapshot, TypeResources, demand::Demand, tree::Tree};
-use crate::resource::{ContentHash, Resource, ResourceName, ResourceType, Version};
+use super::{Completeness, EMPTY, Edits, Snapshot, TypeResources, demand::Demand, tree::Tree};
+use crate::{
+    node::NodeGroup,
+    resource::{ContentHash, Resource, ResourceName, ResourceType, Version},
+};
 
 type Types = BTreeMap<ResourceType, Arc<TypeResources>>;
 
