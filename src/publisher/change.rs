@@ -202,7 +202,7 @@ pub(super) fn differences<'a>(
     })
 }
 
-fn of<'a>(types: &'a Types, resource_type: &ResourceType) -> &'a Arc<TypeResources> {
+pub(super) fn of<'a>(types: &'a Types, resource_type: &ResourceType) -> &'a Arc<TypeResources> {
     types.get(resource_type).unwrap_or(&EMPTY)
 }
 
