@@ -10,7 +10,7 @@ use std::{fmt, sync::Arc};
 use crate::proto::envoy::config::core::v3 as core;
 
 pub use self::{
-    group::NodeGroup,
+    group::{GroupSet, NodeGroup},
     grouping::{GroupRule, Grouping, LocalityMatch, Pattern, RuleError},
 };
 

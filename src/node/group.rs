@@ -4,9 +4,15 @@
 
 use std::{fmt, sync::Arc};
 
+use super::Pattern;
+
 /// Nodes that are given the same snapshot.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeGroup(Arc<str>);
+
+/// Groups that are meant by their names, whether there are such groups or not.
+#[derive(Clone, Debug, Default)]
+pub struct GroupSet(Box<[Pattern]>);
 
 // === impl NodeGroup ===
 
@@ -42,5 +48,21 @@ impl fmt::Display for NodeGroup {
 impl fmt::Debug for NodeGroup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+// === impl GroupSet ===
+
+impl GroupSet {
+    /// Whether a group is one of them.
+    #[must_use]
+    pub fn contains(&self, group: &NodeGroup) -> bool {
+        self.0.iter().any(|pattern| pattern.matches(group.as_str()))
+    }
+}
+
+impl FromIterator<Pattern> for GroupSet {
+    fn from_iter<I: IntoIterator<Item = Pattern>>(patterns: I) -> Self {
+        Self(patterns.into_iter().collect())
     }
 }

@@ -1,5 +1,6 @@
 //! What a publish would do is told beforehand, and then it does that.
 
+use chancery::settings::{Layer, SharedLayer};
 use serde_json::Value;
 
 use crate::harness::{CLUSTER, FakeEnvoy, Server, clusters};
@@ -119,7 +120,12 @@ fn a_removal_comes_last() {
 
 #[test]
 fn the_shared_group_reaches_every_node_that_it_changes() {
-    let server = Server::start();
+    let server = Server::with(Layer {
+        shared: SharedLayer {
+            enough_for: Some(vec!["unpub*".to_owned()]),
+        },
+        ..Layer::default()
+    });
     let (own, shared) = (
         server.file("own.yaml", clusters(&["s"])),
         server.file("s.yaml", clusters(&["s"])),
