@@ -7,6 +7,7 @@ mod any;
 mod candidate;
 mod canonical;
 mod checks;
+mod claim;
 pub mod codes;
 mod compare;
 mod document;

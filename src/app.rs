@@ -99,7 +99,7 @@ impl App {
         let port = Port::new(readiness.clone(), Arc::clone(&metrics), tracker.clone());
         spawn_http(&tracker, ports.http, &port, rest.clone());
         let fleet = Fleet::new(settings.fleet);
-        let cache = Arc::new(SnapshotCache::new());
+        let cache = Arc::new(SnapshotCache::with_sufficed(settings.sufficed.clone()));
         let xds_settings = settings.xds.clone();
         let orders = Orders::new(settings.xds.policy.clone(), settings.xds.unordered.clone());
         let polling = Rest::new(

@@ -20,7 +20,10 @@ use dashmap::DashMap;
 
 use self::moments::Moments;
 pub use self::wakers::{WakerSlot, Wakers};
-use crate::snapshot::{NodeGroup, Revision, Snapshot};
+use crate::{
+    node::{GroupSet, NodeGroup},
+    snapshot::{Revision, Snapshot},
+};
 
 /// The snapshots that are served.
 #[derive(Clone, Default)]
@@ -46,9 +49,20 @@ pub struct SnapshotWatch {
 struct Shared {
     /// Groups that are published, and groups that a watch asks for.
     groups: DashMap<NodeGroup, Arc<Group>>,
-    /// What every group without a snapshot of its own is served; `None` where that is silence.
-    default: RwLock<Option<Arc<Snapshot>>>,
+    /// What groups without a snapshot of their own are served.
+    defaults: RwLock<Defaults>,
+    /// Groups to which the shared one is enough: without a snapshot of their own they are served it as full state (S-20).
+    sufficed: GroupSet,
     moments: Moments,
+}
+
+/// What the shared group composes to; `None` where that is silence.
+#[derive(Clone, Default)]
+struct Defaults {
+    /// For groups of which more is to come.
+    partial: Option<Arc<Snapshot>>,
+    /// For groups to which the shared one is enough.
+    whole: Option<Arc<Snapshot>>,
 }
 
 struct Group {
@@ -77,10 +91,32 @@ impl SnapshotCache {
         Self::default()
     }
 
+    /// An empty cache in which the shared group alone is full state for some groups, as if each had been published empty.
+    #[must_use]
+    pub fn with_sufficed(groups: GroupSet) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                sufficed: groups,
+                ..Shared::default()
+            }),
+        }
+    }
+
+    /// Whether the shared group alone is full state for a group.
+    #[must_use]
+    pub fn is_sufficed(&self, group: &NodeGroup) -> bool {
+        self.shared.sufficed.contains(group)
+    }
+
     /// Watches a group, whether it was published or not.
     #[must_use]
     pub fn subscribe(&self, group: &NodeGroup) -> SnapshotWatch {
-        let make = || Arc::new(Group::new(group.clone(), Offer::Default(self.shared.default())));
+        let make = || {
+            Arc::new(Group::new(
+                group.clone(),
+                Offer::Default(self.shared.unpublished(group)),
+            ))
+        };
         // Joined while the map is held: nobody takes the group for unused meanwhile.
         let entry = self.shared.groups.entry(group.clone()).or_insert_with(make);
         let (group, slot) = (Arc::clone(&entry), entry.watches.join());
@@ -100,7 +136,7 @@ impl SnapshotCache {
     #[must_use]
     pub fn get(&self, group: &NodeGroup) -> Option<Arc<Snapshot>> {
         let offer = self.shared.groups.get(group).map(|group| group.offer());
-        offer.map_or_else(|| self.shared.default(), |offer| offer.snapshot().cloned())
+        offer.map_or_else(|| self.shared.unpublished(group), |offer| offer.snapshot().cloned())
     }
 
     /// A published group's composed snapshot. Its watches are woken, unless it is the one they have.
@@ -122,16 +158,22 @@ impl SnapshotCache {
     }
 
     /// What groups without a snapshot of their own are served: what the shared group composes to, `None` where it has none.
-    /// One snapshot for all of them, under the shared group's name. Taking it away takes nothing back from watches.
+    /// One snapshot for all of them, under the shared group's name, and one more for those to which it is enough. Taking it
+    /// away takes nothing back from watches.
     pub fn set_default(&self, snapshot: Option<&Arc<Snapshot>>) {
+        let defaults = Defaults {
+            partial: snapshot.cloned(),
+            whole: snapshot.map(|snapshot| Arc::new(snapshot.sufficing())),
+        };
         // Before the groups: an entry made from here on starts with it, one made before is found below.
-        *self.shared.default.write().unwrap_or_else(PoisonError::into_inner) = snapshot.cloned();
+        *self.shared.defaults.write().unwrap_or_else(PoisonError::into_inner) = defaults;
         let groups: Vec<Arc<Group>> = self.shared.groups.iter().map(|group| Arc::clone(&group)).collect();
         for group in groups {
+            let newest = self.shared.unpublished(&group.name);
             let changed = group.edit(|offer| match offer {
                 Offer::Published(_) => false,
                 Offer::Default(default) => {
-                    *default = snapshot.cloned();
+                    *default = newest;
                     true
                 }
             });
@@ -141,10 +183,10 @@ impl SnapshotCache {
         }
     }
 
-    /// What [`SnapshotCache::set_default`] gave last.
+    /// What [`SnapshotCache::set_default`] was given last.
     #[must_use]
     pub fn default_snapshot(&self) -> Option<Arc<Snapshot>> {
-        self.shared.default()
+        self.shared.defaults().partial
     }
 
     /// Notes when a publish began, before its snapshot is set. One publish after the other.
@@ -162,7 +204,7 @@ impl SnapshotCache {
     pub fn forget(&self, group: &NodeGroup) {
         if let Some(published) = self.shared.groups.get(group) {
             published.edit(|offer| {
-                *offer = Offer::Default(self.shared.default());
+                *offer = Offer::Default(self.shared.unpublished(group));
                 false
             });
         }
@@ -193,8 +235,18 @@ impl fmt::Debug for SnapshotCache {
 // === impl Shared ===
 
 impl Shared {
-    fn default(&self) -> Option<Arc<Snapshot>> {
-        self.default.read().unwrap_or_else(PoisonError::into_inner).clone()
+    fn defaults(&self) -> Defaults {
+        self.defaults.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What a group without a snapshot of its own is served.
+    fn unpublished(&self, group: &NodeGroup) -> Option<Arc<Snapshot>> {
+        let defaults = self.defaults();
+        if self.sufficed.contains(group) {
+            defaults.whole
+        } else {
+            defaults.partial
+        }
     }
 
     /// Nodes name groups: those that nobody published must not outlive the nodes.

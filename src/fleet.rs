@@ -27,10 +27,10 @@ pub use self::status::{
 pub use self::verdict::{NodeOutcome, Refusal, Verdict};
 use crate::{
     metrics::{self, ServingMetrics, TypeLabel},
-    node::{Node, NodeId},
+    node::{Node, NodeGroup, NodeId},
     protocol::{Delivery, Outcome, Variant},
     resource::ResourceType,
-    snapshot::{NodeGroup, Revision},
+    snapshot::Revision,
 };
 
 /// What part of full books is freed at once.

@@ -2,13 +2,17 @@
 //!
 //! A stream's first request is turned into a [`Node`] once; later requests do not change it (L-1, L-3).
 
+mod group;
 mod grouping;
 
 use std::{fmt, sync::Arc};
 
 use crate::proto::envoy::config::core::v3 as core;
 
-pub use self::grouping::{GroupRule, Grouping, LocalityMatch, Pattern, RuleError};
+pub use self::{
+    group::{GroupSet, NodeGroup},
+    grouping::{GroupRule, Grouping, LocalityMatch, Pattern, RuleError},
+};
 
 /// The id a node gives itself. It may be empty where the grouping does not need it (L-2).
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

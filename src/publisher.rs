@@ -5,6 +5,7 @@
 
 mod change;
 mod counted;
+mod exchange;
 mod guard;
 mod idempotency;
 mod lineage;
@@ -34,9 +35,10 @@ use crate::{
     admission::{Admitted, Finding, GroupChecks, Known, Places, Rejection, Severity, admit_over},
     cache::SnapshotCache,
     metrics::PublishMetrics,
+    node::NodeGroup,
     resource::{ContentHash, Version},
     revision::{Content, Receipt, RevisionStore, StoreError, StoredRevision, Types},
-    snapshot::{NodeGroup, Revision, Snapshot},
+    snapshot::{Revision, Snapshot},
 };
 
 pub use self::request::{
@@ -81,7 +83,7 @@ struct Writer {
 struct Proposal {
     revision: Revision,
     next: Next,
-    /// Of all of it together: errors, too.
+    /// Of all of it together, and of the step to it: errors, too.
     findings: Vec<Finding>,
 }
 
@@ -352,7 +354,8 @@ impl Publisher {
         let fresh = Lineage::default();
         let lineage = writer.lineages.get(group).unwrap_or(&fresh);
         let next = next(head, edits, lineage, revision, named).map_err(PublishError::Rejected)?;
-        let findings = self.check(writer, group, &next.types, places);
+        let mut findings = self.check(writer, group, &next.types, places);
+        findings.extend(exchange::check(head, &next.types, places));
         Ok(Proposal {
             revision,
             next,

@@ -10,8 +10,9 @@ mod redb_store;
 use std::{collections::BTreeMap, fmt, io, num::NonZeroUsize, sync::Arc, time::SystemTime};
 
 use crate::{
+    node::NodeGroup,
     resource::{ContentHash, ResourceType, Version},
-    snapshot::{Completeness, NodeGroup, Revision, Snapshot, TypeResources},
+    snapshot::{Completeness, Revision, Snapshot, TypeResources},
 };
 
 pub use self::{

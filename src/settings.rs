@@ -20,18 +20,20 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     file::Spot,
-    layer::{AdmissionLayer, FleetLayer, Layer, LogLayer, LrsLayer, OrderingLayer, ProtocolLayer, RestLayer, XdsLayer},
+    layer::{
+        AdmissionLayer, FleetLayer, Layer, LogLayer, LrsLayer, OrderingLayer, ProtocolLayer, RestLayer, SharedLayer,
+        XdsLayer,
+    },
     value::{ByteSize, Share, Span, ValueError},
 };
 use crate::{
     admission::{self, Severity},
     fleet,
-    node::{Grouping, RuleError},
+    node::{GroupSet, Grouping, NodeGroup, RuleError},
     protocol::{Ordering, Policy},
     publisher::RemovalGuard,
     resource::UnknownType,
     revision::DEFAULT_RETENTION,
-    snapshot::NodeGroup,
     transport::{self, LrsSettings, Rate, XdsSettings},
 };
 
@@ -52,6 +54,8 @@ pub struct Settings {
     pub keep_revisions: NonZeroUsize,
     /// How xDS clients are served; which node belongs to which group.
     pub xds: XdsSettings,
+    /// Groups to which the shared one is enough while they have no snapshot of their own.
+    pub sufficed: GroupSet,
     /// How long a node that stops polling over REST counts as connected.
     pub poll_timeout: Duration,
     /// What a publish must keep to.
@@ -192,6 +196,7 @@ impl Settings {
             rest,
             lrs,
             protocol,
+            shared,
             ..
         } = effective.clone();
         let any = |port| SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
@@ -213,6 +218,7 @@ impl Settings {
                     ..protocol.settings()?
                 },
             },
+            sufficed: shared.sufficed(),
             poll_timeout: rest.poll_timeout.map_or(Duration::ZERO, |span| span.0),
             deny_warnings: admission.deny_warnings.unwrap_or_default(),
             removals: admission.removals(),
@@ -271,6 +277,7 @@ impl Layer {
             },
             ordering: OrderingLayer::of(&Ordering::default()),
             protocol: ProtocolLayer::of(&Policy::default()),
+            shared: SharedLayer::default_values(),
             fleet: FleetLayer {
                 max_nodes: Some(fleet.nodes),
                 max_nack_message_bytes: Some(ByteSize(fleet.nack_message_bytes)),

@@ -18,7 +18,10 @@ use std::{
 };
 
 use self::compose::Layers;
-use crate::resource::{Resource, ResourceType};
+use crate::{
+    node::NodeGroup,
+    resource::{Resource, ResourceType},
+};
 
 pub use self::{
     diff::Diff,
@@ -29,10 +32,6 @@ pub use self::{
 /// Numbers publishes, across all groups and restarts: larger is later. 0 is "before any publish".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Revision(pub u64);
-
-/// Nodes that are given the same snapshot.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct NodeGroup(Arc<str>);
 
 /// Everything one group is given, at one moment.
 #[derive(Clone)]
@@ -50,9 +49,11 @@ pub struct Snapshot {
 pub enum Completeness {
     /// The group was published: a type without resources is empty, and clients are told so (S-9 a).
     Published,
-    /// Only the shared group has something to say: a type it does not hold is unknown, and clients hear nothing of it
-    /// (S-9 b).
+    /// Only the shared group has something to say: a type it does not hold is unknown, and what it holds is not all that a
+    /// node has; clients hear nothing of the one, and the other is no full state (S-9 b, S-20).
     SharedOnly,
+    /// Only the shared group has something to say, and it is meant to say everything.
+    SharedSuffices,
 }
 
 static EMPTY: LazyLock<Arc<TypeResources>> = LazyLock::new(|| Arc::new(TypeResources::default()));
@@ -62,43 +63,6 @@ static EMPTY: LazyLock<Arc<TypeResources>> = LazyLock::new(|| Arc::new(TypeResou
 impl fmt::Display for Revision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
-    }
-}
-
-// === impl NodeGroup ===
-
-impl NodeGroup {
-    /// The name of the group whose resources every node may see.
-    pub const SHARED: &'static str = "*";
-
-    /// The group as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// Whether this is the shared group `*`.
-    #[must_use]
-    pub fn is_shared(&self) -> bool {
-        &*self.0 == Self::SHARED
-    }
-}
-
-impl From<&str> for NodeGroup {
-    fn from(name: &str) -> Self {
-        Self(name.into())
-    }
-}
-
-impl fmt::Display for NodeGroup {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl fmt::Debug for NodeGroup {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
     }
 }
 
@@ -139,12 +103,42 @@ impl Snapshot {
     pub fn get(&self, resource_type: &ResourceType) -> Option<&Arc<TypeResources>> {
         match (self.types.get(resource_type), self.completeness) {
             (Some(resources), _) => Some(resources),
-            (None, Completeness::Published) => Some(&EMPTY),
+            (None, Completeness::Published | Completeness::SharedSuffices) => Some(&EMPTY),
             (None, Completeness::SharedOnly) => None,
         }
     }
 
-    /// The types that have resources, in send order.
+    /// Whether this is all that a node of the group has of a type, so that what is missing from it may be taken from the node
+    /// (S-20). Where it is not, a wildcard waits, and only what is asked for by name is given.
+    #[must_use]
+    pub const fn is_whole(&self, _resource_type: &ResourceType) -> bool {
+        match self.completeness {
+            Completeness::Published | Completeness::SharedSuffices => true,
+            Completeness::SharedOnly => false,
+        }
+    }
+
+    /// Whether the group, or the shared one, has resources of a type or had some since it was first published. Where it had
+    /// none, nothing is known of what a client holds of the type, and "empty" would take it away (S-20).
+    #[must_use]
+    pub fn had(&self, resource_type: &ResourceType) -> bool {
+        self.types.contains_key(resource_type)
+    }
+
+    /// The same for groups to which the shared one is enough. What both hold is shared.
+    #[must_use]
+    pub fn sufficing(&self) -> Self {
+        let completeness = match self.completeness {
+            Completeness::Published => Completeness::Published,
+            Completeness::SharedOnly | Completeness::SharedSuffices => Completeness::SharedSuffices,
+        };
+        Self {
+            completeness,
+            ..self.clone()
+        }
+    }
+
+    /// The types that have resources or had some, in send order.
     pub fn types(&self) -> impl Iterator<Item = (&ResourceType, &Arc<TypeResources>)> {
         self.types.iter()
     }

@@ -39,10 +39,9 @@ use crate::{
     cache::{SnapshotCache, Wakers},
     fleet::Fleet,
     metrics::{Refusal, ServingMetrics},
-    node::{Grouping, Node},
+    node::{Grouping, Node, NodeGroup},
     proto::envoy::config::core::v3 as core,
     protocol::{NamePool, Policy, ProtocolError, Variant},
-    snapshot::NodeGroup,
 };
 
 /// Bounds of the xDS port, each with the reason for its default.

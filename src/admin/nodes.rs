@@ -9,13 +9,12 @@ use tonic::{Request, Response, Status};
 use super::{Shared, WATCH_BUFFER, convert};
 use crate::{
     fleet::FleetWatch,
-    node::NodeId,
+    node::{NodeGroup, NodeId},
     proto::admin::{
         GetNodeRequest, ListNodesRequest, ListNodesResponse, NodeStatus, WatchNodesRequest, WatchNodesResponse,
         node_service_server::NodeService,
         watch_nodes_response::{Event, Synced},
     },
-    snapshot::NodeGroup,
 };
 
 /// Changes within this time are told as one: a rollout is an ACK per node and type.

@@ -3,10 +3,11 @@
 use super::{Shared, convert};
 use crate::{
     fleet::{NodeOutcome, Verdict},
+    node::NodeGroup,
     proto::admin as api,
     publisher::{NotFound, PublishError},
     revision::{RevisionInfo, Summary},
-    snapshot::{NodeGroup, Revision},
+    snapshot::Revision,
 };
 
 /// Nodes named in a list of revisions: what a person looks at. One revision by itself names all.

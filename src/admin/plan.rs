@@ -12,12 +12,11 @@ use super::{Shared, convert::count};
 use crate::{
     admission::{self, Bounds},
     fleet::{NodeStatus, Protocol, StreamStatus},
-    node::NodeId,
+    node::{NodeGroup, NodeId},
     proto::admin as api,
     protocol::{Message, Part, Policy, Scope, Subscription, Variant, rehearse},
     publisher::{Outlook, ResourceChange, Served},
     resource::{ResourceName, ResourceType},
-    snapshot::NodeGroup,
 };
 
 /// Resources of a type that are told field by field.

@@ -10,6 +10,7 @@ use tracing::info;
 use super::{Shared, WATCH_BUFFER, convert, outcomes, plan, status};
 use crate::{
     admission::Candidate,
+    node::NodeGroup,
     proto::admin as api,
     proto::admin::{snapshot_service_server::SnapshotService, watch_snapshots_response::Event},
     publisher::{
@@ -17,7 +18,7 @@ use crate::{
     },
     resource::{Resource, ResourceName, ResourceType},
     revision::RevisionInfo,
-    snapshot::{NodeGroup, Revision, Snapshot},
+    snapshot::{Revision, Snapshot},
 };
 
 pub(super) struct Snapshots {

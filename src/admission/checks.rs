@@ -8,7 +8,7 @@ mod address;
 mod cluster;
 mod deprecated;
 mod endpoint;
-mod fields;
+pub(super) mod fields;
 mod filters;
 mod listener;
 mod re2;

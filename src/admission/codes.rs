@@ -111,9 +111,11 @@ pub const ENVOY_REFUSES: &str = "XDS0401";
 pub const EMPTIES_TYPE: &str = "XDS0501";
 /// More of a group's resources would go at once than is allowed unconfirmed.
 pub const REMOVES_MANY: &str = "XDS0502";
+/// Listeners that take each other's addresses, which an Envoy refuses in one step (warning).
+pub const EXCHANGE: &str = "XDS0503";
 
 /// Every code with one line of explanation, in order.
-pub const ALL: [(&str, &str); 55] = [
+pub const ALL: [(&str, &str); 56] = [
     (MALFORMED, "the document cannot be read"),
     (LAYOUT, "the document is not one mapping with `resources`"),
     (UNKNOWN_FIELD, "unknown field"),
@@ -199,4 +201,8 @@ pub const ALL: [(&str, &str); 55] = [
     (ENVOY_REFUSES, "refused by a real Envoy"),
     (EMPTIES_TYPE, "would empty a type, unconfirmed"),
     (REMOVES_MANY, "would remove a large share of a group, unconfirmed"),
+    (
+        EXCHANGE,
+        "listeners that take each other's addresses in one step (warning)",
+    ),
 ];

@@ -22,7 +22,7 @@ use self::{
     name::{Envelope, Misnamed},
 };
 use super::{
-    Admitted, Document, Format, Limits, Places, RawResource, Rejection, Severity, canonical, codes, document,
+    Admitted, Document, Format, Limits, Places, RawResource, Rejection, Severity, canonical, claim, codes, document,
     finding::{Findings, Position, Subject},
     inspect::{self, Depth, Fault},
     located::{Located, Mention},
@@ -418,6 +418,7 @@ impl<'a> Intake<'a> {
         let body = Bytes::from(decoded.any.encode_to_vec());
         let ttl = decoded.envelope.ttl;
         let content = ContentHash::of(resource_type, &name, &aliases, ttl, &decoded.canonical);
+        let places = claim::places(resource_type, &name, &decoded.message);
         let resource = Resource {
             name,
             version: Version::from(content),
@@ -426,7 +427,7 @@ impl<'a> Intake<'a> {
             ttl,
             body,
             references: decoded.references.keys().cloned().collect(),
-            places: Box::default(),
+            places,
         };
         let located = Located {
             document: origin.document.map(str::to_owned),

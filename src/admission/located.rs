@@ -38,7 +38,8 @@ impl Places {
     }
 
     /// The place of a resource; `None` for one that came through the API, or was there before.
-    pub(super) fn of_resource(&self, resource_type: &ResourceType, name: &ResourceName) -> Option<Place> {
+    #[must_use]
+    pub fn of_resource(&self, resource_type: &ResourceType, name: &ResourceName) -> Option<Place> {
         let located = self.get(resource_type, name)?;
         located.place(located.at)
     }

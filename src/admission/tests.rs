@@ -5,6 +5,7 @@ mod checks;
 mod encoded;
 mod group;
 mod known;
+mod places;
 mod references;
 mod round_trip;
 mod rules;

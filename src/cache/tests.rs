@@ -7,7 +7,10 @@ use std::{
 };
 
 use super::*;
-use crate::snapshot::{Completeness, Revision};
+use crate::{
+    resource::ResourceType,
+    snapshot::{Completeness, Revision},
+};
 
 fn snapshot(revision: u64) -> Arc<Snapshot> {
     let snapshot = Snapshot::new("g".into(), Revision(revision), BTreeMap::new(), Completeness::Published);
@@ -94,6 +97,33 @@ fn unpublished_groups_are_served_the_default() {
     assert_eq!(current(&mut early), Some(1));
     assert_eq!(current(&mut cache.subscribe(&NodeGroup::from("late"))), Some(1));
     assert_eq!(cache.get(&NodeGroup::from("nobody")).unwrap().revision(), Revision(1));
+}
+
+// S-20
+#[test]
+fn default_is_whole_for_the_groups_to_which_it_suffices() {
+    const CLUSTER: ResourceType = ResourceType::Cluster;
+    let shared = Snapshot::new("*".into(), Revision(1), BTreeMap::new(), Completeness::SharedOnly);
+    let cache = SnapshotCache::with_sufficed(["edge-*".into()].into_iter().collect());
+    let is_whole = |watch: &mut SnapshotWatch| watch.current().map(|snapshot| snapshot.is_whole(&CLUSTER));
+    let (mut edge, mut other) = (cache.subscribe(&"edge-1".into()), cache.subscribe(&group()));
+    cache.set_default(Some(&Arc::new(shared)));
+    assert!(is_ready(&mut edge) && is_ready(&mut other));
+    assert_eq!((is_whole(&mut edge), is_whole(&mut other)), (Some(true), Some(false)));
+    let late = |name: &str| cache.get(&name.into()).unwrap();
+    assert!(late("edge-2").is_whole(&CLUSTER) && !late("late").is_whole(&CLUSTER));
+    assert!(
+        Arc::ptr_eq(&late("edge-2"), &edge.current().unwrap()),
+        "one for all of them"
+    );
+
+    cache.set("edge-1".into(), snapshot(2));
+    cache.forget(&"edge-1".into());
+    assert!(is_whole(&mut cache.subscribe(&"edge-1".into())).unwrap());
+    cache.set(group(), snapshot(3));
+    assert_eq!(is_whole(&mut other), Some(true), "it was published");
+    cache.forget(&group());
+    assert_eq!(is_whole(&mut cache.subscribe(&group())), Some(false));
 }
 
 #[test]

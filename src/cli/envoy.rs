@@ -14,10 +14,10 @@ use super::{
 use crate::{
     admission::{self, Admitted, Candidate, Limits, Secrets, Severity, codes},
     envoy::{Binary, EnvoyError, Refusal, Served},
+    node::NodeGroup,
     proto::admin::{Document, Finding, Snapshot, finding},
     resource::ResourceType,
     settings::Span,
-    snapshot::NodeGroup,
 };
 
 /// Whether to ask an Envoy.

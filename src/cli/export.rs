@@ -22,11 +22,11 @@ use super::{
 };
 use crate::{
     input,
+    node::NodeGroup,
     proto::{
         admin::{GetSnapshotRequest, ListSnapshotsRequest, Resource, Snapshot},
         discovery::{self, DiscoveryResponse},
     },
-    snapshot::NodeGroup,
 };
 
 /// The folder of the group `*`.

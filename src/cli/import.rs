@@ -19,8 +19,8 @@ use super::{
 };
 use crate::{
     input,
+    node::NodeGroup,
     proto::admin::{Document, PublishOptions, ReplaceSnapshotRequest},
-    snapshot::NodeGroup,
 };
 
 #[derive(Args, Debug)]

@@ -23,11 +23,11 @@ use super::{
     output::{Output, count, note},
 };
 use crate::{
+    node::NodeGroup,
     proto::admin::{
         GetNodeRequest, GetSnapshotRequest, Snapshot, WatchSnapshotsRequest, watch_snapshots_response::Event,
     },
     settings::Span,
-    snapshot::NodeGroup,
 };
 
 /// How long `--watch` waits before it connects again.

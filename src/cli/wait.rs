@@ -16,12 +16,12 @@ use super::{
     publish::Group,
 };
 use crate::{
+    node::NodeGroup,
     proto::admin::{
         ListSnapshotsRequest, NodeStatus, TypeStatus, WatchNodesRequest, WatchNodesResponse, type_status::State,
         watch_nodes_response::Event,
     },
     settings::Span,
-    snapshot::NodeGroup,
 };
 
 /// Nodes named in one line; the rest is counted.

@@ -16,10 +16,10 @@ use super::{
 };
 use crate::{
     metrics,
-    node::{Node, NodeId},
+    node::{Node, NodeGroup, NodeId},
     protocol::{Delivery, Outcome, Standing, Subscription},
     resource::{ResourceName, ResourceType},
-    snapshot::{NodeGroup, Revision},
+    snapshot::Revision,
 };
 
 /// Names shown of a subscription.

@@ -7,10 +7,10 @@ use std::{
 
 use super::StreamInfo;
 use crate::{
-    node::NodeId,
+    node::{NodeGroup, NodeId},
     protocol::{Nonce, Standing, Subscription},
     resource::{ResourceName, ResourceType, Version},
-    snapshot::{NodeGroup, Revision},
+    snapshot::Revision,
 };
 
 /// One node, over all its streams.

@@ -33,10 +33,9 @@ use crate::{
     cache::SnapshotCache,
     fleet::Fleet,
     metrics::{PollLabel, Protocol},
-    node::{Grouping, Node},
+    node::{Grouping, Node, NodeGroup},
     protocol::{ProtocolError, StreamLimits},
     resource::{ResourceType, Version},
-    snapshot::NodeGroup,
 };
 
 /// The types that REST has, as their paths call them (section 3 of the rules).

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Node;
-use crate::snapshot::NodeGroup;
+use super::NodeGroup;
 
 /// The rules, in order.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]

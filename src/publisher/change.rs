@@ -12,9 +12,10 @@ use super::{
 };
 use crate::{
     admission::{Finding, Limits, Rejection, Severity, codes},
+    node::NodeGroup,
     resource::{ContentHash, Resource, ResourceName, ResourceType, Version},
     revision::Types,
-    snapshot::{DuplicateName, Edits, NodeGroup, Revision, TypeResources},
+    snapshot::{DuplicateName, Edits, Revision, TypeResources},
 };
 
 /// Resources by type, each list sorted by name; versions mean nothing yet.
@@ -201,7 +202,7 @@ pub(super) fn differences<'a>(
     })
 }
 
-fn of<'a>(types: &'a Types, resource_type: &ResourceType) -> &'a Arc<TypeResources> {
+pub(super) fn of<'a>(types: &'a Types, resource_type: &ResourceType) -> &'a Arc<TypeResources> {
     types.get(resource_type).unwrap_or(&EMPTY)
 }
 

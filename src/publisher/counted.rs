@@ -6,7 +6,8 @@ use super::{PatchRequest, PublishError, PublishOptions, Published, Publisher, Re
 use crate::{
     admission::{self, Finding},
     metrics::{Operation, PublishMetrics, PublishOutcome, Severity},
-    snapshot::{NodeGroup, Revision},
+    node::NodeGroup,
+    snapshot::Revision,
 };
 
 impl Publisher {

@@ -3,9 +3,9 @@
 
 use crate::{
     admission::{Finding, Severity, codes},
+    node::NodeGroup,
     resource::{Resource, ResourceName, ResourceType},
     revision::{Owner, Types},
-    snapshot::NodeGroup,
 };
 
 use super::request::TypeChange;

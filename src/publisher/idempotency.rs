@@ -7,9 +7,10 @@ use super::{
 };
 use crate::{
     admission::Admitted,
+    node::NodeGroup,
     resource::{ContentHash, ResourceName, ResourceType},
     revision::{Receipt, ReceiptChange, StoredRevision},
-    snapshot::{NodeGroup, Revision},
+    snapshot::Revision,
 };
 
 /// What a publish asks for, under the key its publisher gave it.

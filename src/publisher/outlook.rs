@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use super::{Publisher, change::differences};
 use crate::{
+    node::NodeGroup,
     resource::{Resource, ResourceType},
     revision::{StoredRevision, Types},
-    snapshot::{Completeness, NodeGroup, Revision, Snapshot},
+    snapshot::{Completeness, Revision, Snapshot},
 };
 
 /// Two states of a group's own resources.
@@ -79,7 +80,9 @@ impl Publisher {
         let after = if outlook.group.is_shared() {
             let own = self.head(group).filter(|head| !head.group.is_shared());
             let own = own.as_deref().and_then(StoredRevision::snapshot);
-            Snapshot::compose(group, own.as_ref(), Some(&published), before.as_deref())
+            let served = Snapshot::compose(group, own.as_ref(), Some(&published), before.as_deref());
+            let suffices = own.is_none() && self.cache.is_sufficed(group);
+            if suffices { served.sufficing() } else { served }
         } else {
             Snapshot::compose(group, Some(&published), self.shared().as_ref(), before.as_deref())
         };

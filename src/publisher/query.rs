@@ -13,8 +13,9 @@ use super::{
 };
 use crate::{
     admission::{Admitted, Places, Rejection, Severity, admit_over},
+    node::NodeGroup,
     revision::{RevisionInfo, StoreError, StoredRevision},
-    snapshot::{NodeGroup, Revision, Snapshot},
+    snapshot::{Revision, Snapshot},
 };
 
 /// What a head is compared with.

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use super::{guard::RemovalGuard, outlook::Outlook};
 use crate::{
     admission::{Candidate, Finding, Limits, Rejection},
+    node::NodeGroup,
     resource::{ResourceName, ResourceType, Version},
     revision::{Owner, RevisionInfo, StoreError},
-    snapshot::{NodeGroup, Revision},
+    snapshot::Revision,
 };
 
 /// Bytes of a group's name or a named version: they travel in every response and name rows of the store.

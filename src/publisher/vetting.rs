@@ -9,9 +9,10 @@ use std::{
 use super::request::Published;
 use crate::{
     admission::{Finding, Known},
+    node::NodeGroup,
     resource::{Resource, ResourceName, ResourceType},
     revision::StoredRevision,
-    snapshot::{NodeGroup, Revision},
+    snapshot::Revision,
 };
 
 /// How long an admission holds: what is wrong only by then, such as a certificate that expired, is found again.

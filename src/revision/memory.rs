@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{DEFAULT_RETENTION, Loaded, LoadedGroup, Receipt, RevisionInfo, RevisionStore, StoreError, StoredRevision};
-use crate::snapshot::{NodeGroup, Revision};
+use crate::{node::NodeGroup, snapshot::Revision};
 
 /// A store that ends with the process.
 #[derive(Debug)]

@@ -28,8 +28,9 @@ use super::{
     Types,
 };
 use crate::{
+    node::NodeGroup,
     resource::{ResourceType, Version},
-    snapshot::{NodeGroup, Revision, TypeResources},
+    snapshot::{Revision, TypeResources},
 };
 
 pub use self::{

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::*;
-use crate::resource::{Reference, Resource, ResourceName};
+use crate::resource::{Place, Reference, Resource, ResourceName};
 
 pub(super) fn resource(name: &str, content: &str) -> Arc<Resource> {
     let kind = ResourceType::Cluster;
@@ -20,7 +20,7 @@ pub(super) fn resource(name: &str, content: &str) -> Arc<Resource> {
             resource_type: ResourceType::Endpoint,
             name: name.clone(),
         }]),
-        places: Box::default(),
+        places: Box::new([Place::from(format!("place of {name}"))]),
         name,
     })
 }

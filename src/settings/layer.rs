@@ -5,13 +5,14 @@
 //! `--fleet-max-nodes`, `CHANCERY_FLEET_MAX_NODES` and `fleet: {max_nodes: …}` are one field.
 
 mod protocol;
+mod shared;
 
 use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf};
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-pub use self::protocol::ProtocolLayer;
+pub use self::{protocol::ProtocolLayer, shared::SharedLayer};
 use super::{LogFormat, RulesMode, value::ByteSize, value::Share, value::Span};
 use crate::node::GroupRule;
 
@@ -68,6 +69,9 @@ pub struct Layer {
     /// What differs between clients, and what they are told.
     #[command(flatten)]
     pub protocol: ProtocolLayer,
+    /// How the shared group is served.
+    #[command(flatten)]
+    pub shared: SharedLayer,
     /// What is remembered of nodes.
     #[command(flatten)]
     pub fleet: FleetLayer,
@@ -380,6 +384,7 @@ impl Layer {
             lrs: self.lrs.or(below.lrs),
             ordering: self.ordering.or(below.ordering),
             protocol: self.protocol.or(below.protocol),
+            shared: self.shared.or(below.shared),
             fleet: self.fleet.or(below.fleet),
             groups: self.groups.or(below.groups),
         }

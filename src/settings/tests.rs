@@ -127,6 +127,20 @@ fn types_and_names_of_the_protocol_settings_are_read() {
     }
 }
 
+// S-20
+#[test]
+fn groups_to_which_the_shared_one_is_enough_are_named_by_patterns() {
+    let sufficed = |text: &str| {
+        let layer = file(&format!("ephemeral: true\n{text}")).unwrap();
+        Settings::resolve(layer).unwrap().sufficed
+    };
+    assert!(!sufficed("").contains(&"edge-1".into()), "it is no group's default");
+    let edges = sufficed("shared: {enough_for: ['edge-*', lab]}\n");
+    assert!(edges.contains(&"edge-1".into()) && edges.contains(&"lab".into()));
+    assert!(!edges.contains(&"lab-2".into()));
+    assert!(sufficed("shared: {enough_for: ['*']}\n").contains(&"any".into()));
+}
+
 // O-14
 #[test]
 fn waits_are_longer_than_envoys_initial_fetch_timeout() {

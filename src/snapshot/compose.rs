@@ -6,8 +6,11 @@ use std::{
     sync::Arc,
 };
 
-use super::{Completeness, EMPTY, Edits, NodeGroup, Snapshot, TypeResources, demand::Demand, tree::Tree};
-use crate::resource::{Resource, ResourceName, ResourceType};
+use super::{Completeness, EMPTY, Edits, Snapshot, TypeResources, demand::Demand, tree::Tree};
+use crate::{
+    node::NodeGroup,
+    resource::{Resource, ResourceName, ResourceType},
+};
 
 type Types = BTreeMap<ResourceType, Arc<TypeResources>>;
 

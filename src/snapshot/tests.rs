@@ -125,6 +125,52 @@ fn unpublished_group_knows_only_the_types_of_the_shared_group() {
     assert!(served.get(&ResourceType::Cluster).is_none());
 }
 
+// S-20
+#[test]
+fn shared_group_alone_is_whole_only_where_it_suffices() {
+    let kind = ResourceType::Cluster;
+    let clusters = || vec![(kind.clone(), vec![resource(&kind, "a", "1")])];
+    let (own, shared) = (snapshot("g", 1, clusters()), snapshot("*", 2, clusters()));
+    let published = Snapshot::compose(&"g".into(), Some(&own), Some(&shared), None);
+    assert!(published.is_whole(&kind));
+    let partial = Snapshot::compose(&"g".into(), None, Some(&shared), None);
+    assert!(!partial.is_whole(&kind) && !partial.is_whole(&ResourceType::Listener));
+
+    let whole = partial.sufficing();
+    assert!(whole.is_whole(&kind));
+    assert!(whole.get(&ResourceType::Listener).is_some_and(|set| set.is_empty()));
+    assert!(Arc::ptr_eq(whole.get(&kind).unwrap(), partial.get(&kind).unwrap()));
+    // A composition does not take over how far the one before went.
+    assert!(!Snapshot::compose(&"g".into(), None, Some(&shared), Some(&whole)).is_whole(&kind));
+}
+
+// S-20
+#[test]
+fn type_was_had_where_either_group_has_it_or_emptied_it() {
+    let kind = |content: Vec<Arc<Resource>>, kind: ResourceType| (kind, content);
+    let own = vec![
+        kind(vec![eds_cluster("a")], ResourceType::Cluster),
+        kind(vec![], ResourceType::Listener),
+    ];
+    let shared = vec![kind(vec![], ResourceType::Secret)];
+    let served = Snapshot::compose(
+        &"g".into(),
+        Some(&snapshot("g", 1, own)),
+        Some(&snapshot("*", 2, shared)),
+        None,
+    );
+    for had in [
+        ResourceType::Cluster,
+        ResourceType::Endpoint,
+        ResourceType::Listener,
+        ResourceType::Secret,
+    ] {
+        assert!(served.had(&had), "{had}");
+    }
+    assert!(!served.had(&ResourceType::Route));
+    assert!(served.get(&ResourceType::Route).is_some_and(|set| set.is_empty()));
+}
+
 #[test]
 fn eds_cluster_without_endpoints_gets_an_empty_assignment() {
     let own = snapshot("g", 1, vec![(ResourceType::Cluster, vec![eds_cluster("a")])]);

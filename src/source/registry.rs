@@ -21,9 +21,9 @@ pub use self::{
 };
 use crate::{
     metrics::RegistryMetrics,
+    node::NodeGroup,
     publisher::{PublishError, Publisher},
     resource::{Resource, ResourceType},
-    snapshot::NodeGroup,
 };
 
 /// The cluster of a registration that names none, as in every tutorial.

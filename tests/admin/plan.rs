@@ -1,5 +1,6 @@
 //! What a publish would do is told beforehand, and then it does that.
 
+use chancery::settings::{Layer, SharedLayer};
 use serde_json::Value;
 
 use crate::harness::{CLUSTER, FakeEnvoy, Server, clusters};
@@ -119,7 +120,12 @@ fn a_removal_comes_last() {
 
 #[test]
 fn the_shared_group_reaches_every_node_that_it_changes() {
-    let server = Server::start();
+    let server = Server::with(Layer {
+        shared: SharedLayer {
+            enough_for: Some(vec!["unpub*".to_owned()]),
+        },
+        ..Layer::default()
+    });
     let (own, shared) = (
         server.file("own.yaml", clusters(&["s"])),
         server.file("s.yaml", clusters(&["s"])),
@@ -148,6 +154,56 @@ fn the_shared_group_reaches_every_node_that_it_changes() {
         nobody.ends_with("no node of group lonely is connected: nobody receives it now\n"),
         "{nobody}"
     );
+}
+
+/// Listeners on ports of 127.0.0.1, as in `[("a", 1)]`.
+fn listeners(all: &[(&str, u16)]) -> String {
+    let item = |(name, port): &(&str, u16)| {
+        format!(
+            "- {{\"@type\": type.googleapis.com/envoy.config.listener.v3.Listener, name: {name}, address: {{socket_address: \
+             {{address: 127.0.0.1, port_value: {port}}}}}}}\n"
+        )
+    };
+    format!("resources:\n{}", all.iter().map(item).collect::<String>())
+}
+
+// O-17
+#[test]
+fn listeners_that_exchange_addresses_are_warned_of_beforehand() {
+    let server = Server::start();
+    let before = server.file("before.yaml", listeners(&[("a", 1001), ("b", 1002)]));
+    let swapped = server.file("swapped.yaml", listeners(&[("a", 1002), ("b", 1001)]));
+    let aside = server.file("aside.yaml", listeners(&[("a", 1003), ("b", 1001)]));
+    server.expect(0, &["replace", "-g", "demo", "-f", &before]);
+    for (code, args) in [
+        (0, vec!["replace", "-g", "demo", "-f", &swapped, "--dry-run"]),
+        (1, vec!["diff", "-g", "demo", "-f", &swapped]),
+        (3, vec!["replace", "-g", "demo", "-f", &swapped, "--deny-warnings"]),
+    ] {
+        let told = server.expect(code, &args).stderr;
+        for part in [
+            "[XDS0503]",
+            "swapped.yaml:2:",
+            "\"a\" takes tcp 127.0.0.1:1002 from \"b\", \"b\" takes tcp 127.0.0.1:1001 from \"a\"",
+            "publish twice",
+        ] {
+            assert!(told.contains(part), "{args:?}: {told}");
+        }
+    }
+    // In two publishes nothing is said of it.
+    for file in [&aside, &swapped] {
+        let dry = server
+            .expect(0, &["replace", "-g", "demo", "-f", file, "--dry-run"])
+            .stderr;
+        assert!(!dry.contains("XDS0503"), "{dry}");
+        server.expect(0, &["replace", "-g", "demo", "-f", file]);
+    }
+    // Nor of an address that is handed over.
+    let renamed = server.file("renamed.yaml", listeners(&[("a", 1002), ("c", 1001)]));
+    let dry = server
+        .expect(0, &["replace", "-g", "demo", "-f", &renamed, "--dry-run"])
+        .stderr;
+    assert!(!dry.contains("XDS0503"), "{dry}");
 }
 
 #[test]

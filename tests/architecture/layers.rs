@@ -97,19 +97,19 @@ pub(crate) const LAYERS: &[Layer] = &[
         without: &[RUNTIME, GRPC, SHARING, METRICS, CLOCKS, RANDOMNESS],
     },
     Layer {
+        module: "node",
+        knows: Knows::Only(&["proto"]),
+        without: &[RUNTIME, GRPC, SHARING, METRICS, CLOCKS, RANDOMNESS],
+    },
+    Layer {
         module: "snapshot",
-        knows: Knows::Only(&["proto", "resource"]),
+        knows: Knows::Only(&["node", "proto", "resource"]),
         without: &[RUNTIME, GRPC, SHARING, METRICS, CLOCKS, RANDOMNESS],
     },
     Layer {
         module: "metrics",
         knows: Knows::Only(&["proto", "resource"]),
         without: &[RUNTIME, GRPC, SHARING, CLOCKS, RANDOMNESS],
-    },
-    Layer {
-        module: "node",
-        knows: Knows::Only(&["proto", "resource", "snapshot"]),
-        without: &[RUNTIME, GRPC, SHARING, METRICS, CLOCKS, RANDOMNESS],
     },
     Layer {
         module: "admission",
@@ -128,12 +128,12 @@ pub(crate) const LAYERS: &[Layer] = &[
     },
     Layer {
         module: "revision",
-        knows: Knows::Only(&["admission", "proto", "resource", "snapshot"]),
+        knows: Knows::Only(&["admission", "node", "proto", "resource", "snapshot"]),
         without: &[GRPC],
     },
     Layer {
         module: "cache",
-        knows: Knows::Only(&["proto", "resource", "snapshot"]),
+        knows: Knows::Only(&["node", "proto", "resource", "snapshot"]),
         without: &[GRPC, CLOCKS],
     },
     Layer {

@@ -7,7 +7,7 @@ use chancery::admission::codes;
 use crate::cases::{BAD, Case, told};
 
 /// Codes that no document can have in this corpus, each with the reason.
-const ELSEWHERE: [(&str, &str); 5] = [
+const ELSEWHERE: [(&str, &str); 6] = [
     (codes::TRUNCATED, "takes more than 1000 findings: src/admission/tests"),
     (codes::NEWER_FIELD, "takes encoded resources: src/admission/tests"),
     (
@@ -18,6 +18,7 @@ const ELSEWHERE: [(&str, &str); 5] = [
         codes::REMOVES_MANY,
         "takes what was published before: tests/admin/guard.rs",
     ),
+    (codes::EXCHANGE, "takes what was published before: tests/admin/plan.rs"),
     (codes::ENVOY_REFUSES, "takes a real Envoy: tests/corpus/envoy.rs"),
 ];
 

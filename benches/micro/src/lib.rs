@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
-use chancery::{
+use chancery::{node::NodeGroup, 
     admission::{Candidate, Document, Format, Limits},
     cache::SnapshotCache,
     proto::{
@@ -14,7 +14,7 @@ use chancery::{
     publisher::{PatchRequest, PublishError, PublishOptions, Published, Publisher, PublisherSettings, ReplaceRequest},
     resource::ResourceType,
     revision::{MemoryStore, StoreError},
-    snapshot::{NodeGroup, Snapshot},
+    snapshot::Snapshot,
 };
 use prost::Message;
 

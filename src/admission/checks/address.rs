@@ -20,6 +20,8 @@ pub(in crate::admission) enum Bound {
     },
     /// A path, or with `@` a name in Linux's abstract namespace.
     Pipe(String),
+    /// The name of a listener within Envoy.
+    Internal(String),
 }
 
 /// `SocketAddress.Protocol.UDP`.
@@ -29,19 +31,30 @@ const UDP: i32 = 1;
 
 impl Bound {
     /// What an address binds; `None` where that cannot clash: the system chooses the port, or it is no place of the network.
-    pub(super) fn of(address: &DynamicMessage) -> Option<Self> {
+    /// A listener that does not bind (`binds` is false) has no port chosen for it: Envoy compares it as it is.
+    pub(super) fn of(address: &DynamicMessage, binds: bool) -> Option<Self> {
         if let Some(pipe) = fields::message(address, "pipe") {
             return Some(Self::Pipe(fields::text(pipe, "path").to_owned()));
         }
         let socket = fields::message(address, "socket_address")?;
         let port = fields::number(socket, "port_value");
         let address: IpAddr = fields::text(socket, "address").parse().ok()?;
-        (port != 0).then(|| Self::Ip {
+        (port != 0 || !binds).then(|| Self::Ip {
             udp: is_udp(socket),
             address,
             port,
             namespace: fields::text(socket, "network_namespace_filepath").to_owned(),
         })
+    }
+
+    /// As a place to claim, as in `tcp 0.0.0.0:80`.
+    pub(in crate::admission) fn place(&self) -> String {
+        match self {
+            Self::Ip { udp: true, .. } => self.to_string().replacen("UDP", "udp", 1),
+            Self::Ip { udp: false, .. } => self.to_string().replacen("TCP", "tcp", 1),
+            Self::Pipe(path) => format!("pipe {path}"),
+            Self::Internal(name) => format!("internal {name}"),
+        }
     }
 }
 
@@ -63,6 +76,7 @@ impl fmt::Display for Bound {
                 Ok(())
             }
             Self::Pipe(path) => f.write_str(path),
+            Self::Internal(name) => write!(f, "internal listener \"{name}\""),
         }
     }
 }

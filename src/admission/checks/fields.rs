@@ -22,11 +22,11 @@ pub(super) fn has(message: &DynamicMessage, field: &str) -> bool {
     message.has_field_by_name(field)
 }
 
-pub(super) fn message<'m>(message: &'m DynamicMessage, field: &str) -> Option<&'m DynamicMessage> {
+pub(in crate::admission) fn message<'m>(message: &'m DynamicMessage, field: &str) -> Option<&'m DynamicMessage> {
     value(message, field)?.as_message()
 }
 
-pub(super) fn text<'m>(message: &'m DynamicMessage, field: &str) -> &'m str {
+pub(in crate::admission) fn text<'m>(message: &'m DynamicMessage, field: &str) -> &'m str {
     value(message, field).and_then(Value::as_str).unwrap_or_default()
 }
 
@@ -41,7 +41,7 @@ pub(super) fn list<'m>(message: &'m DynamicMessage, field: &str) -> &'m [Value] 
 }
 
 /// The messages of a list, each with its index.
-pub(super) fn messages<'m>(
+pub(in crate::admission) fn messages<'m>(
     message: &'m DynamicMessage,
     field: &str,
 ) -> impl Iterator<Item = (usize, &'m DynamicMessage)> {
@@ -50,7 +50,7 @@ pub(super) fn messages<'m>(
 }
 
 /// The texts of a list.
-pub(super) fn texts<'m>(message: &'m DynamicMessage, field: &str) -> impl Iterator<Item = &'m str> {
+pub(in crate::admission) fn texts<'m>(message: &'m DynamicMessage, field: &str) -> impl Iterator<Item = &'m str> {
     list(message, field).iter().filter_map(Value::as_str)
 }
 

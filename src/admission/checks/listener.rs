@@ -10,18 +10,31 @@ use crate::admission::{codes, path::Path};
 /// Combinations of one listener that are compared; beyond, only whole matches are.
 const MAX_COMBINATIONS: usize = 100_000;
 
-/// Everything that a listener binds. A listener of a gRPC client, or within Envoy, binds nothing.
+/// Everything that a listener is reached at. A listener of a gRPC client has no address.
 pub(super) fn addresses(listener: &DynamicMessage) -> Vec<Bound> {
     if fields::has(listener, "api_listener") {
         return Vec::new();
     }
+    if fields::has(listener, "internal_listener") {
+        return vec![Bound::Internal(fields::text(listener, "name").to_owned())];
+    }
+    let binds = binds_to_port(listener);
     let own = fields::message(listener, "address");
     let more = fields::messages(listener, "additional_addresses");
     let more = more.filter_map(|(_, additional)| fields::message(additional, "address"));
-    let mut bound: Vec<Bound> = own.into_iter().chain(more).filter_map(Bound::of).collect();
+    let all = own.into_iter().chain(more);
+    let mut bound: Vec<Bound> = all.filter_map(|address| Bound::of(address, binds)).collect();
     bound.sort();
     bound.dedup();
     bound
+}
+
+/// Whether a listener opens its port. Where it does not, another hands connections over to it.
+fn binds_to_port(listener: &DynamicMessage) -> bool {
+    let deprecated = fields::message(listener, "deprecated_v1");
+    let all = [Some(listener), deprecated].into_iter().flatten();
+    let mut said = all.filter_map(|message| fields::message(message, "bind_to_port"));
+    said.all(|binds| fields::flag(binds, "value"))
 }
 
 pub(super) fn check(listener: &DynamicMessage, path: &Path<'_>, report: &mut dyn Report) {

@@ -15,10 +15,10 @@ use tokio::time::Instant;
 use super::{Failure, Peer, answer::Answer, request::Poll};
 use crate::{
     fleet::{Fleet, Protocol, StreamGuard, StreamInfo},
-    node::{Node, NodeId},
+    node::{Node, NodeGroup, NodeId},
     protocol::{self, Delivery, NamePool, Nonce, Outcome},
     resource::{ResourceName, ResourceType},
-    snapshot::{NodeGroup, Revision, Snapshot},
+    snapshot::{Revision, Snapshot},
 };
 
 /// A list of names counts as abandoned no sooner than this.

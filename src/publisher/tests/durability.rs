@@ -51,6 +51,43 @@ fn restart_serves_the_same_snapshot_in_the_same_versions() {
     assert!(fixture.version("a").ends_with("-r7"), "the past is remembered as well");
 }
 
+// S-20
+#[test]
+fn type_that_was_emptied_was_had_after_a_restart_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || {
+        Fixture::over(Arc::new(
+            RedbStore::open(dir.path(), NonZeroUsize::new(2).unwrap()).unwrap(),
+        ))
+    };
+    let had = |fixture: &Fixture, kind: &ResourceType| fixture.cache.get(&group()).unwrap().had(kind);
+    {
+        let fixture = open();
+        fixture.replace("");
+        assert!(!had(&fixture, &CLUSTER));
+        fixture.replace("a=1");
+        let emptied = fixture.replace("");
+        assert!(emptied.changed);
+        assert!(!fixture.replace("").changed, "empty stays empty");
+        assert_eq!(names(&emptied.changes[0].removed), ["a"]);
+        assert!(had(&fixture, &CLUSTER));
+        // The revision with the resource is no longer kept.
+        fixture.share("s=1");
+        let secret = raw(&ResourceType::Secret, "s", b"\x0a\x01s".to_vec());
+        let mut request = replace_request(&group(), "");
+        request.candidate.resources.push(secret);
+        fixture.publisher.replace(request).unwrap();
+        fixture.replace("");
+    }
+    let fixture = open();
+    assert!(had(&fixture, &CLUSTER) && had(&fixture, &ResourceType::Secret));
+    assert!(!had(&fixture, &ResourceType::Listener));
+    let Summary::Published(types) = fixture.publisher.list().remove(1).summary else {
+        panic!("it is published")
+    };
+    assert!(types.iter().all(|summary| summary.resources == 0), "{types:?}");
+}
+
 /// Refuses to write.
 #[derive(Debug, Default)]
 struct FullDisk(MemoryStore);

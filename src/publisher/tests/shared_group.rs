@@ -51,3 +51,34 @@ fn what_a_publish_of_the_shared_group_would_change_is_foreseen_for_every_group()
         (Some("a=0 s=1".to_owned()), "a=2 s=2".to_owned())
     );
 }
+
+// S-20
+#[test]
+fn group_without_a_snapshot_is_not_whole_until_it_is_published() {
+    let fixture = Fixture::new();
+    fixture.share("s=1");
+    let is_whole = || fixture.cache.get(&group()).unwrap().is_whole(&CLUSTER);
+    assert!(!is_whole());
+    fixture.replace("a=1");
+    assert!(is_whole());
+    fixture.share("s=2");
+    assert!(is_whole());
+    fixture.publisher.delete(&group(), None).unwrap();
+    assert!(!is_whole());
+}
+
+// S-20
+#[test]
+fn shared_group_that_suffices_is_foreseen_as_it_is_served() {
+    let cache = Arc::new(SnapshotCache::with_sufficed(["edge-*".into()].into_iter().collect()));
+    let store = Arc::new(MemoryStore::default());
+    let publisher = Publisher::open(store, Arc::clone(&cache), PublisherSettings::default()).unwrap();
+    publisher.replace(replace_request(&shared(), "s=1")).unwrap();
+    let edge = NodeGroup::from("edge-1");
+    assert!(cache.get(&edge).unwrap().is_whole(&CLUSTER));
+    let mut request = replace_request(&shared(), "s=2");
+    request.options.dry_run = true;
+    let outlook = publisher.replace(request).unwrap().outlook.unwrap();
+    assert!(publisher.foresee(&outlook, &edge).after.is_whole(&CLUSTER));
+    assert!(!publisher.foresee(&outlook, &group()).after.is_whole(&CLUSTER));
+}

@@ -8,7 +8,7 @@ use super::{
     file::Failure,
     records::{ReceiptRecord, seal, unseal},
 };
-use crate::{revision::Receipt, snapshot::NodeGroup};
+use crate::{node::NodeGroup, revision::Receipt};
 
 /// (Group, idempotency key) → the sealed receipt.
 pub(super) const RECEIPTS: TableDefinition<'static, (&str, &str), &[u8]> = TableDefinition::new("receipts");

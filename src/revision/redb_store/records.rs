@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 use prost::Message;
 
 use crate::{
-    resource::{ContentHash, Reference, Resource, ResourceName, ResourceType, Version},
+    resource::{ContentHash, Place, Reference, Resource, ResourceName, ResourceType, Version},
     revision::{Owner, Receipt, ReceiptChange, StoredRevision, TypeSummary},
     snapshot::Revision,
 };
@@ -131,6 +131,9 @@ pub(super) struct ResourceRecord {
     pub(super) body: bytes::Bytes,
     #[prost(message, repeated, tag = "4")]
     pub(super) references: Vec<ReferenceRecord>,
+    /// The places that it claims; none in records of earlier releases.
+    #[prost(string, repeated, tag = "5")]
+    pub(super) places: Vec<String>,
 }
 
 /// A time to live.
@@ -331,6 +334,7 @@ impl ResourceRecord {
                     name: reference.name.to_string(),
                 })
                 .collect(),
+            places: resource.places.iter().map(ToString::to_string).collect(),
         }
     }
 
@@ -351,7 +355,7 @@ impl ResourceRecord {
             ttl: self.ttl.map(|ttl| Duration::new(ttl.seconds, ttl.nanos)),
             body: self.body,
             references: references?,
-            places: Box::default(),
+            places: self.places.into_iter().map(Place::from).collect(),
         }))
     }
 }

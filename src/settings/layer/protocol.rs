@@ -6,11 +6,10 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    node::Pattern,
+    node::{NodeGroup, Pattern},
     protocol::{Policy, StreamLimits},
     resource::{ResourceType, UnknownType},
     settings::{SettingsError, value::ByteSize},
-    snapshot::NodeGroup,
 };
 
 /// What differs between clients, and what they are told.

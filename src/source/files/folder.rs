@@ -13,7 +13,7 @@ use super::{SHARED_FOLDER, watcher::Identity};
 use crate::{
     admission::{Document, Format},
     input,
-    snapshot::NodeGroup,
+    node::NodeGroup,
 };
 
 /// Bytes of all files of a folder: more than admission takes, whatever the format.

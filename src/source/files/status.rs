@@ -2,11 +2,7 @@
 
 use std::{path::PathBuf, time::SystemTime};
 
-use crate::{
-    admission::Finding,
-    metrics::FolderLabel,
-    snapshot::{NodeGroup, Revision},
-};
+use crate::{admission::Finding, metrics::FolderLabel, node::NodeGroup, snapshot::Revision};
 
 /// One folder, or the directory of all.
 #[derive(Clone, Debug)]

@@ -25,9 +25,10 @@ use super::{
 use crate::{
     admission::{Candidate, Document, Finding},
     metrics::FilesMetrics,
+    node::NodeGroup,
     publisher::{PublishError, PublishOptions, Publisher, ReplaceRequest, SnapshotEvent},
     revision::Owner,
-    snapshot::{NodeGroup, Revision},
+    snapshot::Revision,
 };
 
 /// How long a folder must read the same before it is taken: longer than an editor or a copy takes between two writes.

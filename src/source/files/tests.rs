@@ -12,10 +12,10 @@ use std::{
 use super::*;
 use crate::{
     admission::{Candidate, RawResource, codes},
+    node::NodeGroup,
     publisher::{PublishError, PublishOptions, ReplaceRequest},
     resource::ResourceType,
     revision::Owner,
-    snapshot::NodeGroup,
 };
 
 const PATIENCE: Duration = Duration::from_secs(30);

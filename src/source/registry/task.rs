@@ -17,9 +17,10 @@ use super::{AUTHOR, Action, COMMANDS, Command, RETRY, Registered, RegistryError,
 use crate::{
     admission::{self, Candidate, RawResource, Secrets},
     metrics::{Change, RegistryMetrics},
+    node::NodeGroup,
     publisher::{NotFound, PatchRequest, PublishError, PublishOptions, Publisher, SnapshotEvent},
     resource::{Resource, ResourceType},
-    snapshot::{NodeGroup, Snapshot},
+    snapshot::Snapshot,
 };
 
 /// Runs the registry: see [`RegistryTask::run`].

@@ -5,9 +5,9 @@ use tokio::time::Instant;
 use super::*;
 use crate::{
     admission::{self, Candidate, Document, Format, Secrets},
+    node::NodeGroup,
     publisher::{PatchRequest, PublishOptions, ReplaceRequest},
     resource::ResourceType,
-    snapshot::NodeGroup,
 };
 use prost::Message as _;
 use serde_json::{Value, json};
