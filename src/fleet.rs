@@ -5,6 +5,7 @@
 //! after its last stream ended. Bounded: see [`Limits`].
 
 mod record;
+mod refusals;
 mod status;
 mod verdict;
 
@@ -74,7 +75,7 @@ pub struct Census {
     pub connected: usize,
     /// Nodes that are remembered.
     pub gone: usize,
-    /// Connected nodes that refused the last response of some type.
+    /// Connected nodes that refuse something of some type.
     pub refusing: usize,
     /// Connected nodes that have not answered for longer than [`Limits::unanswered_after`].
     pub unanswered: usize,

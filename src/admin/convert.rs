@@ -10,7 +10,7 @@ use crate::{
     fleet::{self, DeliveryStatus, NackStatus},
     node::NodeId,
     proto::admin as api,
-    protocol::{Standing, Variant},
+    protocol::{Awaited, Awaiting, Hold, Standing, Variant, Wait},
     publisher::{PublishOptions, Published, TypeChange},
     resource::{ContentHash, Resource, ResourceName, ResourceType},
     revision::{Owner, RevisionInfo, Summary},
@@ -228,31 +228,57 @@ pub(super) fn node_event(change: &fleet::FleetChange) -> api::WatchNodesResponse
 }
 
 fn order_status(standing: &Standing) -> Option<api::OrderStatus> {
-    use api::order_status::{Hold, Wait};
-
-    let url = |kind: &ResourceType| kind.type_url().to_owned();
-    let waits = standing.waits.iter().map(|wait| Wait {
-        type_url: url(&wait.resource_type),
-        on_type_urls: wait.on.iter().map(|on| url(&on.resource_type)).collect(),
-        name: wait.name.to_string(),
-        on: Vec::new(),
-    });
-    let holds = standing.holds.iter().map(|hold| Hold {
-        type_url: url(&hold.resource_type),
-        name: hold.name.to_string(),
-        needed_by_route: hold
-            .needed_by
-            .as_ref()
-            .map(|(_, name)| name.to_string())
-            .unwrap_or_default(),
-        ..Hold::default()
-    });
     (*standing != Standing::default()).then(|| api::OrderStatus {
-        waits: waits.collect(),
-        holds: holds.collect(),
+        waits: standing.waits.iter().map(wait).collect(),
+        holds: standing.holds.iter().map(hold).collect(),
         held: standing.held as u64,
         waiting: standing.waiting as u64,
     })
+}
+
+fn wait(wait: &Wait) -> api::order_status::Wait {
+    let mut types: Vec<&ResourceType> = wait.on.iter().map(|on| &on.resource_type).collect();
+    types.sort_unstable();
+    types.dedup();
+    api::order_status::Wait {
+        type_url: type_url(&wait.resource_type),
+        on_type_urls: types.into_iter().map(type_url).collect(),
+        name: wait.name.to_string(),
+        on: wait.on.iter().map(awaited).collect(),
+    }
+}
+
+fn awaited(on: &Awaited) -> api::order_status::Awaited {
+    use api::order_status::awaited::Reason;
+
+    api::order_status::Awaited {
+        type_url: type_url(&on.resource_type),
+        name: on.name.to_string(),
+        reason: match on.reason {
+            Awaiting::Unsent => Reason::Unsent.into(),
+            Awaiting::Unanswered => Reason::Unanswered.into(),
+            Awaiting::Refused => Reason::Refused.into(),
+        },
+    }
+}
+
+fn hold(hold: &Hold) -> api::order_status::Hold {
+    let (kind, name) = hold
+        .needed_by
+        .as_ref()
+        .map_or_else(Default::default, |(kind, name)| (type_url(kind), name.to_string()));
+    let is_route = kind == ResourceType::Route.type_url();
+    api::order_status::Hold {
+        type_url: type_url(&hold.resource_type),
+        name: hold.name.to_string(),
+        needed_by_route: if is_route { name.clone() } else { String::new() },
+        needed_by_type_url: kind,
+        needed_by_name: name,
+    }
+}
+
+fn type_url(kind: &ResourceType) -> String {
+    kind.type_url().to_owned()
 }
 
 fn stream_status(stream: &fleet::StreamStatus) -> api::StreamStatus {
@@ -271,6 +297,7 @@ fn stream_status(stream: &fleet::StreamStatus) -> api::StreamStatus {
         types: stream.types.iter().map(type_status).collect(),
         synced_revision: stream.synced.map_or(0, |revision| revision.0),
         order: order_status(&stream.standing),
+        blocked_revision: stream.blocked.map_or(0, |revision| revision.0),
     }
 }
 
@@ -298,6 +325,8 @@ fn type_status(row: &fleet::TypeStatus) -> api::TypeStatus {
         large_response_bytes: row.large.map_or(0, |bytes| bytes as u64),
         sent_total: row.sent_total,
         nack_total: row.nack_total,
+        refused: count(row.refused),
+        refused_names: row.refused_sample.iter().map(ToString::to_string).collect(),
     }
 }
 

@@ -11,7 +11,8 @@ use std::{
 
 use super::{
     ClusterLoad, DeliveryStatus, Limits, LoadReport, NackStatus, NodeStatus, Refusal, StreamInfo, StreamStatus,
-    TypeState, TypeStatus, Unanswered, Verdict,
+    TypeStatus, Unanswered, Verdict,
+    refusals::Refusals,
     verdict::{self, StreamVerdicts, Verdicts},
 };
 use crate::{
@@ -56,7 +57,7 @@ pub(super) struct ChangeMark {
 /// What is wrong with a connected node.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Trouble {
-    /// It refused what it was sent last of some type.
+    /// It refuses something of some type.
     pub(super) refuses: bool,
     /// Its answer is due for too long.
     pub(super) owes: bool,
@@ -97,7 +98,8 @@ struct TypeRecord {
     sent: Option<DeliveryStatus>,
     acked: Option<DeliveryStatus>,
     unconfirmed: Option<DeliveryStatus>,
-    nack: Option<Box<NackStatus>>,
+    /// `None` where nothing was ever refused.
+    refusals: Option<Box<Refusals>>,
     missing: usize,
     missing_sample: Box<[ResourceName]>,
     large: Option<usize>,
@@ -273,9 +275,8 @@ impl StreamRecord {
 
     fn trouble(&self, now: SystemTime) -> Trouble {
         let books = self.books.lock().unwrap_or_else(PoisonError::into_inner);
-        let refused = |row: &TypeRecord| row.is_last(row.nack.as_ref().map(|nack| &nack.delivery));
         Trouble {
-            refuses: books.types.iter().any(refused),
+            refuses: books.types.iter().any(TypeRecord::refuses),
             owes: books.awaiting.iter().any(|(_, sent)| is_late(sent, self.limits, now)),
             unconfirmed: books.types.iter().any(|row| row.is_last(row.unconfirmed.as_ref())),
         }
@@ -355,7 +356,11 @@ impl Books {
             }
             Outcome::Ack(delivery) => {
                 self.answered(delivery);
-                self.row(&delivery.resource_type).acked = Some(at(delivery, now));
+                let row = self.row(&delivery.resource_type);
+                row.acked = Some(at(delivery, now));
+                if let Some(refusals) = &mut row.refusals {
+                    refusals.on_ack();
+                }
                 self.heard = Some(now);
             }
             Outcome::Nack {
@@ -371,7 +376,7 @@ impl Books {
                 };
                 let row = self.row(&delivery.resource_type);
                 row.nack_total += 1;
-                row.nack = Some(Box::new(nack.clone()));
+                row.refusals.get_or_insert_default().on_nack(nack.clone());
                 let resource_type = delivery.resource_type.clone();
                 self.verdicts.refuse(delivery.revision, Refusal { resource_type, nack });
                 self.heard = Some(now);
@@ -390,7 +395,14 @@ impl Books {
                 row.missing = *names;
                 row.missing_sample = sample.as_slice().into();
             }
-            Outcome::Refused { .. } => {}
+            Outcome::Refused {
+                resource_type,
+                names,
+                sample,
+            } => {
+                let row = self.row(resource_type);
+                row.refusals.get_or_insert_default().on_refused(*names, sample);
+            }
             Outcome::Presented(delivery) => {
                 let row = self.row(&delivery.resource_type);
                 row.sent = Some(at(delivery, now));
@@ -412,9 +424,8 @@ impl Books {
 
     /// What was refused before, and is refused still, is refused of this revision too.
     fn refuse_standing(&mut self, revision: Revision) {
-        for row in &self.types {
-            let nack = row.nack.as_deref().filter(|_| row.status().state() == TypeState::Error);
-            if let Some(nack) = nack {
+        for row in self.types.iter().filter(|row| row.refuses()) {
+            if let Some(nack) = row.nack() {
                 let (resource_type, nack) = (row.resource_type.clone(), nack.clone());
                 self.verdicts.refuse(revision, Refusal { resource_type, nack });
             }
@@ -489,13 +500,26 @@ impl TypeRecord {
             sent: None,
             acked: None,
             unconfirmed: None,
-            nack: None,
+            refusals: None,
             missing: 0,
             missing_sample: Box::default(),
             large: None,
             sent_total: 0,
             nack_total: 0,
         }
+    }
+
+    /// The NACK that counts.
+    fn nack(&self) -> Option<&NackStatus> {
+        self.refusals.as_deref().and_then(Refusals::nack)
+    }
+
+    /// Whether something is refused; where it is not said what, whether the last response was.
+    fn refuses(&self) -> bool {
+        self.refusals.as_deref().is_some_and(|refusals| {
+            let nacked = refusals.nack().map(|nack| &nack.delivery);
+            refusals.names() > 0 || (!refusals.mended() && self.is_last(nacked))
+        })
     }
 
     /// Whether this is the last response.
@@ -506,6 +530,7 @@ impl TypeRecord {
 
     fn status(&self) -> TypeStatus {
         let names = self.subscription.names();
+        let refusals = self.refusals.as_deref();
         TypeStatus {
             resource_type: self.resource_type.clone(),
             wildcard: self.subscription.is_wildcard(),
@@ -515,7 +540,10 @@ impl TypeRecord {
             sent: self.sent.clone(),
             acked: self.acked.clone(),
             unconfirmed: self.unconfirmed.clone(),
-            nack: self.nack.as_deref().cloned(),
+            nack: self.nack().cloned(),
+            refused: refusals.map_or(0, Refusals::names),
+            refused_sample: refusals.map_or_else(Vec::new, |refusals| refusals.sample().to_vec()),
+            mended: refusals.is_none_or(Refusals::mended),
             unanswered: None,
             missing: self.missing,
             missing_sample: self.missing_sample.to_vec(),
