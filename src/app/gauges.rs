@@ -50,7 +50,7 @@ impl Standing {
         })?;
         gauges.count(
             "xds_nodes_refusing",
-            "Connected nodes that refused the last response of some type",
+            "Connected nodes that refuse something they were sent",
             refusing,
         )?;
         gauges.count(
