@@ -15,6 +15,10 @@ fn node(id: &str) -> Node {
     })
 }
 
+fn fleet(limits: Limits) -> Arc<Fleet> {
+    Fleet::new(limits, Arc::default())
+}
+
 fn info() -> StreamInfo {
     StreamInfo {
         protocol: Protocol::Grpc(Variant::Sotw),
@@ -38,7 +42,7 @@ fn open(fleet: &Arc<Fleet>, id: &str) -> StreamGuard {
 
 #[test]
 fn state_follows_what_was_sent_and_answered_last() {
-    let fleet = Fleet::new(Limits::default());
+    let fleet = fleet(Limits::default());
     let stream = open(&fleet, "n");
     let state = || fleet.node(&"n".into()).unwrap().types[0].state();
     stream.record(&Outcome::Subscribed {
@@ -64,7 +68,7 @@ fn state_follows_what_was_sent_and_answered_last() {
 
 #[test]
 fn end_of_an_old_stream_leaves_the_new_one_alone() {
-    let fleet = Fleet::new(Limits::default());
+    let fleet = fleet(Limits::default());
     let old = open(&fleet, "n");
     let new = open(&fleet, "n");
     new.record(&Outcome::Synced(Revision(3)));
@@ -78,7 +82,7 @@ fn end_of_an_old_stream_leaves_the_new_one_alone() {
 
 #[test]
 fn node_is_forgotten_some_time_after_its_last_stream() {
-    let fleet = Fleet::new(Limits::default());
+    let fleet = fleet(Limits::default());
     let stream = open(&fleet, "n");
     let later = SystemTime::now() + Duration::from_secs(601);
     fleet.expire(later);
@@ -94,7 +98,7 @@ fn node_is_forgotten_some_time_after_its_last_stream() {
 
 #[test]
 fn full_books_forget_the_longest_gone() {
-    let fleet = Fleet::new(Limits {
+    let fleet = fleet(Limits {
         nodes: 2,
         ..Limits::default()
     });
@@ -108,7 +112,7 @@ fn full_books_forget_the_longest_gone() {
 
 #[test]
 fn watch_hands_out_each_change_once_and_what_was_forgotten() {
-    let fleet = Fleet::new(Limits::default());
+    let fleet = fleet(Limits::default());
     let a = open(&fleet, "a");
     let mut watch = fleet.watch(Some(NodeGroup::from("g")));
     assert_eq!(watch.changes().len(), 1);
@@ -130,7 +134,7 @@ fn cluster_load(cluster: &str, issued: u64) -> ClusterLoad {
 
 #[test]
 fn load_report_keeps_the_busiest_and_takes_the_place_of_the_last() {
-    let fleet = Fleet::new(Limits {
+    let fleet = fleet(Limits {
         load_clusters: 2,
         ..Limits::default()
     });
@@ -155,14 +159,14 @@ fn load_report_keeps_the_busiest_and_takes_the_place_of_the_last() {
 
 #[test]
 fn load_of_a_node_that_is_not_known_is_not_kept() {
-    let fleet = Fleet::new(Limits::default());
+    let fleet = fleet(Limits::default());
     fleet.record_load(&"n".into(), vec![cluster_load("a", 1)]);
     assert!(fleet.is_empty());
 }
 
 #[test]
 fn load_report_wakes_the_watches() {
-    let fleet = Fleet::new(Limits::default());
+    let fleet = fleet(Limits::default());
     let _stream = open(&fleet, "n");
     let mut watch = fleet.watch(None);
     watch.changes();
@@ -172,7 +176,7 @@ fn load_report_wakes_the_watches() {
 
 #[test]
 fn long_nack_message_is_cut_at_a_character() {
-    let fleet = Fleet::new(Limits {
+    let fleet = fleet(Limits {
         nack_message_bytes: 4,
         ..Limits::default()
     });
@@ -221,7 +225,7 @@ fn enter(stream: &StreamGuard, outcomes: impl IntoIterator<Item = Outcome>) {
 
 #[test]
 fn refusal_stands_until_it_is_mended_whatever_else_is_acked() {
-    let fleet = Fleet::new(Limits::default());
+    let fleet = fleet(Limits::default());
     let stream = open(&fleet, "n");
     let refuses_b = (TypeState::Error, "no".to_owned(), vec!["b".to_owned()]);
     enter(
@@ -243,7 +247,7 @@ fn refusal_stands_until_it_is_mended_whatever_else_is_acked() {
 
 #[test]
 fn what_was_refused_and_taken_back_is_synced_though_nothing_is_sent_for_it() {
-    let fleet = Fleet::new(Limits::default());
+    let fleet = fleet(Limits::default());
     let stream = open(&fleet, "n");
     enter(
         &stream,
@@ -259,7 +263,7 @@ fn what_was_refused_and_taken_back_is_synced_though_nothing_is_sent_for_it() {
 
 #[test]
 fn words_are_those_of_the_newest_nack_that_stands() {
-    let fleet = Fleet::new(Limits::default());
+    let fleet = fleet(Limits::default());
     let stream = open(&fleet, "n");
     let refuse = |nonce: &str, words: &str, all: &[&str]| {
         enter(
@@ -281,7 +285,7 @@ fn words_are_those_of_the_newest_nack_that_stands() {
 
 #[test]
 fn poll_that_presents_what_it_refused_before_has_accepted_it() {
-    let fleet = Fleet::new(Limits::default());
+    let fleet = fleet(Limits::default());
     let rest = StreamInfo {
         protocol: Protocol::Rest,
         ..info()
@@ -308,7 +312,7 @@ fn outcomes(fleet: &Fleet, last: u64) -> Vec<String> {
 
 #[test]
 fn revision_that_leaves_the_refused_as_it_was_is_refused_too() {
-    let fleet = Fleet::new(Limits::default());
+    let fleet = fleet(Limits::default());
     let stream = open(&fleet, "n");
     let at = |nonce: &str, revision: u64| Delivery {
         revision: Revision(revision),
@@ -347,7 +351,7 @@ fn revision_that_leaves_the_refused_as_it_was_is_refused_too() {
 
 #[test]
 fn refusal_is_told_of_a_node_that_is_gone() {
-    let fleet = Fleet::new(Limits::default());
+    let fleet = fleet(Limits::default());
     let stream = open(&fleet, "n");
     enter(
         &stream,
@@ -367,7 +371,7 @@ fn refusal_is_told_of_a_node_that_is_gone() {
 
 #[test]
 fn client_that_comes_with_what_is_current_is_synced_and_counts() {
-    let fleet = Fleet::new(Limits::default());
+    let fleet = fleet(Limits::default());
     let delta = StreamInfo {
         protocol: Protocol::Grpc(Variant::Delta),
         ..info()
