@@ -28,8 +28,8 @@ pub use self::status::{
 };
 pub use self::verdict::{NodeOutcome, Refusal, Verdict};
 use self::{
-    record::{ChangeMark, NodeRecord, Trouble},
-    stream::StreamRecord,
+    record::{ChangeMark, NodeRecord},
+    stream::{StreamRecord, Trouble},
 };
 use crate::{
     metrics::{self, ServingMetrics},

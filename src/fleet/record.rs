@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 
 use super::{
     ClusterLoad, LoadReport, NodeStatus, StreamStatus, TypeStatus, Verdict, cut,
-    stream::StreamRecord,
+    stream::{StreamRecord, Trouble},
     verdict::{self, StreamVerdicts, Verdicts},
 };
 use crate::{
@@ -40,17 +40,6 @@ pub(super) struct ChangeMark {
     node: u64,
     /// Changes of all its streams.
     streams: u64,
-}
-
-/// What is wrong with a connected node.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Trouble {
-    /// It refuses something of some type.
-    pub(super) refuses: bool,
-    /// Its answer is due for too long.
-    pub(super) owes: bool,
-    /// Over REST: it came back with an earlier version than it was sent.
-    pub(super) unconfirmed: bool,
 }
 
 // === impl NodeRecord ===

@@ -13,7 +13,6 @@ use std::{
 
 use super::{
     DeliveryStatus, Limits, NackStatus, Refusal, StreamInfo, StreamStatus, TypeStatus, Unanswered, cut,
-    record::Trouble,
     row::TypeRecord,
     verdict::{StreamVerdicts, Verdicts},
 };
@@ -23,6 +22,17 @@ use crate::{
     resource::ResourceType,
     snapshot::Revision,
 };
+
+/// What is wrong with a connected node, on one stream or on all.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Trouble {
+    /// It refuses something of some type.
+    pub(super) refuses: bool,
+    /// Its answer is due for too long.
+    pub(super) owes: bool,
+    /// Over REST: it came back with an earlier version than it was sent.
+    pub(super) unconfirmed: bool,
+}
 
 /// One stream.
 #[derive(Debug)]
