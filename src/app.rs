@@ -25,7 +25,7 @@ use crate::{
     cache::SnapshotCache,
     fleet::Fleet,
     http::{Peer, Port, Rest, RestSettings, Services},
-    metrics::{Label as _, Metrics, PortLabel, Table},
+    metrics::{Label as _, Metrics, PortLabel, ServingMetrics, Table},
     publisher::{Publisher, PublisherSettings, RemovalGuard},
     readiness::Readiness,
     revision::{MemoryStore, RedbStore, RevisionStore},
@@ -98,13 +98,15 @@ impl App {
         let grace = settings.shutdown_grace;
         let port = Port::new(readiness.clone(), Arc::clone(&metrics), tracker.clone());
         spawn_http(&tracker, ports.http, &port, rest.clone());
-        let fleet = Fleet::new(settings.fleet);
+        let served = Arc::new(ServingMetrics::default());
+        let fleet = Fleet::new(settings.fleet, Arc::clone(&served));
         let cache = Arc::new(SnapshotCache::with_sufficed(settings.sufficed.clone()));
         let xds_settings = settings.xds.clone();
         let orders = Orders::new(settings.xds.policy.clone(), settings.xds.unordered.clone());
         let polling = Rest::new(
             SnapshotCache::clone(&cache),
             Arc::clone(&fleet),
+            Arc::clone(&served),
             rest_settings(&settings),
             tracker.clone(),
         );
@@ -130,6 +132,7 @@ impl App {
         };
         let standing = Standing {
             fleet: Arc::clone(&fleet),
+            served: Arc::clone(&served),
             publisher: Arc::clone(&publisher),
             registry,
             files: files.clone(),
@@ -140,6 +143,7 @@ impl App {
         let xds = Xds::new(
             SnapshotCache::clone(&cache),
             Arc::clone(&fleet),
+            served,
             xds_settings,
             serving.clone(),
         );

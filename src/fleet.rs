@@ -5,7 +5,10 @@
 //! after its last stream ended. Bounded: see [`Limits`].
 
 mod record;
+mod refusals;
+mod row;
 mod status;
+mod stream;
 mod verdict;
 
 use std::{
@@ -20,13 +23,16 @@ use std::{
 use dashmap::DashMap;
 use tokio::sync::watch;
 
-use self::record::{ChangeMark, NodeRecord, StreamRecord, Trouble};
 pub use self::status::{
     ClusterLoad, DeliveryStatus, LoadReport, NackStatus, NodeStatus, StreamStatus, TypeState, TypeStatus, Unanswered,
 };
 pub use self::verdict::{NodeOutcome, Refusal, Verdict};
+use self::{
+    record::{ChangeMark, NodeRecord},
+    stream::{StreamRecord, Trouble},
+};
 use crate::{
-    metrics::{self, ServingMetrics, TypeLabel},
+    metrics::{self, ServingMetrics},
     node::{Node, NodeGroup, NodeId},
     protocol::{Delivery, Outcome, Variant},
     resource::ResourceType,
@@ -64,7 +70,7 @@ pub struct Fleet {
     changes: AtomicU64,
     /// Wakes the watches.
     news: watch::Sender<()>,
-    metrics: ServingMetrics,
+    metrics: Arc<ServingMetrics>,
 }
 
 /// How many nodes stand how, at one moment.
@@ -74,7 +80,7 @@ pub struct Census {
     pub connected: usize,
     /// Nodes that are remembered.
     pub gone: usize,
-    /// Connected nodes that refused the last response of some type.
+    /// Connected nodes that refuse something of some type.
     pub refusing: usize,
     /// Connected nodes that have not answered for longer than [`Limits::unanswered_after`].
     pub unanswered: usize,
@@ -158,9 +164,9 @@ impl From<Protocol> for metrics::Protocol {
 // === impl Fleet ===
 
 impl Fleet {
-    /// Empty books.
+    /// Empty books. What is entered is counted in `metrics`.
     #[must_use]
-    pub fn new(limits: Limits) -> Arc<Self> {
+    pub fn new(limits: Limits, metrics: Arc<ServingMetrics>) -> Arc<Self> {
         Arc::new(Self {
             limits,
             nodes: DashMap::new(),
@@ -168,7 +174,7 @@ impl Fleet {
             open_streams: AtomicUsize::new(0),
             changes: AtomicU64::new(0),
             news: watch::Sender::new(()),
-            metrics: ServingMetrics::default(),
+            metrics,
         })
     }
 
@@ -247,12 +253,6 @@ impl Fleet {
     #[must_use]
     pub fn open_streams(&self) -> usize {
         self.open_streams.load(Ordering::Relaxed)
-    }
-
-    /// What is counted of what is served.
-    #[must_use]
-    pub const fn metrics(&self) -> &ServingMetrics {
-        &self.metrics
     }
 
     /// How many nodes stand how. Looks at every stream.
@@ -373,35 +373,13 @@ impl StreamGuard {
 
     /// Enters what happened at this moment. Touches this stream's record only.
     pub fn record_at(&self, outcome: &Outcome, now: SystemTime) {
-        self.record.enter(outcome, now);
-        self.count(outcome);
+        self.record.enter(outcome, now, &self.fleet.metrics);
         self.fleet.wake();
     }
 
     /// What the response just sent came to.
     pub fn count_bytes(&self, kind: &ResourceType, bytes: usize) {
         self.fleet.metrics.weighed(self.record.protocol(), kind.into(), bytes);
-    }
-
-    fn count(&self, outcome: &Outcome) {
-        let (serving, protocol) = (&self.fleet.metrics, self.record.protocol());
-        let kind = |delivery: &Delivery| TypeLabel::from(&delivery.resource_type);
-        match outcome {
-            // The same answer to a poll that comes again is sent again, and is no news to the books.
-            Outcome::Sent(_) if protocol == metrics::Protocol::Rest => {}
-            Outcome::Sent(delivery) => serving.responded(protocol, kind(delivery)),
-            Outcome::Ack(delivery) => serving.acked(protocol, kind(delivery)),
-            Outcome::Nack { delivery, .. } => serving.nacked(protocol, kind(delivery)),
-            Outcome::StaleNonce { resource_type } => serving.stale(protocol, resource_type.into()),
-            Outcome::Subscribed { .. }
-            | Outcome::Ignored(_)
-            | Outcome::Missing { .. }
-            | Outcome::Refused { .. }
-            | Outcome::Presented(_)
-            | Outcome::Standing(_)
-            | Outcome::Synced(_)
-            | Outcome::Blocked(_) => {}
-        }
     }
 
     /// Enters that the response just sent was larger than many clients take (L-13).
@@ -466,6 +444,15 @@ impl FleetWatch {
             std::future::pending::<()>().await;
         }
     }
+}
+
+/// The text, cut at a character's border.
+fn cut(text: &str, bytes: usize) -> String {
+    if text.len() <= bytes {
+        return text.to_owned();
+    }
+    let end = (0..=bytes).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    format!("{}…", &text[..end])
 }
 
 #[cfg(test)]

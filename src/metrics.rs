@@ -1,7 +1,7 @@
-//! What is counted, for machines: counters that the fleet, the transport, the publisher and the sources keep, and the text that
+//! What is counted, for machines: counters of what is served, of the publisher and of the sources, and the text that
 //! Prometheus reads of them.
 //!
-//! Each part owns its counters and tells nobody; `app` registers them. Every label is a closed set whose series are there from
+//! Each part counts and tells nobody; `app` registers the counters. Every label is a closed set whose series are there from
 //! the start: counting looks nothing up, takes no lock and allocates nothing.
 
 mod gauges;

@@ -96,6 +96,7 @@ pub struct Xds {
 struct Shared {
     cache: SnapshotCache,
     fleet: Arc<Fleet>,
+    metrics: Arc<ServingMetrics>,
     frames: Frames,
     limits: Limits,
     grouping: Grouping,
@@ -139,10 +140,16 @@ impl Default for Limits {
 // === impl Xds ===
 
 impl Xds {
-    /// Serves what is in `cache`, and enters what happens in `fleet`. From when `shutdown` is cancelled no stream is let in
+    /// Serves what is in `cache`, and enters what happens in `fleet` and `metrics`. From when `shutdown` is cancelled no stream is let in
     /// and load reports end; [`Xds::end_streams`] ends the rest.
     #[must_use]
-    pub fn new(cache: SnapshotCache, fleet: Arc<Fleet>, settings: XdsSettings, shutdown: CancellationToken) -> Self {
+    pub fn new(
+        cache: SnapshotCache,
+        fleet: Arc<Fleet>,
+        metrics: Arc<ServingMetrics>,
+        settings: XdsSettings,
+        shutdown: CancellationToken,
+    ) -> Self {
         let process = format!("{:016x}", RandomState::new().build_hasher().finish());
         let mut policy_unordered = settings.policy.clone();
         policy_unordered.ordering.enabled = false;
@@ -151,6 +158,7 @@ impl Xds {
             shared: Arc::new(Shared {
                 cache,
                 fleet,
+                metrics,
                 frames: Frames::new(identifier),
                 limits: settings.limits,
                 grouping: settings.grouping,
@@ -262,7 +270,7 @@ impl Shared {
     }
 
     fn metrics(&self) -> &ServingMetrics {
-        self.fleet.metrics()
+        &self.metrics
     }
 
     /// The settings that hold for a stream of this group.

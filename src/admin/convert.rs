@@ -1,18 +1,18 @@
 //! Between the messages of the admin API and the types of the product. Nothing here decides anything.
 
+mod nodes;
+
 use std::time::{Duration, SystemTime};
 
 use prost::Message as _;
 use prost_types::{Any, Timestamp};
 
+pub(super) use self::nodes::{nack, node_event, node_status};
 use crate::{
     admission::{self, Candidate, Finding, Format, RawResource, Severity},
-    fleet::{self, DeliveryStatus, NackStatus},
-    node::NodeId,
     proto::admin as api,
-    protocol::{Standing, Variant},
     publisher::{PublishOptions, Published, TypeChange},
-    resource::{ContentHash, Resource, ResourceName, ResourceType},
+    resource::{ContentHash, Resource, ResourceName},
     revision::{Owner, RevisionInfo, Summary},
     snapshot::Revision,
 };
@@ -177,158 +177,6 @@ pub(super) fn resource(resource: &Resource, with_secrets: bool) -> Result<api::R
         resource: Some(if with_secrets { any } else { admission::redact(&any) }),
         version: resource.version.to_string(),
     })
-}
-
-// === replies: nodes ===
-
-pub(super) fn node_status(node: &fleet::NodeStatus) -> api::NodeStatus {
-    api::NodeStatus {
-        id: node.id.to_string(),
-        cluster: node.cluster.clone(),
-        group: node.group.to_string(),
-        user_agent: node.user_agent.clone(),
-        connected: node.connected(),
-        last_seen: timestamp(node.last_seen),
-        streams: node.streams.iter().map(stream_status).collect(),
-        types: node.types.iter().map(type_status).collect(),
-        load: node.load.as_deref().map(load_report),
-    }
-}
-
-fn load_report(report: &fleet::LoadReport) -> api::LoadReport {
-    api::LoadReport {
-        time: timestamp(report.time),
-        clusters: report.clusters.iter().map(cluster_load).collect(),
-        omitted_clusters: count(report.omitted),
-        reports_total: report.total,
-    }
-}
-
-fn cluster_load(load: &fleet::ClusterLoad) -> api::ClusterLoad {
-    api::ClusterLoad {
-        cluster: load.cluster.clone(),
-        service: load.service.clone(),
-        interval: prost_types::Duration::try_from(load.interval).ok(),
-        issued_requests: load.issued,
-        successful_requests: load.successful,
-        failed_requests: load.failed,
-        requests_in_progress: load.in_progress,
-        dropped_requests: load.dropped,
-    }
-}
-
-pub(super) fn node_event(change: &fleet::FleetChange) -> api::WatchNodesResponse {
-    use api::watch_nodes_response::Event;
-
-    let event = match change {
-        fleet::FleetChange::Node(node) => Event::Node(node_status(node)),
-        fleet::FleetChange::Forgotten(id) => Event::Forgotten(NodeId::to_string(id)),
-    };
-    api::WatchNodesResponse { event: Some(event) }
-}
-
-fn order_status(standing: &Standing) -> Option<api::OrderStatus> {
-    use api::order_status::{Hold, Wait};
-
-    let url = |kind: &ResourceType| kind.type_url().to_owned();
-    let waits = standing.waits.iter().map(|wait| Wait {
-        type_url: url(&wait.resource_type),
-        on_type_urls: wait.on.iter().map(|on| url(&on.resource_type)).collect(),
-        name: wait.name.to_string(),
-        on: Vec::new(),
-    });
-    let holds = standing.holds.iter().map(|hold| Hold {
-        type_url: url(&hold.resource_type),
-        name: hold.name.to_string(),
-        needed_by_route: hold
-            .needed_by
-            .as_ref()
-            .map(|(_, name)| name.to_string())
-            .unwrap_or_default(),
-        ..Hold::default()
-    });
-    (*standing != Standing::default()).then(|| api::OrderStatus {
-        waits: waits.collect(),
-        holds: holds.collect(),
-        held: standing.held as u64,
-        waiting: standing.waiting as u64,
-    })
-}
-
-fn stream_status(stream: &fleet::StreamStatus) -> api::StreamStatus {
-    use api::stream_status::Protocol;
-
-    api::StreamStatus {
-        id: stream.id,
-        protocol: match stream.info.protocol {
-            fleet::Protocol::Grpc(Variant::Sotw) => Protocol::Sotw.into(),
-            fleet::Protocol::Grpc(Variant::Delta) => Protocol::Delta.into(),
-            fleet::Protocol::Rest => Protocol::Rest.into(),
-        },
-        aggregated: stream.info.aggregated,
-        peer: stream.info.peer.clone(),
-        opened: timestamp(stream.opened),
-        types: stream.types.iter().map(type_status).collect(),
-        synced_revision: stream.synced.map_or(0, |revision| revision.0),
-        order: order_status(&stream.standing),
-    }
-}
-
-fn type_status(row: &fleet::TypeStatus) -> api::TypeStatus {
-    use api::type_status::State;
-
-    api::TypeStatus {
-        type_url: row.resource_type.type_url().to_owned(),
-        state: match row.state() {
-            fleet::TypeState::NotSent => State::NotSent.into(),
-            fleet::TypeState::Stale => State::Stale.into(),
-            fleet::TypeState::Synced => State::Synced.into(),
-            fleet::TypeState::Unconfirmed => State::Unconfirmed.into(),
-            fleet::TypeState::Error => State::Error.into(),
-        },
-        wildcard: row.wildcard,
-        names: count(row.names),
-        sample_names: row.sample.iter().map(ToString::to_string).collect(),
-        sent: row.sent.as_ref().map(delivery),
-        acked: row.acked.as_ref().map(delivery),
-        nack: row.nack.as_ref().map(nack),
-        unanswered: row.unanswered.as_ref().map(unanswered),
-        missing: count(row.missing),
-        missing_names: row.missing_sample.iter().map(ToString::to_string).collect(),
-        large_response_bytes: row.large.map_or(0, |bytes| bytes as u64),
-        sent_total: row.sent_total,
-        nack_total: row.nack_total,
-    }
-}
-
-fn delivery(delivery: &DeliveryStatus) -> api::Delivery {
-    api::Delivery {
-        version: delivery.version.to_string(),
-        nonce: delivery.nonce.to_string(),
-        time: timestamp(delivery.time),
-        revision: delivery.revision.0,
-    }
-}
-
-fn unanswered(late: &fleet::Unanswered) -> api::Unanswered {
-    api::Unanswered {
-        version: late.delivery.version.to_string(),
-        nonce: late.delivery.nonce.to_string(),
-        time: timestamp(late.delivery.time),
-        age: prost_types::Duration::try_from(late.age).ok(),
-        revision: late.delivery.revision.0,
-    }
-}
-
-pub(super) fn nack(nack: &NackStatus) -> api::Nack {
-    api::Nack {
-        version: nack.delivery.version.to_string(),
-        nonce: nack.delivery.nonce.to_string(),
-        time: timestamp(nack.delivery.time),
-        revision: nack.delivery.revision.0,
-        code: nack.code,
-        message: nack.message.clone(),
-    }
 }
 
 #[allow(clippy::unnecessary_wraps)] // the field it fills is optional

@@ -130,12 +130,16 @@ fn xds_config(row: &TypeStatus) -> GenericXdsConfig {
     }
 }
 
-/// The last refusal, until something later is ACKed.
+/// The refusal that stands; and while a later response is not answered, the last one.
 fn refusal(row: &TypeStatus) -> Option<&NackStatus> {
     let accepted = row.acked.as_ref().map(|acked| acked.time);
-    row.nack
-        .as_ref()
-        .filter(|nack| row.state() == TypeState::Error || accepted < Some(nack.delivery.time))
+    let nack = row.nack.as_ref()?;
+    let told = match row.state() {
+        TypeState::Error => true,
+        TypeState::NotSent | TypeState::Stale | TypeState::Unconfirmed => accepted < Some(nack.delivery.time),
+        TypeState::Synced => false,
+    };
+    told.then_some(nack)
 }
 
 fn failure(nack: &NackStatus) -> UpdateFailureState {

@@ -7,7 +7,7 @@ use prometheus_client::{collector::Collector, encoding::DescriptorEncoder, regis
 use crate::{
     admission,
     fleet::{Census, Fleet},
-    metrics::{FolderLabel, Gauges, Label as _, NodeLabel, Severity, TypeLabel},
+    metrics::{FolderLabel, Gauges, Label as _, NodeLabel, ServingMetrics, Severity, TypeLabel},
     publisher::Publisher,
     source::{Files, Registry},
 };
@@ -16,6 +16,8 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Standing {
     pub(super) fleet: Arc<Fleet>,
+    /// Counted by the streams and the polls.
+    pub(super) served: Arc<ServingMetrics>,
     pub(super) publisher: Arc<Publisher>,
     pub(super) registry: Registry,
     /// `None` where the server has no directory of files.
@@ -27,7 +29,7 @@ pub(super) struct Standing {
 impl Standing {
     /// Exposes it, and what its parts count.
     pub(super) fn register(self, exposed: &mut Exposed) {
-        self.fleet.metrics().register(exposed);
+        self.served.register(exposed);
         self.publisher.metrics().register(exposed);
         self.registry.metrics().register(exposed);
         if let Some(files) = &self.files {
@@ -50,7 +52,7 @@ impl Standing {
         })?;
         gauges.count(
             "xds_nodes_refusing",
-            "Connected nodes that refused the last response of some type",
+            "Connected nodes that refuse something they were sent",
             refusing,
         )?;
         gauges.count(

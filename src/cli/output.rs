@@ -221,6 +221,19 @@ pub(super) fn some_of(names: &[String], shown: usize) -> String {
     text
 }
 
+/// `"a", "b" and 3 more`: names of which there are `all`.
+pub(super) fn quoted_of(names: &[String], all: usize) -> String {
+    let mut text = names
+        .iter()
+        .map(|name| format!("{name:?}"))
+        .collect::<Vec<_>>()
+        .join(", ");
+    if all > names.len() {
+        write!(text, " and {} more", all - names.len()).ok();
+    }
+    text
+}
+
 /// `1 resource`, `2 resources`.
 pub(super) fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })

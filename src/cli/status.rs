@@ -7,13 +7,17 @@ use super::{
     connect::Clients,
     exit::{Exit, Failure},
     findings::short_type,
-    output::{Format, Output, Table, proto_json, time},
+    output::{Format, Output, Table, proto_json, quoted_of, some_of, time},
     sources,
 };
 use crate::proto::admin::{
     GetNodeRequest, ListNodesRequest, ListNodesResponse, NodeStatus, OrderStatus, TypeStatus, Unanswered,
+    order_status::{Awaited, Hold, Wait, awaited::Reason},
     type_status::State,
 };
+
+/// Resources named that one waits for; the rest is counted.
+const AWAITED: usize = 16;
 
 /// What can be said of a node that polls and keeps its earlier version (H-4).
 const UNCONFIRMED: &str =
@@ -140,6 +144,10 @@ fn notes(row: &TypeStatus) -> Vec<String> {
             "no answer to {kind} version {version} (nonce {nonce}) for {age}s"
         ));
     }
+    if row.refused > 0 {
+        let names = quoted_of(&row.refused_names, row.refused as usize);
+        lines.push(format!("refused: {kind} {names}"));
+    }
     // What was refused may be why a later response is not answered: Envoy warms the clusters it refused, too.
     if let Some(nack) = &row.nack
         && (row.state() == State::Error || row.unanswered.is_some())
@@ -174,21 +182,53 @@ fn notes(row: &TypeStatus) -> Vec<String> {
 
 /// What waits and what is held on a stream.
 fn ordering(order: &OrderStatus) -> Vec<String> {
-    let waits = order.waits.iter().map(|wait| {
-        let on: Vec<_> = wait.on_type_urls.iter().map(|url| short_type(url)).collect();
-        let kind = short_type(&wait.type_url);
-        format!("ordering: {kind} waits for the ACK of {}", on.join(", "))
-    });
-    let holds = order.holds.iter().map(|hold| {
-        let why = match hold.needed_by_route.as_str() {
-            "" => String::new(),
-            route => format!(" (route {route} still subscribed)"),
-        };
-        format!("ordering: holds {} {}{why}", short_type(&hold.type_url), hold.name)
-    });
-    let more = order.held.saturating_sub(order.holds.len() as u64);
-    let more = (more > 0).then(|| format!("ordering: holds {more} more"));
-    waits.chain(holds).chain(more).collect()
+    let waits = order.waits.iter().map(waits);
+    let waiting = order.waiting.saturating_sub(order.waits.len() as u64);
+    let more_wait = (waiting > 0).then(|| format!("ordering: and {waiting} more wait"));
+    let holds = order.holds.iter().map(holds);
+    let held = order.held.saturating_sub(order.holds.len() as u64);
+    let more_held = (held > 0).then(|| format!("ordering: holds {held} more"));
+    waits.chain(more_wait).chain(holds).chain(more_held).collect()
+}
+
+fn waits(wait: &Wait) -> String {
+    let who = resource(&wait.type_url, &wait.name);
+    if wait.on.is_empty() {
+        // An earlier server tells types only.
+        let types: Vec<_> = wait.on_type_urls.iter().map(|url| short_type(url)).collect();
+        return format!("ordering: {who} waits for the ACK of {}", types.join(", "));
+    }
+    let on: Vec<_> = wait.on.iter().map(awaited).collect();
+    format!("ordering: {who} waits for {}", some_of(&on, AWAITED))
+}
+
+fn awaited(on: &Awaited) -> String {
+    let reason = match on.reason() {
+        Reason::Unspecified => "",
+        Reason::Unsent => " (not sent yet)",
+        Reason::Unanswered => " (sent, not answered yet)",
+        Reason::Refused => " (refused by the node)",
+    };
+    format!("{}{reason}", resource(&on.type_url, &on.name))
+}
+
+fn holds(hold: &Hold) -> String {
+    let needed_by = match (hold.needed_by_name.as_str(), hold.needed_by_route.as_str()) {
+        ("", "") => String::new(),
+        ("", route) => format!(" (route {route:?} still names it)"),
+        (name, _) => format!(" ({} still names it)", resource(&hold.needed_by_type_url, name)),
+    };
+    format!("ordering: holds {}{needed_by}", resource(&hold.type_url, &hold.name))
+}
+
+/// `cluster "a"`; the type alone where no name is told.
+fn resource(type_url: &str, name: &str) -> String {
+    let kind = short_type(type_url);
+    if name.is_empty() {
+        kind
+    } else {
+        format!("{kind} {name:?}")
+    }
 }
 
 fn connected(node: &NodeStatus) -> String {
@@ -223,10 +263,11 @@ fn since(row: &TypeStatus) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::admin::{
-        Nack,
-        order_status::{Hold, Wait},
-    };
+    use crate::proto::admin::Nack;
+
+    fn url(kind: &str) -> String {
+        format!("type.googleapis.com/envoy.config.{kind}")
+    }
 
     #[test]
     fn what_is_wrong_with_a_type_is_said_below_it() {
@@ -260,31 +301,88 @@ mod tests {
     }
 
     #[test]
+    fn what_is_refused_is_named_before_the_words() {
+        let row = TypeStatus {
+            type_url: url("cluster.v3.Cluster"),
+            state: State::Error.into(),
+            nack: Some(Nack::default()),
+            refused: 3,
+            refused_names: vec!["b".to_owned(), "c".to_owned()],
+            ..TypeStatus::default()
+        };
+        let lines = notes(&row);
+        assert_eq!(lines[0], "refused: cluster \"b\", \"c\" and 1 more");
+        assert!(lines[1].starts_with("NACK of version"), "{lines:?}");
+    }
+
+    #[test]
     fn what_waits_and_what_is_held_is_said_with_its_reason() {
-        let url = |kind: &str| format!("type.googleapis.com/envoy.config.{kind}");
+        let on = |kind: &str, name: &str, reason: Reason| Awaited {
+            type_url: url(kind),
+            name: name.to_owned(),
+            reason: reason.into(),
+        };
+        let wait = |name: &str, on: Vec<Awaited>| Wait {
+            type_url: url("route.v3.RouteConfiguration"),
+            name: name.to_owned(),
+            on,
+            ..Wait::default()
+        };
         let hold = |name: &str, route: &str| Hold {
             type_url: url("cluster.v3.Cluster"),
             name: name.to_owned(),
-            needed_by_route: route.to_owned(),
+            needed_by_type_url: url("route.v3.RouteConfiguration"),
+            needed_by_name: route.to_owned(),
             ..Hold::default()
         };
+        let cluster = "cluster.v3.Cluster";
+        let order = OrderStatus {
+            waits: vec![
+                wait("r", vec![on(cluster, "b", Reason::Unanswered)]),
+                wait(
+                    "s",
+                    vec![on(cluster, "c", Reason::Unsent), on(cluster, "d", Reason::Refused)],
+                ),
+            ],
+            waiting: 9,
+            holds: vec![hold("old", "r"), hold("older", "")],
+            held: 5,
+        };
+        assert_eq!(
+            ordering(&order),
+            [
+                "ordering: route \"r\" waits for cluster \"b\" (sent, not answered yet)",
+                "ordering: route \"s\" waits for cluster \"c\" (not sent yet), cluster \"d\" (refused by the node)",
+                "ordering: and 7 more wait",
+                "ordering: holds cluster \"old\" (route \"r\" still names it)",
+                "ordering: holds cluster \"older\"",
+                "ordering: holds 3 more",
+            ]
+        );
+    }
+
+    #[test]
+    fn an_earlier_server_names_no_resources_that_wait() {
         let order = OrderStatus {
             waits: vec![Wait {
                 type_url: url("route.v3.RouteConfiguration"),
                 on_type_urls: vec![url("cluster.v3.Cluster"), url("listener.v3.Listener")],
                 ..Wait::default()
             }],
-            holds: vec![hold("old", "r"), hold("older", "")],
-            held: 5,
+            holds: vec![Hold {
+                type_url: url("cluster.v3.Cluster"),
+                name: "old".to_owned(),
+                needed_by_route: "r".to_owned(),
+                ..Hold::default()
+            }],
+            held: 1,
             ..OrderStatus::default()
         };
         assert_eq!(
             ordering(&order),
             [
                 "ordering: route waits for the ACK of cluster, listener",
-                "ordering: holds cluster old (route r still subscribed)",
-                "ordering: holds cluster older",
-                "ordering: holds 3 more",
+                "ordering: holds cluster \"old\" (route \"r\" still names it)",
             ]
         );
     }

@@ -12,14 +12,14 @@ use super::{
     connect::Clients,
     exit::{Exit, Failure},
     findings::short_type,
-    output::{note, progress, some_of},
+    output::{note, progress, quoted_of, some_of},
     publish::Group,
 };
 use crate::{
     node::NodeGroup,
     proto::admin::{
-        ListSnapshotsRequest, NodeStatus, TypeStatus, WatchNodesRequest, WatchNodesResponse, type_status::State,
-        watch_nodes_response::Event,
+        ListSnapshotsRequest, NodeStatus, StreamStatus, TypeStatus, WatchNodesRequest, WatchNodesResponse,
+        type_status::State, watch_nodes_response::Event,
     },
     settings::Span,
 };
@@ -185,7 +185,7 @@ fn late(rollout: &Rollout, timeout: Duration, nodes: &[String]) -> Failure {
             some_of(nodes, NAMED)
         }
     );
-    let refusals = rollout.refusals(|_| true);
+    let refusals = rollout.refusals(|_, _| true);
     if !refusals.is_empty() {
         write!(message, "; earlier refusals: {}", some_of(&refusals, NAMED)).ok();
     }
@@ -230,7 +230,7 @@ impl Rollout {
         if !self.synced {
             return None;
         }
-        let refusals = self.refusals(|row| self.refuses(row));
+        let refusals = self.refusals(|stream, row| self.refuses(stream, row));
         if !refusals.is_empty() {
             return Some(Verdict::Refused(refusals));
         }
@@ -248,36 +248,46 @@ impl Rollout {
         streams.is_some_and(|streams| streams.iter().all(|stream| stream.synced_revision >= self.revision))
     }
 
-    /// Whether the type was refused as of this revision, and nothing newer was accepted.
-    fn refuses(&self, row: &TypeStatus) -> bool {
-        row.nack.as_ref().is_some_and(|nack| {
-            nack.revision >= self.revision || self.current.get(&row.type_url) == Some(&nack.version)
-        })
+    /// Whether something of this revision is refused: the response was, or one with the same content; or all is done for
+    /// the revision, and what was refused before it is so still.
+    fn refuses(&self, stream: &StreamStatus, row: &TypeStatus) -> bool {
+        stream.blocked_revision >= self.revision
+            || row.nack.as_ref().is_some_and(|nack| {
+                nack.revision >= self.revision || self.current.get(&row.type_url) == Some(&nack.version)
+            })
     }
 
-    fn refusals(&self, counts: impl Fn(&TypeStatus) -> bool) -> Vec<String> {
+    fn refusals(&self, counts: impl Fn(&StreamStatus, &TypeStatus) -> bool) -> Vec<String> {
         let mut refusals = Vec::new();
         for (id, node) in &self.connected {
-            let rows = node.streams.iter().flat_map(|stream| &stream.types);
-            for row in rows.filter(|row| row.state() == State::Error && counts(row)) {
-                if let Some(nack) = &row.nack {
-                    let kind = short_type(&row.type_url);
-                    refusals.push(format!(
-                        "node {id} refused {kind} version {}: {}",
-                        nack.version,
-                        nack.message.trim_end()
-                    ));
-                }
-            }
+            let rows = node.streams.iter().flat_map(|stream| {
+                let refused = stream.types.iter().filter(|row| row.state() == State::Error);
+                refused.filter(|row| counts(stream, row))
+            });
+            refusals.extend(rows.flat_map(|row| refusal(id, row)));
         }
         refusals
     }
 }
 
+/// What a node refuses of a type: its words, and the names.
+fn refusal(id: &str, row: &TypeStatus) -> Vec<String> {
+    let kind = short_type(&row.type_url);
+    let words = row.nack.as_ref().map(|nack| {
+        let (version, words) = (&nack.version, nack.message.trim_end());
+        format!("node {id} refused {kind} version {version}: {words}")
+    });
+    let names = (row.refused > 0).then(|| {
+        let names = quoted_of(&row.refused_names, row.refused as usize);
+        format!("node {id} still refuses {kind} {names}")
+    });
+    words.into_iter().chain(names).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::admin::{Nack, StreamStatus, watch_nodes_response::Synced};
+    use crate::proto::admin::{Nack, watch_nodes_response::Synced};
 
     const CDS: &str = "type.googleapis.com/envoy.config.cluster.v3.Cluster";
 
@@ -359,5 +369,29 @@ mod tests {
                 .to_string()
                 .contains("earlier refusals: node a refused")
         );
+    }
+
+    /// The clusters of a node that refused something of revision 5, and accepted something else since.
+    fn refusing(blocked: u64) -> WatchNodesResponse {
+        let mut event = node("a", &[4], Some((5, "v5")));
+        if let Some(Event::Node(node)) = &mut event.event {
+            let stream = &mut node.streams[0];
+            stream.blocked_revision = blocked;
+            stream.types[0].refused = 2;
+            stream.types[0].refused_names = vec!["b".to_owned()];
+        }
+        event
+    }
+
+    #[test]
+    fn what_is_refused_since_an_earlier_revision_ends_the_wait_once_the_rest_is_done() {
+        let on_its_way = rollout([refusing(6)]);
+        assert_eq!(on_its_way.verdict(), Some(Verdict::Awaiting(vec!["a".to_owned()])));
+        let told = [
+            "node a refused cluster version v5: no",
+            "node a still refuses cluster \"b\" and 1 more",
+        ];
+        let expected = Verdict::Refused(told.map(str::to_owned).to_vec());
+        assert_eq!(rollout([refusing(7)]).verdict(), Some(expected));
     }
 }

@@ -107,8 +107,15 @@ pub struct TypeStatus {
     pub acked: Option<DeliveryStatus>,
     /// REST: the last response after which the node asked again with an earlier version (H-4).
     pub unconfirmed: Option<DeliveryStatus>,
-    /// The last response that was NACKed.
+    /// The newest NACK of which something is refused still; where nothing is, the last one.
     pub nack: Option<NackStatus>,
+    /// How many resources are refused: sent, refused, and neither accepted, replaced nor gone since (O-20).
+    pub refused: usize,
+    /// Some of them.
+    pub refused_sample: Vec<ResourceName>,
+    /// Whether nothing is refused any more: without this, what was refused and then taken back would look refused until
+    /// something else is sent.
+    pub mended: bool,
     /// The oldest response that is unanswered for longer than [`Limits::unanswered_after`](super::Limits::unanswered_after)
     /// (S-15).
     pub unanswered: Option<Unanswered>,
@@ -164,11 +171,11 @@ pub enum TypeState {
     NotSent,
     /// Sent, not answered yet.
     Stale,
-    /// The last response was ACKed.
+    /// The last response was ACKed, and nothing is refused.
     Synced,
     /// REST: asked for again with an earlier version than was sent: rejected, or not yet applied.
     Unconfirmed,
-    /// The last response that was answered was NACKed, and nothing newer was ACKed.
+    /// Something is refused: from the NACK until it is accepted, replaced or gone, whatever else is sent and ACKed.
     Error,
 }
 
@@ -185,16 +192,22 @@ impl NodeStatus {
 // === impl TypeStatus ===
 
 impl TypeStatus {
-    /// How far it is, from what was sent and answered last.
+    /// How far it is.
     #[must_use]
     pub fn state(&self) -> TypeState {
-        let is_last = |delivery: &DeliveryStatus| self.sent.as_ref().is_some_and(|sent| sent.nonce == delivery.nonce);
-        match (&self.sent, &self.acked, &self.nack) {
-            (None, ..) => TypeState::NotSent,
-            (Some(_), _, Some(nack)) if is_last(&nack.delivery) => TypeState::Error,
-            (Some(_), Some(acked), _) if is_last(acked) => TypeState::Synced,
-            (Some(_), ..) if self.unconfirmed.as_ref().is_some_and(is_last) => TypeState::Unconfirmed,
-            (Some(_), ..) => TypeState::Stale,
+        let Some(sent) = &self.sent else {
+            return TypeState::NotSent;
+        };
+        let is_last = |delivery: &DeliveryStatus| delivery.nonce == sent.nonce;
+        let last_was_refused = self.nack.as_ref().is_some_and(|nack| is_last(&nack.delivery));
+        if self.refused > 0 || (last_was_refused && !self.mended) {
+            TypeState::Error
+        } else if last_was_refused || self.acked.as_ref().is_some_and(is_last) {
+            TypeState::Synced
+        } else if self.unconfirmed.as_ref().is_some_and(is_last) {
+            TypeState::Unconfirmed
+        } else {
+            TypeState::Stale
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     protocol::{Delivery, Nonce, Subscription},
-    resource::{ResourceType, Version},
+    resource::{ResourceName, ResourceType, Version},
     snapshot::Revision,
 };
 
@@ -13,6 +13,10 @@ fn node(id: &str) -> Node {
         cluster: "c".into(),
         ..Default::default()
     })
+}
+
+fn fleet(limits: Limits) -> Arc<Fleet> {
+    Fleet::new(limits, Arc::default())
 }
 
 fn info() -> StreamInfo {
@@ -38,7 +42,7 @@ fn open(fleet: &Arc<Fleet>, id: &str) -> StreamGuard {
 
 #[test]
 fn state_follows_what_was_sent_and_answered_last() {
-    let fleet = Fleet::new(Limits::default());
+    let fleet = fleet(Limits::default());
     let stream = open(&fleet, "n");
     let state = || fleet.node(&"n".into()).unwrap().types[0].state();
     stream.record(&Outcome::Subscribed {
@@ -64,7 +68,7 @@ fn state_follows_what_was_sent_and_answered_last() {
 
 #[test]
 fn end_of_an_old_stream_leaves_the_new_one_alone() {
-    let fleet = Fleet::new(Limits::default());
+    let fleet = fleet(Limits::default());
     let old = open(&fleet, "n");
     let new = open(&fleet, "n");
     new.record(&Outcome::Synced(Revision(3)));
@@ -78,7 +82,7 @@ fn end_of_an_old_stream_leaves_the_new_one_alone() {
 
 #[test]
 fn node_is_forgotten_some_time_after_its_last_stream() {
-    let fleet = Fleet::new(Limits::default());
+    let fleet = fleet(Limits::default());
     let stream = open(&fleet, "n");
     let later = SystemTime::now() + Duration::from_secs(601);
     fleet.expire(later);
@@ -94,7 +98,7 @@ fn node_is_forgotten_some_time_after_its_last_stream() {
 
 #[test]
 fn full_books_forget_the_longest_gone() {
-    let fleet = Fleet::new(Limits {
+    let fleet = fleet(Limits {
         nodes: 2,
         ..Limits::default()
     });
@@ -108,7 +112,7 @@ fn full_books_forget_the_longest_gone() {
 
 #[test]
 fn watch_hands_out_each_change_once_and_what_was_forgotten() {
-    let fleet = Fleet::new(Limits::default());
+    let fleet = fleet(Limits::default());
     let a = open(&fleet, "a");
     let mut watch = fleet.watch(Some(NodeGroup::from("g")));
     assert_eq!(watch.changes().len(), 1);
@@ -130,7 +134,7 @@ fn cluster_load(cluster: &str, issued: u64) -> ClusterLoad {
 
 #[test]
 fn load_report_keeps_the_busiest_and_takes_the_place_of_the_last() {
-    let fleet = Fleet::new(Limits {
+    let fleet = fleet(Limits {
         load_clusters: 2,
         ..Limits::default()
     });
@@ -155,14 +159,14 @@ fn load_report_keeps_the_busiest_and_takes_the_place_of_the_last() {
 
 #[test]
 fn load_of_a_node_that_is_not_known_is_not_kept() {
-    let fleet = Fleet::new(Limits::default());
+    let fleet = fleet(Limits::default());
     fleet.record_load(&"n".into(), vec![cluster_load("a", 1)]);
     assert!(fleet.is_empty());
 }
 
 #[test]
 fn load_report_wakes_the_watches() {
-    let fleet = Fleet::new(Limits::default());
+    let fleet = fleet(Limits::default());
     let _stream = open(&fleet, "n");
     let mut watch = fleet.watch(None);
     watch.changes();
@@ -172,7 +176,7 @@ fn load_report_wakes_the_watches() {
 
 #[test]
 fn long_nack_message_is_cut_at_a_character() {
-    let fleet = Fleet::new(Limits {
+    let fleet = fleet(Limits {
         nack_message_bytes: 4,
         ..Limits::default()
     });
@@ -184,4 +188,211 @@ fn long_nack_message_is_cut_at_a_character() {
     });
     let row = fleet.node(&"n".into()).unwrap().types[0].clone();
     assert_eq!(row.nack.unwrap().message, "ab…");
+}
+
+fn nack(nonce: &str, message: &str) -> Outcome {
+    Outcome::Nack {
+        delivery: delivery(nonce),
+        code: 13,
+        message: message.into(),
+    }
+}
+
+fn refused(names: &[&str]) -> Outcome {
+    Outcome::Refused {
+        resource_type: ResourceType::Cluster,
+        names: names.len(),
+        sample: names.iter().map(|name| ResourceName::from(*name)).collect(),
+    }
+}
+
+/// The row of clusters of node `n`: its state, the words of its NACK, and what is refused.
+fn clusters_of(fleet: &Fleet) -> (TypeState, String, Vec<String>) {
+    let row = fleet.node(&"n".into()).unwrap().types[0].clone();
+    assert_eq!(row.refused, row.refused_sample.len());
+    (
+        row.state(),
+        row.nack.map(|nack| nack.message).unwrap_or_default(),
+        row.refused_sample.iter().map(ToString::to_string).collect(),
+    )
+}
+
+fn enter(stream: &StreamGuard, outcomes: impl IntoIterator<Item = Outcome>) {
+    for outcome in outcomes {
+        stream.record(&outcome);
+    }
+}
+
+#[test]
+fn refusal_stands_until_it_is_mended_whatever_else_is_acked() {
+    let fleet = fleet(Limits::default());
+    let stream = open(&fleet, "n");
+    let refuses_b = (TypeState::Error, "no".to_owned(), vec!["b".to_owned()]);
+    enter(
+        &stream,
+        [Outcome::Sent(delivery("1")), nack("1", "no"), refused(&["b"])],
+    );
+    assert_eq!(clusters_of(&fleet), refuses_b);
+    stream.record(&Outcome::Sent(delivery("2")));
+    assert_eq!(clusters_of(&fleet), refuses_b);
+    stream.record(&Outcome::Ack(delivery("2")));
+    assert_eq!(clusters_of(&fleet), refuses_b);
+    assert_eq!(fleet.census(SystemTime::now()).refusing, 1);
+
+    stream.record(&refused(&[]));
+    let row = clusters_of(&fleet);
+    assert_eq!((row.0, row.2), (TypeState::Synced, Vec::new()));
+    assert_eq!(fleet.census(SystemTime::now()).refusing, 0);
+}
+
+#[test]
+fn what_was_refused_and_taken_back_is_synced_though_nothing_is_sent_for_it() {
+    let fleet = fleet(Limits::default());
+    let stream = open(&fleet, "n");
+    enter(
+        &stream,
+        [
+            Outcome::Sent(delivery("1")),
+            nack("1", "no"),
+            refused(&["b"]),
+            refused(&[]),
+        ],
+    );
+    assert_eq!(clusters_of(&fleet).0, TypeState::Synced);
+}
+
+#[test]
+fn words_are_those_of_the_newest_nack_that_stands() {
+    let fleet = fleet(Limits::default());
+    let stream = open(&fleet, "n");
+    let refuse = |nonce: &str, words: &str, all: &[&str]| {
+        enter(
+            &stream,
+            [Outcome::Sent(delivery(nonce)), nack(nonce, words), refused(all)],
+        );
+    };
+    refuse("1", "b is bad", &["b"]);
+    refuse("2", "c is bad", &["b", "c"]);
+    assert_eq!(clusters_of(&fleet).1, "c is bad");
+    stream.record(&refused(&["b"]));
+    assert_eq!(clusters_of(&fleet).1, "b is bad");
+    for number in 3..1000 {
+        let name = format!("n{number}");
+        refuse(&number.to_string(), &name, &["b", &name]);
+    }
+    assert_eq!(clusters_of(&fleet).1, "n999");
+}
+
+#[test]
+fn poll_that_presents_what_it_refused_before_has_accepted_it() {
+    let fleet = fleet(Limits::default());
+    let rest = StreamInfo {
+        protocol: Protocol::Rest,
+        ..info()
+    };
+    let stream = fleet.open_stream(&node("n"), &NodeGroup::from("g"), rest);
+    enter(&stream, [Outcome::Sent(delivery("1")), nack("1", "no")]);
+    assert_eq!(clusters_of(&fleet).0, TypeState::Error);
+    stream.record(&Outcome::Ack(delivery("1")));
+    assert_eq!(clusters_of(&fleet).0, TypeState::Synced);
+}
+
+/// What node `n` made of each revision up to the last, which is current: ACKED, NACKED with its words, or PENDING.
+fn outcomes(fleet: &Fleet, last: u64) -> Vec<String> {
+    let revisions: Vec<Revision> = (7..=last).map(Revision).collect();
+    let told = fleet.outcomes(None, &revisions, Some(Revision(last)));
+    let word = |nodes: &Vec<NodeOutcome>| match nodes.first().map(|node| &node.verdict) {
+        None => "none".to_owned(),
+        Some(Verdict::Pending) => "pending".to_owned(),
+        Some(Verdict::Accepted(_)) => "accepted".to_owned(),
+        Some(Verdict::Refused(refusals)) => refusals[0].nack.message.clone(),
+    };
+    told.iter().map(word).collect()
+}
+
+#[test]
+fn revision_that_leaves_the_refused_as_it_was_is_refused_too() {
+    let fleet = fleet(Limits::default());
+    let stream = open(&fleet, "n");
+    let at = |nonce: &str, revision: u64| Delivery {
+        revision: Revision(revision),
+        ..delivery(nonce)
+    };
+    enter(
+        &stream,
+        [
+            Outcome::Sent(delivery("1")),
+            nack("1", "no"),
+            refused(&["b"]),
+            Outcome::Blocked(Revision(7)),
+        ],
+    );
+    assert_eq!(outcomes(&fleet, 7), ["no"]);
+    // Another cluster changes, and is accepted.
+    stream.record(&Outcome::Sent(at("2", 8)));
+    assert_eq!(outcomes(&fleet, 8), ["no", "pending"]);
+    enter(&stream, [Outcome::Ack(at("2", 8)), Outcome::Blocked(Revision(8))]);
+    assert_eq!(outcomes(&fleet, 8), ["no", "no"]);
+    let status = fleet.node(&"n".into()).unwrap();
+    assert_eq!(status.streams[0].blocked, Some(Revision(8)));
+    // The next one mends it.
+    enter(
+        &stream,
+        [
+            refused(&[]),
+            Outcome::Sent(at("3", 9)),
+            Outcome::Ack(at("3", 9)),
+            Outcome::Synced(Revision(9)),
+        ],
+    );
+    assert_eq!(outcomes(&fleet, 9), ["no", "no", "accepted"], "what was, stays told");
+    assert_eq!(fleet.node(&"n".into()).unwrap().streams[0].blocked, None);
+}
+
+#[test]
+fn refusal_is_told_of_a_node_that_is_gone() {
+    let fleet = fleet(Limits::default());
+    let stream = open(&fleet, "n");
+    enter(
+        &stream,
+        [
+            Outcome::Sent(delivery("1")),
+            nack("1", "no"),
+            refused(&["b"]),
+            Outcome::Sent(delivery("2")),
+            Outcome::Ack(delivery("2")),
+        ],
+    );
+    drop(stream);
+    assert_eq!(clusters_of(&fleet).0, TypeState::Error);
+    assert_eq!(fleet.census(SystemTime::now()).refusing, 0, "it is not there any more");
+    assert_eq!(outcomes(&fleet, 7), ["no"]);
+}
+
+#[test]
+fn client_that_comes_with_what_is_current_is_synced_and_counts() {
+    let fleet = fleet(Limits::default());
+    let delta = StreamInfo {
+        protocol: Protocol::Grpc(Variant::Delta),
+        ..info()
+    };
+    let stream = fleet.open_stream(&node("n"), &NodeGroup::from("g"), delta);
+    enter(
+        &stream,
+        [
+            Outcome::Subscribed {
+                resource_type: ResourceType::Cluster,
+                subscription: Subscription::default(),
+            },
+            Outcome::Presented(delivery("")),
+            Outcome::Synced(Revision(7)),
+        ],
+    );
+    let status = fleet.node(&"n".into()).unwrap();
+    let row = &status.types[0];
+    assert_eq!(row.state(), TypeState::Synced);
+    let held = row.acked.as_ref().unwrap();
+    assert_eq!((held.version.to_string(), held.revision), ("v".to_owned(), Revision(7)));
+    assert_eq!((row.sent_total, status.streams[0].synced), (0, Some(Revision(7))));
+    assert_eq!(outcomes(&fleet, 7), ["accepted"]);
 }

@@ -32,7 +32,7 @@ use super::{Failure, Peer, Port};
 use crate::{
     cache::SnapshotCache,
     fleet::Fleet,
-    metrics::{PollLabel, Protocol},
+    metrics::{PollLabel, Protocol, ServingMetrics},
     node::{Grouping, Node, NodeGroup},
     protocol::{ProtocolError, StreamLimits},
     resource::{ResourceType, Version},
@@ -76,7 +76,7 @@ pub struct Rest {
 
 struct Shared {
     cache: SnapshotCache,
-    fleet: Arc<Fleet>,
+    metrics: Arc<ServingMetrics>,
     grouping: Grouping,
     limits: StreamLimits,
     polls: Polls,
@@ -90,7 +90,13 @@ struct Shared {
 impl Rest {
     /// Serves what is in `cache`, and enters what happens in `fleet`.
     #[must_use]
-    pub fn new(cache: SnapshotCache, fleet: Arc<Fleet>, settings: RestSettings, tracker: TaskTracker) -> Self {
+    pub fn new(
+        cache: SnapshotCache,
+        fleet: Arc<Fleet>,
+        metrics: Arc<ServingMetrics>,
+        settings: RestSettings,
+        tracker: TaskTracker,
+    ) -> Self {
         let RestSettings {
             grouping,
             limits,
@@ -102,8 +108,8 @@ impl Rest {
                 cache,
                 grouping,
                 limits,
-                polls: Polls::new(Arc::clone(&fleet), polls, poll_timeout),
-                fleet,
+                polls: Polls::new(fleet, polls, poll_timeout),
+                metrics,
                 renderings: Renderings::new(format!("chancery/{}", env!("CARGO_PKG_VERSION"))),
                 tracker,
             }),
@@ -123,7 +129,7 @@ impl Rest {
         headers: &HeaderMap,
         body: Result<Bytes, BytesRejection>,
     ) -> Result<Response, Failure> {
-        let (metrics, label) = (self.shared.fleet.metrics(), (&kind).into());
+        let (metrics, label) = (&self.shared.metrics, (&kind).into());
         metrics.requested(Protocol::Rest);
         let answered = match body {
             Ok(body) => self.answer(kind, peer, headers, &body).await,
@@ -170,7 +176,7 @@ impl Rest {
             (Ok(answer), Verdict::Send) => {
                 let label = (&answer.resource_type).into();
                 let body = self.rendered(answer).await?;
-                let metrics = self.shared.fleet.metrics();
+                let metrics = &self.shared.metrics;
                 metrics.responded(Protocol::Rest, label);
                 metrics.weighed(Protocol::Rest, label, body.len());
                 let kind = (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -1,4 +1,4 @@
-//! What is counted of streams, polls and responses. Kept by the fleet; the transport and the HTTP port count here as well.
+//! What is counted of streams, polls and responses. The fleet, the transport and the HTTP port count here.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::{Histogram, PollLabel, Protocol, Refusal, StatusCode, Table, TypeLabe
 
 type ByType = Table<(Protocol, TypeLabel), Counter>;
 
-/// Counters of what is served. Clones are one and the same.
+/// Counters of what is served, of which `app` makes one for all who count.
 #[derive(Clone, Debug, Default)]
 pub struct ServingMetrics {
     open: Table<(Protocol,), Gauge>,

@@ -359,7 +359,11 @@ mod tests {
 
     #[test]
     fn names_that_are_polled_for_no_more_are_forgotten_before_the_node_is() {
-        let polls = Polls::new(Fleet::new(fleet::Limits::default()), 10, Duration::from_secs(300));
+        let polls = Polls::new(
+            Fleet::new(fleet::Limits::default(), Arc::default()),
+            10,
+            Duration::from_secs(300),
+        );
         let node = Node::from(core::Node {
             id: "n".to_owned(),
             cluster: "g".to_owned(),

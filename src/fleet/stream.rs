@@ -1,0 +1,318 @@
+//! The fleet's record of a stream. It has a lock of its own, so that an ACK touches nothing shared.
+//!
+//! The one place where an [`Outcome`] is taken apart: for the books, and for the counters.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use super::{
+    DeliveryStatus, Limits, NackStatus, Refusal, StreamInfo, StreamStatus, TypeStatus, Unanswered, cut,
+    row::TypeRecord,
+    verdict::{StreamVerdicts, Verdicts},
+};
+use crate::{
+    metrics::{self, ServingMetrics},
+    protocol::{Delivery, Outcome, Standing},
+    resource::ResourceType,
+    snapshot::Revision,
+};
+
+/// What is wrong with a connected node, on one stream or on all.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Trouble {
+    /// It refuses something of some type.
+    pub(super) refuses: bool,
+    /// Its answer is due for too long.
+    pub(super) owes: bool,
+    /// Over REST: it came back with an earlier version than it was sent.
+    pub(super) unconfirmed: bool,
+}
+
+/// One stream.
+#[derive(Debug)]
+pub(super) struct StreamRecord {
+    id: u64,
+    info: StreamInfo,
+    opened: SystemTime,
+    limits: Limits,
+    /// Counts its changes.
+    changes: AtomicU64,
+    books: Mutex<Books>,
+}
+
+#[derive(Debug, Default)]
+struct Books {
+    /// In send order. Thousands of streams have these: nothing is kept in reserve.
+    types: Vec<TypeRecord>,
+    /// Responses that await an answer, oldest first; as few as the protocol lets be in flight (D-16).
+    awaiting: VecDeque<(ResourceType, DeliveryStatus)>,
+    synced: Option<Revision>,
+    blocked: Option<Revision>,
+    heard: Option<SystemTime>,
+    standing: Standing,
+    verdicts: Verdicts,
+}
+
+/// Counts what happens on a stream.
+struct Counters<'a> {
+    metrics: &'a ServingMetrics,
+    protocol: metrics::Protocol,
+}
+
+// === impl StreamRecord ===
+
+impl StreamRecord {
+    pub(super) fn new(id: u64, info: StreamInfo, opened: SystemTime, limits: Limits) -> Self {
+        Self {
+            id,
+            info,
+            opened,
+            limits,
+            changes: AtomicU64::new(0),
+            books: Mutex::default(),
+        }
+    }
+
+    pub(super) const fn id(&self) -> u64 {
+        self.id
+    }
+
+    pub(super) const fn opened(&self) -> SystemTime {
+        self.opened
+    }
+
+    /// How often it changed.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
+
+    pub(super) fn protocol(&self) -> metrics::Protocol {
+        self.info.protocol.into()
+    }
+
+    pub(super) fn trouble(&self, now: SystemTime) -> Trouble {
+        let books = self.books.lock().unwrap_or_else(PoisonError::into_inner);
+        Trouble {
+            refuses: books.types.iter().any(TypeRecord::refuses),
+            owes: books.awaiting.iter().any(|(_, sent)| is_late(sent, self.limits, now)),
+            unconfirmed: books.types.iter().any(TypeRecord::is_unconfirmed),
+        }
+    }
+
+    pub(super) fn heard(&self) -> Option<SystemTime> {
+        self.books.lock().unwrap_or_else(PoisonError::into_inner).heard
+    }
+
+    pub(super) fn status(&self) -> StreamStatus {
+        let books = self.books.lock().unwrap_or_else(PoisonError::into_inner);
+        StreamStatus {
+            id: self.id,
+            info: self.info.clone(),
+            opened: self.opened,
+            types: books.rows(self.limits, SystemTime::now()),
+            synced: books.synced,
+            blocked: books.blocked,
+            standing: books.standing.clone(),
+        }
+    }
+
+    pub(super) fn verdicts(&self) -> StreamVerdicts {
+        let books = self.books.lock().unwrap_or_else(PoisonError::into_inner);
+        StreamVerdicts {
+            verdicts: books.verdicts.clone(),
+            synced: books.synced,
+            awaiting: books.awaiting.iter().map(|(_, sent)| sent.revision).collect(),
+        }
+    }
+
+    /// Enters what happened at this moment, and counts it.
+    pub(super) fn enter(&self, outcome: &Outcome, now: SystemTime, metrics: &ServingMetrics) {
+        let protocol = self.protocol();
+        self.books.lock().unwrap_or_else(PoisonError::into_inner).enter(
+            outcome,
+            now,
+            self.limits.nack_message_bytes,
+            &Counters { metrics, protocol },
+        );
+        self.changes.fetch_add(1, Ordering::Release);
+    }
+
+    pub(super) fn enter_large(&self, delivery: &Delivery, bytes: usize) {
+        let mut books = self.books.lock().unwrap_or_else(PoisonError::into_inner);
+        books.row(&delivery.resource_type).on_large(bytes);
+        drop(books);
+        self.changes.fetch_add(1, Ordering::Release);
+    }
+
+    pub(super) fn enter_unconfirmed(&self, delivery: &Delivery, now: SystemTime) {
+        let mut books = self.books.lock().unwrap_or_else(PoisonError::into_inner);
+        books.row(&delivery.resource_type).on_unconfirmed(at(delivery, now));
+        books.heard = Some(now);
+        drop(books);
+        self.changes.fetch_add(1, Ordering::Release);
+    }
+
+    pub(super) fn enter_heard(&self, now: SystemTime) {
+        self.books.lock().unwrap_or_else(PoisonError::into_inner).heard = Some(now);
+    }
+}
+
+// === impl Books ===
+
+impl Books {
+    fn enter(&mut self, outcome: &Outcome, now: SystemTime, message_bytes: usize, counters: &Counters<'_>) {
+        match outcome {
+            Outcome::Subscribed {
+                resource_type,
+                subscription,
+            } => self.row(resource_type).on_subscribed(subscription),
+            Outcome::Sent(delivery) => {
+                counters.sent(&delivery.resource_type);
+                let sent = at(delivery, now);
+                self.awaiting.reserve_exact(1);
+                self.awaiting.push_back((delivery.resource_type.clone(), sent.clone()));
+                self.row(&delivery.resource_type).on_sent(sent);
+            }
+            Outcome::Ack(delivery) => {
+                counters.acked(&delivery.resource_type);
+                self.answered(delivery, now);
+                self.row(&delivery.resource_type).on_ack(at(delivery, now));
+            }
+            Outcome::Nack {
+                delivery,
+                code,
+                message,
+            } => {
+                counters.nacked(&delivery.resource_type);
+                self.answered(delivery, now);
+                let nack = NackStatus {
+                    delivery: at(delivery, now),
+                    code: *code,
+                    message: cut(message, message_bytes),
+                };
+                self.row(&delivery.resource_type).on_nack(nack.clone());
+                let resource_type = delivery.resource_type.clone();
+                self.verdicts.refuse(delivery.revision, Refusal { resource_type, nack });
+            }
+            Outcome::StaleNonce { resource_type } => {
+                counters.stale(resource_type);
+                self.heard = Some(now);
+            }
+            Outcome::Ignored(delivery) => self.answered(delivery, now),
+            Outcome::Missing {
+                resource_type,
+                names,
+                sample,
+            } => self.row(resource_type).on_missing(*names, sample),
+            Outcome::Refused {
+                resource_type,
+                names,
+                sample,
+            } => self.row(resource_type).on_refused(*names, sample),
+            Outcome::Presented(delivery) => {
+                self.row(&delivery.resource_type).on_presented(at(delivery, now));
+                self.heard = Some(now);
+            }
+            Outcome::Synced(revision) => {
+                self.synced = Some(*revision);
+                self.blocked = None;
+                self.verdicts.accept(*revision, now);
+            }
+            Outcome::Blocked(revision) => {
+                self.blocked = Some(*revision);
+                self.refuse_standing(*revision);
+            }
+            Outcome::Standing(standing) => self.standing.clone_from(standing),
+        }
+    }
+
+    /// What was refused before, and is refused still, is refused of this revision too.
+    fn refuse_standing(&mut self, revision: Revision) {
+        for row in self.types.iter().filter(|row| row.refuses()) {
+            if let Some(nack) = row.nack() {
+                let (resource_type, nack) = (row.resource_type().clone(), nack.clone());
+                self.verdicts.refuse(revision, Refusal { resource_type, nack });
+            }
+        }
+    }
+
+    fn answered(&mut self, delivery: &Delivery, now: SystemTime) {
+        self.awaiting.retain(|(_, sent)| sent.nonce != delivery.nonce);
+        self.heard = Some(now);
+    }
+
+    /// The rows as of now: what is unanswered for too long is so by the passing of time alone.
+    fn rows(&self, limits: Limits, now: SystemTime) -> Vec<TypeStatus> {
+        let mut rows: Vec<TypeStatus> = self.types.iter().map(TypeRecord::status).collect();
+        for row in &mut rows {
+            let mut awaiting = self.awaiting.iter();
+            let oldest = awaiting.find(|(kind, _)| *kind == row.resource_type);
+            row.unanswered = oldest.and_then(|(_, sent)| {
+                is_late(sent, limits, now).then(|| Unanswered {
+                    delivery: sent.clone(),
+                    age: age(sent, now),
+                })
+            });
+        }
+        rows
+    }
+
+    fn row(&mut self, resource_type: &ResourceType) -> &mut TypeRecord {
+        let at = self
+            .types
+            .binary_search_by(|row| row.resource_type().cmp(resource_type));
+        let at = at.unwrap_or_else(|at| {
+            self.types.reserve_exact(1);
+            self.types.insert(at, TypeRecord::new(resource_type.clone()));
+            at
+        });
+        &mut self.types[at]
+    }
+}
+
+// === impl Counters ===
+
+impl Counters<'_> {
+    /// Over REST the answer to a poll that comes again is sent again, and is no news to the books: it is counted there.
+    fn sent(&self, kind: &ResourceType) {
+        if self.protocol != metrics::Protocol::Rest {
+            self.metrics.responded(self.protocol, kind.into());
+        }
+    }
+
+    fn acked(&self, kind: &ResourceType) {
+        self.metrics.acked(self.protocol, kind.into());
+    }
+
+    fn nacked(&self, kind: &ResourceType) {
+        self.metrics.nacked(self.protocol, kind.into());
+    }
+
+    fn stale(&self, kind: &ResourceType) {
+        self.metrics.stale(self.protocol, kind.into());
+    }
+}
+
+fn at(delivery: &Delivery, time: SystemTime) -> DeliveryStatus {
+    DeliveryStatus {
+        version: delivery.version.clone(),
+        nonce: delivery.nonce.clone(),
+        revision: delivery.revision,
+        time,
+    }
+}
+
+fn age(sent: &DeliveryStatus, now: SystemTime) -> Duration {
+    now.duration_since(sent.time).unwrap_or_default()
+}
+
+/// Whether it should have been answered by now.
+fn is_late(sent: &DeliveryStatus, limits: Limits, now: SystemTime) -> bool {
+    age(sent, now) >= limits.unanswered_after
+}
