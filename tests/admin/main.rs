@@ -14,6 +14,7 @@ mod input;
 mod load;
 mod plan;
 mod process;
+mod refused;
 mod services;
 mod store;
 mod wait;
