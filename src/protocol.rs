@@ -2,14 +2,15 @@
 //!
 //! The transport drives one [`Session`] per stream. Nothing here does I/O, reads a clock or draws a random number.
 
-mod ack;
 mod advance;
 mod draft;
 mod error;
 mod features;
 mod heartbeat;
+mod listing;
 mod missing;
 mod nonce;
+mod on_demand;
 mod order;
 mod outcome;
 mod policy;
@@ -28,18 +29,18 @@ mod subscription;
 mod type_state;
 
 pub use self::{
-    ack::{Ack, ListPrint},
     error::{ErrorKind, ProtocolError},
     features::Features,
+    listing::{ListPrint, Listing, NameList, ReadNext},
     nonce::Nonce,
     outcome::{Delivery, Outcome, Variant},
     policy::{Ordering, Policy, StreamLimits},
     rehearsal::{Message, Part, rehearse},
-    request::{DeltaRequest, SotwRequest},
+    request::Request,
     response::{Contents, ResourceError, Response},
     session::{Scope, Session},
     standing::{Awaited, Awaiting, Hold, Standing, Wait},
-    subscription::{Edit, NamePool, Names, Selection, Subscription, Wildcard},
+    subscription::{Edit, Lists, Names, NamesIter, NamesPrint, Selection, Subscription, Unshared, WeakNames, Wildcard},
 };
 
 #[cfg(test)]

@@ -3,10 +3,11 @@
 //! The router, the server and HTTP/2 are tonic's; the response bodies are our own, so that streams share bytes instead of
 //! copying them.
 
-mod ack;
 mod driver;
 mod fetch;
 mod frame;
+mod identity;
+mod lists;
 mod lrs;
 mod messages;
 mod rate;
@@ -33,7 +34,7 @@ use tonic::{Code, Status, body::Body, service::Routes, transport::Server};
 use tonic_types::{ErrorDetails, StatusExt as _};
 use tracing::warn;
 
-use self::{driver::Permit, frame::Frames, lrs::LoadReports, rate::Bucket, services::Form};
+use self::{driver::Permit, frame::Frames, lists::SharedLists, lrs::LoadReports, rate::Bucket, services::Form};
 pub use self::{lrs::LrsSettings, rate::Rate};
 use crate::{
     cache::{SnapshotCache, Wakers},
@@ -41,7 +42,7 @@ use crate::{
     metrics::{Refusal, ServingMetrics},
     node::{Grouping, Node},
     proto::envoy::config::core::v3 as core,
-    protocol::{NamePool, Policy, ProtocolError, Variant},
+    protocol::{Policy, ProtocolError, Variant},
     snapshot::NodeGroup,
 };
 
@@ -116,7 +117,7 @@ struct Shared {
     draining: AtomicBool,
     streams: Wakers,
     /// Lists of names that streams have in common.
-    names: Arc<NamePool>,
+    lists: Arc<SharedLists>,
 }
 
 // === impl Limits ===
@@ -167,7 +168,7 @@ impl Xds {
                 shutdown,
                 draining: AtomicBool::new(false),
                 streams: Wakers::default(),
-                names: Arc::default(),
+                lists: Arc::default(),
             }),
         }
     }

@@ -13,7 +13,7 @@ use super::{
     Delivery, Features, Nonce, Outcome, Policy, ProtocolError, Response, Standing, Variant,
     draft::Draft,
     nonce::Nonces,
-    subscription::{Edit, NamePool, Subscription},
+    subscription::{Edit, Lists, Subscription, Unshared},
     type_state::{InFlight, Step, TypeState},
 };
 use crate::{
@@ -44,7 +44,7 @@ pub struct Session {
     pub(super) nonces: Nonces,
     node_id: String,
     /// Where lists of names are shared with other streams.
-    pub(super) names: Arc<NamePool>,
+    pub(super) names: Arc<dyn Lists>,
     pub(super) goal: Option<Arc<Snapshot>>,
     /// In send order.
     pub(super) types: Vec<TypeState>,
@@ -73,7 +73,7 @@ impl Session {
             features: Features::default(),
             nonces: Nonces::new(stream),
             node_id,
-            names: Arc::default(),
+            names: Arc::new(Unshared),
             goal: None,
             types: Vec::new(),
             owed_children: BTreeSet::new(),
@@ -92,9 +92,9 @@ impl Session {
         Self { features, ..self }
     }
 
-    /// Shares its lists of names with the other streams that are given the same pool.
+    /// Shares its lists of names with the other streams that are given the same.
     #[must_use]
-    pub fn with_names(self, names: Arc<NamePool>) -> Self {
+    pub fn with_names(self, names: Arc<dyn Lists>) -> Self {
         Self { names, ..self }
     }
 
@@ -274,23 +274,6 @@ impl Session {
                 Ok((index, true))
             }
         }
-    }
-
-    /// L-12.
-    pub(super) fn check_names<'a>(
-        &self,
-        kind: &ResourceType,
-        names: impl ExactSizeIterator<Item = &'a str>,
-    ) -> Result<(), ProtocolError> {
-        let limits = self.policy.limits;
-        if names.len() > limits.names_per_type {
-            return Err(ProtocolError::TooManyNames(limits.names_per_type, kind.clone()));
-        }
-        let longest = names.map(str::len).max().unwrap_or(0);
-        if longest > limits.name_bytes {
-            return Err(ProtocolError::NameTooLong(longest, limits.name_bytes));
-        }
-        Ok(())
     }
 
     /// Applies a change of subscription, and tells of it.

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    Contents, Delivery, ListPrint, Nonce, Variant,
+    Contents, Delivery, Nonce, Variant,
     advance::Advance,
     draft::Draft,
     heartbeat::Beat,
@@ -33,8 +33,6 @@ const FEW_SUSPECTS: usize = 32;
 pub(super) struct TypeState {
     pub(super) kind: ResourceType,
     pub(super) subscription: Subscription,
-    /// SotW: the list of names of the last request, as it was written; an ACK repeats it. Unset where it is not known.
-    pub(super) list: Option<ListPrint>,
     /// The snapshot this type was last brought to; `None` until its first response.
     pub(super) base: Option<Arc<Snapshot>>,
     /// The last base that was ACKed: what a refused change is measured from (O-4).
@@ -141,7 +139,6 @@ impl TypeState {
         Self {
             kind,
             subscription,
-            list: None,
             base: None,
             acked: None,
             retained: BTreeMap::new(),

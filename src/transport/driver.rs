@@ -7,7 +7,6 @@ mod running;
 
 use std::{
     future::Future as _,
-    marker::PhantomData,
     pin::Pin,
     sync::{Arc, atomic::Ordering},
     task::{Context, Poll, ready},
@@ -23,24 +22,14 @@ use tracing::{debug, info, info_span, warn};
 
 use self::running::Running;
 use super::{
-    Shared, ack, check_headers,
-    frame::Chunks,
-    messages::Messages,
-    rate::Bucket,
-    refuse,
-    request::{self, Incoming},
-    respond,
-    status::trailers,
+    Shared, check_headers, frame::Chunks, identity, messages::Messages, rate::Bucket, refuse, request, respond,
+    status::trailers, wire::Malformed,
 };
 use crate::{
     cache::WakerSlot,
     fleet::{Protocol, StreamInfo},
     metrics::{Refusal, StatusCode},
-    proto::{
-        discovery::{DeltaDiscoveryRequest, DiscoveryRequest},
-        envoy::config::core::v3 as core,
-    },
-    protocol::{DeltaRequest, Features, ProtocolError, Scope, Session, SotwRequest, Variant},
+    protocol::{Features, Lists, ProtocolError, Scope, Session, Variant},
 };
 
 /// Requests taken in before responses are looked at again: one stream must not keep a connection's task to itself.
@@ -49,24 +38,9 @@ const REQUESTS_PER_TURN: usize = 64;
 /// How long a client may take to make room for what it was sent before it counts as slow.
 const SLOW: Duration = Duration::from_secs(5);
 
-/// A request of either variant.
-trait DiscoveryMessage: prost::Message + Default + 'static {
-    const VARIANT: Variant;
-
-    /// What a session takes of it.
-    type Borrowed<'a>;
-
-    /// Reads it off its bytes, where that can be done without decoding them.
-    fn read(message: &[u8]) -> Option<Incoming<Self::Borrowed<'_>>>;
-
-    fn borrowed(&self) -> Incoming<Self::Borrowed<'_>>;
-
-    fn give(request: Self::Borrowed<'_>, session: &mut Session) -> Result<(), ProtocolError>;
-}
-
 /// The response body of one stream.
-struct Driver<R> {
-    variant: PhantomData<fn() -> R>,
+struct Driver {
+    variant: Variant,
     shared: Arc<Shared>,
     scope: Scope,
     peer: String,
@@ -95,6 +69,20 @@ enum State {
     /// Writes what is in `chunks`, then this status.
     Ending(Status),
     Ended,
+}
+
+/// Why a request ends its stream.
+#[derive(Debug, thiserror::Error)]
+enum RequestError {
+    /// Its bytes are no request.
+    #[error("the request is not what its method takes: {0}")]
+    Malformed(#[from] Malformed),
+    /// The node in it is none.
+    #[error("the request is not what its method takes: node: {0}")]
+    Node(#[from] prost::DecodeError),
+    /// The session refuses it.
+    #[error(transparent)]
+    Refused(#[from] ProtocolError),
 }
 
 /// Wakes the stream at a moment; made when first needed.
@@ -130,20 +118,19 @@ pub(super) fn open(
         Ok(permit) => permit,
         Err(status) => return refuse(&status),
     };
-    match variant {
-        Variant::Sotw => respond(Body::new(Driver::<DiscoveryRequest>::new(
-            shared, scope, request, permit,
-        ))),
-        Variant::Delta => respond(Body::new(Driver::<DeltaDiscoveryRequest>::new(
-            shared, scope, request, permit,
-        ))),
-    }
+    respond(Body::new(Driver::new(variant, shared, scope, request, permit)))
 }
 
 // === impl Driver ===
 
-impl<R: DiscoveryMessage> Driver<R> {
-    fn new(shared: Arc<Shared>, scope: Scope, request: Request<axum::body::Body>, permit: Permit) -> Self {
+impl Driver {
+    fn new(
+        variant: Variant,
+        shared: Arc<Shared>,
+        scope: Scope,
+        request: Request<axum::body::Body>,
+        permit: Permit,
+    ) -> Self {
         let peer = peer(&request);
         let now = Instant::now();
         let mut timer = Timer::default();
@@ -152,7 +139,7 @@ impl<R: DiscoveryMessage> Driver<R> {
             scope,
             peer,
             requests: Messages::new(request.into_body(), shared.limits.request_bytes),
-            variant: PhantomData,
+            variant,
             state: State::Opening,
             chunks: Chunks::default(),
             given: None,
@@ -186,13 +173,12 @@ impl<R: DiscoveryMessage> Driver<R> {
         let response = running.session.poll_response(now);
         running.record_outcomes(self.shared.metrics(), now);
         if let Some(response) = response {
-            let variant = R::VARIANT;
             debug!(
                 parent: &running.span, resource_type = %response.delivery.resource_type,
                 version = %response.delivery.version, nonce = %response.delivery.nonce,
                 resources = response.resources.len(), removed = response.removed.len(), "sent"
             );
-            let chunks = self.shared.frames.encode(variant, &response);
+            let chunks = self.shared.frames.encode(self.variant, &response);
             let most = self.shared.policy.limits.response_bytes;
             running.note_size(&response.delivery, chunks.bytes(), most);
             self.given = Some(now);
@@ -218,7 +204,7 @@ impl<R: DiscoveryMessage> Driver<R> {
             match self.requests.poll_next(cx) {
                 Poll::Pending => return,
                 Poll::Ready(Some(Ok(message))) => {
-                    self.shared.metrics().requested(Protocol::Grpc(R::VARIANT).into());
+                    self.shared.metrics().requested(Protocol::Grpc(self.variant).into());
                     let wait = self.allowance.spend(now);
                     self.throttled = (!wait.is_zero()).then(|| now.checked_add(wait)).flatten();
                     self.on_message(&message);
@@ -234,50 +220,34 @@ impl<R: DiscoveryMessage> Driver<R> {
         cx.waker().wake_by_ref();
     }
 
-    /// Takes in a request. Most are ACKs, which need not be decoded.
     fn on_message(&mut self, message: &Bytes) {
-        let ack = ack::read(R::VARIANT, message);
-        if let (Some(ack), State::Running(running)) = (&ack, &mut self.state)
-            && running.session.on_ack(ack)
-        {
-            return;
-        }
-        let taken = match R::read(message) {
-            Some(incoming) => self.on_request(incoming),
-            None => match R::decode(message.clone()) {
-                Ok(request) => self.on_request(request.borrowed()),
-                Err(error) => {
-                    let status = Status::internal(format!("the request is not what its method takes: {error}"));
-                    debug!(peer = %self.peer, %status, "stream broke");
-                    return self.end(status);
-                }
-            },
-        };
+        let taken = self.take_message(message);
         if let Err(error) = taken {
-            warn!(peer = %self.peer, %error, "stream ended: bad request");
-            return self.end(error.into());
-        }
-        if let (Some(ack), State::Running(running)) = (ack, &mut self.state) {
-            running.session.remember_list(ack.type_url, ack.list);
+            match &error {
+                RequestError::Malformed(_) | RequestError::Node(_) => debug!(peer = %self.peer, %error, "stream broke"),
+                RequestError::Refused(error) => warn!(peer = %self.peer, %error, "stream ended: bad request"),
+            }
+            self.end(error.into());
         }
     }
 
-    fn on_request(&mut self, (node, request): Incoming<R::Borrowed<'_>>) -> Result<(), ProtocolError> {
+    fn take_message(&mut self, message: &[u8]) -> Result<(), RequestError> {
+        let incoming = request::read(self.variant, message)?;
         if matches!(self.state, State::Opening) {
-            let running = self.begin(node)?;
+            let running = self.begin(incoming.node.as_deref())?;
             self.state = State::Running(Box::new(running));
             self.timer.set(None);
         }
-        match &mut self.state {
-            State::Running(running) => R::give(request, &mut running.session),
-            State::Opening | State::Ending(_) | State::Ended => Ok(()),
+        if let State::Running(running) = &mut self.state {
+            running.session.on_request(&incoming.request)?;
         }
+        Ok(())
     }
 
     /// Learns from the first request who the client is (L-1).
-    fn begin(&self, node: Option<core::Node>) -> Result<Running, ProtocolError> {
+    fn begin(&self, node: Option<&[u8]>) -> Result<Running, RequestError> {
         let shared = &self.shared;
-        let (node, group) = shared.identify(node)?;
+        let (node, group) = shared.identify(node.map(identity::read).transpose()?)?;
         let stream = format!(
             "{}-{}",
             shared.process,
@@ -285,27 +255,27 @@ impl<R: DiscoveryMessage> Driver<R> {
         );
         let policy = shared.policy_of(&group);
         let mut session = Session::new(
-            R::VARIANT,
+            self.variant,
             self.scope.clone(),
             policy,
             stream.into(),
             node.id.to_string(),
         )
-        .with_features(Features::of(&node, R::VARIANT, shared.ttl.contains(&group)))
-        .with_names(Arc::clone(&shared.names));
+        .with_features(Features::of(&node, self.variant, shared.ttl.contains(&group)))
+        .with_names(Arc::clone(&shared.lists) as Arc<dyn Lists>);
         let mut watch = shared.cache.subscribe(&group);
         if let Some(snapshot) = watch.current() {
             session.on_snapshot(snapshot);
         }
         let info = StreamInfo {
-            protocol: Protocol::Grpc(R::VARIANT),
+            protocol: Protocol::Grpc(self.variant),
             aggregated: self.scope == Scope::Aggregated,
             peer: self.peer.clone(),
         };
         let guard = shared.fleet.open_stream(&node, &group, info);
         // Debug formatting escapes what a client put into its id.
         let span = info_span!("xds_stream", id = guard.stream_id(), node = ?node.id, group = ?group);
-        info!(parent: &span, peer = %self.peer, variant = ?R::VARIANT, agent = ?node.user_agent, "stream opened");
+        info!(parent: &span, peer = %self.peer, variant = ?self.variant, agent = ?node.user_agent, "stream opened");
         Ok(Running::new(session, watch, guard, span))
     }
 
@@ -341,7 +311,7 @@ impl<R: DiscoveryMessage> Driver<R> {
     }
 }
 
-impl<R: DiscoveryMessage> http_body::Body for Driver<R> {
+impl http_body::Body for Driver {
     type Data = Bytes;
     type Error = Status;
 
@@ -373,7 +343,7 @@ impl<R: DiscoveryMessage> http_body::Body for Driver<R> {
     }
 }
 
-impl<R> Drop for Driver<R> {
+impl Drop for Driver {
     fn drop(&mut self) {
         let metrics = self.shared.metrics();
         if self.given.is_some_and(|given| given.elapsed() > SLOW) {
@@ -433,41 +403,14 @@ impl Drop for Permit {
     }
 }
 
-// === impl DiscoveryMessage ===
+// === impl RequestError ===
 
-impl DiscoveryMessage for DiscoveryRequest {
-    const VARIANT: Variant = Variant::Sotw;
-
-    type Borrowed<'a> = SotwRequest<'a>;
-
-    fn read(message: &[u8]) -> Option<Incoming<SotwRequest<'_>>> {
-        request::sotw(message)
-    }
-
-    fn borrowed(&self) -> Incoming<SotwRequest<'_>> {
-        (self.node.clone(), self.into())
-    }
-
-    fn give(request: SotwRequest<'_>, session: &mut Session) -> Result<(), ProtocolError> {
-        session.on_sotw_request(request)
-    }
-}
-
-impl DiscoveryMessage for DeltaDiscoveryRequest {
-    const VARIANT: Variant = Variant::Delta;
-
-    type Borrowed<'a> = DeltaRequest<'a>;
-
-    fn read(message: &[u8]) -> Option<Incoming<DeltaRequest<'_>>> {
-        request::delta(message)
-    }
-
-    fn borrowed(&self) -> Incoming<DeltaRequest<'_>> {
-        (self.node.clone(), self.into())
-    }
-
-    fn give(request: DeltaRequest<'_>, session: &mut Session) -> Result<(), ProtocolError> {
-        session.on_delta_request(request)
+impl From<RequestError> for Status {
+    fn from(error: RequestError) -> Self {
+        match error {
+            RequestError::Malformed(_) | RequestError::Node(_) => Self::internal(error.to_string()),
+            RequestError::Refused(error) => error.into(),
+        }
     }
 }
 

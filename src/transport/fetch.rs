@@ -60,7 +60,7 @@ async fn answer(shared: &Arc<Shared>, scope: Scope, request: Request<Body>) -> R
         shared.process.as_str().into(),
         node.id.to_string(),
     );
-    session.on_sotw_request((&request).into())?;
+    session.on_request(&(&request).into())?;
     let snapshot = shared.cache.get(&group);
     let resources = snapshot.as_ref().and_then(|snapshot| snapshot.get(&kind));
     let (Some(snapshot), Some(resources)) = (&snapshot, resources) else {

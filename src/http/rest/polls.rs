@@ -16,7 +16,7 @@ use super::{Failure, Peer, answer::Answer, request::Poll};
 use crate::{
     fleet::{Fleet, Protocol, StreamGuard, StreamInfo},
     node::{Node, NodeId},
-    protocol::{self, Delivery, NamePool, Nonce, Outcome},
+    protocol::{self, Delivery, Nonce, Outcome, Unshared},
     resource::{ResourceName, ResourceType},
     snapshot::{NodeGroup, Revision, Snapshot},
 };
@@ -282,11 +282,7 @@ impl Book {
         let all = lists.clone().any(Option::is_none).then_some("*");
         let named = lists.flatten().flatten().map(ResourceName::as_str);
         let mut subscription = protocol::Subscription::default();
-        subscription.replace(
-            &all.into_iter().chain(named).collect::<Vec<_>>(),
-            false,
-            &NamePool::default(),
-        );
+        subscription.replace(&all.into_iter().chain(named).collect::<Vec<_>>(), false, &Unshared);
         self.stream.record(&Outcome::Subscribed {
             resource_type: kind.clone(),
             subscription,
