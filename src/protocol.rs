@@ -13,7 +13,9 @@ mod nonce;
 mod on_demand;
 mod order;
 mod outcome;
+mod policies;
 mod policy;
+mod poll;
 mod presented;
 mod reconnect;
 mod refused;
@@ -34,7 +36,9 @@ pub use self::{
     listing::{ListPrint, Listing, NameList, ReadNext},
     nonce::Nonce,
     outcome::{Delivery, Outcome, Variant},
+    policies::Policies,
     policy::{Ordering, Policy, StreamLimits},
+    poll::{Poll, PollAnswer, PollOutcome, PolledNames, Polling, Reply},
     rehearsal::{Message, Part, rehearse},
     request::Request,
     response::{Contents, ResourceError, Response},

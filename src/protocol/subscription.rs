@@ -6,8 +6,8 @@ mod names;
 use std::{collections::BTreeSet, sync::Arc};
 
 pub use self::{
-    lists::{Lists, NamesPrint, Unshared},
-    names::{Iter as NamesIter, Names, Selection, WeakNames},
+    lists::{Lists, Unshared},
+    names::{Iter as NamesIter, Names, NamesPrint, Selection, WeakNames},
 };
 use super::listing::ListPrint;
 use crate::{
@@ -203,7 +203,7 @@ impl Subscription {
             wildcard_added: wildcard && !was_wildcard,
             ..Edit::default()
         };
-        let listed = Names::shared(listed, lists);
+        let listed = lists::listed(listed, lists);
         if listed != self.names {
             edit.dropped = self.names.minus(&listed);
             edit.asked = if self.names.is_empty() {
@@ -310,7 +310,7 @@ impl Subscription {
         let new: Vec<&str> = asked().filter(|name| !before.has(name)).collect();
         if !new.is_empty() || !dropped.is_empty() {
             let gone: Vec<&str> = dropped.iter().copied().collect();
-            self.names = before.edited(&new, &gone, lists);
+            self.names = lists::edited(&before, &new, &gone, lists);
             edit.changed = true;
         }
         edit.asked = if before.is_empty() {

@@ -9,8 +9,8 @@ use std::{
     future::Future as _,
     pin::Pin,
     sync::{Arc, atomic::Ordering},
-    task::{Context, Poll, ready},
-    time::{Duration, Instant, SystemTime},
+    task::{Context, Poll},
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -22,11 +22,18 @@ use tracing::{debug, info, info_span, warn};
 
 use self::running::Running;
 use super::{
-    Shared, check_headers, frame::Chunks, identity, messages::Messages, rate::Bucket, refuse, request, respond,
-    status::trailers, wire::Malformed,
+    answer::{check_headers, refuse, respond},
+    frame::Chunks,
+    identity,
+    messages::Messages,
+    rate::Bucket,
+    request,
+    shared::{Permit, Shared},
+    status::trailers,
+    timer::{Timer, jitter},
+    wire::Malformed,
 };
 use crate::{
-    cache::WakerSlot,
     fleet::{Protocol, StreamInfo},
     metrics::{Refusal, StatusCode},
     protocol::{Features, Lists, ProtocolError, Scope, Session, Variant},
@@ -83,20 +90,6 @@ enum RequestError {
     /// The session refuses it.
     #[error(transparent)]
     Refused(#[from] ProtocolError),
-}
-
-/// Wakes the stream at a moment; made when first needed.
-#[derive(Default)]
-struct Timer {
-    at: Option<Instant>,
-    sleep: Option<Pin<Box<Sleep>>>,
-}
-
-/// One of the streams that may be open at once.
-pub(super) struct Permit {
-    shared: Arc<Shared>,
-    /// Told when the streams are to end.
-    slot: WakerSlot,
 }
 
 /// Begins a stream, or refuses it at once (L-7).
@@ -170,6 +163,7 @@ impl Driver {
             running.on_publish(revision, self.shared.cache.began(revision));
             running.session.on_snapshot(snapshot);
         }
+        running.exchange_names(cx, now);
         let response = running.session.poll_response(now);
         running.record_outcomes(self.shared.metrics(), now);
         if let Some(response) = response {
@@ -179,7 +173,7 @@ impl Driver {
                 resources = response.resources.len(), removed = response.removed.len(), "sent"
             );
             let chunks = self.shared.frames.encode(self.variant, &response);
-            let most = self.shared.policy.limits.response_bytes;
+            let most = self.shared.policies.common().limits.response_bytes;
             running.note_size(&response.delivery, chunks.bytes(), most);
             self.given = Some(now);
             self.chunks = chunks;
@@ -253,7 +247,10 @@ impl Driver {
             shared.process,
             shared.next_stream.fetch_add(1, Ordering::Relaxed)
         );
-        let policy = shared.policy_of(&group);
+        let policy = Arc::clone(shared.policies.of(&group));
+        let on_demand: Vec<_> = policy.on_demand.keys().cloned().collect();
+        let member =
+            (!on_demand.is_empty()).then(|| shared.on_demand.join(&group, &node.id, on_demand, Instant::now()));
         let mut session = Session::new(
             self.variant,
             self.scope.clone(),
@@ -276,7 +273,7 @@ impl Driver {
         // Debug formatting escapes what a client put into its id.
         let span = info_span!("xds_stream", id = guard.stream_id(), node = ?node.id, group = ?group);
         info!(parent: &span, peer = %self.peer, variant = ?self.variant, agent = ?node.user_agent, "stream opened");
-        Ok(Running::new(session, watch, guard, span))
+        Ok(Running::new(session, watch, guard, member, span))
     }
 
     /// Ends the stream, after what is being written.
@@ -297,7 +294,7 @@ impl Driver {
     }
 
     fn check_shutdown(&mut self, cx: &mut Context<'_>) {
-        self.permit.slot.register(cx.waker());
+        self.permit.register(cx.waker());
         if self.draining.is_none() && self.shared.draining.load(Ordering::Acquire) {
             let window = self.shared.limits.drain;
             self.draining = Some(Box::pin(tokio::time::sleep(jitter(window))));
@@ -353,56 +350,6 @@ impl Drop for Driver {
     }
 }
 
-// === impl Timer ===
-
-impl Timer {
-    fn set(&mut self, at: Option<Instant>) {
-        if self.at == at {
-            return;
-        }
-        self.at = at;
-        match (at, &mut self.sleep) {
-            // Most streams never wait again.
-            (None, _) => self.sleep = None,
-            (Some(at), Some(sleep)) => sleep.as_mut().reset(at.into()),
-            (Some(at), None) => self.sleep = Some(Box::pin(tokio::time::sleep_until(at.into()))),
-        }
-    }
-
-    /// Ready once, when the moment has come.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let (Some(_), Some(sleep)) = (self.at, &mut self.sleep) else {
-            return Poll::Pending;
-        };
-        ready!(sleep.as_mut().poll(cx));
-        self.at = None;
-        Poll::Ready(())
-    }
-}
-
-// === impl Permit ===
-
-impl Permit {
-    pub(super) fn acquire(shared: &Arc<Shared>) -> Option<Self> {
-        let most = shared.limits.streams;
-        let add = |open: usize| (open < most).then_some(open + 1);
-        let taken = shared
-            .open_streams
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, add);
-        taken.is_ok().then(|| Self {
-            shared: Arc::clone(shared),
-            slot: shared.streams.join(),
-        })
-    }
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        self.shared.streams.leave(&self.slot);
-        self.shared.open_streams.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
 // === impl RequestError ===
 
 impl From<RequestError> for Status {
@@ -418,12 +365,4 @@ fn peer<B>(request: &Request<B>) -> String {
     let info = request.extensions().get::<TcpConnectInfo>();
     let address = info.and_then(TcpConnectInfo::remote_addr);
     address.map_or_else(|| "unknown".to_owned(), |address| address.to_string())
-}
-
-/// Some moment within `window`, another for each stream. The wall clock's nanoseconds are random enough.
-pub(super) fn jitter(window: Duration) -> Duration {
-    let nanos = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .map_or(0, |since| since.subsec_nanos());
-    window.mul_f64(f64::from(nanos % 1_000_000) / 1_000_000.0)
 }

@@ -12,7 +12,12 @@ use tokio_stream::StreamExt as _;
 use tonic::{Status, Streaming, body::Body, codec::Codec as _};
 use tonic_prost::ProstCodec;
 
-use super::{Shared, check_headers, frame::Chunks, refuse, respond, status::trailers};
+use super::{
+    answer::{check_headers, refuse, respond},
+    frame::Chunks,
+    shared::Shared,
+    status::trailers,
+};
 use crate::{
     proto::discovery::DiscoveryRequest,
     protocol::{Delivery, Nonce, Response as Answer, Scope, Session, Variant},
@@ -52,7 +57,7 @@ async fn answer(shared: &Arc<Shared>, scope: Scope, request: Request<Body>) -> R
     let Scope::Single(kind) = scope.clone() else {
         return Err(Status::unimplemented("ADS has no unary form"));
     };
-    let policy = Arc::clone(&shared.policy);
+    let policy = Arc::clone(shared.policies.common());
     let mut session = Session::new(
         Variant::Sotw,
         scope,

@@ -70,7 +70,7 @@ mod tests {
             extensions: vec![core::Extension::default(); 3],
             ..core::Node::default()
         };
-        let read = super::read(&node.encode_to_vec()).unwrap();
+        let read = read(&node.encode_to_vec()).unwrap();
         assert!(read.extensions.is_empty());
         let (read, whole) = (Node::from(read), Node::from(node));
         assert_eq!(format!("{read:?}"), format!("{whole:?}"));

@@ -2,14 +2,8 @@
 
 use std::fmt;
 
-use super::Names;
-
-/// A print of names, the same in any order. Different lists may have the same one: whoever finds a list by it compares.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct NamesPrint {
-    pub(super) sum: u64,
-    pub(super) len: usize,
-}
+use super::names::{Names, NamesPrint};
+use crate::{protocol::sorted::sort_by_text, resource::ResourceName};
 
 /// The lists that streams have in common.
 pub trait Lists: fmt::Debug + Send + Sync {
@@ -23,6 +17,42 @@ pub trait Lists: fmt::Debug + Send + Sync {
 /// Every stream has its own lists.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Unshared;
+
+/// The list of these names, in any order and with repetitions: the one that streams have in common, if there is one.
+pub(super) fn listed<'a>(names: impl Iterator<Item = &'a str>, lists: &dyn Lists) -> Names {
+    let mut names: Vec<&str> = names.collect();
+    sort_by_text(&mut names, |name| name);
+    names.dedup();
+    if names.is_empty() {
+        return Names::default();
+    }
+    if let Some(known) = lists.find(NamesPrint::of(&names))
+        && known.iter().map(ResourceName::as_str).eq(names.iter().copied())
+    {
+        return known;
+    }
+    let names: Vec<ResourceName> = names.into_iter().map(ResourceName::from).collect();
+    share(names.into(), lists)
+}
+
+/// A list with some names more and some less. A name that is in both is in the list afterwards. Costs the names of the
+/// edit, not those of the list.
+pub(super) fn edited(names: &Names, add: &[&str], remove: &[&str], lists: &dyn Lists) -> Names {
+    if names.is_empty() {
+        return listed(add.iter().copied(), lists);
+    }
+    share(names.edited(add, remove), lists)
+}
+
+/// The same list, by way of the lists that streams have in common.
+fn share(names: Names, lists: &dyn Lists) -> Names {
+    if names.is_empty() {
+        return names;
+    }
+    let known = lists.share(names.clone());
+    // Another list may have the same print.
+    if known == names { known } else { names }
+}
 
 // === impl Unshared ===
 

@@ -14,9 +14,7 @@ use std::{
 
 pub use self::{selection::Selection, tree::Iter};
 use self::{selection::Selections, tree::Tree};
-use super::lists::{Lists, NamesPrint};
 use crate::{
-    protocol::sorted::sort_by_text,
     resource::{Resource, ResourceName},
     snapshot::{HeldPrint, TypeResources},
 };
@@ -24,6 +22,13 @@ use crate::{
 /// A list of names: sorted, each once, immutable. A clone is the same list.
 #[derive(Clone, Default)]
 pub struct Names(Option<Arc<List>>);
+
+/// A print of names, the same in any order. Different lists may have the same one: whoever finds a list by it compares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct NamesPrint {
+    sum: u64,
+    len: usize,
+}
 
 /// A list of names that is gone once no stream asks for it.
 #[derive(Clone, Debug, Default)]
@@ -42,38 +47,16 @@ struct List {
 // === impl Names ===
 
 impl Names {
-    /// The list of these names, in any order and with repetitions: the one that streams have in common, if there is one.
-    pub(super) fn shared<'a>(names: impl Iterator<Item = &'a str>, lists: &dyn Lists) -> Self {
-        let mut names: Vec<&str> = names.collect();
-        sort_by_text(&mut names, |name| name);
-        names.dedup();
-        if names.is_empty() {
-            return Self::default();
-        }
-        let print = NamesPrint {
-            sum: tree::sum_of(names.iter().copied()),
-            len: names.len(),
-        };
-        if let Some(known) = lists.find(print)
-            && known.iter().map(ResourceName::as_str).eq(names.iter().copied())
-        {
-            return known;
-        }
-        let names: Vec<ResourceName> = names.into_iter().map(ResourceName::from).collect();
-        Self::of(Tree::new(&names)).share(lists)
-    }
-
     /// The list with some names more and some less. A name that is in both is in the list afterwards. Costs the names of
     /// the edit, not those of the list.
-    pub(super) fn edited(&self, add: &[&str], remove: &[&str], lists: &dyn Lists) -> Self {
-        let Some(list) = &self.0 else {
-            return Self::shared(add.iter().copied(), lists);
-        };
-        let names = Self::of(list.names.edited(add, remove));
-        let known = names.fingerprint().and_then(|print| lists.find(print));
-        match known.filter(|known| *known == names) {
-            Some(known) => known,
-            None => names.share(lists),
+    pub(super) fn edited(&self, add: &[&str], remove: &[&str]) -> Self {
+        match &self.0 {
+            Some(list) => Self::of(list.names.edited(add, remove)),
+            None => add
+                .iter()
+                .map(|name| ResourceName::from(*name))
+                .collect::<Vec<_>>()
+                .into(),
         }
     }
 
@@ -83,16 +66,6 @@ impl Names {
             selections: Selections::default(),
         };
         Self((list.names.len() > 0).then(|| Arc::new(list)))
-    }
-
-    /// The same list, by way of what streams have in common.
-    fn share(self, lists: &dyn Lists) -> Self {
-        if self.is_empty() {
-            return self;
-        }
-        let known = lists.share(self.clone());
-        // Another list may have the same print.
-        if known == self { known } else { self }
     }
 
     /// What the list is known by; `None` for the empty one, of which there is one anyway.
@@ -260,6 +233,18 @@ impl<const N: usize> PartialEq<[ResourceName; N]> for Names {
 impl fmt::Debug for Names {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.iter()).finish()
+    }
+}
+
+// === impl NamesPrint ===
+
+impl NamesPrint {
+    /// Of names, each once.
+    pub(super) fn of(names: &[&str]) -> Self {
+        Self {
+            sum: tree::sum_of(names.iter().copied()),
+            len: names.len(),
+        }
     }
 }
 

@@ -285,3 +285,53 @@ fn two_nodes_are_merged_as_are_two_errors() {
     let node = crate::transport::identity::read(&incoming.node.unwrap()).unwrap();
     assert_eq!((node.id.as_str(), node.cluster.as_str()), ("two", "c"));
 }
+
+/// Printed by hand: `cargo test --release --lib cost_of_an_ack -- --ignored --nocapture`.
+#[test]
+#[ignore = "a timing, to be read by people"]
+fn cost_of_an_ack() {
+    use std::{hint::black_box, sync::Arc, time::Instant};
+
+    use crate::protocol::{Policy, Scope, Session};
+
+    let mut session = Session::new(
+        Variant::Sotw,
+        Scope::Aggregated,
+        Arc::new(Policy::default()),
+        "s".into(),
+        "envoy-1".to_owned(),
+    );
+    for names in [0, 1, 100, 1000] {
+        let request = DiscoveryRequest {
+            resource_names: (0..names).map(|n| format!("service-{n:05}/endpoints")).collect(),
+            type_url: "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment".to_owned(),
+            response_nonce: "0123456789abcdef-1-17".to_owned(),
+            version_info: "0123456789abcdef".to_owned(),
+            ..DiscoveryRequest::default()
+        };
+        let message = request.encode_to_vec();
+        let mut time = |take: &mut dyn FnMut(&mut Session)| {
+            let rounds = 200_000 / (names + 10);
+            let start = Instant::now();
+            for _ in 0..rounds {
+                take(&mut session);
+                while session.poll_outcome().is_some() {}
+            }
+            start.elapsed().as_nanos() as f64 / f64::from(rounds as u32)
+        };
+        let mut scanned = |session: &mut Session| {
+            let incoming = read(Variant::Sotw, black_box(&message)).unwrap();
+            session.on_request(&incoming.request).unwrap();
+        };
+        time(&mut scanned);
+        let scanned = time(&mut scanned);
+        let only_read = time(&mut |_| drop(black_box(read(Variant::Sotw, black_box(&message)).unwrap())));
+        let decoded = time(&mut |session| {
+            let request = DiscoveryRequest::decode(black_box(&message[..])).unwrap();
+            session.on_request(&(&request).into()).unwrap();
+        });
+        eprintln!(
+            "{names} names: {scanned:.0} ns, of which {only_read:.0} ns to read it; decoded by prost {decoded:.0} ns"
+        );
+    }
+}
