@@ -24,18 +24,17 @@ use self::running::Running;
 use super::{
     answer::{check_headers, refuse, respond},
     frame::Chunks,
-    identity,
     messages::Messages,
     rate::Bucket,
-    request,
+    request::{self, RequestError},
     shared::{Permit, Shared},
     status::trailers,
     timer::{Timer, jitter},
-    wire::Malformed,
 };
 use crate::{
     fleet::{Protocol, StreamInfo},
     metrics::{Refusal, StatusCode},
+    proto::envoy::config::core::v3 as core,
     protocol::{Features, Lists, ProtocolError, Scope, Session, Variant},
 };
 
@@ -76,20 +75,6 @@ enum State {
     /// Writes what is in `chunks`, then this status.
     Ending(Status),
     Ended,
-}
-
-/// Why a request ends its stream.
-#[derive(Debug, thiserror::Error)]
-enum RequestError {
-    /// Its bytes are no request.
-    #[error("the request is not what its method takes: {0}")]
-    Malformed(#[from] Malformed),
-    /// The node in it is none.
-    #[error("the request is not what its method takes: node: {0}")]
-    Node(#[from] prost::DecodeError),
-    /// The session refuses it.
-    #[error(transparent)]
-    Refused(#[from] ProtocolError),
 }
 
 /// Begins a stream, or refuses it at once (L-7).
@@ -228,7 +213,7 @@ impl Driver {
     fn take_message(&mut self, message: &[u8]) -> Result<(), RequestError> {
         let incoming = request::read(self.variant, message)?;
         if matches!(self.state, State::Opening) {
-            let running = self.begin(incoming.node.as_deref())?;
+            let running = self.begin(incoming.decode_node()?)?;
             self.state = State::Running(Box::new(running));
             self.timer.set(None);
         }
@@ -239,9 +224,9 @@ impl Driver {
     }
 
     /// Learns from the first request who the client is (L-1).
-    fn begin(&self, node: Option<&[u8]>) -> Result<Running, RequestError> {
+    fn begin(&self, node: Option<core::Node>) -> Result<Running, ProtocolError> {
         let shared = &self.shared;
-        let (node, group) = shared.identify(node.map(identity::read).transpose()?)?;
+        let (node, group) = shared.identify(node)?;
         let stream = format!(
             "{}-{}",
             shared.process,
@@ -347,17 +332,6 @@ impl Drop for Driver {
             metrics.slow();
         }
         metrics.ended(self.ended);
-    }
-}
-
-// === impl RequestError ===
-
-impl From<RequestError> for Status {
-    fn from(error: RequestError) -> Self {
-        match error {
-            RequestError::Malformed(_) | RequestError::Node(_) => Self::internal(error.to_string()),
-            RequestError::Refused(error) => error.into(),
-        }
     }
 }
 

@@ -5,10 +5,13 @@
 
 use std::borrow::Cow;
 
-use super::wire::{Field, Malformed};
+use super::{
+    identity,
+    wire::{Field, Malformed},
+};
 use crate::{
-    proto::google::rpc,
-    protocol::{ListPrint, Listing, NameList, ReadNext, Request, Variant},
+    proto::{envoy::config::core::v3 as core, google::rpc},
+    protocol::{ListPrint, Listing, NameList, ProtocolError, ReadNext, Request, Variant},
 };
 
 /// A request, and what its node says of itself, where it has one.
@@ -17,6 +20,20 @@ pub(super) struct Incoming<'a> {
     /// An encoded `envoy.config.core.v3.Node`.
     pub(super) node: Option<Cow<'a, [u8]>>,
     pub(super) request: Request<'a>,
+}
+
+/// Why a request is not served.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RequestError {
+    /// Its bytes are no request.
+    #[error("the request is not what its method takes: {0}")]
+    Malformed(#[from] Malformed),
+    /// The node in it is none.
+    #[error("the request is not what its method takes: node: {0}")]
+    Node(#[from] prost::DecodeError),
+    /// The session refuses it.
+    #[error(transparent)]
+    Refused(#[from] ProtocolError),
 }
 
 /// The numbers that fields have in a variant; 0 for one that it does not have.
@@ -118,6 +135,15 @@ pub(super) fn read(variant: Variant, message: &[u8]) -> Result<Incoming<'_>, Mal
         None => None,
     };
     Ok(incoming)
+}
+
+// === impl Incoming ===
+
+impl Incoming<'_> {
+    /// What the node says of itself, as far as it is used.
+    pub(super) fn decode_node(&self) -> Result<Option<core::Node>, prost::DecodeError> {
+        self.node.as_deref().map(identity::read).transpose()
+    }
 }
 
 // === impl Names ===

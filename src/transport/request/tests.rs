@@ -282,7 +282,7 @@ fn two_nodes_are_merged_as_are_two_errors() {
     assert_eq!(incoming.request.node_id.as_deref(), Some("two"));
     let error = incoming.request.error.unwrap();
     assert_eq!((error.code, error.message.as_str()), (13, "no"));
-    let node = crate::transport::identity::read(&incoming.node.unwrap()).unwrap();
+    let node = identity::read(&incoming.node.unwrap()).unwrap();
     assert_eq!((node.id.as_str(), node.cluster.as_str()), ("two", "c"));
 }
 
