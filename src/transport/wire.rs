@@ -54,6 +54,7 @@ pub(super) enum Malformed {
 
 impl<'a> Field<'a> {
     /// The next field; `None` at the end.
+    #[inline]
     pub(super) fn next(rest: &mut &'a [u8]) -> Result<Option<Self>, Malformed> {
         if rest.is_empty() {
             return Ok(None);
@@ -132,8 +133,17 @@ fn take<'a>(rest: &mut &'a [u8], len: usize) -> Result<&'a [u8], Malformed> {
     Ok(value)
 }
 
-/// A number of at most 64 bits.
+/// A number of at most 64 bits. Nearly all are one byte.
+#[inline]
 fn varint(rest: &mut &[u8]) -> Result<u64, Malformed> {
+    if let [byte @ ..0x80, after @ ..] = *rest {
+        *rest = after;
+        return Ok(u64::from(*byte));
+    }
+    long_varint(rest)
+}
+
+fn long_varint(rest: &mut &[u8]) -> Result<u64, Malformed> {
     let mut value = 0;
     for shift in (0..64).step_by(7) {
         let (byte, after) = rest.split_first().ok_or(Malformed::Truncated)?;

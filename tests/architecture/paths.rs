@@ -9,7 +9,7 @@ use std::{
 
 use proc_macro2::{TokenStream, TokenTree};
 use syn::{
-    Attribute, ExprMethodCall, ItemExternCrate, ItemMod, ItemUse, Macro, MetaList, UseTree, Visibility,
+    Attribute, ExprMethodCall, ItemExternCrate, ItemMod, ItemUse, Macro, MetaList, UseTree, VisRestricted, Visibility,
     spanned::Spanned as _,
     visit::{self, Visit},
 };
@@ -375,6 +375,9 @@ impl<'ast> Visit<'ast> for Walk<'_> {
             .map_or_else(|| name.clone(), |(_, alias)| alias.to_string());
         self.alias(alias, vec![name], true, item.span().start().line);
     }
+
+    /// `pub(super)` and `pub(in …)` say who may import from here, and import nothing.
+    fn visit_vis_restricted(&mut self, _: &'ast VisRestricted) {}
 
     fn visit_path(&mut self, path: &'ast syn::Path) {
         let segments: Vec<String> = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
