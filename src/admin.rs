@@ -30,11 +30,12 @@ use crate::{
         },
         envoy::service::status::v3::client_status_discovery_service_server::ClientStatusDiscoveryServiceServer,
     },
+    protocol::Policies,
     publisher::Publisher,
     source::Files,
 };
 
-pub use self::{convert::finding, plan::Orders, reflection::ReflectionError};
+pub use self::{convert::finding, reflection::ReflectionError};
 
 /// Largest request: a publish of the largest snapshot that admission lets in, with room for how YAML writes it.
 pub const MAX_REQUEST_BYTES: usize = 256 << 20;
@@ -60,7 +61,8 @@ struct Shared {
     fleet: Arc<Fleet>,
     /// `None` where no files are served.
     files: Option<Files>,
-    orders: Orders,
+    /// How streams are served, for rehearsals.
+    policies: Policies,
     tracker: TaskTracker,
     shutdown: CancellationToken,
 }
@@ -74,7 +76,7 @@ impl Admin {
         publisher: Arc<Publisher>,
         fleet: Arc<Fleet>,
         files: Option<Files>,
-        orders: Orders,
+        policies: Policies,
         tracker: TaskTracker,
         shutdown: CancellationToken,
     ) -> Self {
@@ -83,7 +85,7 @@ impl Admin {
                 publisher,
                 fleet,
                 files,
-                orders,
+                policies,
                 tracker,
                 shutdown,
             }),

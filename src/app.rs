@@ -21,11 +21,12 @@ use tracing::{Instrument as _, error, info, info_span, warn};
 
 use self::{gauges::Standing, listener::Listener};
 use crate::{
-    admin::{Admin, Orders},
+    admin::Admin,
     cache::SnapshotCache,
     fleet::Fleet,
     http::{Peer, Port, Rest, RestSettings, Services},
     metrics::{Label as _, Metrics, PortLabel, ServingMetrics, Table},
+    protocol::Policies,
     publisher::{Publisher, PublisherSettings, RemovalGuard},
     readiness::Readiness,
     revision::{MemoryStore, RedbStore, RevisionStore},
@@ -102,7 +103,7 @@ impl App {
         let fleet = Fleet::new(settings.fleet, Arc::clone(&served));
         let cache = Arc::new(SnapshotCache::with_sufficed(settings.sufficed.clone()));
         let xds_settings = settings.xds.clone();
-        let orders = Orders::new(settings.xds.policy.clone(), settings.xds.unordered.clone());
+        let policies = Policies::new(settings.xds.policy.clone(), settings.xds.unordered.clone());
         let polling = Rest::new(
             SnapshotCache::clone(&cache),
             Arc::clone(&fleet),
@@ -147,7 +148,7 @@ impl App {
             xds_settings,
             serving.clone(),
         );
-        let admin = Admin::new(publisher, fleet, files, orders, tracker.clone(), serving.clone());
+        let admin = Admin::new(publisher, fleet, files, policies, tracker.clone(), serving.clone());
         admin.set_serving(true).await;
         let admin_routes = admin.routes()?;
         let spawn = |server, routes, listener, name| {

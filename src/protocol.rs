@@ -2,12 +2,15 @@
 //!
 //! The transport drives one [`Session`] per stream. Nothing here does I/O, reads a clock or draws a random number.
 
-mod ack;
 mod error;
 mod features;
+mod listing;
 mod nonce;
+mod on_demand;
 mod outcome;
+mod policies;
 mod policy;
+mod poll;
 mod presented;
 mod rehearsal;
 mod request;
@@ -19,17 +22,19 @@ mod subscription;
 mod type_state;
 
 pub use self::{
-    ack::{Ack, ListPrint},
     error::{ErrorKind, ProtocolError},
     features::Features,
+    listing::{ListPrint, Listing, NameList, ReadNext},
     nonce::Nonce,
     outcome::{Delivery, Outcome, Variant},
+    policies::Policies,
     policy::{Ordering, Policy, StreamLimits},
+    poll::{Poll, PollAnswer, PollOutcome, PolledNames, Polling, Reply},
     rehearsal::{Message, Part, rehearse},
-    request::{DeltaRequest, SotwRequest},
+    request::Request,
     response::{Contents, ResourceError, Response},
     session::{Awaited, Awaiting, Hold, Memory, Scope, Session, Standing, Wait},
-    subscription::{Edit, NamePool, Names, Selection, Subscription, Wildcard},
+    subscription::{Edit, Lists, Names, NamesIter, NamesPrint, Selection, Subscription, Unshared, WeakNames, Wildcard},
 };
 
 #[cfg(test)]

@@ -1,10 +1,13 @@
 //! The layers of ARCHITECTURE.md hold: no module names what it must not know. And a few rules of form.
 //!
-//! `architecture/layers.rs` says what must not be known, `architecture/paths.rs` finds what is named.
+//! `architecture/layers.rs` says what must not be known, `architecture/paths.rs` finds what is named, and
+//! `architecture/circles.rs` which files import each other.
 
 // The helpers are test code as well, which clippy sees in test functions only.
 #![allow(clippy::unwrap_used)]
 
+#[path = "architecture/circles.rs"]
+mod circles;
 #[path = "architecture/layers.rs"]
 mod layers;
 #[path = "architecture/paths.rs"]
@@ -20,6 +23,9 @@ use self::{
     layers::{LAYERS, Layer},
     paths::{Named, Sources},
 };
+
+/// Modules whose files do not import each other in circles.
+const WITHOUT_CIRCLES: [&str; 2] = ["src/transport", "src/protocol/subscription"];
 
 /// Longer files want a split.
 const MOST_LINES: usize = 800;
@@ -100,6 +106,27 @@ fn no_module_names_what_it_must_not_know() {
         "forbidden by tests/architecture/layers.rs:\n{}",
         found.join("\n")
     );
+}
+
+/// The circles among the files of a module, one a line.
+fn circles_in(sources: &Sources, module: &str) -> Vec<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let shown = |file: &PathBuf| file.strip_prefix(root).unwrap_or(file).display().to_string();
+    let imports = circles::imports(sources, module);
+    let circles = circles::circles(&imports);
+    let shown = circles
+        .iter()
+        .map(|circle| circle.iter().map(shown).collect::<Vec<_>>().join(" ↔ "));
+    shown.collect()
+}
+
+#[test]
+fn no_files_of_a_module_import_each_other_in_a_circle() {
+    let sources = Sources::read(&src());
+    for module in WITHOUT_CIRCLES {
+        let found = circles_in(&sources, module);
+        assert!(found.is_empty(), "{module}:\n{}", found.join("\n"));
+    }
 }
 
 #[test]
@@ -339,4 +366,32 @@ fn a_reexport_hides_nothing() {
         found[0].starts_with("src/protocol.rs:2: std::time::Instant::now"),
         "{found:#?}"
     );
+}
+
+#[test]
+fn circles_are_found_through_reexports_and_not_in_what_is_only_declared() {
+    let parent = "mod a; mod b; mod c; pub use self::{a::A, b::B, c::C};";
+    let circles = |a: &str, b: &str, c: &str| {
+        let mut sources = Sources::default();
+        for (name, text) in [("x", parent), ("x/a", a), ("x/b", b), ("x/c", c)] {
+            let module = name.split('/').map(str::to_owned).collect();
+            sources.add(text, Path::new(&format!("src/{name}.rs")), module, false);
+        }
+        circles_in(&sources, "src/x")
+    };
+    let (a, b) = ("use super::B; pub struct A;", "pub struct B;");
+    assert!(circles(a, b, "use super::{A, B}; pub struct C;").is_empty());
+    let back = "pub struct B; fn f() -> super::A { crate::x::A }";
+    assert_eq!(
+        circles(a, back, "use super::A; pub struct C;"),
+        ["src/x/a.rs ↔ src/x/b.rs"]
+    );
+    let round = circles(
+        a,
+        "use super::c::C; pub struct B;",
+        "fn f() { super::a::A; } pub struct C;",
+    );
+    assert_eq!(round, ["src/x/a.rs ↔ src/x/b.rs ↔ src/x/c.rs"]);
+    let in_tests = "pub struct B; #[cfg(test)] mod tests { use crate::x::A; }";
+    assert!(circles(a, in_tests, "pub struct C;").is_empty());
 }

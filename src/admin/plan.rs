@@ -4,7 +4,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
     time::Instant,
 };
 
@@ -14,7 +13,7 @@ use crate::{
     fleet::{NodeStatus, Protocol, StreamStatus},
     node::{NodeGroup, NodeId},
     proto::admin as api,
-    protocol::{Message, Part, Policy, Scope, Subscription, Variant, rehearse},
+    protocol::{Message, Part, Scope, Subscription, Variant, rehearse},
     publisher::{Outlook, ResourceChange, Served},
     resource::{ResourceName, ResourceType},
 };
@@ -38,44 +37,12 @@ const ROLLOUTS: usize = 32;
 /// Ways of subscribing that a node is compared with: where there are more, nobody is alike anyway.
 const COMPARED: usize = 256;
 
-/// How streams are ordered, for rehearsals: as they are served.
-#[derive(Clone, Debug)]
-pub struct Orders {
-    policy: Arc<Policy>,
-    policy_unordered: Arc<Policy>,
-    unordered: BTreeSet<NodeGroup>,
-}
-
 /// Nodes of one group with the same streams and subscriptions.
 struct Kind {
     group: NodeGroup,
     form: api::rollout::Form,
     parts: Vec<Part>,
     nodes: Vec<NodeId>,
-}
-
-// === impl Orders ===
-
-impl Orders {
-    /// By the protocol's settings, without make before break for the groups in `unordered`.
-    #[must_use]
-    pub fn new(policy: Policy, unordered: BTreeSet<NodeGroup>) -> Self {
-        let mut policy_unordered = policy.clone();
-        policy_unordered.ordering.enabled = false;
-        Self {
-            policy: Arc::new(policy),
-            policy_unordered: Arc::new(policy_unordered),
-            unordered,
-        }
-    }
-
-    fn of(&self, group: &NodeGroup) -> &Arc<Policy> {
-        if self.unordered.contains(group) {
-            &self.policy_unordered
-        } else {
-            &self.policy
-        }
-    }
 }
 
 /// The plan of a publish, or of going from one state to another. Costs CPU: not for the reactor.
@@ -168,7 +135,7 @@ fn add_receivers(plan: &mut api::Plan, shared: &Shared, outlook: &Outlook) {
             continue;
         }
         rehearsed += 1;
-        let policy = shared.orders.of(&kind.group);
+        let policy = shared.policies.of(&kind.group);
         let messages = rehearse(
             policy,
             &kind.parts,

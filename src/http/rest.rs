@@ -24,7 +24,7 @@ use tracing::error;
 
 use self::{
     answer::{Answer, Silence},
-    polls::{Given, Polls, Verdict},
+    polls::{Given, Polls},
     render::Renderings,
     request::Poll,
 };
@@ -34,7 +34,7 @@ use crate::{
     fleet::Fleet,
     metrics::{PollLabel, Protocol, ServingMetrics},
     node::{Grouping, Node, NodeGroup},
-    protocol::{ProtocolError, StreamLimits},
+    protocol::{ProtocolError, Reply, StreamLimits},
     resource::{ResourceType, Version},
 };
 
@@ -169,11 +169,11 @@ impl Rest {
             snapshot: snapshot.as_deref(),
             answer: answer.as_ref().ok(),
         };
-        let verdict = polls.enter(&node, &group, &poll, peer, &given, Instant::now())?;
-        match (answer, verdict) {
+        let reply = polls.enter(&node, &group, &poll, peer, &given, Instant::now())?;
+        match (answer, reply) {
             (Err(silence), _) => Err(silence.failure(&group, &poll)),
-            (Ok(_), Verdict::NotModified) => Ok(StatusCode::NOT_MODIFIED.into_response()),
-            (Ok(answer), Verdict::Send) => {
+            (Ok(_), Reply::NotModified) => Ok(StatusCode::NOT_MODIFIED.into_response()),
+            (Ok(answer), Reply::Send) => {
                 let label = (&answer.resource_type).into();
                 let body = self.rendered(answer).await?;
                 let metrics = &self.shared.metrics;

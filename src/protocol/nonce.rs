@@ -2,9 +2,8 @@
 
 use std::{fmt, sync::Arc};
 
-/// Names a response, unique over streams and processes (S-1). A clone allocates nothing. Only nonces that were made alike are
-/// compared with `==`: [`Nonce::is`] compares with any text.
-#[derive(Clone, PartialEq, Eq, Hash)]
+/// Names a response, unique over streams and processes (S-1). A clone allocates nothing.
+#[derive(Clone)]
 pub struct Nonce {
     stream: Arc<str>,
     /// Behind the stream's name; 0 where that is all of it.
@@ -42,6 +41,19 @@ impl Nonce {
         self.stream.len() + digits
     }
 }
+
+impl PartialEq for Nonce {
+    /// Whether both are the same text.
+    fn eq(&self, other: &Self) -> bool {
+        match (self.number, other.number) {
+            (0, _) => other.is(&self.stream),
+            (_, 0) => self.is(&other.stream),
+            (number, other_number) => number == other_number && self.stream == other.stream,
+        }
+    }
+}
+
+impl Eq for Nonce {}
 
 impl From<String> for Nonce {
     fn from(nonce: String) -> Self {
@@ -98,7 +110,8 @@ mod tests {
             let text = nonce.to_string();
             assert_eq!(text, format!("s-1-{number}"));
             assert_eq!(nonce.text_len(), text.len());
-            assert!(nonce.is(&text));
+            assert!(nonce.is(&text) && nonce == Nonce::from(text.clone()) && Nonce::from(text.clone()) == nonce);
+            assert!(nonce != Nonce::from("s-1".to_owned()));
             for other in ["", "s-1", "s-1-", "s-1-0", "s-1-13", "s-1-18446744073709551616", "x"] {
                 assert!(!nonce.is(other), "{other:?}");
             }

@@ -214,8 +214,8 @@ impl Rehearsal {
             let unasked = |name: &&&str| !subscription.selects_name(&ResourceName::from(**name));
             let new: Vec<&str> = names.iter().filter(unasked).copied().collect();
             if !new.is_empty() {
-                let pool = Arc::clone(&session.names);
-                let edit = subscription.edit(new.into_iter(), std::iter::empty(), false, &pool);
+                let lists = Arc::clone(&session.names);
+                let edit = subscription.edit(new.into_iter(), std::iter::empty(), false, &*lists);
                 // More names than a stream may ask for are none of our business.
                 session.subscribe(index, edit, first).ok();
             }
@@ -250,10 +250,10 @@ impl Rehearsal {
             return;
         };
         if let Ok((index, first)) = session.enter(&ResourceType::Endpoint) {
-            let pool = Arc::clone(&session.names);
+            let lists = Arc::clone(&session.names);
             let names: Vec<&str> = names.iter().map(ResourceName::as_str).collect();
             let subscription = &mut session.types[index].subscription;
-            let edit = subscription.edit(std::iter::empty(), names.into_iter(), false, &pool);
+            let edit = subscription.edit(std::iter::empty(), names.into_iter(), false, &*lists);
             session.subscribe(index, edit, first).ok();
         }
     }

@@ -1,171 +1,223 @@
 //! Requests, SotW and delta, as edits of a stream's records.
+//!
+//! A request is borrowed from wherever it lies. Its names are read off the bytes only where the list is not the one that
+//! was taken in last: nearly every SotW request repeats it.
 
 use std::borrow::Cow;
 
-use super::{ProtocolError, Session, policy::Policy, subscription::Names};
+use super::{
+    ProtocolError, Session, Variant,
+    listing::{Listing, NameList},
+    policy::Policy,
+    presented::Held,
+    subscription::{Edit, Names},
+};
 use crate::{
     proto::{
         discovery::{DeltaDiscoveryRequest, DiscoveryRequest, ResourceLocator},
+        envoy::config::core::v3 as core,
         google::rpc,
     },
     resource::{ResourceType, Version, xdstp},
 };
 
-/// A SotW request: what of a [`DiscoveryRequest`] a session takes, borrowed from wherever it lies.
+/// A request of either variant.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct SotwRequest<'a> {
+pub struct Request<'a> {
     /// The node's id, where the request has a node.
-    pub node_id: Option<&'a str>,
+    pub node_id: Option<Cow<'a, str>>,
     /// `type_url`.
     pub type_url: &'a str,
-    /// `version_info`.
+    /// SotW: `version_info`.
     pub version: &'a str,
     /// `response_nonce`.
     pub nonce: &'a str,
-    /// `error_detail`: makes it a NACK.
+    /// `error_detail`, without its details: makes the request a NACK.
     pub error: Option<rpc::Status>,
-    /// `resource_names`, and the names of locators.
-    pub names: Vec<Cow<'a, str>>,
-}
-
-/// A delta request: what of a [`DeltaDiscoveryRequest`] a session takes, borrowed from wherever it lies.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct DeltaRequest<'a> {
-    /// The node's id, where the request has a node.
-    pub node_id: Option<&'a str>,
-    /// `type_url`.
-    pub type_url: &'a str,
-    /// `response_nonce`.
-    pub nonce: &'a str,
-    /// `error_detail`: makes it a NACK.
-    pub error: Option<rpc::Status>,
-    /// `resource_names_subscribe`, and the names of locators.
-    pub subscribe: Vec<Cow<'a, str>>,
-    /// `resource_names_unsubscribe`, and the names of locators.
-    pub unsubscribe: Vec<Cow<'a, str>>,
-    /// `initial_resource_versions`, in any order; of equal names the last one counts.
-    pub presented: Vec<(Cow<'a, str>, &'a str)>,
+    /// SotW: all names, delta: those to subscribe; the names of locators among them.
+    pub names: NameList<'a>,
+    /// Delta: names to unsubscribe, and the names of locators.
+    pub unsubscribe: NameList<'a>,
+    /// Delta: `initial_resource_versions`, in any order; of equal names the last one counts.
+    pub presented: Listing<'a, (&'a str, &'a str)>,
 }
 
 impl Session {
-    /// Takes a SotW request: an ACK, a NACK, a change of subscription, or several of them in one.
+    /// Takes a request: an ACK, a NACK, a change of subscription, or several of them in one.
     ///
     /// # Errors
     ///
     /// [`ProtocolError`] ends the stream.
-    pub fn on_sotw_request(&mut self, mut request: SotwRequest<'_>) -> Result<(), ProtocolError> {
-        canonicalize(&mut request.names);
-        let kind = self.accept(request.node_id, request.type_url)?;
-        let names: Vec<&str> = texts(&request.names).collect();
-        self.check_names(&kind, names.iter().copied())?;
-        let (index, first) = self.enter(&kind)?;
+    pub fn on_request(&mut self, request: &Request<'_>) -> Result<(), ProtocolError> {
+        // L-3: a node without an id says no more than no node.
+        let node_id = request.node_id.as_deref().filter(|id| !id.is_empty());
+        let kind = self.accept(node_id, request.type_url)?;
+        match self.variant {
+            Variant::Sotw => self.on_sotw_request(&kind, request),
+            Variant::Delta => self.on_delta_request(&kind, request),
+        }
+    }
+
+    fn on_sotw_request(&mut self, kind: &ResourceType, request: &Request<'_>) -> Result<(), ProtocolError> {
+        let known = self.types.iter().find(|state| state.kind == *kind);
+        if known.is_some_and(|state| state.subscription.repeats(request.names.print())) {
+            let (index, _) = self.enter(kind)?;
+            self.on_sotw_nonce(index, request);
+            return Ok(());
+        }
+        let names = self.read_names(kind, &request.names)?;
+        let (index, first) = self.enter(kind)?;
         if first {
             // S-4: a fresh subscription, whatever nonce it carries.
             let presented = Some(request.version).filter(|version| !version.is_empty());
             self.types[index].presented = presented.map(Version::from);
             self.recall_type(index);
-        } else if !request.nonce.is_empty() {
-            let answered = self.types[index].in_flight.find(request.nonce);
-            let old_version = answered
-                .is_some_and(|sent| !request.version.is_empty() && sent.delivery.version.as_str() != request.version);
-            if request.error.is_none() && old_version && names.is_empty() {
-                self.on_ignored(index, request.nonce);
-            } else {
-                self.on_nonce(index, request.nonce, request.version, request.error);
-            }
+        } else {
+            self.on_sotw_nonce(index, request);
         }
-        self.types[index].list = None;
         // S-12: the subscription is recorded whatever the nonce.
-        let legacy = has_legacy_wildcard(&self.policy, &kind);
-        let edit = self.types[index].subscription.replace(&names, legacy, &self.names);
+        let legacy = has_legacy_wildcard(&self.policy, kind);
+        let names: Vec<&str> = texts(&names).collect();
+        let subscription = &mut self.types[index].subscription;
+        let edit = subscription.replace(&names, legacy, &*self.names);
+        subscription.note_written(request.names.print());
         self.subscribe(index, edit, first)?;
         self.claim_children(index, first);
         Ok(())
     }
 
-    /// Takes a delta request.
-    ///
-    /// # Errors
-    ///
-    /// [`ProtocolError`] ends the stream.
-    pub fn on_delta_request(&mut self, mut request: DeltaRequest<'_>) -> Result<(), ProtocolError> {
-        canonicalize(&mut request.subscribe);
-        canonicalize(&mut request.unsubscribe);
-        let kind = self.accept(request.node_id, request.type_url)?;
-        self.check_names(&kind, texts(&request.subscribe))?;
-        let (index, first) = self.enter(&kind)?;
-        if !first && !request.nonce.is_empty() {
-            self.on_nonce(index, request.nonce, "", request.error);
+    fn on_sotw_nonce(&mut self, index: usize, request: &Request<'_>) {
+        if request.nonce.is_empty() {
+            return;
         }
-        let legacy = first && has_legacy_wildcard(&self.policy, &kind);
+        let answered = self.types[index].in_flight.find(request.nonce);
+        let old_version = answered
+            .is_some_and(|sent| !request.version.is_empty() && sent.delivery.version.as_str() != request.version);
+        if request.error.is_none() && old_version && request.names.is_empty() {
+            self.on_ignored(index, request.nonce);
+        } else {
+            self.on_nonce(index, request.nonce, request.version, request.error.clone());
+        }
+    }
+
+    fn on_delta_request(&mut self, kind: &ResourceType, request: &Request<'_>) -> Result<(), ProtocolError> {
+        let subscribe = self.read_names(kind, &request.names)?;
+        let (index, first) = self.enter(kind)?;
+        if !first && !request.nonce.is_empty() {
+            self.on_nonce(index, request.nonce, "", request.error.clone());
+        }
+        if !first && subscribe.is_empty() && request.unsubscribe.is_empty() {
+            return Ok(());
+        }
+        let unsubscribe = canonical(&request.unsubscribe);
+        let legacy = first && has_legacy_wildcard(&self.policy, kind);
         let was_wildcard = self.types[index].subscription.is_wildcard();
-        let (subscribe, unsubscribe) = (texts(&request.subscribe), texts(&request.unsubscribe));
         let subscription = &mut self.types[index].subscription;
-        let mut edit = subscription.edit(subscribe, unsubscribe, legacy, &self.names);
+        let mut edit = subscription.edit(texts(&subscribe), texts(&unsubscribe), legacy, &*self.names);
         if was_wildcard && subscription.is_wildcard() && !edit.dropped.is_empty() {
-            // D-9: the client does not know whether the wildcard still covers what it gave up by name.
+            // D-9: the client does not know whether the wildcard still covers the names that it gave up.
             edit.dropped.extend(edit.asked.iter().cloned());
             edit.asked = std::mem::take(&mut edit.dropped).into();
         }
-        if !first || request.presented.is_empty() {
-            self.subscribe(index, edit, first)?;
-        } else if let Some(goal) = self.goal_if_held(index, &request.presented) {
-            edit.asked = Names::default();
-            self.subscribe(index, edit, first)?;
-            self.come_back_in_sync(index, &goal);
+        if first && !request.presented.is_empty() {
+            self.on_presented(index, edit, request)?;
         } else {
-            let presented = self.believed(index, request.presented);
-            // D-5: what the client holds in this version is not asked for, though it is listed.
-            edit.asked = presented.lacking(&edit.asked);
             self.subscribe(index, edit, first)?;
-            self.come_back(index, &presented);
         }
         self.claim_children(index, first);
         Ok(())
     }
+
+    /// The first delta request of a type, by a client that comes back with what it holds (D-5).
+    fn on_presented(&mut self, index: usize, mut edit: Edit, request: &Request<'_>) -> Result<(), ProtocolError> {
+        let presented = request.presented.to_vec().into_iter();
+        let presented: Vec<Held<'_>> = presented.map(|(name, version)| (name.into(), version)).collect();
+        if let Some(goal) = self.goal_if_held(index, &presented) {
+            edit.asked = Names::default();
+            self.subscribe(index, edit, true)?;
+            self.come_back_in_sync(index, &goal);
+        } else {
+            let presented = self.believed(index, presented);
+            // D-5: the names that the client holds in this version are not asked for, though they are listed.
+            edit.asked = presented.lacking(&edit.asked);
+            self.subscribe(index, edit, true)?;
+            self.come_back(index, &presented);
+        }
+        Ok(())
+    }
+
+    /// The names of a list, in their canonical form, if they are not too many and not too long (L-12).
+    fn read_names<'a>(&self, kind: &ResourceType, list: &NameList<'a>) -> Result<Vec<Cow<'a, str>>, ProtocolError> {
+        let limits = self.policy.limits;
+        if list.len() > limits.names_per_type {
+            return Err(ProtocolError::TooManyNames(limits.names_per_type, kind.clone()));
+        }
+        let names = canonical(list);
+        let longest = texts(&names).map(str::len).max().unwrap_or(0);
+        if longest > limits.name_bytes {
+            return Err(ProtocolError::NameTooLong(longest, limits.name_bytes));
+        }
+        Ok(names)
+    }
 }
 
-// === impl SotwRequest ===
+// === impl Request ===
 
-impl<'a> From<&'a DiscoveryRequest> for SotwRequest<'a> {
+impl<'a> From<&'a DiscoveryRequest> for Request<'a> {
     fn from(request: &'a DiscoveryRequest) -> Self {
         Self {
-            node_id: request.node.as_ref().map(|node| node.id.as_str()),
+            node_id: node_id(request.node.as_ref()),
             type_url: &request.type_url,
             version: &request.version_info,
             nonce: &request.response_nonce,
-            error: request.error_detail.clone(),
+            error: request.error_detail.as_ref().map(without_details),
             names: names(&request.resource_names, &request.resource_locators),
+            ..Self::default()
         }
     }
 }
 
-// === impl DeltaRequest ===
-
-impl<'a> From<&'a DeltaDiscoveryRequest> for DeltaRequest<'a> {
+impl<'a> From<&'a DeltaDiscoveryRequest> for Request<'a> {
     fn from(request: &'a DeltaDiscoveryRequest) -> Self {
         let presented = request.initial_resource_versions.iter();
+        let presented = presented.map(|(name, version)| (name.as_str(), version.as_str()));
         Self {
-            node_id: request.node.as_ref().map(|node| node.id.as_str()),
+            node_id: node_id(request.node.as_ref()),
             type_url: &request.type_url,
             nonce: &request.response_nonce,
-            error: request.error_detail.clone(),
-            subscribe: names(&request.resource_names_subscribe, &request.resource_locators_subscribe),
+            error: request.error_detail.as_ref().map(without_details),
+            names: names(&request.resource_names_subscribe, &request.resource_locators_subscribe),
             unsubscribe: names(
                 &request.resource_names_unsubscribe,
                 &request.resource_locators_unsubscribe,
             ),
-            presented: presented
-                .map(|(name, version)| (Cow::from(name), version.as_str()))
-                .collect(),
+            presented: presented.collect::<Vec<_>>().into(),
+            ..Self::default()
         }
     }
 }
 
+fn node_id(node: Option<&core::Node>) -> Option<Cow<'_, str>> {
+    node.map(|node| node.id.as_str().into())
+}
+
+fn without_details(status: &rpc::Status) -> rpc::Status {
+    rpc::Status {
+        code: status.code,
+        message: status.message.clone(),
+        details: Vec::new(),
+    }
+}
+
 /// a locator is a name; the dynamic parameters in it are not used by any client.
-fn names<'a>(names: &'a [String], locators: &'a [ResourceLocator]) -> Vec<Cow<'a, str>> {
+fn names<'a>(names: &'a [String], locators: &'a [ResourceLocator]) -> NameList<'a> {
     let locators = locators.iter().map(|locator| &locator.name);
-    names.iter().chain(locators).map(Cow::from).collect()
+    names
+        .iter()
+        .chain(locators)
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .into()
 }
 
 fn texts<'a>(names: &'a [Cow<'_, str>]) -> impl ExactSizeIterator<Item = &'a str> {
@@ -177,6 +229,8 @@ fn has_legacy_wildcard(policy: &Policy, kind: &ResourceType) -> bool {
 }
 
 /// clients write the same name in several ways.
-fn canonicalize(names: &mut [Cow<'_, str>]) {
+fn canonical<'a>(list: &NameList<'a>) -> Vec<Cow<'a, str>> {
+    let mut names: Vec<Cow<'a, str>> = list.to_vec().into_iter().map(Cow::Borrowed).collect();
     names.iter_mut().for_each(xdstp::canonicalize_cow);
+    names
 }

@@ -28,7 +28,7 @@ pub use self::{
 use super::{
     Features, Outcome, Policy, ProtocolError, Response, Variant,
     nonce::Nonces,
-    subscription::{Edit, NamePool, Subscription},
+    subscription::{Edit, Lists, Subscription, Unshared},
     type_state::TypeState,
 };
 use crate::{
@@ -58,7 +58,7 @@ pub struct Session {
     nonces: Nonces,
     node_id: String,
     /// Where lists of names are shared with other streams.
-    pub(super) names: Arc<NamePool>,
+    pub(super) names: Arc<dyn Lists>,
     pub(super) goal: Option<Arc<Snapshot>>,
     /// In send order.
     pub(super) types: Vec<TypeState>,
@@ -89,7 +89,7 @@ impl Session {
             features: Features::default(),
             nonces: Nonces::new(stream),
             node_id,
-            names: Arc::default(),
+            names: Arc::new(Unshared),
             goal: None,
             types: Vec::new(),
             memory: Memory::default(),
@@ -109,9 +109,9 @@ impl Session {
         Self { features, ..self }
     }
 
-    /// Shares its lists of names with the other streams that are given the same pool.
+    /// Shares its lists of names with the other streams that are given the same.
     #[must_use]
-    pub fn with_names(self, names: Arc<NamePool>) -> Self {
+    pub fn with_names(self, names: Arc<dyn Lists>) -> Self {
         Self { names, ..self }
     }
 
@@ -228,23 +228,6 @@ impl Session {
     /// The record of a type, where the client asks for it on this stream.
     pub(super) fn state_of(&self, kind: &ResourceType) -> Option<&TypeState> {
         self.types.iter().find(|state| state.kind == *kind)
-    }
-
-    /// L-12.
-    pub(super) fn check_names<'a>(
-        &self,
-        kind: &ResourceType,
-        names: impl ExactSizeIterator<Item = &'a str>,
-    ) -> Result<(), ProtocolError> {
-        let limits = self.policy.limits;
-        if names.len() > limits.names_per_type {
-            return Err(ProtocolError::TooManyNames(limits.names_per_type, kind.clone()));
-        }
-        let longest = names.map(str::len).max().unwrap_or(0);
-        if longest > limits.name_bytes {
-            return Err(ProtocolError::NameTooLong(longest, limits.name_bytes));
-        }
-        Ok(())
     }
 
     /// Applies a change of subscription, and reports it.

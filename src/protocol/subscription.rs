@@ -1,10 +1,15 @@
 //! What a client asks for, of one type on one stream: names, globs and the two forms of the wildcard (W).
 
+mod lists;
 mod names;
 
 use std::{collections::BTreeSet, sync::Arc};
 
-pub use self::names::{NamePool, Names, Selection};
+pub use self::{
+    lists::{Lists, Unshared},
+    names::{Iter as NamesIter, Names, NamesPrint, Selection, WeakNames},
+};
+use super::listing::ListPrint;
 use crate::{
     node::Pattern,
     resource::{Resource, ResourceName},
@@ -13,7 +18,7 @@ use crate::{
 const WILDCARD: &str = "*";
 
 /// The subscription of one (stream, type).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Subscription {
     wildcard: Wildcard,
     names: Names,
@@ -22,6 +27,11 @@ pub struct Subscription {
     ever_named: bool,
     /// Names that the wildcard leaves out (W-9).
     on_demand: Option<Arc<[Pattern]>>,
+    /// Names on demand that the wildcard covers all the same, since another stream of the node asks for them: a full state
+    /// without them would take them from the client (S-20).
+    covered: Names,
+    /// SotW: the list that was last taken in, as it was written. An ACK repeats it.
+    written: Option<ListPrint>,
 }
 
 /// Whether, and how, all resources are asked for.
@@ -79,8 +89,52 @@ impl Subscription {
 
     /// Whether the wildcard means this name, be there such a resource or not.
     fn covers(&self, name: &ResourceName) -> bool {
+        self.is_wildcard() && (!self.leaves_out(name) || self.covered.contains(name))
+    }
+
+    /// Whether the name is on demand.
+    fn leaves_out(&self, name: &ResourceName) -> bool {
         let mut left_out = self.on_demand.iter().flat_map(|patterns| patterns.iter());
-        self.is_wildcard() && !left_out.any(|pattern| pattern.matches(name.as_str()))
+        left_out.any(|pattern| pattern.matches(name.as_str()))
+    }
+
+    /// Takes in the names on demand that streams of the node ask for: the wildcard covers them from now on, and no others
+    /// (S-20). Gives what that changes.
+    pub fn cover(&mut self, names: Names) -> Edit {
+        if !self.is_partial() || self.covered == names {
+            return Edit::default();
+        }
+        let before = std::mem::replace(&mut self.covered, names);
+        if !self.is_wildcard() {
+            return Edit::default();
+        }
+        let on_demand = |names: Vec<ResourceName>| -> Vec<ResourceName> {
+            let own = |name: &ResourceName| self.names.contains(name) || self.selects_by_glob(name.as_str());
+            names
+                .into_iter()
+                .filter(|name| self.leaves_out(name) && !own(name))
+                .collect()
+        };
+        let (asked, dropped) = (
+            on_demand(self.covered.minus(&before)),
+            on_demand(before.minus(&self.covered)),
+        );
+        Edit {
+            changed: !asked.is_empty() || !dropped.is_empty(),
+            asked: asked.into(),
+            dropped,
+            ..Edit::default()
+        }
+    }
+
+    /// Whether a SotW list is, as it is written, the one that was taken in last.
+    pub(super) fn repeats(&self, list: ListPrint) -> bool {
+        self.written == Some(list)
+    }
+
+    /// Notes how the list is written that was just taken in.
+    pub(super) const fn note_written(&mut self, list: ListPrint) {
+        self.written = Some(list);
     }
 
     /// Whether all resources are asked for.
@@ -133,8 +187,9 @@ impl Subscription {
     }
 
     /// Takes a SotW request's complete list. `legacy` tells whether an empty first list of this type means "all" (W-4).
-    /// Equal lists are shared by way of the pool.
-    pub fn replace(&mut self, names: &[&str], legacy: bool, pool: &NamePool) -> Edit {
+    /// Equal lists become one of `lists`.
+    pub fn replace(&mut self, names: &[&str], legacy: bool, lists: &dyn Lists) -> Edit {
+        self.written = None;
         if names.is_empty() {
             return self.replace_with_nothing(legacy);
         }
@@ -148,15 +203,15 @@ impl Subscription {
             wildcard_added: wildcard && !was_wildcard,
             ..Edit::default()
         };
-        if !self.names.are(listed.clone()) {
-            let listed = Names::pooled(listed, pool);
+        let listed = lists::listed(listed, lists);
+        if listed != self.names {
             edit.dropped = self.names.minus(&listed);
             edit.asked = if self.names.is_empty() {
                 listed.clone()
             } else {
                 listed.minus(&self.names).into()
             };
-            changed |= !edit.asked.is_empty() || !edit.dropped.is_empty();
+            changed = true;
             self.names = listed;
         }
         edit.changed = changed;
@@ -175,7 +230,7 @@ impl Subscription {
                 ..Edit::default()
             };
         }
-        let dropped = std::mem::take(&mut self.names).as_slice().to_vec();
+        let dropped: Vec<_> = std::mem::take(&mut self.names).iter().cloned().collect();
         let was_wildcard = std::mem::take(&mut self.wildcard) != Wildcard::None;
         Edit {
             changed: was_wildcard || !dropped.is_empty(),
@@ -185,14 +240,15 @@ impl Subscription {
     }
 
     /// Takes a delta request's edits: first subscribe, then unsubscribe (D-1). `legacy` tells whether an empty first
-    /// request of this type means "all". Equal lists are shared by way of the pool.
+    /// request of this type means "all". Equal lists become one of `lists`.
     pub fn edit<'a>(
         &mut self,
         subscribe: impl ExactSizeIterator<Item = &'a str>,
         unsubscribe: impl ExactSizeIterator<Item = &'a str>,
         legacy: bool,
-        pool: &NamePool,
+        lists: &dyn Lists,
     ) -> Edit {
+        self.written = None;
         let mut edit = Edit::default();
         if subscribe.len() == 0 && unsubscribe.len() == 0 {
             if !self.ever_named && legacy && !self.is_wildcard() {
@@ -204,7 +260,7 @@ impl Subscription {
         }
         let was_wildcard = self.is_wildcard();
         let (added, removed) = (self.add(subscribe, &mut edit), self.remove(unsubscribe, &mut edit));
-        self.rename(&added, &removed, &mut edit, pool);
+        self.rename(&added, &removed, &mut edit, lists);
         edit.wildcard_added = self.is_wildcard() && !was_wildcard;
         edit.changed |= self.is_wildcard() != was_wildcard;
         edit
@@ -243,21 +299,18 @@ impl Subscription {
         removed
     }
 
-    /// Makes the list of names anew where it changes.
-    fn rename(&mut self, added: &[&str], removed: &BTreeSet<&str>, edit: &mut Edit, pool: &NamePool) {
+    /// Edits the list of names.
+    fn rename(&mut self, added: &[&str], removed: &BTreeSet<&str>, edit: &mut Edit, lists: &dyn Lists) {
         let before = self.names.clone();
         let asked = || added.iter().copied().filter(|name| !removed.contains(name));
-        // A name in both lists was subscribed for a moment, and is given up (P20).
+        // A name in both lists was subscribed for a moment, and is given up (D-1).
         let passing = added.iter().copied().filter(|name| removed.contains(name));
         let mut dropped: BTreeSet<&str> = passing.collect();
         dropped.extend(removed.iter().copied().filter(|name| before.has(name)));
-        let is_new = asked().any(|name| !before.has(name));
-        if is_new || !dropped.is_empty() {
-            let kept = before
-                .iter()
-                .map(ResourceName::as_str)
-                .filter(|name| !dropped.contains(name));
-            self.names = Names::pooled(kept.chain(asked()), pool);
+        let new: Vec<&str> = asked().filter(|name| !before.has(name)).collect();
+        if !new.is_empty() || !dropped.is_empty() {
+            let gone: Vec<&str> = dropped.iter().copied().collect();
+            self.names = lists::edited(&before, &new, &gone, lists);
             edit.changed = true;
         }
         edit.asked = if before.is_empty() {
@@ -268,6 +321,29 @@ impl Subscription {
         edit.dropped = dropped.into_iter().map(ResourceName::from).collect();
     }
 }
+
+impl PartialEq for Subscription {
+    /// However the lists were written that led there.
+    fn eq(&self, other: &Self) -> bool {
+        let Self {
+            wildcard,
+            names,
+            globs,
+            ever_named,
+            on_demand,
+            covered,
+            written: _,
+        } = self;
+        *wildcard == other.wildcard
+            && *names == other.names
+            && *globs == other.globs
+            && *ever_named == other.ever_named
+            && *on_demand == other.on_demand
+            && *covered == other.covered
+    }
+}
+
+impl Eq for Subscription {}
 
 /// Whether the glob, as written, has this name among its members.
 pub(super) fn glob_selects(glob: &str, name: &str) -> bool {

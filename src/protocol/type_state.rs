@@ -19,7 +19,7 @@ pub(super) use self::{
     view::{ClientView, Exceptions, Held, Retained},
 };
 use super::{
-    ListPrint, Nonce, Variant,
+    Nonce, Variant,
     policy::{applies_valid_part, is_full_state},
     subscription::{Edit, Subscription},
 };
@@ -42,8 +42,6 @@ pub(super) struct TypeState {
     pub(super) in_flight: InFlight,
     /// Names asked for that do not exist; most clients have none.
     pub(super) missing: Missing,
-    /// SotW: the list of names of the last request, as it was written; an ACK repeats it. Unset where it is not known.
-    pub(super) list: Option<ListPrint>,
     /// Nothing was sent on this stream yet; the view may be of an earlier one.
     pub(super) fresh: bool,
     /// SotW: the version the client came with (S-5).
@@ -72,7 +70,6 @@ impl TypeState {
             refused: Refused::default(),
             in_flight: InFlight::default(),
             missing: Missing::default(),
-            list: None,
             fresh: true,
             presented: None,
             returned: false,

@@ -7,11 +7,10 @@ mod running;
 
 use std::{
     future::Future as _,
-    marker::PhantomData,
     pin::Pin,
     sync::{Arc, atomic::Ordering},
-    task::{Context, Poll, ready},
-    time::{Duration, Instant, SystemTime},
+    task::{Context, Poll},
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -23,24 +22,20 @@ use tracing::{debug, info, info_span, warn};
 
 use self::running::Running;
 use super::{
-    Shared, ack, check_headers,
+    answer::{check_headers, refuse, respond},
     frame::Chunks,
     messages::Messages,
     rate::Bucket,
-    refuse,
-    request::{self, Incoming},
-    respond,
+    request::{self, RequestError},
+    shared::{Permit, Shared},
     status::trailers,
+    timer::{Timer, jitter},
 };
 use crate::{
-    cache::WakerSlot,
     fleet::{Protocol, StreamInfo},
     metrics::{Refusal, StatusCode},
-    proto::{
-        discovery::{DeltaDiscoveryRequest, DiscoveryRequest},
-        envoy::config::core::v3 as core,
-    },
-    protocol::{DeltaRequest, Features, ProtocolError, Scope, Session, SotwRequest, Variant},
+    proto::envoy::config::core::v3 as core,
+    protocol::{Features, Lists, ProtocolError, Scope, Session, Variant},
 };
 
 /// Requests taken in before responses are looked at again: one stream must not keep a connection's task to itself.
@@ -49,24 +44,9 @@ const REQUESTS_PER_TURN: usize = 64;
 /// How long a client may take to make room for what it was sent before it counts as slow.
 const SLOW: Duration = Duration::from_secs(5);
 
-/// A request of either variant.
-trait DiscoveryMessage: prost::Message + Default + 'static {
-    const VARIANT: Variant;
-
-    /// What a session takes of it.
-    type Borrowed<'a>;
-
-    /// Reads it off its bytes, where that can be done without decoding them.
-    fn read(message: &[u8]) -> Option<Incoming<Self::Borrowed<'_>>>;
-
-    fn borrowed(&self) -> Incoming<Self::Borrowed<'_>>;
-
-    fn give(request: Self::Borrowed<'_>, session: &mut Session) -> Result<(), ProtocolError>;
-}
-
 /// The response body of one stream.
-struct Driver<R> {
-    variant: PhantomData<fn() -> R>,
+struct Driver {
+    variant: Variant,
     shared: Arc<Shared>,
     scope: Scope,
     peer: String,
@@ -97,20 +77,6 @@ enum State {
     Ended,
 }
 
-/// Wakes the stream at a moment; made when first needed.
-#[derive(Default)]
-struct Timer {
-    at: Option<Instant>,
-    sleep: Option<Pin<Box<Sleep>>>,
-}
-
-/// One of the streams that may be open at once.
-pub(super) struct Permit {
-    shared: Arc<Shared>,
-    /// Told when the streams are to end.
-    slot: WakerSlot,
-}
-
 /// Begins a stream, or refuses it at once (L-7).
 pub(super) fn open(
     variant: Variant,
@@ -130,20 +96,19 @@ pub(super) fn open(
         Ok(permit) => permit,
         Err(status) => return refuse(&status),
     };
-    match variant {
-        Variant::Sotw => respond(Body::new(Driver::<DiscoveryRequest>::new(
-            shared, scope, request, permit,
-        ))),
-        Variant::Delta => respond(Body::new(Driver::<DeltaDiscoveryRequest>::new(
-            shared, scope, request, permit,
-        ))),
-    }
+    respond(Body::new(Driver::new(variant, shared, scope, request, permit)))
 }
 
 // === impl Driver ===
 
-impl<R: DiscoveryMessage> Driver<R> {
-    fn new(shared: Arc<Shared>, scope: Scope, request: Request<axum::body::Body>, permit: Permit) -> Self {
+impl Driver {
+    fn new(
+        variant: Variant,
+        shared: Arc<Shared>,
+        scope: Scope,
+        request: Request<axum::body::Body>,
+        permit: Permit,
+    ) -> Self {
         let peer = peer(&request);
         let now = Instant::now();
         let mut timer = Timer::default();
@@ -152,7 +117,7 @@ impl<R: DiscoveryMessage> Driver<R> {
             scope,
             peer,
             requests: Messages::new(request.into_body(), shared.limits.request_bytes),
-            variant: PhantomData,
+            variant,
             state: State::Opening,
             chunks: Chunks::default(),
             given: None,
@@ -183,17 +148,17 @@ impl<R: DiscoveryMessage> Driver<R> {
             running.on_publish(revision, self.shared.cache.began(revision));
             running.session.on_snapshot(snapshot);
         }
+        running.exchange_names(cx, now);
         let response = running.session.poll_response(now);
         running.record_outcomes(self.shared.metrics(), now);
         if let Some(response) = response {
-            let variant = R::VARIANT;
             debug!(
                 parent: &running.span, resource_type = %response.delivery.resource_type,
                 version = %response.delivery.version, nonce = %response.delivery.nonce,
                 resources = response.resources.len(), removed = response.removed.len(), "sent"
             );
-            let chunks = self.shared.frames.encode(variant, &response);
-            let most = self.shared.policy.limits.response_bytes;
+            let chunks = self.shared.frames.encode(self.variant, &response);
+            let most = self.shared.policies.common().limits.response_bytes;
             running.note_size(&response.delivery, chunks.bytes(), most);
             self.given = Some(now);
             self.chunks = chunks;
@@ -218,7 +183,7 @@ impl<R: DiscoveryMessage> Driver<R> {
             match self.requests.poll_next(cx) {
                 Poll::Pending => return,
                 Poll::Ready(Some(Ok(message))) => {
-                    self.shared.metrics().requested(Protocol::Grpc(R::VARIANT).into());
+                    self.shared.metrics().requested(Protocol::Grpc(self.variant).into());
                     let wait = self.allowance.spend(now);
                     self.throttled = (!wait.is_zero()).then(|| now.checked_add(wait)).flatten();
                     self.on_message(&message);
@@ -234,44 +199,28 @@ impl<R: DiscoveryMessage> Driver<R> {
         cx.waker().wake_by_ref();
     }
 
-    /// Takes in a request. Most are ACKs, which need not be decoded.
     fn on_message(&mut self, message: &Bytes) {
-        let ack = ack::read(R::VARIANT, message);
-        if let (Some(ack), State::Running(running)) = (&ack, &mut self.state)
-            && running.session.on_ack(ack)
-        {
-            return;
-        }
-        let taken = match R::read(message) {
-            Some(incoming) => self.on_request(incoming),
-            None => match R::decode(message.clone()) {
-                Ok(request) => self.on_request(request.borrowed()),
-                Err(error) => {
-                    let status = Status::internal(format!("the request is not what its method takes: {error}"));
-                    debug!(peer = %self.peer, %status, "stream broke");
-                    return self.end(status);
-                }
-            },
-        };
+        let taken = self.take_message(message);
         if let Err(error) = taken {
-            warn!(peer = %self.peer, %error, "stream ended: bad request");
-            return self.end(error.into());
-        }
-        if let (Some(ack), State::Running(running)) = (ack, &mut self.state) {
-            running.session.remember_list(ack.type_url, ack.list);
+            match &error {
+                RequestError::Malformed(_) | RequestError::Node(_) => debug!(peer = %self.peer, %error, "stream broke"),
+                RequestError::Refused(error) => warn!(peer = %self.peer, %error, "stream ended: bad request"),
+            }
+            self.end(error.into());
         }
     }
 
-    fn on_request(&mut self, (node, request): Incoming<R::Borrowed<'_>>) -> Result<(), ProtocolError> {
+    fn take_message(&mut self, message: &[u8]) -> Result<(), RequestError> {
+        let incoming = request::read(self.variant, message)?;
         if matches!(self.state, State::Opening) {
-            let running = self.begin(node)?;
+            let running = self.begin(incoming.decode_node()?)?;
             self.state = State::Running(Box::new(running));
             self.timer.set(None);
         }
-        match &mut self.state {
-            State::Running(running) => R::give(request, &mut running.session),
-            State::Opening | State::Ending(_) | State::Ended => Ok(()),
+        if let State::Running(running) = &mut self.state {
+            running.session.on_request(&incoming.request)?;
         }
+        Ok(())
     }
 
     /// Learns from the first request who the client is (L-1).
@@ -283,30 +232,36 @@ impl<R: DiscoveryMessage> Driver<R> {
             shared.process,
             shared.next_stream.fetch_add(1, Ordering::Relaxed)
         );
-        let policy = shared.policy_of(&group);
+        let policy = Arc::clone(shared.policies.of(&group));
+        let on_demand: Vec<_> = policy.on_demand.keys().cloned().collect();
+        let member =
+            (!on_demand.is_empty()).then(|| shared.on_demand.join(&group, &node.id, on_demand, Instant::now()));
         let mut session = Session::new(
-            R::VARIANT,
+            self.variant,
             self.scope.clone(),
             policy,
             stream.into(),
             node.id.to_string(),
         )
-        .with_features(Features::of(&node, R::VARIANT, shared.ttl.contains(&group)))
-        .with_names(Arc::clone(&shared.names));
+        .with_features(Features::of(&node, self.variant, shared.ttl.contains(&group)))
+        .with_names(Arc::clone(&shared.lists) as Arc<dyn Lists>);
+        if self.scope == Scope::Aggregated {
+            session = session.recall(shared.memories.take(&node.id, self.variant, Instant::now()));
+        }
         let mut watch = shared.cache.subscribe(&group);
         if let Some(snapshot) = watch.current() {
             session.on_snapshot(snapshot);
         }
         let info = StreamInfo {
-            protocol: Protocol::Grpc(R::VARIANT),
+            protocol: Protocol::Grpc(self.variant),
             aggregated: self.scope == Scope::Aggregated,
             peer: self.peer.clone(),
         };
         let guard = shared.fleet.open_stream(&node, &group, info);
         // Debug formatting escapes what a client put into its id.
         let span = info_span!("xds_stream", id = guard.stream_id(), node = ?node.id, group = ?group);
-        info!(parent: &span, peer = %self.peer, variant = ?R::VARIANT, agent = ?node.user_agent, "stream opened");
-        Ok(Running::new(session, watch, guard, span))
+        info!(parent: &span, peer = %self.peer, variant = ?self.variant, agent = ?node.user_agent, "stream opened");
+        Ok(Running::new(node.id, session, watch, guard, member, span))
     }
 
     /// Ends the stream, after what is being written.
@@ -314,8 +269,17 @@ impl<R: DiscoveryMessage> Driver<R> {
         if let State::Running(running) = &self.state {
             info!(parent: &running.span, code = ?status.code(), "stream ended");
         }
+        self.leave_memory();
         self.ended = StatusCode::from(status.code() as i32);
         self.state = State::Ending(status);
+    }
+
+    /// Keeps what the node has, for its next stream.
+    fn leave_memory(&self) {
+        if let State::Running(running) = &self.state {
+            let (node, memory) = (running.node.clone(), running.session.memory());
+            self.shared.memories.keep(node, self.variant, memory, Instant::now());
+        }
     }
 
     /// The client made room, or is gone: either may have taken long.
@@ -327,7 +291,7 @@ impl<R: DiscoveryMessage> Driver<R> {
     }
 
     fn check_shutdown(&mut self, cx: &mut Context<'_>) {
-        self.permit.slot.register(cx.waker());
+        self.permit.register(cx.waker());
         if self.draining.is_none() && self.shared.draining.load(Ordering::Acquire) {
             let window = self.shared.limits.drain;
             self.draining = Some(Box::pin(tokio::time::sleep(jitter(window))));
@@ -341,7 +305,7 @@ impl<R: DiscoveryMessage> Driver<R> {
     }
 }
 
-impl<R: DiscoveryMessage> http_body::Body for Driver<R> {
+impl http_body::Body for Driver {
     type Data = Bytes;
     type Error = Status;
 
@@ -373,8 +337,9 @@ impl<R: DiscoveryMessage> http_body::Body for Driver<R> {
     }
 }
 
-impl<R> Drop for Driver<R> {
+impl Drop for Driver {
     fn drop(&mut self) {
+        self.leave_memory();
         let metrics = self.shared.metrics();
         if self.given.is_some_and(|given| given.elapsed() > SLOW) {
             metrics.slow();
@@ -383,104 +348,8 @@ impl<R> Drop for Driver<R> {
     }
 }
 
-// === impl Timer ===
-
-impl Timer {
-    fn set(&mut self, at: Option<Instant>) {
-        if self.at == at {
-            return;
-        }
-        self.at = at;
-        match (at, &mut self.sleep) {
-            // Most streams never wait again.
-            (None, _) => self.sleep = None,
-            (Some(at), Some(sleep)) => sleep.as_mut().reset(at.into()),
-            (Some(at), None) => self.sleep = Some(Box::pin(tokio::time::sleep_until(at.into()))),
-        }
-    }
-
-    /// Ready once, when the moment has come.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let (Some(_), Some(sleep)) = (self.at, &mut self.sleep) else {
-            return Poll::Pending;
-        };
-        ready!(sleep.as_mut().poll(cx));
-        self.at = None;
-        Poll::Ready(())
-    }
-}
-
-// === impl Permit ===
-
-impl Permit {
-    pub(super) fn acquire(shared: &Arc<Shared>) -> Option<Self> {
-        let most = shared.limits.streams;
-        let add = |open: usize| (open < most).then_some(open + 1);
-        let taken = shared
-            .open_streams
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, add);
-        taken.is_ok().then(|| Self {
-            shared: Arc::clone(shared),
-            slot: shared.streams.join(),
-        })
-    }
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        self.shared.streams.leave(&self.slot);
-        self.shared.open_streams.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-// === impl DiscoveryMessage ===
-
-impl DiscoveryMessage for DiscoveryRequest {
-    const VARIANT: Variant = Variant::Sotw;
-
-    type Borrowed<'a> = SotwRequest<'a>;
-
-    fn read(message: &[u8]) -> Option<Incoming<SotwRequest<'_>>> {
-        request::sotw(message)
-    }
-
-    fn borrowed(&self) -> Incoming<SotwRequest<'_>> {
-        (self.node.clone(), self.into())
-    }
-
-    fn give(request: SotwRequest<'_>, session: &mut Session) -> Result<(), ProtocolError> {
-        session.on_sotw_request(request)
-    }
-}
-
-impl DiscoveryMessage for DeltaDiscoveryRequest {
-    const VARIANT: Variant = Variant::Delta;
-
-    type Borrowed<'a> = DeltaRequest<'a>;
-
-    fn read(message: &[u8]) -> Option<Incoming<DeltaRequest<'_>>> {
-        request::delta(message)
-    }
-
-    fn borrowed(&self) -> Incoming<DeltaRequest<'_>> {
-        (self.node.clone(), self.into())
-    }
-
-    fn give(request: DeltaRequest<'_>, session: &mut Session) -> Result<(), ProtocolError> {
-        session.on_delta_request(request)
-    }
-}
-
 fn peer<B>(request: &Request<B>) -> String {
     let info = request.extensions().get::<TcpConnectInfo>();
     let address = info.and_then(TcpConnectInfo::remote_addr);
     address.map_or_else(|| "unknown".to_owned(), |address| address.to_string())
-}
-
-/// Some moment within `window`, another for each stream. The wall clock's nanoseconds are random enough.
-pub(super) fn jitter(window: Duration) -> Duration {
-    let nanos = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .map_or(0, |since| since.subsec_nanos());
-    window.mul_f64(f64::from(nanos % 1_000_000) / 1_000_000.0)
 }

@@ -3,23 +3,25 @@
 //! They answer in full whatever version the request presents: there is no gRPC status for "not modified" that clients
 //! would not take for a failure (H-7).
 
-use std::{sync::Arc, time::Instant};
+use std::{future::poll_fn, sync::Arc, time::Instant};
 
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
-use tokio_stream::StreamExt as _;
-use tonic::{Status, Streaming, body::Body, codec::Codec as _};
-use tonic_prost::ProstCodec;
+use tonic::{Status, body::Body};
 
-use super::{Shared, check_headers, frame::Chunks, refuse, respond, status::trailers};
-use crate::{
-    proto::discovery::DiscoveryRequest,
-    protocol::{Delivery, Nonce, Response as Answer, Scope, Session, Variant},
+use super::{
+    answer::{check_headers, refuse, respond},
+    frame::Chunks,
+    messages::Messages,
+    request::{self, RequestError},
+    shared::Shared,
+    status::trailers,
 };
+use crate::protocol::{Delivery, Nonce, Request, Response as Answer, Scope, Session, Variant};
 
 /// Answers one request.
-pub(super) async fn fetch(shared: &Arc<Shared>, scope: Scope, request: Request<Body>) -> Response<Body> {
+pub(super) async fn fetch(shared: &Arc<Shared>, scope: Scope, request: http::Request<Body>) -> Response<Body> {
     match answer(shared, scope, request).await {
         Ok(chunks) => {
             let end: HeaderMap = trailers(&Status::ok(""));
@@ -31,28 +33,19 @@ pub(super) async fn fetch(shared: &Arc<Shared>, scope: Scope, request: Request<B
     }
 }
 
-async fn answer(shared: &Arc<Shared>, scope: Scope, request: Request<Body>) -> Result<Chunks, Status> {
+async fn answer(shared: &Arc<Shared>, scope: Scope, request: http::Request<Body>) -> Result<Chunks, Status> {
     check_headers(request.headers())?;
-    let decoder = ProstCodec::<DiscoveryRequest, DiscoveryRequest>::default().decoder();
-    let most = Some(shared.limits.request_bytes);
-    let mut requests = Streaming::new_request(decoder, request.into_body(), None, most);
-    let mut request = requests
-        .next()
-        .await
-        .ok_or_else(|| Status::invalid_argument("the request is empty"))??;
-    let (node, group) = shared.identify(request.node.take())?;
-    // H-6: without a stream an empty list always means "all".
-    if request.resource_names.is_empty() && request.resource_locators.is_empty() {
-        request.resource_names.push("*".to_owned());
-    }
-    request.version_info.clear();
-    request.response_nonce.clear();
-    request.error_detail = None;
+    let mut messages = Messages::new(request.into_body(), shared.limits.request_bytes);
+    let message = poll_fn(|cx| messages.poll_next(cx)).await;
+    let message = message.ok_or_else(|| Status::invalid_argument("the request is empty"))??;
+    let incoming = request::read(Variant::Sotw, &message).map_err(RequestError::from)?;
+    let (node, group) = shared.identify(incoming.decode_node().map_err(RequestError::from)?)?;
+    let request = unary(incoming.request);
 
     let Scope::Single(kind) = scope.clone() else {
         return Err(Status::unimplemented("ADS has no unary form"));
     };
-    let policy = Arc::clone(&shared.policy);
+    let policy = Arc::clone(shared.policies.common());
     let mut session = Session::new(
         Variant::Sotw,
         scope,
@@ -60,7 +53,7 @@ async fn answer(shared: &Arc<Shared>, scope: Scope, request: Request<Body>) -> R
         shared.process.as_str().into(),
         node.id.to_string(),
     );
-    session.on_sotw_request((&request).into())?;
+    session.on_request(&request)?;
     let snapshot = shared.cache.get(&group);
     let resources = snapshot.as_ref().and_then(|snapshot| snapshot.get(&kind));
     let (Some(snapshot), Some(resources)) = (&snapshot, resources) else {
@@ -78,4 +71,20 @@ async fn answer(shared: &Arc<Shared>, scope: Scope, request: Request<Body>) -> R
     };
     let answer = session.poll_response(Instant::now()).unwrap_or_else(nothing);
     Ok(shared.frames.encode(Variant::Sotw, &answer))
+}
+
+/// The request as the first one of a stream. H-6: without a stream an empty list always means "all".
+fn unary(request: Request<'_>) -> Request<'_> {
+    let names = if request.names.is_empty() {
+        vec!["*"].into()
+    } else {
+        request.names
+    };
+    Request {
+        names,
+        version: "",
+        nonce: "",
+        error: None,
+        ..request
+    }
 }

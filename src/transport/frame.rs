@@ -35,7 +35,7 @@ const KEPT_BYTES: usize = 32 * 1024 * 1024;
 /// Payloads found again without being kept; older ones are forgotten first.
 const REMEMBERED: usize = 256;
 
-/// What a resource is wrapped in where its TTL goes with it in SotW (T-1).
+/// What a resource is wrapped in where its TTL goes with it in SotW (T-1), or its name.
 const WRAPPER_URL: &str = "type.googleapis.com/envoy.service.discovery.v3.Resource";
 
 /// Encodes responses, each payload once.
@@ -192,10 +192,11 @@ impl Frames {
         };
         put_len(buf, control_plane, field_len(self.identifier.len()));
         put_field(buf, 1, self.identifier.as_bytes());
+        let names_itself = names_itself(kind);
         for resource in resources {
             match (form.variant, form.ttl_of(resource)) {
-                (Variant::Sotw, None) => put_field(buf, 2, &resource.body),
-                (Variant::Sotw, Some(ttl)) => put_any(buf, &Wrapped::whole(resource, Some(ttl))),
+                (Variant::Sotw, None) if names_itself => put_field(buf, 2, &resource.body),
+                (Variant::Sotw, ttl) => put_any(buf, &Wrapped::whole(resource, ttl)),
                 (Variant::Delta, ttl) => Wrapped::whole(resource, ttl).put(buf, 2),
             }
         }
@@ -327,6 +328,25 @@ impl<'a> Wrapped<'a> {
     }
 }
 
+/// Whether resources of the type hold their own name. Those of a list collection do not: bare in a SotW response nobody
+/// could tell them apart. Every client that knows such a type knows the wrapper, whether or not it says that it takes
+/// TTLs, for which the feature stands.
+fn names_itself(kind: &ResourceType) -> bool {
+    match kind {
+        ResourceType::Other(_) => !kind.message_name().ends_with("Collection"),
+        ResourceType::Cluster
+        | ResourceType::Endpoint
+        | ResourceType::LbEndpoint
+        | ResourceType::Listener
+        | ResourceType::Route
+        | ResourceType::ScopedRoute
+        | ResourceType::VirtualHost
+        | ResourceType::Secret
+        | ResourceType::Runtime
+        | ResourceType::ExtensionConfig => true,
+    }
+}
+
 impl Form {
     fn ttl_of(self, resource: &Resource) -> Option<Duration> {
         resource.ttl.filter(|_| self.ttl)
@@ -381,11 +401,12 @@ fn put_unresolved(buf: &mut BytesMut, name: &ResourceName) {
 
 fn payload_len(form: Form, kind: &ResourceType, resources: &[Arc<Resource>], identifier: &str) -> usize {
     let fixed = field_len(kind.type_url().len()) + field_len(field_len(identifier.len()));
+    let names_itself = names_itself(kind);
     let lens = resources
         .iter()
         .map(|resource| match (form.variant, form.ttl_of(resource)) {
-            (Variant::Sotw, None) => field_len(resource.body.len()),
-            (Variant::Sotw, Some(ttl)) => field_len(any_len(&Wrapped::whole(resource, Some(ttl)))),
+            (Variant::Sotw, None) if names_itself => field_len(resource.body.len()),
+            (Variant::Sotw, ttl) => field_len(any_len(&Wrapped::whole(resource, ttl))),
             (Variant::Delta, ttl) => field_len(Wrapped::whole(resource, ttl).len()),
         });
     fixed + lens.sum::<usize>()

@@ -17,7 +17,7 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::{debug, info};
 
-use super::{Shared, driver::Permit};
+use super::shared::{Permit, Shared};
 use crate::{
     cache::SnapshotWatch,
     fleet::ClusterLoad,
@@ -39,13 +39,6 @@ const ALL_CLUSTERS: &str = "envoy.lrs.supports_send_all_clusters";
 
 /// Requests taken in before others on the connection get their turn.
 const REQUESTS_PER_TURN: usize = 16;
-
-/// What clients that report load are asked for.
-#[derive(Clone, Copy, Debug)]
-pub struct LrsSettings {
-    /// How long a report collects. Longer than zero: a client would report without a pause.
-    pub interval: Duration,
-}
 
 /// `LoadReportingService`.
 pub(super) struct LoadReports {
@@ -84,16 +77,6 @@ enum Asked {
         watch: SnapshotWatch,
         last: Option<Vec<String>>,
     },
-}
-
-// === impl LrsSettings ===
-
-impl Default for LrsSettings {
-    fn default() -> Self {
-        Self {
-            interval: Duration::from_secs(30),
-        }
-    }
 }
 
 // === impl LoadReports ===

@@ -3,7 +3,17 @@
 use http::{HeaderMap, HeaderValue};
 use tonic::{Code, Status};
 
+use super::request::RequestError;
 use crate::protocol::{ErrorKind, ProtocolError};
+
+impl From<RequestError> for Status {
+    fn from(error: RequestError) -> Self {
+        match error {
+            RequestError::Malformed(_) | RequestError::Node(_) => Self::internal(error.to_string()),
+            RequestError::Refused(error) => error.into(),
+        }
+    }
+}
 
 impl From<ProtocolError> for Status {
     fn from(error: ProtocolError) -> Self {

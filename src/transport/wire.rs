@@ -1,76 +1,160 @@
-//! Protobuf's wire format, as far as requests are read without decoding them: fields of the two kinds that requests have.
-//!
-//! It takes less than a decoder does and nothing that a decoder would not: what is not read here is left to one.
+//! Protobuf's wire format, as far as requests are read without decoding them. Takes what a decoder takes, but does not look
+//! into messages that nobody reads.
 
-/// Wire types of protobuf that a request's own fields have.
+/// Wire types of protobuf.
 const VARINT: u64 = 0;
+const FIXED_64: u64 = 1;
 const BYTES: u64 = 2;
+const GROUP: u64 = 3;
+const END_GROUP: u64 = 4;
+const FIXED_32: u64 = 5;
+
+/// How deep unknown groups may lie in each other, as for decoders.
+const DEPTH: usize = 100;
 
 /// One field of a message.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Field<'a> {
     pub(super) number: u64,
-    /// What it holds; nothing of a number, which no field that is read here is.
-    value: Option<&'a [u8]>,
+    value: Value<'a>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Value<'a> {
+    Number(u64),
+    Bytes(&'a [u8]),
+    /// Of another wire type; no field that is read here has it.
+    Other,
+}
+
+/// Bytes that are not the message that they are taken for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Malformed {
+    /// The bytes end within a field.
+    #[error("it ends within a field")]
+    Truncated,
+    /// A number of more than 64 bits.
+    #[error("a number in it has more than 64 bits")]
+    Varint,
+    /// A key that no field has.
+    #[error("a key in it is that of no field")]
+    Key,
+    /// A field has another wire type than it should.
+    #[error("field {0} has a wire type that it cannot have")]
+    WireType(u64),
+    /// A text is no UTF-8.
+    #[error("field {0} is a text and no UTF-8")]
+    Text(u64),
+    /// Groups lie too deep in each other.
+    #[error("groups in it are nested too deep")]
+    Depth,
 }
 
 // === impl Field ===
 
 impl<'a> Field<'a> {
-    /// The next field. `None` where there is none, where the message is broken, and where only a decoder will do.
-    pub(super) fn next(rest: &mut &'a [u8]) -> Option<Self> {
-        let key = varint(rest)?;
-        let number = u64::from(u32::try_from(key).ok()? >> 3);
-        let value = match key & 7 {
+    /// The next field; `None` at the end.
+    #[inline]
+    pub(super) fn next(rest: &mut &'a [u8]) -> Result<Option<Self>, Malformed> {
+        if rest.is_empty() {
+            return Ok(None);
+        }
+        let (number, wire_type) = key(rest)?;
+        let value = match wire_type {
+            VARINT => Value::Number(varint(rest)?),
             BYTES => {
-                let len = usize::try_from(varint(rest)?).ok()?;
-                let (value, after) = rest.split_at_checked(len)?;
-                *rest = after;
-                Some(value)
+                let len = usize::try_from(varint(rest)?).map_err(|_| Malformed::Truncated)?;
+                Value::Bytes(take(rest, len)?)
             }
-            VARINT => {
-                varint(rest)?;
-                None
+            wire_type => {
+                skip(rest, number, wire_type, DEPTH)?;
+                Value::Other
             }
-            _ => return None,
         };
-        (number != 0).then_some(Self { number, value })
+        Ok(Some(Self { number, value }))
     }
 
-    pub(super) const fn bytes(self) -> Option<&'a [u8]> {
-        self.value
-    }
-
-    pub(super) fn text(self) -> Option<&'a str> {
-        std::str::from_utf8(self.value?).ok()
-    }
-}
-
-/// The id of an encoded `envoy.config.core.v3.Node`.
-pub(super) fn node_id(mut node: &[u8]) -> Option<&str> {
-    let mut id = "";
-    while !node.is_empty() {
-        let field = Field::next(&mut node)?;
-        if field.number == 1 {
-            id = field.text()?;
+    pub(super) const fn bytes(self) -> Result<&'a [u8], Malformed> {
+        match self.value {
+            Value::Bytes(bytes) => Ok(bytes),
+            Value::Number(_) | Value::Other => Err(Malformed::WireType(self.number)),
         }
     }
-    Some(id)
+
+    pub(super) fn text(self) -> Result<&'a str, Malformed> {
+        std::str::from_utf8(self.bytes()?).map_err(|_| Malformed::Text(self.number))
+    }
+
+    /// An `int32`: decoders cut what is longer.
+    pub(super) const fn int32(self) -> Result<i32, Malformed> {
+        match self.value {
+            Value::Number(number) => Ok(number as u32 as i32),
+            Value::Bytes(_) | Value::Other => Err(Malformed::WireType(self.number)),
+        }
+    }
 }
 
-/// A number of at most 64 bits.
-fn varint(rest: &mut &[u8]) -> Option<u64> {
+fn key(rest: &mut &[u8]) -> Result<(u64, u64), Malformed> {
+    let key = u32::try_from(varint(rest)?).map_err(|_| Malformed::Key)?;
+    let (number, wire_type) = (u64::from(key >> 3), u64::from(key & 7));
+    if number == 0 || wire_type > FIXED_32 {
+        return Err(Malformed::Key);
+    }
+    Ok((number, wire_type))
+}
+
+/// Goes over the value of a field that nobody reads.
+fn skip(rest: &mut &[u8], number: u64, wire_type: u64, depth: usize) -> Result<(), Malformed> {
+    match wire_type {
+        VARINT => varint(rest).map(drop),
+        FIXED_64 => take(rest, 8).map(drop),
+        FIXED_32 => take(rest, 4).map(drop),
+        BYTES => {
+            let len = usize::try_from(varint(rest)?).map_err(|_| Malformed::Truncated)?;
+            take(rest, len).map(drop)
+        }
+        GROUP => {
+            let depth = depth.checked_sub(1).ok_or(Malformed::Depth)?;
+            loop {
+                match key(rest)? {
+                    (inner, END_GROUP) if inner == number => return Ok(()),
+                    (inner, wire_type) => skip(rest, inner, wire_type, depth)?,
+                }
+            }
+        }
+        // A group that ends and never began, or a type that is none.
+        _ => Err(Malformed::Key),
+    }
+}
+
+fn take<'a>(rest: &mut &'a [u8], len: usize) -> Result<&'a [u8], Malformed> {
+    let (value, after) = rest.split_at_checked(len).ok_or(Malformed::Truncated)?;
+    *rest = after;
+    Ok(value)
+}
+
+/// A number of at most 64 bits. Nearly all are one byte.
+#[inline]
+fn varint(rest: &mut &[u8]) -> Result<u64, Malformed> {
+    if let [byte @ ..0x80, after @ ..] = *rest {
+        *rest = after;
+        return Ok(u64::from(*byte));
+    }
+    long_varint(rest)
+}
+
+fn long_varint(rest: &mut &[u8]) -> Result<u64, Malformed> {
     let mut value = 0;
     for shift in (0..64).step_by(7) {
-        let (byte, after) = rest.split_first()?;
+        let (byte, after) = rest.split_first().ok_or(Malformed::Truncated)?;
         *rest = after;
         if shift == 63 && *byte > 1 {
-            return None;
+            return Err(Malformed::Varint);
         }
         value |= u64::from(byte & 0x7f) << shift;
         if byte & 0x80 == 0 {
-            return Some(value);
+            return Ok(value);
         }
     }
-    None
+    Err(Malformed::Varint)
 }

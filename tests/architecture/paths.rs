@@ -9,7 +9,7 @@ use std::{
 
 use proc_macro2::{TokenStream, TokenTree};
 use syn::{
-    Attribute, ExprMethodCall, ItemExternCrate, ItemMod, ItemUse, Macro, MetaList, UseTree,
+    Attribute, ExprMethodCall, ItemExternCrate, ItemMod, ItemUse, Macro, MetaList, UseTree, VisRestricted, Visibility,
     spanned::Spanned as _,
     visit::{self, Visit},
 };
@@ -33,6 +33,8 @@ pub(crate) struct Named {
     pub(crate) paths: Vec<String>,
     /// Inside `#[cfg(test)]`.
     pub(crate) in_tests: bool,
+    /// In a `pub use`.
+    pub(crate) reexported: bool,
 }
 
 /// The sources, read along their `mod` declarations.
@@ -41,6 +43,8 @@ pub(crate) struct Sources {
     pub(crate) files: BTreeSet<PathBuf>,
     /// The modules that `src/lib.rs` declares.
     pub(crate) top: Vec<String>,
+    /// The file of each module that is one.
+    modules: BTreeMap<ModulePath, PathBuf>,
     mentions: Vec<Mention>,
     scopes: BTreeMap<ModulePath, Scope>,
 }
@@ -56,6 +60,7 @@ struct Mention {
     file: PathBuf,
     line: usize,
     in_tests: bool,
+    reexported: bool,
 }
 
 /// What names mean in a module.
@@ -73,6 +78,8 @@ struct Walk<'a> {
     layer: &'a str,
     module: ModulePath,
     in_tests: bool,
+    /// Inside a `pub use`.
+    reexported: bool,
     /// Modules declared here that are files of their own.
     declared: Vec<(ModulePath, bool)>,
 }
@@ -110,6 +117,7 @@ impl Sources {
     ) -> Vec<(ModulePath, bool)> {
         let parsed = syn::parse_file(text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         self.files.insert(file.to_owned());
+        self.modules.insert(module.clone(), file.to_owned());
         let layer = module.first().cloned().unwrap_or_default();
         let mut walk = Walk {
             sources: self,
@@ -117,6 +125,7 @@ impl Sources {
             layer: &layer,
             module,
             in_tests,
+            reexported: false,
             declared: Vec::new(),
         };
         walk.visit_file(&parsed);
@@ -131,7 +140,17 @@ impl Sources {
             line: mention.line,
             paths: self.resolve(mention),
             in_tests: mention.in_tests,
+            reexported: mention.reexported,
         })
+    }
+
+    /// The file of the module that a resolved path of ours is in.
+    pub(crate) fn file_of(&self, path: &str) -> Option<&Path> {
+        let segments: Vec<String> = path.split("::").map(str::to_owned).collect();
+        let (_, inner) = segments.split_first().filter(|(first, _)| *first == "crate")?;
+        let modules = (1..=inner.len()).rev().map(|len| &inner[..len]);
+        let files = modules.filter_map(|module| self.modules.get(module));
+        files.map(PathBuf::as_path).next()
     }
 
     fn resolve(&self, mention: &Mention) -> Vec<String> {
@@ -238,6 +257,7 @@ impl Walk<'_> {
             file: self.file.to_owned(),
             line,
             in_tests: self.in_tests,
+            reexported: self.reexported,
         });
     }
 
@@ -342,7 +362,9 @@ impl<'ast> Visit<'ast> for Walk<'_> {
     }
 
     fn visit_item_use(&mut self, item: &'ast ItemUse) {
+        self.reexported = !matches!(item.vis, Visibility::Inherited);
         self.import(&item.tree, &[], item.leading_colon.is_some());
+        self.reexported = false;
     }
 
     fn visit_item_extern_crate(&mut self, item: &'ast ItemExternCrate) {
@@ -353,6 +375,9 @@ impl<'ast> Visit<'ast> for Walk<'_> {
             .map_or_else(|| name.clone(), |(_, alias)| alias.to_string());
         self.alias(alias, vec![name], true, item.span().start().line);
     }
+
+    /// `pub(super)` and `pub(in …)` say who may import from here, and import nothing.
+    fn visit_vis_restricted(&mut self, _: &'ast VisRestricted) {}
 
     fn visit_path(&mut self, path: &'ast syn::Path) {
         let segments: Vec<String> = path.segments.iter().map(|segment| segment.ident.to_string()).collect();

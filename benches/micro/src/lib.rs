@@ -199,7 +199,7 @@ impl Stream {
                     response_nonce: nonce.to_owned(),
                     ..DiscoveryRequest::default()
                 };
-                self.session.on_sotw_request((&request).into())
+                self.session.on_request(&(&request).into())
             }
             Variant::Delta => {
                 let request = DeltaDiscoveryRequest {
@@ -208,7 +208,7 @@ impl Stream {
                     response_nonce: nonce.to_owned(),
                     ..DeltaDiscoveryRequest::default()
                 };
-                self.session.on_delta_request((&request).into())
+                self.session.on_request(&(&request).into())
             }
         };
         accepted.expect("the requests above are sound");

@@ -3,7 +3,7 @@
 //!
 //! Nothing here is queued: what a resource waits for is read off the records each time it could be sent.
 
-use std::{sync::Arc, time::Instant};
+use std::time::Instant;
 
 use super::standing::{Awaited, Awaiting};
 use crate::{
@@ -249,7 +249,13 @@ impl Session {
 
     /// Whether the goal is known to hold all that the node may be given of the type, where a list of it is complete (S-9,
     /// S-20).
-    pub(super) fn is_known(&self, state: &TypeState, goal: &Arc<Snapshot>) -> bool {
-        goal.get(&state.kind).is_some()
+    pub(super) fn is_known(&self, state: &TypeState, goal: &Snapshot) -> bool {
+        let takes_absence_for_removal = state.subscription.is_wildcard() || state.is_full_state(self.variant);
+        if !takes_absence_for_removal {
+            return true;
+        }
+        // A client that comes back may hold some of a type that the group never had as far as the server knows.
+        let brings_some = state.fresh && (state.presented.is_some() || !state.view.held().is_empty());
+        goal.is_whole(&state.kind) && (!brings_some || goal.had(&state.kind))
     }
 }

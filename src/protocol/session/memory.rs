@@ -73,12 +73,16 @@ impl Session {
         memory
     }
 
-    /// SotW: takes over what is remembered of a type, at its first request: the client goes on from there.
+    /// SotW: takes over what is remembered of a type, at its first request. An Envoy that presents a version goes on from
+    /// there; any other client may have begun anew.
     pub(in crate::protocol) fn recall_type(&mut self, index: usize) {
         let state = &mut self.types[index];
         let Some(memory) = self.memory.types.remove(&state.kind) else {
             return;
         };
+        if !self.features.envoy || state.presented.is_none() {
+            return;
+        }
         state.returned = true;
         state.view.restore(memory.acked, memory.held, memory.retained);
     }

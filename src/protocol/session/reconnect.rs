@@ -7,7 +7,6 @@ use crate::{
         Session, Subscription,
         policy::waits,
         presented::{Held as Claim, Presented},
-        sorted::walk_to,
         subscription::Selection,
         type_state::{Held, TypeState},
     },
@@ -170,12 +169,12 @@ impl Compared {
             equal: 0,
         };
         let find = resources.finder(presented.len());
-        let mut names = subscription.names().as_slice();
+        let mut names = subscription.names().walk();
         for (name, version) in presented.iter() {
             let name = name.as_ref();
             let now = find(name).filter(|now| now.name.as_str() == name);
             if let Some(now) = now.filter(|now| now.version.as_str() == *version) {
-                let listed = walk_to(&mut names, name, ResourceName::as_str).is_some();
+                let listed = names.holds(name);
                 compared.equal += usize::from(listed || subscription.selects(now));
             } else {
                 let name = now.map_or_else(|| name.into(), |now| now.name.clone());

@@ -7,16 +7,11 @@ fn names(subscription: &Subscription) -> Vec<&str> {
 }
 
 fn replace(subscription: &mut Subscription, list: &[&str]) -> Edit {
-    subscription.replace(list, true, &NamePool::default())
+    subscription.replace(list, true, &Unshared)
 }
 
 fn edit(subscription: &mut Subscription, subscribe: &[&str], unsubscribe: &[&str]) -> Edit {
-    subscription.edit(
-        subscribe.iter().copied(),
-        unsubscribe.iter().copied(),
-        true,
-        &NamePool::default(),
-    )
+    subscription.edit(subscribe.iter().copied(), unsubscribe.iter().copied(), true, &Unshared)
 }
 
 // W-1, the SotW example of the protocol's text.
@@ -66,9 +61,9 @@ fn empty_name_is_an_ordinary_name() {
 #[test]
 fn empty_first_list_is_nothing_where_the_type_has_no_legacy_wildcard() {
     let mut subscription = Subscription::default();
-    assert!(!subscription.replace(&[], false, &NamePool::default()).changed);
+    assert!(!subscription.replace(&[], false, &Unshared).changed);
     assert!(subscription.is_empty());
-    let edit = subscription.replace(&["a"], false, &NamePool::default());
+    let edit = subscription.replace(&["a"], false, &Unshared);
     assert_eq!(edit.asked, [ResourceName::from("a")]);
 }
 
@@ -127,5 +122,61 @@ fn glob_selects_one_level_with_equal_context() {
         ("plain", false),
     ] {
         assert_eq!(subscription.selects_name(&name.into()), selected, "{name}");
+    }
+}
+
+#[test]
+fn list_is_known_by_how_it_is_written_until_another_is_taken_in() {
+    let (list, other) = (ListPrint::of([&b"a"[..]]), ListPrint::of([&b"b"[..]]));
+    let mut subscription = Subscription::default();
+    assert!(!subscription.repeats(list));
+    replace(&mut subscription, &["a"]);
+    subscription.note_written(list);
+    assert!(subscription.repeats(list) && !subscription.repeats(other));
+    replace(&mut subscription, &["a", "b"]);
+    assert!(!subscription.repeats(list));
+}
+
+// S-20
+#[test]
+fn wildcard_covers_names_on_demand_that_the_node_asks_for() {
+    let patterns: Arc<[Pattern]> = [Pattern::from("tenant-*")].into();
+    let mut subscription = Subscription::leaving_out(Some(patterns));
+    let names = |names: &[&str]| Names::from(names.iter().map(|name| ResourceName::from(*name)).collect::<Vec<_>>());
+    assert!(
+        !subscription.cover(names(&["tenant-1"])).changed,
+        "there is no wildcard yet"
+    );
+    replace(&mut subscription, &["*", "tenant-3"]);
+    assert!(subscription.selects_name(&"tenant-1".into()) && !subscription.selects_name(&"tenant-2".into()));
+    let edit = subscription.cover(names(&["a", "tenant-2", "tenant-3"]));
+    assert_eq!(
+        edit.asked,
+        [ResourceName::from("tenant-2")],
+        "what is selected already is not asked for again"
+    );
+    assert_eq!(edit.dropped, [ResourceName::from("tenant-1")]);
+    assert!(subscription.selects_name(&"tenant-2".into()) && !subscription.selects_name(&"tenant-1".into()));
+}
+
+/// Printed by hand: `cargo test --release --lib cost_of_an_edit -- --ignored --nocapture`.
+#[test]
+#[ignore = "a timing, to be read by people"]
+fn cost_of_an_edit() {
+    for len in [100, 1000, 10_000, 100_000, 400_000] {
+        let names: Vec<String> = (0..len).map(|n| format!("service-{n:06}/endpoints")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let mut subscription = Subscription::default();
+        edit(&mut subscription, &names, &[]);
+        let mut before = subscription.clone();
+        let start = std::time::Instant::now();
+        for round in 0..2000 {
+            let name = format!("service-{:06}/more", round * 37 % len);
+            edit(&mut subscription, &[&name], &[]);
+            edit(&mut subscription, &[], &[&name]);
+            // Whoever keeps the books keeps the last one.
+            before.clone_from(&subscription);
+        }
+        eprintln!("{len} names: {:?} for an edit", start.elapsed() / 4000);
     }
 }

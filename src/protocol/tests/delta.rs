@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::fixture::*;
 use crate::{
-    protocol::{Contents, NamePool, Outcome, Policy, Scope, Session, Variant},
+    protocol::{Contents, Lists, Outcome, Policy, Scope, Session, Variant},
     resource::ResourceType,
     snapshot::Revision,
 };
@@ -153,12 +153,12 @@ fn only_what_differs_is_kept_of_the_presented_versions() {
 
 #[test]
 fn streams_that_ask_for_the_same_names_share_what_they_are_sent() {
-    let pool = Arc::new(NamePool::default());
+    let lists = Arc::new(KnownLists::default());
     let mut streams = [["a", "b", "z"], ["z", "b", "a"]].map(|names| {
         let mut stream = stream();
         let policy = Arc::new(Policy::default());
         let session = Session::new(Variant::Delta, Scope::Aggregated, policy, "s".into(), "node".into());
-        stream.session = session.with_names(Arc::clone(&pool));
+        stream.session = session.with_names(Arc::clone(&lists) as Arc<dyn Lists>);
         stream.publish(&config());
         stream.delta(&Endpoint, &names, &[]);
         stream
@@ -173,7 +173,7 @@ fn streams_that_ask_for_the_same_names_share_what_they_are_sent() {
         stream.ack_delta(&response);
         response.resources
     });
-    assert_eq!(pool.len(), 1);
+    assert_eq!(lists.0.lock().unwrap().len(), 1);
     let shared = |sent: &[Contents; 2]| match sent {
         [Contents::Selected(one), Contents::Selected(two)] => Arc::ptr_eq(one, two),
         _ => false,

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -11,7 +11,7 @@ use crate::{
         discovery::{DeltaDiscoveryRequest, DiscoveryRequest},
         google::rpc,
     },
-    protocol::{Features, Outcome, Policy, Response, Scope, Session, Variant},
+    protocol::{Features, Lists, Names, NamesPrint, Outcome, Policy, Response, Scope, Session, Variant},
     resource::{ContentHash, Reference, Resource, ResourceName, ResourceType, Version},
     snapshot::{Completeness, Revision, Snapshot, TypeResources},
 };
@@ -203,7 +203,7 @@ impl Stream {
     }
 
     pub(super) fn send(&mut self, request: &DiscoveryRequest) {
-        self.session.on_sotw_request(request.into()).unwrap();
+        self.session.on_request(&request.into()).unwrap();
     }
 
     // === delta ===
@@ -226,7 +226,23 @@ impl Stream {
     }
 
     pub(super) fn send_delta(&mut self, request: &DeltaDiscoveryRequest) {
-        self.session.on_delta_request(request.into()).unwrap();
+        self.session.on_request(&request.into()).unwrap();
+    }
+}
+
+/// Every list that was asked for.
+#[derive(Debug, Default)]
+pub(super) struct KnownLists(pub(super) Mutex<Vec<Names>>);
+
+impl Lists for KnownLists {
+    fn find(&self, print: NamesPrint) -> Option<Names> {
+        let known = self.0.lock().unwrap();
+        known.iter().find(|names| names.fingerprint() == Some(print)).cloned()
+    }
+
+    fn share(&self, names: Names) -> Names {
+        self.0.lock().unwrap().push(names.clone());
+        names
     }
 }
 

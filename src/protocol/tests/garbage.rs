@@ -112,10 +112,11 @@ impl Noise {
 fn give(stream: &mut Stream, variant: Variant, bytes: &[u8]) -> Result<(), ProtocolError> {
     match variant {
         Variant::Sotw => {
-            DiscoveryRequest::decode(bytes).map_or(Ok(()), |request| stream.session.on_sotw_request((&request).into()))
+            DiscoveryRequest::decode(bytes).map_or(Ok(()), |request| stream.session.on_request(&(&request).into()))
         }
-        Variant::Delta => DeltaDiscoveryRequest::decode(bytes)
-            .map_or(Ok(()), |request| stream.session.on_delta_request((&request).into())),
+        Variant::Delta => {
+            DeltaDiscoveryRequest::decode(bytes).map_or(Ok(()), |request| stream.session.on_request(&(&request).into()))
+        }
     }
 }
 

@@ -3,7 +3,8 @@
 use super::fixture::*;
 use crate::{
     node::Pattern,
-    protocol::{Policy, Scope, Variant},
+    proto::envoy::config::core::v3::Node,
+    protocol::{Names, Policy, Scope, Variant},
 };
 
 fn config() -> Config {
@@ -72,4 +73,54 @@ fn on_demand_name_given_up_under_the_wildcard_is_removed() {
     delta.ack_delta(&all);
     delta.delta(&Cluster, &[], &["a", "tenant-2"]);
     assert_eq!(gist(&delta.one()), "cluster[a -tenant-2]");
+}
+
+// S-20
+#[test]
+fn full_state_holds_what_another_stream_of_the_node_asks_for() {
+    let names = |names: &[&str]| Names::from(names.iter().map(|name| (*name).into()).collect::<Vec<_>>());
+    let mut sotw = stream(Variant::Sotw);
+    sotw.session.on_asked_by_node(&Cluster, names(&["tenant-1"]));
+    sotw.sotw(&Cluster, &[]);
+    let all = sotw.one();
+    assert_eq!(gist(&all), "cluster[a]", "it is told again once the type is asked for");
+    sotw.ack(&all, &[]);
+    sotw.session.on_asked_by_node(&Cluster, names(&["tenant-1"]));
+    let all = sotw.one();
+    assert_eq!(gist(&all), "cluster[a tenant-1]");
+    sotw.ack(&all, &[]);
+    sotw.session
+        .on_asked_by_node(&Cluster, names(&["tenant-1", "tenant-2"]));
+    sotw.session.on_asked_by_node(&Cluster, names(&["tenant-2"]));
+    sotw.publish(&config().with(Cluster, "a", "2"));
+    assert_eq!(gist(&sotw.one()), "cluster[a tenant-2]");
+
+    let mut delta = stream(Variant::Delta);
+    delta.delta(&Cluster, &[], &[]);
+    let all = delta.one();
+    delta.ack_delta(&all);
+    delta.session.on_asked_by_node(&Cluster, names(&["tenant-1"]));
+    delta.silence();
+}
+
+// L-3
+#[test]
+fn node_without_an_id_is_no_other_node() {
+    let mut sotw = stream(Variant::Sotw);
+    sotw.sotw(&Cluster, &[]);
+    let all = sotw.one();
+    let mut request = super::fixture::sotw(
+        &Cluster,
+        &[],
+        all.delivery.version.as_str(),
+        &all.delivery.nonce.to_string(),
+    );
+    request.node = Some(Node::default());
+    sotw.send(&request);
+    sotw.silence();
+    request.node = Some(Node {
+        id: "another".to_owned(),
+        ..Node::default()
+    });
+    assert!(sotw.session.on_request(&(&request).into()).is_err());
 }

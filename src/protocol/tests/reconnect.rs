@@ -1,13 +1,11 @@
 //! Rule D-5: a client that comes back with what it holds. Most hold all there is, which is found out without a look at each
 //! resource; whether that is known or not, what is sent is the same.
 
-use std::borrow::Cow;
-
 use proptest::prelude::*;
 
 use super::fixture::*;
 use crate::{
-    protocol::{DeltaRequest, Variant},
+    protocol::{Request, Variant},
     resource::ResourceType,
     snapshot::Snapshot,
 };
@@ -66,16 +64,14 @@ fn told(
         // The last version of a name counts: this says the same, and is nothing that is known at once.
         presented.insert(0, (first, "older".to_owned()));
     }
-    let request = DeltaRequest {
+    let held = presented.iter().map(|(name, version)| (*name, version.as_str()));
+    let request = Request {
         type_url: kind.type_url(),
-        subscribe: names.iter().map(|name| Cow::Borrowed(*name)).collect(),
-        presented: presented
-            .iter()
-            .map(|(name, version)| (Cow::Borrowed(*name), version.as_str()))
-            .collect(),
-        ..DeltaRequest::default()
+        names: names.to_vec().into(),
+        presented: held.collect::<Vec<_>>().into(),
+        ..Request::default()
     };
-    stream.session.on_delta_request(request).unwrap();
+    stream.session.on_request(&request).unwrap();
     let mut told = Vec::new();
     for round in ["1", "2"] {
         stream.publish(&config(round));

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use super::fixture::*;
 use crate::{
-    protocol::{Message, NamePool, Part, Policy, Scope, Subscription, Variant, rehearse},
+    protocol::{Message, Part, Policy, Scope, Subscription, Unshared, Variant, rehearse},
     resource::ResourceType,
     snapshot::Snapshot,
 };
@@ -19,7 +19,7 @@ fn config(route_to: &str) -> Config {
 
 fn subscription(names: &[&str]) -> Subscription {
     let mut subscription = Subscription::default();
-    subscription.replace(names, true, &NamePool::default());
+    subscription.replace(names, true, &Unshared);
     subscription
 }
 

@@ -380,8 +380,8 @@ fn type_url_is_implied_on_a_stream_of_one_type_only() {
     single.send(&implied);
     assert_eq!(gist(&single.one()), "cluster[a b]");
     let foreign = sotw(&Endpoint, &["a"], "", "");
-    assert!(single.session.on_sotw_request((&foreign).into()).is_err());
-    assert!(stream().session.on_sotw_request((&implied).into()).is_err());
+    assert!(single.session.on_request(&(&foreign).into()).is_err());
+    assert!(stream().session.on_request(&(&implied).into()).is_err());
 }
 
 // L-5
@@ -407,7 +407,7 @@ fn changed_node_id_ends_the_stream_and_a_repeated_one_does_not() {
     request.node = Some(node("node"));
     stream.send(&request);
     request.node = Some(node("other"));
-    assert!(stream.session.on_sotw_request((&request).into()).is_err());
+    assert!(stream.session.on_request(&(&request).into()).is_err());
 }
 
 #[test]

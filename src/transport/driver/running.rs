@@ -1,6 +1,9 @@
 //! A stream whose node is known: its session, and what of it is noted in the books, the metrics and the log.
 
-use std::time::{Instant, SystemTime};
+use std::{
+    task::Context,
+    time::{Instant, SystemTime},
+};
 
 use tracing::{Span, debug, warn};
 
@@ -8,16 +11,21 @@ use crate::{
     cache::SnapshotWatch,
     fleet::StreamGuard,
     metrics::{ServingMetrics, TypeLabel},
+    node::NodeId,
     protocol::{Delivery, Outcome, Session},
     snapshot::Revision,
+    transport::on_demand::Member,
 };
 
 /// A stream whose node is known.
 pub(super) struct Running {
+    pub(super) node: NodeId,
     pub(super) session: Session,
     pub(super) watch: SnapshotWatch,
     pub(super) guard: StreamGuard,
     pub(super) span: Span,
+    /// The stream among those of its node, where any name is on demand.
+    member: Option<Member>,
     /// What was published while the stream was open, and when, until the stream holds all of it.
     push: Option<(Revision, Instant)>,
     /// The last refusal that was logged: a node repeats itself (Z-5).
@@ -29,12 +37,21 @@ pub(super) struct Running {
 // === impl Running ===
 
 impl Running {
-    pub(super) const fn new(session: Session, watch: SnapshotWatch, guard: StreamGuard, span: Span) -> Self {
+    pub(super) const fn new(
+        node: NodeId,
+        session: Session,
+        watch: SnapshotWatch,
+        guard: StreamGuard,
+        member: Option<Member>,
+        span: Span,
+    ) -> Self {
         Self {
+            node,
             session,
             watch,
             guard,
             span,
+            member,
             push: None,
             logged: None,
             logged_large: false,
@@ -44,6 +61,13 @@ impl Running {
     /// A snapshot was published while the stream is open; it began at this moment, where that is known.
     pub(super) fn on_publish(&mut self, revision: Revision, began: Option<Instant>) {
         self.push = began.map(|began| (revision, began));
+    }
+
+    /// Tells the node's other streams which names on demand this one asks for, and learns theirs.
+    pub(super) fn exchange_names(&mut self, cx: &Context<'_>, now: Instant) {
+        if let Some(member) = &mut self.member {
+            member.exchange(&mut self.session, cx, now);
+        }
     }
 
     /// Enters what happened in the books, the metrics and the log.

@@ -108,6 +108,26 @@ fn unwrapped(any: &prost_types::Any) -> crate::proto::discovery::Resource {
     crate::proto::discovery::Resource::decode(&*any.value).unwrap()
 }
 
+//
+#[test]
+fn list_collections_are_wrapped_in_sotw_with_their_names() {
+    for bytes in [10, 100_000] {
+        let frames = Frames::new("chancery".into());
+        let kind = ResourceType::from_message_name("envoy.config.endpoint.v3.LbEndpointCollection");
+        let mut response = response(Contents::Chosen(vec![resource("a", bytes), resource("b", bytes)]));
+        response.delivery.resource_type = kind.clone();
+        let decoded = DiscoveryResponse::decode(&*message(frames.encode(Variant::Sotw, &response))).unwrap();
+        assert_eq!(decoded.type_url, kind.type_url());
+        let wrapped: Vec<_> = decoded.resources.iter().map(unwrapped).collect();
+        assert_eq!([&wrapped[0].name, &wrapped[1].name], ["a", "b"]);
+        assert_eq!(
+            wrapped[0].resource.as_ref().unwrap().encode_to_vec(),
+            resource("a", bytes).body
+        );
+        assert!(wrapped.iter().all(|wrapped| wrapped.ttl.is_none()));
+    }
+}
+
 #[test]
 fn ttl_goes_with_a_resource_where_the_client_takes_it() {
     for bytes in [10, 100_000] {

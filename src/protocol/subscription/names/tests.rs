@@ -1,10 +1,31 @@
 //! Equal lists are one, and what they stand for is found once.
 
+use std::sync::Mutex;
+
 use super::*;
+use crate::protocol::subscription::{Lists, Unshared, lists};
 use crate::resource::{ContentHash, ResourceType, Version};
 
-fn names(pool: &NamePool, list: &[&str]) -> Names {
-    Names::pooled(list.iter().copied(), pool)
+fn names(list: &[&str]) -> Names {
+    lists::listed(list.iter().copied(), &Unshared)
+}
+
+/// The list that was shared last: it is found whatever is looked for.
+#[derive(Debug, Default)]
+struct Last(Mutex<Names>);
+
+impl Lists for Last {
+    fn find(&self, _: NamesPrint) -> Option<Names> {
+        Some(self.0.lock().unwrap().clone())
+    }
+
+    fn share(&self, names: Names) -> Names {
+        let mut last = self.0.lock().unwrap();
+        if last.fingerprint() != names.fingerprint() {
+            last.clone_from(&names);
+        }
+        last.clone()
+    }
 }
 
 fn set(resources: &[(&str, &str, &[&str])]) -> TypeResources {
@@ -34,60 +55,66 @@ fn found(selection: &Selection) -> Vec<&str> {
 }
 
 #[test]
-fn equal_lists_are_one_whatever_their_order() {
-    let pool = NamePool::default();
-    let one = names(&pool, &["b", "a", "b"]);
-    let two = names(&pool, &["a", "b"]);
-    assert!(Arc::ptr_eq(one.0.as_ref().unwrap(), two.0.as_ref().unwrap()));
-    assert_eq!(pool.len(), 1);
-    assert_ne!(one, names(&pool, &["a"]));
-    assert!(names(&pool, &[]).is_empty());
+fn equal_lists_are_one_whatever_their_order_and_the_way_to_them() {
+    let known = Last::default();
+    let shared = |list: &[&str]| lists::listed(list.iter().copied(), &known);
+    let one = shared(&["b", "a", "b"]);
+    assert!(one.is_same(&shared(&["a", "b"])));
+    let edited = lists::edited(&names(&["a", "c"]), &["b"], &["c"], &known);
+    assert!(one.is_same(&edited));
+    assert!(names(&[]).is_empty() && lists::edited(&one, &[], &["a", "b"], &known).is_empty());
 }
 
 #[test]
-fn list_that_nobody_asks_for_is_gone() {
-    let pool = NamePool::default();
-    for number in 0..10 * SWEEP_FROM {
-        drop(names(&pool, &[&number.to_string()]));
-    }
-    assert!(pool.is_empty());
-    let left = pool.lists.lock().unwrap().lists.len();
-    assert!(left <= SWEEP_FROM, "{left} of unused lists are left");
+fn list_that_is_found_and_is_another_is_not_taken() {
+    let known = Last::default();
+    lists::listed(["a"].into_iter(), &known);
+    assert_eq!(lists::listed(["b"].into_iter(), &known), ["b".into()]);
+    assert_eq!(
+        lists::edited(&names(&["c"]), &["d"], &[], &known),
+        ["c".into(), "d".into()]
+    );
 }
 
 #[test]
-fn list_is_known_again_in_any_order() {
-    let pool = NamePool::default();
-    let list = names(&pool, &["a", "b", "c"]);
-    assert!(list.are(["a", "b", "c"].into_iter()));
-    assert!(list.are(["c", "a", "b"].into_iter()));
-    assert!(!list.are(["a", "b"].into_iter()));
-    assert!(!list.are(["a", "b", "d"].into_iter()));
+fn walk_finds_what_a_search_finds() {
+    let list = names(&["a", "c", "d"]);
+    let mut walk = list.walk();
+    let found = ["", "a", "b", "c", "c", "e"].map(|name| walk.holds(name));
+    assert_eq!(found, [false, true, false, true, true, false]);
+    assert_eq!(list.minus(&names(&["c", "z"])), ["a".into(), "d".into()]);
+}
+
+#[test]
+fn list_without_users_is_gone() {
+    let list = names(&["a"]);
+    let weak = list.downgrade();
+    assert!(weak.upgrade().is_some_and(|again| again.is_same(&list)) && !weak.is_gone());
+    drop(list);
+    assert!(weak.upgrade().is_none() && weak.is_gone());
 }
 
 #[test]
 fn selection_is_made_once_for_all_that_share_a_list() {
-    let pool = NamePool::default();
     let set = set(&[("a", "1", &["x"]), ("b", "1", &[]), ("c", "1", &[])]);
-    let one = names(&pool, &["a", "x", "c", "gone"]).select(&set);
+    let one = names(&["a", "x", "c", "gone"]).select(&set);
     assert_eq!(found(&one), ["a", "c"]);
     assert_eq!(one.missing, [ResourceName::from("gone")]);
-    let list = names(&pool, &["x", "c", "gone", "a"]);
+    let list = names(&["x", "c", "gone", "a"]);
     let (two, three) = (list.select(&set), list.clone().select(&set));
     assert!(Arc::ptr_eq(&two, &three));
 }
 
 #[test]
 fn change_is_selected_by_the_shorter_of_names_and_diff() {
-    let pool = NamePool::default();
     let old = set(&[("a", "1", &["x"]), ("b", "1", &[]), ("c", "1", &[])]);
     let one = set(&[("a", "2", &["x"]), ("b", "1", &[]), ("c", "1", &[])]);
     let all = set(&[("a", "3", &["x"]), ("b", "3", &[]), ("c", "3", &[])]);
-    assert_eq!(found(&names(&pool, &["x", "b"]).select_changed(&old, &one)), ["a"]);
-    assert_eq!(found(&names(&pool, &["x"]).select_changed(&old, &all)), ["a"]);
+    assert_eq!(found(&names(&["x", "b"]).select_changed(&old, &one)), ["a"]);
+    assert_eq!(found(&names(&["x"]).select_changed(&old, &all)), ["a"]);
     assert_eq!(
-        found(&names(&pool, &["b", "c", "d", "e"]).select_changed(&old, &all)),
+        found(&names(&["b", "c", "d", "e"]).select_changed(&old, &all)),
         ["b", "c"]
     );
-    assert!(names(&pool, &["b"]).select_changed(&old, &one).resources.is_empty());
+    assert!(names(&["b"]).select_changed(&old, &one).resources.is_empty());
 }

@@ -1,0 +1,184 @@
+//! Lists of a request that are read off its bytes only where they are used, and known by a hash where they are not.
+//!
+//! The bytes are not understood here: whoever scanned them says how the next item is read.
+
+use std::{
+    fmt,
+    hash::{BuildHasher as _, Hasher as _},
+};
+
+use foldhash::quality::FixedState;
+
+/// A hash of a list of names as they are written. Equal lists have equal ones; a client that made two lists alike would fool
+/// itself alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListPrint(u64);
+
+/// Items of one field of a request.
+#[derive(Clone)]
+pub struct Listing<'a, T> {
+    items: Items<'a, T>,
+    len: usize,
+}
+
+/// Names of one field of a request.
+#[derive(Clone, Debug)]
+pub struct NameList<'a> {
+    names: Listing<'a, &'a str>,
+    print: ListPrint,
+}
+
+/// Reads the next item, and takes it off the bytes.
+pub type ReadNext<'a, T> = fn(&mut &'a [u8]) -> Option<T>;
+
+#[derive(Clone)]
+enum Items<'a, T> {
+    Read(Vec<T>),
+    Encoded { bytes: &'a [u8], next: ReadNext<'a, T> },
+}
+
+// === impl ListPrint ===
+
+impl ListPrint {
+    /// Of the parts that a list is written in.
+    #[must_use]
+    pub fn of<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        let mut hasher = FixedState::with_seed(0).build_hasher();
+        for part in parts {
+            // With their lengths, so that lists cannot be mistaken for each other by where a part ends.
+            hasher.write_usize(part.len());
+            hasher.write(part);
+        }
+        Self(hasher.finish())
+    }
+}
+
+impl Default for ListPrint {
+    fn default() -> Self {
+        Self::of([])
+    }
+}
+
+// === impl Listing ===
+
+impl<'a, T> Listing<'a, T> {
+    /// Of `len` items, each of which `next` reads off the bytes.
+    #[must_use]
+    pub const fn encoded(bytes: &'a [u8], next: ReadNext<'a, T>, len: usize) -> Self {
+        Self {
+            items: Items::Encoded { bytes, next },
+            len,
+        }
+    }
+
+    /// How many there are, repetitions included.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+}
+
+impl<'a, T: Copy> Listing<'a, T> {
+    /// The items, in the order of the request.
+    #[must_use]
+    pub fn to_vec(&self) -> Vec<T> {
+        match &self.items {
+            Items::Read(items) => items.clone(),
+            Items::Encoded { bytes, next } => {
+                let mut items = Vec::with_capacity(self.len);
+                let mut rest = *bytes;
+                while items.len() < self.len
+                    && let Some(item) = next(&mut rest)
+                {
+                    items.push(item);
+                }
+                items
+            }
+        }
+    }
+}
+
+impl<T> From<Vec<T>> for Listing<'_, T> {
+    fn from(items: Vec<T>) -> Self {
+        Self {
+            len: items.len(),
+            items: Items::Read(items),
+        }
+    }
+}
+
+impl<T> Default for Listing<'_, T> {
+    fn default() -> Self {
+        Vec::new().into()
+    }
+}
+
+impl<T: Copy + fmt::Debug> fmt::Debug for Listing<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.to_vec()).finish()
+    }
+}
+
+impl<T: Copy + PartialEq> PartialEq for Listing<'_, T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.to_vec() == other.to_vec()
+    }
+}
+
+// === impl NameList ===
+
+impl<'a> NameList<'a> {
+    /// Names, and the print of how they are written.
+    #[must_use]
+    pub const fn new(names: Listing<'a, &'a str>, print: ListPrint) -> Self {
+        Self { names, print }
+    }
+
+    /// How many there are, repetitions included.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
+    /// The names, in the order of the request.
+    #[must_use]
+    pub fn to_vec(&self) -> Vec<&'a str> {
+        self.names.to_vec()
+    }
+
+    pub(super) const fn print(&self) -> ListPrint {
+        self.print
+    }
+}
+
+impl<'a> From<Vec<&'a str>> for NameList<'a> {
+    fn from(names: Vec<&'a str>) -> Self {
+        let print = ListPrint::of(names.iter().map(|name| name.as_bytes()));
+        Self::new(names.into(), print)
+    }
+}
+
+impl Default for NameList<'_> {
+    fn default() -> Self {
+        Vec::new().into()
+    }
+}
+
+impl PartialEq for NameList<'_> {
+    /// The same names in the same order, however they are written.
+    fn eq(&self, other: &Self) -> bool {
+        self.names == other.names
+    }
+}

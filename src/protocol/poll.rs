@@ -1,0 +1,324 @@
+//! The state machine of one node that polls one type (H): polls have no memory, no nonce and no word for a refusal, so it
+//! is kept here what was answered, and read off the next poll what became of that.
+//!
+//! A poll that presents the version of the last answer is its ACK. One that presents an earlier version means "rejected or
+//! not yet applied"; `error_detail` is a NACK (H-4).
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::{Duration, Instant},
+};
+
+use super::{
+    nonce::Nonce,
+    outcome::{Delivery, Outcome},
+    subscription::{Subscription, Unshared},
+};
+use crate::{
+    resource::{ResourceName, ResourceType, Version},
+    snapshot::Revision,
+};
+
+/// A list of names counts as abandoned no sooner than this.
+const ABANDONED: Duration = Duration::from_secs(10);
+/// How often a list must have been polled for before it is known how often it is.
+const KNOWN_AFTER: u32 = 3;
+
+/// The names that a poll asks for, sorted, each once; `None` for all.
+pub type PolledNames = Option<Vec<ResourceName>>;
+
+/// What a poll says.
+#[derive(Clone, Copy, Debug)]
+pub struct Poll<'a> {
+    /// The names it asks for.
+    pub names: &'a PolledNames,
+    /// The version that the node accepted last; empty before the first.
+    pub presented: &'a Version,
+    /// Code and message of `error_detail`.
+    pub refusal: Option<(i32, &'a str)>,
+}
+
+/// The version of the answer that there is to a poll, and the publish that it is made from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PollAnswer {
+    /// The version.
+    pub version: Version,
+    /// The publish.
+    pub revision: Revision,
+}
+
+/// How a poll is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// The node has the answer already, or refused just this in so many words.
+    NotModified,
+    /// With the answer.
+    Send,
+}
+
+/// What became of answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PollOutcome {
+    /// The same as on a stream.
+    Known(Outcome),
+    /// The node polled again without having accepted this answer: it rejected it, or did not apply it yet.
+    Unconfirmed(Delivery),
+}
+
+/// One node that polls one type. Polls, snapshots and the passing of time go in, replies and outcomes come out.
+#[derive(Debug)]
+pub struct Polling {
+    resource_type: ResourceType,
+    /// An Envoy polls for the endpoints of each cluster apart, and for each route configuration.
+    lists: BTreeMap<PolledNames, Polled>,
+    /// The last answer, to any list.
+    last: Option<Delivery>,
+    synced: Option<Revision>,
+    /// Numbers answers: their nonces tell them apart.
+    answers: u64,
+    outcomes: VecDeque<PollOutcome>,
+}
+
+/// One list of names, or all.
+#[derive(Debug)]
+struct Polled {
+    sent: Option<Delivery>,
+    acked: bool,
+    /// Whether the node polled again since, accepting the answer or not.
+    answered: bool,
+    /// The newest revision that it was found to lack nothing of.
+    current: Option<Revision>,
+    heard: Instant,
+    polls: u32,
+    /// The longest time between two polls.
+    gap: Duration,
+}
+
+// === impl Polling ===
+
+impl Polling {
+    /// A node that has not polled yet.
+    #[must_use]
+    pub const fn new(resource_type: ResourceType) -> Self {
+        Self {
+            resource_type,
+            lists: BTreeMap::new(),
+            last: None,
+            synced: None,
+            answers: 0,
+            outcomes: VecDeque::new(),
+        }
+    }
+
+    /// How many lists of names are remembered.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.lists.len()
+    }
+
+    /// Whether none is.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.lists.is_empty()
+    }
+
+    /// Whether the node polled for this list before.
+    #[must_use]
+    pub fn knows(&self, names: &PolledNames) -> bool {
+        self.lists.contains_key(names)
+    }
+
+    /// Takes in a poll, and tells how it is answered; `answer` is `None` where there is nothing to answer it with.
+    pub fn on_poll(&mut self, poll: Poll<'_>, answer: Option<&PollAnswer>, now: Instant) -> Reply {
+        if !self.knows(poll.names) {
+            self.lists.insert(poll.names.clone(), Polled::new(now));
+            self.tell_subscribed();
+        }
+        let list = self
+            .lists
+            .get_mut(poll.names)
+            .expect("a list that was not known was just entered");
+        list.hear(now);
+        self.outcomes.extend(list.settle_by(poll));
+        let Some(answer) = answer else {
+            return Reply::Send;
+        };
+        let is_same = list.sent.as_ref().is_some_and(|sent| sent.version == answer.version);
+        if answer.version == *poll.presented {
+            list.acked = true;
+            if !is_same {
+                // We were restarted, or had forgotten the node.
+                let delivery = self.deliver(poll.names, answer);
+                self.outcomes.push_back(Outcome::Presented(delivery).into());
+            }
+            return Reply::NotModified;
+        }
+        if is_same && poll.refusal.is_some() {
+            return Reply::NotModified;
+        }
+        if !is_same || list.acked {
+            (list.acked, list.answered, list.current) = (false, false, None);
+            self.synced = None;
+            let delivery = self.deliver(poll.names, answer);
+            self.outcomes.push_back(Outcome::Sent(delivery).into());
+        }
+        Reply::Send
+    }
+
+    /// Notes the answer as the last one.
+    fn deliver(&mut self, names: &PolledNames, answer: &PollAnswer) -> Delivery {
+        self.answers += 1;
+        let delivery = Delivery {
+            resource_type: self.resource_type.clone(),
+            version: answer.version.clone(),
+            nonce: Nonce::from(format!("rest-{}", self.answers)),
+            revision: answer.revision,
+        };
+        if let Some(list) = self.lists.get_mut(names) {
+            list.sent = Some(delivery.clone());
+        }
+        self.last = Some(delivery.clone());
+        delivery
+    }
+
+    /// Compares what the node accepted with a snapshot, of which `version_of` tells the version of a list's answer. Once no
+    /// list lacks anything, the type is ACKed and synced. A list that has no answer lacks nothing: an Envoy stops polling
+    /// for a cluster that is gone, and nobody says so.
+    pub fn on_snapshot(&mut self, revision: Revision, version_of: impl Fn(&PolledNames) -> Option<Version>) {
+        if self.synced == Some(revision) {
+            return;
+        }
+        let lacks_nothing = |(names, list): (&PolledNames, &mut Polled)| {
+            if list.current != Some(revision) && list.holds(version_of(names).as_ref()) {
+                list.current = Some(revision);
+            }
+            list.current == Some(revision)
+        };
+        if !self.lists.iter_mut().all(lacks_nothing) {
+            return;
+        }
+        self.synced = Some(revision);
+        let acked = self.last.clone().map(Outcome::Ack);
+        self.outcomes.extend(acked.map(PollOutcome::from));
+        self.outcomes.push_back(Outcome::Synced(revision).into());
+    }
+
+    /// Forgets the lists that were not polled for in `timeout`. A list that is polled for no more while others are is
+    /// forgotten earlier: nobody is to wait for it.
+    pub fn on_time(&mut self, timeout: Duration, now: Instant) {
+        let before = self.lists.len();
+        let polls = self.lists.values().any(|list| list.is_regular(now) == Some(true));
+        let outcomes = &mut self.outcomes;
+        self.lists.retain(|_, list| {
+            let fresh = now.saturating_duration_since(list.heard) < timeout;
+            let abandoned = polls && list.is_regular(now) == Some(false);
+            let kept = fresh && !abandoned;
+            if !kept {
+                outcomes.extend(list.settle());
+            }
+            kept
+        });
+        if !self.lists.is_empty() && self.lists.len() < before {
+            self.tell_subscribed();
+        }
+    }
+
+    /// What happened since the last call, in order.
+    pub fn poll_outcome(&mut self) -> Option<PollOutcome> {
+        self.outcomes.pop_front()
+    }
+
+    fn tell_subscribed(&mut self) {
+        let lists = self.lists.keys();
+        let all = lists.clone().any(Option::is_none).then_some("*");
+        let named = lists.flatten().flatten().map(ResourceName::as_str);
+        let mut subscription = Subscription::default();
+        subscription.replace(&all.into_iter().chain(named).collect::<Vec<_>>(), false, &Unshared);
+        let subscribed = Outcome::Subscribed {
+            resource_type: self.resource_type.clone(),
+            subscription,
+        };
+        self.outcomes.push_back(subscribed.into());
+    }
+}
+
+// === impl PollOutcome ===
+
+impl From<Outcome> for PollOutcome {
+    fn from(outcome: Outcome) -> Self {
+        Self::Known(outcome)
+    }
+}
+
+// === impl Polled ===
+
+impl Polled {
+    const fn new(now: Instant) -> Self {
+        Self {
+            sent: None,
+            acked: false,
+            answered: false,
+            current: None,
+            heard: now,
+            polls: 0,
+            gap: Duration::ZERO,
+        }
+    }
+
+    fn hear(&mut self, now: Instant) {
+        if self.polls > 0 {
+            self.gap = self.gap.max(now.saturating_duration_since(self.heard));
+        }
+        self.polls = self.polls.saturating_add(1);
+        self.heard = now;
+    }
+
+    /// Whether the node polls for these names as often as it is used to: an Envoy waits once to twice its `refresh_delay`
+    /// between two polls. `None` where that is not known yet.
+    fn is_regular(&self, now: Instant) -> Option<bool> {
+        let patience = (self.gap * 4).max(ABANDONED);
+        (self.polls >= KNOWN_AFTER).then(|| now.saturating_duration_since(self.heard) <= patience)
+    }
+
+    /// What a poll says of the last answer.
+    fn settle_by(&mut self, poll: Poll<'_>) -> Vec<PollOutcome> {
+        let Some(sent) = &self.sent else {
+            return Vec::new();
+        };
+        let mut outcomes = Vec::new();
+        if let Some((code, message)) = poll.refusal {
+            let nack = Outcome::Nack {
+                delivery: sent.clone(),
+                code,
+                message: message.to_owned(),
+            };
+            outcomes.push(nack.into());
+        } else if sent.version == *poll.presented {
+            self.acked = true;
+        } else if !self.acked {
+            outcomes.push(PollOutcome::Unconfirmed(sent.clone()));
+        }
+        outcomes.extend(self.settle());
+        outcomes
+    }
+
+    /// No word on the answer is due any more.
+    fn settle(&mut self) -> Option<PollOutcome> {
+        let unanswered = self.sent.as_ref().filter(|_| !self.answered);
+        let ignored = unanswered.map(|sent| Outcome::Ignored(sent.clone()).into());
+        self.answered = true;
+        ignored
+    }
+
+    /// Whether the accepted answer is the one that there is; where there is none, nothing is lacking.
+    fn holds(&self, version: Option<&Version>) -> bool {
+        match (version, &self.sent) {
+            (Some(version), Some(sent)) => self.acked && sent.version == *version,
+            (Some(_), None) => false,
+            (None, _) => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

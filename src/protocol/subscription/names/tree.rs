@@ -1,0 +1,408 @@
+//! A persistent sorted set of names: a tree of pages, of which an edit makes one path anew and shares the rest with the set
+//! before. An edit costs the depth of the tree, a clone nothing.
+//!
+//! Pages are never joined again: a set that shrinks keeps small pages until it is built anew.
+
+use std::{hash::BuildHasher as _, slice, sync::Arc};
+
+use foldhash::quality::FixedState;
+
+use crate::resource::ResourceName;
+
+/// Items of a page at most; a fuller one is cut in two.
+const WIDTH: usize = 64;
+/// Items of a page that is built at once: there is room for a few more.
+const FILL: usize = 48;
+/// From one edit for so many names on, building the set anew is cheaper than editing it.
+const NAMES_PER_EDIT: usize = 8;
+
+/// A sorted set of names.
+#[derive(Clone, Debug)]
+pub(super) struct Tree {
+    root: Page,
+    len: usize,
+    /// The sum of the names' hashes, without carry: the same for the same names on every way to them.
+    sum: u64,
+}
+
+#[derive(Clone, Debug)]
+enum Page {
+    Leaf(Arc<[ResourceName]>),
+    Branch(Arc<[Child]>),
+}
+
+#[derive(Clone, Debug)]
+struct Child {
+    /// No name of the page comes before it.
+    first: ResourceName,
+    page: Page,
+}
+
+/// A page after a name was added.
+enum Added {
+    One(Page),
+    Two(Page, Child),
+}
+
+/// The names in order.
+#[derive(Clone, Debug)]
+pub struct Iter<'a> {
+    /// Pages to come, the nearest last.
+    branches: Vec<slice::Iter<'a, Child>>,
+    leaf: slice::Iter<'a, ResourceName>,
+    left: usize,
+}
+
+/// A walk along a set that may skip pages.
+struct Cursor<'a> {
+    branches: Vec<&'a [Child]>,
+    leaf: &'a [ResourceName],
+}
+
+/// The sum over these names, each of which is counted.
+pub(super) fn sum_of<'a>(names: impl Iterator<Item = &'a str>) -> u64 {
+    names.fold(0, |sum, name| sum.wrapping_add(hash(name)))
+}
+
+fn hash(name: &str) -> u64 {
+    FixedState::with_seed(0).hash_one(name)
+}
+
+// === impl Tree ===
+
+impl Tree {
+    /// Of names that are sorted, each once.
+    pub(super) fn new(names: &[ResourceName]) -> Self {
+        Self {
+            root: Page::build(names),
+            len: names.len(),
+            sum: sum_of(names.iter().map(ResourceName::as_str)),
+        }
+    }
+
+    pub(super) const fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(super) const fn sum(&self) -> u64 {
+        self.sum
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        let mut page = &self.root;
+        loop {
+            match page {
+                Page::Leaf(names) => return names.binary_search_by(|listed| listed.as_str().cmp(name)).is_ok(),
+                Page::Branch(children) => page = &children[position(children, name)].page,
+            }
+        }
+    }
+
+    pub(super) fn iter(&self) -> Iter<'_> {
+        Iter::new(&self.root, self.len)
+    }
+
+    /// The set with some names more and some less. A name that is in both lists is in the set afterwards.
+    pub(super) fn edited(&self, add: &[&str], remove: &[&str]) -> Self {
+        if add.len() + remove.len() > self.len / NAMES_PER_EDIT {
+            return self.rebuilt(add, remove);
+        }
+        let mut tree = self.clone();
+        remove.iter().for_each(|name| tree.remove(name));
+        add.iter().for_each(|name| tree.add(name));
+        tree
+    }
+
+    fn rebuilt(&self, add: &[&str], remove: &[&str]) -> Self {
+        let mut gone = remove.to_vec();
+        gone.sort_unstable();
+        let kept = self.iter().filter(|name| gone.binary_search(&name.as_str()).is_err());
+        let mut names: Vec<ResourceName> = kept.cloned().collect();
+        names.extend(add.iter().map(|name| ResourceName::from(*name)));
+        names.sort_unstable();
+        names.dedup();
+        Self::new(&names)
+    }
+
+    fn add(&mut self, name: &str) {
+        if self.has(name) {
+            return;
+        }
+        self.root = match self.root.with(ResourceName::from(name)) {
+            Added::One(page) => page,
+            Added::Two(page, second) => {
+                let first = page.first().clone();
+                Page::Branch([Child { first, page }, second].into())
+            }
+        };
+        self.len += 1;
+        self.sum = self.sum.wrapping_add(hash(name));
+    }
+
+    fn remove(&mut self, name: &str) {
+        if !self.has(name) {
+            return;
+        }
+        self.root = self.root.without(name).unwrap_or_else(|| Page::Leaf([].into()));
+        self.len -= 1;
+        self.sum = self.sum.wrapping_sub(hash(name));
+    }
+}
+
+impl PartialEq for Tree {
+    /// Costs what the two do not share.
+    fn eq(&self, other: &Self) -> bool {
+        if (self.len, self.sum) != (other.len, other.sum) {
+            return false;
+        }
+        let (mut a, mut b) = (Cursor::new(&self.root), Cursor::new(&other.root));
+        loop {
+            a.skip_shared(&mut b);
+            match (a.names(), b.names()) {
+                (Some(ours), Some(theirs)) => {
+                    let common = ours.len().min(theirs.len());
+                    if ours[..common] != theirs[..common] {
+                        return false;
+                    }
+                    a.leaf = &ours[common..];
+                    b.leaf = &theirs[common..];
+                }
+                (None, None) => return true,
+                (Some(_), None) | (None, Some(_)) => return false,
+            }
+        }
+    }
+}
+
+// === impl Page ===
+
+impl Page {
+    fn build(names: &[ResourceName]) -> Self {
+        if names.len() <= FILL {
+            return Self::Leaf(names.into());
+        }
+        let leaves = names.chunks(FILL).map(|names| Self::Leaf(names.into()));
+        let mut level: Vec<Child> = leaves.map(Child::from).collect();
+        while level.len() > FILL {
+            let branches = level.chunks(FILL).map(|children| Self::Branch(children.into()));
+            level = branches.map(Child::from).collect();
+        }
+        Self::Branch(level.into())
+    }
+
+    /// The first name, or one before it. A page of a branch is never empty.
+    fn first(&self) -> &ResourceName {
+        match self {
+            Self::Leaf(names) => &names[0],
+            Self::Branch(children) => &children[0].first,
+        }
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Leaf(a), Self::Leaf(b)) => Arc::ptr_eq(a, b),
+            (Self::Branch(a), Self::Branch(b)) => Arc::ptr_eq(a, b),
+            (Self::Leaf(_), Self::Branch(_)) | (Self::Branch(_), Self::Leaf(_)) => false,
+        }
+    }
+
+    /// With a name that it does not have.
+    fn with(&self, name: ResourceName) -> Added {
+        match self {
+            Self::Leaf(names) => {
+                let at = names.partition_point(|listed| *listed < name);
+                let mut names = names.to_vec();
+                names.insert(at, name);
+                cut(&names, |names| Self::Leaf(names.into()))
+            }
+            Self::Branch(children) => {
+                let at = position(children, name.as_str());
+                let mut children = children.to_vec();
+                let first = children[at].first.clone().min(name.clone());
+                let (page, second) = match children[at].page.with(name) {
+                    Added::One(page) => (page, None),
+                    Added::Two(page, second) => (page, Some(second)),
+                };
+                children[at] = Child { first, page };
+                if let Some(second) = second {
+                    children.insert(at + 1, second);
+                }
+                cut(&children, |children| Self::Branch(children.into()))
+            }
+        }
+    }
+
+    /// Without a name that it has; `None` where nothing is left.
+    fn without(&self, name: &str) -> Option<Self> {
+        match self {
+            Self::Leaf(names) => {
+                let left: Arc<[_]> = names.iter().filter(|listed| listed.as_str() != name).cloned().collect();
+                (!left.is_empty()).then_some(Self::Leaf(left))
+            }
+            Self::Branch(children) => {
+                let at = position(children, name);
+                let mut children = children.to_vec();
+                match children[at].page.without(name) {
+                    Some(page) => children[at].page = page,
+                    None => drop(children.remove(at)),
+                }
+                match &children[..] {
+                    [] => None,
+                    [only] => Some(only.page.clone()),
+                    _ => Some(Self::Branch(children.into())),
+                }
+            }
+        }
+    }
+}
+
+impl From<Page> for Child {
+    fn from(page: Page) -> Self {
+        Self {
+            first: page.first().clone(),
+            page,
+        }
+    }
+}
+
+/// Where the name is, if it is anywhere.
+fn position(children: &[Child], name: &str) -> usize {
+    let behind = children.partition_point(|child| child.first.as_str() <= name);
+    behind.saturating_sub(1)
+}
+
+/// One page of the items, or two where they are too many.
+fn cut<T>(items: &[T], page: impl Fn(&[T]) -> Page) -> Added {
+    if items.len() <= WIDTH {
+        return Added::One(page(items));
+    }
+    let (first, second) = items.split_at(items.len() / 2);
+    Added::Two(page(first), Child::from(page(second)))
+}
+
+// === impl Iter ===
+
+impl<'a> Iter<'a> {
+    pub(super) fn empty() -> Self {
+        Self {
+            branches: Vec::new(),
+            leaf: [].iter(),
+            left: 0,
+        }
+    }
+
+    fn new(root: &'a Page, len: usize) -> Self {
+        let mut iter = Self::empty();
+        iter.left = len;
+        iter.open(root);
+        iter
+    }
+
+    fn open(&mut self, page: &'a Page) {
+        match page {
+            Page::Leaf(names) => self.leaf = names.iter(),
+            Page::Branch(children) => self.branches.push(children.iter()),
+        }
+    }
+}
+
+impl<'a> Iterator for Iter<'a> {
+    type Item = &'a ResourceName;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(name) = self.leaf.next() {
+                self.left -= 1;
+                return Some(name);
+            }
+            match self.branches.last_mut()?.next() {
+                Some(child) => self.open(&child.page),
+                None => drop(self.branches.pop()),
+            }
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl ExactSizeIterator for Iter<'_> {}
+
+// === impl Cursor ===
+
+impl<'a> Cursor<'a> {
+    fn new(root: &'a Page) -> Self {
+        let mut cursor = Self {
+            branches: Vec::new(),
+            leaf: &[],
+        };
+        cursor.open(root);
+        cursor
+    }
+
+    fn open(&mut self, page: &'a Page) {
+        match page {
+            Page::Leaf(names) => self.leaf = names,
+            Page::Branch(children) => self.branches.push(children),
+        }
+    }
+
+    /// The page that comes next, where none is open.
+    fn page(&mut self) -> Option<&'a Page> {
+        if !self.leaf.is_empty() {
+            return None;
+        }
+        while self.branches.last()?.is_empty() {
+            self.branches.pop();
+        }
+        Some(&self.branches.last()?.first()?.page)
+    }
+
+    /// Goes past the next page, and gives it.
+    fn take_page(&mut self) -> Option<&'a Page> {
+        self.page()?;
+        let (first, rest) = self.branches.last()?.split_first()?;
+        *self.branches.last_mut()? = rest;
+        Some(&first.page)
+    }
+
+    /// Goes over the next page, or into it.
+    fn pass(&mut self, over: bool) {
+        if let Some(page) = self.take_page()
+            && !over
+        {
+            self.open(page);
+        }
+    }
+
+    /// Goes on past the pages that are the same in both.
+    fn skip_shared(&mut self, other: &mut Self) {
+        while let (Some(ours), Some(theirs)) = (self.page(), other.page()) {
+            let (is_same, ours_is_leaf, theirs_is_leaf) = (
+                ours.is(theirs),
+                matches!(ours, Page::Leaf(_)),
+                matches!(theirs, Page::Leaf(_)),
+            );
+            // A leaf waits until the other side is down at its leaves.
+            if is_same || !ours_is_leaf || theirs_is_leaf {
+                self.pass(is_same);
+            }
+            if is_same || !theirs_is_leaf || ours_is_leaf {
+                other.pass(is_same);
+            }
+        }
+    }
+
+    /// What is left of the leaf that is open, or the next one.
+    fn names(&mut self) -> Option<&'a [ResourceName]> {
+        while self.leaf.is_empty() {
+            let page = self.take_page()?;
+            self.open(page);
+        }
+        Some(self.leaf)
+    }
+}
+
+#[cfg(test)]
+mod tests;

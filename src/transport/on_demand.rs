@@ -1,0 +1,238 @@
+//! Names on demand that the streams of a node ask for, so that a full state on one of its streams does not take from the
+//! client the resources that another stream was asked for (S-20).
+//!
+//! A node is known here only while a stream of it is open, and for a while after a stream that asked for names: a client
+//! that reconnects may be sent its full state before it asks for them again. What is kept per stream is bounded by the
+//! limits of streams.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::Context,
+    time::{Duration, Instant},
+};
+
+use dashmap::DashMap;
+
+use crate::{
+    cache::{WakerSlot, Wakers},
+    node::{NodeGroup, NodeId},
+    protocol::{Names, Session},
+    resource::ResourceType,
+};
+
+/// How long names count after their stream ended: longer than an Envoy waits until it reconnects.
+const GRACE: Duration = Duration::from_secs(60);
+
+/// Nodes that are known before the first look for those without streams.
+const SWEEP_FROM: usize = 256;
+
+type Key = (NodeGroup, NodeId);
+type Asked = BTreeMap<ResourceType, Names>;
+
+/// The names of all nodes.
+#[derive(Debug)]
+pub(super) struct OnDemand {
+    nodes: DashMap<Key, Arc<Asking>>,
+    /// How many nodes are known when those without streams are looked for next.
+    sweep_at: AtomicUsize,
+}
+
+/// One node.
+#[derive(Debug, Default)]
+struct Asking {
+    streams: Mutex<Streams>,
+    wakers: Wakers,
+}
+
+#[derive(Debug, Default)]
+struct Streams {
+    next: u64,
+    open: BTreeMap<u64, Asked>,
+    /// The names of the last stream that ended, and until when they count.
+    ended: Option<(Asked, Instant)>,
+    /// Changes so far.
+    changes: u64,
+}
+
+/// One stream among those of its node. Takes its names out when it is dropped.
+#[derive(Debug)]
+pub(super) struct Member {
+    shared: Arc<OnDemand>,
+    key: Key,
+    node: Arc<Asking>,
+    stream: u64,
+    slot: WakerSlot,
+    kinds: Vec<ResourceType>,
+    /// The change that was taken in last, and the names of all streams as of then.
+    taken: Option<(u64, Asked)>,
+}
+
+// === impl OnDemand ===
+
+impl OnDemand {
+    /// A stream of a node begins; these types have names on demand.
+    pub(super) fn join(
+        self: &Arc<Self>,
+        group: &NodeGroup,
+        node: &NodeId,
+        kinds: Vec<ResourceType>,
+        now: Instant,
+    ) -> Member {
+        self.sweep(now);
+        let key = (group.clone(), node.clone());
+        // Joined while the map is held: nobody takes the node for unused meanwhile.
+        let entry = self.nodes.entry(key.clone()).or_default();
+        let node = Arc::clone(&entry);
+        let (slot, stream) = (node.wakers.join(), node.lock().join());
+        drop(entry);
+        Member {
+            shared: Arc::clone(self),
+            key,
+            node,
+            stream,
+            slot,
+            kinds,
+            taken: None,
+        }
+    }
+
+    /// Forgets nodes without streams, each time that the number of nodes has doubled.
+    fn sweep(&self, now: Instant) {
+        let sweep_at = self.sweep_at.load(Ordering::Relaxed);
+        if self.nodes.len() < sweep_at {
+            return;
+        }
+        // One thread sweeps.
+        let next = self
+            .sweep_at
+            .compare_exchange(sweep_at, usize::MAX, Ordering::AcqRel, Ordering::Relaxed);
+        if next.is_ok() {
+            self.nodes.retain(|_, node| node.lock().is_used(now));
+            self.sweep_at
+                .store(SWEEP_FROM.max(2 * self.nodes.len()), Ordering::Release);
+        }
+    }
+}
+
+impl Default for OnDemand {
+    fn default() -> Self {
+        Self {
+            nodes: DashMap::new(),
+            sweep_at: AtomicUsize::new(SWEEP_FROM),
+        }
+    }
+}
+
+// === impl Asking ===
+
+impl Asking {
+    fn lock(&self) -> MutexGuard<'_, Streams> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Streams ===
+
+impl Streams {
+    fn join(&mut self) -> u64 {
+        self.next += 1;
+        self.open.insert(self.next, Asked::new());
+        self.next
+    }
+
+    fn is_used(&self, now: Instant) -> bool {
+        !self.open.is_empty() || self.ended.as_ref().is_some_and(|(_, until)| now < *until)
+    }
+
+    /// Gives whether that changes anything.
+    fn tell(&mut self, stream: u64, kind: &ResourceType, names: &Names) -> bool {
+        let asked = self.open.entry(stream).or_default();
+        let is_known = asked.get(kind).map_or(names.is_empty(), |known| known.is_same(names));
+        if !is_known {
+            asked.insert(kind.clone(), names.clone());
+            self.changes += 1;
+        }
+        !is_known
+    }
+
+    fn leave(&mut self, stream: u64, now: Instant) {
+        let asked = self.open.remove(&stream).unwrap_or_default();
+        if asked.values().any(|names| !names.is_empty()) {
+            self.ended = Some((asked, now + GRACE));
+            self.changes += 1;
+        }
+    }
+
+    fn forget_ended(&mut self, now: Instant) {
+        if self.ended.as_ref().is_some_and(|(_, until)| *until <= now) {
+            self.ended = None;
+            self.changes += 1;
+        }
+    }
+
+    /// The names of all streams together.
+    fn all(&self, kind: &ResourceType) -> Names {
+        let ended = self.ended.as_ref().map(|(asked, _)| asked);
+        let lists = self.open.values().chain(ended).filter_map(|asked| asked.get(kind));
+        let mut lists = lists.filter(|names| !names.is_empty());
+        let Some(first) = lists.next() else {
+            return Names::default();
+        };
+        let others: Vec<&Names> = lists.filter(|names| *names != first).collect();
+        if others.is_empty() {
+            return first.clone();
+        }
+        let names = first.iter().chain(others.into_iter().flatten());
+        names.cloned().collect::<Vec<_>>().into()
+    }
+}
+
+// === impl Member ===
+
+impl Member {
+    /// Tells the node's other streams which names this one asks for, and the session which names they do.
+    pub(super) fn exchange(&mut self, session: &mut Session, cx: &Context<'_>, now: Instant) {
+        // Registered before the look, so that no change is missed.
+        self.slot.register(cx.waker());
+        let mut changed = false;
+        let mut streams = self.node.lock();
+        for kind in &self.kinds {
+            if let Some(names) = session.names_of(kind) {
+                changed |= streams.tell(self.stream, kind, names);
+            }
+        }
+        streams.forget_ended(now);
+        let changes = streams.changes;
+        let taken = self.taken.take().filter(|(taken, _)| *taken == changes);
+        let (_, asked) = self.taken.insert(taken.unwrap_or_else(|| {
+            let all = self.kinds.iter().map(|kind| (kind.clone(), streams.all(kind)));
+            (changes, all.collect())
+        }));
+        drop(streams);
+        for (kind, names) in asked {
+            session.on_asked_by_node(kind, names.clone());
+        }
+        if changed {
+            self.node.wakers.wake_all();
+        }
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        let now = Instant::now();
+        self.node.lock().leave(self.stream, now);
+        self.node.wakers.leave(&self.slot);
+        self.node.wakers.wake_all();
+        self.shared
+            .nodes
+            .remove_if(&self.key, |_, node| !node.lock().is_used(now));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,86 @@
+//! Settings of the xDS port.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use super::rate::Rate;
+use crate::{
+    node::{Grouping, NodeGroup},
+    protocol::Policy,
+};
+
+/// Bounds of the xDS port, each with the reason for its default.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes of one request. gRPC's default of 4 MiB is too small: an Envoy that reconnects in delta lists every name it
+    /// holds, 100 000 of them in 10 MB.
+    pub request_bytes: usize,
+    /// Streams open at once over all connections.
+    pub streams: usize,
+    /// Streams on one connection: a relay multiplexes many nodes over one (L-8).
+    pub streams_per_connection: u32,
+    /// HTTP/2 PING when a connection was quiet for so long, to find peers that are gone (L-8).
+    pub keepalive_interval: Duration,
+    /// How long a PING may go unanswered.
+    pub keepalive_timeout: Duration,
+    /// How long a stream may take to send its first request.
+    pub first_request: Duration,
+    /// Over how long streams are ended at shutdown, so that not every client reconnects elsewhere at once (L-7).
+    pub drain: Duration,
+    /// Streams that may begin a second over all connections: a fleet that reconnects at once is served one part after the
+    /// other, instead of all of it slowly (Z-2).
+    pub new_streams: Rate,
+    /// Requests of one stream that are read a second; more wait in the connection's window (Z-1).
+    pub requests: Rate,
+}
+
+/// Settings of the xDS port.
+#[derive(Clone, Debug, Default)]
+pub struct XdsSettings {
+    /// Bounds.
+    pub limits: Limits,
+    /// Node → group.
+    pub grouping: Grouping,
+    /// The protocol's settings.
+    pub policy: Policy,
+    /// What clients that report load are asked for.
+    pub lrs: LrsSettings,
+    /// Groups whose streams are served without make before break.
+    pub unordered: BTreeSet<NodeGroup>,
+    /// Groups whose clients are sent TTLs though they do not say that they take them (T-1).
+    pub ttl: BTreeSet<NodeGroup>,
+}
+
+/// What clients that report load are asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct LrsSettings {
+    /// How long a report collects. Longer than zero: a client would report without a pause.
+    pub interval: Duration,
+}
+
+// === impl Limits ===
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            request_bytes: 64 * 1024 * 1024,
+            streams: 100_000,
+            streams_per_connection: 100_000,
+            keepalive_interval: Duration::from_secs(30),
+            keepalive_timeout: Duration::from_secs(10),
+            first_request: Duration::from_secs(30),
+            drain: Duration::from_secs(2),
+            new_streams: Rate { per_second: 2000 },
+            requests: Rate { per_second: 1000 },
+        }
+    }
+}
+
+// === impl LrsSettings ===
+
+impl Default for LrsSettings {
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_secs(30),
+        }
+    }
+}

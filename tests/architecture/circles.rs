@@ -1,0 +1,59 @@
+//! Which file of a module imports which, and the circles among them.
+//!
+//! A name counts as imported from the file that defines it, however often it is re-exported on the way; what a file only
+//! re-exports or declares (`pub use`, `mod`) it does not import. Tests are left out.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+};
+
+use super::paths::Sources;
+
+/// Files, and the files of the same module that they import.
+pub(crate) type Imports = BTreeMap<PathBuf, BTreeSet<PathBuf>>;
+
+/// The imports between the files of a module, as in `src/protocol`, and of the modules in it.
+pub(crate) fn imports(sources: &Sources, module: &str) -> Imports {
+    let is_ours = |file: &Path| {
+        let rest = file.to_str().and_then(|file| file.split_once(module));
+        rest.is_some_and(|(_, rest)| rest.starts_with(['.', '/']))
+    };
+    let mut imports = Imports::new();
+    for named in sources.named().filter(|named| !named.in_tests && !named.reexported) {
+        let Some(defined) = named.paths.last().and_then(|path| sources.file_of(path)) else {
+            continue;
+        };
+        if is_ours(&named.file) && is_ours(defined) && *defined != *named.file {
+            imports.entry(named.file).or_default().insert(defined.to_owned());
+        }
+    }
+    imports
+}
+
+/// The circles: sets of files each of which leads to each other one. Sorted.
+pub(crate) fn circles(imports: &Imports) -> Vec<Vec<PathBuf>> {
+    let reach: BTreeMap<&Path, BTreeSet<&Path>> = imports
+        .keys()
+        .map(|file| (file.as_path(), reached_from(imports, file)))
+        .collect();
+    let mut circles = BTreeSet::new();
+    for (file, reached) in &reach {
+        if reached.contains(file) {
+            let back = |other: &&&Path| reach.get(**other).is_some_and(|reached| reached.contains(file));
+            circles.insert(reached.iter().filter(back).map(|file| file.to_path_buf()).collect());
+        }
+    }
+    circles.into_iter().collect()
+}
+
+fn reached_from<'a>(imports: &'a Imports, file: &Path) -> BTreeSet<&'a Path> {
+    let mut reached = BTreeSet::new();
+    let mut todo: Vec<&Path> = imports[file].iter().map(PathBuf::as_path).collect();
+    while let Some(next) = todo.pop() {
+        if reached.insert(next) {
+            todo.extend(imports.get(next).into_iter().flatten().map(PathBuf::as_path));
+        }
+    }
+    reached
+}
