@@ -180,6 +180,11 @@ impl Stream {
         }
     }
 
+    /// What was published last.
+    pub(super) fn newest(&self) -> Arc<Snapshot> {
+        Arc::clone(self.last.as_ref().expect("something was published"))
+    }
+
     pub(super) fn publish(&mut self, config: &Config) {
         self.revision += 1;
         let snapshot = config.at(self.revision, self.last.as_ref());

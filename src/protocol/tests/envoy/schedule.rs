@@ -104,7 +104,11 @@ impl Default for Plan {
         Self {
             clusters: [1, 0, 0, 0],
             endpoints: [1; 4],
-            listeners: [(1, 0, Target::Route(0)), (0, 1, Target::Route(1)), (0, 2, Target::Route(2))],
+            listeners: [
+                (1, 0, Target::Route(0)),
+                (0, 1, Target::Route(1)),
+                (0, 2, Target::Route(2)),
+            ],
             routes: [(1, 0); 3],
             scopes: [(0, 0, 0), (0, 1, 1)],
             hosts: [[(1, 0, 0), (0, 1, 0)]; 3],
@@ -124,7 +128,9 @@ impl Plan {
                 Edit::Listener(at, content, place, target) => self.listeners[at] = (content, place, target),
                 Edit::Route(at, content, cluster) => self.routes[at] = (content, cluster),
                 Edit::Scope(at, content, key, route) => self.scopes[at] = (content, key, route),
-                Edit::Host(at, content, domain, cluster) => self.hosts[at][usize::from(content) % 2] = (content, domain, cluster),
+                Edit::Host(at, content, domain, cluster) => {
+                    self.hosts[at][usize::from(content) % 2] = (content, domain, cluster)
+                }
                 Edit::Secret(content) => self.secret = content,
                 Edit::Extension(content) => self.extension = content,
             }
@@ -259,7 +265,12 @@ impl Plan {
             let name = format!("{}/{name}", ROUTES[route]);
             let domain = format!("{} domain {domain}", ROUTES[route]);
             config = config
-                .refers(VirtualHost, &name, &text(content.max(1)), &[(Cluster, CLUSTERS[cluster])])
+                .refers(
+                    VirtualHost,
+                    &name,
+                    &text(content.max(1)),
+                    &[(Cluster, CLUSTERS[cluster])],
+                )
                 .claims(VirtualHost, &name, &domain);
         }
         config
@@ -277,9 +288,11 @@ impl Plan {
                 needs_secret = true;
                 to.push((Secret, "k"));
             }
-            config = config
-                .refers(Cluster, name, &text(content), &to)
-                .with(Endpoint, name, &text(self.endpoints[at].max(1)));
+            config = config.refers(Cluster, name, &text(content), &to).with(
+                Endpoint,
+                name,
+                &text(self.endpoints[at].max(1)),
+            );
         }
         if needs_secret {
             config = config.with(Secret, "k", &self.secret.to_string());

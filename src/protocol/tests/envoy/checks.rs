@@ -1,0 +1,384 @@
+//! What must hold at every step of a run of the model; each check has the letter that a failed run names.
+//!
+//! (a) and (c), conflicts and waits for something that nobody sends, are noticed by the client itself.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use super::{
+    super::fixture::*,
+    client::{Client, NAMED, Request, has_hosts, has_scopes, is_bad},
+    link::ControlPlane,
+    schedule::Pace,
+};
+use crate::{
+    protocol::{Policy, Response, Variant},
+    resource::{Resource, ResourceName, ResourceType, Version},
+    snapshot::{Revision, Snapshot},
+};
+
+/// For so long a change waits for a cluster; then it goes all the same (O-4).
+const MAKE_TIMEOUT: u64 = 30_000;
+
+pub(super) struct Checks {
+    variant: Variant,
+    /// (e) Of changes that stand apart: the client's own delays, and a second.
+    bound: u64,
+    probes: Vec<Probe>,
+    goal: Option<Arc<Snapshot>>,
+    /// SotW, after a restart of the control plane, until it first is in sync: nobody knows what the client holds.
+    is_stranger: bool,
+    /// As told last: in sync or blocked, and as of which publish.
+    pub(super) progress: Option<(bool, Revision)>,
+    refusals: Vec<Refusal>,
+    /// Bad content that was seen.
+    seen_bad: BTreeSet<Version>,
+    /// Responses without an answer, as the server sees it.
+    in_flight: BTreeMap<ResourceType, Vec<String>>,
+    fault: Option<String>,
+}
+
+/// A change that has nothing to do with any other, not held yet.
+struct Probe {
+    kind: ResourceType,
+    name: &'static str,
+    content: u32,
+    due: u64,
+}
+
+/// A response that was refused for its content.
+struct Refusal {
+    kind: ResourceType,
+    carried: Vec<(ResourceName, Version)>,
+    removed: Vec<ResourceName>,
+    /// Something else of the type was sent since.
+    is_overtaken: bool,
+}
+
+// === impl Checks ===
+
+impl Checks {
+    pub(super) fn new(variant: Variant, pace: &Pace) -> Self {
+        let busy = pace.busy.iter().max().copied().unwrap_or_default();
+        Self {
+            variant,
+            bound: 4 * pace.network + 3 * busy + 1_000,
+            probes: Vec::new(),
+            goal: None,
+            is_stranger: false,
+            progress: None,
+            refusals: Vec::new(),
+            seen_bad: BTreeSet::new(),
+            in_flight: BTreeMap::new(),
+            fault: None,
+        }
+    }
+
+    // === what happens ===
+
+    pub(super) fn on_publish(&mut self, stream: &Stream) {
+        self.goal = Some(stream.newest());
+        self.excuse_changed();
+    }
+
+    /// What was refused may come again once its content is another.
+    fn excuse_changed(&mut self) {
+        let Some(goal) = &self.goal else { return };
+        self.refusals.retain(|refusal| {
+            let is_same = |(name, version): &(ResourceName, Version)| {
+                let now = goal.resource(&refusal.kind, name.as_str());
+                now.is_some_and(|now| now.version == *version)
+            };
+            refusal.carried.iter().all(is_same)
+        });
+    }
+
+    pub(super) fn on_cut_off(&mut self, control_plane: ControlPlane) {
+        self.probes.clear();
+        self.refusals.clear();
+        self.in_flight.clear();
+        self.progress = None;
+        self.is_stranger = self.variant == Variant::Sotw && control_plane == ControlPlane::Restarted;
+    }
+
+    pub(super) fn on_progress(&mut self) {
+        if self.progress.is_some_and(|(is_synced, _)| is_synced) {
+            self.is_stranger = false;
+        }
+    }
+
+    pub(super) fn on_request(&mut self, request: &Request) {
+        let (url, nonce, asks) = match request {
+            Request::Sotw(request) => (&request.type_url, &request.response_nonce, true),
+            Request::Delta(request) => {
+                let asks = !request.resource_names_subscribe.is_empty();
+                (&request.type_url, &request.response_nonce, asks)
+            }
+        };
+        let Some(kind) = ResourceType::from_type_url(url) else {
+            return;
+        };
+        let sent = self.in_flight.entry(kind.clone()).or_default();
+        match (self.variant, sent.iter().position(|sent| sent == nonce)) {
+            (Variant::Sotw, Some(at)) => drop(sent.drain(..=at)),
+            (Variant::Delta, Some(at)) => drop(sent.remove(at)),
+            (Variant::Sotw | Variant::Delta, None) => {}
+        }
+        // What is asked for again is sent again (D-4, W-6).
+        if asks && NAMED.contains(&kind) {
+            self.refusals.retain(|refusal| refusal.kind != kind);
+        }
+    }
+
+    pub(super) fn on_sent(&mut self, response: &Response) {
+        let kind = &response.delivery.resource_type;
+        let sent = self.in_flight.entry(kind.clone()).or_default();
+        sent.push(response.delivery.nonce.to_string());
+        let limit = Policy::default().limits.answers_in_flight;
+        if sent.len() > limit {
+            self.fault = Some(format!(
+                "(g) more than {limit} responses of {kind} wait for their answer"
+            ));
+        }
+        self.check_again(response);
+    }
+
+    /// (f) What was refused comes again only with another content, behind a changed parent, or in a full state that was
+    /// another one in between.
+    fn check_again(&mut self, response: &Response) {
+        let kind = &response.delivery.resource_type;
+        let carried = carried(response);
+        let is_full = self.variant == Variant::Sotw && matches!(kind, Cluster | Listener | ScopedRoute);
+        let is_same = |refusal: &Refusal| {
+            refusal.kind == *kind
+                && refusal.carried == carried
+                && refusal.removed == response.removed
+                && !(is_full && refusal.is_overtaken)
+        };
+        if self.refusals.iter().any(is_same) {
+            self.fault = Some(format!("(f) {} was refused and is sent again", gist(response)));
+        }
+        self.refusals.retain(|refusal| !is_parent(kind, &refusal.kind));
+        let others = self.refusals.iter_mut().filter(|refusal| refusal.kind == *kind);
+        others.for_each(|refusal| refusal.is_overtaken = true);
+    }
+
+    pub(super) fn on_response(&mut self, response: &Response, refused: Option<&str>) {
+        let kind = &response.delivery.resource_type;
+        if refused.is_none() {
+            return;
+        }
+        let bad = response.resources.iter().filter(|resource| is_bad(resource));
+        let bad: Vec<Version> = bad.map(|resource| resource.version.clone()).collect();
+        let is_new = bad.is_empty() || bad.iter().any(|version| !self.seen_bad.contains(version));
+        self.seen_bad.extend(bad.iter().cloned());
+        // Of the other types all of a refused response is refused, what stands apart with it.
+        let is_excused = *kind == ScopedRoute || (is_new && !matches!(kind, Cluster | Listener));
+        self.probes.retain(|probe| !(is_excused && probe.kind == *kind));
+        if !bad.is_empty() {
+            self.refusals.push(Refusal {
+                kind: kind.clone(),
+                carried: carried(response),
+                removed: response.removed.clone(),
+                is_overtaken: false,
+            });
+        }
+        // It may have been another content already when it was sent.
+        self.excuse_changed();
+    }
+
+    // === (e) ===
+
+    /// Expects a change that stands apart, where the client holds what it changes.
+    pub(super) fn expect(&mut self, client: &Client, kind: ResourceType, name: &'static str, content: u32, now: u64) {
+        if client.newest(&kind, name).is_some() {
+            let due = now + self.bound;
+            self.probes.push(Probe {
+                kind,
+                name,
+                content,
+                due,
+            });
+        }
+    }
+
+    pub(super) fn next_wake(&self) -> Option<u64> {
+        self.probes.iter().map(|probe| probe.due + 1).min()
+    }
+
+    fn check_probes(&mut self, client: &Client, now: u64) -> Result<(), String> {
+        self.probes.retain(|probe| {
+            let held = client.newest(&probe.kind, probe.name);
+            // Gone with what wanted it.
+            let content = held.map_or(u32::MAX, |held| content_of(held));
+            content < probe.content
+        });
+        match self.probes.iter().find(|probe| probe.due < now) {
+            Some(Probe {
+                kind, name, content, ..
+            }) => Err(format!(
+                "(e) {kind} {name}@{content} has nothing to do with anything else, and did not come within {} ms",
+                self.bound
+            )),
+            None => Ok(()),
+        }
+    }
+
+    // === at every step ===
+
+    pub(super) fn check(&mut self, client: &mut Client, now: u64) -> Result<(), String> {
+        if let Some(fault) = self.fault.take().or_else(|| client.faults.pop()) {
+            return Err(fault);
+        }
+        self.check_traffic(client, now)?;
+        self.check_probes(client, now)?;
+        let goal = self.goal.as_ref();
+        let is_mended = |kind: &ResourceType| goal.is_some_and(|goal| differences(client, goal, kind).is_empty());
+        let mended: Vec<_> = client.unmended.iter().filter(|kind| is_mended(kind)).cloned().collect();
+        for kind in mended {
+            client.unmended.remove(&kind);
+        }
+        Ok(())
+    }
+
+    /// (b) What serves traffic names no cluster that the client does not have, or has only warming for the first time.
+    fn check_traffic(&self, client: &Client, now: u64) -> Result<(), String> {
+        if self.is_stranger {
+            return Ok(());
+        }
+        for user in users(client) {
+            for name in user.references_to(&Cluster) {
+                let cluster = client.clusters.get(name);
+                let is_warm = cluster.is_some_and(|cluster| cluster.active.is_some());
+                let warming = cluster.and_then(|cluster| cluster.warming.as_ref());
+                // The order does not wait for ever.
+                let is_late = warming.is_some_and(|warming| warming.since + MAKE_TIMEOUT <= now);
+                if !is_warm && !is_late {
+                    let state = if warming.is_some() {
+                        "is not warm yet"
+                    } else {
+                        "is not there"
+                    };
+                    return Err(format!(
+                        "(b) {} serves and names the cluster {name}, which {state}",
+                        user.name
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    // === (d) ===
+
+    pub(super) fn converged(&self, client: &Client, stream: &Stream) -> Result<(), String> {
+        let goal = stream.newest();
+        for kind in [
+            Cluster,
+            Endpoint,
+            Listener,
+            Route,
+            ScopedRoute,
+            VirtualHost,
+            Secret,
+            ExtensionConfig,
+        ] {
+            let differences = differences(client, &goal, &kind);
+            if !differences.is_empty() {
+                return Err(format!("(d) it does not converge: {kind} {}", differences.join(", ")));
+            }
+        }
+        if client.is_warming() || !client.fetches.is_empty() || !client.draining.is_empty() {
+            return Err("(d) it does not converge: something still warms or drains".into());
+        }
+        match self.progress {
+            Some((true, revision)) if revision == goal.revision() => Ok(()),
+            told => Err(format!(
+                "(d) the session says {told:?}, not in sync as of {}",
+                goal.revision()
+            )),
+        }
+    }
+}
+
+/// What differs between what the client holds of a type and what is published for it.
+fn differences(client: &Client, goal: &Snapshot, kind: &ResourceType) -> Vec<String> {
+    let held = client.all_of(kind);
+    let is_wanted = |resource: &Arc<Resource>| match kind {
+        Cluster | Listener => true,
+        // Only where they are asked for at all.
+        ScopedRoute => !held.is_empty(),
+        VirtualHost => {
+            let route = resource.name.as_str().split_once('/').map(|(route, _)| route);
+            route
+                .and_then(|route| client.newest(&Route, route))
+                .is_some_and(|route| has_hosts(route))
+        }
+        _ => client.wants(kind, &resource.name),
+    };
+    let published = goal.get(kind).into_iter().flat_map(|all| all.as_slice());
+    let lacking = published
+        .filter(|resource| is_wanted(resource))
+        .filter(|resource| {
+            held.get(&resource.name)
+                .is_none_or(|held| held.version != resource.version)
+        })
+        .map(|resource| format!("{} is missing or old", resource.name));
+    let is_gone = |name: &&ResourceName| goal.resource(kind, name.as_str()).is_none();
+    let is_orphan = |name: &&ResourceName| client.orphans.contains(&(kind.clone(), ResourceName::clone(name)));
+    let extra = held.keys().filter(|name| is_gone(name) && !is_orphan(name));
+    lacking.chain(extra.map(|name| format!("{name} is left"))).collect()
+}
+
+/// The listeners, route configurations and virtual hosts by which requests find their cluster.
+///
+/// Listeners that drain, or that another version is about to follow, are seen by their route configurations only: that
+/// they name a cluster themselves shows nowhere on the wire (O-12).
+fn users(client: &Client) -> Vec<&Arc<Resource>> {
+    let active = client
+        .listeners
+        .values()
+        .filter_map(|listener| listener.active.as_ref());
+    let draining = client.draining.iter().map(|(old, _)| old);
+    let serving: Vec<&Arc<Resource>> = active.chain(draining).collect();
+    let held = |kind| client.held.get(kind).into_iter();
+    let scopes = held(&ScopedRoute).flat_map(BTreeMap::values);
+    let scopes = scopes.filter(|_| serving.iter().any(|listener| has_scopes(listener)));
+    let parents: Vec<&Arc<Resource>> = serving.iter().copied().chain(scopes).collect();
+    let names: BTreeSet<&ResourceName> = parents.iter().flat_map(|parent| parent.references_to(&Route)).collect();
+    let routes = names
+        .into_iter()
+        .filter_map(|name| held(&Route).find_map(|routes| routes.get(name)));
+    let routes: Vec<&Arc<Resource>> = routes.collect();
+    let hosts = held(&VirtualHost).flat_map(BTreeMap::values).filter(|host| {
+        let route = host.name.as_str().split_once('/').map(|(route, _)| route);
+        routes.iter().any(|known| Some(known.name.as_str()) == route)
+    });
+    let settled = client.listeners.values().filter(|listener| listener.warming.is_none());
+    let settled = settled.filter_map(|listener| listener.active.as_ref());
+    settled.chain(routes.iter().copied()).chain(hosts).collect()
+}
+
+fn content_of(resource: &Resource) -> u32 {
+    let text = String::from_utf8_lossy(&resource.body);
+    text.parse().expect("what stands apart has a number for its content")
+}
+
+fn carried(response: &Response) -> Vec<(ResourceName, Version)> {
+    let all = response.resources.iter();
+    all.map(|resource| (resource.name.clone(), resource.version.clone()))
+        .collect()
+}
+
+/// Whether changes of `parent` bring resources of `child` once more.
+fn is_parent(parent: &ResourceType, child: &ResourceType) -> bool {
+    match child {
+        Endpoint => *parent == Cluster,
+        Secret => matches!(parent, Cluster | Listener),
+        Route => matches!(parent, Listener | ScopedRoute),
+        VirtualHost => *parent == Route,
+        _ => false,
+    }
+}
