@@ -33,6 +33,8 @@ pub(super) struct Checks {
     /// As told last: in sync or blocked, and as of which publish.
     pub(super) progress: Option<(bool, Revision)>,
     refusals: Vec<Refusal>,
+    /// By what requests come in that once had all of its clusters.
+    healthy: BTreeSet<String>,
     /// Bad content that was seen.
     seen_bad: BTreeSet<Version>,
     /// Responses without an answer, as the server sees it.
@@ -70,6 +72,7 @@ impl Checks {
             is_stranger: false,
             progress: None,
             refusals: Vec::new(),
+            healthy: BTreeSet::new(),
             seen_bad: BTreeSet::new(),
             in_flight: BTreeMap::new(),
             fault: None,
@@ -243,29 +246,37 @@ impl Checks {
         Ok(())
     }
 
-    /// (b) What serves traffic names no cluster that the client does not have, or has only warming for the first time.
-    fn check_traffic(&self, client: &Client, now: u64) -> Result<(), String> {
-        if self.is_stranger {
-            return Ok(());
-        }
-        for user in users(client) {
-            for name in user.references_to(&Cluster) {
-                let cluster = client.clusters.get(name);
-                let is_warm = cluster.is_some_and(|cluster| cluster.active.is_some());
-                let warming = cluster.and_then(|cluster| cluster.warming.as_ref());
-                // The order does not wait for ever.
-                let is_late = warming.is_some_and(|warming| warming.since + MAKE_TIMEOUT <= now);
-                if !is_warm && !is_late {
-                    let state = if warming.is_some() {
-                        "is not warm yet"
-                    } else {
-                        "is not there"
-                    };
-                    return Err(format!(
-                        "(b) {} serves and names the cluster {name}, which {state}",
-                        user.name
-                    ));
-                }
+    /// (b) What serves traffic names no cluster that the client was not given, and what once could serve all of it never
+    /// names one that the client does not hold, or has only warming for the first time.
+    fn check_traffic(&mut self, client: &Client, now: u64) -> Result<(), String> {
+        let entries = entries(client);
+        self.healthy.retain(|entry| entries.contains_key(entry));
+        for (entry, users) in entries {
+            let named = users.iter().flat_map(|user| user.references_to(&Cluster));
+            let lost: Vec<&ResourceName> = named.filter(|name| !is_warm(client, name)).collect();
+            if lost.is_empty() {
+                self.healthy.insert(entry);
+                continue;
+            }
+            // The order does not wait for ever.
+            let is_late = lost
+                .iter()
+                .all(|name| warms_since(client, name).is_some_and(|since| since + MAKE_TIMEOUT <= now));
+            let was_healthy = self.healthy.remove(&entry);
+            let is_given = |name: &&&ResourceName| {
+                client.clusters.contains_key(**name) || client.refused_clusters.contains(**name)
+            };
+            let unknown = lost.iter().find(|name| !is_given(name));
+            let lost = unknown.or_else(|| lost.first().filter(|_| was_healthy && !is_late));
+            if let Some(name) = lost.filter(|_| !self.is_stranger) {
+                let state = if client.clusters.contains_key(*name) {
+                    "is not warm yet"
+                } else {
+                    "is not there"
+                };
+                return Err(format!(
+                    "(b) {entry} serves and needs the cluster {name}, which {state}"
+                ));
             }
         }
         Ok(())
@@ -332,33 +343,61 @@ fn differences(client: &Client, goal: &Snapshot, kind: &ResourceType) -> Vec<Str
     lacking.chain(extra.map(|name| format!("{name} is left"))).collect()
 }
 
-/// The listeners, route configurations and virtual hosts by which requests find their cluster.
+fn is_warm(client: &Client, name: &ResourceName) -> bool {
+    client
+        .clusters
+        .get(name)
+        .is_some_and(|cluster| cluster.active.is_some())
+}
+
+fn warms_since(client: &Client, name: &ResourceName) -> Option<u64> {
+    let warming = client.clusters.get(name)?.warming.as_ref()?;
+    Some(warming.since)
+}
+
+/// By what requests come in (listeners, scopes, virtual hosts, and the route configurations of listeners that drain), with
+/// the resources that then say which cluster they go to.
 ///
 /// Listeners that drain, or that another version is about to follow, are seen by their route configurations only: that
 /// they name a cluster themselves shows nowhere on the wire (O-12).
-fn users(client: &Client) -> Vec<&Arc<Resource>> {
-    let active = client
-        .listeners
-        .values()
-        .filter_map(|listener| listener.active.as_ref());
-    let draining = client.draining.iter().map(|(old, _)| old);
-    let serving: Vec<&Arc<Resource>> = active.chain(draining).collect();
-    let held = |kind| client.held.get(kind).into_iter();
-    let scopes = held(&ScopedRoute).flat_map(BTreeMap::values);
-    let scopes = scopes.filter(|_| serving.iter().any(|listener| has_scopes(listener)));
-    let parents: Vec<&Arc<Resource>> = serving.iter().copied().chain(scopes).collect();
-    let names: BTreeSet<&ResourceName> = parents.iter().flat_map(|parent| parent.references_to(&Route)).collect();
-    let routes = names
-        .into_iter()
-        .filter_map(|name| held(&Route).find_map(|routes| routes.get(name)));
-    let routes: Vec<&Arc<Resource>> = routes.collect();
-    let hosts = held(&VirtualHost).flat_map(BTreeMap::values).filter(|host| {
+fn entries(client: &Client) -> BTreeMap<String, Vec<&Arc<Resource>>> {
+    let routes = |parent: &Resource| -> Vec<&Arc<Resource>> {
+        let held = client.held.get(&Route);
+        parent
+            .references_to(&Route)
+            .filter_map(|name| held?.get(name))
+            .collect()
+    };
+    let mut entries: BTreeMap<String, Vec<&Arc<Resource>>> = BTreeMap::new();
+    let mut has_scopes = false;
+    for (name, listener) in &client.listeners {
+        let Some(active) = &listener.active else { continue };
+        has_scopes |= self::has_scopes(active);
+        let itself = Some(active).filter(|_| listener.warming.is_none());
+        entries.insert(
+            format!("listener {name}"),
+            itself.into_iter().chain(routes(active)).collect(),
+        );
+    }
+    for (old, _) in &client.draining {
+        has_scopes |= self::has_scopes(old);
+        for route in routes(old) {
+            entries.insert(format!("old route {}", route.name), vec![route]);
+        }
+    }
+    if has_scopes {
+        for scope in client.held.get(&ScopedRoute).into_iter().flat_map(BTreeMap::values) {
+            entries.insert(format!("scope {}", scope.name), routes(scope));
+        }
+    }
+    let serving: BTreeSet<ResourceName> = entries.values().flatten().map(|route| route.name.clone()).collect();
+    for host in client.held.get(&VirtualHost).into_iter().flat_map(BTreeMap::values) {
         let route = host.name.as_str().split_once('/').map(|(route, _)| route);
-        routes.iter().any(|known| Some(known.name.as_str()) == route)
-    });
-    let settled = client.listeners.values().filter(|listener| listener.warming.is_none());
-    let settled = settled.filter_map(|listener| listener.active.as_ref());
-    settled.chain(routes.iter().copied()).chain(hosts).collect()
+        if route.is_some_and(|route| serving.contains(route)) {
+            entries.insert(format!("virtual host {}", host.name), vec![host]);
+        }
+    }
+    entries
 }
 
 fn content_of(resource: &Resource) -> u32 {

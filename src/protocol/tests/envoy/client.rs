@@ -45,6 +45,8 @@ pub(super) struct Client {
     pub(super) unmended: BTreeSet<ResourceType>,
     /// What it applied of refused responses before it was cut off: no later request tells of it.
     pub(super) orphans: BTreeSet<(ResourceType, ResourceName)>,
+    /// Clusters that it refused when it came to them last.
+    pub(super) refused_clusters: BTreeSet<ResourceName>,
     /// Whether it may ask for listeners: its first clusters are warm.
     is_initialized: bool,
     /// What it should never have seen.
@@ -108,6 +110,7 @@ impl Client {
             fetches: BTreeMap::new(),
             unmended: BTreeSet::new(),
             orphans: BTreeSet::new(),
+            refused_clusters: BTreeSet::new(),
             is_initialized: false,
             faults: Vec::new(),
             notes: Vec::new(),

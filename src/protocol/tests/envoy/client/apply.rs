@@ -43,6 +43,9 @@ impl Client {
             let others = self.all_of(kind);
             if let Some(fault) = fault(resource, &others) {
                 self.judge(kind, &fault, response, &others);
+                if *kind == Cluster {
+                    self.refused_clusters.insert(resource.name.clone());
+                }
                 error.get_or_insert(fault.message);
             } else {
                 self.add(kind, resource, now);
@@ -74,6 +77,9 @@ impl Client {
             .is_some_and(|newest| newest.version == resource.version)
         {
             return;
+        }
+        if *kind == Cluster {
+            self.refused_clusters.remove(&resource.name);
         }
         versions.warm(resource, now);
         // A changed cluster needs its endpoints once more; SotW asks for them once more (O-6).
