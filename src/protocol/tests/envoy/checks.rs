@@ -106,7 +106,8 @@ impl Checks {
         self.is_stranger = self.variant == Variant::Sotw && control_plane == ControlPlane::Restarted;
     }
 
-    pub(super) fn on_progress(&mut self) {
+    /// The session is at rest, and knows everything that the client asks for.
+    pub(super) fn on_rest(&mut self) {
         if self.progress.is_some_and(|(is_synced, _)| is_synced) {
             self.is_stranger = false;
         }

@@ -62,6 +62,34 @@ fn first_listener_answer_is_not_empty_where_the_newest_snapshot_has_some() {
 }
 
 #[test]
+fn first_listener_answer_has_what_was_published_behind_another_publish_that_waits() {
+    for variant in BOTH {
+        for names in [&[][..], &["l"]] {
+            let mut stream = Stream::new(variant);
+            stream.publish(&before());
+            ask(&mut stream, variant, &Cluster, &[]);
+            let first = stream.one();
+            ack(&mut stream, variant, &first, &[]);
+            stream.publish(&before().with(Cluster, "x", "1"));
+            let mut unanswered = stream.drain();
+            stream.publish(&after().with(Cluster, "x", "1"));
+            ask(&mut stream, variant, &Listener, names);
+            let mut told = Vec::new();
+            for _ in 0..4 {
+                unanswered.extend(stream.drain());
+                for response in std::mem::take(&mut unanswered) {
+                    let is_listener = response.delivery.resource_type == Listener;
+                    told.extend(Some(gist(&response)).filter(|_| is_listener));
+                    let names = if is_listener { names } else { &[] };
+                    ack(&mut stream, variant, &response, names);
+                }
+            }
+            assert_eq!(told, ["listener[l]"], "{variant:?} {names:?}");
+        }
+    }
+}
+
+#[test]
 fn first_cluster_answer_is_the_newest_while_listeners_wait_for_their_ack() {
     for variant in BOTH {
         let mut stream = Stream::new(variant);

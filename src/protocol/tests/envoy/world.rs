@@ -210,9 +210,11 @@ impl World {
             match outcome {
                 Outcome::Synced(revision) => self.checks.progress = Some((true, revision)),
                 Outcome::Blocked(revision) => self.checks.progress = Some((false, revision)),
-                _ => continue,
+                _ => {}
             }
-            self.checks.on_progress();
+        }
+        if self.up.is_empty() && self.down.is_empty() && !self.client.is_warming() {
+            self.checks.on_rest();
         }
     }
 
