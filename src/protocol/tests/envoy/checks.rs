@@ -195,9 +195,9 @@ impl Checks {
 
     // === (e) ===
 
-    /// Expects a change that stands apart, where the client holds what it changes.
+    /// Expects a change that stands apart, where the client holds what it changes and asked for the type on this stream.
     pub(super) fn expect(&mut self, client: &Client, kind: ResourceType, name: &'static str, content: u32, now: u64) {
-        if client.newest(&kind, name).is_some() {
+        if client.has_asked(&kind) && client.newest(&kind, name).is_some() {
             let due = now + self.bound;
             self.probes.push(Probe {
                 kind,

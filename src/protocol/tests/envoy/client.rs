@@ -154,6 +154,11 @@ impl Client {
         self.mux.get(kind).is_some_and(|mux| mux.names.contains(name))
     }
 
+    /// Whether it asked for the type on this stream.
+    pub(super) fn has_asked(&self, kind: &ResourceType) -> bool {
+        self.mux.get(kind).is_some_and(Mux::is_open)
+    }
+
     // === time ===
 
     /// Goes on to `now`: what is warm serves, what was drained goes, and what is missing is waited for.

@@ -170,15 +170,6 @@ impl Peer {
         self.receive();
     }
 
-    /// Refuses what came of a type, though nothing is wrong with it, and keeps what it had.
-    pub(super) fn refuse(&mut self, kind: &ResourceType) {
-        let due = self.unanswered.iter().filter(|r| r.delivery.resource_type == *kind);
-        let nonces: Vec<String> = due.map(|r| r.delivery.nonce.to_string()).collect();
-        self.faults
-            .extend(nonces.into_iter().map(|nonce| (nonce, "out of spite".to_owned())));
-        self.answer(kind);
-    }
-
     fn answer_one(&mut self, response: &Response) {
         let kind = &response.delivery.resource_type;
         let nonce = response.delivery.nonce.to_string();

@@ -137,6 +137,13 @@ impl Plan {
         }
     }
 
+    /// The plan before this one, which takes its place; what stands apart is as it is now.
+    pub(super) fn taken_back(&self, before: &mut Self) -> Self {
+        let mut back = std::mem::replace(before, self.clone());
+        back.probes = self.probes;
+        back
+    }
+
     /// The content of the unrelated resource of a type, one further.
     pub(super) fn probe(&mut self, at: usize) -> (ResourceType, &'static str, u32) {
         self.probes[at] += 1;

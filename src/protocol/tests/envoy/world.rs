@@ -91,7 +91,7 @@ impl World {
                 self.publish();
             }
             Act::TakeBack => {
-                std::mem::swap(&mut self.before, &mut self.plan);
+                self.plan = self.plan.taken_back(&mut self.before);
                 self.publish();
             }
             Act::Probe(at) => {

@@ -54,6 +54,10 @@ struct Answer {
 // === impl Mux ===
 
 impl Mux {
+    pub(super) const fn is_open(&self) -> bool {
+        self.is_open
+    }
+
     pub(super) const fn has_heard(&self) -> bool {
         self.responses > 0
     }
