@@ -40,6 +40,9 @@ fn warming(variant: Variant, config: &Config) -> Peer {
     peer
 }
 
+/// The type and name of what changes, and what it refers to.
+type Change<'a> = (ResourceType, &'a str, &'a [(ResourceType, &'a str)]);
+
 fn standing(peer: &Peer) -> Standing {
     let told = peer.stream.outcomes.iter().rev().find_map(|outcome| match outcome {
         Outcome::Standing(standing) => Some(standing.clone()),
@@ -50,7 +53,7 @@ fn standing(peer: &Peer) -> Standing {
 
 #[test]
 fn change_that_names_nothing_new_goes_while_a_cluster_warms() {
-    let changes: [(ResourceType, &str, &[(ResourceType, &str)]); 3] = [
+    let changes: [Change<'_>; 3] = [
         (Route, "r", &[(Cluster, "a")]),
         (Listener, "l", &[(Route, "r")]),
         (Endpoint, "a", &[]),
