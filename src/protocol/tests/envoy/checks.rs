@@ -339,7 +339,11 @@ fn differences(client: &Client, goal: &Snapshot, kind: &ResourceType) -> Vec<Str
         })
         .map(|resource| format!("{} is missing or old", resource.name));
     let is_gone = |name: &&ResourceName| goal.resource(kind, name.as_str()).is_none();
-    let is_orphan = |name: &&ResourceName| client.orphans.contains(&(kind.clone(), ResourceName::clone(name)));
+    // What nobody can know that the client holds stays, and its children with it.
+    let is_orphan = |name: &&ResourceName| {
+        let of_orphans = NAMED.contains(kind) && !client.orphans.is_empty();
+        of_orphans || client.orphans.contains(&(kind.clone(), ResourceName::clone(name)))
+    };
     let extra = held.keys().filter(|name| is_gone(name) && !is_orphan(name));
     lacking.chain(extra.map(|name| format!("{name} is left"))).collect()
 }

@@ -20,8 +20,18 @@ impl Client {
         if error.is_some() {
             self.unmended.insert(kind.clone());
         }
+        let is_applied = |resource: &&Arc<Resource>| {
+            let newest = self.newest(&kind, resource.name.as_str());
+            is_listed && newest.is_some_and(|newest| newest.version == resource.version)
+        };
+        let applied: Vec<ResourceName> = response
+            .resources
+            .iter()
+            .filter(is_applied)
+            .map(|r| r.name.clone())
+            .collect();
         let mux = self.mux.entry(kind.clone()).or_default();
-        mux.note(response, error.clone(), is_listed);
+        mux.note(response, error.clone(), &applied);
         if kind == VirtualHost && mux.has_heard_once() {
             self.fetches.retain(|(fetched, _), _| *fetched != VirtualHost);
         }

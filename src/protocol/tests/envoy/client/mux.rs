@@ -66,8 +66,8 @@ impl Mux {
         self.responses == 1
     }
 
-    /// Takes note of a response: accepted, or refused with this message after it was applied in part or not at all.
-    pub(super) fn note(&mut self, response: &Response, error: Option<String>, is_partial: bool) {
+    /// Takes note of a response: accepted, or refused with this message after these of it were applied.
+    pub(super) fn note(&mut self, response: &Response, error: Option<String>, applied: &[ResourceName]) {
         self.responses += 1;
         let nonce = response.delivery.nonce.to_string();
         self.nonce.clone_from(&nonce);
@@ -78,12 +78,12 @@ impl Mux {
             }
             let versions = response.resources.iter().map(|r| (r.name.clone(), r.version.clone()));
             self.versions.extend(versions);
-        } else if is_partial {
+        } else if !applied.is_empty() {
             // An Envoy would name the version before. The publisher sees to it that this version never comes back with
             // what it named; the content of these tests carries no such mark.
             self.version.clear();
-            for resource in response.resources.iter() {
-                self.versions.remove(&resource.name);
+            for name in applied {
+                self.versions.remove(name);
             }
         }
         self.answers.push_back(Answer { nonce, error });
