@@ -1,6 +1,7 @@
 //! The session driven by hand, without a runtime or a clock.
 
 mod delta;
+mod envoy;
 mod errors;
 mod fixture;
 mod garbage;

@@ -60,6 +60,12 @@ async fn answer(shared: &Arc<Shared>, scope: Scope, request: http::Request<Body>
         // Never empty: that would delete everything (S-9).
         return Err(Status::unavailable(format!("group \"{group}\" has no snapshot yet")));
     };
+    // The shared group alone is less than the node may hold (S-20).
+    if !session.is_complete(&kind, snapshot) {
+        return Err(Status::unavailable(format!(
+            "group \"{group}\" has no snapshot of its own yet"
+        )));
+    }
     session.on_snapshot(Arc::clone(snapshot));
     let nothing = || {
         Answer::empty(Delivery {

@@ -48,7 +48,9 @@ impl Answer {
         kind: &ResourceType,
         names: Option<&[ResourceName]>,
     ) -> Result<Self, Silence> {
-        let all = snapshot.get(kind).ok_or(Silence::NoSnapshot)?;
+        // The shared group alone is less than the node may hold (S-20).
+        let is_complete = snapshot.is_whole(kind) || (names.is_some() && !tells_absence(kind));
+        let all = snapshot.get(kind).filter(|_| is_complete).ok_or(Silence::NoSnapshot)?;
         let chosen = names.map(|names| chosen(all, names));
         let missing = chosen.as_ref().is_some_and(Vec::is_empty);
         if missing && !tells_absence(kind) {

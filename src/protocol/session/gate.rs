@@ -247,6 +247,12 @@ impl Session {
         now.saturating_duration_since(sent.sent_at) >= self.policy.ordering.make_timeout
     }
 
+    /// Whether the snapshot holds all that the client may take for complete of a type that it asks for (S-20).
+    #[must_use]
+    pub fn is_complete(&self, kind: &ResourceType, snapshot: &Snapshot) -> bool {
+        self.state_of(kind).is_none_or(|state| self.is_known(state, snapshot))
+    }
+
     /// Whether the goal is known to hold all that the node may be given of the type, where a list of it is complete (S-9,
     /// S-20).
     pub(super) fn is_known(&self, state: &TypeState, goal: &Snapshot) -> bool {

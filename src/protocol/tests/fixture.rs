@@ -12,17 +12,21 @@ use crate::{
         google::rpc,
     },
     protocol::{Features, Lists, Names, NamesPrint, Outcome, Policy, Response, Scope, Session, Variant},
-    resource::{ContentHash, Reference, Resource, ResourceName, ResourceType, Version},
+    resource::{ContentHash, Place, Reference, Resource, ResourceName, ResourceType, Version},
     snapshot::{Completeness, Revision, Snapshot, TypeResources},
 };
 
 pub(super) use crate::resource::ResourceType::{
-    Cluster, Endpoint, ExtensionConfig, Listener, Route, Runtime, Secret, VirtualHost,
+    Cluster, Endpoint, ExtensionConfig, Listener, Route, Runtime, ScopedRoute, Secret, VirtualHost,
 };
 
 /// A snapshot in the making.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Config(BTreeMap<Key, (String, Vec<Key>)>, BTreeMap<Key, Duration>);
+pub(super) struct Config(
+    BTreeMap<Key, (String, Vec<Key>)>,
+    BTreeMap<Key, Duration>,
+    BTreeMap<Key, Vec<String>>,
+);
 
 /// Type and name.
 type Key = (ResourceType, String);
@@ -54,8 +58,18 @@ impl Config {
         self.with(kind, name, content)
     }
 
+    /// A resource that is there claims a place.
+    pub(super) fn claims(mut self, kind: ResourceType, name: &str, place: &str) -> Self {
+        let places = self.2.entry((kind, name.into())).or_default();
+        places.push(place.into());
+        places.sort();
+        self
+    }
+
     pub(super) fn without(mut self, kind: ResourceType, name: &str) -> Self {
-        self.0.remove(&(kind, name.into()));
+        let key = (kind, name.into());
+        self.0.remove(&key);
+        self.2.remove(&key);
         self
     }
 
@@ -64,11 +78,12 @@ impl Config {
         let mut types: BTreeMap<ResourceType, Vec<Arc<Resource>>> = BTreeMap::new();
         for (key, (content, to)) in &self.0 {
             let ttl = self.1.get(key).copied();
+            let places = self.2.get(key).map_or(&[][..], Vec::as_slice);
             let (kind, name) = key;
             types
                 .entry(kind.clone())
                 .or_default()
-                .push(resource(kind, name, content, to, ttl));
+                .push(resource(kind, name, content, to, ttl, places));
         }
         let types = types
             .into_iter()
@@ -86,9 +101,13 @@ fn resource(
     content: &str,
     to: &[(ResourceType, String)],
     ttl: Option<Duration>,
+    places: &[String],
 ) -> Arc<Resource> {
     let name = ResourceName::from(name);
-    let text = format!("{content} {to:?}");
+    let text = match places {
+        [] => format!("{content} {to:?}"),
+        places => format!("{content} {to:?} {places:?}"),
+    };
     let hash = ContentHash::of(kind, &name, &[], ttl, text.as_bytes());
     let mut references: Vec<Reference> = to
         .iter()
@@ -106,7 +125,7 @@ fn resource(
         ttl,
         body: content.to_owned().into(),
         references: references.into(),
-        places: Box::default(),
+        places: places.iter().cloned().map(Place::from).collect(),
     })
 }
 
@@ -144,6 +163,26 @@ impl Stream {
         let session = Session::new(variant, Scope::Aggregated, Arc::new(policy), "s".into(), "node".into());
         stream.session = session.with_features(features);
         stream
+    }
+
+    /// The next stream of the same node, at the same time; the newest snapshot is with it from the start.
+    pub(super) fn successor(&self, session: Session) -> Self {
+        let mut session = session;
+        if let Some(snapshot) = &self.last {
+            session.on_snapshot(Arc::clone(snapshot));
+        }
+        Self {
+            session,
+            now: self.now,
+            outcomes: Vec::new(),
+            last: self.last.clone(),
+            revision: self.revision,
+        }
+    }
+
+    /// What was published last.
+    pub(super) fn newest(&self) -> Arc<Snapshot> {
+        Arc::clone(self.last.as_ref().expect("something was published"))
     }
 
     pub(super) fn publish(&mut self, config: &Config) {

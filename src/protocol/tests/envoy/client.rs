@@ -1,0 +1,319 @@
+//! The model's Envoy: warms clusters and listeners, drains old ones, refuses what it must, and asks for what it needs.
+//!
+//! It never looks at what is published. Its time is in milliseconds since the start of the run.
+
+mod apply;
+mod mux;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use self::mux::Mux;
+pub(super) use self::{apply::is_bad, mux::Request};
+use super::{super::fixture::*, schedule::Pace};
+use crate::{
+    protocol::Variant,
+    resource::{Resource, ResourceName, ResourceType},
+};
+
+/// Of Envoy: `initial_fetch_timeout`.
+const FETCH_TIMEOUT: u64 = 15_000;
+
+/// Asked for by name, as parents name them.
+pub(super) const NAMED: [ResourceType; 4] = [Endpoint, Secret, Route, ExtensionConfig];
+
+type Held = BTreeMap<ResourceName, Arc<Resource>>;
+
+/// A model of an Envoy.
+pub(super) struct Client {
+    pub(super) variant: Variant,
+    pace: Pace,
+    /// How many values of each list of the pace were drawn.
+    drawn: [usize; 3],
+    mux: BTreeMap<ResourceType, Mux>,
+    pub(super) clusters: BTreeMap<ResourceName, Versions>,
+    pub(super) listeners: BTreeMap<ResourceName, Versions>,
+    /// Old listeners, and until when they serve.
+    pub(super) draining: Vec<(Arc<Resource>, u64)>,
+    /// What it holds of the other types.
+    pub(super) held: BTreeMap<ResourceType, Held>,
+    /// What it waits for, and since when.
+    pub(super) fetches: BTreeMap<(ResourceType, ResourceName), u64>,
+    /// Types of which something was refused, until they are as published.
+    pub(super) unmended: BTreeSet<ResourceType>,
+    /// What it applied of refused responses before it was cut off: no later request tells of it.
+    pub(super) orphans: BTreeSet<(ResourceType, ResourceName)>,
+    /// Clusters that it refused when it came to them last.
+    pub(super) refused_clusters: BTreeSet<ResourceName>,
+    /// Whether it may ask for listeners: its first clusters are warm.
+    is_initialized: bool,
+    /// What it should never have seen.
+    pub(super) faults: Vec<String>,
+    /// What it was through since the last look.
+    pub(super) notes: Vec<String>,
+}
+
+/// A cluster or listener: the one that serves and the one that takes its place.
+#[derive(Default)]
+pub(super) struct Versions {
+    pub(super) active: Option<Arc<Resource>>,
+    pub(super) warming: Option<Warming>,
+}
+
+pub(super) struct Warming {
+    pub(super) resource: Arc<Resource>,
+    /// Since when this name warms, whatever content it had.
+    pub(super) since: u64,
+    /// When it will be warm, once it has what it needs.
+    due: Option<u64>,
+}
+
+// === impl Versions ===
+
+impl Versions {
+    pub(super) fn newest(&self) -> Option<&Arc<Resource>> {
+        let warming = self.warming.as_ref().map(|warming| &warming.resource);
+        warming.or(self.active.as_ref())
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Arc<Resource>> {
+        self.active
+            .iter()
+            .chain(self.warming.iter().map(|warming| &warming.resource))
+    }
+
+    fn warm(&mut self, resource: &Arc<Resource>, now: u64) {
+        let since = self.warming.as_ref().map_or(now, |warming| warming.since);
+        self.warming = Some(Warming {
+            resource: Arc::clone(resource),
+            since,
+            due: None,
+        });
+    }
+}
+
+// === impl Client ===
+
+impl Client {
+    pub(super) fn new(variant: Variant, pace: Pace) -> Self {
+        Self {
+            variant,
+            pace,
+            drawn: [0; 3],
+            mux: BTreeMap::new(),
+            clusters: BTreeMap::new(),
+            listeners: BTreeMap::new(),
+            draining: Vec::new(),
+            held: BTreeMap::new(),
+            fetches: BTreeMap::new(),
+            unmended: BTreeSet::new(),
+            orphans: BTreeSet::new(),
+            refused_clusters: BTreeSet::new(),
+            is_initialized: false,
+            faults: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+
+    /// For how long it is busy before it takes in the next response.
+    pub(super) fn draw_busy(&mut self) -> u64 {
+        draw(&self.pace.busy, &mut self.drawn[0])
+    }
+
+    pub(super) fn is_warming(&self) -> bool {
+        self.clusters.values().any(|cluster| cluster.warming.is_some())
+    }
+
+    /// The newest content that it took in of a resource.
+    pub(super) fn newest(&self, kind: &ResourceType, name: &str) -> Option<&Arc<Resource>> {
+        match kind {
+            Cluster => self.clusters.get(name)?.newest(),
+            Listener => self.listeners.get(name)?.newest(),
+            _ => self.held.get(kind)?.get(name),
+        }
+    }
+
+    /// Everything of a type that it took in, the newest of each name.
+    pub(super) fn all_of(&self, kind: &ResourceType) -> Held {
+        let newest = |versions: &BTreeMap<ResourceName, Versions>| {
+            let newest =
+                |(name, versions): (&ResourceName, &Versions)| Some((name.clone(), Arc::clone(versions.newest()?)));
+            versions.iter().filter_map(newest).collect()
+        };
+        match kind {
+            Cluster => newest(&self.clusters),
+            Listener => newest(&self.listeners),
+            _ => self.held.get(kind).cloned().unwrap_or_default(),
+        }
+    }
+
+    /// Whether it asks for this name.
+    pub(super) fn wants(&self, kind: &ResourceType, name: &ResourceName) -> bool {
+        self.mux.get(kind).is_some_and(|mux| mux.names.contains(name))
+    }
+
+    /// Whether it asked for the type on this stream.
+    pub(super) fn has_asked(&self, kind: &ResourceType) -> bool {
+        self.mux.get(kind).is_some_and(Mux::is_open)
+    }
+
+    // === time ===
+
+    /// Goes on to `now`: what is warm serves, what was drained goes, and what is missing is waited for.
+    pub(super) fn advance(&mut self, now: u64) {
+        self.find_wanted(now);
+        self.give_up(now);
+        self.draining.retain(|(_, until)| *until > now);
+        self.warm_clusters(now);
+        if !self.is_initialized && self.mux.contains_key(&Cluster) {
+            self.is_initialized = self.mux[&Cluster].has_heard() && !self.is_warming();
+        }
+        self.warm_listeners(now);
+        self.find_wanted(now);
+    }
+
+    /// When it next does something by itself.
+    pub(super) fn next_wake(&self) -> Option<u64> {
+        let warming = self
+            .clusters
+            .values()
+            .filter_map(|cluster| cluster.warming.as_ref()?.due);
+        let drains = self.draining.iter().map(|(_, until)| *until);
+        let fetches = self.fetches.values().map(|since| since + FETCH_TIMEOUT);
+        warming.chain(drains).chain(fetches).min()
+    }
+
+    fn give_up(&mut self, now: u64) {
+        let late: Vec<_> = self
+            .fetches
+            .iter()
+            .filter(|(_, since)| **since + FETCH_TIMEOUT <= now)
+            .collect();
+        let late: Vec<_> = late.into_iter().map(|(key, _)| key.clone()).collect();
+        for (kind, name) in late {
+            self.faults
+                .push(format!("(c) it waited for {kind} {name}, which nobody sent"));
+            self.fetches.remove(&(kind, name));
+        }
+    }
+
+    fn warm_clusters(&mut self, now: u64) {
+        for (name, cluster) in &mut self.clusters {
+            let Some(warming) = &mut cluster.warming else {
+                continue;
+            };
+            if has_all(&self.fetches, &warming.resource) && warming.due.is_none() {
+                warming.due = Some(now + draw(&self.pace.warming, &mut self.drawn[1]));
+            }
+            if warming.due.is_some_and(|due| due <= now) {
+                self.notes.push(format!("cluster {name} is warm"));
+                cluster.active = cluster.warming.take().map(|warming| warming.resource);
+            }
+        }
+    }
+
+    fn warm_listeners(&mut self, now: u64) {
+        let scopes_are_there = !self.fetches.contains_key(&(ScopedRoute, "*".into()));
+        for (name, listener) in &mut self.listeners {
+            let is_ready = |warming: &Warming| {
+                has_all(&self.fetches, &warming.resource) && (scopes_are_there || !has_scopes(&warming.resource))
+            };
+            if listener.warming.as_ref().is_some_and(is_ready) {
+                self.notes.push(format!("listener {name} is warm"));
+                let until = now + draw(&self.pace.drain, &mut self.drawn[2]);
+                let old = listener.active.take().map(|old| (old, until));
+                self.draining.extend(old);
+                listener.active = listener.warming.take().map(|warming| warming.resource);
+            }
+        }
+        self.draining.retain(|(_, until)| *until > now);
+    }
+
+    // === what it needs ===
+
+    /// The listeners that may still serve or are about to.
+    fn all_listeners(&self) -> impl Iterator<Item = &Arc<Resource>> {
+        let draining = self.draining.iter().map(|(old, _)| old);
+        self.listeners.values().flat_map(Versions::all).chain(draining)
+    }
+
+    fn wanted(&self, kind: &ResourceType) -> BTreeSet<ResourceName> {
+        let clusters = self.clusters.values().flat_map(Versions::all);
+        let mut parents: Vec<&Arc<Resource>> = clusters.chain(self.all_listeners()).collect();
+        if self.all_listeners().any(|listener| has_scopes(listener)) {
+            parents.extend(self.held.get(&ScopedRoute).into_iter().flat_map(BTreeMap::values));
+        }
+        let names = parents.into_iter().flat_map(|parent| parent.references_to(kind));
+        names.cloned().collect()
+    }
+
+    /// Learns the names to ask for, waits for what it lacks of them, and lets go of the others.
+    fn find_wanted(&mut self, now: u64) {
+        for kind in NAMED {
+            let wanted = self.wanted(&kind);
+            let held = self.held.entry(kind.clone()).or_default();
+            held.retain(|name, _| wanted.contains(name));
+            let mux = self.mux.entry(kind.clone()).or_default();
+            let fetches = &mut self.fetches;
+            fetches.retain(|(fetched, name), _| *fetched != kind || wanted.contains(name));
+            for name in wanted.difference(&mux.names).filter(|name| !held.contains_key(*name)) {
+                fetches.entry((kind.clone(), name.clone())).or_insert(now);
+            }
+            mux.names = wanted;
+        }
+        self.forget_hosts();
+        let wants_scopes = self.all_listeners().any(|listener| has_scopes(listener));
+        let routes = self.held.get(&Route).into_iter().flat_map(BTreeMap::values);
+        let wants_hosts = routes.clone().any(|route| has_hosts(route));
+        for (kind, is_wanted) in [
+            (Cluster, true),
+            (Listener, self.is_initialized),
+            (ScopedRoute, wants_scopes),
+            (VirtualHost, wants_hosts),
+        ] {
+            let mux = self.mux.entry(kind.clone()).or_default();
+            if is_wanted && !mux.is_wildcard {
+                mux.is_wildcard = true;
+                if kind == ScopedRoute {
+                    self.fetches.insert((kind, "*".into()), now);
+                }
+            }
+        }
+    }
+}
+
+impl Client {
+    /// Virtual hosts of route configurations that it does not hold, or that have none by VHDS, go by unseen.
+    fn forget_hosts(&mut self) {
+        let routes = self.held.get(&Route).cloned().unwrap_or_default();
+        let is_known = |host: &ResourceName| {
+            let route = host.as_str().split_once('/').and_then(|(route, _)| routes.get(route));
+            route.is_some_and(|route| has_hosts(route))
+        };
+        if let Some(hosts) = self.held.get_mut(&VirtualHost) {
+            hosts.retain(|name, _| is_known(name));
+        }
+        let is_awaited = |key: &(ResourceType, ResourceName)| key.0 != VirtualHost || routes.contains_key(&key.1);
+        self.fetches.retain(|key, _| is_awaited(key));
+    }
+}
+
+fn draw(values: &[u64], drawn: &mut usize) -> u64 {
+    *drawn += 1;
+    values[(*drawn - 1) % values.len()]
+}
+
+fn has_all(fetches: &BTreeMap<(ResourceType, ResourceName), u64>, parent: &Resource) -> bool {
+    let mut children = parent.references.iter();
+    !children.any(|child| fetches.contains_key(&(child.resource_type.clone(), child.name.clone())))
+}
+
+pub(super) fn has_scopes(listener: &Resource) -> bool {
+    listener.body.ends_with(b" scopes")
+}
+
+pub(super) fn has_hosts(route: &Resource) -> bool {
+    route.body.ends_with(b" hosts")
+}
