@@ -302,6 +302,25 @@ impl Resource {
         }
     }
 
+    /// Stands for a resource of which a client says that it holds this version, and of which nothing else is known.
+    pub(crate) fn unknown(name: &ResourceName, version: &Version) -> Self {
+        Self {
+            name: name.clone(),
+            version: version.clone(),
+            content: ContentHash::of_texts([]),
+            aliases: Box::default(),
+            ttl: None,
+            body: Bytes::new(),
+            references: Box::default(),
+            places: Box::default(),
+        }
+    }
+
+    /// Whether it only stands for one: any other has a body.
+    pub(crate) fn is_unknown(&self) -> bool {
+        self.body.is_empty()
+    }
+
     /// The names of one type that it refers to.
     pub fn references_to<'a>(&'a self, to: &'a ResourceType) -> impl Iterator<Item = &'a ResourceName> {
         self.references

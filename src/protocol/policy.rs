@@ -96,7 +96,7 @@ impl Default for Ordering {
             make_timeout: Duration::from_secs(30),
             removal_delay: Duration::ZERO,
             patience: Duration::from_millis(250),
-            return_wait: Duration::from_secs(2),
+            return_wait: Duration::from_secs(1),
             hold_cap: Duration::from_secs(900),
         }
     }

@@ -15,6 +15,8 @@ pub struct Response {
     pub delivery: Delivery,
     /// The resources it carries.
     pub resources: Contents,
+    /// Names that stand first, in this order; the others follow by name. They give up places that others take (O-17).
+    pub lead: Vec<ResourceName>,
     /// Delta: names that are gone, or were asked for and do not exist (R-3, D-8). Sorted, disjoint from the resources.
     pub removed: Vec<ResourceName>,
     /// Delta VHDS: names that no virtual host answers to, returned without a resource (D-12).
@@ -59,12 +61,29 @@ impl Response {
         Self {
             delivery,
             resources: Contents::default(),
+            lead: Vec::new(),
             removed: Vec::new(),
             unresolved: Vec::new(),
             errors: Vec::new(),
             heartbeats: Vec::new(),
             ttl: false,
         }
+    }
+}
+
+impl Response {
+    /// The resources in the order in which they stand on the wire, where that is not by name.
+    #[must_use]
+    pub fn reordered(&self) -> Option<Vec<Arc<Resource>>> {
+        if self.lead.is_empty() {
+            return None;
+        }
+        let lead = self.lead.iter().filter_map(|name| self.resources.get(name));
+        let rest = self
+            .resources
+            .iter()
+            .filter(|resource| !self.lead.contains(&resource.name));
+        Some(lead.chain(rest).cloned().collect())
     }
 }
 

@@ -66,6 +66,8 @@ pub struct Session {
     memory: Memory,
     /// Children of parents that changed while the client was away, not asked for yet (D-6).
     owed_children: BTreeSet<(ResourceType, ResourceName)>,
+    /// A type was brought closer to the goal without a response.
+    advanced: bool,
     /// When the stream was first looked at.
     began: Option<Instant>,
     last_poll: Option<Instant>,
@@ -94,6 +96,7 @@ impl Session {
             types: Vec::new(),
             memory: Memory::default(),
             owed_children: BTreeSet::new(),
+            advanced: false,
             began: None,
             last_poll: None,
             parts: VecDeque::new(),
@@ -153,11 +156,15 @@ impl Session {
     /// The parts of a divided response first; then each type in send order; then removals, and heartbeats.
     fn next_response(&mut self, now: Instant) -> Option<Response> {
         let goal = Arc::clone(self.goal.as_ref()?);
-        for index in 0..self.types.len() {
-            if let Some(draft) = self.next_draft(index, &goal, now) {
-                let kind = self.types[index].kind.clone();
-                self.resend_children(&kind, &draft);
-                return Some(self.finish(index, draft, now));
+        // A type that is brought to the goal without a response may be what an earlier one waits for.
+        self.advanced = true;
+        while std::mem::take(&mut self.advanced) {
+            for index in 0..self.types.len() {
+                if let Some(draft) = self.next_draft(index, &goal, now) {
+                    let kind = self.types[index].kind.clone();
+                    self.resend_children(&kind, &draft);
+                    return Some(self.finish(index, draft, now));
+                }
             }
         }
         while let Some((index, names)) = self.due_removal(&goal, now) {

@@ -86,6 +86,12 @@ impl TypeState {
             || self.view.lags_behind(goal, &self.subscription)
     }
 
+    /// The snapshots that resources of the client may come from.
+    pub(super) fn snapshots(&self) -> impl Iterator<Item = &Arc<Snapshot>> {
+        let in_flight = self.in_flight.iter().map(|sent| &sent.snapshot);
+        self.view.snapshots().chain(in_flight)
+    }
+
     /// Whether something was asked for, or is to be sent again, whatever the goal is.
     pub(super) fn owes_answer(&self) -> bool {
         self.due.owes_anything() || self.retry_is_due()
@@ -166,7 +172,10 @@ impl TypeState {
 
     /// The client refused a response, with these words.
     pub(super) fn on_nack(&mut self, variant: Variant, sent: &Sent, message: &str) {
-        self.view.fall_back(sent.replaced().cloned());
+        // Of clusters and listeners what a refused response takes away is gone all the same (S-8).
+        let partly = applies_valid_part(&self.kind);
+        let before = sent.replaced().filter(|before| !partly || sent.changes(&before.name));
+        self.view.fall_back(before.cloned());
         let accused = applies_valid_part(&self.kind)
             .then(|| refused::accused(message, &sent.resources))
             .flatten();

@@ -234,8 +234,14 @@ impl Driver {
         );
         let policy = Arc::clone(shared.policies.of(&group));
         let on_demand: Vec<_> = policy.on_demand.keys().cloned().collect();
-        let member =
-            (!on_demand.is_empty()).then(|| shared.on_demand.join(&group, &node.id, on_demand, Instant::now()));
+        let features = Features::of(&node, self.variant, shared.ttl.contains(&group));
+        let join = || {
+            let on_demand = on_demand.clone();
+            shared
+                .on_demand
+                .join(&group, &node.id, on_demand, features.envoy, Instant::now())
+        };
+        let member = (!on_demand.is_empty()).then(join);
         let mut session = Session::new(
             self.variant,
             self.scope.clone(),
@@ -243,7 +249,7 @@ impl Driver {
             stream.into(),
             node.id.to_string(),
         )
-        .with_features(Features::of(&node, self.variant, shared.ttl.contains(&group)))
+        .with_features(features)
         .with_names(Arc::clone(&shared.lists) as Arc<dyn Lists>);
         if self.scope == Scope::Aggregated {
             session = session.recall(shared.memories.take(&node.id, self.variant, Instant::now()));

@@ -130,14 +130,16 @@ impl Frames {
             ttl: response.ttl,
         };
         let kind = &response.delivery.resource_type;
-        let resources = response.resources.as_slice();
-        let few = resources.len() <= 64;
+        let reordered = response.reordered();
+        let resources = reordered.as_deref().unwrap_or_else(|| response.resources.as_slice());
+        // An order of its own is not worth sharing: it is rare, and goes with what two listeners exchange.
+        let few = resources.len() <= 64 || reordered.is_some();
         let len = if few {
             payload_len(form, kind, resources, &self.identifier)
         } else {
             0
         };
-        let small = few && len < SHARE_FROM;
+        let small = reordered.is_some() || (few && len < SHARE_FROM);
         let shared = (!small).then(|| self.shared_payload(form, kind, &response.resources));
         let mut first = BytesMut::with_capacity(PREFIX + HEAD + if small { len } else { 0 });
         first.put_bytes(0, PREFIX);

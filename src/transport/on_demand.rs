@@ -67,6 +67,8 @@ pub(super) struct Member {
     stream: u64,
     slot: WakerSlot,
     kinds: Vec<ResourceType>,
+    /// Its names count for a while after it ended: an Envoy goes on with them on its next stream.
+    comes_back: bool,
     /// The change that was taken in last, and the names of all streams as of then.
     taken: Option<(u64, Asked)>,
 }
@@ -74,12 +76,14 @@ pub(super) struct Member {
 // === impl OnDemand ===
 
 impl OnDemand {
-    /// A stream of a node begins; these types have names on demand.
+    /// A stream of a node begins; these types have names on demand. Whether the client `comes_back` with what it had when
+    /// the stream ends.
     pub(super) fn join(
         self: &Arc<Self>,
         group: &NodeGroup,
         node: &NodeId,
         kinds: Vec<ResourceType>,
+        comes_back: bool,
         now: Instant,
     ) -> Member {
         self.sweep(now);
@@ -96,6 +100,7 @@ impl OnDemand {
             stream,
             slot,
             kinds,
+            comes_back,
             taken: None,
         }
     }
@@ -159,9 +164,11 @@ impl Streams {
         !is_known
     }
 
-    fn leave(&mut self, stream: u64, now: Instant) {
+    fn leave(&mut self, stream: u64, comes_back: bool, now: Instant) {
         let asked = self.open.remove(&stream).unwrap_or_default();
-        if asked.values().any(|names| !names.is_empty()) {
+        if !comes_back {
+            self.changes += u64::from(!asked.is_empty());
+        } else if asked.values().any(|names| !names.is_empty()) {
             self.ended = Some((asked, now + GRACE));
             self.changes += 1;
         }
@@ -225,7 +232,7 @@ impl Member {
 impl Drop for Member {
     fn drop(&mut self) {
         let now = Instant::now();
-        self.node.lock().leave(self.stream, now);
+        self.node.lock().leave(self.stream, self.comes_back, now);
         self.node.wakers.leave(&self.slot);
         self.node.wakers.wake_all();
         self.shared

@@ -1,5 +1,6 @@
 //! Revisions: who made them, what is in them, and what every node made of them.
 
+use chancery::settings::{Layer, SharedLayer};
 use serde_json::Value;
 
 use crate::harness::{FakeEnvoy, PATIENCE, Ran, Server, clusters};
@@ -101,7 +102,12 @@ fn history_says_what_every_node_made_of_each_revision() {
 
 #[test]
 fn revisions_of_the_shared_group_are_what_all_nodes_made_of_them() {
-    let server = Server::start();
+    let server = Server::with(Layer {
+        shared: SharedLayer {
+            enough_for: Some(vec!["*".to_owned()]),
+        },
+        ..Layer::default()
+    });
     let file = server.file("shared.yaml", clusters(&["s"]));
     server.expect(0, &["replace", "-g", "*", "-f", &file]);
     let mut envoy = server.envoy("node");

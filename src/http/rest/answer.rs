@@ -49,7 +49,7 @@ impl Answer {
         names: Option<&[ResourceName]>,
     ) -> Result<Self, Silence> {
         // The shared group alone is less than the node may hold (S-20).
-        let is_complete = snapshot.is_whole(kind) || (names.is_some() && !tells_absence(kind));
+        let is_complete = snapshot.is_whole(kind) || !tells_absence(kind);
         let all = snapshot.get(kind).filter(|_| is_complete).ok_or(Silence::NoSnapshot)?;
         let chosen = names.map(|names| chosen(all, names));
         let missing = chosen.as_ref().is_some_and(Vec::is_empty);

@@ -27,6 +27,8 @@ pub(in crate::protocol) struct Draft {
     pub(in crate::protocol) replaced: Replaced,
     /// It carries children of a changed parent.
     pub(in crate::protocol) children: bool,
+    /// Names that stand first.
+    pub(in crate::protocol) lead: Vec<ResourceName>,
     /// Names that were looked up and do not exist: asked for, empty globs, and asked for before and gone now.
     pub(in crate::protocol) missing: Vec<ResourceName>,
 }
@@ -37,6 +39,7 @@ pub(in crate::protocol) struct Ingredients {
     pub(in crate::protocol) changed: Contents,
     pub(in crate::protocol) removed: Vec<ResourceName>,
     pub(in crate::protocol) replaced: Replaced,
+    pub(in crate::protocol) lead: Vec<ResourceName>,
     pub(in crate::protocol) resolution: Resolution,
     /// A response is owed even if it is empty.
     pub(in crate::protocol) owed: bool,
@@ -85,6 +88,7 @@ impl Draft {
             changed: std::mem::take(&mut ingredients.changed),
             replaced: std::mem::take(&mut ingredients.replaced),
             children: ingredients.children,
+            lead: std::mem::take(&mut ingredients.lead),
         };
         match recipient.variant {
             Variant::Sotw => draft.into_sotw(recipient, to, ingredients, !missing.is_empty()),

@@ -18,6 +18,9 @@ use crate::{
 pub(super) struct HandOver {
     /// Names that are gone and leave now, since others take their places.
     pub(super) leaving: BTreeSet<ResourceName>,
+    /// Names that give up places which others take, each before who takes one of its: an Envoy goes through listeners and
+    /// scopes in the order of the response.
+    pub(super) givers: Vec<ResourceName>,
 }
 
 /// Who has a place that somebody claims.
@@ -55,12 +58,17 @@ pub(super) fn hand_over(
         contested.extend(others.map(|holder| Claim { by: &by.name, holder }));
     }
     wait_together(&contested, to, changed, blocked);
+    if blocked.iter().any(|name| view.holds_unknown_as(name)) {
+        // One that waits may have any of the places.
+        blocked.extend(claims.iter().map(|(by, _)| by.name.clone()));
+    }
     let goes = |name: &ResourceName| !blocked.contains(name);
     for claim in contested.iter().filter(|claim| goes(claim.by)) {
         if to.named(claim.holder.as_str()).is_none() {
             hand_over.leaving.insert(claim.holder.clone());
         }
     }
+    hand_over.givers = givers(&contested, to, blocked);
     if claims.iter().any(|(by, _)| goes(&by.name)) {
         // Their places are not known, so they may be those that are claimed.
         let retained = view
@@ -114,6 +122,27 @@ fn holders<'a>(
         }
     }
     holders
+}
+
+/// Who gives up a place and stays, in an order in which each comes before who takes it.
+fn givers(claims: &[Claim<'_>], to: &TypeResources, blocked: &BTreeSet<ResourceName>) -> Vec<ResourceName> {
+    let goes = |claim: &&Claim<'_>| !blocked.contains(claim.by) && to.named(claim.holder.as_str()).is_some();
+    let going: Vec<&Claim<'_>> = claims.iter().filter(goes).collect();
+    let mut order: Vec<&ResourceName> = Vec::new();
+    // Each round takes those whose own places are free by then; what is left gives in a circle, which no order helps.
+    loop {
+        let is_free = |name: &ResourceName| {
+            let mut taken = going.iter().filter(|claim| claim.by == name);
+            taken.all(|claim| order.contains(&claim.holder))
+        };
+        let next = going
+            .iter()
+            .find(|claim| !order.contains(&claim.holder) && is_free(claim.holder));
+        let Some(claim) = next else {
+            return order.into_iter().cloned().collect();
+        };
+        order.push(claim.holder);
+    }
 }
 
 /// Has who claims a place wait while its holder cannot change, and the holder keep its place while who claims it waits.

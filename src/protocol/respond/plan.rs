@@ -17,7 +17,7 @@ use crate::{
         policy::{applies_valid_part, is_full_state},
         type_state::{ClientView, Exceptions, Held, Refused, Replaced, Retained},
     },
-    resource::{ContentHash, Resource, ResourceName, ResourceType, Version},
+    resource::{Resource, ResourceName, ResourceType},
     snapshot::TypeResources,
 };
 
@@ -42,7 +42,7 @@ pub(in crate::protocol) struct Terms<'a> {
     pub(in crate::protocol) keeps: bool,
     /// The same for what the client says it holds from an earlier stream.
     pub(in crate::protocol) keeps_presented: bool,
-    /// Names that may be in use although they were refused.
+    /// Names that may be in use although they were not accepted.
     pub(in crate::protocol) in_use: &'a BTreeSet<ResourceName>,
     /// What a resource must wait for, given what the client holds in its place; `None` where nothing waits for anything.
     pub(in crate::protocol) gate: Option<Gate<'a>>,
@@ -65,6 +65,8 @@ pub(in crate::protocol) struct Plan {
     pub(in crate::protocol) exceptions: Exceptions,
     /// What it held before.
     pub(in crate::protocol) replaced: Replaced,
+    /// Names that stand first in the response, since others take their places.
+    pub(in crate::protocol) lead: Vec<ResourceName>,
     /// A first answer would hold less than there is: it waits as a whole (O-18).
     pub(in crate::protocol) waits: bool,
 }
@@ -103,6 +105,7 @@ pub(in crate::protocol) fn plan(client: Client<'_>, to: &Arc<TypeResources>, ter
     plan.removed = names.chain(leaving).cloned().collect();
     plan.removed.sort();
     plan.removed.dedup();
+    plan.lead = hand_over.givers;
     plan.note_replaced(client, from, terms.keeps);
     plan
 }
@@ -212,26 +215,12 @@ fn gone(client: Client<'_>, from: Option<&Arc<TypeResources>>, to: &Arc<TypeReso
                 resource: held
                     .resource
                     .clone()
-                    .unwrap_or_else(|| placeholder(name, &held.version)),
+                    .unwrap_or_else(|| Arc::new(Resource::unknown(name, &held.version))),
                 known: held.resource.is_some(),
             });
         }
     }
     gone
-}
-
-/// Stands for a resource of which only the version is known.
-fn placeholder(name: &ResourceName, version: &Version) -> Arc<Resource> {
-    Arc::new(Resource {
-        name: name.clone(),
-        version: version.clone(),
-        content: ContentHash::of_texts([]),
-        aliases: Box::default(),
-        ttl: None,
-        body: bytes::Bytes::new(),
-        references: Box::default(),
-        places: Box::default(),
-    })
 }
 
 /// The changed resources that wait for others.
@@ -265,8 +254,10 @@ impl Plan {
                     changed.push(Arc::clone(older));
                     held = Held::known(older);
                 } else {
-                    // A client takes absence for deletion.
-                    self.waits |= is_full_state(client.kind) || client.subscription.is_wildcard();
+                    // A client that has nothing takes absence for "does not exist".
+                    self.waits |= client.view.base().is_none()
+                        && client.view.held().is_empty()
+                        && (is_full_state(client.kind) || client.subscription.is_wildcard());
                 }
             }
             self.exceptions.held.insert(name.clone(), held);
@@ -294,7 +285,7 @@ impl Plan {
             .filter(|(name, _)| stays(name))
             .map(|(name, retained)| (name.clone(), retained.clone()))
             .collect();
-        let kept = kept(client, to, gone, terms);
+        let kept = kept(client, gone, terms);
         let mut successors: Option<Arc<[ResourceName]>> = None;
         for (resource, known, certain) in kept.into_iter().filter(|(resource, ..)| stays(&resource.name)) {
             if retained.contains_key(&resource.name) {
@@ -326,13 +317,21 @@ impl Plan {
     fn note_replaced(&mut self, client: Client<'_>, from: Option<&Arc<TypeResources>>, keeps: bool) {
         self.replaced.from = from.cloned();
         let view = client.view;
-        if !keeps || (view.is_plain() && !view.falls_back() && self.removed.is_empty()) {
+        let is_plain = view.is_plain() && !view.falls_back() && !client.refused.any();
+        if !keeps || (is_plain && self.removed.is_empty()) {
             return;
         }
         let changed = self.changed.iter().map(|resource| &resource.name);
-        let names = changed.chain(&self.removed);
-        let held = names.filter_map(|name| view.holding(name)).cloned();
-        self.replaced.others = held.collect();
+        for name in changed.chain(&self.removed) {
+            let is_refused = client.refused.names(name.as_str()) && view.before_refusal(name).is_none();
+            if view.held().contains_key(name) || client.refused.names(name.as_str()) {
+                self.replaced.not_held.push(name.clone());
+            }
+            if !is_refused {
+                self.replaced.others.extend(view.holding(name).cloned());
+            }
+            self.replaced.unknown |= view.holds_unknown_as(name);
+        }
     }
 }
 
@@ -340,6 +339,9 @@ impl Plan {
 fn held_in_place(view: &ClientView, name: &ResourceName) -> Held {
     if let Some(held) = view.held().get(name) {
         return held.clone();
+    }
+    if let Some(before) = view.before_refusal(name) {
+        return Held::known(before);
     }
     let base = view.resources().and_then(|base| base.named(name.as_str()));
     let retained = view.retained().get(name);
@@ -355,12 +357,7 @@ fn held_in_place(view: &ClientView, name: &ResourceName) -> Held {
 
 /// The gone resources that stay with the client for now: each with whether its content is known, and whether the client is
 /// certain to hold it.
-fn kept(
-    client: Client<'_>,
-    to: &Arc<TypeResources>,
-    gone: &[Gone],
-    terms: Terms<'_>,
-) -> Vec<(Arc<Resource>, bool, bool)> {
+fn kept(client: Client<'_>, gone: &[Gone], terms: Terms<'_>) -> Vec<(Arc<Resource>, bool, bool)> {
     let Client {
         kind, view, refused, ..
     } = client;
@@ -384,11 +381,12 @@ fn kept(
             return base_is_acked || !is_stuck(&gone.resource);
         }
         // Who answered everything has what it did not refuse.
-        base_is_acked
-            || view.before_refusal(name).is_some()
-            || (client.idle && !client.fresh && !refused.names(name.as_str()))
+        let accepted = client.idle && !client.fresh && !refused.names(name.as_str());
+        // What awaits its answer may be in use already, where it was needed for what the client asked for by itself.
+        let may_use = !client.idle && !refused.names(name.as_str()) && terms.in_use.contains(name);
+        base_is_acked || accepted || may_use || view.before_refusal(name).is_some()
     };
-    let mut kept: Vec<_> = gone
+    let kept = gone
         .iter()
         .filter(is_kept)
         .map(|gone| {
@@ -397,13 +395,5 @@ fn kept(
             (Arc::clone(&gone.resource), gone.known, certain)
         })
         .collect();
-    if let Some(acked) = acked.filter(|_| !base_is_acked) {
-        let diff = to.diff_from(acked);
-        let accepted = diff
-            .removed
-            .iter()
-            .filter(|resource| client.subscription.selects(resource));
-        kept.extend(accepted.map(|resource| (Arc::clone(resource), true, false)));
-    }
     kept
 }

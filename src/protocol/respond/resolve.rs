@@ -22,6 +22,8 @@ pub(in crate::protocol) struct Sources<'a> {
     pub(in crate::protocol) goal: Option<&'a Arc<TypeResources>>,
     /// Whether the client was given what the resource refers to, so that it may be sent now.
     pub(in crate::protocol) may_be_sent: &'a dyn Fn(&Resource) -> bool,
+    /// Whether the client has accepted what the resource refers to, so that it may take the place of another.
+    pub(in crate::protocol) may_follow: &'a dyn Fn(&Resource) -> bool,
     /// The resource of this name in a snapshot that a parent came from, which the client holds or may hold.
     pub(in crate::protocol) inherited: &'a dyn Fn(&ResourceName) -> Option<Arc<Resource>>,
 }
@@ -151,6 +153,15 @@ impl Resolution {
         base: &Arc<TypeResources>,
         sources: Sources<'_>,
     ) {
+        let unknown = client.view.held().get(name).is_some_and(Held::is_unknown);
+        if unknown
+            && base
+                .named(name.as_str())
+                .is_some_and(|base| !(sources.may_follow)(base))
+        {
+            // It waits, and the client has an older one that is not known here.
+            return;
+        }
         match self.look_up(client, name, base, sources) {
             Found::Given(newest) => {
                 let accepted = client
@@ -192,12 +203,7 @@ impl Resolution {
         let retained = view.retained().get(name);
         if !passes {
             if let Some(resource) = in_base {
-                // A name that is asked for only now may be of what waits, although the base has it.
-                return if (sources.may_be_sent)(resource) {
-                    Found::Given(Arc::clone(resource))
-                } else {
-                    Found::Late
-                };
+                return self.give_in_order(name, resource, sources);
             }
             if let Some(retained) = retained {
                 return if retained.known {
@@ -219,6 +225,22 @@ impl Resolution {
         };
         self.effects.push(Effect::Retain(Arc::clone(&inherited)));
         Found::Given(inherited)
+    }
+
+    /// Gives a resource that the client asks for only now, although others wait for what it refers to: as it was when its
+    /// parent came, where that can be used already.
+    fn give_in_order(&mut self, name: &ResourceName, resource: &Arc<Resource>, sources: Sources<'_>) -> Found {
+        if !(sources.may_follow)(resource)
+            && let Some(older) = (sources.inherited)(name).filter(|older| older.version != resource.version)
+        {
+            self.effects.push(Effect::Hold(Arc::clone(&older)));
+            return Found::Given(older);
+        }
+        if (sources.may_be_sent)(resource) {
+            Found::Given(Arc::clone(resource))
+        } else {
+            Found::Late
+        }
     }
 
     /// A name that the client holds otherwise than the base says.

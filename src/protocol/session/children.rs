@@ -1,13 +1,13 @@
 //! Children: what a client asks for by names that it found in a parent. They follow a changed parent (O-6, O-13), and whoever
 //! was given a parent is answered for them (O-16).
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
     protocol::{
-        Session,
-        policy::{children, is_child_of},
-        respond::draft::Draft,
+        Contents, Session,
+        policy::{children, is_child_of, waits},
+        respond::draft::{Draft, sort_once},
         type_state::TypeState,
     },
     resource::{Resource, ResourceName, ResourceType},
@@ -17,12 +17,26 @@ use crate::{
 impl Session {
     /// Has the children of changed parents sent again, right behind them (O-6, O-13).
     pub(super) fn resend_children(&mut self, parent: &ResourceType, draft: &Draft) {
-        if !self.is_aggregated() || draft.changed.is_empty() {
+        // Virtual hosts follow a route configuration however it comes: an Envoy drops those that came before it.
+        let sent = match parent {
+            ResourceType::Route => &draft.resources,
+            ResourceType::Cluster
+            | ResourceType::Endpoint
+            | ResourceType::LbEndpoint
+            | ResourceType::Listener
+            | ResourceType::ScopedRoute
+            | ResourceType::VirtualHost
+            | ResourceType::Secret
+            | ResourceType::Runtime
+            | ResourceType::ExtensionConfig
+            | ResourceType::Other(_) => &draft.changed,
+        };
+        if !self.is_aggregated() || sent.is_empty() {
             return;
         }
         for child in children(parent) {
             let returned = self.state_of(parent).is_some_and(|state| state.returned);
-            let owed = children_of(parent, child, draft);
+            let owed = children_of(parent, child, sent, draft);
             match self.types.iter_mut().find(|state| state.kind == *child) {
                 Some(state) => owe_children(state, parent, owed),
                 // A client that comes back asks for the parents first, and for the children with the versions it holds; of a
@@ -45,7 +59,13 @@ impl Session {
         let (ours, others) = owed.into_iter().partition(|(kind, _)| *kind == state.kind);
         self.owed_children = others;
         for (_, name) in ours {
-            if state.subscription.selects_name(&name) {
+            if !state.subscription.selects_name(&name) {
+                continue;
+            }
+            if waits(&state.kind) {
+                // The client has an older one, which is replaced in its turn.
+                state.due.owe_children([name]);
+            } else {
                 state.view.release_held(&name);
                 state.due.owe([name]);
             }
@@ -64,7 +84,10 @@ impl Session {
             return None;
         }
         let parents = || self.types.iter().filter(|state| is_child_of(kind, &state.kind));
-        let snapshots = parents().flat_map(snapshots_of);
+        // An Envoy that comes back may ask for children before it asks for their parents.
+        let remembered = ResourceType::KNOWN.iter().filter(|parent| is_child_of(kind, parent));
+        let remembered = remembered.flat_map(|parent| self.memory.snapshots(parent));
+        let snapshots = parents().flat_map(TypeState::snapshots).chain(remembered);
         let older = snapshots.filter(|snapshot| !Arc::ptr_eq(snapshot, goal));
         let mut published = older.filter_map(|snapshot| snapshot.resource(kind, name.as_str()));
         if let Some(found) = published.find(|resource| self.names_given_clusters(resource)) {
@@ -73,6 +96,34 @@ impl Session {
         let is_named = |resource: &Arc<Resource>| resource.references_to(kind).any(|named| named == name);
         let is_asked_for = || parents().any(|state| state.view.exceptional().any(is_named));
         (*kind == ResourceType::Endpoint && is_asked_for()).then(|| Arc::new(Resource::empty_endpoints(name)))
+    }
+
+    /// The virtual hosts of route configurations that the client has, or may have, though the goal does not: a first request
+    /// for virtual hosts does not say whose it is for (D-12, O-16).
+    pub(super) fn inherited_hosts(&self, index: usize, goal: &Arc<Snapshot>) -> Vec<Arc<Resource>> {
+        let state = &self.types[index];
+        let routes = self.state_of(&ResourceType::Route).filter(|_| self.is_aggregated());
+        let Some(routes) = routes.filter(|_| state.kind == ResourceType::VirtualHost) else {
+            return Vec::new();
+        };
+        let is_gone = |route: &ResourceName| goal.resource(&ResourceType::Route, route.as_str()).is_none();
+        let sent = routes.in_flight.iter().flat_map(|sent| sent.resources.iter());
+        let gone = routes.view.outlasting().chain(sent).map(|route| &route.name);
+        let gone: BTreeSet<&str> = gone.filter(|route| is_gone(route)).map(ResourceName::as_str).collect();
+        let of_gone = |host: &&Arc<Resource>| {
+            let route = host.name.as_str().rsplit_once('/').map(|(route, _)| route);
+            route.is_some_and(|route| gone.contains(route)) && state.subscription.selects(host)
+        };
+        let mut hosts: Vec<Arc<Resource>> = Vec::new();
+        for snapshot in routes.snapshots().filter(|_| !gone.is_empty()) {
+            let known = snapshot
+                .get(&ResourceType::VirtualHost)
+                .into_iter()
+                .flat_map(|all| all.iter());
+            hosts.extend(known.filter(of_gone).cloned());
+        }
+        sort_once(&mut hosts);
+        hosts
     }
 
     /// Whether the client was given every cluster that the resource names and that it asks for by itself.
@@ -92,21 +143,10 @@ impl Session {
         resource: &'a Resource,
     ) -> impl Iterator<Item = &'a Arc<Resource>> {
         resource.references_to(&ResourceType::Route).filter_map(move |name| {
-            let mut snapshots = snapshots_of(parent);
+            let mut snapshots = parent.snapshots();
             snapshots.find_map(|snapshot| snapshot.resource(&ResourceType::Route, name.as_str()))
         })
     }
-}
-
-/// The snapshots that resources of the client may come from.
-fn snapshots_of(parent: &TypeState) -> impl Iterator<Item = &Arc<Snapshot>> {
-    let in_flight = parent.in_flight.iter().map(|sent| &sent.snapshot);
-    parent
-        .view
-        .base()
-        .into_iter()
-        .chain(parent.view.acked())
-        .chain(in_flight)
 }
 
 /// The names of the children that must follow changed parents: of a cluster and of a set of endpoints all, since the
@@ -115,11 +155,12 @@ fn snapshots_of(parent: &TypeState) -> impl Iterator<Item = &Arc<Snapshot>> {
 fn children_of<'a>(
     parent: &'a ResourceType,
     child: &'a ResourceType,
+    sent: &'a Contents,
     draft: &'a Draft,
 ) -> impl Iterator<Item = &'a ResourceName> {
     let is_route = *parent == ResourceType::Route;
     let anew = matches!(parent, ResourceType::Cluster | ResourceType::Endpoint);
-    draft.changed.iter().flat_map(move |resource| {
+    sent.iter().flat_map(move |resource| {
         let prefix = is_route.then_some(&resource.name);
         let from = draft.replaced.from.as_ref();
         let old = from.and_then(|from| from.get(resource.name.as_str()));

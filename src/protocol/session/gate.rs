@@ -8,8 +8,8 @@ use std::time::Instant;
 use super::standing::{Awaited, Awaiting};
 use crate::{
     protocol::{
-        Session,
-        policy::waits,
+        Session, Variant,
+        policy::{tells_removal, waits},
         type_state::{Sent, Step, TypeState},
     },
     resource::{Resource, ResourceName, ResourceType},
@@ -58,7 +58,20 @@ impl Session {
             | ResourceType::Runtime
             | ResourceType::Other(_) => false,
         };
-        self.types.iter().filter(could_be_referred_to).any(is_open)
+        let could_be_asked_for = *kind == ResourceType::VirtualHost || self.awaits_requests(self.last_poll);
+        could_be_asked_for || self.types.iter().filter(could_be_referred_to).any(is_open)
+    }
+
+    /// Whether an Envoy that came back may still ask for types that it has: it asks for all of them at once, but for
+    /// clusters while one is warming (O-19).
+    pub(super) fn awaits_requests(&self, now: Option<Instant>) -> bool {
+        let has_no_clusters = self.state_of(&ResourceType::Cluster).is_none();
+        let comes_back = has_no_clusters || self.types.iter().any(|state| state.returned);
+        let passed = self
+            .began
+            .zip(now)
+            .map(|(began, now)| now.saturating_duration_since(began));
+        self.features.envoy && comes_back && passed.is_none_or(|passed| passed < self.policy.ordering.return_wait)
     }
 
     /// The first resource that a changed one of this type waits for, given what the client holds in its place.
@@ -72,8 +85,40 @@ impl Session {
     ) -> Option<Awaited> {
         // What is asked for the first time is answered at once; what the client uses is not replaced by less.
         let is_new = state.fresh && !state.view.has_given(&resource.name);
+        // A name that was given up and asked for again is as good as new.
+        let holding = holding.filter(|_| !state.due.owes_name(&resource.name));
         let readiness = if is_new { Readiness::Given } else { Readiness::Accepted };
-        self.first_awaited(resource, holding, goal, now, readiness)
+        let route = self.route_not_ready(&state.kind, &resource.name, Look { goal, now, readiness });
+        route.or_else(|| self.first_awaited(resource, holding, goal, now, readiness))
+    }
+
+    /// The route configuration of a virtual host, where the client has to be given it first: an Envoy drops virtual hosts of
+    /// a route configuration that it does not have (D-12).
+    fn route_not_ready(&self, kind: &ResourceType, host: &ResourceName, look: Look<'_>) -> Option<Awaited> {
+        if *kind != ResourceType::VirtualHost {
+            return None;
+        }
+        let routes = self.state_of(&ResourceType::Route)?;
+        let (route, _) = host.as_str().rsplit_once('/')?;
+        let route = look.goal.resource(&ResourceType::Route, route)?;
+        // Behind a route configuration that is asked for later its virtual hosts are sent again.
+        if !routes.subscription.selects(route) {
+            return None;
+        }
+        let reason = self.reason(routes, &route.name, look)?;
+        Some(Awaited {
+            resource_type: ResourceType::Route,
+            name: route.name.clone(),
+            reason,
+        })
+    }
+
+    /// Whether the client was given what the resource refers to, so that it may be given what it asks for by itself.
+    pub(super) fn may_be_sent(&self, kind: &ResourceType, resource: &Resource, goal: &Snapshot, now: Instant) -> bool {
+        let readiness = Readiness::Given;
+        let look = Look { goal, now, readiness };
+        self.route_not_ready(kind, &resource.name, look).is_none()
+            && self.first_awaited(resource, None, goal, now, readiness).is_none()
     }
 
     /// The first resource that this one newly refers to and that is not ready.
@@ -146,9 +191,15 @@ impl Session {
     }
 
     fn cluster_not_ready(&self, name: &ResourceName, look: Look<'_>) -> Option<Awaited> {
-        let clusters = self.state_of(&ResourceType::Cluster)?;
         // A reference to nothing waits for nothing; what the client does not ask for, it will once it is referred to.
         let now = look.goal.resource(&ResourceType::Cluster, name.as_str())?;
+        let Some(clusters) = self.state_of(&ResourceType::Cluster) else {
+            return self.waits_unasked(now, look).then(|| Awaited {
+                resource_type: ResourceType::Cluster,
+                name: name.clone(),
+                reason: Awaiting::Unsent,
+            });
+        };
         if !clusters.subscription.selects(now) {
             return None;
         }
@@ -165,6 +216,22 @@ impl Session {
             name: now.name.clone(),
             reason,
         })
+    }
+
+    /// Whether a cluster is awaited although the client does not ask for clusters: an Envoy that did on its last stream asks
+    /// again once all of its clusters are warm (O-5).
+    fn waits_unasked(&self, cluster: &Resource, look: Look<'_>) -> bool {
+        let Some(accepted) = self
+            .memory
+            .accepted(&ResourceType::Cluster)
+            .filter(|_| self.features.envoy)
+        else {
+            return self.awaits_requests(Some(look.now));
+        };
+        let accepted = accepted.resource(&ResourceType::Cluster, cluster.name.as_str());
+        let waited = self.began.map(|began| look.now.saturating_duration_since(began));
+        accepted.is_none_or(|accepted| accepted.version != cluster.version)
+            && waited.is_none_or(|waited| waited < self.policy.ordering.make_timeout)
     }
 
     /// Why the endpoints of a changed cluster are awaited: they follow it (O-6), and it is of no use without them.
@@ -256,8 +323,8 @@ impl Session {
     /// Whether the goal is known to hold all that the node may be given of the type, where a list of it is complete (S-9,
     /// S-20).
     pub(super) fn is_known(&self, state: &TypeState, goal: &Snapshot) -> bool {
-        let takes_absence_for_removal = state.subscription.is_wildcard() || state.is_full_state(self.variant);
-        if !takes_absence_for_removal {
+        let is_list = state.subscription.is_wildcard() || self.variant == Variant::Sotw;
+        if !is_list || !tells_removal(&state.kind) {
             return true;
         }
         // A client that comes back may hold some of a type that the group never had as far as the server knows.

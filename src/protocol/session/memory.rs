@@ -21,11 +21,16 @@ pub struct Memory {
 /// What a node last ACKed of one type.
 #[derive(Clone, Debug)]
 struct TypeMemory {
-    acked: Arc<Snapshot>,
+    /// `None` where nothing was ACKed yet.
+    acked: Option<Arc<Snapshot>>,
     /// Names that it holds otherwise than the snapshot says.
     held: BTreeMap<ResourceName, Held>,
     /// Resources that it holds, or may hold, and the snapshot does not have.
     retained: BTreeMap<ResourceName, Retained>,
+    /// Route configurations that its draining listeners use.
+    drained: BTreeMap<ResourceName, Arc<Resource>>,
+    /// Other snapshots that resources which it holds may come from.
+    origins: Vec<Arc<Snapshot>>,
 }
 
 // === impl Memory ===
@@ -37,13 +42,30 @@ impl Memory {
         self.types.is_empty()
     }
 
+    /// The snapshots that resources of a type may come from which the node holds.
+    pub(super) fn snapshots(&self, kind: &ResourceType) -> impl Iterator<Item = &Arc<Snapshot>> {
+        let of_type = self.types.get(kind).into_iter();
+        of_type.flat_map(|memory| memory.origins.iter())
+    }
+
+    /// The snapshot that the node last ACKed of a type.
+    pub(super) fn accepted(&self, kind: &ResourceType) -> Option<&Arc<Snapshot>> {
+        self.types.get(kind)?.acked.as_ref()
+    }
+
+    /// The route configurations that draining listeners of the node use.
+    pub(super) fn drained(&self, kind: &ResourceType) -> Option<&BTreeMap<ResourceName, Arc<Resource>>> {
+        self.types.get(kind).map(|memory| &memory.drained)
+    }
+
     /// The content of a resource that the node says it holds in this version.
     pub(super) fn content(&self, kind: &ResourceType, name: &str, version: &str) -> Option<Arc<Resource>> {
         let memory = self.types.get(kind)?;
-        let acked = memory.acked.resource(kind, name);
+        let acked = memory.acked.as_ref().and_then(|acked| acked.resource(kind, name));
         let held = memory.held.get(name).and_then(|held| held.resource.as_ref());
         let retained = memory.retained.get(name).map(|retained| &retained.resource);
-        let mut known = acked.into_iter().chain(held).chain(retained);
+        let origins = memory.origins.iter().filter_map(|origin| origin.resource(kind, name));
+        let mut known = acked.into_iter().chain(held).chain(retained).chain(origins);
         known.find(|known| known.version.as_str() == version).cloned()
     }
 }
@@ -66,9 +88,19 @@ impl Session {
         }
         let mut memory = self.memory.clone();
         for state in &self.types {
-            if let Some(of_type) = TypeMemory::of(state) {
-                memory.types.insert(state.kind.clone(), of_type);
+            let Some(mut of_type) = TypeMemory::of(state) else {
+                continue;
+            };
+            // What the node ACKed on an earlier stream counts until it ACKs something on this one.
+            if let Some(before) = memory.types.remove(&state.kind).filter(|_| of_type.acked.is_none()) {
+                let origins = of_type
+                    .origins
+                    .into_iter()
+                    .chain(before.origins.iter().cloned())
+                    .collect();
+                of_type = TypeMemory { origins, ..before };
             }
+            memory.types.insert(state.kind.clone(), of_type);
         }
         memory
     }
@@ -76,15 +108,23 @@ impl Session {
     /// SotW: takes over what is remembered of a type, at its first request. An Envoy that presents a version goes on from
     /// there; any other client may have begun anew.
     pub(in crate::protocol) fn recall_type(&mut self, index: usize) {
+        let returned = self.types.iter().any(|state| state.returned);
         let state = &mut self.types[index];
         let Some(memory) = self.memory.types.remove(&state.kind) else {
             return;
         };
-        if !self.features.envoy || state.presented.is_none() {
+        let comes_back = state.presented.is_some() || returned;
+        if !self.features.envoy || !comes_back {
             return;
         }
         state.returned = true;
-        state.view.restore(memory.acked, memory.held, memory.retained);
+        match memory.acked {
+            Some(acked) => {
+                state.view.restore(acked, memory.held, memory.retained, memory.origins);
+                state.view.drain(memory.drained);
+            }
+            None => state.view.remember(memory.origins),
+        }
     }
 }
 
@@ -93,7 +133,16 @@ impl Session {
 impl TypeMemory {
     fn of(state: &TypeState) -> Option<Self> {
         let view = &state.view;
-        let acked = view.acked()?;
+        let origins: Vec<_> = state.snapshots().cloned().collect();
+        let Some(acked) = view.acked() else {
+            return (!origins.is_empty()).then(|| Self {
+                acked: None,
+                held: BTreeMap::new(),
+                retained: BTreeMap::new(),
+                drained: BTreeMap::new(),
+                origins,
+            });
+        };
         let is_other = |name: &ResourceName, version: &Version| {
             let acked = acked.resource(&state.kind, name.as_str());
             acked.is_none_or(|acked| acked.version != *version)
@@ -110,9 +159,11 @@ impl TypeMemory {
             }
         }
         Some(Self {
-            acked: Arc::clone(acked),
+            acked: Some(Arc::clone(acked)),
             held,
             retained,
+            drained: view.drained().clone(),
+            origins,
         })
     }
 }

@@ -4,13 +4,13 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     protocol::{
-        Session, Subscription,
+        Memory, Session, Subscription,
         policy::waits,
         presented::{Held as Claim, Presented},
         subscription::Selection,
         type_state::{Held, TypeState},
     },
-    resource::{Resource, ResourceName, Version},
+    resource::{Resource, ResourceName, ResourceType, Version},
     snapshot::{HeldPrint, Snapshot, TypeResources},
 };
 
@@ -26,7 +26,7 @@ impl Session {
     /// The goal, where the client says that it holds all of it, and is to be believed.
     pub(in crate::protocol) fn goal_if_held(&self, index: usize, presented: &[Claim<'_>]) -> Option<Arc<Snapshot>> {
         let (state, goal) = (&self.types[index], self.goal.as_ref()?);
-        let is_believed = !self.policy.resend_presented.contains(&state.kind) && self.is_known(state, goal);
+        let is_believed = self.believes(&state.kind) && self.is_known(state, goal);
         let is_held = is_believed && is_all(state, presented, goal.get(&state.kind)?);
         is_held.then(|| Arc::clone(goal))
     }
@@ -71,6 +71,10 @@ impl Session {
                 }
             }
         }
+        let drained = drained(state, presented, self.goal.as_deref(), &memory);
+        if self.features.envoy {
+            state.view.drain(drained);
+        }
         self.memory = memory;
         let state = &self.types[index];
         if !state.fresh
@@ -84,11 +88,46 @@ impl Session {
     /// What the client says it holds, as far as it is to be believed.
     pub(in crate::protocol) fn believed<'a>(&self, index: usize, presented: Vec<Claim<'a>>) -> Presented<'a> {
         let presented = Presented::new(presented);
-        if self.policy.resend_presented.contains(&self.types[index].kind) {
-            return presented.distrusted();
+        if self.believes(&self.types[index].kind) {
+            presented
+        } else {
+            presented.distrusted()
         }
-        presented
     }
+
+    /// Whether a client that says that it holds resources of the type needs them no more.
+    fn believes(&self, kind: &ResourceType) -> bool {
+        // An Envoy asks for its clusters first, unless one of them is warming: then it waits for endpoints that it has (O-5,
+        // D-6).
+        let is_warming =
+            *kind == ResourceType::Endpoint && self.features.envoy && self.state_of(&ResourceType::Cluster).is_none();
+        !is_warming && !self.policy.resend_presented.contains(kind)
+    }
+}
+
+/// Route configurations that the client asks for, does not present and nobody publishes: an Envoy forgets the version of
+/// what was removed, and a listener drains with it all the same (O-12).
+fn drained(
+    state: &TypeState,
+    presented: &Presented<'_>,
+    goal: Option<&Snapshot>,
+    memory: &Memory,
+) -> BTreeMap<ResourceName, Arc<Resource>> {
+    let asked = state
+        .subscription
+        .names()
+        .iter()
+        .filter(|_| state.kind == ResourceType::Route);
+    let is_gone = |name: &&ResourceName| goal.is_some_and(|goal| goal.resource(&state.kind, name.as_str()).is_none());
+    let mut walk = presented.walk();
+    let gone = asked.filter(|name| !walk.holds(name)).filter(is_gone);
+    let content = |name: &ResourceName| {
+        let known = memory.drained(&state.kind).and_then(|drained| drained.get(name));
+        known
+            .cloned()
+            .unwrap_or_else(|| Arc::new(Resource::unknown(name, &Version::from(""))))
+    };
+    gone.map(|name| (name.clone(), content(name))).collect()
 }
 
 /// What the client holds, and whether that is said by exceptions from the set of resources: where it holds most of it.

@@ -149,12 +149,8 @@ impl Session {
     /// Whether an Envoy that came back has asked for its listeners and routes, or had the time to: until then it is not
     /// known what they need (O-19).
     fn has_come_back(&self, now: Instant) -> bool {
-        let returned = self.types.iter().any(|state| state.returned);
         let asks = |kind: &ResourceType| self.state_of(kind).is_some_and(|state| !state.fresh);
-        let waited = |began: Instant| now.saturating_duration_since(began) >= self.policy.ordering.return_wait;
-        !(returned && self.features.envoy)
-            || (asks(&ResourceType::Listener) && asks(&ResourceType::Route))
-            || self.began.is_none_or(waited)
+        !self.awaits_requests(Some(now)) || (asks(&ResourceType::Listener) && asks(&ResourceType::Route))
     }
 
     /// The names of a type that resources which the client holds, or may hold, refer to: those that are left with it or
@@ -164,7 +160,8 @@ impl Session {
         let mut needed = Needed::default();
         let refers = |state: &&TypeState| is_parent_of(kind, &state.kind);
         for state in self.types.iter().filter(refers) {
-            needed.anything |= state.kind != *kind && state.view.holds_unknown();
+            let replaces_unknown = || state.in_flight.iter().any(|sent| sent.replaced.unknown);
+            needed.anything |= state.kind != *kind && (state.view.holds_unknown() || replaces_unknown());
             let (for_now, at_most) = (&mut needed.for_now, &mut needed.at_most);
             let is_route = state.kind == ResourceType::Route;
             for resource in state.view.outlasting() {
@@ -253,8 +250,12 @@ impl Session {
                 }
             }
         }
-        let returned = self.features.envoy && self.types.iter().any(|state| state.returned);
-        if let Some(began) = self.began.filter(|_| retains && returned) {
+        let is_paused = self.features.envoy && self.state_of(&ResourceType::Cluster).is_none();
+        if is_paused && let Some(began) = self.began.filter(|_| waits) {
+            note(began, ordering.make_timeout);
+        }
+        let returned = self.awaits_requests(self.last_poll);
+        if let Some(began) = self.began.filter(|_| (retains || waits) && returned) {
             note(began, ordering.return_wait);
         }
         times

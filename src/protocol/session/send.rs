@@ -32,6 +32,7 @@ impl Session {
         let first = parts.next().expect("a draft has one part at least");
         let mut first = self.enter_sent(index, first, step, &draft, now);
         first.errors = errors;
+        first.lead = std::mem::take(&mut draft.lead);
         for part in parts {
             let part = self.enter_sent(index, part, step, &draft, now);
             self.parts.push_back(part);

@@ -1,6 +1,10 @@
 //! The next response of one type: its step towards the goal, answers to what was asked, removals that are due.
 
-use std::{collections::BTreeSet, sync::Arc, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Instant,
+};
 
 use crate::{
     protocol::{
@@ -11,7 +15,6 @@ use crate::{
             plan::{Client, Plan, Terms, plan},
             resolve::{Resolution, Sources},
         },
-        session::gate::Readiness,
         type_state::{Owed, Replaced, Step, TypeState},
     },
     resource::{Resource, ResourceName, ResourceType},
@@ -59,9 +62,8 @@ impl Session {
 
     /// Whether a response of the type may be sent beside unanswered ones.
     pub(super) fn sends_beside(&self, state: &TypeState) -> bool {
-        let takes_it = self.variant == Variant::Delta || self.features.envoy;
         let has_room = state.in_flight.len() < self.policy.limits.answers_in_flight;
-        state.kind == ResourceType::Cluster && self.is_aggregated() && takes_it && has_room
+        state.kind == ResourceType::Cluster && self.is_aggregated() && self.features.envoy && has_room
     }
 
     fn may_answer(&self, state: &TypeState) -> bool {
@@ -83,7 +85,7 @@ impl Session {
             state.fresh = false;
             state
                 .view
-                .restore(Arc::clone(goal), Default::default(), Default::default());
+                .restore(Arc::clone(goal), BTreeMap::new(), BTreeMap::new(), Vec::new());
             state.due.forgive_answer();
             self.report_presented(index, goal);
         }
@@ -112,6 +114,7 @@ impl Session {
             mut removed,
             exceptions,
             replaced,
+            lead,
             waits,
         } = self.plan(index, goal, now);
         if waits {
@@ -125,6 +128,8 @@ impl Session {
         if state.refused.is_any_state() {
             state.due.owe_answer();
         }
+        let is_step = from.as_ref().is_none_or(|from| !Arc::ptr_eq(from, &to))
+            || exceptions.held.len() != state.view.held().len();
         state.view.advance(goal, exceptions);
         let refused = &state.refused;
         state.view.retain_fallback(|name| refused.names(name.as_str()));
@@ -132,11 +137,13 @@ impl Session {
             changed,
             removed,
             replaced,
+            lead,
             first,
             ..Ingredients::default()
         };
         let draft = self.draft(index, goal, now, ingredients);
         if draft.is_none() {
+            self.advanced |= is_step;
             self.types[index].settle(goal);
         }
         draft
@@ -152,15 +159,15 @@ impl Session {
         let ordered = self.is_ordered();
         let gates = ordered && waits(&state.kind);
         let mut in_use = BTreeSet::new();
-        if ordered && state.refused.any() {
+        if ordered && (state.refused.any() || !state.in_flight.is_empty()) {
             in_use = self.needed(&state.kind, goal).into_names();
         }
         let gate =
             |resource: &Resource, holding: Option<&Resource>| self.awaited_by(state, resource, holding, goal, now);
         // A first answer is taken from the snapshot whose clusters the client was given (O-2).
-        let given = self
-            .state_of(&ResourceType::Cluster)
-            .and_then(|clusters| clusters.view.base());
+        let clusters = self.state_of(&ResourceType::Cluster);
+        let given = clusters.and_then(|clusters| clusters.view.base());
+        let given = given.filter(|given| !Arc::ptr_eq(given, goal));
         let terms = Terms {
             keeps: ordered,
             keeps_presented: !state.returned || self.features.envoy || self.has_parents_of(&state.kind),
@@ -206,6 +213,7 @@ impl Session {
         let variant = self.variant;
         let state = &mut self.types[index];
         let mut others = Vec::new();
+        let unknown = names.iter().any(|name| state.view.holds_unknown_as(name));
         for name in names {
             let drains = state.kind == ResourceType::Route && state.subscription.names().contains(name);
             others.extend(state.view.release(name, drains));
@@ -214,7 +222,12 @@ impl Session {
         let removed = names.iter().filter(|name| state.subscription.selects_name(name));
         let ingredients = Ingredients {
             removed: removed.cloned().collect(),
-            replaced: Replaced { from: None, others },
+            replaced: Replaced {
+                from: None,
+                others,
+                unknown,
+                ..Replaced::default()
+            },
             ..Ingredients::default()
         };
         state
@@ -237,9 +250,21 @@ impl Session {
         let owed = self.types[index].due.take();
         let to = Arc::clone(self.types[index].view.resources()?);
         let mut resolution = self.resolve(index, &owed, goal, now);
+        let hosts = if ingredients.first {
+            self.inherited_hosts(index, goal)
+        } else {
+            Vec::new()
+        };
         let state = &mut self.types[index];
         resolution.apply(&mut state.view, now);
-        state.due.owe(std::mem::take(&mut resolution.late));
+        for host in hosts {
+            state.view.retain(&host, now);
+            resolution.found.push(host);
+        }
+        let late = std::mem::take(&mut resolution.late).into_iter();
+        state
+            .due
+            .owe(late.filter(|name| ingredients.changed.get(name).is_none()));
         let names = state.subscription.names();
         state
             .missing
@@ -262,16 +287,13 @@ impl Session {
             return Resolution::default();
         };
         let gates = self.is_ordered() && waits(&state.kind);
-        let may_be_sent = |resource: &Resource| {
-            !gates
-                || self
-                    .first_awaited(resource, None, goal, now, Readiness::Given)
-                    .is_none()
-        };
+        let may_be_sent = |resource: &Resource| !gates || self.may_be_sent(&state.kind, resource, goal, now);
+        let may_follow = |resource: &Resource| !gates || self.awaited_by(state, resource, None, goal, now).is_none();
         let inherited = |name: &ResourceName| self.inherited(&state.kind, name, goal);
         let sources = Sources {
             goal: goal.get(&state.kind),
             may_be_sent: &may_be_sent,
+            may_follow: &may_follow,
             inherited: &inherited,
         };
         Resolution::of(self.client(state), owed, base, sources)

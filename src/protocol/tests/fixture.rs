@@ -89,6 +89,11 @@ impl Config {
             .into_iter()
             .map(|(kind, resources)| (kind, Arc::new(TypeResources::new(resources).unwrap())))
             .collect();
+        let mut types: BTreeMap<ResourceType, Arc<TypeResources>> = types;
+        // A type whose last resource goes stays as an empty set, as the publisher has it.
+        for (kind, _) in previous.iter().flat_map(|previous| previous.types()) {
+            types.entry(kind.clone()).or_default();
+        }
         let own = Snapshot::new("g".into(), Revision(revision), types, Completeness::Published);
         let previous = previous.map(|previous| &**previous);
         Arc::new(Snapshot::compose(&"g".into(), Some(&own), None, previous))

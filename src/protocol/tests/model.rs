@@ -173,7 +173,8 @@ impl Client {
     }
 
     fn reconnect(&mut self) {
-        self.stream = Stream::new(self.variant);
+        let session = Stream::new(self.variant).session;
+        self.stream = self.stream.successor(session);
         self.connect();
         let config = self.config.clone();
         self.stream.publish(&config);
@@ -438,7 +439,13 @@ impl Client {
             self.receive();
         }
         assert!(self.waiting.is_empty(), "it never comes to rest: {:#?}", self.records());
-        self.stream.silence();
+        let more = self.stream.drain();
+        assert!(
+            more.is_empty(),
+            "{:?} comes unasked: {:#?}",
+            gists(&more),
+            self.records()
+        );
     }
 
     /// Publishes good content and answers everything; then the client must hold exactly that.

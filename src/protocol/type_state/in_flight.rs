@@ -38,6 +38,10 @@ pub(in crate::protocol) struct Replaced {
     pub(in crate::protocol) from: Option<Arc<TypeResources>>,
     /// Resources that it held otherwise than that set says, or that the response takes away.
     pub(in crate::protocol) others: Vec<Arc<Resource>>,
+    /// Names under which it did not hold what that set says: it refused it, or was not sent it.
+    pub(in crate::protocol) not_held: Vec<ResourceName>,
+    /// It held something whose content is not known.
+    pub(in crate::protocol) unknown: bool,
 }
 
 /// What a response is to the order of a change.
@@ -112,7 +116,8 @@ impl Sent {
         let from = self.replaced.from.as_ref();
         let changed = from.into_iter().flat_map(|from| {
             let changed = self.changed.iter();
-            changed.filter_map(|resource| from.named(resource.name.as_str()))
+            let held = changed.filter(|resource| !self.replaced.not_held.contains(&resource.name));
+            held.filter_map(|resource| from.named(resource.name.as_str()))
         });
         // These are exact, where both are there.
         self.replaced.others.iter().chain(changed)

@@ -1,6 +1,10 @@
 //! What the client holds of one type: never a map of all names, but the snapshot it was last brought to and few exceptions.
 
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Instant,
+};
 
 use crate::{
     protocol::Subscription,
@@ -14,6 +18,8 @@ pub(in crate::protocol) struct ClientView {
     kind: ResourceType,
     /// The snapshot the client was last brought to; `None` until the first response.
     base: Option<Arc<Snapshot>>,
+    /// The snapshot that the resources of the base came from: the base itself follows newer ones in which they are the same.
+    source: Option<Arc<Snapshot>>,
     /// The last base that was ACKed: what a refused change is measured from (O-4).
     acked: Option<Arc<Snapshot>>,
     /// Names that the client holds otherwise than the base says: what waits for others (O-15), what was presented at a
@@ -25,7 +31,13 @@ pub(in crate::protocol) struct ClientView {
     drained: BTreeMap<ResourceName, Arc<Resource>>,
     /// What the client goes on with in place of what it refused (S-8).
     fallback: BTreeMap<ResourceName, Arc<Resource>>,
+    /// Earlier bases, newest last, that resources may come from which the client holds and the base does not have: they are
+    /// looked up for children (O-16).
+    origins: VecDeque<Arc<Snapshot>>,
 }
+
+/// Earlier bases that are kept: of more publishes within one wait the children of the oldest are given up.
+const ORIGINS: usize = 4;
 
 /// What the client holds under one name, other than the base says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,12 +124,23 @@ impl ClientView {
         Self {
             kind,
             base: None,
+            source: None,
             acked: None,
             held: BTreeMap::new(),
             retained: BTreeMap::new(),
             drained: BTreeMap::new(),
             fallback: BTreeMap::new(),
+            origins: VecDeque::new(),
         }
+    }
+
+    /// The snapshots that resources which the client holds may come from.
+    pub(in crate::protocol) fn snapshots(&self) -> impl Iterator<Item = &Arc<Snapshot>> {
+        self.base
+            .iter()
+            .chain(&self.source)
+            .chain(&self.acked)
+            .chain(self.origins.iter().rev())
     }
 
     /// The snapshot the client was last brought to.
@@ -152,7 +175,6 @@ impl ClientView {
         self.retained.values_mut()
     }
 
-    #[cfg(test)]
     pub(in crate::protocol) const fn drained(&self) -> &BTreeMap<ResourceName, Arc<Resource>> {
         &self.drained
     }
@@ -227,7 +249,13 @@ impl ClientView {
 
     /// Whether the client holds something whose content is not known, and that may refer to anything.
     pub(in crate::protocol) fn holds_unknown(&self) -> bool {
-        self.held.values().any(Held::is_unknown) || self.retained.values().any(|retained| !retained.known)
+        self.held.values().any(Held::is_unknown) || self.outlasting().any(|resource| resource.is_unknown())
+    }
+
+    /// Whether that is so under this name.
+    pub(in crate::protocol) fn holds_unknown_as(&self, name: &ResourceName) -> bool {
+        let is_unknown = |retained: &Retained| !retained.known;
+        self.held.get(name).is_some_and(Held::is_unknown) || self.retained.get(name).is_some_and(is_unknown)
     }
 
     /// The resources of these names that the client holds as the base has them.
@@ -262,6 +290,21 @@ impl ClientView {
     pub(in crate::protocol) fn advance(&mut self, goal: &Arc<Snapshot>, exceptions: Exceptions) {
         self.held = exceptions.held;
         self.retained = exceptions.retained;
+        let is_same = matches!((self.resources(), goal.get(&self.kind)), (Some(a), Some(b)) if Arc::ptr_eq(a, b));
+        if !is_same {
+            self.source = Some(Arc::clone(goal));
+        }
+        if self.is_plain() && self.fallback.is_empty() {
+            self.origins.clear();
+        } else if let Some(base) = self.base.take()
+            && !Arc::ptr_eq(&base, goal)
+        {
+            self.origins.truncate(ORIGINS);
+            if self.origins.len() == ORIGINS {
+                self.origins.pop_front();
+            }
+            self.origins.push_back(base);
+        }
         if let Some(to) = goal.get(&self.kind) {
             self.drained.retain(|name, _| to.get(name.as_str()).is_none());
         }
@@ -306,13 +349,20 @@ impl ClientView {
         self.held.insert(name, held);
     }
 
+    /// Resources of the client may come from these snapshots.
+    pub(in crate::protocol) fn remember(&mut self, origins: Vec<Arc<Snapshot>>) {
+        self.origins = origins.into_iter().take(ORIGINS).collect();
+    }
+
     /// The client goes on from what is known of an earlier stream.
     pub(in crate::protocol) fn restore(
         &mut self,
         acked: Arc<Snapshot>,
         held: BTreeMap<ResourceName, Held>,
         retained: BTreeMap<ResourceName, Retained>,
+        origins: Vec<Arc<Snapshot>>,
     ) {
+        self.remember(origins);
         self.base = Some(Arc::clone(&acked));
         self.acked = Some(acked);
         self.held = held;
@@ -352,6 +402,11 @@ impl ClientView {
             self.drained.insert(name.clone(), Arc::clone(&resource));
         }
         Some(resource)
+    }
+
+    /// The client still asks for these, and goes on with them.
+    pub(in crate::protocol) fn drain(&mut self, drained: BTreeMap<ResourceName, Arc<Resource>>) {
+        self.drained = drained;
     }
 
     /// The client no longer asks for the name; `covered` where the rest of its subscription still does.

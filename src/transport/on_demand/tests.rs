@@ -39,7 +39,7 @@ fn learnt(member: &mut Member, session: &mut Session, now: Instant) -> Vec<Strin
 fn streams_of_a_node_learn_what_each_other_asks_for() {
     let on_demand = Arc::new(OnDemand::default());
     let now = Instant::now();
-    let join = |node: &str| on_demand.join(&"g".into(), &node.into(), vec![Cluster], now);
+    let join = |node: &str| on_demand.join(&"g".into(), &node.into(), vec![Cluster], true, now);
     let (mut all, mut by_name, mut other) = (join("n"), join("n"), join("other"));
     let mut wildcard = session(Variant::Sotw, &["*"]);
     let mut named = session(Variant::Delta, &["tenant-1"]);
@@ -57,7 +57,7 @@ fn streams_of_a_node_learn_what_each_other_asks_for() {
 fn names_count_for_a_while_after_their_stream_and_then_nothing_is_kept() {
     let on_demand = Arc::new(OnDemand::default());
     let now = Instant::now();
-    let join = || on_demand.join(&"g".into(), &"n".into(), vec![Cluster], now);
+    let join = || on_demand.join(&"g".into(), &"n".into(), vec![Cluster], true, now);
     let (mut all, mut by_name) = (join(), join());
     let mut wildcard = session(Variant::Sotw, &["*"]);
     learnt(&mut by_name, &mut session(Variant::Delta, &["tenant-1"]), now);

@@ -66,6 +66,12 @@ fn cluster_replaced_while_cut_off_serves_until_the_route_has_moved() {
 }
 
 #[test]
+fn route_waits_for_its_cluster_though_its_listener_changed_too() {
+    let changed = to("b", "2").refers(Listener, "l", "9", &[(Route, "r")]);
+    comes_in_order(&to("a", "1"), &[changed], "b", "2", "a");
+}
+
+#[test]
 fn rollback_while_cut_off_keeps_the_cluster_in_use_until_the_route_has_moved() {
     comes_in_order(&to("b", "1"), &[to("a", "2"), to("a", "3")], "a", "3", "b");
 }

@@ -28,8 +28,10 @@ pub(super) struct Checks {
     bound: u64,
     probes: Vec<Probe>,
     goal: Option<Arc<Snapshot>>,
-    /// SotW, after a restart of the control plane, until it first is in sync: nobody knows what the client holds.
+    /// SotW, after a restart of the control plane: nobody knows what the client holds, and drains with.
     is_stranger: bool,
+    /// The control plane was restarted: it knows of no parent that it did not publish since.
+    was_restarted: bool,
     /// As told last: in sync or blocked, and as of which publish.
     pub(super) progress: Option<(bool, Revision)>,
     refusals: Vec<Refusal>,
@@ -70,6 +72,7 @@ impl Checks {
             probes: Vec::new(),
             goal: None,
             is_stranger: false,
+            was_restarted: false,
             progress: None,
             refusals: Vec::new(),
             healthy: BTreeSet::new(),
@@ -103,14 +106,9 @@ impl Checks {
         self.refusals.clear();
         self.in_flight.clear();
         self.progress = None;
-        self.is_stranger = self.variant == Variant::Sotw && control_plane == ControlPlane::Restarted;
-    }
-
-    /// The session is at rest, and knows everything that the client asks for.
-    pub(super) fn on_rest(&mut self) {
-        if self.progress.is_some_and(|(is_synced, _)| is_synced) {
-            self.is_stranger = false;
-        }
+        self.was_restarted |= control_plane == ControlPlane::Restarted;
+        // One that was not in sync before is none that is known.
+        self.is_stranger |= self.variant == Variant::Sotw && control_plane == ControlPlane::Restarted;
     }
 
     pub(super) fn on_request(&mut self, request: &Request) {
@@ -233,7 +231,10 @@ impl Checks {
     // === at every step ===
 
     pub(super) fn check(&mut self, client: &mut Client, now: u64) -> Result<(), String> {
-        if let Some(fault) = self.fault.take().or_else(|| client.faults.pop()) {
+        // A server that was restarted knows of no parent that it did not publish since.
+        let is_excused = |fault: &String| self.was_restarted && fault.starts_with("(c)");
+        let fault = self.fault.take().or_else(|| client.faults.pop());
+        if let Some(fault) = fault.filter(|fault| !is_excused(fault)) {
             return Err(fault);
         }
         self.check_traffic(client, now)?;
@@ -256,7 +257,10 @@ impl Checks {
             let named = users.iter().flat_map(|user| user.references_to(&Cluster));
             let lost: Vec<&ResourceName> = named.filter(|name| !is_warm(client, name)).collect();
             if lost.is_empty() {
-                self.healthy.insert(entry);
+                // One that has no route yet serves nothing that could be lost.
+                if !users.is_empty() {
+                    self.healthy.insert(entry);
+                }
                 continue;
             }
             // The order does not wait for ever.
@@ -379,6 +383,8 @@ fn entries(client: &Client) -> BTreeMap<String, Vec<&Arc<Resource>>> {
         let Some(active) = &listener.active else { continue };
         has_scopes |= self::has_scopes(active);
         let itself = Some(active).filter(|_| listener.warming.is_none());
+        let by_route = active.references_to(&Route).next().is_some();
+        let itself = itself.filter(|_| !by_route);
         entries.insert(
             format!("listener {name}"),
             itself.into_iter().chain(routes(active)).collect(),

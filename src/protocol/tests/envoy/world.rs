@@ -213,9 +213,6 @@ impl World {
                 _ => {}
             }
         }
-        if self.up.is_empty() && self.down.is_empty() && !self.client.is_warming() {
-            self.checks.on_rest();
-        }
     }
 
     fn receive(&mut self) {

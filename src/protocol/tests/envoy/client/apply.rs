@@ -48,7 +48,7 @@ impl Client {
         };
         let gone: Vec<ResourceName> = names.iter().filter(is_gone).cloned().collect();
         gone.iter().for_each(|name| self.remove(kind, name, now));
-        let mut error = None;
+        let mut faults = Vec::new();
         for resource in response.resources.iter() {
             let others = self.all_of(kind);
             if let Some(fault) = fault(resource, &others) {
@@ -56,12 +56,14 @@ impl Client {
                 if *kind == Cluster {
                     self.refused_clusters.insert(resource.name.clone());
                 }
-                error.get_or_insert(fault.message);
+                faults.push(format!("{}: {}", resource.name, fault.message));
             } else {
                 self.add(kind, resource, now);
             }
         }
-        error
+        // As Envoy 1.40 says it: every resource that it did not take, by name.
+        let what = if *kind == Cluster { "cluster(s)" } else { "listener(s)" };
+        (!faults.is_empty()).then(|| format!("Error adding/updating {what} {}", faults.join(", ")))
     }
 
     fn remove(&mut self, kind: &ResourceType, name: &ResourceName, now: u64) {
