@@ -243,7 +243,8 @@ fn expect_told(control: &Control, bad: &Bad) {
     let mut lines = table.stdout.lines();
     let line = lines.find(|line| line.contains(bad.short)).expect("a row of the type");
     assert!(line.starts_with("node ") && line.contains("ERROR"), "{}", table.stdout);
-    let note = lines.next().expect("a note below the row");
+    let notes: Vec<&str> = lines.take_while(|line| line.starts_with("    ")).collect();
+    let note = notes.join("\n");
     for part in [version.as_str(), &time[..19], bad.words] {
         assert!(note.contains(part), "{part}: {}", table.stdout);
     }

@@ -205,7 +205,9 @@ fn gone(client: Client<'_>, from: Option<&Arc<TypeResources>>, to: &Arc<TypeReso
     let mut gone: Vec<Gone> = of_base
         .map(|resource| Gone {
             resource: Arc::clone(view.before_refusal(&resource.name).unwrap_or(resource)),
-            known: true,
+            known: view
+                .before_refusal(&resource.name)
+                .is_none_or(|before| !before.is_unknown()),
         })
         .collect();
     for (name, held) in view.held() {
@@ -330,7 +332,10 @@ impl Plan {
             if !is_refused {
                 self.replaced.others.extend(view.holding(name).cloned());
             }
-            self.replaced.unknown |= view.holds_unknown_as(name);
+            if let Some(unknown) = view.unknown_as(name) {
+                self.replaced.unknown = true;
+                self.replaced.others.push(unknown);
+            }
         }
     }
 }

@@ -89,8 +89,11 @@ impl Session {
         let remembered = remembered.flat_map(|parent| self.memory.snapshots(parent));
         let snapshots = parents().flat_map(TypeState::snapshots).chain(remembered);
         let older = snapshots.filter(|snapshot| !Arc::ptr_eq(snapshot, goal));
-        let mut published = older.filter_map(|snapshot| snapshot.resource(kind, name.as_str()));
-        if let Some(found) = published.find(|resource| self.names_given_clusters(resource)) {
+        // Of several the newest: the same name may have stood for something else before.
+        let published =
+            older.filter_map(|snapshot| Some((snapshot.revision(), snapshot.resource(kind, name.as_str())?)));
+        let usable = published.filter(|(_, resource)| self.names_given_clusters(resource));
+        if let Some((_, found)) = usable.max_by_key(|(revision, _)| *revision) {
             return Some(Arc::clone(found));
         }
         let is_named = |resource: &Arc<Resource>| resource.references_to(kind).any(|named| named == name);

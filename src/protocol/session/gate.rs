@@ -58,7 +58,9 @@ impl Session {
             | ResourceType::Runtime
             | ResourceType::Other(_) => false,
         };
-        let could_be_asked_for = *kind == ResourceType::VirtualHost || self.awaits_requests(self.last_poll);
+        let could_be_asked_for = *kind == ResourceType::VirtualHost
+            || self.awaits_requests(self.last_poll)
+            || self.may_be_paused(self.last_poll);
         could_be_asked_for || self.types.iter().filter(could_be_referred_to).any(is_open)
     }
 
@@ -221,16 +223,22 @@ impl Session {
     /// Whether a cluster is awaited although the client does not ask for clusters: an Envoy that did on its last stream asks
     /// again once all of its clusters are warm (O-5).
     fn waits_unasked(&self, cluster: &Resource, look: Look<'_>) -> bool {
-        let Some(accepted) = self
-            .memory
-            .accepted(&ResourceType::Cluster)
-            .filter(|_| self.features.envoy)
-        else {
-            return self.awaits_requests(Some(look.now));
-        };
-        let accepted = accepted.resource(&ResourceType::Cluster, cluster.name.as_str());
-        let waited = self.began.map(|began| look.now.saturating_duration_since(began));
-        accepted.is_none_or(|accepted| accepted.version != cluster.version)
+        let accepted = self.memory.has_accepted(&ResourceType::Cluster, cluster);
+        match accepted.filter(|_| self.features.envoy) {
+            None => self.awaits_requests(Some(look.now)),
+            Some(is_accepted) => !is_accepted && self.may_be_paused(Some(look.now)),
+        }
+    }
+
+    /// Whether an Envoy that has clusters may not have asked for them again since one is warming.
+    fn may_be_paused(&self, now: Option<Instant>) -> bool {
+        let is_paused = self.features.envoy && self.state_of(&ResourceType::Cluster).is_none();
+        let waited = self
+            .began
+            .zip(now)
+            .map(|(began, now)| now.saturating_duration_since(began));
+        is_paused
+            && self.memory.knows(&ResourceType::Cluster)
             && waited.is_none_or(|waited| waited < self.policy.ordering.make_timeout)
     }
 

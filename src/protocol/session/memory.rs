@@ -48,9 +48,19 @@ impl Memory {
         of_type.flat_map(|memory| memory.origins.iter())
     }
 
-    /// The snapshot that the node last ACKed of a type.
-    pub(super) fn accepted(&self, kind: &ResourceType) -> Option<&Arc<Snapshot>> {
-        self.types.get(kind)?.acked.as_ref()
+    /// Whether anything is known of a type.
+    pub(super) fn knows(&self, kind: &ResourceType) -> bool {
+        self.types.contains_key(kind)
+    }
+
+    /// Whether the node has accepted the resource as it is; `None` where nothing is known of the type.
+    pub(super) fn has_accepted(&self, kind: &ResourceType, resource: &Resource) -> Option<bool> {
+        let memory = self.types.get(kind)?;
+        if let Some(held) = memory.held.get(&resource.name) {
+            return Some(held.version == resource.version);
+        }
+        let accepted = memory.acked.as_ref()?.resource(kind, resource.name.as_str());
+        Some(accepted.is_some_and(|accepted| accepted.version == resource.version))
     }
 
     /// The route configurations that draining listeners of the node use.
@@ -149,6 +159,20 @@ impl TypeMemory {
         };
         let held = view.held().iter().filter(|(name, held)| is_other(name, &held.version));
         let held = held.map(|(name, held)| (name.clone(), held.clone())).collect();
+        let mut held: BTreeMap<ResourceName, Held> = held;
+        for sent in state.in_flight.iter() {
+            // Until it is answered, the client may hold what was there before.
+            for resource in sent.changed.iter() {
+                let mut before = sent.replaced().filter(|before| before.name == resource.name);
+                let before = || before.next().map_or_else(Held::nothing, Held::known);
+                held.entry(resource.name.clone()).or_insert_with(before);
+            }
+        }
+        for (name, left) in view.retained() {
+            if is_other(name, &left.resource.version) && acked.resource(&state.kind, name.as_str()).is_some() {
+                held.insert(name.clone(), Held::known(&left.resource));
+            }
+        }
         let is_gone = |name: &ResourceName| acked.resource(&state.kind, name.as_str()).is_none();
         let retained = view.retained().iter().filter(|(name, _)| is_gone(name));
         let mut retained: BTreeMap<_, _> = retained.map(|(name, left)| (name.clone(), left.clone())).collect();

@@ -64,10 +64,11 @@ impl Session {
             }
             Some((goal, resources)) => {
                 let (exceptions, is_near) = exceptions(state, presented, resources, held);
+                let is_all = exceptions.is_empty();
                 state.view.take_over(exceptions);
                 if is_near {
                     state.fresh = false;
-                    state.settle(goal);
+                    state.view.settle(goal, is_all);
                 }
             }
         }
@@ -99,8 +100,9 @@ impl Session {
     fn believes(&self, kind: &ResourceType) -> bool {
         // An Envoy asks for its clusters first, unless one of them is warming: then it waits for endpoints that it has (O-5,
         // D-6).
+        let is_on_ads = self.features.envoy && self.is_aggregated();
         let is_warming =
-            *kind == ResourceType::Endpoint && self.features.envoy && self.state_of(&ResourceType::Cluster).is_none();
+            *kind == ResourceType::Endpoint && is_on_ads && self.state_of(&ResourceType::Cluster).is_none();
         !is_warming && !self.policy.resend_presented.contains(kind)
     }
 }

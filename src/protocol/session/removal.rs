@@ -163,21 +163,22 @@ impl Session {
             let replaces_unknown = || state.in_flight.iter().any(|sent| sent.replaced.unknown);
             needed.anything |= state.kind != *kind && (state.view.holds_unknown() || replaces_unknown());
             let (for_now, at_most) = (&mut needed.for_now, &mut needed.at_most);
+            let by_name = *kind != ResourceType::VirtualHost;
             let is_route = state.kind == ResourceType::Route;
             for resource in state.view.outlasting() {
                 // What drains is not replaced by anything, and has an end all the same.
                 let users = if is_route { &mut *at_most } else { &mut *for_now };
                 note(users, &state.kind, resource, kind);
             }
-            if is_route {
+            if is_route && by_name {
                 let asked_for = state.view.present(state.subscription.names().iter());
                 asked_for.for_each(|resource| note(at_most, &state.kind, resource, kind));
             }
             let replaced = state.in_flight.iter().flat_map(Sent::replaced);
-            for resource in replaced.chain(state.view.superseded()) {
+            for resource in replaced.chain(state.view.superseded()).filter(|_| by_name) {
                 note(for_now, &state.kind, resource, kind);
             }
-            for resource in outdated(state, goal) {
+            for resource in outdated(state, goal).filter(|_| by_name) {
                 note(for_now, &state.kind, &resource, kind);
             }
             if *kind == ResourceType::Cluster {

@@ -86,7 +86,7 @@ impl Held {
     pub(in crate::protocol) fn known(resource: &Arc<Resource>) -> Self {
         Self {
             version: resource.version.clone(),
-            resource: Some(Arc::clone(resource)),
+            resource: (!resource.is_unknown()).then(|| Arc::clone(resource)),
         }
     }
 
@@ -249,13 +249,23 @@ impl ClientView {
 
     /// Whether the client holds something whose content is not known, and that may refer to anything.
     pub(in crate::protocol) fn holds_unknown(&self) -> bool {
-        self.held.values().any(Held::is_unknown) || self.outlasting().any(|resource| resource.is_unknown())
+        self.held.values().any(Held::is_unknown) || self.exceptional().any(|resource| resource.is_unknown())
     }
 
     /// Whether that is so under this name.
     pub(in crate::protocol) fn holds_unknown_as(&self, name: &ResourceName) -> bool {
         let is_unknown = |retained: &Retained| !retained.known;
         self.held.get(name).is_some_and(Held::is_unknown) || self.retained.get(name).is_some_and(is_unknown)
+    }
+
+    /// Stands for what it holds so.
+    pub(in crate::protocol) fn unknown_as(&self, name: &ResourceName) -> Option<Arc<Resource>> {
+        let held = self.held.get(name).filter(|held| held.is_unknown());
+        let retained = self.retained.get(name).filter(|retained| !retained.known);
+        let version = held
+            .map(|held| &held.version)
+            .or(retained.map(|retained| &retained.resource.version))?;
+        Some(Arc::new(Resource::unknown(name, version)))
     }
 
     /// The resources of these names that the client holds as the base has them.

@@ -62,10 +62,6 @@ fn change_other_clusters(stage: &Stage, arrivals: &mut Arrivals, config: &mut Co
     stage.change(arrivals, "a new cluster", config, |envoy| {
         expect(envoy.has_cluster("fresh"), true)
     });
-    config.set(marked("third", &[("/fresh", "fresh")]));
-    stage.change(arrivals, "a route to the new cluster", config, |envoy| {
-        shows_marker(envoy, "third")
-    });
 }
 
 /// A route that names it comes once it is warm.
