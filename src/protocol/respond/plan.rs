@@ -17,7 +17,7 @@ use crate::{
         policy::{applies_valid_part, is_full_state},
         type_state::{ClientView, Exceptions, Held, Refused, Replaced, Retained},
     },
-    resource::{Resource, ResourceName, ResourceType},
+    resource::{Resource, ResourceName, ResourceType, Version},
     snapshot::TypeResources,
 };
 
@@ -250,7 +250,7 @@ impl Plan {
                 changed.push(Arc::clone(resource));
                 continue;
             }
-            let mut held = held_in_place(client.view, name);
+            let mut held = held_in_place(client.kind, client.view, name);
             if client.fresh && held.is_nothing() {
                 if let Some(older) = older.and_then(|older| older.named(name.as_str())) {
                     changed.push(Arc::clone(older));
@@ -341,12 +341,20 @@ impl Plan {
 }
 
 /// What the client holds under a name whose change waits.
-fn held_in_place(view: &ClientView, name: &ResourceName) -> Held {
+fn held_in_place(kind: &ResourceType, view: &ClientView, name: &ResourceName) -> Held {
     if let Some(held) = view.held().get(name) {
         return held.clone();
     }
     if let Some(before) = view.before_refusal(name) {
-        return Held::known(before);
+        let held = Held::known(before);
+        // It may have applied a later one of a response that it refused for another (S-8): no version counts as held.
+        let doubted = || Version::from(format!("{}?", held.version));
+        let version = if applies_valid_part(kind) {
+            doubted()
+        } else {
+            held.version.clone()
+        };
+        return Held { version, ..held };
     }
     let base = view.resources().and_then(|base| base.named(name.as_str()));
     let retained = view.retained().get(name);
@@ -391,14 +399,12 @@ fn kept(client: Client<'_>, gone: &[Gone], terms: Terms<'_>) -> Vec<(Arc<Resourc
         let may_use = !client.idle && !refused.names(name.as_str()) && terms.in_use.contains(name);
         base_is_acked || accepted || may_use || view.before_refusal(name).is_some()
     };
-    let kept = gone
-        .iter()
+    gone.iter()
         .filter(is_kept)
         .map(|gone| {
             let name = &gone.resource.name;
             let certain = base_is_acked && !refused.names(name.as_str()) && !view.held().contains_key(name);
             (Arc::clone(&gone.resource), gone.known, certain)
         })
-        .collect();
-    kept
+        .collect()
 }

@@ -225,7 +225,7 @@ impl Session {
     fn waits_unasked(&self, cluster: &Resource, look: Look<'_>) -> bool {
         let accepted = self.memory.has_accepted(&ResourceType::Cluster, cluster);
         match accepted.filter(|_| self.features.envoy) {
-            None => self.awaits_requests(Some(look.now)),
+            None => self.awaits_requests(Some(look.now)) || self.may_be_paused(Some(look.now)),
             Some(is_accepted) => !is_accepted && self.may_be_paused(Some(look.now)),
         }
     }
@@ -237,9 +237,9 @@ impl Session {
             .began
             .zip(now)
             .map(|(began, now)| now.saturating_duration_since(began));
-        is_paused
-            && self.memory.knows(&ResourceType::Cluster)
-            && waited.is_none_or(|waited| waited < self.policy.ordering.make_timeout)
+        let has_clusters =
+            self.memory.knows(&ResourceType::Cluster) || self.state_of(&ResourceType::Endpoint).is_some();
+        is_paused && has_clusters && waited.is_none_or(|waited| waited < self.policy.ordering.make_timeout)
     }
 
     /// Why the endpoints of a changed cluster are awaited: they follow it (O-6), and it is of no use without them.

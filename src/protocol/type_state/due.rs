@@ -137,7 +137,7 @@ impl Due {
 
     /// Whether suspects may be sent as soon as nothing else is under way.
     pub(in crate::protocol) fn may_retry(&self, refuses: bool) -> bool {
-        !self.retry.is_empty() && !(self.retry_waits && refuses)
+        !(self.retry.is_empty() || self.retry_waits && refuses)
     }
 
     /// The client accepted something: suspects wait no longer.

@@ -262,9 +262,8 @@ impl ClientView {
     pub(in crate::protocol) fn unknown_as(&self, name: &ResourceName) -> Option<Arc<Resource>> {
         let held = self.held.get(name).filter(|held| held.is_unknown());
         let retained = self.retained.get(name).filter(|retained| !retained.known);
-        let version = held
-            .map(|held| &held.version)
-            .or(retained.map(|retained| &retained.resource.version))?;
+        let version = held.map(|held| &held.version);
+        let version = version.or_else(|| retained.map(|retained| &retained.resource.version))?;
         Some(Arc::new(Resource::unknown(name, version)))
     }
 
