@@ -29,6 +29,8 @@ struct TypeMemory {
     retained: BTreeMap<ResourceName, Retained>,
     /// Route configurations that its draining listeners use.
     drained: BTreeMap<ResourceName, Arc<Resource>>,
+    /// Versions that it was sent and did not answer, and the snapshots they are of: it may come back with one of them.
+    unanswered: Vec<(Version, Arc<Snapshot>)>,
     /// Other snapshots that resources which it holds may come from.
     origins: Vec<Arc<Snapshot>>,
 }
@@ -128,13 +130,20 @@ impl Session {
             return;
         }
         state.returned = true;
-        match memory.acked {
-            Some(acked) => {
-                state.view.restore(acked, memory.held, memory.retained, memory.origins);
-                state.view.drain(memory.drained);
-            }
-            None => state.view.remember(memory.origins),
+        let presented = state.presented.as_ref();
+        let answered = memory.unanswered.iter().find(|(version, _)| presented == Some(version));
+        if let Some((_, snapshot)) = answered {
+            // Its answer was lost with the stream.
+            let snapshot = Arc::clone(snapshot);
+            state
+                .view
+                .restore(snapshot, BTreeMap::new(), memory.retained, memory.origins);
+        } else if let Some(acked) = memory.acked {
+            state.view.restore(acked, memory.held, memory.retained, memory.origins);
+        } else {
+            return state.view.remember(memory.origins);
         }
+        state.view.drain(memory.drained);
     }
 }
 
@@ -144,12 +153,17 @@ impl TypeMemory {
     fn of(state: &TypeState) -> Option<Self> {
         let view = &state.view;
         let origins: Vec<_> = state.snapshots().cloned().collect();
+        let unanswered = state.in_flight.iter();
+        let unanswered: Vec<_> = unanswered
+            .map(|sent| (sent.delivery.version.clone(), Arc::clone(&sent.snapshot)))
+            .collect();
         let Some(acked) = view.acked() else {
             return (!origins.is_empty()).then(|| Self {
                 acked: None,
                 held: BTreeMap::new(),
                 retained: BTreeMap::new(),
                 drained: BTreeMap::new(),
+                unanswered,
                 origins,
             });
         };
@@ -187,6 +201,7 @@ impl TypeMemory {
             held,
             retained,
             drained: view.drained().clone(),
+            unanswered,
             origins,
         })
     }
