@@ -3,9 +3,10 @@
 use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
-use chancery::{node::NodeGroup, 
+use chancery::{
     admission::{Candidate, Document, Format, Limits},
     cache::SnapshotCache,
+    node::NodeGroup,
     proto::{
         discovery::{DeltaDiscoveryRequest, DiscoveryRequest},
         envoy::config::core::v3::Node,
