@@ -9,7 +9,7 @@ use std::{
 use crate::{
     protocol::{
         Session,
-        policy::{is_child_of, names_clusters},
+        policy::{applies_valid_part, is_child_of, names_clusters},
         type_state::{Retained, Sent, Step, TypeState},
     },
     resource::{Resource, ResourceName, ResourceType},
@@ -181,6 +181,10 @@ impl Session {
             for resource in outdated(state, goal).filter(|_| by_name) {
                 note(for_now, &state.kind, &resource, kind);
             }
+            if state.refused.any() && !applies_valid_part(&state.kind) {
+                // What was accepted last is what the client goes on with, whichever of a refused response is bad.
+                accepted_before(state).for_each(|resource| note(for_now, &state.kind, &resource, kind));
+            }
             if *kind == ResourceType::Cluster {
                 self.note_through_routes(state, goal, for_now);
             }
@@ -283,6 +287,17 @@ fn outdated<'a>(state: &'a TypeState, goal: &'a Snapshot) -> impl Iterator<Item 
             .filter(is_held)
             .cloned()
             .collect::<Vec<_>>()
+    })
+}
+
+/// Resources as they were in the last set that was ACKed, where the base has another version.
+fn accepted_before(state: &TypeState) -> impl Iterator<Item = std::sync::Arc<Resource>> + '_ {
+    let acked = state.view.acked().and_then(|acked| acked.get(&state.kind));
+    let both = acked.zip(state.view.resources());
+    both.into_iter().flat_map(|(acked, base)| {
+        let diff = base.diff_from(acked);
+        let changed = diff.changed.iter().filter_map(|new| acked.named(new.name.as_str()));
+        changed.cloned().collect::<Vec<_>>()
     })
 }
 
