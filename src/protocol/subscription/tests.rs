@@ -158,25 +158,3 @@ fn wildcard_covers_names_on_demand_that_the_node_asks_for() {
     assert_eq!(edit.dropped, [ResourceName::from("tenant-1")]);
     assert!(subscription.selects_name(&"tenant-2".into()) && !subscription.selects_name(&"tenant-1".into()));
 }
-
-/// Printed by hand: `cargo test --release --lib cost_of_an_edit -- --ignored --nocapture`.
-#[test]
-#[ignore = "a timing, to be read by people"]
-fn cost_of_an_edit() {
-    for len in [100, 1000, 10_000, 100_000, 400_000] {
-        let names: Vec<String> = (0..len).map(|n| format!("service-{n:06}/endpoints")).collect();
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let mut subscription = Subscription::default();
-        edit(&mut subscription, &names, &[]);
-        let mut before = subscription.clone();
-        let start = std::time::Instant::now();
-        for round in 0..2000 {
-            let name = format!("service-{:06}/more", round * 37 % len);
-            edit(&mut subscription, &[&name], &[]);
-            edit(&mut subscription, &[], &[&name]);
-            // Whoever keeps the books keeps the last one.
-            before.clone_from(&subscription);
-        }
-        eprintln!("{len} names: {:?} for an edit", start.elapsed() / 4000);
-    }
-}
