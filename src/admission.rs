@@ -25,6 +25,7 @@ mod rules;
 mod sensitive;
 mod suggest;
 mod tree;
+mod warming;
 
 use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 

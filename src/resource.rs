@@ -37,6 +37,18 @@ pub struct Reference {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Place(Box<str>);
 
+/// What an Envoy needs before a cluster that it was given is warm, as far as that shows from outside (O-5).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Warming {
+    /// It does not show: health checks, names to resolve, secrets to fetch. Every resource that is no cluster.
+    #[default]
+    Unseen,
+    /// The endpoints that it names.
+    WithEndpoints,
+    /// Nothing.
+    AtOnce,
+}
+
 /// One admitted resource.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Resource {
@@ -56,6 +68,8 @@ pub struct Resource {
     pub references: Box<[Reference]>,
     /// The places it claims, sorted, without duplicates.
     pub places: Box<[Place]>,
+    /// Of a cluster: what it needs to be warm.
+    pub warming: Warming,
 }
 
 // === impl ResourceName ===
@@ -299,6 +313,7 @@ impl Resource {
             body: any.encode_to_vec().into(),
             references: Box::default(),
             places: Box::default(),
+            warming: Warming::default(),
         }
     }
 
@@ -313,6 +328,7 @@ impl Resource {
             body: Bytes::new(),
             references: Box::default(),
             places: Box::default(),
+            warming: Warming::default(),
         }
     }
 

@@ -30,6 +30,7 @@ use super::{
     path::Path,
     place::Positions,
     tree::{self, Node},
+    warming,
 };
 use crate::{
     proto::discovery,
@@ -419,6 +420,7 @@ impl<'a> Intake<'a> {
         let ttl = decoded.envelope.ttl;
         let content = ContentHash::of(resource_type, &name, &aliases, ttl, &decoded.canonical);
         let places = claim::places(resource_type, &name, &decoded.message);
+        let warming = warming::warming(resource_type, &decoded.message, decoded.references.keys());
         let resource = Resource {
             name,
             version: Version::from(content),
@@ -428,6 +430,7 @@ impl<'a> Intake<'a> {
             body,
             references: decoded.references.keys().cloned().collect(),
             places,
+            warming,
         };
         let located = Located {
             document: origin.document.map(str::to_owned),

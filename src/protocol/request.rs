@@ -124,6 +124,9 @@ impl Session {
         } else {
             self.subscribe(index, edit, first)?;
         }
+        if first {
+            self.recall_left(index, request);
+        }
         self.claim_children(index, first);
         Ok(())
     }

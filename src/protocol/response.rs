@@ -135,6 +135,12 @@ impl Contents {
         at.ok().and_then(|at| resources.get(at))
     }
 
+    /// Whether both are the same full state.
+    pub(super) fn is_same_state(&self, other: &Self) -> bool {
+        let (a, b) = (self.as_slice(), other.as_slice());
+        a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.name == b.name && a.version == b.version)
+    }
+
     /// These and more; what is in both, once. Shared as before where there is nothing more.
     pub(super) fn with(&self, more: Vec<Arc<Resource>>) -> Self {
         if more.is_empty() {

@@ -64,6 +64,8 @@ pub struct Session {
     pub(super) types: Vec<TypeState>,
     /// What the node last ACKed on an earlier stream, as far as it was not taken over yet (O-19).
     memory: Memory,
+    /// Nothing is known of an earlier stream of the node.
+    pub(super) is_stranger: bool,
     /// Children of parents that changed while the client was away, not asked for yet (D-6).
     owed_children: BTreeSet<(ResourceType, ResourceName)>,
     /// A type was brought closer to the goal without a response.
@@ -95,6 +97,7 @@ impl Session {
             goal: None,
             types: Vec::new(),
             memory: Memory::default(),
+            is_stranger: true,
             owed_children: BTreeSet::new(),
             advanced: false,
             began: None,

@@ -19,7 +19,7 @@ pub(super) use self::{
     view::{ClientView, Exceptions, Held, Retained},
 };
 use super::{
-    Nonce, Variant,
+    Contents, Nonce, Variant,
     policy::{applies_valid_part, is_full_state},
     subscription::{Edit, Subscription},
 };
@@ -82,8 +82,10 @@ impl TypeState {
 
     /// Whether the client may hold something else than the snapshot's resources of this type.
     pub(super) fn lags_behind(&self, goal: &Snapshot) -> bool {
-        self.fresh && !self.subscription.is_empty() && goal.get(&self.kind).is_some()
-            || self.view.lags_behind(goal, &self.subscription)
+        if self.fresh {
+            return !self.subscription.is_empty() && goal.get(&self.kind).is_some();
+        }
+        self.view.lags_behind(goal, &self.subscription)
     }
 
     /// The snapshots that resources of the client may come from.
@@ -159,12 +161,14 @@ impl TypeState {
             if !applies_valid_part(&self.kind) {
                 self.due.retry(suspects.resources, false);
             }
+            let suspects = self.refused.forget(&sent.removed);
+            self.reconsider(suspects);
         }
         let sent_names = sent.resources.iter().map(|resource| &resource.name);
         self.view.forget_fallback(sent_names.chain(&sent.removed));
         if !self.refused.any() {
             self.view.clear_fallback();
-            if self.in_flight.is_empty() {
+            if !self.in_flight.iter().any(|open| open.number < sent.number) {
                 self.view.accept(sent.snapshot);
             }
         }
@@ -172,13 +176,15 @@ impl TypeState {
 
     /// The client refused a response, with these words.
     pub(super) fn on_nack(&mut self, variant: Variant, sent: &Sent, message: &str) {
-        // Of clusters and listeners what a refused response takes away is gone all the same (S-8).
+        // Of clusters and listeners what a refused response takes away is gone all the same, and what is not accused is
+        // applied (S-8).
         let partly = applies_valid_part(&self.kind);
-        let before = sent.replaced().filter(|before| !partly || sent.changes(&before.name));
+        let accused = partly.then(|| refused::accused(message, &sent.resources)).flatten();
+        let suspects = accused.as_ref().unwrap_or(&sent.changed);
+        let before = sent
+            .replaced()
+            .filter(|before| !partly || suspects.get(&before.name).is_some());
         self.view.fall_back(before.cloned());
-        let accused = applies_valid_part(&self.kind)
-            .then(|| refused::accused(message, &sent.resources))
-            .flatten();
         if self.is_full_state(variant) {
             self.refused.add_state(sent, accused);
             return;
@@ -189,20 +195,23 @@ impl TypeState {
         if let Some(accused) = accused {
             let suspects = self.refused.accept_part(sent.number, &sent.resources, &accused);
             self.reconsider(suspects);
+            // Each was refused for itself.
+            for resource in accused.iter() {
+                let alone = Contents::Chosen(vec![Arc::clone(resource)]);
+                let suspects = self.refused.add(sent.number, &alone, &[], &self.subscription);
+                self.reconsider(suspects);
+            }
             refused = accused;
-        }
-        let unapplied = if applies_valid_part(&self.kind) {
-            &[]
         } else {
-            &sent.removed[..]
-        };
-        let suspects = self.refused.add(sent.number, &refused, unapplied, &self.subscription);
-        self.reconsider(suspects);
+            let unapplied = if partly { &[] } else { &sent.removed[..] };
+            let suspects = self.refused.add(sent.number, &refused, unapplied, &self.subscription);
+            self.reconsider(suspects);
+        }
         self.forgive_outdated(&refused);
     }
 
     /// Takes out what was refused and is another by now: the goal may have moved on while the response was under way.
-    fn forgive_outdated(&mut self, refused: &super::Contents) {
+    fn forgive_outdated(&mut self, refused: &Contents) {
         let base = self.view.resources().cloned();
         let view = &self.view;
         let suspects = self.refused.keep_only_after(refused, |refused| {

@@ -21,6 +21,7 @@ pub(super) fn resource(name: &str, content: &str) -> Arc<Resource> {
             name: name.clone(),
         }]),
         places: Box::new([Place::from(format!("place of {name}"))]),
+        warming: crate::resource::Warming::WithEndpoints,
         name,
     })
 }

@@ -19,6 +19,7 @@ fn resource(kind: &ResourceType, name: &str, content: &str) -> Arc<Resource> {
         body: content.to_owned().into(),
         references: Box::default(),
         places: Box::default(),
+        warming: crate::resource::Warming::default(),
     })
 }
 

@@ -18,7 +18,7 @@ fn value<'m>(message: &'m DynamicMessage, field: &str) -> Option<&'m Value> {
 }
 
 /// Whether a field is set: given, and not the default where that cannot be told from not given.
-pub(super) fn has(message: &DynamicMessage, field: &str) -> bool {
+pub(in crate::admission) fn has(message: &DynamicMessage, field: &str) -> bool {
     message.has_field_by_name(field)
 }
 
@@ -70,7 +70,7 @@ pub(super) fn flag(message: &DynamicMessage, field: &str) -> bool {
 }
 
 /// The number of an enum's value; 0 where it is not set.
-pub(super) fn enumeration(message: &DynamicMessage, field: &str) -> i32 {
+pub(in crate::admission) fn enumeration(message: &DynamicMessage, field: &str) -> i32 {
     value(message, field)
         .and_then(Value::as_enum_number)
         .unwrap_or_default()

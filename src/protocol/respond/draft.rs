@@ -57,6 +57,8 @@ pub(in crate::protocol) struct Recipient<'a> {
     pub(in crate::protocol) subscription: &'a Subscription,
     pub(in crate::protocol) view: &'a ClientView,
     pub(in crate::protocol) refused: &'a Refused,
+    /// What the last response carried that awaits its answer.
+    pub(in crate::protocol) under_way: Option<&'a Contents>,
     pub(in crate::protocol) quiet_removals: bool,
     pub(in crate::protocol) bare_errors: bool,
 }
@@ -134,7 +136,12 @@ impl Draft {
             self.changed.with(found)
         };
         let says_something = may_be_empty || bare || !self.resources.is_empty();
-        (says_something && !recipient.refused.is_state(&self.resources)).then_some(self)
+        let is_known = match recipient.under_way {
+            // A further cluster response that says the same again.
+            Some(sent) => is_full_state(kind) && !any_found && sent.is_same_state(&self.resources),
+            None => recipient.refused.is_state(&self.resources),
+        };
+        (says_something && !is_known).then_some(self)
     }
 
     fn into_delta(

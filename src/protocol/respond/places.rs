@@ -30,13 +30,13 @@ struct Claim<'a> {
 }
 
 /// Finds who takes whose place. Who changes and who takes over go together or wait together: `blocked` is extended by those
-/// that wait with others.
+/// that wait with others. Of those in `lasts` the wait may last.
 pub(super) fn hand_over(
     client: Client<'_>,
     to: &TypeResources,
     changed: &Contents,
     gone: &[Gone],
-    blocked: &mut BTreeSet<ResourceName>,
+    (blocked, lasts): (&mut BTreeSet<ResourceName>, &BTreeSet<ResourceName>),
 ) -> HandOver {
     let mut hand_over = HandOver::default();
     if !has_places(client.kind) {
@@ -59,8 +59,16 @@ pub(super) fn hand_over(
     }
     wait_together(&contested, to, changed, blocked);
     if blocked.iter().any(|name| view.holds_unknown_as(name)) {
-        // One that waits may have any of the places.
-        blocked.extend(claims.iter().map(|(by, _)| by.name.clone()));
+        // One that waits may have any of the places. Where that may last, those that the client has already are taken to
+        // claim what they had.
+        let may_last = blocked
+            .iter()
+            .filter(|name| view.holds_unknown_as(name))
+            .all(|name| lasts.contains(name));
+        let new = claims
+            .iter()
+            .filter(|(by, _)| !may_last || !view.holds_unknown_as(&by.name));
+        blocked.extend(new.map(|(by, _)| by.name.clone()));
     }
     let goes = |name: &ResourceName| !blocked.contains(name);
     for claim in contested.iter().filter(|claim| goes(claim.by)) {
@@ -91,7 +99,9 @@ pub(super) fn hand_over(
 fn new_claims<'a>(view: &ClientView, changed: &'a Contents) -> Vec<(&'a Arc<Resource>, &'a Place)> {
     let mut claims = Vec::new();
     for resource in changed.iter().filter(|resource| !resource.places.is_empty()) {
-        let before = view.holding(&resource.name);
+        let before = view
+            .holding(&resource.name)
+            .filter(|_| !view.is_doubtful(&resource.name));
         let had = |place: &Place| before.is_some_and(|before| before.places.contains(place));
         claims.extend(
             resource

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     protocol::{
-        Awaited, Contents, Subscription, Variant,
+        Awaited, Awaiting, Contents, Subscription, Variant,
         policy::{applies_valid_part, is_full_state},
         type_state::{ClientView, Exceptions, Held, Refused, Replaced, Retained},
     },
@@ -77,9 +77,9 @@ pub(in crate::protocol) fn plan(client: Client<'_>, to: &Arc<TypeResources>, ter
     let from = client.view.resources();
     let changed = changes(client, from, to);
     let gone = gone(client, from, to);
-    let mut blocked = blocked(client, &changed, terms);
+    let (mut blocked, lasts) = blocked(client, &changed, terms);
     let hand_over = if terms.keeps {
-        places::hand_over(client, to, &changed, &gone, &mut blocked)
+        places::hand_over(client, to, &changed, &gone, (&mut blocked, &lasts))
     } else {
         HandOver::default()
     };
@@ -87,6 +87,7 @@ pub(in crate::protocol) fn plan(client: Client<'_>, to: &Arc<TypeResources>, ter
         changed,
         ..Plan::default()
     };
+    plan.exceptions.held = still_held(client, to);
     if !blocked.is_empty() {
         plan.hold_back(client, &blocked, terms.older);
         if plan.waits {
@@ -225,17 +226,37 @@ fn gone(client: Client<'_>, from: Option<&Arc<TypeResources>>, to: &Arc<TypeReso
     gone
 }
 
-/// The changed resources that wait for others.
-fn blocked(client: Client<'_>, changed: &Contents, terms: Terms<'_>) -> BTreeSet<ResourceName> {
+/// The changed resources that wait for others, and those of them that wait for something refused, which may last.
+fn blocked(
+    client: Client<'_>,
+    changed: &Contents,
+    terms: Terms<'_>,
+) -> (BTreeSet<ResourceName>, BTreeSet<ResourceName>) {
+    let (mut blocked, mut lasts) = (BTreeSet::new(), BTreeSet::new());
     let Some(gate) = terms.gate else {
-        return BTreeSet::new();
+        return (blocked, lasts);
     };
-    let waits = |resource: &&Arc<Resource>| {
+    for resource in changed.iter() {
         let holding = client.view.holding(&resource.name).map(AsRef::as_ref);
-        gate(resource, holding).is_some()
+        let Some(awaited) = gate(resource, holding) else {
+            continue;
+        };
+        blocked.insert(resource.name.clone());
+        if awaited.reason == Awaiting::Refused {
+            lasts.insert(resource.name.clone());
+        }
+    }
+    (blocked, lasts)
+}
+
+/// What was given in the place of what the client refuses: it goes on with that.
+fn still_held(client: Client<'_>, to: &TypeResources) -> BTreeMap<ResourceName, Held> {
+    let is_refused = |name: &ResourceName| {
+        let now = to.named(name.as_str());
+        now.is_some_and(|now| client.refused.has(now))
     };
-    let waiting = changed.iter().filter(waits);
-    waiting.map(|resource| resource.name.clone()).collect()
+    let held = client.view.held().iter().filter(|(name, _)| is_refused(name));
+    held.map(|(name, held)| (name.clone(), held.clone())).collect()
 }
 
 // === impl Plan ===
@@ -319,7 +340,7 @@ impl Plan {
     fn note_replaced(&mut self, client: Client<'_>, from: Option<&Arc<TypeResources>>, keeps: bool) {
         self.replaced.from = from.cloned();
         let view = client.view;
-        let is_plain = view.is_plain() && !view.falls_back() && !client.refused.any();
+        let is_plain = view.is_plain() && view.drained().is_empty() && !view.falls_back() && !client.refused.any();
         if !keeps || (is_plain && self.removed.is_empty()) {
             return;
         }
@@ -330,7 +351,9 @@ impl Plan {
                 self.replaced.not_held.push(name.clone());
             }
             if !is_refused {
-                self.replaced.others.extend(view.holding(name).cloned());
+                let holding = view.holding(name);
+                self.replaced.unknown |= holding.is_some_and(|holding| holding.is_unknown());
+                self.replaced.others.extend(holding.cloned());
             }
             if let Some(unknown) = view.unknown_as(name) {
                 self.replaced.unknown = true;
@@ -345,16 +368,15 @@ fn held_in_place(kind: &ResourceType, view: &ClientView, name: &ResourceName) ->
     if let Some(held) = view.held().get(name) {
         return held.clone();
     }
+    // No version counts as held.
+    let doubted = |held: Held| Held {
+        version: Version::from(format!("{}?", held.version)),
+        ..held
+    };
     if let Some(before) = view.before_refusal(name) {
         let held = Held::known(before);
-        // It may have applied a later one of a response that it refused for another (S-8): no version counts as held.
-        let doubted = || Version::from(format!("{}?", held.version));
-        let version = if applies_valid_part(kind) {
-            doubted()
-        } else {
-            held.version.clone()
-        };
-        return Held { version, ..held };
+        // It may have applied a later one of a response that it refused for another (S-8).
+        return if applies_valid_part(kind) { doubted(held) } else { held };
     }
     let base = view.resources().and_then(|base| base.named(name.as_str()));
     let retained = view.retained().get(name);
@@ -364,7 +386,11 @@ fn held_in_place(kind: &ResourceType, view: &ClientView, name: &ResourceName) ->
             version: retained.resource.version.clone(),
             resource: retained.known.then(|| Arc::clone(&retained.resource)),
         },
-        (None, None) => Held::nothing(),
+        // It was removed, and an Envoy drains with it all the same.
+        (None, None) => {
+            let drained = view.drained().get(name);
+            drained.map_or_else(Held::nothing, |drained| doubted(Held::known(drained)))
+        }
     }
 }
 
@@ -391,13 +417,15 @@ fn kept(client: Client<'_>, gone: &[Gone], terms: Terms<'_>) -> Vec<(Arc<Resourc
             return terms.keeps_presented;
         }
         if applied {
-            return base_is_acked || !is_stuck(&gone.resource);
+            return !is_stuck(&gone.resource);
         }
         // Who answered everything has what it did not refuse.
         let accepted = client.idle && !client.fresh && !refused.names(name.as_str());
         // What awaits its answer may be in use already, where it was needed for what the client asked for by itself.
         let may_use = !client.idle && !refused.names(name.as_str()) && terms.in_use.contains(name);
-        base_is_acked || accepted || may_use || view.before_refusal(name).is_some()
+        // What waited was sent after the base was ACKed, and may have been refused.
+        let acked = base_is_acked && !refused.names(name.as_str());
+        acked || accepted || may_use || view.before_refusal(name).is_some()
     };
     gone.iter()
         .filter(is_kept)

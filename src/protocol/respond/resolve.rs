@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Instant};
 use super::plan::Client;
 use crate::{
     protocol::{
-        Variant,
+        Contents, Variant,
         policy::waits,
         subscription::{Selection, glob_selects},
         type_state::{ClientView, Held, Owed},
@@ -18,6 +18,8 @@ use crate::{
 /// Where names are looked up that the client was not brought to.
 #[derive(Clone, Copy)]
 pub(in crate::protocol) struct Sources<'a> {
+    /// What the response carries anyway.
+    pub(in crate::protocol) changed: &'a Contents,
     /// The newest snapshot's resources of the type.
     pub(in crate::protocol) goal: Option<&'a Arc<TypeResources>>,
     /// Whether the client was given what the resource refers to, so that it may be sent now.
@@ -26,6 +28,8 @@ pub(in crate::protocol) struct Sources<'a> {
     pub(in crate::protocol) may_follow: &'a dyn Fn(&Resource) -> bool,
     /// The resource of this name in a snapshot that a parent came from, which the client holds or may hold.
     pub(in crate::protocol) inherited: &'a dyn Fn(&ResourceName) -> Option<Arc<Resource>>,
+    /// An older form of a resource, in which it may take the place of another.
+    pub(in crate::protocol) older: &'a dyn Fn(&Resource) -> Option<Arc<Resource>>,
 }
 
 /// What was looked up for one response.
@@ -190,31 +194,39 @@ impl Resolution {
         let view = client.view;
         let in_base = base.get(name.as_str());
         let canonical = in_base.map_or(name, |resource| &resource.name);
+        if let Some(changed) = sources.changed.get(canonical) {
+            return Found::Given(Arc::clone(changed));
+        }
         let newest = sources.goal.and_then(|goal| goal.get(name.as_str()));
         if let Some(held) = view.held().get(canonical).filter(|_| in_base.is_some()) {
             return self.look_up_held(held, in_base, sources);
         }
         let is_newer = |newest: &&Arc<Resource>| in_base.is_none_or(|base| base.version != newest.version);
         // Types that wait for others must not run ahead of them.
-        let may_pass = !waits(client.kind) || client.refused.names(name.as_str());
+        let may_pass = |newest: &Resource| {
+            !waits(client.kind) || client.refused.names(name.as_str()) || (sources.may_follow)(newest)
+        };
         let passes = newest
             .filter(is_newer)
-            .is_some_and(|newest| may_pass && (sources.may_be_sent)(newest));
+            .is_some_and(|newest| may_pass(newest) && (sources.may_be_sent)(newest));
         let retained = view.retained().get(name);
         if !passes {
             if let Some(resource) = in_base {
-                return self.give_in_order(name, resource, sources);
+                return self.give_in_order(resource, sources);
             }
             if let Some(retained) = retained {
-                return if retained.known {
-                    Found::Given(Arc::clone(&retained.resource))
-                } else {
-                    Found::Held
-                };
+                if retained.known {
+                    return Found::Given(Arc::clone(&retained.resource));
+                }
+                // A cluster that warms waits for endpoints, though the client has some.
+                let inherited = (sources.inherited)(name).filter(|_| !waits(client.kind));
+                return inherited.map_or(Found::Held, Found::Given);
             }
         }
         if let Some(newest) = newest {
-            if !(sources.may_be_sent)(newest) {
+            // A listener that drains with an older one is in use.
+            let is_used = view.drained().contains_key(name);
+            if !(sources.may_be_sent)(newest) || (is_used && !(sources.may_follow)(newest)) {
                 return Found::Late;
             }
             self.effects.push(Effect::Hold(Arc::clone(newest)));
@@ -229,9 +241,9 @@ impl Resolution {
 
     /// Gives a resource that the client asks for only now, although others wait for what it refers to: as it was when its
     /// parent came, where that can be used already.
-    fn give_in_order(&mut self, name: &ResourceName, resource: &Arc<Resource>, sources: Sources<'_>) -> Found {
+    fn give_in_order(&mut self, resource: &Arc<Resource>, sources: Sources<'_>) -> Found {
         if !(sources.may_follow)(resource)
-            && let Some(older) = (sources.inherited)(name).filter(|older| older.version != resource.version)
+            && let Some(older) = (sources.older)(resource)
         {
             self.effects.push(Effect::Hold(Arc::clone(&older)));
             return Found::Given(older);
@@ -252,11 +264,15 @@ impl Resolution {
         if let Some(resource) = &held.resource {
             return Found::Given(Arc::clone(resource));
         }
-        if held.is_nothing() && !(sources.may_be_sent)(in_base) {
-            return Found::Late;
+        let given = if held.is_nothing() {
+            self.give_in_order(in_base, sources)
+        } else {
+            Found::Given(Arc::clone(in_base))
+        };
+        if matches!(&given, Found::Given(given) if given.version == in_base.version) {
+            self.effects.push(Effect::Release(in_base.name.clone()));
         }
-        self.effects.push(Effect::Release(in_base.name.clone()));
-        Found::Given(Arc::clone(in_base))
+        given
     }
 
     /// Notes in the view what the client holds once it is given what was found.

@@ -8,7 +8,7 @@ use crate::{
         Outcome, Session, Variant,
         type_state::{Sent, Step},
     },
-    resource::Resource,
+    resource::{Resource, ResourceType},
 };
 
 impl Session {
@@ -66,11 +66,20 @@ impl Session {
             return;
         }
         self.outcomes.push_back(Outcome::Ack(sent.delivery.clone()));
+        if self.types[index].kind == ResourceType::Endpoint && self.features.envoy {
+            let clusters = self.types.iter_mut().find(|state| state.kind == ResourceType::Cluster);
+            if let Some(clusters) = clusters {
+                clusters.in_flight.note_endpoints(&sent);
+            }
+        }
         let state = &mut self.types[index];
         if self.features.ttl {
             state.beat.note_acked(&sent.delivery.version);
         }
         state.on_ack(self.variant, sent);
+        if state.in_flight.is_empty() && !state.refused.any() && state.view.is_plain() {
+            self.memory.forget(&state.kind);
+        }
     }
 
     fn on_nack_of(&mut self, index: usize, sent: Sent, status: rpc::Status) {

@@ -1,7 +1,7 @@
 //! Children: what a client asks for by names that it found in a parent. They follow a changed parent (O-6, O-13), and whoever
 //! was given a parent is answered for them (O-16).
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Instant};
 
 use crate::{
     protocol::{
@@ -11,7 +11,7 @@ use crate::{
         type_state::TypeState,
     },
     resource::{Resource, ResourceName, ResourceType},
-    snapshot::Snapshot,
+    snapshot::{Snapshot, TypeResources},
 };
 
 impl Session {
@@ -38,7 +38,10 @@ impl Session {
             let returned = self.state_of(parent).is_some_and(|state| state.returned);
             let owed = children_of(parent, child, sent, draft);
             match self.types.iter_mut().find(|state| state.kind == *child) {
-                Some(state) => owe_children(state, parent, owed),
+                Some(state) => {
+                    let goal = self.goal.as_deref().and_then(|goal| goal.get(&state.kind));
+                    owe_children(state, parent, owed, goal.map(AsRef::as_ref));
+                }
                 // A client that comes back asks for the parents first, and for the children with the versions it holds; of a
                 // parent that changed meanwhile it needs them all the same (D-6).
                 None if returned => self
@@ -58,7 +61,12 @@ impl Session {
         let owed = std::mem::take(&mut self.owed_children);
         let (ours, others) = owed.into_iter().partition(|(kind, _)| *kind == state.kind);
         self.owed_children = others;
-        for (_, name) in ours {
+        let goal = self.goal.as_deref().and_then(|goal| goal.get(&state.kind));
+        let named = ours.into_iter().flat_map(|(kind, name)| match kind {
+            ResourceType::VirtualHost => hosts_of(state, &name, goal.map(AsRef::as_ref)),
+            _ => vec![name],
+        });
+        for name in named.collect::<Vec<_>>() {
             if !state.subscription.selects_name(&name) {
                 continue;
             }
@@ -83,12 +91,9 @@ impl Session {
         if !self.is_aggregated() {
             return None;
         }
-        let parents = || self.types.iter().filter(|state| is_child_of(kind, &state.kind));
-        // An Envoy that comes back may ask for children before it asks for their parents.
-        let remembered = ResourceType::KNOWN.iter().filter(|parent| is_child_of(kind, parent));
-        let remembered = remembered.flat_map(|parent| self.memory.snapshots(parent));
-        let snapshots = parents().flat_map(TypeState::snapshots).chain(remembered);
-        let older = snapshots.filter(|snapshot| !Arc::ptr_eq(snapshot, goal));
+        let older = self
+            .parents_snapshots(kind)
+            .filter(|snapshot| !Arc::ptr_eq(snapshot, goal));
         // Of several the newest: the same name may have stood for something else before.
         let published =
             older.filter_map(|snapshot| Some((snapshot.revision(), snapshot.resource(kind, name.as_str())?)));
@@ -97,8 +102,40 @@ impl Session {
             return Some(Arc::clone(found));
         }
         let is_named = |resource: &Arc<Resource>| resource.references_to(kind).any(|named| named == name);
-        let is_asked_for = || parents().any(|state| state.view.exceptional().any(is_named));
-        (*kind == ResourceType::Endpoint && is_asked_for()).then(|| Arc::new(Resource::empty_endpoints(name)))
+        let mut parents = self.types.iter().filter(|state| is_child_of(kind, &state.kind));
+        let is_asked_for = parents.any(|state| state.view.exceptional().any(is_named));
+        (*kind == ResourceType::Endpoint && is_asked_for).then(|| Arc::new(Resource::empty_endpoints(name)))
+    }
+
+    /// An older form of a resource that waits, one that need not: as a parent came with it, or as it was sent. A client that
+    /// asks for it by itself may be about to use it in the place of another (O-16).
+    pub(super) fn older(
+        &self,
+        kind: &ResourceType,
+        newest: &Resource,
+        goal: &Snapshot,
+        now: Instant,
+    ) -> Option<Arc<Resource>> {
+        let own = self.state_of(kind).into_iter().flat_map(TypeState::snapshots);
+        let all = own.chain(self.parents_snapshots(kind)).filter(|_| self.is_aggregated());
+        let known =
+            all.filter_map(|snapshot| Some((snapshot.revision(), snapshot.resource(kind, newest.name.as_str())?)));
+        let is_other = |older: &Resource| older.version != newest.version;
+        let older = known.filter(|(_, older)| {
+            is_other(older) && self.names_given_clusters(older) && self.is_in_use_already(older, goal, now)
+        });
+        older
+            .max_by_key(|(revision, _)| *revision)
+            .map(|(_, older)| Arc::clone(older))
+    }
+
+    /// The snapshots that parents of a type's resources may come from. An Envoy that comes back may ask for children before
+    /// it asks for their parents.
+    fn parents_snapshots<'a>(&'a self, kind: &'a ResourceType) -> impl Iterator<Item = &'a Arc<Snapshot>> {
+        let parents = self.types.iter().filter(|state| is_child_of(kind, &state.kind));
+        let remembered = ResourceType::KNOWN.iter().filter(|parent| is_child_of(kind, parent));
+        let remembered = remembered.flat_map(|parent| self.memory.snapshots(parent));
+        parents.flat_map(TypeState::snapshots).chain(remembered)
     }
 
     /// The virtual hosts of route configurations that the client has, or may have, though the goal does not: a first request
@@ -131,10 +168,21 @@ impl Session {
 
     /// Whether the client was given every cluster that the resource names and that it asks for by itself.
     fn names_given_clusters(&self, resource: &Resource) -> bool {
-        let Some(clusters) = self.state_of(&ResourceType::Cluster).filter(|_| self.is_ordered()) else {
-            return true;
-        };
         let mut names = resource.references_to(&ResourceType::Cluster);
+        if !self.is_ordered() {
+            return true;
+        }
+        let Some(clusters) = self.state_of(&ResourceType::Cluster) else {
+            let is_known = self.memory.knows(&ResourceType::Cluster);
+            let is_published = |name: &ResourceName| {
+                let goal = self.goal.as_ref();
+                goal.is_none_or(|goal| goal.resource(&ResourceType::Cluster, name.as_str()).is_some())
+            };
+            return names.all(|name| match is_known {
+                true => self.memory.holds(&ResourceType::Cluster, name),
+                false => is_published(name),
+            });
+        };
         names.all(|name| !clusters.subscription.selects_name(name) || clusters.view.has_given(name))
     }
 
@@ -176,9 +224,14 @@ fn children_of<'a>(
     })
 }
 
-fn owe_children<'a>(state: &mut TypeState, parent: &ResourceType, mut owed: impl Iterator<Item = &'a ResourceName>) {
+fn owe_children<'a>(
+    state: &mut TypeState,
+    parent: &ResourceType,
+    mut owed: impl Iterator<Item = &'a ResourceName>,
+    goal: Option<&TypeResources>,
+) {
     if *parent == ResourceType::Route {
-        let hosts: Vec<ResourceName> = owed.flat_map(|route| hosts_of(state, route)).collect();
+        let hosts: Vec<ResourceName> = owed.flat_map(|route| hosts_of(state, route, goal)).collect();
         state.due.owe_children(hosts);
     } else if state.fresh && state.view.held().is_empty() {
         // Its first response holds all that is subscribed.
@@ -191,15 +244,19 @@ fn owe_children<'a>(state: &mut TypeState, parent: &ResourceType, mut owed: impl
     }
 }
 
-/// The virtual hosts of a route configuration that the client was given or asked for (D-12).
-fn hosts_of(state: &TypeState, route: &ResourceName) -> Vec<ResourceName> {
+/// The virtual hosts of a route configuration that the client asked for, was given, or is about to be given (D-12).
+fn hosts_of(state: &TypeState, route: &ResourceName, goal: Option<&TypeResources>) -> Vec<ResourceName> {
     let of_route = |name: &ResourceName| {
         let namespace = name.as_str().rsplit_once('/').map(|(namespace, _)| namespace);
         namespace == Some(route.as_str())
     };
     let asked = state.subscription.names().iter().filter(|name| of_route(name)).cloned();
-    let given = state.view.resources().filter(|_| state.subscription.is_wildcard());
-    let given = given.into_iter().flat_map(|base| base.iter()).map(|r| r.name.clone());
+    let base = state.view.resources().map(AsRef::as_ref);
+    let sets = base
+        .into_iter()
+        .chain(goal)
+        .filter(|_| state.subscription.is_wildcard());
+    let given = sets.flat_map(TypeResources::iter).map(|host| host.name.clone());
     let given = given.filter(|name| state.subscription.selects_name(name));
     asked.chain(given.filter(of_route)).collect()
 }

@@ -3,16 +3,16 @@
 //!
 //! Nothing here is queued: what a resource waits for is read off the records each time it could be sent.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use super::standing::{Awaited, Awaiting};
 use crate::{
     protocol::{
         Session, Variant,
         policy::{tells_removal, waits},
-        type_state::{Sent, Step, TypeState},
+        type_state::{InFlight, Sent, Step, TypeState},
     },
-    resource::{Resource, ResourceName, ResourceType},
+    resource::{Resource, ResourceName, ResourceType, Warming},
     snapshot::Snapshot,
 };
 
@@ -35,6 +35,24 @@ struct Look<'a> {
     goal: &'a Snapshot,
     now: Instant,
     readiness: Readiness,
+    /// What the client holds is not known, so that any reference may be an old one: a cluster that it has in an older version
+    /// is ready.
+    lenient: bool,
+}
+
+impl<'a> Look<'a> {
+    const fn new(goal: &'a Snapshot, now: Instant, readiness: Readiness) -> Self {
+        Self {
+            goal,
+            now,
+            readiness,
+            lenient: false,
+        }
+    }
+
+    const fn lenient(self) -> Self {
+        Self { lenient: true, ..self }
+    }
 }
 
 impl Session {
@@ -86,12 +104,30 @@ impl Session {
         now: Instant,
     ) -> Option<Awaited> {
         // What is asked for the first time is answered at once; what the client uses is not replaced by less.
-        let is_new = state.fresh && !state.view.has_given(&resource.name);
+        let is_drained = || state.view.drained().contains_key(&resource.name);
+        let is_new = state.fresh && !state.view.has_given(&resource.name) && !is_drained();
         // A name that was given up and asked for again is as good as new.
         let holding = holding.filter(|_| !state.due.owes_name(&resource.name));
         let readiness = if is_new { Readiness::Given } else { Readiness::Accepted };
-        let route = self.route_not_ready(&state.kind, &resource.name, Look { goal, now, readiness });
-        route.or_else(|| self.first_awaited(resource, holding, goal, now, readiness))
+        let look = Look {
+            lenient: state.view.holds_unknown_as(&resource.name),
+            ..Look::new(goal, now, readiness)
+        };
+        let route = self.route_not_ready(&state.kind, &resource.name, look);
+        let awaited = route.or_else(|| self.awaited(resource, holding, look, DEPTH).next());
+        if awaited.is_some() || !is_new || !self.types.iter().any(|state| state.returned) {
+            return awaited;
+        }
+        // What is new on this stream may be in use all the same: better as it was, where that is known.
+        let look = Look::new(goal, now, Readiness::Accepted);
+        let awaited = self.awaited(resource, holding, look, DEPTH).next()?;
+        self.older(&state.kind, resource, goal, now).map(|_| awaited)
+    }
+
+    /// Whether the client has accepted what an older form of a resource refers to, in whichever version.
+    pub(super) fn is_in_use_already(&self, older: &Resource, goal: &Snapshot, now: Instant) -> bool {
+        let look = Look::new(goal, now, Readiness::Accepted).lenient();
+        self.awaited(older, None, look, DEPTH).next().is_none()
     }
 
     /// The route configuration of a virtual host, where the client has to be given it first: an Envoy drops virtual hosts of
@@ -117,23 +153,9 @@ impl Session {
 
     /// Whether the client was given what the resource refers to, so that it may be given what it asks for by itself.
     pub(super) fn may_be_sent(&self, kind: &ResourceType, resource: &Resource, goal: &Snapshot, now: Instant) -> bool {
-        let readiness = Readiness::Given;
-        let look = Look { goal, now, readiness };
+        let look = Look::new(goal, now, Readiness::Given);
         self.route_not_ready(kind, &resource.name, look).is_none()
-            && self.first_awaited(resource, None, goal, now, readiness).is_none()
-    }
-
-    /// The first resource that this one newly refers to and that is not ready.
-    pub(super) fn first_awaited(
-        &self,
-        resource: &Resource,
-        holding: Option<&Resource>,
-        goal: &Snapshot,
-        now: Instant,
-        readiness: Readiness,
-    ) -> Option<Awaited> {
-        let look = Look { goal, now, readiness };
-        self.awaited(resource, holding, look, DEPTH).next()
+            && self.awaited(resource, None, look, DEPTH).next().is_none()
     }
 
     /// All that a resource waits for, some of it at most.
@@ -145,11 +167,7 @@ impl Session {
         now: Instant,
     ) -> Vec<Awaited> {
         const SOME: usize = 8;
-        let look = Look {
-            goal,
-            now,
-            readiness: Readiness::Accepted,
-        };
+        let look = Look::new(goal, now, Readiness::Accepted);
         let mut all: Vec<Awaited> = self.awaited(resource, holding, look, DEPTH).take(SOME).collect();
         all.dedup();
         all
@@ -196,13 +214,14 @@ impl Session {
         // A reference to nothing waits for nothing; what the client does not ask for, it will once it is referred to.
         let now = look.goal.resource(&ResourceType::Cluster, name.as_str())?;
         let Some(clusters) = self.state_of(&ResourceType::Cluster) else {
-            return self.waits_unasked(now, look).then(|| Awaited {
+            let has_older = look.lenient && self.memory.holds(&ResourceType::Cluster, name);
+            return (!has_older && self.waits_unasked(now, look)).then(|| Awaited {
                 resource_type: ResourceType::Cluster,
                 name: name.clone(),
                 reason: Awaiting::Unsent,
             });
         };
-        if !clusters.subscription.selects(now) {
+        if !clusters.subscription.selects(now) || (look.lenient && has_older(clusters, &now.name)) {
             return None;
         }
         let reason = self.reason(clusters, &now.name, look).or_else(|| {
@@ -277,7 +296,12 @@ impl Session {
                 name: child.name.clone(),
                 reason,
             });
-            return awaited.into_iter().collect();
+            let mut all: Vec<Awaited> = awaited.into_iter().collect();
+            // What was asked for by itself came before its clusters were warm (O-2).
+            if depth > 0 {
+                all.extend(self.awaited(child, None, look.lenient(), depth - 1));
+            }
+            return all;
         }
         if depth == 0 {
             return Vec::new();
@@ -307,14 +331,34 @@ impl Session {
                 }
                 let carries = |sent: &Sent| match sent.step {
                     Step::Make => sent.changes(name),
-                    Step::Answer => waits(&state.kind) && sent.resources.get(name).is_some(),
+                    // A cluster that is sent once more is no news, unless it was not accepted before.
+                    Step::Answer => sent.resources.get(name).is_some_and(|answer| {
+                        let is_new = || !is_accepted(state, answer);
+                        waits(&state.kind) || (state.kind == ResourceType::Cluster && is_new())
+                    }),
                     Step::Break | Step::Heartbeat => false,
                 };
                 let mut open = state.in_flight.iter().filter(|sent| carries(sent));
-                open.any(|sent| !self.is_overdue(sent, look.now))
+                open.any(|sent| !self.is_overdue(sent, look.now) && !self.is_seen_warm(state, sent, name, look.now))
                     .then_some(Awaiting::Unanswered)
             }
         }
+    }
+
+    /// Whether a cluster of an unanswered response is known to be warm: an Envoy answers none while one of them warms (O-5).
+    fn is_seen_warm(&self, clusters: &TypeState, sent: &Sent, name: &ResourceName, now: Instant) -> bool {
+        if !self.features.envoy || clusters.kind != ResourceType::Cluster {
+            return false;
+        }
+        let in_flight = &clusters.in_flight;
+        let cluster = sent.changed.get(name);
+        let is_patient = || now.saturating_duration_since(sent.sent_at) >= self.policy.ordering.patience;
+        cluster.is_some_and(|cluster| match cluster.warming {
+            Warming::Unseen => false,
+            Warming::WithEndpoints => in_flight.is_warm_by_endpoints(sent, cluster),
+            // Nothing shows that it was taken in; but something else says why there is no answer.
+            Warming::AtOnce => is_patient() && in_flight.iter().any(|sent| is_warming(in_flight, sent)),
+        })
     }
 
     /// Whether a response is unanswered for so long that changes no longer wait for it; removals do (O-4).
@@ -339,4 +383,32 @@ impl Session {
         let brings_some = state.fresh && (state.presented.is_some() || !state.view.held().is_empty());
         goal.is_whole(&state.kind) && (!brings_some || goal.had(&state.kind))
     }
+}
+
+/// Whether something in an unanswered response warms as far as is known.
+fn is_warming(in_flight: &InFlight, sent: &Sent) -> bool {
+    let warms = |cluster: &Arc<Resource>| match cluster.warming {
+        Warming::Unseen => true,
+        Warming::WithEndpoints => !in_flight.is_warm_by_endpoints(sent, cluster),
+        Warming::AtOnce => false,
+    };
+    sent.changed.iter().any(warms)
+}
+
+/// Whether the client has an older version of a cluster, which serves until the newer one is warm.
+fn has_older(clusters: &TypeState, name: &ResourceName) -> bool {
+    if clusters.refused.names(name.as_str()) {
+        return clusters.view.before_refusal(name).is_some();
+    }
+    let mut open = clusters.in_flight.iter().filter(|sent| sent.changes(name));
+    match open.next() {
+        None => clusters.view.has_given(name),
+        Some(oldest) => oldest.replaced().any(|before| before.name == *name),
+    }
+}
+
+/// Whether the client accepted the resource in this version.
+fn is_accepted(state: &TypeState, resource: &Resource) -> bool {
+    let accepted = state.view.accepted(&resource.name);
+    accepted.is_some_and(|accepted| accepted.version == resource.version)
 }

@@ -1,12 +1,17 @@
 //! What a node last ACKed, carried from a stream that ended to the next one of the same node: make before break holds across
 //! a reconnect (O-19). Whoever keeps memories bounds them; a session without one only knows what the client says.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Instant,
+};
 
 use crate::{
     protocol::{
-        Session,
-        type_state::{Held, Retained, TypeState},
+        Contents, Request, Session,
+        policy::{applies_valid_part, is_full_state},
+        type_state::{Exceptions, Held, Retained, Sent, TypeState},
     },
     resource::{Resource, ResourceName, ResourceType, Version},
     snapshot::Snapshot,
@@ -18,21 +23,39 @@ pub struct Memory {
     types: BTreeMap<ResourceType, TypeMemory>,
 }
 
+/// Snapshots that are remembered of one type, beside the ACKed one.
+const ORIGINS: usize = 6;
+
 /// What a node last ACKed of one type.
 #[derive(Clone, Debug)]
 struct TypeMemory {
-    /// `None` where nothing was ACKed yet.
+    /// `None` where nothing was ACKed yet, nor applied of what was refused.
     acked: Option<Arc<Snapshot>>,
+    /// A response was ACKed: the node presents its version.
+    presents: bool,
+    /// When the stream was looked at last.
+    at: Instant,
     /// Names that it holds otherwise than the snapshot says.
     held: BTreeMap<ResourceName, Held>,
+    /// Of these, and of those that follow, what it took of refused responses: it has no version of them.
+    taken: Vec<Arc<Resource>>,
     /// Resources that it holds, or may hold, and the snapshot does not have.
     retained: BTreeMap<ResourceName, Retained>,
     /// Route configurations that its draining listeners use.
     drained: BTreeMap<ResourceName, Arc<Resource>>,
-    /// Versions that it was sent and did not answer, and the snapshots they are of: it may come back with one of them.
-    unanswered: Vec<(Version, Arc<Snapshot>)>,
+    /// What it was sent and did not answer: it may come back with one of these.
+    unanswered: Vec<Unanswered>,
     /// Other snapshots that resources which it holds may come from.
     origins: Vec<Arc<Snapshot>>,
+}
+
+/// A state that a node was sent, and whose answer may have been lost with the stream.
+#[derive(Clone, Debug)]
+struct Unanswered {
+    version: Version,
+    snapshot: Arc<Snapshot>,
+    held: BTreeMap<ResourceName, Held>,
+    retained: BTreeMap<ResourceName, Retained>,
 }
 
 // === impl Memory ===
@@ -44,6 +67,11 @@ impl Memory {
         self.types.is_empty()
     }
 
+    /// Forgets a type: what the node has is known from its present stream.
+    pub(super) fn forget(&mut self, kind: &ResourceType) {
+        self.types.remove(kind);
+    }
+
     /// The snapshots that resources of a type may come from which the node holds.
     pub(super) fn snapshots(&self, kind: &ResourceType) -> impl Iterator<Item = &Arc<Snapshot>> {
         let of_type = self.types.get(kind).into_iter();
@@ -53,6 +81,21 @@ impl Memory {
     /// Whether anything is known of a type.
     pub(super) fn knows(&self, kind: &ResourceType) -> bool {
         self.types.contains_key(kind)
+    }
+
+    /// Whether the node has accepted a resource of this name.
+    pub(super) fn holds(&self, kind: &ResourceType, name: &ResourceName) -> bool {
+        let Some(memory) = self.types.get(kind) else {
+            return false;
+        };
+        if let Some(held) = memory.held.get(name) {
+            return !held.is_nothing();
+        }
+        let accepted = memory
+            .acked
+            .as_ref()
+            .and_then(|acked| acked.resource(kind, name.as_str()));
+        accepted.is_some() || memory.retained.contains_key(name)
     }
 
     /// Whether the node has accepted the resource as it is; `None` where nothing is known of the type.
@@ -88,7 +131,12 @@ impl Session {
     /// The stream of a node whose last stream left this memory.
     #[must_use]
     pub fn recall(self, memory: Memory) -> Self {
-        Self { memory, ..self }
+        let is_stranger = memory.is_empty();
+        Self {
+            memory,
+            is_stranger,
+            ..self
+        }
     }
 
     /// What the node has ACKed on this stream, to be recalled on its next; of types that it did not ask for yet, what it
@@ -99,18 +147,22 @@ impl Session {
             return Memory::default();
         }
         let mut memory = self.memory.clone();
+        let Some(now) = self.last_poll else {
+            return memory;
+        };
         for state in &self.types {
-            let Some(mut of_type) = TypeMemory::of(state) else {
+            let Some(mut of_type) = TypeMemory::of(state, now) else {
                 continue;
             };
-            // What the node ACKed on an earlier stream counts until it ACKs something on this one.
-            if let Some(before) = memory.types.remove(&state.kind).filter(|_| of_type.acked.is_none()) {
-                let origins = of_type
-                    .origins
-                    .into_iter()
-                    .chain(before.origins.iter().cloned())
-                    .collect();
-                of_type = TypeMemory { origins, ..before };
+            // What is known from an earlier stream counts until everything was ACKed on this one.
+            if let Some(before) = memory.types.remove(&state.kind) {
+                let origins = of_type.origins.into_iter().chain(before.origins.iter().cloned());
+                let origins = origins.take(ORIGINS).collect();
+                of_type = if of_type.acked.is_none() {
+                    TypeMemory { origins, ..before }
+                } else {
+                    TypeMemory { origins, ..of_type }
+                };
             }
             memory.types.insert(state.kind.clone(), of_type);
         }
@@ -123,21 +175,27 @@ impl Session {
         let returned = self.types.iter().any(|state| state.returned);
         let state = &mut self.types[index];
         let Some(memory) = self.memory.types.remove(&state.kind) else {
+            self.recognize(index);
             return;
         };
-        let comes_back = state.presented.is_some() || returned;
+        // One that never accepted any comes with no version, whether it was started anew or not.
+        let comes_back = state.presented.is_some() || returned || (memory.acked.is_some() && !memory.presents);
         if !self.features.envoy || !comes_back {
             return;
         }
         state.returned = true;
         let presented = state.presented.as_ref();
-        let answered = memory.unanswered.iter().find(|(version, _)| presented == Some(version));
-        if let Some((_, snapshot)) = answered {
+        let mut unanswered = memory.unanswered.into_iter();
+        let answered = unanswered.find(|unanswered| presented == Some(&unanswered.version));
+        if let Some(answered) = answered {
             // Its answer was lost with the stream.
-            let snapshot = Arc::clone(snapshot);
-            state
-                .view
-                .restore(snapshot, BTreeMap::new(), memory.retained, memory.origins);
+            let Unanswered {
+                snapshot,
+                held,
+                retained,
+                ..
+            } = answered;
+            state.view.restore(snapshot, held, retained, memory.origins);
         } else if let Some(acked) = memory.acked {
             state.view.restore(acked, memory.held, memory.retained, memory.origins);
         } else {
@@ -147,62 +205,154 @@ impl Session {
     }
 }
 
+impl Session {
+    /// Delta: what a node took of a refused response has no version that it could present, and is still with it: left there
+    /// until it can be removed. To one that was started anew its removal says nothing.
+    pub(in crate::protocol) fn recall_left(&mut self, index: usize, request: &Request<'_>) {
+        let state = &mut self.types[index];
+        let memory = self.memory.types.get(&state.kind);
+        let Some(memory) = memory.filter(|_| self.features.envoy && applies_valid_part(&state.kind)) else {
+            return;
+        };
+        let Some(goal) = self.goal.as_ref().and_then(|goal| goal.get(&state.kind)) else {
+            return;
+        };
+        let presented: BTreeSet<&str> = request.presented.to_vec().into_iter().map(|(name, _)| name).collect();
+        for left in memory.retained.values().map(|left| &left.resource).chain(&memory.taken) {
+            let is_presented = presented.contains(left.name.as_str());
+            if !state.subscription.selects(left) {
+                continue;
+            }
+            match (goal.named(left.name.as_str()), is_presented) {
+                (None, false) => state.view.retain(left, memory.at),
+                (None, true) => {}
+                (Some(_), false) => state.view.hold(left.name.clone(), Held::known(left)),
+                // It presents the version before.
+                (Some(_), true) => state.view.fall_back([Arc::clone(left)]),
+            }
+        }
+    }
+
+    /// SotW: an Envoy whose last stream nobody remembers, and that comes with the goal's version, has what it asks for by
+    /// name as the goal says; it is told again all the same.
+    fn recognize(&mut self, index: usize) {
+        let state = &mut self.types[index];
+        let goal = self
+            .goal
+            .as_ref()
+            .filter(|_| self.features.envoy && !is_full_state(&state.kind));
+        let version = |goal: &Arc<Snapshot>| goal.get(&state.kind).map(|resources| resources.version().clone());
+        let known = goal.filter(|goal| state.presented.is_some() && version(goal) == state.presented);
+        if let Some(goal) = known.cloned() {
+            state.returned = true;
+            state.view.restore(goal, BTreeMap::new(), BTreeMap::new(), Vec::new());
+        }
+    }
+}
+
 // === impl TypeMemory ===
 
 impl TypeMemory {
-    fn of(state: &TypeState) -> Option<Self> {
+    fn of(state: &TypeState, now: Instant) -> Option<Self> {
         let view = &state.view;
-        let origins: Vec<_> = state.snapshots().cloned().collect();
-        let unanswered = state.in_flight.iter();
-        let unanswered: Vec<_> = unanswered
-            .map(|sent| (sent.delivery.version.clone(), Arc::clone(&sent.snapshot)))
-            .collect();
-        let Some(acked) = view.acked() else {
+        let mut origins: Vec<Arc<Snapshot>> = Vec::new();
+        for snapshot in state.snapshots() {
+            if !origins.iter().any(|known| Arc::ptr_eq(known, snapshot)) {
+                origins.push(Arc::clone(snapshot));
+            }
+        }
+        let unanswered = state.in_flight.iter().map(|sent| Unanswered::of(state, sent)).collect();
+        let accepts_nothing = applies_valid_part(&state.kind) && state.refused.any() && state.in_flight.is_empty();
+        let taken = view.base().filter(|_| accepts_nothing);
+        let Some(acked) = view.acked().or(taken) else {
             return (!origins.is_empty()).then(|| Self {
                 acked: None,
+                presents: false,
+                at: now,
                 held: BTreeMap::new(),
+                taken: Vec::new(),
                 retained: BTreeMap::new(),
                 drained: BTreeMap::new(),
                 unanswered,
                 origins,
             });
         };
-        let is_other = |name: &ResourceName, version: &Version| {
-            let acked = acked.resource(&state.kind, name.as_str());
-            acked.is_none_or(|acked| acked.version != *version)
-        };
-        let held = view.held().iter().filter(|(name, held)| is_other(name, &held.version));
-        let held = held.map(|(name, held)| (name.clone(), held.clone())).collect();
-        let mut held: BTreeMap<ResourceName, Held> = held;
-        for sent in state.in_flight.iter() {
-            // Until it is answered, the client may hold what was there before.
-            for resource in sent.changed.iter() {
-                let mut before = sent.replaced().filter(|before| before.name == resource.name);
-                let before = || before.next().map_or_else(Held::nothing, Held::known);
-                held.entry(resource.name.clone()).or_insert_with(before);
-            }
-        }
-        for (name, left) in view.retained() {
-            if is_other(name, &left.resource.version) && acked.resource(&state.kind, name.as_str()).is_some() {
-                held.insert(name.clone(), Held::known(&left.resource));
-            }
-        }
+        let Exceptions { mut held, mut retained } = view.acked_exceptions().clone();
         let is_gone = |name: &ResourceName| acked.resource(&state.kind, name.as_str()).is_none();
-        let retained = view.retained().iter().filter(|(name, _)| is_gone(name));
-        let mut retained: BTreeMap<_, _> = retained.map(|(name, left)| (name.clone(), left.clone())).collect();
-        for sent in state.in_flight.iter() {
-            for resource in sent.replaced().filter(|resource| is_gone(&resource.name)) {
-                let left = || Retained::left(resource, sent.sent_at);
-                retained.entry(resource.name.clone()).or_insert_with(left);
+        if view.acked().is_none() {
+            let refused = state.refused.all().filter(|refused| !is_gone(&refused.name));
+            held.extend(refused.map(|refused| (refused.name.clone(), Held::nothing())));
+        }
+        let taken = taken_since(state);
+        for resource in &taken {
+            let name = resource.name.clone();
+            if is_gone(&name) {
+                retained.insert(name, Retained::left(resource, now));
+            } else {
+                held.insert(name, Held::known(resource));
             }
+        }
+        for (name, left) in view.retained().iter().filter(|(name, _)| is_gone(name)) {
+            retained.entry(name.clone()).or_insert_with(|| left.clone());
         }
         Some(Self {
             acked: Some(Arc::clone(acked)),
+            presents: view.acked().is_some(),
+            at: now,
             held,
+            taken,
             retained,
             drained: view.drained().clone(),
             unanswered,
             origins,
         })
+    }
+}
+
+/// What a node took since it ACKed all that it was sent: of refused responses, beside what it accuses (S-8), and of later
+/// ones.
+fn taken_since(state: &TypeState) -> Vec<Arc<Resource>> {
+    let Some(base) = state.view.resources().filter(|_| state.refused.any()) else {
+        return Vec::new();
+    };
+    let is_open = |name: &ResourceName| state.in_flight.iter().any(|sent| sent.changes(name));
+    let is_taken = |resource: &&Arc<Resource>| {
+        let name = &resource.name;
+        !state.refused.names(name.as_str()) && !is_open(name) && !state.view.held().contains_key(name)
+    };
+    let acked = state.view.acked().and_then(|acked| acked.get(&state.kind));
+    let diff = acked.map(|acked| base.diff_from(acked));
+    let changed = match &diff {
+        Some(diff) => diff.changed.as_slice(),
+        None => base.as_slice(),
+    };
+    // What waited when the rest was ACKed came later.
+    let waited = state.view.acked_exceptions().held.keys();
+    let waited = waited.filter_map(|name| base.named(name.as_str()));
+    changed.iter().chain(waited).filter(is_taken).cloned().collect()
+}
+
+// === impl Unanswered ===
+
+impl Unanswered {
+    fn of(state: &TypeState, sent: &Sent) -> Self {
+        let is_gone = |name: &ResourceName| sent.snapshot.resource(&state.kind, name.as_str()).is_none();
+        let retained: BTreeMap<ResourceName, Retained> = if let Contents::All(_) = sent.resources {
+            BTreeMap::new()
+        } else if is_full_state(&state.kind) {
+            // All that the client holds by this response, whatever was taken from it since.
+            let left = sent.resources.iter().filter(|resource| is_gone(&resource.name));
+            left.map(|left| (left.name.clone(), Retained::left(left, sent.sent_at)))
+                .collect()
+        } else {
+            let retained = state.view.retained().iter().filter(|(name, _)| is_gone(name));
+            retained.map(|(name, left)| (name.clone(), left.clone())).collect()
+        };
+        Self {
+            version: sent.delivery.version.clone(),
+            snapshot: Arc::clone(&sent.snapshot),
+            held: state.view.held().clone(),
+            retained,
+        }
     }
 }

@@ -99,11 +99,14 @@ impl Session {
     /// Whether a client that says that it holds resources of the type needs them no more.
     fn believes(&self, kind: &ResourceType) -> bool {
         // An Envoy asks for its clusters first, unless one of them is warming: then it waits for endpoints that it has (O-5,
-        // D-6).
+        // D-6). So it does where it presents no clusters, and is given all of them anew.
         let is_on_ads = self.features.envoy && self.is_aggregated();
-        let is_warming =
-            *kind == ResourceType::Endpoint && is_on_ads && self.state_of(&ResourceType::Cluster).is_none();
-        !is_warming && !self.policy.resend_presented.contains(kind)
+        let presents_clusters = || {
+            self.state_of(&ResourceType::Cluster)
+                .is_some_and(|state| state.returned)
+        };
+        let may_warm = *kind == ResourceType::Endpoint && is_on_ads && !presents_clusters();
+        !may_warm && !self.policy.resend_presented.contains(kind)
     }
 }
 
@@ -122,9 +125,12 @@ fn drained(
         .filter(|_| state.kind == ResourceType::Route);
     let is_gone = |name: &&ResourceName| goal.is_some_and(|goal| goal.resource(&state.kind, name.as_str()).is_none());
     let mut walk = presented.walk();
-    let gone = asked.filter(|name| !walk.holds(name)).filter(is_gone);
+    let remembered = memory.drained(&state.kind);
+    let is_drained = |name: &&ResourceName| remembered.is_some_and(|drained| drained.contains_key(*name));
+    let gone = asked.filter(|name| !walk.holds(name));
+    let gone = gone.filter(|name| is_gone(name) || is_drained(name));
     let content = |name: &ResourceName| {
-        let known = memory.drained(&state.kind).and_then(|drained| drained.get(name));
+        let known = remembered.and_then(|drained| drained.get(name));
         known
             .cloned()
             .unwrap_or_else(|| Arc::new(Resource::unknown(name, &Version::from(""))))

@@ -150,7 +150,17 @@ impl Session {
     /// known what they need (O-19).
     fn has_come_back(&self, now: Instant) -> bool {
         let asks = |kind: &ResourceType| self.state_of(kind).is_some_and(|state| !state.fresh);
-        !self.awaits_requests(Some(now)) || (asks(&ResourceType::Listener) && asks(&ResourceType::Route))
+        let is_published = |kind: &ResourceType| {
+            let published = self.goal.as_ref().and_then(|goal| goal.get(kind));
+            published.is_some_and(|published| !published.is_empty())
+        };
+        let may_ask = |kind: &ResourceType| self.memory.knows(kind) || (self.is_stranger && is_published(kind));
+        let is_owed = |kind: &ResourceType| may_ask(kind) && !asks(kind);
+        let has_asked = asks(&ResourceType::Listener)
+            && asks(&ResourceType::Route)
+            && !is_owed(&ResourceType::ScopedRoute)
+            && !is_owed(&ResourceType::VirtualHost);
+        has_asked || !self.awaits_requests(Some(now))
     }
 
     /// The names of a type that resources which the client holds, or may hold, refer to: those that are left with it or
@@ -187,6 +197,7 @@ impl Session {
             }
             if *kind == ResourceType::Cluster {
                 self.note_through_routes(state, goal, for_now);
+                self.note_through_hosts(state, for_now);
             }
         }
         needed
@@ -203,6 +214,36 @@ impl Session {
         for resource in state.view.exceptional().chain(replaced).chain(&outdated) {
             for route in self.routes_of(state, resource) {
                 note(users, &ResourceType::Route, route, &ResourceType::Cluster);
+            }
+        }
+    }
+
+    /// Notes the clusters of virtual hosts that the client may ask for, since it has a route configuration that is gone or was
+    /// sent just now (D-12).
+    fn note_through_hosts(&self, state: &TypeState, users: &mut Users) {
+        let asks = self.state_of(&ResourceType::VirtualHost).is_some();
+        let has_hosts = |snapshot: &std::sync::Arc<Snapshot>| {
+            let hosts = snapshot.get(&ResourceType::VirtualHost);
+            hosts.is_some_and(|hosts| !hosts.is_empty())
+        };
+        if state.kind != ResourceType::Route || asks || !state.snapshots().any(has_hosts) {
+            return;
+        }
+        let sent = state.in_flight.iter().flat_map(|sent| sent.resources.iter());
+        let routes: BTreeSet<&str> = state
+            .view
+            .outlasting()
+            .chain(sent)
+            .map(|route| route.name.as_str())
+            .collect();
+        let of_routes = |host: &&std::sync::Arc<Resource>| {
+            let route = host.name.as_str().rsplit_once('/').map(|(route, _)| route);
+            route.is_some_and(|route| routes.contains(route))
+        };
+        for snapshot in state.snapshots() {
+            let hosts = snapshot.get(&ResourceType::VirtualHost).into_iter();
+            for host in hosts.flat_map(|hosts| hosts.iter()).filter(of_routes) {
+                note(users, &ResourceType::VirtualHost, host, &ResourceType::Cluster);
             }
         }
     }
@@ -247,6 +288,9 @@ impl Session {
             }
             for sent in state.in_flight.iter().filter(|_| waits) {
                 note(sent.sent_at, ordering.make_timeout);
+                if state.kind == ResourceType::Cluster && self.features.envoy {
+                    note(sent.sent_at, ordering.patience);
+                }
             }
             for retained in state.view.retained().values() {
                 note(retained.since, ordering.hold_cap);

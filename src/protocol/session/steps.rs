@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     protocol::{
-        Delivery, Nonce, Outcome, Session, Variant,
+        Contents, Delivery, Nonce, Outcome, Session, Variant,
         policy::{is_full_state, waits},
         respond::{
             draft::{Draft, Ingredients, Recipient},
@@ -249,7 +249,7 @@ impl Session {
         let variant = self.variant;
         let owed = self.types[index].due.take();
         let to = Arc::clone(self.types[index].view.resources()?);
-        let mut resolution = self.resolve(index, &owed, goal, now);
+        let mut resolution = self.resolve(index, &owed, &ingredients.changed, goal, now);
         let hosts = if ingredients.first {
             self.inherited_hosts(index, goal)
         } else {
@@ -281,7 +281,7 @@ impl Session {
     }
 
     /// Looks up what is owed.
-    fn resolve(&self, index: usize, owed: &Owed, goal: &Arc<Snapshot>, now: Instant) -> Resolution {
+    fn resolve(&self, index: usize, owed: &Owed, changed: &Contents, goal: &Arc<Snapshot>, now: Instant) -> Resolution {
         let state = &self.types[index];
         let Some(base) = state.view.resources() else {
             return Resolution::default();
@@ -290,11 +290,14 @@ impl Session {
         let may_be_sent = |resource: &Resource| !gates || self.may_be_sent(&state.kind, resource, goal, now);
         let may_follow = |resource: &Resource| !gates || self.awaited_by(state, resource, None, goal, now).is_none();
         let inherited = |name: &ResourceName| self.inherited(&state.kind, name, goal);
+        let older = |newest: &Resource| self.older(&state.kind, newest, goal, now);
         let sources = Sources {
+            changed,
             goal: goal.get(&state.kind),
             may_be_sent: &may_be_sent,
             may_follow: &may_follow,
             inherited: &inherited,
+            older: &older,
         };
         Resolution::of(self.client(state), owed, base, sources)
     }
@@ -321,6 +324,7 @@ fn recipient(state: &TypeState, variant: Variant) -> Recipient<'_> {
         subscription: &state.subscription,
         view: &state.view,
         refused: &state.refused,
+        under_way: state.in_flight.last().map(|sent| &sent.resources),
         quiet_removals: state.quiet_removals,
         bare_errors: state.bare_errors,
     }

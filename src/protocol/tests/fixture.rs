@@ -1,7 +1,7 @@
 //! Snapshots and requests that read like configuration, and a client end that never answers by itself.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -12,7 +12,7 @@ use crate::{
         google::rpc,
     },
     protocol::{Features, Lists, Names, NamesPrint, Outcome, Policy, Response, Scope, Session, Variant},
-    resource::{ContentHash, Place, Reference, Resource, ResourceName, ResourceType, Version},
+    resource::{ContentHash, Place, Reference, Resource, ResourceName, ResourceType, Version, Warming},
     snapshot::{Completeness, Revision, Snapshot, TypeResources},
 };
 
@@ -26,6 +26,7 @@ pub(super) struct Config(
     BTreeMap<Key, (String, Vec<Key>)>,
     BTreeMap<Key, Duration>,
     BTreeMap<Key, Vec<String>>,
+    BTreeMap<Key, Warming>,
 );
 
 /// Type and name.
@@ -66,6 +67,12 @@ impl Config {
         self
     }
 
+    /// A cluster that is there needs this to be warm; otherwise that does not show.
+    pub(super) fn warms(mut self, name: &str, warming: Warming) -> Self {
+        self.3.insert((Cluster, name.into()), warming);
+        self
+    }
+
     pub(super) fn without(mut self, kind: ResourceType, name: &str) -> Self {
         let key = (kind, name.into());
         self.0.remove(&key);
@@ -75,25 +82,42 @@ impl Config {
 
     /// The served snapshot.
     pub(super) fn at(&self, revision: u64, previous: Option<&Arc<Snapshot>>) -> Arc<Snapshot> {
+        self.of_lineage(revision, previous, &mut None)
+    }
+
+    /// The served snapshot, with versions as the publisher gives them to what was there before.
+    fn of_lineage(
+        &self,
+        revision: u64,
+        previous: Option<&Arc<Snapshot>>,
+        lineage: &mut Option<Lineage>,
+    ) -> Arc<Snapshot> {
         let mut types: BTreeMap<ResourceType, Vec<Arc<Resource>>> = BTreeMap::new();
         for (key, (content, to)) in &self.0 {
             let ttl = self.1.get(key).copied();
             let places = self.2.get(key).map_or(&[][..], Vec::as_slice);
             let (kind, name) = key;
-            types
-                .entry(kind.clone())
-                .or_default()
-                .push(resource(kind, name, content, to, ttl, places));
+            types.entry(kind.clone()).or_default().push(resource(
+                kind,
+                name,
+                content,
+                to,
+                (ttl, places, self.3.get(key)),
+            ));
         }
-        let types = types
-            .into_iter()
-            .map(|(kind, resources)| (kind, Arc::new(TypeResources::new(resources).unwrap())))
-            .collect();
-        let mut types: BTreeMap<ResourceType, Arc<TypeResources>> = types;
         // A type whose last resource goes stays as an empty set, as the publisher has it.
         for (kind, _) in previous.iter().flat_map(|previous| previous.types()) {
             types.entry(kind.clone()).or_default();
         }
+        let types = types.into_iter().map(|(kind, resources)| {
+            let before = previous.and_then(|previous| previous.get(&kind));
+            let resources = match lineage {
+                Some(lineage) => lineage.versioned(&kind, resources, before, revision),
+                None => Arc::new(TypeResources::new(resources).unwrap()),
+            };
+            (kind, resources)
+        });
+        let types: BTreeMap<ResourceType, Arc<TypeResources>> = types.collect();
         let own = Snapshot::new("g".into(), Revision(revision), types, Completeness::Published);
         let previous = previous.map(|previous| &**previous);
         Arc::new(Snapshot::compose(&"g".into(), Some(&own), None, previous))
@@ -105,8 +129,7 @@ fn resource(
     name: &str,
     content: &str,
     to: &[(ResourceType, String)],
-    ttl: Option<Duration>,
-    places: &[String],
+    (ttl, places, warming): (Option<Duration>, &[String], Option<&Warming>),
 ) -> Arc<Resource> {
     let name = ResourceName::from(name);
     let text = match places {
@@ -131,7 +154,58 @@ fn resource(
         body: content.to_owned().into(),
         references: references.into(),
         places: places.iter().cloned().map(Place::from).collect(),
+        warming: warming.copied().unwrap_or_default(),
     })
+}
+
+/// Contents and versions that were used up: what returns gets another version, as the publisher sees to it (S-3).
+#[derive(Clone, Debug, Default)]
+pub(super) struct Lineage {
+    gone: BTreeSet<ContentHash>,
+    versions: BTreeSet<(ResourceType, Version)>,
+}
+
+impl Lineage {
+    fn versioned(
+        &mut self,
+        kind: &ResourceType,
+        resources: Vec<Arc<Resource>>,
+        before: Option<&Arc<TypeResources>>,
+        revision: u64,
+    ) -> Arc<TypeResources> {
+        let marked = |version: &Version| Version::from(format!("{version}-r{revision}"));
+        let versioned = resources.into_iter().map(|resource| {
+            let same = before.and_then(|before| before.get(resource.name.as_str()));
+            if let Some(same) = same.filter(|same| same.content == resource.content) {
+                return Arc::clone(same);
+            }
+            if !self.gone.contains(&resource.content) {
+                return resource;
+            }
+            let version = marked(&resource.version);
+            Arc::new(Resource {
+                version,
+                ..Resource::clone(&resource)
+            })
+        });
+        let mut resources = TypeResources::new(versioned.collect()).unwrap();
+        if let Some(before) = before {
+            if resources.as_slice() == before.as_slice() {
+                return Arc::clone(before);
+            }
+            let goes = |old: &&Arc<Resource>| {
+                let now = resources.get(old.name.as_str());
+                now.is_none_or(|now| now.content != old.content)
+            };
+            self.gone.extend(before.iter().filter(goes).map(|old| old.content));
+        }
+        if !self.versions.insert((kind.clone(), resources.version().clone())) {
+            let version = marked(resources.version());
+            self.versions.insert((kind.clone(), version.clone()));
+            resources = resources.with_version(version);
+        }
+        Arc::new(resources)
+    }
 }
 
 /// One stream, both ends.
@@ -141,6 +215,7 @@ pub(super) struct Stream {
     pub(super) outcomes: Vec<Outcome>,
     last: Option<Arc<Snapshot>>,
     revision: u64,
+    lineage: Option<Lineage>,
 }
 
 impl Stream {
@@ -159,6 +234,7 @@ impl Stream {
             outcomes: Vec::new(),
             last: None,
             revision: 0,
+            lineage: None,
         }
     }
 
@@ -182,7 +258,14 @@ impl Stream {
             outcomes: Vec::new(),
             last: self.last.clone(),
             revision: self.revision,
+            lineage: self.lineage.clone(),
         }
+    }
+
+    /// What returns gets another version than it had.
+    pub(super) fn with_lineage(self) -> Self {
+        let lineage = Some(Lineage::default());
+        Self { lineage, ..self }
     }
 
     /// What was published last.
@@ -192,7 +275,7 @@ impl Stream {
 
     pub(super) fn publish(&mut self, config: &Config) {
         self.revision += 1;
-        let snapshot = config.at(self.revision, self.last.as_ref());
+        let snapshot = config.of_lineage(self.revision, self.last.as_ref(), &mut self.lineage);
         self.last = Some(Arc::clone(&snapshot));
         self.session.on_snapshot(snapshot);
     }

@@ -4,7 +4,7 @@ use std::{collections::VecDeque, sync::Arc, time::Instant};
 
 use crate::{
     protocol::{Contents, Delivery},
-    resource::{Resource, ResourceName},
+    resource::{Resource, ResourceName, ResourceType, Warming},
     snapshot::{Snapshot, TypeResources},
 };
 
@@ -13,7 +13,12 @@ use crate::{
 pub(in crate::protocol) struct InFlight {
     /// One at most in SotW, but for clusters that an Envoy is warming (S-15, O-5).
     responses: VecDeque<Sent>,
+    /// Of clusters: endpoints that the client accepted since the oldest of them, by the number of their response.
+    endpoints: VecDeque<(u64, Contents)>,
 }
+
+/// Responses of endpoints that are remembered while clusters await their answer: what is forgotten proves nothing.
+const ENDPOINTS: usize = 64;
 
 /// One response that awaits its answer.
 #[derive(Debug)]
@@ -94,7 +99,35 @@ impl InFlight {
     }
 
     pub(in crate::protocol) fn remove(&mut self, at: usize) -> Option<Sent> {
-        self.responses.remove(at)
+        let sent = self.responses.remove(at);
+        if self.responses.is_empty() {
+            self.endpoints.clear();
+        }
+        sent
+    }
+
+    /// Notes endpoints that the client accepted while clusters await their answer.
+    pub(in crate::protocol) fn note_endpoints(&mut self, endpoints: &Sent) {
+        if self.responses.is_empty() {
+            return;
+        }
+        if self.endpoints.len() == ENDPOINTS {
+            self.endpoints.pop_front();
+        }
+        self.endpoints
+            .push_back((endpoints.number, endpoints.resources.clone()));
+    }
+
+    /// Whether a cluster of a response is warm although the response was not answered: an Envoy asked for its endpoints, and
+    /// accepted them since (O-5).
+    pub(in crate::protocol) fn is_warm_by_endpoints(&self, sent: &Sent, cluster: &Resource) -> bool {
+        let accepted = |name: &ResourceName| {
+            let mut since = self.endpoints.iter().filter(|(number, _)| *number > sent.number);
+            // Endpoints that are asked for apart come later.
+            since.any(|(_, endpoints)| endpoints.get(name).is_some_and(|found| found.references.is_empty()))
+        };
+        let mut endpoints = cluster.references_to(&ResourceType::Endpoint);
+        cluster.warming == Warming::WithEndpoints && endpoints.all(accepted)
     }
 
     /// Takes the responses before this place, oldest first.

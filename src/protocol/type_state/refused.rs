@@ -170,6 +170,24 @@ impl Refused {
         Some(report)
     }
 
+    /// All that is known to be refused.
+    pub(in crate::protocol) fn all(&self) -> impl Iterator<Item = &Arc<Resource>> {
+        let (state, parts) = match &self.content {
+            Content::Nothing => (None, None),
+            Content::State(state) => (Some(state), None),
+            Content::Parts(parts) => (None, Some(parts)),
+        };
+        let suspects = state.into_iter().flat_map(|state| state.suspects.values());
+        let alone = parts
+            .into_iter()
+            .flat_map(|parts| &parts.alone)
+            .map(|alone| &alone.resource);
+        let together = parts.into_iter().flat_map(|parts| &parts.together);
+        suspects
+            .chain(alone)
+            .chain(together.flat_map(|response| &response.resources))
+    }
+
     /// Whether the resource of this name is known to be refused.
     pub(in crate::protocol) fn names(&self, name: &str) -> bool {
         match &self.content {
@@ -189,8 +207,7 @@ impl Refused {
         let Content::State(refused) = &self.content else {
             return false;
         };
-        let (a, b) = (refused.contents.as_slice(), contents.as_slice());
-        a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.name == b.name && a.version == b.version)
+        refused.contents.is_same_state(contents)
     }
 
     const fn parts(&self) -> Option<&Parts> {
@@ -283,6 +300,14 @@ impl Refused {
     /// Takes out what is no longer asked for.
     pub(in crate::protocol) fn give_up(&mut self, subscription: &Subscription) -> Suspects {
         self.keep_only(|refused| subscription.selects(refused))
+    }
+
+    /// Takes out what the client has removed.
+    pub(in crate::protocol) fn forget(&mut self, removed: &[ResourceName]) -> Suspects {
+        if removed.is_empty() {
+            return Suspects::default();
+        }
+        self.keep_only(|refused| !removed.contains(&refused.name))
     }
 
     /// Takes out what is gone or has another content by now.

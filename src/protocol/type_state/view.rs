@@ -22,6 +22,8 @@ pub(in crate::protocol) struct ClientView {
     source: Option<Arc<Snapshot>>,
     /// The last base that was ACKed: what a refused change is measured from (O-4).
     acked: Option<Arc<Snapshot>>,
+    /// How what the client held then differed from it.
+    acked_exceptions: Exceptions,
     /// Names that the client holds otherwise than the base says: what waits for others (O-15), what was presented at a
     /// reconnect (D-5), what was answered ahead of the base.
     held: BTreeMap<ResourceName, Held>,
@@ -37,7 +39,7 @@ pub(in crate::protocol) struct ClientView {
 }
 
 /// Earlier bases that are kept: of more publishes within one wait the children of the oldest are given up.
-const ORIGINS: usize = 4;
+const ORIGINS: usize = 6;
 
 /// What the client holds under one name, other than the base says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,8 +66,8 @@ pub(in crate::protocol) struct Retained {
     pub(in crate::protocol) certain: bool,
 }
 
-/// A change of what the client holds, as planned.
-#[derive(Debug, Default)]
+/// How what the client holds differs from a snapshot.
+#[derive(Clone, Debug, Default)]
 pub(in crate::protocol) struct Exceptions {
     pub(in crate::protocol) held: BTreeMap<ResourceName, Held>,
     pub(in crate::protocol) retained: BTreeMap<ResourceName, Retained>,
@@ -126,6 +128,10 @@ impl ClientView {
             base: None,
             source: None,
             acked: None,
+            acked_exceptions: Exceptions {
+                held: BTreeMap::new(),
+                retained: BTreeMap::new(),
+            },
             held: BTreeMap::new(),
             retained: BTreeMap::new(),
             drained: BTreeMap::new(),
@@ -158,8 +164,16 @@ impl ClientView {
         self.acked.as_ref()
     }
 
-    /// The resource of this name in the last base that was ACKed.
+    /// How what the client held then differed from it.
+    pub(in crate::protocol) const fn acked_exceptions(&self) -> &Exceptions {
+        &self.acked_exceptions
+    }
+
+    /// What the client accepted last under the name.
     pub(in crate::protocol) fn accepted(&self, name: &ResourceName) -> Option<&Arc<Resource>> {
+        if let Some(held) = self.acked_exceptions.held.get(name) {
+            return held.resource.as_ref();
+        }
         self.acked.as_ref()?.resource(&self.kind, name.as_str())
     }
 
@@ -202,7 +216,13 @@ impl ClientView {
             return held.resource.as_ref();
         }
         let base = self.resources().and_then(|base| base.named(name.as_str()));
-        base.or_else(|| self.retained.get(name).map(|retained| &retained.resource))
+        let retained = || self.retained.get(name).map(|retained| &retained.resource);
+        base.or_else(retained).or_else(|| self.drained.get(name))
+    }
+
+    /// Whether the client may lack what was left with it under the name: it refused it, or something that came with it.
+    pub(in crate::protocol) fn is_doubtful(&self, name: &ResourceName) -> bool {
+        self.retained.get(name).is_some_and(|retained| !retained.certain)
     }
 
     /// Whether the client was sent something under the name, and not its removal.
@@ -297,15 +317,17 @@ impl ClientView {
 
     /// The client is brought to the snapshot, but for these exceptions.
     pub(in crate::protocol) fn advance(&mut self, goal: &Arc<Snapshot>, exceptions: Exceptions) {
+        let was_plain = self.is_plain();
         self.held = exceptions.held;
         self.retained = exceptions.retained;
         let is_same = matches!((self.resources(), goal.get(&self.kind)), (Some(a), Some(b)) if Arc::ptr_eq(a, b));
         if !is_same {
             self.source = Some(Arc::clone(goal));
         }
-        if self.is_plain() && self.fallback.is_empty() {
-            self.origins.clear();
-        } else if let Some(base) = self.base.take()
+        // From a plain state to another the ACKed one is enough.
+        let has_others = !was_plain || !self.is_plain() || !self.fallback.is_empty();
+        if has_others
+            && let Some(base) = self.base.take()
             && !Arc::ptr_eq(&base, goal)
         {
             self.origins.truncate(ORIGINS);
@@ -315,7 +337,10 @@ impl ClientView {
             self.origins.push_back(base);
         }
         if let Some(to) = goal.get(&self.kind) {
-            self.drained.retain(|name, _| to.get(name.as_str()).is_none());
+            // What returns and waits drains still.
+            let held = &self.held;
+            let drains = |name: &ResourceName| to.get(name.as_str()).is_none() || held.contains_key(name);
+            self.drained.retain(|name, _| drains(name));
         }
         self.base = Some(Arc::clone(goal));
     }
@@ -323,7 +348,7 @@ impl ClientView {
     /// The client holds what the snapshot says, without a response; `accepted` where nothing it was sent is open or refused.
     pub(in crate::protocol) fn settle(&mut self, goal: &Arc<Snapshot>, accepted: bool) {
         if accepted {
-            self.acked = Some(Arc::clone(goal));
+            self.accept(Arc::clone(goal));
         }
         self.base = Some(Arc::clone(goal));
     }
@@ -348,6 +373,13 @@ impl ClientView {
     /// The client accepted a response that brought it to the snapshot, and nothing else is open or refused.
     pub(in crate::protocol) fn accept(&mut self, snapshot: Arc<Snapshot>) {
         self.acked = Some(snapshot);
+        if self.is_plain() && self.fallback.is_empty() {
+            self.origins.clear();
+        }
+        self.acked_exceptions = Exceptions {
+            held: self.held.clone(),
+            retained: self.retained.clone(),
+        };
     }
 
     /// The client holds this under the name, whatever the base says.
@@ -373,9 +405,9 @@ impl ClientView {
     ) {
         self.remember(origins);
         self.base = Some(Arc::clone(&acked));
-        self.acked = Some(acked);
         self.held = held;
         self.retained = retained;
+        self.accept(acked);
     }
 
     /// Takes over what the client says it holds, at its first request.

@@ -25,6 +25,7 @@ fn listeners(text: &str) -> Types {
             body: bytes::Bytes::new(),
             references: Box::default(),
             places: places.into(),
+            warming: crate::resource::Warming::default(),
         })
     };
     let set = TypeResources::new(text.split_whitespace().map(listener).collect()).unwrap();

@@ -26,6 +26,7 @@ fn types(all: &[(ResourceType, std::ops::Range<usize>)]) -> Types {
                 body: bytes::Bytes::new(),
                 references: Box::default(),
                 places: Box::default(),
+                warming: crate::resource::Warming::default(),
             })
         });
         Arc::new(TypeResources::new(resources.collect()).unwrap())

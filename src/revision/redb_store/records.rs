@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 use prost::Message;
 
 use crate::{
-    resource::{ContentHash, Place, Reference, Resource, ResourceName, ResourceType, Version},
+    resource::{ContentHash, Place, Reference, Resource, ResourceName, ResourceType, Version, Warming},
     revision::{Owner, Receipt, ReceiptChange, StoredRevision, TypeSummary},
     snapshot::Revision,
 };
@@ -134,6 +134,9 @@ pub(super) struct ResourceRecord {
     /// The places that it claims; none in records of earlier releases.
     #[prost(string, repeated, tag = "5")]
     pub(super) places: Vec<String>,
+    /// Of a cluster: 1 with its endpoints, 2 at once; 0 in records of earlier releases.
+    #[prost(uint32, tag = "6")]
+    pub(super) warming: u32,
 }
 
 /// A time to live.
@@ -335,6 +338,11 @@ impl ResourceRecord {
                 })
                 .collect(),
             places: resource.places.iter().map(ToString::to_string).collect(),
+            warming: match resource.warming {
+                Warming::Unseen => 0,
+                Warming::WithEndpoints => 1,
+                Warming::AtOnce => 2,
+            },
         }
     }
 
@@ -356,6 +364,11 @@ impl ResourceRecord {
             body: self.body,
             references: references?,
             places: self.places.into_iter().map(Place::from).collect(),
+            warming: match self.warming {
+                1 => Warming::WithEndpoints,
+                2 => Warming::AtOnce,
+                _ => Warming::Unseen,
+            },
         }))
     }
 }

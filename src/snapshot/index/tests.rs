@@ -28,6 +28,7 @@ fn resource(number: u16) -> Arc<Resource> {
         body: bytes::Bytes::new(),
         references: Box::default(),
         places: Box::default(),
+        warming: crate::resource::Warming::default(),
     })
 }
 

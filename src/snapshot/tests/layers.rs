@@ -75,6 +75,7 @@ fn made(kind: &ResourceType, name: u8, shape: &Shape) -> Arc<Resource> {
         body: format!("{shape:?}").into(),
         references: references.into(),
         places: Box::default(),
+        warming: crate::resource::Warming::default(),
     })
 }
 

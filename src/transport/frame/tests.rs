@@ -26,6 +26,7 @@ fn resource(name: &str, bytes: usize) -> Arc<Resource> {
         body: any.encode_to_vec().into(),
         references: Box::default(),
         places: Box::default(),
+        warming: crate::resource::Warming::default(),
     })
 }
 

@@ -41,6 +41,7 @@ fn set(resources: &[(&str, &str, &[&str])]) -> TypeResources {
             body: bytes::Bytes::copy_from_slice(content.as_bytes()),
             references: Box::default(),
             places: Box::default(),
+            warming: crate::resource::Warming::default(),
         })
     };
     TypeResources::new(resources.iter().map(resource).collect()).unwrap()

@@ -113,3 +113,21 @@ fn nothing_changed_while_cut_off_and_nothing_is_removed() {
         }
     }
 }
+
+#[test]
+fn cluster_of_a_refused_route_is_held_across_a_reconnect() {
+    for variant in [Variant::Sotw, Variant::Delta] {
+        let mut peer = Peer::running(variant, &to("a", "1"));
+        let refused = to("b", "bad").eds_cluster("a", "1").with(Endpoint, "a", "1");
+        peer.publish(&refused);
+        peer.settle();
+        let without = to("b", "bad").refers(Listener, "l", "bad", &[(Route, "r")]);
+        peer.publish(&without);
+        peer.settle();
+        peer.assert_holds(&Cluster, "a", "1");
+        peer.reconnect(ControlPlane::KeptRunning, &[Cluster, Endpoint, Listener, Route]);
+        peer.settle();
+        peer.assert_holds(&Cluster, "a", "1");
+        peer.assert_holds(&Route, "r", "1");
+    }
+}

@@ -32,6 +32,9 @@ pub(super) struct Checks {
     is_stranger: bool,
     /// The control plane was restarted: it knows of no parent that it did not publish since.
     was_restarted: bool,
+    /// Route configurations that it asked for at a restart and did not present: nobody knows in which form their listener
+    /// came, or drains with them.
+    unseen: BTreeSet<ResourceName>,
     /// As told last: in sync or blocked, and as of which publish.
     pub(super) progress: Option<(bool, Revision)>,
     refusals: Vec<Refusal>,
@@ -73,6 +76,7 @@ impl Checks {
             goal: None,
             is_stranger: false,
             was_restarted: false,
+            unseen: BTreeSet::new(),
             progress: None,
             refusals: Vec::new(),
             healthy: BTreeSet::new(),
@@ -101,9 +105,14 @@ impl Checks {
         });
     }
 
-    pub(super) fn on_cut_off(&mut self, control_plane: ControlPlane) {
+    pub(super) fn on_cut_off(&mut self, control_plane: ControlPlane, client: &Client) {
+        if control_plane == ControlPlane::Restarted {
+            self.unseen.extend(client.unpresented(&Route));
+        }
         self.probes.clear();
         self.refusals.clear();
+        // Nor does the next stream know what this one refused.
+        self.seen_bad.clear();
         self.in_flight.clear();
         self.progress = None;
         self.was_restarted |= control_plane == ControlPlane::Restarted;
@@ -184,18 +193,28 @@ impl Checks {
                 kind: kind.clone(),
                 carried: carried(response),
                 removed: response.removed.clone(),
-                is_overtaken: false,
+                is_overtaken: self.is_overtaken(response),
             });
         }
         // It may have been another content already when it was sent.
         self.excuse_changed();
     }
 
+    /// Whether something else of the type is under way behind a response.
+    fn is_overtaken(&self, response: &Response) -> bool {
+        let sent = self.in_flight.get(&response.delivery.resource_type);
+        sent.and_then(|sent| sent.last())
+            .is_some_and(|last| *last != response.delivery.nonce.to_string())
+    }
+
     // === (e) ===
 
     /// Expects a change that stands apart, where the client holds what it changes and asked for the type on this stream.
     pub(super) fn expect(&mut self, client: &Client, kind: ResourceType, name: &'static str, content: u32, now: u64) {
-        if client.has_asked(&kind) && client.newest(&kind, name).is_some() {
+        // A control plane that was restarted does not know what an Envoy holds that does not ask for its clusters, since one
+        // of them is warming.
+        let is_unknown = self.was_restarted && !client.has_asked(&Cluster);
+        if client.has_asked(&kind) && client.newest(&kind, name).is_some() && !is_unknown {
             let due = now + self.bound;
             self.probes.push(Probe {
                 kind,
@@ -272,7 +291,8 @@ impl Checks {
                 client.clusters.contains_key(**name) || client.refused_clusters.contains(**name)
             };
             let unknown = lost.iter().find(|name| !is_given(name));
-            let lost = unknown.or_else(|| lost.first().filter(|_| was_healthy && !is_late));
+            let is_unseen = users.iter().any(|user| self.unseen.contains(&user.name));
+            let lost = unknown.or_else(|| lost.first().filter(|_| was_healthy && !is_late && !is_unseen));
             if let Some(name) = lost.filter(|_| !self.is_stranger) {
                 let state = if client.clusters.contains_key(*name) {
                     "is not warm yet"

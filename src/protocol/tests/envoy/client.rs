@@ -15,7 +15,7 @@ pub(super) use self::{apply::is_bad, mux::Request};
 use super::{super::fixture::*, schedule::Pace};
 use crate::{
     protocol::Variant,
-    resource::{Resource, ResourceName, ResourceType},
+    resource::{Resource, ResourceName, ResourceType, Warming as Warm},
 };
 
 /// Of Envoy: `initial_fetch_timeout`.
@@ -154,6 +154,15 @@ impl Client {
         self.mux.get(kind).is_some_and(|mux| mux.names.contains(name))
     }
 
+    /// Names that it asks for and would not present.
+    pub(super) fn unpresented(&self, kind: &ResourceType) -> BTreeSet<ResourceName> {
+        let mux = self.mux.get(kind);
+        let names = mux
+            .into_iter()
+            .flat_map(|mux| mux.names.iter().filter(|name| !mux.presents(name)));
+        names.cloned().collect()
+    }
+
     /// Whether it asked for the type on this stream.
     pub(super) fn has_asked(&self, kind: &ResourceType) -> bool {
         self.mux.get(kind).is_some_and(Mux::is_open)
@@ -205,7 +214,11 @@ impl Client {
                 continue;
             };
             if has_all(&self.fetches, &warming.resource) && warming.due.is_none() {
-                warming.due = Some(now + draw(&self.pace.warming, &mut self.drawn[1]));
+                let checks = match warming.resource.warming {
+                    Warm::Unseen => draw(&self.pace.warming, &mut self.drawn[1]),
+                    Warm::WithEndpoints | Warm::AtOnce => 0,
+                };
+                warming.due = Some(now + checks);
             }
             if warming.due.is_some_and(|due| due <= now) {
                 self.notes.push(format!("cluster {name} is warm"));

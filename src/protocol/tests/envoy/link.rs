@@ -21,7 +21,7 @@ pub(super) enum ControlPlane {
 
 /// The first stream of an Envoy.
 pub(super) fn connect(variant: Variant) -> Stream {
-    Stream::featured(variant, Policy::default(), features(variant))
+    Stream::featured(variant, Policy::default(), features(variant)).with_lineage()
 }
 
 /// The next stream of the same Envoy; `number` tells the streams apart.

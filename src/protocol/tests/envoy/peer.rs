@@ -296,6 +296,11 @@ impl Peer {
         );
     }
 
+    /// How many responses it refused.
+    pub(super) fn refusals(&self) -> usize {
+        self.faults.len()
+    }
+
     #[track_caller]
     pub(super) fn assert_nothing_refused(&self) {
         assert!(

@@ -166,3 +166,24 @@ fn one_renamed_twice_within_a_round_trip_is_never_beside_its_former_self() {
         }
     }
 }
+
+#[test]
+fn refused_taker_is_gone_once_its_giver_is_as_before() {
+    for variant in BOTH {
+        let before = claimant(base(), &Listener, "l0", PLACE);
+        let mut peer = running(variant, &Listener, &before);
+        let swapped = claimant(base(), &Listener, "l1", PLACE)
+            .refers(Listener, "l0", "bad", &[(Route, "r2")])
+            .refers(Route, "r2", "1", &[(Cluster, "b")])
+            .with(Cluster, "b", "1")
+            .claims(Listener, "l0", ANOTHER);
+        peer.publish(&swapped);
+        peer.answer(&Cluster);
+        peer.publish(&before);
+        peer.settle();
+        peer.assert_holds(&Listener, "l1", None);
+        peer.assert_holds(&Listener, "l0", PLACE);
+        assert!(peer.refusals() <= 1, "{}", peer.log());
+        peer.assert_synced(3);
+    }
+}

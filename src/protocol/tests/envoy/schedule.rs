@@ -3,7 +3,10 @@
 use proptest::prelude::*;
 
 use super::{super::fixture::*, link::ControlPlane};
-use crate::{protocol::Variant, resource::ResourceType};
+use crate::{
+    protocol::Variant,
+    resource::{ResourceType, Warming},
+};
 
 pub(super) const CLUSTERS: [&str; 4] = ["a", "b", "c", "d"];
 const LISTENERS: [&str; 3] = ["l0", "l1", "l2"];
@@ -13,6 +16,8 @@ const SCOPES: [&str; 2] = ["s0", "s1"];
 const BAD: u8 = 7;
 /// Content with a further reference: to a secret, or to virtual hosts.
 const RICH: u8 = 3;
+/// A cluster with this content has health checks.
+pub(super) const CHECKED: &str = "2";
 /// A listener with this content refers to an extension configuration.
 const EXTENDED: u8 = 2;
 
@@ -184,7 +189,9 @@ impl Plan {
         let [cluster, endpoint, listener, route, scope] = self.probes.map(|content| content.to_string());
         Config::default()
             .with(Cluster, "p", &cluster)
+            .warms("p", warming(&cluster, Warming::AtOnce))
             .eds_cluster("pe", "1")
+            .warms("pe", Warming::WithEndpoints)
             .with(Endpoint, "pe", &endpoint)
             .refers(Listener, "pl", &listener, &[(Route, "pr")])
             .claims(Listener, "pl", "port 9")
@@ -295,11 +302,14 @@ impl Plan {
                 needs_secret = true;
                 to.push((Secret, "k"));
             }
-            config = config.refers(Cluster, name, &text(content), &to).with(
-                Endpoint,
-                name,
-                &text(self.endpoints[at].max(1)),
-            );
+            let warming = match content {
+                RICH => Warming::Unseen,
+                _ => warming(&text(content), Warming::WithEndpoints),
+            };
+            config = config
+                .refers(Cluster, name, &text(content), &to)
+                .warms(name, warming)
+                .with(Endpoint, name, &text(self.endpoints[at].max(1)));
         }
         if needs_secret {
             config = config.with(Secret, "k", &self.secret.to_string());
@@ -318,6 +328,10 @@ struct Used {
     routes: [bool; 3],
     secret: bool,
     extension: bool,
+}
+
+fn warming(content: &str, otherwise: Warming) -> Warming {
+    if content == CHECKED { Warming::Unseen } else { otherwise }
 }
 
 fn text(content: u8) -> String {

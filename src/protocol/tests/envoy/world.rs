@@ -122,7 +122,7 @@ impl World {
         self.up.clear();
         self.down.clear();
         self.client.cut_off();
-        self.checks.on_cut_off(control_plane);
+        self.checks.on_cut_off(control_plane, &self.client);
         self.checks.on_publish(&self.stream);
         self.client.advance(self.now);
         self.ask(first);

@@ -32,8 +32,10 @@ fn all_of(store: &RedbStore) -> Vec<(RevisionInfo, Trace, Vec<String>)> {
         for info in store.list(&group, usize::MAX).unwrap() {
             let stored = store.get(&group, info.revision).unwrap().unwrap();
             let resources = stored.types().into_iter().flat_map(Types::values);
-            let described =
-                resources.flat_map(|set| set.iter().map(|one| format!("{one:?} {:?} {:?}", one.body, one.places)));
+            let described = resources.flat_map(|set| {
+                set.iter()
+                    .map(|one| format!("{one:?} {:?} {:?} {:?}", one.body, one.places, one.warming))
+            });
             all.push((info, stored.trace(), described.collect()));
         }
     }

@@ -12,7 +12,6 @@ impl Client {
     /// Takes in a response, and says why it refuses it if it does.
     pub(in super::super) fn take_in(&mut self, response: &Response, now: u64) -> Option<String> {
         let kind = response.delivery.resource_type.clone();
-        let is_listed = matches!(kind, Cluster | Listener);
         let error = match kind {
             Cluster | Listener => self.take_in_listed(response, now),
             _ => self.take_in_whole(response, now),
@@ -20,18 +19,8 @@ impl Client {
         if error.is_some() {
             self.unmended.insert(kind.clone());
         }
-        let is_applied = |resource: &&Arc<Resource>| {
-            let newest = self.newest(&kind, resource.name.as_str());
-            is_listed && newest.is_some_and(|newest| newest.version == resource.version)
-        };
-        let applied: Vec<ResourceName> = response
-            .resources
-            .iter()
-            .filter(is_applied)
-            .map(|r| r.name.clone())
-            .collect();
         let mux = self.mux.entry(kind.clone()).or_default();
-        mux.note(response, error.clone(), &applied);
+        mux.note(response, error.clone());
         if kind == VirtualHost && mux.has_heard_once() {
             self.fetches.retain(|(fetched, _), _| *fetched != VirtualHost);
         }
