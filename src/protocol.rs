@@ -2,9 +2,11 @@
 //!
 //! The transport drives one [`Session`] per stream. Nothing here does I/O, reads a clock or draws a random number.
 
+mod delivery;
 mod error;
 mod features;
 mod listing;
+mod memory;
 mod nonce;
 mod on_demand;
 mod outcome;
@@ -18,22 +20,26 @@ mod respond;
 mod response;
 mod session;
 mod sorted;
+mod standing;
 mod subscription;
 mod type_state;
 
 pub use self::{
+    delivery::{Delivery, Variant},
     error::{ErrorKind, ProtocolError},
     features::Features,
     listing::{ListPrint, Listing, NameList, ReadNext},
+    memory::Memory,
     nonce::Nonce,
-    outcome::{Delivery, Outcome, Variant},
+    outcome::Outcome,
     policies::Policies,
     policy::{Ordering, Policy, StreamLimits},
     poll::{Poll, PollAnswer, PollOutcome, PolledNames, Polling, Reply},
     rehearsal::{Message, Part, rehearse},
     request::Request,
     response::{Contents, ResourceError, Response},
-    session::{Awaited, Awaiting, Hold, Memory, Scope, Session, Standing, Wait},
+    session::{Scope, Session},
+    standing::{Awaited, Awaiting, Hold, Standing, Wait},
     subscription::{Edit, Lists, Names, NamesIter, NamesPrint, Selection, Subscription, Unshared, WeakNames, Wildcard},
 };
 

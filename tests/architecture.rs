@@ -25,7 +25,7 @@ use self::{
 };
 
 /// Modules whose files do not import each other in circles.
-const WITHOUT_CIRCLES: [&str; 2] = ["src/transport", "src/protocol/subscription"];
+const WITHOUT_CIRCLES: [&str; 2] = ["src/transport", "src/protocol"];
 
 /// Longer files want a split.
 const MOST_LINES: usize = 800;

@@ -1,23 +1,10 @@
-//! What a session tells those who keep the books: the fleet, logs and metrics.
+//! What a session reports to those who keep records: the fleet, logs and metrics.
 
-use super::{Nonce, Standing, Subscription};
+use super::{Delivery, Standing, Subscription};
 use crate::{
-    resource::{ResourceName, ResourceType, Version},
+    resource::{ResourceName, ResourceType},
     snapshot::Revision,
 };
-
-/// One response, as the books name it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Delivery {
-    /// Its type.
-    pub resource_type: ResourceType,
-    /// Its `version_info` or `system_version_info`.
-    pub version: Version,
-    /// What its ACK will name.
-    pub nonce: Nonce,
-    /// The publish it brings the client to.
-    pub revision: Revision,
-}
 
 /// What happened on a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,13 +63,4 @@ pub enum Outcome {
     Synced(Revision),
     /// Everything was done for this revision that a refusal does not stand in the way of (O-4).
     Blocked(Revision),
-}
-
-/// How a stream carries state (XP "Four variants").
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Variant {
-    /// State of the world: a response holds the current state.
-    Sotw,
-    /// Incremental: a response holds what changed.
-    Delta,
 }

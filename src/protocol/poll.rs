@@ -10,8 +10,9 @@ use std::{
 };
 
 use super::{
+    delivery::Delivery,
     nonce::Nonce,
-    outcome::{Delivery, Outcome},
+    outcome::Outcome,
     subscription::{Subscription, Unshared},
 };
 use crate::{

@@ -3,6 +3,7 @@
 //!
 //! Nothing here knows of a stream, a nonce or the order between types; the session does.
 
+pub(super) mod client;
 pub(super) mod draft;
 pub(super) mod places;
 pub(super) mod plan;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Delivery, respond::draft::sort_once, subscription::Selection};
+use super::{Delivery, sorted::sort_once, subscription::Selection};
 use crate::{
     resource::{Resource, ResourceName},
     snapshot::{Diff, TypeResources},

@@ -7,8 +7,8 @@ mod answers;
 mod children;
 mod gate;
 mod heartbeat;
-mod memory;
 mod progress;
+mod recall;
 mod reconnect;
 mod removal;
 mod send;
@@ -21,12 +21,8 @@ use std::{
     time::Instant,
 };
 
-pub use self::{
-    memory::Memory,
-    standing::{Awaited, Awaiting, Hold, Standing, Wait},
-};
 use super::{
-    Features, Outcome, Policy, ProtocolError, Response, Variant,
+    Features, Memory, Outcome, Policy, ProtocolError, Response, Standing, Variant,
     nonce::Nonces,
     subscription::{Edit, Lists, Subscription, Unshared},
     type_state::TypeState,
@@ -175,8 +171,8 @@ impl Session {
                 return Some(self.finish(index, draft, now));
             }
         }
-        if let Some(heartbeat) = self.next_heartbeat(now) {
-            return Some(heartbeat);
+        if let Some(response) = self.next_heartbeat(now) {
+            return Some(response);
         }
         self.report(&goal, now);
         None

@@ -1,6 +1,8 @@
 //! Sorted texts: how lists of thousands of names are brought into order, and walked side by side.
 
-use std::cmp::Ordering;
+use std::{cmp::Ordering, sync::Arc};
+
+use crate::resource::Resource;
 
 /// Sorts by text, and leaves items of the same text in the order they have.
 ///
@@ -17,6 +19,12 @@ pub(super) fn sort_by_text<T>(items: &mut Vec<T>, text: impl Fn(&T) -> &str) {
         .collect();
     keyed.sort_by(|a, b| a.0.cmp(&b.0).then_with(|| text(&a.1).cmp(text(&b.1))));
     items.extend(keyed.into_iter().map(|(_, item)| item));
+}
+
+/// Sorts by name, and keeps one of each.
+pub(super) fn sort_once(resources: &mut Vec<Arc<Resource>>) {
+    resources.sort_by(|a, b| a.name.cmp(&b.name));
+    resources.dedup_by(|a, b| a.name == b.name);
 }
 
 /// The item of this text in a sorted list of which the rest is left to be walked; texts are asked for in order, too.

@@ -22,8 +22,8 @@ pub(crate) use self::{
     client::{Client, Variant},
     config::{
         CLUSTER, Config, ENDPOINTS, EXTENSION_CONFIG, LB_ENDPOINT, LISTENER, ROUTES, RUNTIME_LAYER, SCOPED_ROUTES,
-        SECRET, VIRTUAL_HOST, ads, cluster, endpoint, endpoints, filter, http_listener, listener, router, routes,
-        wrapped, wrapped_for,
+        SECRET, VIRTUAL_HOST, ads, cluster, endpoint, endpoints, filter, fixed_cluster, http_listener, listener,
+        router, routes, wrapped, wrapped_for,
     },
     control::{Control, GROUP},
     envoy::{Envoy, Mode, Release, Traffic, send},

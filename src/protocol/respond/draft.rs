@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use super::resolve::Resolution;
+use super::{client::named, resolve::Resolution};
 use crate::{
     protocol::{
         Contents, Subscription, Variant,
         policy::{is_full_state, repeats_unchanged, tells_removal},
+        sorted::sort_once,
         type_state::{ClientView, Refused, Replaced, Step},
     },
     resource::{Resource, ResourceName, ResourceType},
@@ -194,19 +195,4 @@ fn whole(recipient: Recipient<'_>, to: &Arc<TypeResources>) -> Contents {
     all.extend(ahead.chain(retained.map(|retained| Arc::clone(&retained.resource))));
     sort_once(&mut all);
     Contents::Chosen(all)
-}
-
-/// The resources that the subscribed names stand for, sorted, each once.
-pub(in crate::protocol) fn named(subscription: &Subscription, resources: &TypeResources) -> Vec<Arc<Resource>> {
-    let names = subscription.names();
-    let find = resources.finder(names.len());
-    let mut named: Vec<_> = names.iter().filter_map(|name| find(name.as_str()).cloned()).collect();
-    sort_once(&mut named);
-    named
-}
-
-/// Sorts by name, and keeps one of each.
-pub(in crate::protocol) fn sort_once(resources: &mut Vec<Arc<Resource>>) {
-    resources.sort_by(|a, b| a.name.cmp(&b.name));
-    resources.dedup_by(|a, b| a.name == b.name);
 }

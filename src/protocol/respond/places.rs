@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use super::plan::{Client, Gone};
+use super::client::{Client, Gone};
 use crate::{
     protocol::{Contents, policy::has_places, type_state::ClientView},
     resource::{Place, Resource, ResourceName},

@@ -8,32 +8,19 @@ use std::{
 };
 
 use super::{
-    draft::{named, sort_once},
+    client::{Client, Gone, named},
     places::{self, HandOver},
 };
 use crate::{
     protocol::{
-        Awaited, Awaiting, Contents, Subscription, Variant,
+        Awaited, Awaiting, Contents, Variant,
         policy::{applies_valid_part, is_full_state},
-        type_state::{ClientView, Exceptions, Held, Refused, Replaced, Retained},
+        sorted::sort_once,
+        type_state::{ClientView, Exceptions, Held, Replaced, Retained},
     },
     resource::{Resource, ResourceName, ResourceType, Version},
     snapshot::TypeResources,
 };
-
-/// What a client has of one type, and asks for.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::protocol) struct Client<'a> {
-    pub(in crate::protocol) kind: &'a ResourceType,
-    pub(in crate::protocol) variant: Variant,
-    pub(in crate::protocol) subscription: &'a Subscription,
-    pub(in crate::protocol) view: &'a ClientView,
-    pub(in crate::protocol) refused: &'a Refused,
-    /// Nothing was sent on this stream yet.
-    pub(in crate::protocol) fresh: bool,
-    /// Nothing that was sent awaits its answer.
-    pub(in crate::protocol) idle: bool,
-}
 
 /// The order that a step keeps to.
 #[derive(Clone, Copy)]
@@ -186,14 +173,6 @@ fn changed_between(
         sort_once(&mut changed);
     }
     changed
-}
-
-/// A resource that the client holds and the goal does not have.
-#[derive(Debug)]
-pub(super) struct Gone {
-    pub(super) resource: Arc<Resource>,
-    /// Its content is known.
-    pub(super) known: bool,
 }
 
 /// The subscribed resources that the client holds and that are not in `to`, but for those that are left with it anyway.

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Instant};
 
-use super::plan::Client;
+use super::client::Client;
 use crate::{
     protocol::{
         Contents, Variant,

@@ -7,7 +7,8 @@ use crate::{
     protocol::{
         Contents, Session,
         policy::{children, is_child_of, waits},
-        respond::draft::{Draft, sort_once},
+        respond::draft::Draft,
+        sorted::sort_once,
         type_state::TypeState,
     },
     resource::{Resource, ResourceName, ResourceType},

@@ -5,10 +5,9 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::standing::{Awaited, Awaiting};
 use crate::{
     protocol::{
-        Session, Variant,
+        Awaited, Awaiting, Session, Variant,
         policy::{tells_removal, waits},
         type_state::{InFlight, Sent, Step, TypeState},
     },

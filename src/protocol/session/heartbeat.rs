@@ -6,7 +6,7 @@ use crate::{
     protocol::{
         Contents, Delivery, Response, Session, Variant,
         policy::repeats_unchanged,
-        respond::draft::named,
+        respond::client::named,
         type_state::{BeatDue, Replaced, Sent, Step, TypeState},
     },
     resource::{Resource, ResourceType},

@@ -11,8 +11,9 @@ use crate::{
         Contents, Delivery, Nonce, Outcome, Session, Variant,
         policy::{is_full_state, waits},
         respond::{
+            client::Client,
             draft::{Draft, Ingredients, Recipient},
-            plan::{Client, Plan, Terms, plan},
+            plan::{Plan, Terms, plan},
             resolve::{Resolution, Sources},
         },
         type_state::{Owed, Replaced, Step, TypeState},

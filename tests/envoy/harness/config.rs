@@ -83,6 +83,18 @@ pub(crate) fn cluster(name: &str, source: &Value) -> Value {
     })
 }
 
+/// A cluster of one endpoint that it names itself.
+pub(crate) fn fixed_cluster(name: &str, upstream: &Upstream) -> Value {
+    let endpoints = json!([{ "lb_endpoints": [endpoint(upstream)] }]);
+    json!({
+        "@type": CLUSTER,
+        "name": name,
+        "type": "STATIC",
+        "connect_timeout": "1s",
+        "load_assignment": { "cluster_name": name, "endpoints": endpoints },
+    })
+}
+
 pub(crate) fn endpoints(cluster: &str, upstreams: &[&Upstream]) -> Value {
     let endpoint = |upstream: &&Upstream| endpoint(upstream);
     let all: Vec<Value> = upstreams.iter().map(endpoint).collect();

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use crate::{
-    harness::{Config, Envoy, Mode, Release, Upstream, ads, cluster, endpoints, expect, listener, routes},
+    harness::{
+        Config, Envoy, Mode, Release, Upstream, ads, cluster, endpoints, expect, fixed_cluster, listener, routes,
+    },
     order::stage::{Arrivals, Stage, base, checked_cluster, expect_warming, marked, shows_marker},
 };
 
@@ -49,7 +51,7 @@ fn a_cluster_that_warms_for_long_delays_itself_only(release: Release, mode: Mode
     stage.end();
 }
 
-/// A cluster changes, and another one comes with a route to it.
+/// A cluster changes, and others come, each with a route to it.
 fn change_other_clusters(stage: &Stage, arrivals: &mut Arrivals, config: &mut Config, upstream: &Upstream) {
     let mut changed = cluster("side", &ads());
     changed["connect_timeout"] = "2s".into();
@@ -62,12 +64,40 @@ fn change_other_clusters(stage: &Stage, arrivals: &mut Arrivals, config: &mut Co
     stage.change(arrivals, "a new cluster", config, |envoy| {
         expect(envoy.has_cluster("fresh"), true)
     });
+    let mut paths = vec![("/fresh", "fresh")];
+    config.set(marked("third", &paths));
+    stage.change(arrivals, "a route to the new cluster", config, |envoy| {
+        expect(envoy.body("web", "/fresh")?.as_str(), "green")
+    });
+    for (path, fixed) in [
+        ("/eds", cluster("eds", &ads())),
+        ("/fixed", fixed_cluster("fixed", upstream)),
+    ] {
+        let name = &path[1..];
+        config.set(fixed);
+        if name == "eds" {
+            config.set(endpoints(name, &[upstream]));
+        }
+        paths.push((path, name));
+        config.set(marked(name, &paths));
+        stage.change(arrivals, "a new cluster and its route in one", config, |envoy| {
+            expect(envoy.body("web", path)?.as_str(), "green")
+        });
+    }
 }
 
 /// A route that names it comes once it is warm.
 fn expect_route_to_wait(stage: &Stage, config: &mut Config) {
     let traffic = stage.envoys().map(|envoy| envoy.traffic_to("web", "/slow"));
-    config.set(marked("fourth", &[("/fresh", "fresh"), ("/slow", "slow")]));
+    config.set(marked(
+        "fourth",
+        &[
+            ("/fresh", "fresh"),
+            ("/eds", "eds"),
+            ("/fixed", "fixed"),
+            ("/slow", "slow"),
+        ],
+    ));
     let mut at_last = Arrivals::default();
     stage.change(
         &mut at_last,

@@ -1,15 +1,11 @@
 //! What a node last ACKed, carried from a stream that ended to the next one of the same node: make before break holds across
 //! a reconnect (O-19). Whoever keeps memories bounds them; a session without one only knows what the client says.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Instant,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use crate::{
     protocol::{
-        Contents, Request, Session,
+        Contents,
         policy::{applies_valid_part, is_full_state},
         type_state::{Exceptions, Held, Retained, Sent, TypeState},
     },
@@ -20,42 +16,42 @@ use crate::{
 /// What a node last ACKed, by type.
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
-    types: BTreeMap<ResourceType, TypeMemory>,
+    pub(super) types: BTreeMap<ResourceType, TypeMemory>,
 }
 
 /// Snapshots that are remembered of one type, beside the ACKed one.
-const ORIGINS: usize = 6;
+pub(super) const ORIGINS: usize = 6;
 
 /// What a node last ACKed of one type.
 #[derive(Clone, Debug)]
-struct TypeMemory {
+pub(super) struct TypeMemory {
     /// `None` where nothing was ACKed yet, nor applied of what was refused.
-    acked: Option<Arc<Snapshot>>,
+    pub(super) acked: Option<Arc<Snapshot>>,
     /// A response was ACKed: the node presents its version.
-    presents: bool,
+    pub(super) presents: bool,
     /// When the stream was looked at last.
-    at: Instant,
+    pub(super) at: Instant,
     /// Names that it holds otherwise than the snapshot says.
-    held: BTreeMap<ResourceName, Held>,
+    pub(super) held: BTreeMap<ResourceName, Held>,
     /// Of these, and of those that follow, what it took of refused responses: it has no version of them.
-    taken: Vec<Arc<Resource>>,
+    pub(super) taken: Vec<Arc<Resource>>,
     /// Resources that it holds, or may hold, and the snapshot does not have.
-    retained: BTreeMap<ResourceName, Retained>,
+    pub(super) retained: BTreeMap<ResourceName, Retained>,
     /// Route configurations that its draining listeners use.
-    drained: BTreeMap<ResourceName, Arc<Resource>>,
+    pub(super) drained: BTreeMap<ResourceName, Arc<Resource>>,
     /// What it was sent and did not answer: it may come back with one of these.
-    unanswered: Vec<Unanswered>,
+    pub(super) unanswered: Vec<Unanswered>,
     /// Other snapshots that resources which it holds may come from.
-    origins: Vec<Arc<Snapshot>>,
+    pub(super) origins: Vec<Arc<Snapshot>>,
 }
 
 /// A state that a node was sent, and whose answer may have been lost with the stream.
 #[derive(Clone, Debug)]
-struct Unanswered {
-    version: Version,
-    snapshot: Arc<Snapshot>,
-    held: BTreeMap<ResourceName, Held>,
-    retained: BTreeMap<ResourceName, Retained>,
+pub(super) struct Unanswered {
+    pub(super) version: Version,
+    pub(super) snapshot: Arc<Snapshot>,
+    pub(super) held: BTreeMap<ResourceName, Held>,
+    pub(super) retained: BTreeMap<ResourceName, Retained>,
 }
 
 // === impl Memory ===
@@ -125,135 +121,10 @@ impl Memory {
     }
 }
 
-// === impl Session ===
-
-impl Session {
-    /// The stream of a node whose last stream left this memory.
-    #[must_use]
-    pub fn recall(self, memory: Memory) -> Self {
-        let is_stranger = memory.is_empty();
-        Self {
-            memory,
-            is_stranger,
-            ..self
-        }
-    }
-
-    /// What the node has ACKed on this stream, to be recalled on its next; of types that it did not ask for yet, what it
-    /// brought along. Costs what the node holds otherwise than snapshots say.
-    #[must_use]
-    pub fn memory(&self) -> Memory {
-        if !self.is_ordered() {
-            return Memory::default();
-        }
-        let mut memory = self.memory.clone();
-        let Some(now) = self.last_poll else {
-            return memory;
-        };
-        for state in &self.types {
-            let Some(mut of_type) = TypeMemory::of(state, now) else {
-                continue;
-            };
-            // What is known from an earlier stream counts until everything was ACKed on this one.
-            if let Some(before) = memory.types.remove(&state.kind) {
-                let origins = of_type.origins.into_iter().chain(before.origins.iter().cloned());
-                let origins = origins.take(ORIGINS).collect();
-                of_type = if of_type.acked.is_none() {
-                    TypeMemory { origins, ..before }
-                } else {
-                    TypeMemory { origins, ..of_type }
-                };
-            }
-            memory.types.insert(state.kind.clone(), of_type);
-        }
-        memory
-    }
-
-    /// SotW: takes over what is remembered of a type, at its first request. An Envoy that presents a version goes on from
-    /// there; any other client may have begun anew.
-    pub(in crate::protocol) fn recall_type(&mut self, index: usize) {
-        let returned = self.types.iter().any(|state| state.returned);
-        let state = &mut self.types[index];
-        let Some(memory) = self.memory.types.remove(&state.kind) else {
-            self.recognize(index);
-            return;
-        };
-        // One that never accepted any comes with no version, whether it was started anew or not.
-        let comes_back = state.presented.is_some() || returned || (memory.acked.is_some() && !memory.presents);
-        if !self.features.envoy || !comes_back {
-            return;
-        }
-        state.returned = true;
-        let presented = state.presented.as_ref();
-        let mut unanswered = memory.unanswered.into_iter();
-        let answered = unanswered.find(|unanswered| presented == Some(&unanswered.version));
-        if let Some(answered) = answered {
-            // Its answer was lost with the stream.
-            let Unanswered {
-                snapshot,
-                held,
-                retained,
-                ..
-            } = answered;
-            state.view.restore(snapshot, held, retained, memory.origins);
-        } else if let Some(acked) = memory.acked {
-            state.view.restore(acked, memory.held, memory.retained, memory.origins);
-        } else {
-            return state.view.remember(memory.origins);
-        }
-        state.view.drain(memory.drained);
-    }
-}
-
-impl Session {
-    /// Delta: what a node took of a refused response has no version that it could present, and is still with it: left there
-    /// until it can be removed. To one that was started anew its removal says nothing.
-    pub(in crate::protocol) fn recall_left(&mut self, index: usize, request: &Request<'_>) {
-        let state = &mut self.types[index];
-        let memory = self.memory.types.get(&state.kind);
-        let Some(memory) = memory.filter(|_| self.features.envoy && applies_valid_part(&state.kind)) else {
-            return;
-        };
-        let Some(goal) = self.goal.as_ref().and_then(|goal| goal.get(&state.kind)) else {
-            return;
-        };
-        let presented: BTreeSet<&str> = request.presented.to_vec().into_iter().map(|(name, _)| name).collect();
-        for left in memory.retained.values().map(|left| &left.resource).chain(&memory.taken) {
-            let is_presented = presented.contains(left.name.as_str());
-            if !state.subscription.selects(left) {
-                continue;
-            }
-            match (goal.named(left.name.as_str()), is_presented) {
-                (None, false) => state.view.retain(left, memory.at),
-                (None, true) => {}
-                (Some(_), false) => state.view.hold(left.name.clone(), Held::known(left)),
-                // It presents the version before.
-                (Some(_), true) => state.view.fall_back([Arc::clone(left)]),
-            }
-        }
-    }
-
-    /// SotW: an Envoy whose last stream nobody remembers, and that comes with the goal's version, has what it asks for by
-    /// name as the goal says; it is told again all the same.
-    fn recognize(&mut self, index: usize) {
-        let state = &mut self.types[index];
-        let goal = self
-            .goal
-            .as_ref()
-            .filter(|_| self.features.envoy && !is_full_state(&state.kind));
-        let version = |goal: &Arc<Snapshot>| goal.get(&state.kind).map(|resources| resources.version().clone());
-        let known = goal.filter(|goal| state.presented.is_some() && version(goal) == state.presented);
-        if let Some(goal) = known.cloned() {
-            state.returned = true;
-            state.view.restore(goal, BTreeMap::new(), BTreeMap::new(), Vec::new());
-        }
-    }
-}
-
 // === impl TypeMemory ===
 
 impl TypeMemory {
-    fn of(state: &TypeState, now: Instant) -> Option<Self> {
+    pub(super) fn of(state: &TypeState, now: Instant) -> Option<Self> {
         let view = &state.view;
         let mut origins: Vec<Arc<Snapshot>> = Vec::new();
         for snapshot in state.snapshots() {

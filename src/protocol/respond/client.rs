@@ -1,0 +1,44 @@
+//! A client as its next response is found for it: what it has of one type, and asks for.
+
+use std::sync::Arc;
+
+use crate::{
+    protocol::{
+        Subscription, Variant,
+        sorted::sort_once,
+        type_state::{ClientView, Refused},
+    },
+    resource::{Resource, ResourceType},
+    snapshot::TypeResources,
+};
+
+/// What a client has of one type, and asks for.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::protocol) struct Client<'a> {
+    pub(in crate::protocol) kind: &'a ResourceType,
+    pub(in crate::protocol) variant: Variant,
+    pub(in crate::protocol) subscription: &'a Subscription,
+    pub(in crate::protocol) view: &'a ClientView,
+    pub(in crate::protocol) refused: &'a Refused,
+    /// Nothing was sent on this stream yet.
+    pub(in crate::protocol) fresh: bool,
+    /// Nothing that was sent awaits its answer.
+    pub(in crate::protocol) idle: bool,
+}
+
+/// A resource that the client holds and the goal does not have.
+#[derive(Debug)]
+pub(in crate::protocol) struct Gone {
+    pub(super) resource: Arc<Resource>,
+    /// Its content is known.
+    pub(super) known: bool,
+}
+
+/// The resources that the subscribed names stand for, sorted, each once.
+pub(in crate::protocol) fn named(subscription: &Subscription, resources: &TypeResources) -> Vec<Arc<Resource>> {
+    let names = subscription.names();
+    let find = resources.finder(names.len());
+    let mut named: Vec<_> = names.iter().filter_map(|name| find(name.as_str()).cloned()).collect();
+    sort_once(&mut named);
+    named
+}
