@@ -20,11 +20,11 @@ pub(super) use self::{
 };
 use super::{
     Contents, Nonce, Variant,
-    policy::{applies_valid_part, is_full_state},
+    policy::{applies_valid_part, has_places, is_full_state},
     subscription::{Edit, Subscription},
 };
 use crate::{
-    resource::{ResourceName, ResourceType, Version},
+    resource::{Resource, ResourceName, ResourceType, Version},
     snapshot::{Snapshot, TypeResources},
 };
 
@@ -166,12 +166,31 @@ impl TypeState {
         }
         let sent_names = sent.resources.iter().map(|resource| &resource.name);
         self.view.forget_fallback(sent_names.chain(&sent.removed));
+        self.keep_fallback();
         if !self.refused.any() {
-            self.view.clear_fallback();
             if !self.in_flight.iter().any(|open| open.number < sent.number) {
                 self.view.accept(sent.snapshot);
             }
         }
+    }
+
+    /// Forgets what the client goes on with in place of what it refused, but for names that are refused still, or that it is
+    /// sent once more.
+    pub(super) fn keep_fallback(&mut self) {
+        if !self.view.falls_back() {
+            return;
+        }
+        let Self {
+            refused,
+            due,
+            in_flight,
+            view,
+            ..
+        } = self;
+        view.retain_fallback(|name| {
+            let is_under_way = || in_flight.iter().any(|sent| sent.resources.get(name).is_some());
+            refused.names(name.as_str()) || due.owes_again(name) || is_under_way()
+        });
     }
 
     /// The client refused a response, with these words.
@@ -195,10 +214,15 @@ impl TypeState {
         if let Some(accused) = accused {
             let suspects = self.refused.accept_part(sent.number, &sent.resources, &accused);
             self.reconsider(suspects);
-            // Each was refused for itself.
-            for resource in accused.iter() {
-                let alone = Contents::Chosen(vec![Arc::clone(resource)]);
-                let suspects = self.refused.add(sent.number, &alone, &[], &self.subscription);
+            // Each was refused for itself, but for what stands in each other's place.
+            let groups = if has_places(&self.kind) {
+                vec![accused.clone()]
+            } else {
+                let alone = |resource: &Arc<Resource>| Contents::Chosen(vec![Arc::clone(resource)]);
+                accused.iter().map(alone).collect()
+            };
+            for group in groups {
+                let suspects = self.refused.add(sent.number, &group, &[], &self.subscription);
                 self.reconsider(suspects);
             }
             refused = accused;

@@ -132,8 +132,7 @@ impl Session {
         let is_step = from.as_ref().is_none_or(|from| !Arc::ptr_eq(from, &to))
             || exceptions.held.len() != state.view.held().len();
         state.view.advance(goal, exceptions);
-        let refused = &state.refused;
-        state.view.retain_fallback(|name| refused.names(name.as_str()));
+        state.keep_fallback();
         let ingredients = Ingredients {
             changed,
             removed,

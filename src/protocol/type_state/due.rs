@@ -70,6 +70,11 @@ impl Due {
         self.globs.extend(globs);
     }
 
+    /// Whether the name is to be sent, or sent once more.
+    pub(in crate::protocol) fn owes_again(&self, name: &ResourceName) -> bool {
+        self.names.contains(name) || self.retry.contains(name)
+    }
+
     /// Owes these children of changed parents.
     pub(in crate::protocol) fn owe_children(&mut self, names: impl IntoIterator<Item = ResourceName>) {
         self.children.extend(names);

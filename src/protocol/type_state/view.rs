@@ -491,9 +491,4 @@ impl ClientView {
     pub(in crate::protocol) fn retain_fallback(&mut self, is_refused: impl Fn(&ResourceName) -> bool) {
         self.fallback.retain(|name, _| is_refused(name));
     }
-
-    /// Nothing of the type is refused any more.
-    pub(in crate::protocol) fn clear_fallback(&mut self) {
-        self.fallback.clear();
-    }
 }

@@ -187,3 +187,21 @@ fn refused_taker_is_gone_once_its_giver_is_as_before() {
         peer.assert_synced(3);
     }
 }
+
+#[test]
+fn refused_taker_comes_once_the_other_one_gives_way() {
+    for variant in BOTH {
+        let with = |one: &str, two: &str| {
+            let first = claimant(base(), &Listener, "l0", one);
+            claimant(first, &Listener, "l1", two)
+        };
+        let mut peer = running(variant, &Listener, &with(PLACE, ANOTHER));
+        peer.publish(&with(ANOTHER, PLACE));
+        peer.settle();
+        peer.publish(&with("a third place", PLACE));
+        peer.settle();
+        peer.assert_holds(&Listener, "l0", "a third place");
+        peer.assert_holds(&Listener, "l1", PLACE);
+        peer.assert_synced(3);
+    }
+}
