@@ -10,6 +10,7 @@ mod references;
 mod round_trip;
 mod rules;
 mod secrets;
+mod warming;
 
 use bytes::Bytes;
 

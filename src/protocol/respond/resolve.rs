@@ -22,6 +22,8 @@ pub(in crate::protocol) struct Sources<'a> {
     pub(in crate::protocol) changed: &'a Contents,
     /// The newest snapshot's resources of the type.
     pub(in crate::protocol) goal: Option<&'a Arc<TypeResources>>,
+    /// Whether the client still has the clusters that an older form of a resource names.
+    pub(in crate::protocol) is_usable: &'a dyn Fn(&Resource) -> bool,
     /// Whether the client was given what the resource refers to, so that it may be sent now.
     pub(in crate::protocol) may_be_sent: &'a dyn Fn(&Resource) -> bool,
     /// Whether the client has accepted what the resource refers to, so that it may take the place of another.
@@ -211,7 +213,7 @@ impl Resolution {
             .is_some_and(|newest| may_pass(newest) && (sources.may_be_sent)(newest));
         let retained = view.retained().get(name);
         if !passes {
-            if let Some(resource) = in_base {
+            if let Some(resource) = in_base.filter(|resource| (sources.is_usable)(resource)) {
                 return self.give_in_order(resource, sources);
             }
             if let Some(retained) = retained {

@@ -168,7 +168,7 @@ impl Session {
     }
 
     /// Whether the client was given every cluster that the resource names and that it asks for by itself.
-    fn names_given_clusters(&self, resource: &Resource) -> bool {
+    pub(super) fn names_given_clusters(&self, resource: &Resource) -> bool {
         let mut names = resource.references_to(&ResourceType::Cluster);
         if !self.is_ordered() {
             return true;

@@ -291,8 +291,12 @@ impl Session {
         let may_follow = |resource: &Resource| !gates || self.awaited_by(state, resource, None, goal, now).is_none();
         let inherited = |name: &ResourceName| self.inherited(&state.kind, name, goal);
         let older = |newest: &Resource| self.older(&state.kind, newest, goal, now);
+        // What the goal has waits for its clusters; what it lacks may have lost them.
+        let is_gone = |resource: &Resource| goal.resource(&state.kind, resource.name.as_str()).is_none();
+        let is_usable = |resource: &Resource| !gates || !is_gone(resource) || self.names_given_clusters(resource);
         let sources = Sources {
             changed,
+            is_usable: &is_usable,
             goal: goal.get(&state.kind),
             may_be_sent: &may_be_sent,
             may_follow: &may_follow,

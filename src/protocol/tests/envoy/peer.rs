@@ -200,6 +200,11 @@ impl Peer {
         }
     }
 
+    /// A cluster is warm, though another one keeps the answer back.
+    pub(super) fn warms_up(&mut self, name: &str) {
+        self.warm.insert(name.into());
+    }
+
     /// Asks and answers until there is nothing to ask for and nothing to answer.
     pub(super) fn settle(&mut self) {
         for _ in 0..100 {

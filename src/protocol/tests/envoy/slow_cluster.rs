@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     protocol::{Awaiting, Outcome, Standing, Variant},
-    resource::ResourceType,
+    resource::{ResourceType, Warming},
 };
 
 /// An Envoy withholds the ACK of CDS while a cluster warms; after this time of silence a further response may follow in SotW.
@@ -173,5 +173,62 @@ fn status_says_which_route_waits_for_which_cluster() {
         assert_eq!(on, [(&Cluster, "slow", Awaiting::Unanswered)], "{variant:?}");
         peer.settle();
         assert_eq!(self::standing(&peer), Standing::default(), "{}", peer.log());
+    }
+}
+
+/// A further cluster with a route to it, published while `slow` warms.
+fn with_fast(warming: Warming) -> Config {
+    let clusters = with_slow(base()).eds_cluster("fast", "1").with(Endpoint, "fast", "1");
+    let clusters = if warming == Warming::AtOnce {
+        with_slow(base()).with(Cluster, "fast", "1")
+    } else {
+        clusters
+    };
+    let clusters = clusters.warms("fast", warming);
+    clusters.refers(Route, "r", "2", &[(Cluster, "fast")])
+}
+
+#[test]
+fn route_to_a_further_cluster_goes_once_its_endpoints_were_accepted() {
+    for variant in BOTH {
+        let mut peer = warming(variant, &with_slow(base()));
+        peer.publish(&with_fast(Warming::WithEndpoints));
+        peer.pass(SILENCE);
+        peer.assert_holds(&Cluster, "fast", "1");
+        peer.follow();
+        peer.assert_holds(&Endpoint, "fast", "1");
+        peer.assert_holds(&Route, "r", "1");
+        peer.warms_up("fast");
+        peer.answer(&Endpoint);
+        peer.assert_holds(&Route, "r", "2");
+    }
+}
+
+#[test]
+fn route_to_a_further_cluster_with_its_own_endpoints_goes_while_one_warms() {
+    for variant in BOTH {
+        let mut peer = warming(variant, &with_slow(base()));
+        peer.publish(&with_fast(Warming::AtOnce));
+        peer.pass(SILENCE);
+        peer.assert_holds(&Cluster, "fast", "1");
+        peer.assert_holds(&Route, "r", "1");
+        peer.warms_up("fast");
+        peer.pass(SILENCE);
+        peer.assert_holds(&Route, "r", "2");
+    }
+}
+
+#[test]
+fn route_to_a_further_cluster_waits_where_nothing_shows_that_it_is_warm() {
+    for variant in BOTH {
+        let mut peer = warming(variant, &with_slow(base()));
+        peer.publish(&with_fast(Warming::Unseen));
+        peer.pass(SILENCE);
+        peer.follow();
+        peer.answer(&Endpoint);
+        peer.pass(SILENCE);
+        peer.assert_holds(&Route, "r", "1");
+        peer.settle();
+        peer.assert_holds(&Route, "r", "2");
     }
 }
