@@ -167,10 +167,9 @@ impl TypeState {
         let sent_names = sent.resources.iter().map(|resource| &resource.name);
         self.view.forget_fallback(sent_names.chain(&sent.removed));
         self.keep_fallback();
-        if !self.refused.any() {
-            if !self.in_flight.iter().any(|open| open.number < sent.number) {
-                self.view.accept(sent.snapshot);
-            }
+        let is_oldest = !self.in_flight.iter().any(|open| open.number < sent.number);
+        if is_oldest && !self.refused.any() {
+            self.view.accept(sent.snapshot);
         }
     }
 
