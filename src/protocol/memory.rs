@@ -1,16 +1,20 @@
 //! What a node last ACKed, carried from a stream that ended to the next one of the same node: make before break holds across
 //! a reconnect (O-19). Whoever keeps memories bounds them; a session without one only knows what the client says.
 
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Instant,
+};
 
 use crate::{
     protocol::{
         Contents,
         policy::{applies_valid_part, is_full_state},
-        type_state::{Exceptions, Held, Retained, Sent, TypeState},
+        type_state::{Exceptions, Held, Retained, Sent, Step, TypeState},
     },
     resource::{Resource, ResourceName, ResourceType, Version},
-    snapshot::Snapshot,
+    snapshot::{Snapshot, TypeResources},
 };
 
 /// What a node last ACKed, by type.
@@ -43,6 +47,12 @@ pub(super) struct TypeMemory {
     pub(super) unanswered: Vec<Unanswered>,
     /// Other snapshots that resources which it holds may come from.
     pub(super) origins: Vec<Arc<Snapshot>>,
+}
+
+/// A state that a node refused in part, and did not ACK: the first that it has.
+struct Settled<'a> {
+    snapshot: &'a Arc<Snapshot>,
+    refused: BTreeSet<ResourceName>,
 }
 
 /// A state that a node was sent, and whose answer may have been lost with the stream.
@@ -124,6 +134,14 @@ impl Memory {
 // === impl TypeMemory ===
 
 impl TypeMemory {
+    /// What the node had by the last state that it took and by those that it did not answer, and these do not have.
+    pub(super) fn gone_from(&self, kind: &ResourceType, goal: &TypeResources) -> Vec<Arc<Resource>> {
+        let unanswered = self.unanswered.iter().map(|sent| &sent.snapshot);
+        let snapshots = self.acked.iter().chain(unanswered);
+        let resources = snapshots.filter_map(|snapshot| snapshot.get(kind));
+        resources.flat_map(|of| goal.diff_from(of).removed.clone()).collect()
+    }
+
     pub(super) fn of(state: &TypeState, now: Instant) -> Option<Self> {
         let view = &state.view;
         let mut origins: Vec<Arc<Snapshot>> = Vec::new();
@@ -133,9 +151,8 @@ impl TypeMemory {
             }
         }
         let unanswered = state.in_flight.iter().map(|sent| Unanswered::of(state, sent)).collect();
-        let accepts_nothing = applies_valid_part(&state.kind) && state.refused.any() && state.in_flight.is_empty();
-        let taken = view.base().filter(|_| accepts_nothing);
-        let Some(acked) = view.acked().or(taken) else {
+        let settled = Settled::of(state).filter(|_| view.acked().is_none());
+        let Some(acked) = view.acked().or(settled.as_ref().map(|settled| settled.snapshot)) else {
             return (!origins.is_empty()).then(|| Self {
                 acked: None,
                 presents: false,
@@ -150,11 +167,14 @@ impl TypeMemory {
         };
         let Exceptions { mut held, mut retained } = view.acked_exceptions().clone();
         let is_gone = |name: &ResourceName| acked.resource(&state.kind, name.as_str()).is_none();
-        if view.acked().is_none() {
-            let refused = state.refused.all().filter(|refused| !is_gone(&refused.name));
-            held.extend(refused.map(|refused| (refused.name.clone(), Held::nothing())));
-        }
-        let taken = taken_since(state);
+        let taken = match &settled {
+            Some(settled) => {
+                let refused = settled.refused.iter().filter(|name| !is_gone(name));
+                held.extend(refused.map(|name| (name.clone(), Held::nothing())));
+                settled.taken(state)
+            }
+            None => taken_since(state),
+        };
         for resource in &taken {
             let name = resource.name.clone();
             if is_gone(&name) {
@@ -183,6 +203,27 @@ impl TypeMemory {
 /// What a node took since it ACKed all that it was sent: of refused responses, beside what it accuses (S-8), and of later
 /// ones.
 fn taken_since(state: &TypeState) -> Vec<Arc<Resource>> {
+    let is_known = |before: &&Arc<Resource>| {
+        let accepted = state.view.accepted(&before.name);
+        accepted.is_some_and(|accepted| accepted.version == before.version)
+    };
+    let replaced = before_unanswered(state).filter(|before| !is_known(before)).cloned();
+    let mut taken = taken_of_refused(state);
+    taken.extend(replaced);
+    taken
+}
+
+/// What a node held before the first response that it did not answer: all that it took of those that it refused.
+fn before_unanswered(state: &TypeState) -> impl Iterator<Item = &Arc<Resource>> {
+    let first = state.in_flight.iter().take(1);
+    first
+        .filter(|_| applies_valid_part(&state.kind))
+        .flat_map(Sent::replaced)
+        .filter(|before| !before.is_unknown())
+}
+
+/// What it took of responses that it refused in part.
+fn taken_of_refused(state: &TypeState) -> Vec<Arc<Resource>> {
     let Some(base) = state.view.resources().filter(|_| state.refused.any()) else {
         return Vec::new();
     };
@@ -201,6 +242,47 @@ fn taken_since(state: &TypeState) -> Vec<Arc<Resource>> {
     let waited = state.view.acked_exceptions().held.keys();
     let waited = waited.filter_map(|name| base.named(name.as_str()));
     changed.iter().chain(waited).filter(is_taken).cloned().collect()
+}
+
+// === impl Settled ===
+
+impl<'a> Settled<'a> {
+    /// What the node had before the first response that it did not answer.
+    fn of(state: &'a TypeState) -> Option<Self> {
+        if !applies_valid_part(&state.kind) {
+            return None;
+        }
+        let mut refused: BTreeSet<ResourceName> = state.refused.all().map(|refused| refused.name.clone()).collect();
+        let Some(first) = state.in_flight.iter().next() else {
+            let snapshot = state.view.base().filter(|_| state.refused.any())?;
+            return Some(Self { snapshot, refused });
+        };
+        refused.extend(first.replaced.not_held.iter().cloned());
+        let from = first.replaced.from.as_ref();
+        let is_from = |snapshot: &&Arc<Snapshot>| {
+            let resources = snapshot.get(&state.kind);
+            matches!((resources, from), (Some(resources), Some(from)) if Arc::ptr_eq(resources, from))
+        };
+        let snapshot = match first.step {
+            // The set stays as it was.
+            Step::Break if from.is_none() => &first.snapshot,
+            _ => state.snapshots().find(is_from)?,
+        };
+        Some(Self { snapshot, refused })
+    }
+
+    /// What it took.
+    fn taken(&self, state: &TypeState) -> Vec<Arc<Resource>> {
+        let resources = self.snapshot.get(&state.kind).into_iter().flat_map(|of| of.iter());
+        let is_taken = |resource: &&Arc<Resource>| {
+            !self.refused.contains(&resource.name) && !state.view.held().contains_key(&resource.name)
+        };
+        resources
+            .filter(is_taken)
+            .chain(before_unanswered(state))
+            .cloned()
+            .collect()
+    }
 }
 
 // === impl Unanswered ===

@@ -9,7 +9,7 @@ use super::{
     ProtocolError, Session, Variant,
     listing::{Listing, NameList},
     policy::Policy,
-    presented::Held,
+    presented::{Held, Presented},
     subscription::{Edit, Names},
 };
 use crate::{
@@ -140,9 +140,14 @@ impl Session {
             self.subscribe(index, edit, true)?;
             self.come_back_in_sync(index, &goal);
         } else {
-            let presented = self.believed(index, presented);
-            // D-5: the names that the client holds in this version are not asked for, though they are listed.
-            edit.asked = presented.lacking(&edit.asked);
+            let presented = Presented::new(presented);
+            let presented = if self.believes(&self.types[index].kind) {
+                // D-5: the names that the client holds in this version are not asked for, though they are listed.
+                edit.asked = presented.lacking(&edit.asked);
+                presented
+            } else {
+                presented.distrusted()
+            };
             self.subscribe(index, edit, true)?;
             self.come_back(index, &presented);
         }

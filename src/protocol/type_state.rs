@@ -203,6 +203,15 @@ impl TypeState {
             .replaced()
             .filter(|before| !partly || suspects.get(&before.name).is_some());
         self.view.fall_back(before.cloned());
+        if !partly {
+            let before = sent
+                .repeated()
+                .filter(|before| !self.refused.names(before.name.as_str()));
+            self.view.fall_back(before.cloned());
+        }
+        if !partly || accused.is_some() {
+            self.in_flight.note_refused(sent.number, suspects, &self.view);
+        }
         if self.is_full_state(variant) {
             self.refused.add_state(sent, accused);
             return;

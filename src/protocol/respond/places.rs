@@ -95,6 +95,36 @@ pub(super) fn hand_over(
     hand_over
 }
 
+/// Has wait, at a first answer, who claims a place of one that waits and is given in its older form instead.
+pub(super) fn wait_with_older(
+    client: Client<'_>,
+    changed: &Contents,
+    older: &TypeResources,
+    blocked: &mut BTreeSet<ResourceName>,
+) {
+    if !has_places(client.kind) {
+        return;
+    }
+    loop {
+        let given = blocked.iter().filter(|name| !client.view.has_given(name));
+        let taken: BTreeSet<&Place> = given
+            .filter_map(|name| older.named(name.as_str()))
+            .flat_map(|resource| &resource.places)
+            .collect();
+        let claims = |resource: &&Arc<Resource>| resource.places.iter().any(|place| taken.contains(place));
+        let claimants: Vec<ResourceName> = changed
+            .iter()
+            .filter(|resource| !blocked.contains(&resource.name))
+            .filter(claims)
+            .map(|resource| resource.name.clone())
+            .collect();
+        if claimants.is_empty() {
+            return;
+        }
+        blocked.extend(claimants);
+    }
+}
+
 /// The places that changed resources claim and did not have before.
 fn new_claims<'a>(view: &ClientView, changed: &'a Contents) -> Vec<(&'a Arc<Resource>, &'a Place)> {
     let mut claims = Vec::new();

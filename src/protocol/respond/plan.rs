@@ -18,7 +18,7 @@ use crate::{
         sorted::sort_once,
         type_state::{ClientView, Exceptions, Held, Replaced, Retained},
     },
-    resource::{Resource, ResourceName, ResourceType, Version},
+    resource::{Resource, ResourceName, ResourceType},
     snapshot::TypeResources,
 };
 
@@ -76,6 +76,9 @@ pub(in crate::protocol) fn plan(client: Client<'_>, to: &Arc<TypeResources>, ter
     };
     plan.exceptions.held = still_held(client, to);
     if !blocked.is_empty() {
+        if let Some(older) = terms.older.filter(|_| client.fresh) {
+            places::wait_with_older(client, &plan.changed, older, &mut blocked);
+        }
         plan.hold_back(client, &blocked, terms.older);
         if plan.waits {
             return plan;
@@ -347,15 +350,10 @@ fn held_in_place(kind: &ResourceType, view: &ClientView, name: &ResourceName) ->
     if let Some(held) = view.held().get(name) {
         return held.clone();
     }
-    // No version counts as held.
-    let doubted = |held: Held| Held {
-        version: Version::from(format!("{}?", held.version)),
-        ..held
-    };
     if let Some(before) = view.before_refusal(name) {
         let held = Held::known(before);
         // It may have applied a later one of a response that it refused for another (S-8).
-        return if applies_valid_part(kind) { doubted(held) } else { held };
+        return if applies_valid_part(kind) { held.doubted() } else { held };
     }
     let base = view.resources().and_then(|base| base.named(name.as_str()));
     let retained = view.retained().get(name);
@@ -368,7 +366,7 @@ fn held_in_place(kind: &ResourceType, view: &ClientView, name: &ResourceName) ->
         // It was removed, and an Envoy drains with it all the same.
         (None, None) => {
             let drained = view.drained().get(name);
-            drained.map_or_else(Held::nothing, |drained| doubted(Held::known(drained)))
+            drained.map_or_else(Held::nothing, |drained| Held::known(drained).doubted())
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::{
         policy::{applies_valid_part, is_full_state},
         type_state::Held,
     },
+    resource::Resource,
     snapshot::Snapshot,
 };
 
@@ -106,6 +107,8 @@ impl Session {
             return;
         };
         let presented: BTreeSet<&str> = request.presented.to_vec().into_iter().map(|(name, _)| name).collect();
+        // What it was sent besides: the answer was lost with the stream, or was a refusal of something else.
+        let gone: Vec<Arc<Resource>> = memory.gone_from(&state.kind, goal);
         for left in memory.retained.values().map(|left| &left.resource).chain(&memory.taken) {
             let is_presented = presented.contains(left.name.as_str());
             if !state.subscription.selects(left) {
@@ -114,9 +117,15 @@ impl Session {
             match (goal.named(left.name.as_str()), is_presented) {
                 (None, false) => state.view.retain(left, memory.at),
                 (None, true) => {}
-                (Some(_), false) => state.view.hold(left.name.clone(), Held::known(left)),
+                (Some(_), false) => state.view.hold(left.name.clone(), Held::known(left).doubted()),
                 // It presents the version before.
                 (Some(_), true) => state.view.fall_back([Arc::clone(left)]),
+            }
+        }
+        let gone = gone.iter().filter(|left| !presented.contains(left.name.as_str()));
+        for left in gone {
+            if state.subscription.selects(left) {
+                state.view.retain(left, memory.at);
             }
         }
     }

@@ -86,18 +86,8 @@ impl Session {
         }
     }
 
-    /// What the client says it holds, as far as it is to be believed.
-    pub(in crate::protocol) fn believed<'a>(&self, index: usize, presented: Vec<Claim<'a>>) -> Presented<'a> {
-        let presented = Presented::new(presented);
-        if self.believes(&self.types[index].kind) {
-            presented
-        } else {
-            presented.distrusted()
-        }
-    }
-
     /// Whether a client that says that it holds resources of the type needs them no more.
-    fn believes(&self, kind: &ResourceType) -> bool {
+    pub(in crate::protocol) fn believes(&self, kind: &ResourceType) -> bool {
         // An Envoy asks for its clusters first, unless one of them is warming: then it waits for endpoints that it has (O-5,
         // D-6). So it does where it presents no clusters, and is given all of them anew.
         let is_on_ads = self.features.envoy && self.is_aggregated();

@@ -2,6 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Instant};
 
+use super::view::ClientView;
 use crate::{
     protocol::{Contents, Delivery},
     resource::{Resource, ResourceName, ResourceType, Warming},
@@ -130,6 +131,18 @@ impl InFlight {
         cluster.warming == Warming::WithEndpoints && endpoints.all(accepted)
     }
 
+    /// Of responses after the one of this number: what it carried was refused, so the client goes on with what it had before.
+    pub(in crate::protocol) fn note_refused(&mut self, number: u64, refused: &Contents, view: &ClientView) {
+        for later in self.responses.iter_mut().filter(|sent| sent.number > number) {
+            for name in refused.iter().map(|resource| &resource.name) {
+                if later.changed.get(name).is_some() || later.removed.contains(name) {
+                    later.replaced.not_held.push(name.clone());
+                    later.replaced.others.extend(view.before_refusal(name).cloned());
+                }
+            }
+        }
+    }
+
     /// Takes the responses before this place, oldest first.
     pub(in crate::protocol) fn take_before(&mut self, at: usize) -> impl Iterator<Item = Sent> {
         self.responses.drain(..at)
@@ -154,5 +167,15 @@ impl Sent {
         });
         // These are exact, where both are there.
         self.replaced.others.iter().chain(changed)
+    }
+
+    /// What the client was sent before, and is sent once more as it was.
+    pub(in crate::protocol) fn repeated(&self) -> impl Iterator<Item = &Arc<Resource>> {
+        let is_same = |resource: &&Arc<Resource>| {
+            let before = self.replaced.from.as_ref();
+            let before = before.and_then(|from| from.named(resource.name.as_str()));
+            before.is_some_and(|before| before.version == resource.version) && !self.changes(&resource.name)
+        };
+        self.resources.iter().filter(is_same)
     }
 }

@@ -92,6 +92,14 @@ impl Held {
         }
     }
 
+    /// The same with a version that no resource has: it is sent again.
+    pub(in crate::protocol) fn doubted(self) -> Self {
+        Self {
+            version: Version::from(format!("{}?", self.version)),
+            ..self
+        }
+    }
+
     pub(in crate::protocol) fn is_nothing(&self) -> bool {
         self.version.as_str().is_empty()
     }
@@ -324,8 +332,11 @@ impl ClientView {
         if !is_same {
             self.source = Some(Arc::clone(goal));
         }
-        // From a plain state to another the ACKed one is enough.
-        let has_others = !was_plain || !self.is_plain() || !self.fallback.is_empty();
+        // From a plain state that was ACKed to another that one is enough.
+        let of =
+            |snapshot: &Option<Arc<Snapshot>>| snapshot.as_ref().and_then(|it| it.get(&self.kind)).map(Arc::as_ptr);
+        let was_acked = of(&self.base) == of(&self.acked);
+        let has_others = !was_acked || !was_plain || !self.is_plain() || !self.fallback.is_empty();
         if has_others
             && let Some(base) = self.base.take()
             && !Arc::ptr_eq(&base, goal)

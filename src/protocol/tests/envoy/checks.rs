@@ -32,6 +32,9 @@ pub(super) struct Checks {
     is_stranger: bool,
     /// The control plane was restarted: it knows of no parent that it did not publish since.
     was_restarted: bool,
+    /// Delta, after a restart: it took listeners or clusters of a response that it refused for others, and has no version of
+    /// them to present; they stand in the way of what nobody can know.
+    has_unknown: bool,
     /// Route configurations that it asked for at a restart and did not present: nobody knows in which form their listener
     /// came, or drains with them.
     unseen: BTreeSet<ResourceName>,
@@ -76,6 +79,7 @@ impl Checks {
             goal: None,
             is_stranger: false,
             was_restarted: false,
+            has_unknown: false,
             unseen: BTreeSet::new(),
             progress: None,
             refusals: Vec::new(),
@@ -115,6 +119,8 @@ impl Checks {
         self.seen_bad.clear();
         self.in_flight.clear();
         self.progress = None;
+        self.has_unknown |=
+            self.variant == Variant::Delta && control_plane == ControlPlane::Restarted && client.holds_unpresented();
         self.was_restarted |= control_plane == ControlPlane::Restarted;
         // One that was not in sync before is none that is known.
         self.is_stranger |= self.variant == Variant::Sotw && control_plane == ControlPlane::Restarted;
@@ -293,7 +299,7 @@ impl Checks {
             let unknown = lost.iter().find(|name| !is_given(name));
             let is_unseen = users.iter().any(|user| self.unseen.contains(&user.name));
             let lost = unknown.or_else(|| lost.first().filter(|_| was_healthy && !is_late && !is_unseen));
-            if let Some(name) = lost.filter(|_| !self.is_stranger) {
+            if let Some(name) = lost.filter(|_| !self.is_stranger && !self.has_unknown) {
                 let state = if client.clusters.contains_key(*name) {
                     "is not warm yet"
                 } else {
@@ -310,6 +316,9 @@ impl Checks {
     // === (d) ===
 
     pub(super) fn converged(&self, client: &Client, stream: &Stream) -> Result<(), String> {
+        if self.has_unknown {
+            return Ok(());
+        }
         let goal = stream.newest();
         for kind in [
             Cluster,

@@ -163,6 +163,14 @@ impl Client {
         names.cloned().collect()
     }
 
+    /// Whether it has clusters or listeners that it would not present.
+    pub(super) fn holds_unpresented(&self) -> bool {
+        let presents = |kind: &ResourceType, name| self.mux.get(kind).is_some_and(|mux| mux.presents(name));
+        let mut clusters = self.clusters.keys();
+        let mut listeners = self.listeners.keys();
+        clusters.any(|name| !presents(&Cluster, name)) || listeners.any(|name| !presents(&Listener, name))
+    }
+
     /// Whether it asked for the type on this stream.
     pub(super) fn has_asked(&self, kind: &ResourceType) -> bool {
         self.mux.get(kind).is_some_and(Mux::is_open)
