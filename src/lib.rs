@@ -9,6 +9,7 @@ pub mod admission;
 pub mod app;
 pub mod cache;
 pub mod cli;
+pub mod connection;
 pub mod envoy;
 pub mod fleet;
 pub mod http;

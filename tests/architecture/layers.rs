@@ -191,6 +191,11 @@ pub(crate) const LAYERS: &[Layer] = &[
         without: &[RUNTIME, GRPC, SHARING, METRICS, CLOCKS, RANDOMNESS],
     },
     Layer {
+        module: "connection",
+        knows: Knows::Only(&[]),
+        without: &[RUNTIME, GRPC, STATUSES, METRICS, CLOCKS],
+    },
+    Layer {
         module: "readiness",
         knows: Knows::Only(&[]),
         without: &[GRPC, STATUSES],
