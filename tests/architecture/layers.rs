@@ -196,6 +196,11 @@ pub(crate) const LAYERS: &[Layer] = &[
         without: &[RUNTIME, GRPC, STATUSES, METRICS, CLOCKS],
     },
     Layer {
+        module: "tls",
+        knows: Knows::Only(&["connection"]),
+        without: &[RUNTIME, GRPC, STATUSES, METRICS],
+    },
+    Layer {
         module: "readiness",
         knows: Knows::Only(&[]),
         without: &[GRPC, STATUSES],
