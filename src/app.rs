@@ -2,9 +2,12 @@
 //!
 //! `chancery serve` runs it, and tests run it in-process with port 0: [`App::start`], then [`Running::shutdown`].
 
+mod descriptors;
 mod gauges;
+mod http_server;
 mod listener;
 pub mod offline;
+mod renewal;
 
 use std::{
     net::SocketAddr,
@@ -13,25 +16,28 @@ use std::{
 };
 
 use anyhow::Context as _;
-use prometheus_client::metrics::counter::Counter;
 use tokio::{task::JoinHandle, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{service::Routes, transport::Server};
 use tracing::{Instrument as _, error, info, info_span, warn};
 
-use self::{gauges::Standing, listener::Listener};
+use self::{
+    gauges::Standing,
+    listener::{Bound, Crowd, Patience, Terms},
+};
 use crate::{
     admin::Admin,
     cache::SnapshotCache,
     fleet::Fleet,
-    http::{Peer, Port, Rest, RestSettings, Services},
-    metrics::{Label as _, Metrics, PortLabel, ServingMetrics, Table},
+    http::{Port, Rest, RestSettings, Services},
+    metrics::{ConnectionMetrics, Label as _, Metrics, PortLabel, ServingMetrics},
     protocol::Policies,
     publisher::{Publisher, PublisherSettings, RemovalGuard},
     readiness::Readiness,
     revision::{MemoryStore, RedbStore, RevisionStore},
     settings::{Settings, StoreSettings},
     source::{Files, Registry, is_registered},
+    tls::{Tls, TlsSettings},
     transport::Xds,
 };
 
@@ -49,8 +55,10 @@ pub struct Addresses {
     pub xds: SocketAddr,
     /// The admin API.
     pub admin: SocketAddr,
-    /// Probes, xDS over REST and the endpoint registry.
+    /// xDS over REST and the endpoint registry.
     pub http: SocketAddr,
+    /// Probes and metrics, where they have a port of their own.
+    pub probe: Option<SocketAddr>,
 }
 
 /// A control plane that serves. Dropping it without [`Running::shutdown`] leaves it running.
@@ -70,11 +78,15 @@ pub struct Running {
     grace: Duration,
 }
 
-/// The three ports.
+/// The ports, bound and not accepting yet.
 struct Ports {
-    xds: Listener,
-    admin: Listener,
-    http: Listener,
+    xds: Bound,
+    admin: Bound,
+    http: Bound,
+    probe: Option<Bound>,
+    /// Of those that have TLS.
+    tls: Vec<(PortLabel, Tls)>,
+    metrics: ConnectionMetrics,
 }
 
 // === impl App ===
@@ -90,6 +102,10 @@ impl App {
         let readiness = Readiness::default();
         let loading = readiness.awaits("snapshots");
         let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION"), SystemTime::now()));
+        for (port, addr) in &settings.open {
+            let port = port.text();
+            warn!("{port} is open to other machines at {addr} without TLS: set {port}.tls_cert and {port}.tls_key");
+        }
         let ports = Ports::bind(&settings, &metrics)?;
         let addresses = ports.addresses()?;
         let (tracker, serving, rest) = (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
@@ -98,7 +114,16 @@ impl App {
 
         let grace = settings.shutdown_grace;
         let port = Port::new(readiness.clone(), Arc::clone(&metrics), tracker.clone());
-        spawn_http(&tracker, ports.http, &port, rest.clone());
+        let request_timeout = settings.connections.request;
+        let http = match ports.probe {
+            Some(probe) => {
+                http_server::spawn(&tracker, probe, port.probes(), request_timeout, rest.clone());
+                port.routes()
+            }
+            None => port.all_routes(),
+        };
+        http_server::spawn(&tracker, ports.http, http, request_timeout, rest.clone());
+        renewal::spawn(&tracker, ports.tls, ports.metrics, rest.clone());
         let served = Arc::new(ServingMetrics::default());
         let fleet = Fleet::new(settings.fleet, Arc::clone(&served));
         let cache = Arc::new(SnapshotCache::with_sufficed(settings.sufficed.clone()));
@@ -171,8 +196,9 @@ impl App {
             xds: xds_addr,
             admin: admin_addr,
             http,
+            probe,
         } = addresses;
-        info!(xds = %xds_addr, admin = %admin_addr, %http, "listening");
+        info!(xds = %xds_addr, admin = %admin_addr, %http, ?probe, "listening");
         Ok(Running {
             addresses,
             readiness,
@@ -231,22 +257,65 @@ async fn open(tracker: &TaskTracker, settings: Settings, cache: Arc<SnapshotCach
 
 // === impl Ports ===
 
+/// What is spoken inside TLS, as ALPN names it.
+const HTTP_2: &[&str] = &["h2"];
+const HTTP_1: &[&str] = &["http/1.1"];
+
+/// The preface of HTTP/2 and the head of the first frame, which every client sends at once.
+const OPENING_OF_HTTP_2: usize = 24 + 9;
+/// One byte: the server waits for the rest of a request itself.
+const OPENING_OF_HTTP_1: usize = 1;
+
 impl Ports {
     fn bind(settings: &Settings, metrics: &Metrics) -> anyhow::Result<Self> {
-        let failures = Table::<(PortLabel,), Counter>::default();
-        let exposed = failures.clone();
-        metrics.register(|registry| {
-            registry.register(
-                "xds_accept_errors",
-                "Times that no connection could be accepted, for want of descriptors most of the time",
-                exposed,
-            );
-        });
-        let bind = |port, addr| bind(port, addr, failures.at((port,)).clone());
+        let counted = ConnectionMetrics::default();
+        metrics.register(|registry| counted.register(registry));
+        let limits = &settings.connections;
+        let room = descriptors::room(limits);
+        let mut followed = Vec::new();
+        let mut bind = |port, addr, tls: Option<&TlsSettings>| {
+            let is_http_2 = matches!(port, PortLabel::Xds | PortLabel::Admin);
+            let (protocols, opening_bytes, idle) = if is_http_2 {
+                (HTTP_2, OPENING_OF_HTTP_2, None)
+            } else {
+                (HTTP_1, OPENING_OF_HTTP_1, Some(limits.idle))
+            };
+            let tls = tls.map(|tls| Tls::load(tls.clone(), protocols)).transpose()?;
+            followed.extend(tls.clone().map(|tls| (port, tls)));
+            let crowd = match port {
+                PortLabel::Xds => Crowd::new(room.xds, room.xds_of_peer),
+                PortLabel::Admin | PortLabel::Http | PortLabel::Probe => Crowd::new(room.other, room.other),
+            };
+            let terms = Terms {
+                port,
+                tls,
+                crowd,
+                patience: Patience {
+                    opening: limits.opening,
+                    opening_bytes,
+                    idle,
+                    unread: limits.unread,
+                },
+                metrics: counted.clone(),
+            };
+            let name = port.text();
+            let bound = Bound::bind(addr, terms);
+            bound.with_context(|| format!("cannot listen on {addr} for {name}: set another address with --{name}-addr"))
+        };
+        let xds = bind(PortLabel::Xds, settings.xds_addr, settings.tls.xds.as_ref())?;
+        let admin = bind(PortLabel::Admin, settings.admin_addr, settings.tls.admin.as_ref())?;
+        let http = bind(PortLabel::Http, settings.http_addr, settings.tls.http.as_ref())?;
+        let probe = settings
+            .probe_addr
+            .map(|addr| bind(PortLabel::Probe, addr, None))
+            .transpose()?;
         Ok(Self {
-            xds: bind(PortLabel::Xds, settings.xds_addr)?,
-            admin: bind(PortLabel::Admin, settings.admin_addr)?,
-            http: bind(PortLabel::Http, settings.http_addr)?,
+            xds,
+            admin,
+            http,
+            probe,
+            tls: followed,
+            metrics: counted,
         })
     }
 
@@ -255,14 +324,9 @@ impl Ports {
             xds: self.xds.local_addr()?,
             admin: self.admin.local_addr()?,
             http: self.http.local_addr()?,
+            probe: self.probe.as_ref().map(Bound::local_addr).transpose()?,
         })
     }
-}
-
-fn bind(port: PortLabel, addr: SocketAddr, failures: Counter) -> anyhow::Result<Listener> {
-    let name = port.text();
-    let bound = Listener::bind(name, addr, failures);
-    bound.with_context(|| format!("cannot listen on {addr} for {name}: set another address with --{name}-addr"))
 }
 
 // === tasks ===
@@ -271,16 +335,17 @@ fn spawn_grpc(
     tracker: &TaskTracker,
     mut server: Server,
     routes: Routes,
-    listener: Listener,
+    listener: Bound,
     name: &'static str,
     stop: CancellationToken,
     readiness: Readiness,
 ) -> JoinHandle<()> {
+    let incoming = listener.accept(tracker);
     let serve = async move {
         let stopped = stop.clone().cancelled_owned();
         let served = server
             .add_routes(routes)
-            .serve_with_incoming_shutdown(listener, stopped);
+            .serve_with_incoming_shutdown(incoming, stopped);
         let ended = served.await;
         if !stop.is_cancelled() {
             error!(?ended, "the server ended by itself");
@@ -288,16 +353,6 @@ fn spawn_grpc(
         }
     };
     tracker.spawn(serve.instrument(info_span!("server", name)))
-}
-
-fn spawn_http(tracker: &TaskTracker, listener: Listener, port: &Port, stop: CancellationToken) {
-    let routes = port.routes().into_make_service_with_connect_info::<Peer>();
-    tracker.spawn(async move {
-        let served = axum::serve(listener, routes).with_graceful_shutdown(stop.cancelled_owned());
-        if let Err(error) = served.await {
-            error!(%error, "the HTTP server ended by itself");
-        }
-    });
 }
 
 fn spawn_expiry(tracker: &TaskTracker, fleet: Arc<Fleet>, polling: Rest, stop: CancellationToken) {

@@ -6,6 +6,7 @@
 mod apply;
 mod backup;
 mod bootstrap;
+mod certs;
 mod connect;
 mod delete;
 mod delete_snapshot;
@@ -38,7 +39,7 @@ use std::{io::Write as _, process::ExitCode};
 use clap::{Args, Parser, Subcommand};
 
 use self::{
-    connect::Clients,
+    connect::{Clients, Trust},
     exit::{Exit, Failure},
     output::{Output, Requested},
 };
@@ -70,6 +71,8 @@ struct Global {
         default_value = "http://127.0.0.1:18001"
     )]
     admin: String,
+    #[command(flatten)]
+    trust: Trust,
     /// How results are printed
     #[arg(short, long, global = true, value_enum, value_name = "FORMAT", default_value_t)]
     output: Requested,
@@ -117,6 +120,8 @@ enum Command {
     Verify(restore::Verify),
     /// Print an Envoy bootstrap that connects to Chancery
     Bootstrap(bootstrap::Bootstrap),
+    /// Make certificates to try TLS with
+    Certs(certs::Certs),
 }
 
 /// Runs the command that the arguments name.
@@ -151,18 +156,18 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Serve(serve) => serve.run(),
         Command::Validate(validate) => validate.run(&mut output, sarif),
         Command::Bootstrap(bootstrap) => bootstrap.run(&mut output),
+        Command::Certs(certs) => certs.run(),
         Command::Restore(restore) => restore.run(&mut output),
         Command::Verify(verify) => verify.run(&mut output),
         command => tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?
-            .block_on(call(command, &global.admin, &mut output)),
+            .block_on(call(command, Clients::new(&global.admin, &global.trust)?, &mut output)),
     }
 }
 
 /// Runs a command against the admin API.
-async fn call(command: Command, admin: &str, output: &mut Output) -> Result<Exit, Failure> {
-    let clients = Clients::new(admin);
+async fn call(command: Command, clients: Clients, output: &mut Output) -> Result<Exit, Failure> {
     match command {
         Command::Replace(replace) => replace.run(&clients, output).await,
         Command::Apply(apply) => apply.run(&clients, output).await,
@@ -179,9 +184,12 @@ async fn call(command: Command, admin: &str, output: &mut Output) -> Result<Exit
         Command::Export(export) => export.run(&clients, output).await,
         Command::Import(import) => import.run(&clients, output).await,
         Command::Backup(backup) => backup.run(&clients, output).await,
-        Command::Serve(_) | Command::Validate(_) | Command::Bootstrap(_) | Command::Restore(_) | Command::Verify(_) => {
-            Err(Failure::new(Exit::Usage, "this command talks to no server"))
-        }
+        Command::Serve(_)
+        | Command::Validate(_)
+        | Command::Bootstrap(_)
+        | Command::Certs(_)
+        | Command::Restore(_)
+        | Command::Verify(_) => Err(Failure::new(Exit::Usage, "this command talks to no server")),
     }
 }
 

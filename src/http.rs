@@ -8,10 +8,7 @@ mod failure;
 mod metrics;
 mod rest;
 
-use std::{
-    net::SocketAddr,
-    sync::{Arc, OnceLock},
-};
+use std::sync::{Arc, OnceLock};
 
 use axum::{Router, extract::State, http::StatusCode, routing::get};
 use tokio_util::task::TaskTracker;
@@ -39,10 +36,6 @@ pub struct Services {
     pub registry: Registry,
 }
 
-/// Who is at the other end of a connection.
-#[derive(Clone, Copy, Debug)]
-pub struct Peer(pub SocketAddr);
-
 // === impl Port ===
 
 impl Port {
@@ -62,14 +55,24 @@ impl Port {
         self.services.set(services).ok();
     }
 
-    /// The routes. The server that runs them tells the [`Peer`] of each connection.
+    /// All routes but those of [`Port::probes`]. The server that runs them puts the
+    /// [`Connection`](crate::connection::Connection) of each request into its extensions.
     pub fn routes(&self) -> Router {
-        Router::new()
-            .route("/livez", get(livez))
-            .route("/readyz", get(readyz))
-            .route("/metrics", get(metrics::show))
-            .merge(rest::routes())
-            .merge(endpoints::routes())
+        self.finish(Router::new().merge(rest::routes()).merge(endpoints::routes()))
+    }
+
+    /// Probes and metrics: what shows nothing of any configuration.
+    pub fn probes(&self) -> Router {
+        self.finish(probes())
+    }
+
+    /// Both on one port.
+    pub fn all_routes(&self) -> Router {
+        self.finish(probes().merge(rest::routes()).merge(endpoints::routes()))
+    }
+
+    fn finish(&self, routes: Router<Self>) -> Router {
+        routes
             .fallback(unknown_path)
             .method_not_allowed_fallback(wrong_method)
             .with_state(self.clone())
@@ -79,6 +82,13 @@ impl Port {
         let loading = || Failure::new(StatusCode::SERVICE_UNAVAILABLE, "not ready: snapshots are being loaded");
         self.services.get().ok_or_else(loading)
     }
+}
+
+fn probes() -> Router<Port> {
+    Router::new()
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics::show))
 }
 
 /// The process answers: that is all that being alive means.
@@ -101,7 +111,7 @@ async fn readyz(State(port): State<Port>) -> (StatusCode, String) {
 }
 
 async fn unknown_path() -> Failure {
-    Failure::new(StatusCode::NOT_FOUND, "no such path on the HTTP port")
+    Failure::new(StatusCode::NOT_FOUND, "no such path on this port")
 }
 
 async fn wrong_method() -> Failure {

@@ -21,8 +21,8 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     file::Spot,
     layer::{
-        AdmissionLayer, FleetLayer, Layer, LogLayer, LrsLayer, OrderingLayer, ProtocolLayer, RestLayer, SharedLayer,
-        XdsLayer,
+        AdminLayer, AdmissionLayer, ConnectionsLayer, FleetLayer, HttpLayer, Layer, LogLayer, LrsLayer, OrderingLayer,
+        PortName, ProtocolLayer, RestLayer, SharedLayer, XdsLayer,
     },
     value::{ByteSize, Share, Span, ValueError},
 };
@@ -34,6 +34,7 @@ use crate::{
     publisher::RemovalGuard,
     resource::UnknownType,
     revision::DEFAULT_RETENTION,
+    tls::TlsSettings,
     transport::{self, LrsSettings, Rate, XdsSettings},
 };
 
@@ -44,8 +45,16 @@ pub struct Settings {
     pub xds_addr: SocketAddr,
     /// Where the admin API listens.
     pub admin_addr: SocketAddr,
-    /// Where probes, xDS over REST and the endpoint registry are.
+    /// Where xDS over REST and the endpoint registry are.
     pub http_addr: SocketAddr,
+    /// Where probes and metrics are; `None` where the HTTP port has them.
+    pub probe_addr: Option<SocketAddr>,
+    /// TLS of the ports.
+    pub tls: PortsTls,
+    /// Ports that others can reach without TLS, as the settings allow.
+    pub open: Vec<(PortName, SocketAddr)>,
+    /// What connections may be open.
+    pub connections: ConnectionSettings,
     /// Where snapshots are kept.
     pub store: StoreSettings,
     /// The directory whose folders are published; `None` for no files.
@@ -72,6 +81,36 @@ pub struct Settings {
     pub log: LogSettings,
     /// Every setting as it came out, for people.
     effective: Layer,
+}
+
+/// TLS of the ports; `None` where one is spoken in the clear.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PortsTls {
+    /// Of the xDS port.
+    pub xds: Option<TlsSettings>,
+    /// Of the admin API.
+    pub admin: Option<TlsSettings>,
+    /// Of the HTTP port.
+    pub http: Option<TlsSettings>,
+}
+
+/// What connections may be open, and how long a silent one is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectionSettings {
+    /// Connections of the xDS port.
+    pub most: usize,
+    /// Of one peer among them.
+    pub most_of_peer: usize,
+    /// Connections of each other port.
+    pub most_of_others: usize,
+    /// For the handshake and the first bytes.
+    pub opening: Duration,
+    /// For a byte over HTTP/1.1.
+    pub idle: Duration,
+    /// For a request over HTTP/1.1.
+    pub request: Duration,
+    /// For a peer to take in what waits for it.
+    pub unread: Duration,
 }
 
 /// Where snapshots are kept.
@@ -146,6 +185,27 @@ pub enum SettingsError {
     /// Clients would report without a pause.
     #[error("lrs.interval must be longer than 0s")]
     LrsInterval,
+    /// TLS of a port lacks a part.
+    #[error("{port}.{has} needs {port}.{lacks}: set both, or neither")]
+    TlsIncomplete {
+        /// The port.
+        port: &'static str,
+        /// What is set.
+        has: String,
+        /// What is not.
+        lacks: String,
+    },
+    /// A port that others can reach has no TLS.
+    #[error(
+        "{port}_addr {addr} can be reached from other machines, and {port} has no TLS: set {port}.tls_cert and \
+         {port}.tls_key, listen on 127.0.0.1, or allow it with --insecure {port}"
+    )]
+    Insecure {
+        /// The port.
+        port: &'static str,
+        /// Its address.
+        addr: SocketAddr,
+    },
     /// The log filter is malformed.
     #[error("log level \"{filter}\": {reason}")]
     LogLevel {
@@ -155,6 +215,9 @@ pub enum SettingsError {
         reason: String,
     },
 }
+
+/// The port of xDS where no address says another.
+const XDS_PORT: u16 = 18_000;
 
 // === impl Settings ===
 
@@ -199,11 +262,43 @@ impl Settings {
             shared,
             ..
         } = effective.clone();
-        let any = |port| SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+        let tls = PortsTls {
+            xds: effective.xds.tls().settings()?,
+            admin: effective.admin.tls().settings()?,
+            http: effective.http.tls().settings()?,
+        };
+        // Whoever set up TLS, or does without it on purpose, means to be reached.
+        let is_open = tls.xds.is_some() || effective.is_insecure(PortName::Xds);
+        let ip = if is_open {
+            Ipv4Addr::UNSPECIFIED
+        } else {
+            Ipv4Addr::LOCALHOST
+        };
+        let xds_addr = *effective
+            .xds_addr
+            .get_or_insert_with(|| SocketAddr::from((ip, XDS_PORT)));
+        let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let admin_addr = effective.admin_addr.unwrap_or(local);
+        let http_addr = effective.http_addr.unwrap_or(local);
+        let mut open = Vec::new();
+        for (port, addr, tls) in [
+            (PortName::Xds, xds_addr, &tls.xds),
+            (PortName::Admin, admin_addr, &tls.admin),
+            (PortName::Http, http_addr, &tls.http),
+        ] {
+            effective.may_listen(port, addr, tls.as_ref())?;
+            if tls.is_none() && !addr.ip().to_canonical().is_loopback() {
+                open.push((port, addr));
+            }
+        }
         Ok(Self {
-            xds_addr: effective.xds_addr.unwrap_or_else(|| any(0)),
-            admin_addr: effective.admin_addr.unwrap_or_else(|| any(0)),
-            http_addr: effective.http_addr.unwrap_or_else(|| any(0)),
+            xds_addr,
+            admin_addr,
+            http_addr,
+            probe_addr: effective.probe_addr,
+            tls,
+            open,
+            connections: effective.connections.settings(),
             store,
             files: effective.files.clone(),
             keep_revisions: effective.keep_revisions.unwrap_or(DEFAULT_RETENTION),
@@ -246,9 +341,11 @@ impl Layer {
         let fleet = fleet::Limits::default();
         let limits = admission::Limits::default();
         Self {
-            xds_addr: Some(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 18000))),
+            xds_addr: None,
             admin_addr: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 18001))),
             http_addr: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 18002))),
+            probe_addr: None,
+            insecure: None,
             data_dir: None,
             ephemeral: None,
             files: None,
@@ -269,6 +366,9 @@ impl Layer {
                 rules: Some(RulesMode::Error),
             },
             xds: XdsLayer::of(&transport::Limits::default()),
+            admin: AdminLayer::default(),
+            http: HttpLayer::default(),
+            connections: ConnectionsLayer::of(&ConnectionSettings::default()),
             rest: RestLayer {
                 poll_timeout: Some(Span(Duration::from_secs(300))),
             },
@@ -337,9 +437,55 @@ impl AdmissionLayer {
     }
 }
 
+impl Default for ConnectionSettings {
+    fn default() -> Self {
+        Self {
+            most: 20_000,
+            most_of_peer: 10_000,
+            most_of_others: 512,
+            opening: Duration::from_secs(10),
+            idle: Duration::from_secs(60),
+            request: Duration::from_secs(60),
+            unread: Duration::from_secs(60),
+        }
+    }
+}
+
+impl ConnectionsLayer {
+    const fn of(settings: &ConnectionSettings) -> Self {
+        Self {
+            max: Some(settings.most),
+            max_per_peer: Some(settings.most_of_peer),
+            max_other: Some(settings.most_of_others),
+            opening_timeout: Some(Span(settings.opening)),
+            idle_timeout: Some(Span(settings.idle)),
+            request_timeout: Some(Span(settings.request)),
+            unread_timeout: Some(Span(settings.unread)),
+        }
+    }
+
+    fn settings(self) -> ConnectionSettings {
+        let defaults = ConnectionSettings::default();
+        let span = |value: Option<Span>, default: Duration| value.map_or(default, |span| span.0);
+        ConnectionSettings {
+            most: self.max.unwrap_or(defaults.most),
+            most_of_peer: self.max_per_peer.unwrap_or(defaults.most_of_peer),
+            most_of_others: self.max_other.unwrap_or(defaults.most_of_others),
+            opening: span(self.opening_timeout, defaults.opening),
+            idle: span(self.idle_timeout, defaults.idle),
+            request: span(self.request_timeout, defaults.request),
+            unread: span(self.unread_timeout, defaults.unread),
+        }
+    }
+}
+
 impl XdsLayer {
     const fn of(limits: &transport::Limits) -> Self {
         Self {
+            tls_cert: None,
+            tls_key: None,
+            client_ca: None,
+            client_auth: None,
             max_streams: Some(limits.streams),
             max_streams_per_connection: Some(limits.streams_per_connection),
             max_request_bytes: Some(ByteSize(limits.request_bytes)),

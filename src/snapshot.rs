@@ -38,7 +38,8 @@ pub struct Revision(pub u64);
 pub struct Snapshot {
     group: NodeGroup,
     revision: Revision,
-    types: BTreeMap<ResourceType, Arc<TypeResources>>,
+    /// Sorted, and few: a session looks one up many times for each response, and a walk is quicker than a search.
+    types: Arc<[(ResourceType, Arc<TypeResources>)]>,
     completeness: Completeness,
     /// What it was composed of, from which the next is composed at the cost of what changed; `None` for what was published.
     layers: Option<Arc<Layers>>,
@@ -71,7 +72,7 @@ impl fmt::Display for Revision {
 impl Snapshot {
     /// A published group's own resources.
     #[must_use]
-    pub const fn new(
+    pub fn new(
         group: NodeGroup,
         revision: Revision,
         types: BTreeMap<ResourceType, Arc<TypeResources>>,
@@ -80,7 +81,7 @@ impl Snapshot {
         Self {
             group,
             revision,
-            types,
+            types: types.into_iter().collect(),
             completeness,
             layers: None,
         }
@@ -101,7 +102,7 @@ impl Snapshot {
     /// The resources of a type; `None` where nothing is known of it, which is not the same as empty (S-9).
     #[must_use]
     pub fn get(&self, resource_type: &ResourceType) -> Option<&Arc<TypeResources>> {
-        match (self.types.get(resource_type), self.completeness) {
+        match (self.of(resource_type), self.completeness) {
             (Some(resources), _) => Some(resources),
             (None, Completeness::Published | Completeness::SharedSuffices) => Some(&EMPTY),
             (None, Completeness::SharedOnly) => None,
@@ -122,7 +123,7 @@ impl Snapshot {
     /// none, nothing is known of what a client holds of the type, and "empty" would take it away (S-20).
     #[must_use]
     pub fn had(&self, resource_type: &ResourceType) -> bool {
-        self.types.contains_key(resource_type)
+        self.of(resource_type).is_some()
     }
 
     /// The same for groups to which the shared one is enough. What both hold is shared.
@@ -140,13 +141,21 @@ impl Snapshot {
 
     /// The types that have resources or had some, in send order.
     pub fn types(&self) -> impl Iterator<Item = (&ResourceType, &Arc<TypeResources>)> {
-        self.types.iter()
+        self.types
+            .iter()
+            .map(|(resource_type, resources)| (resource_type, resources))
+    }
+
+    /// The resources of a type, where it has some or had some.
+    fn of(&self, resource_type: &ResourceType) -> Option<&Arc<TypeResources>> {
+        let found = self.types.iter().find(|(own, _)| own == resource_type);
+        found.map(|(_, resources)| resources)
     }
 
     /// One resource, by name or alias.
     #[must_use]
     pub fn resource(&self, resource_type: &ResourceType, name: &str) -> Option<&Arc<Resource>> {
-        self.types.get(resource_type)?.get(name)
+        self.of(resource_type)?.get(name)
     }
 }
 

@@ -1,24 +1,39 @@
-//! A TCP listener for the servers: no delay on small writes, and no spinning when the process is out of descriptors.
+//! Listeners of the servers. One accepts, shakes hands where there is TLS, and hands on connections that may be served: as
+//! many as there is room for, of each peer no more than its share, none that stays silent.
+//!
+//! When the process is out of descriptors it waits instead of spinning.
+
+mod connection;
+mod crowd;
+mod handshake;
 
 use std::{
-    future::{Future as _, poll_fn},
     io,
     net::SocketAddr,
     pin::Pin,
-    task::{Context, Poll, ready},
+    sync::Arc,
+    task::{Context, Poll},
     time::Duration,
 };
 
-use axum::{extract::connect_info::Connected, serve::IncomingStream};
-use prometheus_client::metrics::counter::Counter;
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
-    time::{Sleep, sleep},
+    sync::mpsc,
+    time::sleep,
 };
 use tokio_stream::Stream;
+use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-use crate::http::Peer;
+pub(super) use self::{
+    connection::{Accepted, Patience},
+    crowd::Crowd,
+};
+use crate::{
+    connection::Connection,
+    metrics::{ConnectionMetrics, Label as _, PortLabel},
+    tls::Tls,
+};
 
 /// Connections that may wait to be accepted, where the system lets so many: a fleet reconnects all at once, and what does
 /// not fit is dropped or reset. Without it the standard library's 128 holds.
@@ -28,22 +43,36 @@ const BACKLOG: u32 = 4096;
 const FIRST_WAIT: Duration = Duration::from_millis(10);
 const LAST_WAIT: Duration = Duration::from_secs(1);
 
-/// Accepts for ever: as a stream for tonic, as a listener for axum.
-pub(super) struct Listener {
-    name: &'static str,
-    tcp: TcpListener,
-    wait: Duration,
-    /// While it sleeps nothing is accepted: with no descriptor left the next accept would fail at once, for ever.
-    sleeping: Option<Pin<Box<Sleep>>>,
-    /// Counts the accepts that failed for want of something.
-    failures: Counter,
+/// Connections that are accepted and not taken yet by their server.
+const READY: usize = 64;
+
+/// How a port takes connections in.
+#[derive(Clone, Debug)]
+pub(super) struct Terms {
+    pub(super) port: PortLabel,
+    /// `None` where it is spoken in the clear.
+    pub(super) tls: Option<Tls>,
+    pub(super) crowd: Arc<Crowd>,
+    pub(super) patience: Patience,
+    pub(super) metrics: ConnectionMetrics,
 }
 
-// === impl Listener ===
+/// A bound port, not accepting yet.
+#[derive(Debug)]
+pub(super) struct Bound {
+    tcp: TcpListener,
+    terms: Terms,
+}
 
-impl Listener {
+/// Connections of a port, ready to be served. Dropping it ends the accepting.
+#[derive(Debug)]
+pub(super) struct Incoming(mpsc::Receiver<Accepted>);
+
+// === impl Bound ===
+
+impl Bound {
     /// Must be called within the runtime that accepts.
-    pub(super) fn bind(name: &'static str, addr: SocketAddr, failures: Counter) -> io::Result<Self> {
+    pub(super) fn bind(addr: SocketAddr, terms: Terms) -> io::Result<Self> {
         let socket = match addr {
             SocketAddr::V4(_) => TcpSocket::new_v4()?,
             SocketAddr::V6(_) => TcpSocket::new_v6()?,
@@ -51,64 +80,97 @@ impl Listener {
         // A restart must not wait for the connections of the process before it to time out.
         socket.set_reuseaddr(true)?;
         socket.bind(addr)?;
-        Ok(Self {
-            name,
-            tcp: socket.listen(BACKLOG)?,
-            wait: FIRST_WAIT,
-            sleeping: None,
-            failures,
-        })
+        let tcp = socket.listen(BACKLOG)?;
+        Ok(Self { tcp, terms })
     }
 
     pub(super) fn local_addr(&self) -> io::Result<SocketAddr> {
         self.tcp.local_addr()
     }
 
-    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<(TcpStream, SocketAddr)> {
-        loop {
-            if let Some(sleeping) = &mut self.sleeping {
-                ready!(sleeping.as_mut().poll(cx));
-                self.sleeping = None;
+    /// Accepts until what it gives is dropped.
+    pub(super) fn accept(self, tracker: &TaskTracker) -> Incoming {
+        let (ready, incoming) = mpsc::channel(READY);
+        let handshakes = tracker.clone();
+        tracker.spawn(async move {
+            tokio::select! {
+                () = self.accept_all(&ready, &handshakes) => {}
+                () = ready.closed() => {}
             }
-            match ready!(self.tcp.poll_accept(cx)) {
+        });
+        Incoming(incoming)
+    }
+
+    async fn accept_all(&self, ready: &mpsc::Sender<Accepted>, handshakes: &TaskTracker) {
+        let mut wait = FIRST_WAIT;
+        loop {
+            match self.tcp.accept().await {
                 Ok((stream, peer)) => {
-                    self.wait = FIRST_WAIT;
-                    if let Err(error) = stream.set_nodelay(true) {
-                        debug!(%error, %peer, "cannot set TCP_NODELAY");
-                    }
-                    return Poll::Ready((stream, peer));
+                    wait = FIRST_WAIT;
+                    self.take_in(stream, peer, ready, handshakes).await;
                 }
                 // The peer was gone before it was accepted: the next one is not affected.
                 Err(error) if is_of_one_connection(&error) => debug!(%error, "accept"),
                 Err(error) => {
-                    warn!(listener = self.name, %error, wait = ?self.wait, "cannot accept connections");
-                    self.failures.inc();
-                    self.sleeping = Some(Box::pin(sleep(self.wait)));
-                    self.wait = (self.wait * 2).min(LAST_WAIT);
+                    warn!(listener = self.terms.port.text(), %error, ?wait, "cannot accept connections");
+                    self.terms.metrics.accept_failed(self.terms.port);
+                    // With no descriptor left the next accept would fail at once, for ever.
+                    sleep(wait).await;
+                    wait = (wait * 2).min(LAST_WAIT);
                 }
             }
         }
     }
+
+    async fn take_in(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        ready: &mpsc::Sender<Accepted>,
+        handshakes: &TaskTracker,
+    ) {
+        let terms = &self.terms;
+        let place = match terms.crowd.enter(peer.ip()) {
+            Ok(place) => place,
+            Err(reason) => {
+                debug!(%peer, listener = terms.port.text(), ?reason, "connection refused");
+                return terms.metrics.refused(terms.port, reason);
+            }
+        };
+        if let Err(error) = stream.set_nodelay(true) {
+            debug!(%error, %peer, "cannot set TCP_NODELAY");
+        }
+        let Some(tls) = &terms.tls else {
+            let connection = Connection {
+                peer,
+                certificate: None,
+            };
+            let accepted = Accepted::plain(stream, connection, place, terms);
+            ready.send(accepted).await.ok();
+            return;
+        };
+        let handshake = handshake::shake_hands(stream, peer, tls.config(), place, terms.clone());
+        let ready = ready.clone();
+        handshakes.spawn(async move {
+            if let Some(accepted) = handshake.await {
+                ready.send(accepted).await.ok();
+            }
+        });
+    }
 }
 
-impl Stream for Listener {
-    type Item = io::Result<TcpStream>;
+impl Stream for Incoming {
+    type Item = io::Result<Accepted>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.poll_accept(cx).map(|(stream, _)| Some(Ok(stream)))
+        self.0.poll_recv(cx).map(|accepted| accepted.map(Ok))
     }
 }
 
-impl axum::serve::Listener for Listener {
-    type Io = TcpStream;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        poll_fn(|cx| self.poll_accept(cx)).await
-    }
-
-    fn local_addr(&self) -> io::Result<Self::Addr> {
-        self.tcp.local_addr()
+impl Incoming {
+    /// The next connection; `None` once nothing is accepted any more.
+    pub(super) async fn next(&mut self) -> Option<Accepted> {
+        self.0.recv().await
     }
 }
 
@@ -117,10 +179,4 @@ fn is_of_one_connection(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused
     )
-}
-
-impl Connected<IncomingStream<'_, Listener>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, Listener>) -> Self {
-        Self(*stream.remote_addr())
-    }
 }

@@ -11,6 +11,7 @@ use super::{
 };
 
 const CLUSTER: &str = "xds_cluster";
+const TLS_CONTEXT: &str = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext";
 const HTTP_OPTIONS: &str = "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 
 #[derive(Args, Debug)]
@@ -24,6 +25,15 @@ pub(super) struct Bootstrap {
     /// Where Chancery serves xDS
     #[arg(long, default_value = "127.0.0.1:18000", value_name = "HOST:PORT")]
     xds_addr: String,
+    /// Speak TLS, and trust this CA: a file on Envoy's machine (PEM)
+    #[arg(long, value_name = "FILE")]
+    xds_ca: Option<String>,
+    /// The certificate that Envoy shows: a file on its machine (PEM)
+    #[arg(long, value_name = "FILE", requires = "xds_ca", requires = "xds_key")]
+    xds_cert: Option<String>,
+    /// Its private key: a file on Envoy's machine (PEM)
+    #[arg(long, value_name = "FILE", requires = "xds_cert")]
+    xds_key: Option<String>,
     /// Speak incremental xDS
     #[arg(long)]
     delta: bool,
@@ -60,8 +70,41 @@ impl Bootstrap {
             "node": self.node()?,
             "admin": { "address": address(&admin_host, self.admin_port.unwrap_or(admin_port)) },
             "dynamic_resources": self.dynamic_resources(),
-            "static_resources": { "clusters": [xds_cluster(&xds_host, xds_port)] },
+            "static_resources": { "clusters": [self.xds_cluster(&xds_host, xds_port)] },
         }))
+    }
+
+    fn xds_cluster(&self, host: &str, port: u16) -> Value {
+        let mut cluster = xds_cluster(host, port);
+        if let Some(ca) = &self.xds_ca {
+            cluster["transport_socket"] = json!({
+                "name": "envoy.transport_sockets.tls",
+                "typed_config": self.tls_context(host, ca),
+            });
+        }
+        cluster
+    }
+
+    /// The server must be who it was meant to be: signed by the CA, and named by its certificate.
+    fn tls_context(&self, host: &str, ca: &str) -> Value {
+        let is_address = host.parse::<IpAddr>().is_ok();
+        let san_type = if is_address { "IP_ADDRESS" } else { "DNS" };
+        let mut common = json!({
+            "alpn_protocols": ["h2"],
+            "validation_context": {
+                "trusted_ca": { "filename": ca },
+                "match_typed_subject_alt_names": [{ "san_type": san_type, "matcher": { "exact": host } }],
+            },
+        });
+        if let (Some(cert), Some(key)) = (&self.xds_cert, &self.xds_key) {
+            common["tls_certificates"] =
+                json!([{ "certificate_chain": { "filename": cert }, "private_key": { "filename": key } }]);
+        }
+        let mut context = json!({ "@type": TLS_CONTEXT, "common_tls_context": common });
+        if !is_address {
+            context["sni"] = json!(host);
+        }
+        context
     }
 
     fn node(&self) -> Result<Value, Failure> {
@@ -210,6 +253,39 @@ mod tests {
             "GRPC"
         );
         assert!(own["dynamic_resources"].get("ads_config").is_none());
+    }
+
+    #[test]
+    fn tls_names_the_server_and_shows_the_client() {
+        let socket = |args: &[&str]| {
+            let mut bootstrap = bootstrap(args).unwrap();
+            bootstrap["static_resources"]["clusters"][0]["transport_socket"].take()
+        };
+        assert!(socket(&[]).is_null());
+        let by_name = socket(&["--xds-addr", "chancery.svc:1", "--xds-ca", "/ca.pem"]);
+        let context = &by_name["typed_config"];
+        assert_eq!(context["sni"], "chancery.svc");
+        let validation = &context["common_tls_context"]["validation_context"];
+        assert_eq!(validation["trusted_ca"]["filename"], "/ca.pem");
+        let name = &validation["match_typed_subject_alt_names"][0];
+        assert_eq!(
+            (&name["san_type"], &name["matcher"]["exact"]),
+            (&json!("DNS"), &json!("chancery.svc"))
+        );
+        let files = [
+            "--xds-ca",
+            "/ca.pem",
+            "--xds-cert",
+            "/cert.pem",
+            "--xds-key",
+            "/key.pem",
+        ];
+        let by_address = socket(&files);
+        let context = &by_address["typed_config"];
+        assert!(context.get("sni").is_none());
+        let own = &context["common_tls_context"]["tls_certificates"][0];
+        assert_eq!(own["certificate_chain"]["filename"], "/cert.pem");
+        assert_eq!(own["private_key"]["filename"], "/key.pem");
     }
 
     #[test]

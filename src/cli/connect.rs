@@ -1,8 +1,13 @@
 //! The connection to the admin API.
 
-use std::{error::Error as _, time::Duration};
+use std::{
+    error::Error as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
-use tonic::transport::{Channel, Endpoint};
+use clap::Args;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
 use super::exit::{Exit, Failure};
 use crate::proto::admin::{
@@ -14,22 +19,66 @@ use crate::proto::admin::{
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const KEEPALIVE: Duration = Duration::from_secs(10);
 
-/// Where the admin API is.
+/// Whom the CLI trusts, and what it shows of itself.
+#[derive(Args, Clone, Debug, Default)]
+pub(super) struct Trust {
+    /// The CA that signed the certificate of the admin API (PEM)
+    #[arg(long, global = true, env = "CHANCERY_CA", value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// The certificate that is shown to the admin API (PEM)
+    #[arg(long, global = true, env = "CHANCERY_CERT", value_name = "FILE", requires = "key")]
+    cert: Option<PathBuf>,
+    /// Its private key (PEM)
+    #[arg(long, global = true, env = "CHANCERY_KEY", value_name = "FILE", requires = "cert")]
+    key: Option<PathBuf>,
+}
+
+/// Where the admin API is, and how it is reached.
 #[derive(Debug)]
 pub(super) struct Clients {
     url: String,
+    tls: Option<ClientTlsConfig>,
+}
+
+// === impl Trust ===
+
+impl Trust {
+    /// How a server is trusted, and what is shown to it; read once, so that a missing file is told before anything is sent.
+    fn tls(&self) -> Result<ClientTlsConfig, Failure> {
+        let Some(ca) = &self.ca else {
+            return Err(Failure::usage(
+                "an https:// address needs --ca FILE or CHANCERY_CA: the CA that signed the server's certificate",
+            ));
+        };
+        let mut tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read("--ca", ca)?));
+        if let (Some(cert), Some(key)) = (&self.cert, &self.key) {
+            tls = tls.identity(Identity::from_pem(read("--cert", cert)?, read("--key", key)?));
+        }
+        Ok(tls)
+    }
+
+    fn is_given(&self) -> bool {
+        self.ca.is_some() || self.cert.is_some()
+    }
+}
+
+fn read(flag: &str, file: &Path) -> Result<Vec<u8>, Failure> {
+    std::fs::read(file).map_err(|error| Failure::usage(format!("{flag} {}: {error}", file.display())))
 }
 
 // === impl Clients ===
 
 impl Clients {
-    pub(super) fn new(url: &str) -> Self {
+    /// An address without a scheme is reached over TLS where a CA or a certificate is given.
+    pub(super) fn new(url: &str, trust: &Trust) -> Result<Self, Failure> {
+        let scheme = if trust.is_given() { "https" } else { "http" };
         let url = if url.contains("://") {
             url.to_owned()
         } else {
-            format!("http://{url}")
+            format!("{scheme}://{url}")
         };
-        Self { url }
+        let tls = url.starts_with("https://").then(|| trust.tls()).transpose()?;
+        Ok(Self { url, tls })
     }
 
     /// A client for snapshots. Replies have no limit: a snapshot is as large as its group.
@@ -56,18 +105,23 @@ impl Clients {
     }
 
     async fn channel(&self) -> Result<Channel, Failure> {
-        if !self.url.starts_with("http://") {
+        if self.tls.is_none() && !self.url.starts_with("http://") {
             return Err(Failure::usage(format!(
-                "--admin {}: expected http://HOST:PORT",
+                "--admin {}: expected http://HOST:PORT or https://HOST:PORT",
                 self.url
             )));
         }
-        let endpoint = Endpoint::from_shared(self.url.clone())
-            .map_err(|error| Failure::usage(format!("--admin {}: {}", self.url, causes(&error))))?
+        let wrong =
+            |error: tonic::transport::Error| Failure::usage(format!("--admin {}: {}", self.url, causes(&error)));
+        let mut endpoint = Endpoint::from_shared(self.url.clone())
+            .map_err(wrong)?
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true)
             .http2_keep_alive_interval(KEEPALIVE)
             .keep_alive_timeout(KEEPALIVE);
+        if let Some(tls) = &self.tls {
+            endpoint = endpoint.tls_config(tls.clone()).map_err(wrong)?;
+        }
         endpoint.connect().await.map_err(|error| {
             Failure::new(
                 Exit::Unavailable,

@@ -76,13 +76,18 @@ async fn serve(settings: Settings) -> Result<Exit, Failure> {
 
 /// One line per address, for people and for scripts that asked for port 0.
 fn print_addresses(addresses: &crate::app::Addresses) -> io::Result<()> {
-    let crate::app::Addresses { xds, admin, http } = addresses;
+    let crate::app::Addresses {
+        xds,
+        admin,
+        http,
+        probe,
+    } = addresses;
+    let mut lines = format!("xds listening on {xds}\nadmin listening on {admin}\nhttp listening on {http}\n");
+    if let Some(probe) = probe {
+        lines.push_str(&format!("probe listening on {probe}\n"));
+    }
     let mut stdout = io::stdout().lock();
-    let printed = writeln!(
-        stdout,
-        "xds listening on {xds}\nadmin listening on {admin}\nhttp listening on {http}"
-    )
-    .and_then(|()| stdout.flush());
+    let printed = stdout.write_all(lines.as_bytes()).and_then(|()| stdout.flush());
     // A server outlives whoever read its first lines.
     printed.or_else(|error| {
         if error.kind() == io::ErrorKind::BrokenPipe {

@@ -8,12 +8,12 @@ mod polls;
 mod render;
 mod request;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
     body::Bytes,
-    extract::{ConnectInfo, DefaultBodyLimit, State, rejection::BytesRejection},
+    extract::{DefaultBodyLimit, Extension, State, rejection::BytesRejection},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
     routing::post,
@@ -28,9 +28,10 @@ use self::{
     render::Renderings,
     request::Poll,
 };
-use super::{Failure, Peer, Port};
+use super::{Failure, Port};
 use crate::{
     cache::SnapshotCache,
+    connection::Connection,
     fleet::Fleet,
     metrics::{PollLabel, Protocol, ServingMetrics},
     node::{Grouping, Node, NodeGroup},
@@ -125,7 +126,7 @@ impl Rest {
     async fn discover(
         &self,
         kind: ResourceType,
-        peer: Peer,
+        peer: SocketAddr,
         headers: &HeaderMap,
         body: Result<Bytes, BytesRejection>,
     ) -> Result<Response, Failure> {
@@ -146,7 +147,7 @@ impl Rest {
     async fn answer(
         &self,
         kind: ResourceType,
-        peer: Peer,
+        peer: SocketAddr,
         headers: &HeaderMap,
         body: &[u8],
     ) -> Result<Response, Failure> {
@@ -249,11 +250,16 @@ impl Silence {
 pub(super) fn routes() -> Router<Port> {
     let route = |router: Router<Port>, (path, kind): (&str, ResourceType)| {
         let poll = move |State(port): State<Port>,
-                         ConnectInfo(peer): ConnectInfo<Peer>,
+                         Extension(connection): Extension<Connection>,
                          headers: HeaderMap,
                          body: Result<Bytes, BytesRejection>| {
             let kind = kind.clone();
-            async move { port.services()?.rest.discover(kind, peer, &headers, body).await }
+            async move {
+                port.services()?
+                    .rest
+                    .discover(kind, connection.peer, &headers, body)
+                    .await
+            }
         };
         router.route(path, post(poll))
     };

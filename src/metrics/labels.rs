@@ -246,6 +246,54 @@ label! {
         Admin => "admin",
         /// HTTP.
         Http => "http",
+        /// Probes and metrics.
+        Probe => "probe",
+    }
+}
+
+label! {
+    /// Why a connection was closed at once.
+    ConnectionRefusal = "reason" {
+        /// There are too many.
+        Connections => "connections",
+        /// The peer has too many.
+        Peer => "peer",
+    }
+}
+
+label! {
+    /// Why a TLS handshake failed.
+    HandshakeFailure = "reason" {
+        /// It took too long.
+        Timeout => "timeout",
+        /// The peer went away, or spoke no TLS.
+        Closed => "closed",
+        /// The client showed no certificate.
+        NoCertificate => "no_certificate",
+        /// Its certificate has expired.
+        Expired => "expired",
+        /// None of the CAs signed its certificate.
+        UnknownCa => "unknown_ca",
+        /// Its certificate is bad otherwise.
+        BadCertificate => "bad_certificate",
+        /// It does not trust our certificate.
+        Distrusted => "distrusted",
+        /// It speaks no version or cipher suite of ours.
+        Version => "version",
+        /// It does not keep to the protocol.
+        Protocol => "protocol",
+    }
+}
+
+label! {
+    /// What the peer of a connection that was closed did not do.
+    Silence = "reason" {
+        /// Say what opens a connection.
+        Opening => "opening",
+        /// Say anything.
+        Idle => "idle",
+        /// Read.
+        Unread => "unread",
     }
 }
 

@@ -4,6 +4,7 @@
 //! The same structs are the flags (clap) and the keys of the file (serde), so that neither can have what the other lacks:
 //! `--fleet-max-nodes`, `CHANCERY_FLEET_MAX_NODES` and `fleet: {max_nodes: …}` are one field.
 
+mod ports;
 mod protocol;
 mod shared;
 
@@ -12,9 +13,13 @@ use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-pub use self::{protocol::ProtocolLayer, shared::SharedLayer};
+pub use self::{
+    ports::{AdminLayer, ConnectionsLayer, HttpLayer, PortName},
+    protocol::ProtocolLayer,
+    shared::SharedLayer,
+};
 use super::{LogFormat, RulesMode, value::ByteSize, value::Share, value::Span};
-use crate::node::GroupRule;
+use crate::{node::GroupRule, tls::ClientAuth};
 
 /// Everything that can be set.
 #[derive(Args, Clone, Debug, Default, Deserialize, Serialize)]
@@ -26,9 +31,18 @@ pub struct Layer {
     /// Where the admin API listens; port 0 picks a free one
     #[arg(long, env = "CHANCERY_ADMIN_ADDR", value_name = "ADDR:PORT")]
     pub admin_addr: Option<SocketAddr>,
-    /// Where /livez and /readyz are; port 0 picks a free one
+    /// Where xDS over REST and the endpoint registry are; without --probe-addr also /livez, /readyz and /metrics; port 0
+    /// picks a free one
     #[arg(long, env = "CHANCERY_HTTP_ADDR", value_name = "ADDR:PORT")]
     pub http_addr: Option<SocketAddr>,
+    /// Where /livez, /readyz and /metrics are, and nothing else; port 0 picks a free one
+    #[arg(long, env = "CHANCERY_PROBE_ADDR", value_name = "ADDR:PORT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub probe_addr: Option<SocketAddr>,
+    /// Ports that may be reached from other machines without TLS
+    #[arg(long, env = "CHANCERY_INSECURE", value_name = "PORT", value_delimiter = ',')]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub insecure: Option<Vec<PortName>>,
     /// Keep snapshots in this directory, across restarts
     #[arg(long, env = "CHANCERY_DATA_DIR", value_name = "DIR")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -57,6 +71,15 @@ pub struct Layer {
     /// How xDS clients are served.
     #[command(flatten)]
     pub xds: XdsLayer,
+    /// How the admin API is reached.
+    #[command(flatten)]
+    pub admin: AdminLayer,
+    /// How the HTTP port is reached.
+    #[command(flatten)]
+    pub http: HttpLayer,
+    /// What connections may be open.
+    #[command(flatten)]
+    pub connections: ConnectionsLayer,
     /// How nodes that poll over REST are treated.
     #[command(flatten)]
     pub rest: RestLayer,
@@ -162,9 +185,45 @@ pub struct AdmissionLayer {
 }
 
 /// How xDS clients are served.
-#[derive(Args, Clone, Copy, Debug, Default, Deserialize, Serialize)]
+#[derive(Args, Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct XdsLayer {
+    /// The certificate of this port, with those between it and its CA (PEM); followed as it changes
+    #[arg(
+        id = "xds_tls_cert",
+        long = "xds-tls-cert",
+        env = "CHANCERY_XDS_TLS_CERT",
+        value_name = "FILE"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_cert: Option<PathBuf>,
+    /// The private key of that certificate (PEM)
+    #[arg(
+        id = "xds_tls_key",
+        long = "xds-tls-key",
+        env = "CHANCERY_XDS_TLS_KEY",
+        value_name = "FILE"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_key: Option<PathBuf>,
+    /// CAs that sign the certificates of clients: PEM, or a SPIFFE trust bundle
+    #[arg(
+        id = "xds_client_ca",
+        long = "xds-client-ca",
+        env = "CHANCERY_XDS_CLIENT_CA",
+        value_name = "FILE"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_ca: Option<PathBuf>,
+    /// Whether a client must show a certificate: require where there is a CA, else none
+    #[arg(
+        id = "xds_client_auth",
+        long = "xds-client-auth",
+        env = "CHANCERY_XDS_CLIENT_AUTH",
+        value_name = "MODE"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_auth: Option<ClientAuth>,
     /// Streams open at once over all connections
     #[arg(
         id = "xds_max_streams",
@@ -368,6 +427,11 @@ impl Layer {
             xds_addr: self.xds_addr.or(below.xds_addr),
             admin_addr: self.admin_addr.or(below.admin_addr),
             http_addr: self.http_addr.or(below.http_addr),
+            probe_addr: self.probe_addr.or(below.probe_addr),
+            insecure: self.insecure.or(below.insecure),
+            admin: self.admin.or(below.admin),
+            http: self.http.or(below.http),
+            connections: self.connections.or(below.connections),
             data_dir: if chosen { self.data_dir } else { below.data_dir },
             ephemeral: if chosen {
                 self.ephemeral
@@ -418,6 +482,10 @@ impl AdmissionLayer {
 impl XdsLayer {
     fn or(self, below: Self) -> Self {
         Self {
+            tls_cert: self.tls_cert.or(below.tls_cert),
+            tls_key: self.tls_key.or(below.tls_key),
+            client_ca: self.client_ca.or(below.client_ca),
+            client_auth: self.client_auth.or(below.client_auth),
             max_streams: self.max_streams.or(below.max_streams),
             max_streams_per_connection: self.max_streams_per_connection.or(below.max_streams_per_connection),
             max_request_bytes: self.max_request_bytes.or(below.max_request_bytes),

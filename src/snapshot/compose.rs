@@ -36,7 +36,12 @@ impl Snapshot {
     #[must_use]
     pub fn compose(group: &NodeGroup, own: Option<&Self>, shared: Option<&Self>, previous: Option<&Self>) -> Self {
         let before = previous.and_then(|previous| previous.layers.as_deref());
-        let types_of = |layer: Option<&Self>| layer.map(|layer| layer.types.clone()).unwrap_or_default();
+        let types_of = |layer: Option<&Self>| {
+            layer
+                .into_iter()
+                .flat_map(|layer| layer.types.iter().cloned())
+                .collect()
+        };
         let mut layers = Layers {
             own: types_of(own),
             shared: types_of(shared),
@@ -44,12 +49,12 @@ impl Snapshot {
         };
         layers.merge(before);
         let mut types = layers.merged.clone();
-        let filled_before = previous.and_then(|previous| previous.types.get(&ResourceType::Endpoint));
+        let filled_before = previous.and_then(|previous| previous.of(&ResourceType::Endpoint));
         if let Some(filled) = layers.fill_endpoints(before, filled_before.unwrap_or(&EMPTY)) {
             types.insert(ResourceType::Endpoint, filled);
         }
         for (resource_type, resources) in &mut types {
-            let before = previous.and_then(|previous| previous.types.get(resource_type));
+            let before = previous.and_then(|previous| previous.of(resource_type));
             if let Some(before) = before.filter(|before| before.same_as(resources)) {
                 *resources = Arc::clone(before);
             }
@@ -58,7 +63,7 @@ impl Snapshot {
         Self {
             group: group.clone(),
             revision: revision.unwrap_or_default(),
-            types,
+            types: types.into_iter().collect(),
             completeness: own.map_or(Completeness::SharedOnly, |_| Completeness::Published),
             layers: Some(Arc::new(layers)),
         }

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Frame;
 use tokio::time::Sleep;
-use tonic::{Status, body::Body, transport::server::TcpConnectInfo};
+use tonic::{Status, body::Body};
 use tracing::{debug, info, info_span, warn};
 
 use self::running::Running;
@@ -32,6 +32,7 @@ use super::{
     timer::{Timer, jitter},
 };
 use crate::{
+    connection::Connection,
     fleet::{Protocol, StreamInfo},
     metrics::{Refusal, StatusCode},
     proto::envoy::config::core::v3 as core,
@@ -355,7 +356,6 @@ impl Drop for Driver {
 }
 
 fn peer<B>(request: &Request<B>) -> String {
-    let info = request.extensions().get::<TcpConnectInfo>();
-    let address = info.and_then(TcpConnectInfo::remote_addr);
-    address.map_or_else(|| "unknown".to_owned(), |address| address.to_string())
+    let connection = request.extensions().get::<Connection>();
+    connection.map_or_else(|| "unknown".to_owned(), |connection| connection.peer.to_string())
 }

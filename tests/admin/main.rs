@@ -5,6 +5,8 @@
 
 mod harness;
 
+#[path = "../common/authority.rs"]
+mod authority;
 mod commands;
 mod csds;
 mod envoy;
@@ -15,6 +17,7 @@ mod load;
 mod plan;
 mod process;
 mod refused;
+mod secure;
 mod services;
 mod store;
 mod wait;

@@ -8,6 +8,8 @@
 #[macro_use]
 mod harness;
 
+#[path = "../common/authority.rs"]
+mod authority;
 mod changes;
 mod dangling;
 #[path = "../common/delay.rs"]
@@ -24,6 +26,7 @@ mod refusals;
 mod rest;
 mod restart;
 mod rollback;
+mod secure;
 mod snapshots;
 mod streams;
 mod types;

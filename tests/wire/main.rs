@@ -12,6 +12,7 @@ mod server;
 
 mod answers;
 mod bad_requests;
+mod connections;
 mod crowds;
 mod delta;
 mod limits;

@@ -56,6 +56,14 @@ impl Server {
         self.running.addresses.xds
     }
 
+    pub(crate) fn admin(&self) -> SocketAddr {
+        self.running.addresses.admin
+    }
+
+    pub(crate) fn http(&self) -> SocketAddr {
+        self.running.addresses.http
+    }
+
     /// A connection of its own.
     pub(crate) async fn connect(&self) -> Channel {
         connect(self.xds()).await

@@ -3,6 +3,7 @@
 
 use std::{
     collections::HashMap,
+    net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -10,7 +11,7 @@ use std::{
 use axum::http::StatusCode;
 use tokio::time::Instant;
 
-use super::{Failure, Peer, answer::Answer, request::Poll};
+use super::{Failure, answer::Answer, request::Poll};
 use crate::{
     fleet::{Fleet, Protocol, StreamGuard, StreamInfo},
     node::{Node, NodeGroup, NodeId},
@@ -70,7 +71,7 @@ impl Polls {
         node: &Node,
         group: &NodeGroup,
         poll: &Poll,
-        peer: Peer,
+        peer: SocketAddr,
         given: &Given<'_>,
         now: Instant,
     ) -> Result<Reply, Failure> {
@@ -112,11 +113,11 @@ impl Polls {
     }
 }
 
-fn info(peer: Peer) -> StreamInfo {
+fn info(peer: SocketAddr) -> StreamInfo {
     StreamInfo {
         protocol: Protocol::Rest,
         aggregated: false,
-        peer: peer.0.to_string(),
+        peer: peer.to_string(),
     }
 }
 
@@ -185,7 +186,7 @@ mod tests {
         });
         let start = Instant::now();
         let at = |second: u64| start + Duration::from_secs(second);
-        let peer = Peer(([127, 0, 0, 1], 1).into());
+        let peer = SocketAddr::from(([127, 0, 0, 1], 1));
         let poll = |name: &str, second: u64| {
             let poll = Poll {
                 resource_type: ResourceType::Endpoint,

@@ -249,7 +249,11 @@ impl Session {
         let variant = self.variant;
         let owed = self.types[index].due.take();
         let to = Arc::clone(self.types[index].view.resources()?);
-        let mut resolution = self.resolve(index, &owed, &ingredients.changed, goal, now);
+        let mut resolution = if owed.is_nothing() {
+            Resolution::default()
+        } else {
+            self.resolve(index, &owed, &ingredients.changed, goal, now)
+        };
         let hosts = if ingredients.first {
             self.inherited_hosts(index, goal)
         } else {

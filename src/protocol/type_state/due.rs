@@ -38,6 +38,15 @@ pub(in crate::protocol) struct Owed {
     pub(in crate::protocol) children_at_first: bool,
 }
 
+// === impl Owed ===
+
+impl Owed {
+    /// Whether nothing is to be looked up.
+    pub(in crate::protocol) fn is_nothing(&self) -> bool {
+        !self.all_names && self.names.is_empty() && self.globs.is_empty() && self.children.is_empty()
+    }
+}
+
 // === impl Due ===
 
 impl Due {

@@ -108,7 +108,7 @@ fn after(before: Option<&Snapshot>, next: Snapshot) -> Snapshot {
         return next;
     };
     let types = next.types().map(|(kind, set)| {
-        let old = before.types.get(kind).cloned().unwrap_or_default();
+        let old = before.of(kind).cloned().unwrap_or_default();
         let edits = set.differences(&old).map(|(old, new)| {
             let name = new.or(old).unwrap().name.clone();
             (name, new.cloned())
@@ -152,7 +152,7 @@ fn told(snapshot: &Snapshot) -> Vec<Told> {
 fn served(own: Option<&Snapshot>, shared: Option<&Snapshot>) -> BTreeMap<(ResourceType, ResourceName), Version> {
     let none = TypeResources::default();
     let set = |layer: Option<&Snapshot>, kind: &ResourceType| {
-        let set = layer.and_then(|layer| layer.types.get(kind).cloned());
+        let set = layer.and_then(|layer| layer.of(kind).cloned());
         set.unwrap_or_default()
     };
     let mut served = BTreeMap::new();
@@ -226,7 +226,7 @@ fn one_change_among_many_resources_is_composed_without_the_others() {
     let one = Snapshot::compose(&"g".into(), Some(&own), Some(&shared), None);
     let changed = eds_cluster("own-2500-changed");
     let edits = Edits::from([(changed.name.clone(), Some(changed))]);
-    let types = BTreeMap::from([(kind.clone(), Arc::new(own.types[&kind].edited(&edits).unwrap()))]);
+    let types = BTreeMap::from([(kind.clone(), Arc::new(own.of(&kind).unwrap().edited(&edits).unwrap()))]);
     let own = Snapshot::new("g".into(), Revision(3), types, Completeness::Published);
     let two = Snapshot::compose(&"g".into(), Some(&own), Some(&shared), Some(&one));
     for kind in [ResourceType::Cluster, ResourceType::Endpoint] {

@@ -1,0 +1,75 @@
+//! How many connections the process has descriptors for: those of the xDS port must leave room for probes, the admin API and
+//! the store.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tracing::warn;
+
+use crate::settings::ConnectionSettings;
+
+/// Descriptors that are for no connection: files, the runtime's own, threads that publish.
+const OWN: usize = 64;
+
+/// Connections there is room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Room {
+    pub(super) xds: usize,
+    pub(super) xds_of_peer: usize,
+    /// On each of the three other ports.
+    pub(super) other: usize,
+}
+
+/// Raises the limit of open files as far as it goes, and divides what there is.
+pub(super) fn room(wanted: &ConnectionSettings) -> Room {
+    let limit = raised();
+    let room = Room::within(limit, wanted);
+    if room.xds < wanted.most {
+        warn!(
+            open_files = limit,
+            connections = room.xds,
+            "fewer connections than connections.max can be open: raise the limit of open files (ulimit -n)"
+        );
+    }
+    room
+}
+
+fn raised() -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    let current = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limit.maximum,
+        Err(_) => limit.current,
+    };
+    current.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX))
+}
+
+impl Room {
+    fn within(files: usize, wanted: &ConnectionSettings) -> Self {
+        let other = wanted.most_of_others.min(files / 16).max(1);
+        let xds = wanted.most.min(files.saturating_sub(OWN + 3 * other)).max(1);
+        Self {
+            xds,
+            xds_of_peer: wanted.most_of_peer.min(xds.div_ceil(2)),
+            other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_files_leave_room_for_the_other_ports() {
+        let wanted = ConnectionSettings::default();
+        let room = Room::within(1024, &wanted);
+        assert_eq!((room.other, room.xds, room.xds_of_peer), (64, 768, 384));
+        let room = Room::within(usize::MAX, &wanted);
+        assert_eq!(
+            (room.other, room.xds, room.xds_of_peer),
+            (wanted.most_of_others, wanted.most, wanted.most_of_peer)
+        );
+    }
+}

@@ -1,0 +1,217 @@
+//! One connection as its server reads and writes it. A peer that stays silent, or that does not read, is not waited for.
+
+use std::{
+    fmt,
+    future::Future as _,
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+    time::{Instant, Sleep, sleep},
+};
+use tokio_rustls::server::TlsStream;
+use tonic::transport::server::Connected;
+
+use super::{Terms, crowd::Place};
+use crate::{
+    connection::Connection,
+    metrics::{ConnectionMetrics, PortLabel, Silence},
+};
+
+/// How long a peer is waited for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// For its handshake, and for its first bytes.
+    pub(crate) opening: Duration,
+    /// Bytes that open a connection: of HTTP/2 the preface and the first frame.
+    pub(crate) opening_bytes: usize,
+    /// For a byte in either direction; `None` where the protocol finds out by itself.
+    pub(crate) idle: Option<Duration>,
+    /// For it to take in what was written.
+    pub(crate) unread: Duration,
+}
+
+/// A connection that may be served.
+pub(crate) struct Accepted {
+    io: Io,
+    connection: Connection,
+    patience: Patience,
+    /// Bytes that are missing until it counts as open.
+    missing: usize,
+    /// When the peer must have said something.
+    reading: Option<Pin<Box<Sleep>>>,
+    /// When it must have taken in what waits to be written.
+    writing: Option<Pin<Box<Sleep>>>,
+    port: PortLabel,
+    metrics: ConnectionMetrics,
+    _place: Place,
+}
+
+enum Io {
+    Plain(TcpStream),
+    Secure(Box<TlsStream<TcpStream>>),
+}
+
+// === impl Accepted ===
+
+impl Accepted {
+    pub(super) fn plain(stream: TcpStream, connection: Connection, place: Place, terms: &Terms) -> Self {
+        Self::new(Io::Plain(stream), connection, place, terms)
+    }
+
+    pub(super) fn secure(stream: TlsStream<TcpStream>, connection: Connection, place: Place, terms: &Terms) -> Self {
+        Self::new(Io::Secure(Box::new(stream)), connection, place, terms)
+    }
+
+    fn new(io: Io, connection: Connection, place: Place, terms: &Terms) -> Self {
+        Self {
+            io,
+            connection,
+            patience: terms.patience,
+            missing: terms.patience.opening_bytes,
+            reading: Some(Box::pin(sleep(terms.patience.opening))),
+            writing: None,
+            port: terms.port,
+            metrics: terms.metrics.clone(),
+            _place: place,
+        }
+    }
+
+    /// Who is at the other end.
+    pub(crate) const fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// Counts what was read, or written, as a sign of life.
+    fn note(&mut self, read: usize) {
+        self.missing = self.missing.saturating_sub(read);
+        if self.missing > 0 {
+            return;
+        }
+        match (self.patience.idle, &mut self.reading) {
+            (None, reading) => *reading = None,
+            (Some(idle), Some(reading)) => reading.as_mut().reset(Instant::now() + idle),
+            (Some(idle), reading @ None) => *reading = Some(Box::pin(sleep(idle))),
+        }
+    }
+
+    /// Settles what a write came to.
+    fn wrote<T>(&mut self, cx: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if outcome.is_ready() {
+            self.writing = None;
+            if self.patience.idle.is_some() {
+                self.note(0);
+            }
+            return outcome;
+        }
+        let unread = self.patience.unread;
+        let writing = self.writing.get_or_insert_with(|| Box::pin(sleep(unread)));
+        if writing.as_mut().poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        self.metrics.silent(self.port, Silence::Unread);
+        Poll::Ready(Err(timed_out("the peer does not read")))
+    }
+}
+
+fn timed_out(reason: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, reason)
+}
+
+impl AsyncRead for Accepted {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let before = buf.filled().len();
+        let outcome = match &mut this.io {
+            Io::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            Io::Secure(stream) => Pin::new(stream).poll_read(cx, buf),
+        };
+        if outcome.is_ready() {
+            this.note(buf.filled().len() - before);
+            return outcome;
+        }
+        let Some(reading) = &mut this.reading else {
+            return Poll::Pending;
+        };
+        if reading.as_mut().poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        let silence = if this.missing > 0 {
+            Silence::Opening
+        } else {
+            Silence::Idle
+        };
+        this.metrics.silent(this.port, silence);
+        Poll::Ready(Err(timed_out("the peer is silent")))
+    }
+}
+
+impl AsyncWrite for Accepted {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = &mut *self;
+        let outcome = match &mut this.io {
+            Io::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Io::Secure(stream) => Pin::new(stream).poll_write(cx, bytes),
+        };
+        this.wrote(cx, outcome)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = &mut *self;
+        let outcome = match &mut this.io {
+            Io::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bytes),
+            Io::Secure(stream) => Pin::new(stream).poll_write_vectored(cx, bytes),
+        };
+        this.wrote(cx, outcome)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match &self.io {
+            Io::Plain(stream) => stream.is_write_vectored(),
+            Io::Secure(stream) => stream.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let outcome = match &mut this.io {
+            Io::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Io::Secure(stream) => Pin::new(stream).poll_flush(cx),
+        };
+        this.wrote(cx, outcome)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let outcome = match &mut this.io {
+            Io::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Io::Secure(stream) => Pin::new(stream).poll_shutdown(cx),
+        };
+        this.wrote(cx, outcome)
+    }
+}
+
+impl Connected for Accepted {
+    type ConnectInfo = Connection;
+
+    fn connect_info(&self) -> Connection {
+        self.connection.clone()
+    }
+}
+
+impl fmt::Debug for Accepted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Accepted")
+            .field("connection", &self.connection)
+            .finish_non_exhaustive()
+    }
+}

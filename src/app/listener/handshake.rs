@@ -1,0 +1,75 @@
+//! TLS handshakes: each in a task of its own, and none for long.
+
+use std::{io, net::SocketAddr, sync::Arc};
+
+use rustls::{AlertDescription, CertificateError, ServerConfig};
+use tokio::{net::TcpStream, time::timeout};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tracing::debug;
+
+use super::{Accepted, Terms, crowd::Place};
+use crate::{
+    connection::{ClientCertificate, Connection},
+    metrics::{HandshakeFailure, Label as _},
+    tls::client_certificate,
+};
+
+/// The connection, if both sides agreed in time. A failure is counted, and of each second one is logged.
+pub(super) async fn shake_hands(
+    stream: TcpStream,
+    peer: SocketAddr,
+    config: Arc<ServerConfig>,
+    place: Place,
+    terms: Terms,
+) -> Option<Accepted> {
+    let accepting = TlsAcceptor::from(config).accept(stream);
+    let shaken = match timeout(terms.patience.opening, accepting).await {
+        Ok(Ok(stream)) => certificate(&stream).map(|certificate| (stream, certificate)),
+        Ok(Err(error)) => Err((handshake_failure(&error), error.to_string())),
+        Err(_) => Err((HandshakeFailure::Timeout, "it took too long".to_owned())),
+    };
+    match shaken {
+        Ok((stream, certificate)) => {
+            let connection = Connection { peer, certificate };
+            Some(Accepted::secure(stream, connection, place, &terms))
+        }
+        Err((failure, reason)) => {
+            terms.metrics.handshake_failed(terms.port, failure);
+            debug!(listener = terms.port.text(), %peer, ?failure, %reason, "TLS handshake failed");
+            None
+        }
+    }
+}
+
+fn certificate(stream: &TlsStream<TcpStream>) -> Result<Option<Arc<ClientCertificate>>, (HandshakeFailure, String)> {
+    let (_, session) = stream.get_ref();
+    let Some(own) = session.peer_certificates().and_then(|chain| chain.first()) else {
+        return Ok(None);
+    };
+    match client_certificate(own) {
+        Ok(certificate) => Ok(Some(Arc::new(certificate))),
+        Err(reason) => Err((HandshakeFailure::BadCertificate, reason)),
+    }
+}
+
+/// Why a handshake failed, as far as it can be told.
+fn handshake_failure(error: &io::Error) -> HandshakeFailure {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match inner {
+        Some(rustls::Error::NoCertificatesPresented) => HandshakeFailure::NoCertificate,
+        Some(rustls::Error::InvalidCertificate(reason)) => match reason {
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => HandshakeFailure::Expired,
+            CertificateError::UnknownIssuer => HandshakeFailure::UnknownCa,
+            _ => HandshakeFailure::BadCertificate,
+        },
+        Some(rustls::Error::PeerIncompatible(_)) => HandshakeFailure::Version,
+        Some(rustls::Error::AlertReceived(
+            AlertDescription::UnknownCA
+            | AlertDescription::BadCertificate
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::CertificateExpired,
+        )) => HandshakeFailure::Distrusted,
+        Some(_) => HandshakeFailure::Protocol,
+        None => HandshakeFailure::Closed,
+    }
+}

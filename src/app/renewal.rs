@@ -1,0 +1,56 @@
+//! Certificates, keys and CAs are looked at every second: a look reads three small files.
+
+use std::time::Duration;
+
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{error, info};
+
+use crate::{
+    metrics::{ConnectionMetrics, Label as _, PortLabel},
+    tls::Tls,
+};
+
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Follows the files of all ports until `stop`.
+pub(super) fn spawn(
+    tracker: &TaskTracker,
+    ports: Vec<(PortLabel, Tls)>,
+    metrics: ConnectionMetrics,
+    stop: CancellationToken,
+) {
+    if ports.is_empty() {
+        return;
+    }
+    let blocking = tracker.clone();
+    tracker.spawn(stop.run_until_cancelled_owned(async move {
+        let mut ticks = tokio::time::interval(EVERY);
+        let mut told: Vec<Option<String>> = vec![None; ports.len()];
+        loop {
+            ticks.tick().await;
+            let looking = ports.clone();
+            let looked = blocking.spawn_blocking(move || looking.iter().map(|(_, tls)| tls.refresh()).collect::<Vec<_>>());
+            let Ok(looked) = looked.await else { continue };
+            for (((port, _), outcome), told) in ports.iter().zip(looked).zip(&mut told) {
+                match outcome {
+                    Ok(None) => {}
+                    Ok(Some(renewed)) => {
+                        *told = None;
+                        metrics.files_changed(*port, true);
+                        let not_after = humantime::format_rfc3339_seconds(renewed.not_after);
+                        info!(port = port.text(), %not_after, "TLS files changed and are used from now on");
+                    }
+                    Err(broken) => {
+                        let text = broken.to_string();
+                        // A file that is missing for a while is told once.
+                        if told.as_ref() != Some(&text) {
+                            metrics.files_changed(*port, false);
+                            error!(port = port.text(), error = %text, "TLS files cannot be taken: those before them are used on");
+                            *told = Some(text);
+                        }
+                    }
+                }
+            }
+        }
+    }));
+}

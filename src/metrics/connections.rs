@@ -1,0 +1,83 @@
+//! What became of connections, by port.
+
+use prometheus_client::{metrics::counter::Counter, registry::Registry};
+
+use super::{
+    labels::{ConnectionRefusal, HandshakeFailure, PortLabel, Silence},
+    table::Table,
+};
+
+/// Counters of connections. Clones are one and the same.
+#[derive(Clone, Debug, Default)]
+pub struct ConnectionMetrics {
+    accept_errors: Table<(PortLabel,), Counter>,
+    refused: Table<(PortLabel, ConnectionRefusal), Counter>,
+    handshakes: Table<(PortLabel, HandshakeFailure), Counter>,
+    silent: Table<(PortLabel, Silence), Counter>,
+    renewals: Table<(PortLabel,), Counter>,
+    broken_files: Table<(PortLabel,), Counter>,
+}
+
+// === impl ConnectionMetrics ===
+
+impl ConnectionMetrics {
+    /// Exposes the counters.
+    pub fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "xds_accept_errors",
+            "Times that no connection could be accepted, for want of descriptors most of the time",
+            self.accept_errors.clone(),
+        );
+        registry.register(
+            "xds_connections_refused",
+            "Connections that were closed at once, for there were too many",
+            self.refused.clone(),
+        );
+        registry.register(
+            "xds_tls_handshake_failures",
+            "TLS handshakes that failed",
+            self.handshakes.clone(),
+        );
+        registry.register(
+            "xds_connections_dropped",
+            "Connections that were closed because the peer stayed silent or did not read",
+            self.silent.clone(),
+        );
+        registry.register(
+            "xds_tls_renewals",
+            "Times that changed certificates, keys or CAs were taken",
+            self.renewals.clone(),
+        );
+        registry.register(
+            "xds_tls_broken_files",
+            "Times that certificates, keys or CAs changed into what could not be taken",
+            self.broken_files.clone(),
+        );
+    }
+
+    /// Nothing could be accepted.
+    pub fn accept_failed(&self, port: PortLabel) {
+        self.accept_errors.at((port,)).inc();
+    }
+
+    /// A connection was closed at once.
+    pub fn refused(&self, port: PortLabel, reason: ConnectionRefusal) {
+        self.refused.at((port, reason)).inc();
+    }
+
+    /// A handshake failed.
+    pub fn handshake_failed(&self, port: PortLabel, failure: HandshakeFailure) {
+        self.handshakes.at((port, failure)).inc();
+    }
+
+    /// A connection was closed for what its peer did not do.
+    pub fn silent(&self, port: PortLabel, silence: Silence) {
+        self.silent.at((port, silence)).inc();
+    }
+
+    /// Files of TLS changed: they were taken, or could not be.
+    pub fn files_changed(&self, port: PortLabel, taken: bool) {
+        let table = if taken { &self.renewals } else { &self.broken_files };
+        table.at((port,)).inc();
+    }
+}

@@ -1,0 +1,73 @@
+//! A certificate authority, and what it signs.
+
+use std::{fs, path::Path};
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, SanType, date_time_ymd};
+
+pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+/// A certificate, and its key.
+pub(crate) struct Issued {
+    pub(crate) cert: String,
+    pub(crate) key: String,
+}
+
+// === impl Authority ===
+
+impl Authority {
+    pub(crate) fn new() -> Self {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
+    }
+
+    pub(crate) fn pem(&self) -> String {
+        self.0.pem()
+    }
+
+    /// Of a server on this machine.
+    pub(crate) fn server(&self) -> Issued {
+        self.issue(&CertificateParams::new(["localhost", "127.0.0.1"].map(str::to_owned)).unwrap())
+    }
+
+    /// Of a client with this identity.
+    pub(crate) fn client(&self, uri: &str) -> Issued {
+        self.issue(&identified(uri))
+    }
+
+    /// The same, and it has expired.
+    pub(crate) fn expired_client(&self, uri: &str) -> Issued {
+        let mut params = identified(uri);
+        params.not_before = date_time_ymd(2020, 1, 1);
+        params.not_after = date_time_ymd(2021, 1, 1);
+        self.issue(&params)
+    }
+
+    fn issue(&self, params: &CertificateParams) -> Issued {
+        let key = KeyPair::generate().unwrap();
+        Issued {
+            cert: params.signed_by(&key, &self.0).unwrap().pem(),
+            key: key.serialize_pem(),
+        }
+    }
+}
+
+fn identified(uri: &str) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.subject_alt_names.push(SanType::URI(uri.try_into().unwrap()));
+    params
+}
+
+// === impl Issued ===
+
+impl Issued {
+    /// As `NAME.pem` and `NAME.key`, each renamed into its place.
+    pub(crate) fn write(&self, dir: &Path, name: &str) {
+        for (ending, text) in [("key", &self.key), ("pem", &self.cert)] {
+            let path = dir.join(format!("{name}.{ending}"));
+            let beside = dir.join(format!(".{name}.{ending}"));
+            fs::write(&beside, text).unwrap();
+            fs::rename(beside, path).unwrap();
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! Envoys that speak mTLS with the control plane.
+
+use std::path::Path;
+
+use chancery::settings::{Layer, XdsLayer};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::{
+    authority::{Authority, Issued},
+    harness::{
+        Config, Control, Envoy, Mode, RUNTIME, Release, Upstream, cluster, endpoints, eventually, expect, listener,
+        routes,
+    },
+};
+
+for_every_envoy_on_ads! {
+    an_envoy_is_served_over_mtls_while_certificates_change,
+}
+for_both_releases! {
+    whoever_shows_no_good_certificate_is_not_served,
+}
+
+const IDENTITY: &str = "spiffe://prod/ns/demo/sa/envoy";
+
+fn config(mode: Mode, upstream: &Upstream) -> Config {
+    let source = mode.source();
+    Config::of([
+        cluster("app", &source),
+        endpoints("app", &[upstream]),
+        listener("web", "all", &source),
+        routes("all", "app"),
+    ])
+}
+
+/// A control plane whose files are in the directory.
+fn start(dir: &Path, authority: &Authority) -> Control {
+    authority.server().write(dir, "server");
+    std::fs::write(dir.join("ca.pem"), authority.pem()).unwrap();
+    Control::with(Layer {
+        xds: XdsLayer {
+            tls_cert: Some(dir.join("server.pem")),
+            tls_key: Some(dir.join("server.key")),
+            client_ca: Some(dir.join("ca.pem")),
+            ..XdsLayer::default()
+        },
+        ..Layer::default()
+    })
+}
+
+fn bootstrap(control: &Control, node: &str, mode: Mode, dir: &Path, client: Option<&Issued>) -> Value {
+    let path = |name: &str| dir.join(name).to_str().unwrap().to_owned();
+    let mut flags = vec!["--xds-ca".to_owned(), path("ca.pem")];
+    if let Some(client) = client {
+        client.write(dir, node);
+        flags.extend(["--xds-cert".to_owned(), path(&format!("{node}.pem"))]);
+        flags.extend(["--xds-key".to_owned(), path(&format!("{node}.key"))]);
+    }
+    let flags: Vec<&str> = mode
+        .flags()
+        .iter()
+        .copied()
+        .chain(flags.iter().map(String::as_str))
+        .collect();
+    control.bootstrap(node, &flags)
+}
+
+fn metric(control: &Control, series: &str) -> Option<u64> {
+    let url = format!("http://{}/metrics", control.http);
+    let text = RUNTIME.block_on(async { reqwest::get(url).await.unwrap().text().await.unwrap() });
+    let line = text.lines().find(|line| line.starts_with(series))?;
+    line.rsplit_once(' ')?.1.parse().ok()
+}
+
+fn an_envoy_is_served_over_mtls_while_certificates_change(release: Release, mode: Mode) {
+    let dir = TempDir::new().unwrap();
+    let authority = Authority::new();
+    let control = start(dir.path(), &authority);
+    let (blue, green) = (Upstream::named("blue"), Upstream::named("green"));
+    control.publish(&config(mode, &blue));
+    let old = authority.client(IDENTITY);
+    let first = Envoy::boot(
+        release,
+        "first",
+        &bootstrap(&control, "first", mode, dir.path(), Some(&old)),
+    );
+    first.expect_body("web", "blue");
+    let traffic = first.traffic("web");
+
+    authority.server().write(dir.path(), "server");
+    eventually("the new certificate is used", || {
+        let renewals = metric(&control, "xds_tls_renewals_total{port=\"xds\"}");
+        expect(renewals.is_some_and(|renewals| renewals > 0), true)
+    });
+    let new = authority.client(IDENTITY);
+    let second = Envoy::boot(
+        release,
+        "second",
+        &bootstrap(&control, "second", mode, dir.path(), Some(&new)),
+    );
+    second.expect_body("web", "blue");
+    control.deliver(&config(mode, &green));
+    first.expect_body("web", "green");
+    second.expect_body("web", "green");
+    traffic.expect_no_failure();
+}
+
+fn whoever_shows_no_good_certificate_is_not_served(release: Release) {
+    let dir = TempDir::new().unwrap();
+    let authority = Authority::new();
+    let control = start(dir.path(), &authority);
+    let upstream = Upstream::named("blue");
+    control.publish(&config(Mode::AdsDelta, &upstream));
+    let stranger = Authority::new();
+    for (node, client, reason) in [
+        ("none", None, "no_certificate"),
+        ("stranger", Some(stranger.client(IDENTITY)), "unknown_ca"),
+        ("late", Some(authority.expired_client(IDENTITY)), "expired"),
+    ] {
+        let asked = bootstrap(&control, node, Mode::AdsDelta, dir.path(), client.as_ref());
+        let envoy = Envoy::boot(release, node, &asked);
+        eventually(reason, || {
+            let series = format!("xds_tls_handshake_failures_total{{port=\"xds\",reason=\"{reason}\"}}");
+            expect(metric(&control, &series).is_some_and(|failures| failures > 0), true)
+        });
+        envoy.expect_stat("control_plane.connected_state", 0);
+        assert!(control.status(node).is_err(), "{node} is known");
+    }
+}
