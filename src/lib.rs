@@ -26,4 +26,5 @@ pub mod settings;
 pub mod shutdown;
 pub mod snapshot;
 pub mod source;
+pub mod text;
 pub mod transport;

@@ -27,8 +27,8 @@ pub use self::{
     gauges::Gauges,
     histogram::Histogram,
     labels::{
-        Change, FolderLabel, NodeLabel, Operation, PollLabel, PortLabel, Protocol, PublishOutcome, Refusal, Severity,
-        StatusCode, TypeLabel,
+        Change, FolderLabel, NodeLabel, Operation, PollLabel, PortLabel, Protocol, PublishOutcome, Refusal,
+        RequestRefusal, Severity, StatusCode, TypeLabel,
     },
     publishing::PublishMetrics,
     serving::ServingMetrics,

@@ -4,6 +4,7 @@
 //! The same structs are the flags (clap) and the keys of the file (serde), so that neither can have what the other lacks:
 //! `--fleet-max-nodes`, `CHANCERY_FLEET_MAX_NODES` and `fleet: {max_nodes: …}` are one field.
 
+mod limits;
 mod protocol;
 mod shared;
 
@@ -12,7 +13,7 @@ use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-pub use self::{protocol::ProtocolLayer, shared::SharedLayer};
+pub use self::{limits::LimitsLayer, protocol::ProtocolLayer, shared::SharedLayer};
 use super::{LogFormat, RulesMode, value::ByteSize, value::Share, value::Span};
 use crate::node::GroupRule;
 
@@ -57,6 +58,9 @@ pub struct Layer {
     /// How xDS clients are served.
     #[command(flatten)]
     pub xds: XdsLayer,
+    /// What may be sent by a client, whoever it is.
+    #[command(flatten)]
+    pub limits: LimitsLayer,
     /// How nodes that poll over REST are treated.
     #[command(flatten)]
     pub rest: RestLayer,
@@ -380,6 +384,7 @@ impl Layer {
             log: self.log.or(below.log),
             admission: self.admission.or(below.admission),
             xds: self.xds.or(below.xds),
+            limits: self.limits.or(below.limits),
             rest: self.rest.or(below.rest),
             lrs: self.lrs.or(below.lrs),
             ordering: self.ordering.or(below.ordering),

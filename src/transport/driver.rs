@@ -7,6 +7,7 @@ mod running;
 
 use std::{
     future::Future as _,
+    net::SocketAddr,
     pin::Pin,
     sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
@@ -17,7 +18,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Frame;
 use tokio::time::Sleep;
-use tonic::{Status, body::Body, transport::server::TcpConnectInfo};
+use tonic::{Status, body::Body};
 use tracing::{debug, info, info_span, warn};
 
 use self::running::Running;
@@ -25,6 +26,7 @@ use super::{
     answer::{check_headers, refuse, respond},
     frame::Chunks,
     messages::Messages,
+    peer,
     rate::Bucket,
     request::{self, RequestError},
     shared::{Permit, Shared},
@@ -92,11 +94,12 @@ pub(super) fn open(
         shared.metrics().refused(Refusal::Shutdown);
         return refuse(&Status::unavailable("the server is shutting down"));
     }
-    let permit = match shared.admit() {
+    let peer = peer::address(request.extensions());
+    let permit = match shared.admit(peer) {
         Ok(permit) => permit,
         Err(status) => return refuse(&status),
     };
-    respond(Body::new(Driver::new(variant, shared, scope, request, permit)))
+    respond(Body::new(Driver::new(variant, shared, scope, request, peer, permit)))
 }
 
 // === impl Driver ===
@@ -107,16 +110,16 @@ impl Driver {
         shared: Arc<Shared>,
         scope: Scope,
         request: Request<axum::body::Body>,
+        peer: Option<SocketAddr>,
         permit: Permit,
     ) -> Self {
-        let peer = peer(&request);
         let now = Instant::now();
         let mut timer = Timer::default();
         timer.set(now.checked_add(shared.limits.first_request));
         Self {
             scope,
-            peer,
-            requests: Messages::new(request.into_body(), shared.limits.request_bytes),
+            peer: peer.map_or_else(|| "unknown".to_owned(), |address| address.to_string()),
+            requests: shared.messages(request.into_body(), peer, shared.limits.request_bytes),
             variant,
             state: State::Opening,
             chunks: Chunks::default(),
@@ -188,9 +191,10 @@ impl Driver {
                     self.throttled = (!wait.is_zero()).then(|| now.checked_add(wait)).flatten();
                     self.on_message(&message);
                 }
-                Poll::Ready(Some(Err(status))) => {
-                    debug!(peer = %self.peer, %status, "stream broke");
-                    self.end(status);
+                Poll::Ready(Some(Err(broken))) => {
+                    debug!(peer = %self.peer, %broken, "stream broke");
+                    self.shared.note_broken(&broken);
+                    self.end(broken.into());
                 }
                 // L-6: the client is done, so are we.
                 Poll::Ready(None) => self.end(Status::ok("")),
@@ -202,18 +206,22 @@ impl Driver {
     fn on_message(&mut self, message: &Bytes) {
         let taken = self.take_message(message);
         if let Err(error) = taken {
+            self.shared.note_refused(&error);
             match &error {
                 RequestError::Malformed(_) | RequestError::Node(_) => debug!(peer = %self.peer, %error, "stream broke"),
-                RequestError::Refused(error) => warn!(peer = %self.peer, %error, "stream ended: bad request"),
+                RequestError::Excess(_) | RequestError::Refused(_) => {
+                    warn!(peer = %self.peer, %error, "stream ended: bad request");
+                }
             }
             self.end(error.into());
         }
     }
 
     fn take_message(&mut self, message: &[u8]) -> Result<(), RequestError> {
-        let incoming = request::read(self.variant, message)?;
+        let limits = &self.shared.policies.common().limits.clone();
+        let incoming = request::read(self.variant, message, limits)?;
         if matches!(self.state, State::Opening) {
-            let running = self.begin(incoming.decode_node()?)?;
+            let running = self.begin(incoming.decode_node(limits)?)?;
             self.state = State::Running(Box::new(running));
             self.timer.set(None);
         }
@@ -227,6 +235,10 @@ impl Driver {
     fn begin(&self, node: Option<core::Node>) -> Result<Running, ProtocolError> {
         let shared = &self.shared;
         let (node, group) = shared.identify(node)?;
+        let most = shared.limits.streams_per_node;
+        if shared.fleet.streams_of(&node.id) >= most {
+            return Err(ProtocolError::TooManyStreams(most));
+        }
         let stream = format!(
             "{}-{}",
             shared.process,
@@ -352,10 +364,4 @@ impl Drop for Driver {
         }
         metrics.ended(self.ended);
     }
-}
-
-fn peer<B>(request: &Request<B>) -> String {
-    let info = request.extensions().get::<TcpConnectInfo>();
-    let address = info.and_then(TcpConnectInfo::remote_addr);
-    address.map_or_else(|| "unknown".to_owned(), |address| address.to_string())
 }
