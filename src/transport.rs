@@ -8,6 +8,7 @@ mod driver;
 mod fetch;
 mod frame;
 mod identity;
+mod lanes;
 mod lists;
 mod lrs;
 mod memories;

@@ -20,7 +20,7 @@ use axum::{
     routing::post,
 };
 use http_body_util::{BodyExt as _, Collected, LengthLimitError, Limited};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
 use tracing::error;
 
@@ -152,8 +152,17 @@ impl Rest {
 
     /// The body, whole. One that is too large is left where that shows.
     async fn collect(&self, body: Body) -> Result<Bytes, Failure> {
-        let most = self.shared.poll_limits.request_bytes;
-        let collected = Limited::new(body, most).collect().await;
+        let PollLimits {
+            request_bytes: most,
+            request_timeout: patience,
+            ..
+        } = self.shared.poll_limits;
+        let collected = timeout(patience, Limited::new(body, most).collect()).await;
+        let collected = collected.map_err(|_| {
+            self.shared.metrics.request_refused(RequestRefusal::Slow);
+            let message = format!("the body was unfinished for {patience:?}");
+            Failure::new(StatusCode::REQUEST_TIMEOUT, message)
+        })?;
         collected.map(Collected::to_bytes).map_err(|error| {
             if error.is::<LengthLimitError>() {
                 let message = format!("the body has more than {most} bytes");

@@ -43,6 +43,15 @@ use crate::{
 /// Requests taken in before responses are looked at again: one stream must not keep a connection's task to itself.
 const REQUESTS_PER_TURN: usize = 64;
 
+/// Bytes of requests after which a turn ends.
+const BYTES_PER_TURN: usize = 64 * 1024;
+
+/// Bytes of a request from which on it is worked on apart from the other streams: some ten thousand names.
+const LARGE: usize = 256 * 1024;
+
+/// How soon a stream looks again for a free lane.
+const PAUSE: Duration = Duration::from_millis(5);
+
 /// How long a client may take to make room for what it was sent before it counts as slow.
 const SLOW: Duration = Duration::from_secs(5);
 
@@ -53,6 +62,11 @@ struct Driver {
     scope: Scope,
     peer: String,
     requests: Messages<axum::body::Body>,
+    /// A large request that waits for a lane.
+    waiting: Option<Bytes>,
+    /// Whether there was one: the stream has many names, and what it is answered takes as long.
+    large: bool,
+    pause: Timer,
     state: State,
     /// Chunks of the response being written.
     chunks: Chunks,
@@ -120,6 +134,9 @@ impl Driver {
             scope,
             peer: peer.map_or_else(|| "unknown".to_owned(), |address| address.to_string()),
             requests: shared.messages(request.into_body(), peer, shared.limits.request_bytes),
+            waiting: None,
+            large: false,
+            pause: Timer::default(),
             variant,
             state: State::Opening,
             chunks: Chunks::default(),
@@ -138,6 +155,28 @@ impl Driver {
     fn turn(&mut self, cx: &mut Context<'_>, now: Instant) {
         self.take_requests(cx, now);
         self.check_shutdown(cx);
+        if self.waiting.is_some() {
+            self.pause(cx, now);
+        }
+        if !self.large {
+            self.answer(cx, now);
+        } else if let Some(lane) = self.shared.lanes.enter() {
+            lane.run(|| self.answer(cx, now));
+        } else {
+            self.pause(cx, now);
+        }
+    }
+
+    /// Looks again soon: all lanes are taken.
+    fn pause(&mut self, cx: &mut Context<'_>, now: Instant) {
+        self.pause.set(now.checked_add(PAUSE));
+        if self.pause.poll(cx).is_ready() {
+            cx.waker().wake_by_ref();
+        }
+    }
+
+    /// Makes the next response, where there is one.
+    fn answer(&mut self, cx: &mut Context<'_>, now: Instant) {
         let State::Running(running) = &mut self.state else {
             if self.timer.poll(cx).is_ready() && matches!(self.state, State::Opening) {
                 self.end(Status::deadline_exceeded("no request came on the stream"));
@@ -175,9 +214,19 @@ impl Driver {
     }
 
     fn take_requests(&mut self, cx: &mut Context<'_>, now: Instant) {
+        let mut bytes = 0;
         for _ in 0..REQUESTS_PER_TURN {
             if matches!(self.state, State::Ending(_) | State::Ended) {
                 return;
+            }
+            if let Some(message) = self.waiting.take() {
+                if !self.take_large(message) {
+                    return;
+                }
+                break;
+            }
+            if bytes >= BYTES_PER_TURN {
+                break;
             }
             if self.throttled.is_some_and(|until| now < until) {
                 return;
@@ -189,6 +238,11 @@ impl Driver {
                     self.shared.metrics().requested(Protocol::Grpc(self.variant).into());
                     let wait = self.allowance.spend(now);
                     self.throttled = (!wait.is_zero()).then(|| now.checked_add(wait)).flatten();
+                    if message.len() >= LARGE {
+                        self.waiting = Some(message);
+                        continue;
+                    }
+                    bytes += message.len();
                     self.on_message(&message);
                 }
                 Poll::Ready(Some(Err(broken))) => {
@@ -201,6 +255,18 @@ impl Driver {
             }
         }
         cx.waker().wake_by_ref();
+    }
+
+    /// Takes in a large request where a lane is free; where none is, it waits.
+    fn take_large(&mut self, message: Bytes) -> bool {
+        let Some(lane) = self.shared.lanes.enter() else {
+            self.waiting = Some(message);
+            return false;
+        };
+        self.large = true;
+        lane.run(|| self.on_message(&message));
+        self.requests.release();
+        true
     }
 
     fn on_message(&mut self, message: &Bytes) {

@@ -78,8 +78,9 @@ where
         }
     }
 
-    /// The next message; `None` at the end of the body.
+    /// The next message; `None` at the end of the body. The one before is done with.
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
+        self.release();
         loop {
             match self.split() {
                 Ok(Some(message)) => {
@@ -112,6 +113,13 @@ where
         }
     }
 
+    /// The last message is done with: it counts no longer.
+    pub(super) fn release(&mut self) {
+        if self.part.is_empty() {
+            self.lease.finish();
+        }
+    }
+
     /// Ready where a message has been under way for too long.
     fn poll_overdue(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.part.is_empty() {
@@ -140,7 +148,6 @@ where
         if self.part.len() < PREFIX + len {
             return Ok(None);
         }
-        self.lease.finish();
         let mut message = std::mem::take(&mut self.part).freeze();
         message.advance(PREFIX);
         Ok(Some(message))

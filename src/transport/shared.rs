@@ -21,6 +21,7 @@ use tracing::{debug, warn};
 
 use super::{
     frame::Frames,
+    lanes::Lanes,
     lists::SharedLists,
     memories::Memories,
     messages::{Broken, Messages},
@@ -66,6 +67,8 @@ pub(super) struct Shared {
     /// Whether the open streams are to end, and the tasks to tell.
     pub(super) draining: AtomicBool,
     pub(super) streams: Wakers,
+    /// Where requests and responses of many names are worked on.
+    pub(super) lanes: Lanes,
     /// Lists of names that streams have in common.
     pub(super) lists: Arc<SharedLists>,
     /// Names on demand that the streams of a node have in common.
@@ -118,6 +121,7 @@ impl Shared {
             shutdown,
             draining: AtomicBool::new(false),
             streams: Wakers::default(),
+            lanes: Lanes::default(),
             lists: Arc::default(),
             on_demand: Arc::default(),
             memories: Memories::default(),

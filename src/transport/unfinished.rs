@@ -74,6 +74,7 @@ impl Unfinished {
     }
 
     /// Bytes that are counted now.
+    #[cfg(test)]
     pub(super) fn bytes(&self) -> usize {
         self.all.load(Ordering::Relaxed)
     }

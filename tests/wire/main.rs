@@ -21,4 +21,5 @@ mod names;
 mod order;
 mod rpcs;
 mod sotw;
+mod strangers;
 mod streams;

@@ -173,6 +173,7 @@ impl LimitsLayer {
     pub(in crate::settings) fn polls(&self, limits: PollLimits) -> PollLimits {
         PollLimits {
             request_bytes: self.max_poll_bytes.map_or(limits.request_bytes, |size| size.0),
+            request_timeout: self.request_timeout.map_or(limits.request_timeout, |span| span.0),
             names: self.max_poll_names.unwrap_or(limits.names),
             remembered_bytes: self.max_polled_bytes.map_or(limits.remembered_bytes, |size| size.0),
             peer_share: self.max_peer_share.map_or(limits.peer_share, |share| share.0),
