@@ -30,7 +30,7 @@ use crate::{
     admission::{self, Severity},
     fleet,
     node::{GroupSet, Grouping, NodeGroup, RuleError},
-    protocol::{Ordering, Policy, PollLimits, StreamLimits},
+    protocol::{Ordering, Policy, PollLimits},
     publisher::RemovalGuard,
     resource::UnknownType,
     revision::DEFAULT_RETENTION,
@@ -219,10 +219,7 @@ impl Settings {
                 ttl: protocol.ttl(),
                 policy: Policy {
                     ordering: ordering.settings(),
-                    limits: StreamLimits {
-                        error_bytes: fleet.limits().nack_message_bytes,
-                        ..limits.stream(policy.limits)
-                    },
+                    limits: limits.stream(policy.limits),
                     ..policy
                 },
             },

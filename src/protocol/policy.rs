@@ -68,7 +68,7 @@ pub struct StreamLimits {
     pub node_id_bytes: usize,
     /// Bytes of what is used of a node: decoding makes some twenty times as much of them. Istio's metadata has some thousand.
     pub node_bytes: usize,
-    /// Bytes kept of a NACK's message. What is longer is cut before it is copied.
+    /// Bytes read of a NACK's message: an Envoy names each cluster that it refuses. What is longer is cut before it is copied.
     pub error_bytes: usize,
     /// Delta responses awaiting their ACK, per type, that answer requests; beyond it answers coalesce (D-16).
     pub answers_in_flight: usize,
@@ -118,7 +118,7 @@ impl Default for StreamLimits {
             name_bytes: 4096,
             node_id_bytes: 1024,
             node_bytes: 64 * 1024,
-            error_bytes: 4096,
+            error_bytes: 256 * 1024,
             answers_in_flight: 32,
             response_bytes: 4 * 1024 * 1024,
         }

@@ -46,6 +46,12 @@ const REQUESTS_PER_TURN: usize = 64;
 /// Bytes of requests after which a turn ends.
 const BYTES_PER_TURN: usize = 64 * 1024;
 
+/// How long a turn may take in requests before the task gives way to others.
+const TURN: Duration = Duration::from_millis(5);
+
+/// From when on a turn took so long that those to come are worked on apart from the other streams.
+const LONG: Duration = Duration::from_millis(50);
+
 /// Bytes of a request from which on it is worked on apart from the other streams: some ten thousand names.
 const LARGE: usize = 256 * 1024;
 
@@ -64,7 +70,7 @@ struct Driver {
     requests: Messages<axum::body::Body>,
     /// A large request that waits for a lane.
     waiting: Option<Bytes>,
-    /// Whether there was one: the stream has many names, and what it is answered takes as long.
+    /// Whether there was one, or a turn took long: the stream has many names, and what it is answered takes as long.
     large: bool,
     pause: Timer,
     state: State,
@@ -160,6 +166,8 @@ impl Driver {
         }
         if !self.large {
             self.answer(cx, now);
+            // Looked at where something was made of it: a clock is not free.
+            self.large = !self.chunks.is_empty() && now.elapsed() >= LONG;
         } else if let Some(lane) = self.shared.lanes.enter() {
             lane.run(|| self.answer(cx, now));
         } else {
@@ -225,7 +233,7 @@ impl Driver {
                 }
                 break;
             }
-            if bytes >= BYTES_PER_TURN {
+            if bytes >= BYTES_PER_TURN || (bytes > 0 && now.elapsed() >= TURN) {
                 break;
             }
             if self.throttled.is_some_and(|until| now < until) {
@@ -238,7 +246,7 @@ impl Driver {
                     self.shared.metrics().requested(Protocol::Grpc(self.variant).into());
                     let wait = self.allowance.spend(now);
                     self.throttled = (!wait.is_zero()).then(|| now.checked_add(wait)).flatten();
-                    if message.len() >= LARGE {
+                    if self.large || message.len() >= LARGE {
                         self.waiting = Some(message);
                         continue;
                     }

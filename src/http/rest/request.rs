@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn long_words_of_a_refusal_are_cut() {
-        let body = format!(r#"{{"error_detail": {{"message": "{}"}}}}"#, "é".repeat(100_000));
+        let body = format!(r#"{{"error_detail": {{"message": "{}"}}}}"#, "é".repeat(200_000));
         let message = read(&body).unwrap().error_detail.unwrap().message;
         assert_eq!(message.len(), StreamLimits::default().error_bytes + 4);
     }

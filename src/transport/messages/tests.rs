@@ -161,5 +161,7 @@ fn unfinished_messages_count_until_they_are_whole() {
     drop((held, second));
     let mut third = open(&whole);
     assert!(matches!(third.poll_next(&mut context), Poll::Ready(Some(Ok(_)))));
+    assert_eq!(unfinished.bytes(), 320 << 10, "it is whole, and not done with");
+    third.release();
     assert_eq!(unfinished.bytes(), 0);
 }
