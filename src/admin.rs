@@ -16,8 +16,9 @@ mod store;
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tonic::{server::NamedService, service::Routes, transport::Server};
+use tonic::{Status, server::NamedService, service::Routes, transport::Server};
 use tonic_health::{ServingStatus, server::HealthReporter};
 
 use self::{csds::ClientStatus, nodes::Nodes, snapshots::Snapshots, sources::Sources, store::Store};
@@ -45,6 +46,10 @@ const MAX_CONCURRENT_CALLS: u32 = 256;
 const WINDOW_BYTES: u32 = 4 << 20;
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Looks at every node that run at once.
+const SURVEYS: usize = 2;
+/// Bytes of a request for the status of clients: it is decoded into some fifty times as much.
+const MAX_CSDS_BYTES: usize = 256 << 10;
 /// Events that a watch may be behind by before the server waits for its reader.
 const WATCH_BUFFER: usize = 64;
 
@@ -65,6 +70,24 @@ struct Shared {
     policies: Policies,
     tracker: TaskTracker,
     shutdown: CancellationToken,
+    /// What looks at every node, of which little runs at once.
+    surveys: Arc<Semaphore>,
+}
+
+// === impl Shared ===
+
+impl Shared {
+    /// Does what looks at every node: apart from the reactor, which serves streams and probes meanwhile, and little of it at
+    /// once.
+    async fn survey<R: Send + 'static>(&self, look: impl FnOnce() -> R + Send + 'static) -> Result<R, Status> {
+        let closed = |_| Status::unavailable("the server is shutting down");
+        let permit = Arc::clone(&self.surveys).acquire_owned().await.map_err(closed)?;
+        let looking = self.tracker.spawn_blocking(move || {
+            let _permit = permit;
+            look()
+        });
+        looking.await.map_err(|error| Status::internal(error.to_string()))
+    }
 }
 
 // === impl Admin ===
@@ -88,6 +111,7 @@ impl Admin {
                 policies,
                 tracker,
                 shutdown,
+                surveys: Arc::new(Semaphore::new(SURVEYS)),
             }),
             health: HealthReporter::new(),
         }
@@ -107,6 +131,7 @@ impl Admin {
             SourceServiceServer::new(Sources::new(Arc::clone(&self.shared))).max_encoding_message_size(usize::MAX);
         let store = StoreServiceServer::new(Store::new(Arc::clone(&self.shared)));
         let csds = ClientStatusDiscoveryServiceServer::new(ClientStatus::new(Arc::clone(&self.shared)))
+            .max_decoding_message_size(MAX_CSDS_BYTES)
             .max_encoding_message_size(usize::MAX);
         let health = tonic_health::server::HealthService::from_health_reporter(self.health.clone());
         let health = tonic_health::pb::health_server::HealthServer::new(health);

@@ -218,7 +218,7 @@ fn rest_settings(settings: &Settings) -> RestSettings {
     RestSettings {
         grouping: settings.xds.grouping.clone(),
         limits: settings.xds.policy.limits,
-        polls: settings.xds.limits.streams,
+        polls: settings.polls,
         poll_timeout: settings.poll_timeout,
     }
 }

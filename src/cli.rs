@@ -19,6 +19,7 @@ mod get;
 mod history;
 mod import;
 mod input;
+mod logging;
 mod output;
 mod plan;
 mod publish;
@@ -33,6 +34,7 @@ mod status;
 mod validate;
 mod wait;
 mod watch;
+mod yaml;
 
 use std::{io::Write as _, process::ExitCode};
 

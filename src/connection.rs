@@ -1,6 +1,10 @@
 //! Who is at the other end of a connection: plain data, made where the connection is accepted, read where a call is judged.
 
-use std::{net::SocketAddr, sync::Arc, time::SystemTime};
+use std::{
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+    time::SystemTime,
+};
 
 /// A connection as it was accepted. Servers put it in the extensions of every request.
 #[derive(Clone, Debug)]
@@ -22,4 +26,28 @@ pub struct ClientCertificate {
     pub not_after: SystemTime,
     /// SHA-256 of its encoded form, in hexadecimal digits.
     pub fingerprint: String,
+}
+
+/// What a peer is counted as where each may take a part: an address, and of IPv6 the network of 64 bits, of which a host has
+/// all addresses.
+#[must_use]
+pub fn counted_as(address: SocketAddr) -> IpAddr {
+    match address.ip().to_canonical() {
+        v4 @ IpAddr::V4(_) => v4,
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_counts_as_one_however_many_addresses_it_has() {
+        let counted = |address: &str| counted_as(address.parse().unwrap());
+        assert_eq!(counted("10.0.0.1:1"), counted("10.0.0.1:2"));
+        assert_eq!(counted("[::ffff:10.0.0.1]:1"), counted("10.0.0.1:2"));
+        assert_eq!(counted("[2001:db8::1]:1"), counted("[2001:db8::ffff:1]:1"));
+        assert_ne!(counted("[2001:db8::1]:1"), counted("[2001:db8:0:1::1]:1"));
+    }
 }

@@ -37,6 +37,7 @@ use crate::{
     protocol::{Delivery, Outcome, Variant},
     resource::ResourceType,
     snapshot::Revision,
+    text::head,
 };
 
 /// What part of full books is freed at once.
@@ -205,6 +206,12 @@ impl Fleet {
     #[must_use]
     pub fn node(&self, id: &NodeId) -> Option<NodeStatus> {
         self.nodes.get(id).map(|record| record.status(id))
+    }
+
+    /// How many streams of the node are open.
+    #[must_use]
+    pub fn streams_of(&self, id: &NodeId) -> usize {
+        self.nodes.get(id).map_or(0, |record| record.open_streams())
     }
 
     /// Every node, sorted by id; of one group where given.
@@ -448,11 +455,11 @@ impl FleetWatch {
 
 /// The text, cut at a character's border.
 fn cut(text: &str, bytes: usize) -> String {
-    if text.len() <= bytes {
+    let kept = head(text, bytes);
+    if kept.len() == text.len() {
         return text.to_owned();
     }
-    let end = (0..=bytes).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-    format!("{}…", &text[..end])
+    format!("{kept}…")
 }
 
 #[cfg(test)]

@@ -26,5 +26,6 @@ pub mod settings;
 pub mod shutdown;
 pub mod snapshot;
 pub mod source;
+pub mod text;
 pub mod tls;
 pub mod transport;

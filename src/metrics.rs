@@ -30,7 +30,7 @@ pub use self::{
     histogram::Histogram,
     labels::{
         Change, ConnectionRefusal, FolderLabel, HandshakeFailure, NodeLabel, Operation, PollLabel, PortLabel, Protocol,
-        PublishOutcome, Refusal, Severity, Silence, StatusCode, TypeLabel,
+        PublishOutcome, Refusal, RequestRefusal, Severity, Silence, StatusCode, TypeLabel,
     },
     publishing::PublishMetrics,
     serving::ServingMetrics,

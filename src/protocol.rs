@@ -34,7 +34,7 @@ pub use self::{
     outcome::Outcome,
     policies::Policies,
     policy::{Ordering, Policy, StreamLimits},
-    poll::{Poll, PollAnswer, PollOutcome, PolledNames, Polling, Reply},
+    poll::{Poll, PollAnswer, PollLimits, PollOutcome, PolledNames, Polling, Reply},
     rehearsal::{Message, Part, rehearse},
     request::Request,
     response::{Contents, ResourceError, Response},

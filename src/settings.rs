@@ -21,8 +21,8 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     file::Spot,
     layer::{
-        AdminLayer, AdmissionLayer, ConnectionsLayer, FleetLayer, HttpLayer, Layer, LogLayer, LrsLayer, OrderingLayer,
-        PortName, ProtocolLayer, RestLayer, SharedLayer, XdsLayer,
+        AdminLayer, AdmissionLayer, ConnectionsLayer, FleetLayer, HttpLayer, Layer, LimitsLayer, LogLayer, LrsLayer,
+        OrderingLayer, PortName, ProtocolLayer, RestLayer, SharedLayer, XdsLayer,
     },
     value::{ByteSize, Share, Span, ValueError},
 };
@@ -30,7 +30,7 @@ use crate::{
     admission::{self, Severity},
     fleet,
     node::{GroupSet, Grouping, NodeGroup, RuleError},
-    protocol::{Ordering, Policy},
+    protocol::{Ordering, Policy, PollLimits},
     publisher::RemovalGuard,
     resource::UnknownType,
     revision::DEFAULT_RETENTION,
@@ -67,6 +67,8 @@ pub struct Settings {
     pub sufficed: GroupSet,
     /// How long a node that stops polling over REST counts as connected.
     pub poll_timeout: Duration,
+    /// What nodes that poll over REST may ask for.
+    pub polls: PollLimits,
     /// What a publish must keep to.
     pub admission: admission::Limits,
     /// Whether warnings refuse a publish that does not allow them.
@@ -256,6 +258,7 @@ impl Settings {
             admission,
             ordering,
             fleet,
+            limits,
             rest,
             lrs,
             protocol,
@@ -291,6 +294,7 @@ impl Settings {
                 open.push((port, addr));
             }
         }
+        let policy = protocol.settings()?;
         Ok(Self {
             xds_addr,
             admin_addr,
@@ -304,17 +308,22 @@ impl Settings {
             keep_revisions: effective.keep_revisions.unwrap_or(DEFAULT_RETENTION),
             xds: XdsSettings {
                 grouping: Grouping::new(effective.groups.clone().unwrap_or_default())?,
-                lrs: lrs.settings()?,
-                limits: effective.xds.limits(),
+                lrs: limits.lrs(lrs.settings()?),
+                limits: limits.xds(effective.xds.limits()),
                 unordered: ordering.unordered(),
                 ttl: protocol.ttl(),
                 policy: Policy {
                     ordering: ordering.settings(),
-                    ..protocol.settings()?
+                    limits: limits.stream(policy.limits),
+                    ..policy
                 },
             },
             sufficed: shared.sufficed(),
             poll_timeout: rest.poll_timeout.map_or(Duration::ZERO, |span| span.0),
+            polls: limits.polls(PollLimits {
+                polls: effective.xds.limits().streams,
+                ..PollLimits::default()
+            }),
             deny_warnings: admission.deny_warnings.unwrap_or_default(),
             removals: admission.removals(),
             admission: admission.limits(),
@@ -369,6 +378,7 @@ impl Layer {
             admin: AdminLayer::default(),
             http: HttpLayer::default(),
             connections: ConnectionsLayer::of(&ConnectionSettings::default()),
+            limits: LimitsLayer::default_values(),
             rest: RestLayer {
                 poll_timeout: Some(Span(Duration::from_secs(300))),
             },
@@ -513,6 +523,7 @@ impl XdsLayer {
             drain: span(self.drain, defaults.drain),
             new_streams: self.new_streams_per_second.map_or(defaults.new_streams, Rate::from),
             requests: self.requests_per_second.map_or(defaults.requests, Rate::from),
+            ..defaults
         }
     }
 }
@@ -554,7 +565,7 @@ impl LrsLayer {
         if interval.is_zero() {
             return Err(SettingsError::LrsInterval);
         }
-        Ok(LrsSettings { interval })
+        Ok(LrsSettings { interval, ..defaults })
     }
 }
 

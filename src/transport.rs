@@ -8,11 +8,13 @@ mod driver;
 mod fetch;
 mod frame;
 mod identity;
+mod lanes;
 mod lists;
 mod lrs;
 mod memories;
 mod messages;
 mod on_demand;
+mod peer;
 mod rate;
 mod request;
 mod services;
@@ -20,6 +22,7 @@ mod settings;
 mod shared;
 mod status;
 mod timer;
+mod unfinished;
 mod wire;
 
 use std::{
@@ -32,7 +35,7 @@ use http::Request;
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, body::Body, service::Routes, transport::Server};
 
-use self::{answer::refuse, lrs::LoadReports, services::Form, shared::Shared};
+use self::{answer::refuse, services::Form, shared::Shared};
 pub use self::{
     rate::Rate,
     settings::{Limits, LrsSettings, XdsSettings},
@@ -83,7 +86,12 @@ impl Xds {
             router = router.route(&rpc.path, post(serve));
         }
         let unknown = || async { refuse(&Status::unimplemented("no such method on the xDS port")) };
-        Routes::from(router.fallback(unknown)).add_service(LoadReports::service(Arc::clone(&self.shared)))
+        let shared = Arc::clone(&self.shared);
+        let report = move |request: Request<axum::body::Body>| {
+            let shared = Arc::clone(&shared);
+            async move { lrs::open(shared, request) }
+        };
+        Routes::from(router.route(lrs::PATH, post(report)).fallback(unknown))
     }
 
     /// An HTTP/2 server with our limits; its connections are to be accepted elsewhere.

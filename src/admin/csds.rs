@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status, Streaming};
 
-use self::matcher::NodeMatch;
+use self::matcher::{MatcherError, NodeMatch};
 use super::{Shared, convert::timestamp};
 use crate::{
     fleet::{NackStatus, NodeStatus, TypeState, TypeStatus},
@@ -66,7 +66,7 @@ impl ClientStatusDiscoveryService for ClientStatus {
         &self,
         request: Request<ClientStatusRequest>,
     ) -> Result<Response<ClientStatusResponse>, Status> {
-        answer(&self.shared, request.get_ref()).map(Response::new)
+        answer(&self.shared, request.into_inner()).await.map(Response::new)
     }
 }
 
@@ -77,7 +77,10 @@ async fn answer_all(
     answers: &mpsc::Sender<Result<ClientStatusResponse, Status>>,
 ) {
     while let Some(request) = requests.next().await {
-        let answered = request.and_then(|request| answer(shared, &request));
+        let answered = match request {
+            Ok(request) => answer(shared, request).await,
+            Err(broken) => Err(broken),
+        };
         let failed = answered.is_err();
         if answers.send(answered).await.is_err() || failed {
             return;
@@ -86,13 +89,18 @@ async fn answer_all(
 }
 
 /// The connected nodes that any of the matchers lets in; all of them where there is no matcher.
-fn answer(shared: &Shared, request: &ClientStatusRequest) -> Result<ClientStatusResponse, Status> {
-    let wanted = NodeMatch::of(&request.node_matchers).map_err(|error| Status::invalid_argument(error.to_string()))?;
-    let nodes = shared.fleet.nodes(None).into_iter();
-    let connected = nodes.filter(|node| node.connected() && wanted.accepts(node.id.as_str()));
-    Ok(ClientStatusResponse {
-        config: connected.map(|node| client_config(&node)).collect(),
-    })
+async fn answer(shared: &Shared, request: ClientStatusRequest) -> Result<ClientStatusResponse, Status> {
+    let fleet = Arc::clone(&shared.fleet);
+    let matched = move || {
+        let wanted = NodeMatch::of(&request.node_matchers)?;
+        let nodes = fleet.nodes(None).into_iter();
+        let connected = nodes.filter(|node| node.connected() && wanted.accepts(node.id.as_str()));
+        Ok(ClientStatusResponse {
+            config: connected.map(|node| client_config(&node)).collect(),
+        })
+    };
+    let matched: Result<_, MatcherError> = shared.survey(matched).await?;
+    matched.map_err(|error| Status::invalid_argument(error.to_string()))
 }
 
 fn client_config(node: &NodeStatus) -> ClientConfig {

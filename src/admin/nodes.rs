@@ -38,10 +38,14 @@ impl NodeService for Nodes {
 
     async fn list_nodes(&self, request: Request<ListNodesRequest>) -> Result<Response<ListNodesResponse>, Status> {
         let group = group(&request.get_ref().group);
-        let nodes = self.shared.fleet.nodes(group.as_ref());
-        Ok(Response::new(ListNodesResponse {
-            nodes: nodes.iter().map(convert::node_status).collect(),
-        }))
+        let fleet = Arc::clone(&self.shared.fleet);
+        let listed = self.shared.survey(move || {
+            let nodes = fleet.nodes(group.as_ref());
+            ListNodesResponse {
+                nodes: nodes.iter().map(convert::node_status).collect(),
+            }
+        });
+        listed.await.map(Response::new)
     }
 
     async fn get_node(&self, request: Request<GetNodeRequest>) -> Result<Response<NodeStatus>, Status> {
@@ -57,11 +61,11 @@ impl NodeService for Nodes {
     ) -> Result<Response<Self::WatchNodesStream>, Status> {
         let watch = self.shared.fleet.watch(group(&request.get_ref().group));
         let (events, stream) = mpsc::channel(WATCH_BUFFER);
-        let shutdown = self.shared.shutdown.clone();
+        let shared = Arc::clone(&self.shared);
         self.shared.tracker.spawn(async move {
             tokio::select! {
-                () = feed(watch, &events) => {}
-                () = shutdown.cancelled() => {
+                () = feed(&shared, watch, &events) => {}
+                () = shared.shutdown.cancelled() => {
                     // A reader that is behind learns of the end from the connection.
                     events.try_send(Err(Status::unavailable("the server is shutting down"))).ok();
                 }
@@ -72,13 +76,24 @@ impl NodeService for Nodes {
 }
 
 /// Feeds a watch until its reader is gone.
-async fn feed(mut watch: FleetWatch, events: &mpsc::Sender<Result<WatchNodesResponse, Status>>) {
+async fn feed(shared: &Shared, mut watch: FleetWatch, events: &mpsc::Sender<Result<WatchNodesResponse, Status>>) {
     let synced = WatchNodesResponse {
         event: Some(Event::Synced(Synced {})),
     };
     let mut marker = Some(synced);
     loop {
-        let changes = watch.changes();
+        let looked = shared.survey(move || {
+            let changes = watch.changes();
+            (watch, changes)
+        });
+        let changes;
+        (watch, changes) = match looked.await {
+            Ok(looked) => looked,
+            Err(failed) => {
+                events.send(Err(failed)).await.ok();
+                return;
+            }
+        };
         let told = changes.iter().map(convert::node_event).chain(marker.take());
         for event in told {
             if events.send(Ok(event)).await.is_err() {

@@ -130,7 +130,7 @@ impl Bound {
         handshakes: &TaskTracker,
     ) {
         let terms = &self.terms;
-        let place = match terms.crowd.enter(peer.ip()) {
+        let place = match terms.crowd.enter(peer) {
             Ok(place) => place,
             Err(reason) => {
                 debug!(%peer, listener = terms.port.text(), ?reason, "connection refused");

@@ -10,7 +10,11 @@ use prost::Message;
 use prost_reflect::{DynamicMessage, SerializeOptions};
 use serde_json::Value;
 
-use crate::proto;
+pub(super) use super::yaml::to_yaml;
+use crate::{
+    proto,
+    text::{escape_json, is_unsafe},
+};
 
 /// What `-o` asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -93,7 +97,7 @@ impl Output {
     /// Prints a value as JSON or YAML; where a table was asked for, as YAML.
     pub(super) fn value(&mut self, value: &Value) -> io::Result<()> {
         let text = match self.format {
-            Format::Json => format!("{value:#}\n"),
+            Format::Json => escape_json(&format!("{value:#}\n")).into_owned(),
             Format::Yaml | Format::Table => to_yaml(value),
         };
         self.text(&text)
@@ -102,7 +106,7 @@ impl Output {
     /// Prints one of a sequence of values: JSON one a line, YAML one a document.
     pub(super) fn event(&mut self, value: &Value) -> io::Result<()> {
         let text = match self.format {
-            Format::Json => format!("{value}\n"),
+            Format::Json => escape_json(&format!("{value}\n")).into_owned(),
             Format::Yaml | Format::Table => format!("---\n{}", to_yaml(value)),
         };
         self.text(&text)
@@ -165,12 +169,9 @@ fn shown(cell: &str) -> String {
 /// The text with control characters, and those that turn the direction of writing, made visible: node ids, resource names
 /// and NACK messages come from strangers.
 pub(super) fn escape(text: &str) -> String {
-    let unsafe_in_a_terminal = |c: char| {
-        c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
-        if unsafe_in_a_terminal(c) {
+        if is_unsafe(c) {
             escaped.extend(c.escape_default());
         } else {
             escaped.push(c);
@@ -196,14 +197,6 @@ pub(super) fn proto_json<M: Message>(message: &M, name: &str) -> Value {
                 .ok()
         })
         .unwrap_or_default()
-}
-
-pub(super) fn to_yaml(value: &Value) -> String {
-    let mut text = serde_saphyr::to_string(value).unwrap_or_else(|error| format!("# {error}"));
-    if !text.ends_with('\n') {
-        text.push('\n');
-    }
-    text
 }
 
 /// A moment as people and scripts read it; `-` where there is none.

@@ -7,12 +7,14 @@ use std::{
 
 use clap::Args;
 use tracing::{error, info, warn};
-use tracing_subscriber::EnvFilter;
 
-use super::exit::{Exit, Failure};
+use super::{
+    exit::{Exit, Failure},
+    logging,
+};
 use crate::{
     app::App,
-    settings::{Layer, LogFormat, LogSettings, Settings},
+    settings::{Layer, Settings},
     shutdown::Signals,
 };
 
@@ -36,7 +38,7 @@ impl Serve {
             io::stdout().write_all(settings.to_yaml().as_bytes())?;
             return Ok(Exit::Ok);
         }
-        start_logging(&settings.log);
+        logging::start(&settings.log);
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         runtime.block_on(serve(settings))
     }
@@ -96,18 +98,4 @@ fn print_addresses(addresses: &crate::app::Addresses) -> io::Result<()> {
             Err(error)
         }
     })
-}
-
-/// Log lines go to stderr.
-fn start_logging(settings: &LogSettings) {
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(&settings.level))
-        .with_writer(io::stderr);
-    let started = match settings.format {
-        LogFormat::Text => builder.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
-    };
-    if let Err(error) = started {
-        writeln!(io::stderr(), "logging is on already: {error}").ok();
-    }
 }

@@ -102,6 +102,10 @@ impl NodeRecord {
         self.changed = change;
     }
 
+    pub(super) const fn open_streams(&self) -> usize {
+        self.streams.len()
+    }
+
     pub(super) const fn group(&self) -> &NodeGroup {
         &self.group
     }

@@ -7,18 +7,20 @@ mod answer;
 mod polls;
 mod render;
 mod request;
+mod scan;
 
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    body::Bytes,
-    extract::{DefaultBodyLimit, Extension, State, rejection::BytesRejection},
+    body::{Body, Bytes},
+    extract::{Extension, Request, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
     routing::post,
 };
-use tokio::time::Instant;
+use http_body_util::{BodyExt as _, Collected, LengthLimitError, Limited};
+use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
 use tracing::error;
 
@@ -33,9 +35,10 @@ use crate::{
     cache::SnapshotCache,
     connection::Connection,
     fleet::Fleet,
-    metrics::{PollLabel, Protocol, ServingMetrics},
+    metrics::{PollLabel, Protocol, RequestRefusal, ServingMetrics},
     node::{Grouping, Node, NodeGroup},
-    protocol::{ProtocolError, Reply, StreamLimits},
+    proto::discovery::DiscoveryRequest,
+    protocol::{PollLimits, ProtocolError, Reply, StreamLimits},
     resource::{ResourceType, Version},
 };
 
@@ -51,9 +54,8 @@ const PATHS: [(&str, ResourceType); 8] = [
     ("/v3/discovery:extension_configs", ResourceType::ExtensionConfig),
 ];
 
-/// Bytes of one request: a node lists the names it asks for, some thousand of them. Its JSON is read whole, into some ten
-/// times as much.
-const REQUEST_BYTES: usize = 8 * 1024 * 1024;
+/// Values of a poll besides names: an Envoy lists its extensions, some ten thousand.
+const OTHER_VALUES: usize = 50_000;
 
 /// How polling nodes are served.
 #[derive(Clone, Debug)]
@@ -62,8 +64,8 @@ pub struct RestSettings {
     pub grouping: Grouping,
     /// What one poll may ask for.
     pub limits: StreamLimits,
-    /// Polls remembered at once, one for each node, type and list of names; beyond it new ones are refused.
-    pub polls: usize,
+    /// What is taken of nodes that poll.
+    pub polls: PollLimits,
     /// How long a node that stops polling is remembered as connected. Longer than the nodes' `refresh_delay`, twice that at
     /// most between two polls.
     pub poll_timeout: Duration,
@@ -80,6 +82,7 @@ struct Shared {
     metrics: Arc<ServingMetrics>,
     grouping: Grouping,
     limits: StreamLimits,
+    poll_limits: PollLimits,
     polls: Polls,
     renderings: Renderings,
     /// Owns what is rendered apart from the reactor.
@@ -109,6 +112,7 @@ impl Rest {
                 cache,
                 grouping,
                 limits,
+                poll_limits: polls,
                 polls: Polls::new(fleet, polls, poll_timeout),
                 metrics,
                 renderings: Renderings::new(format!("chancery/{}", env!("CARGO_PKG_VERSION"))),
@@ -128,20 +132,45 @@ impl Rest {
         kind: ResourceType,
         peer: SocketAddr,
         headers: &HeaderMap,
-        body: Result<Bytes, BytesRejection>,
+        body: Result<Bytes, Failure>,
     ) -> Result<Response, Failure> {
         let (metrics, label) = (&self.shared.metrics, (&kind).into());
         metrics.requested(Protocol::Rest);
         let answered = match body {
             Ok(body) => self.answer(kind, peer, headers, &body).await,
-            Err(rejection) => Err(rejection.into()),
+            Err(failure) => Err(failure),
         };
         let status = match &answered {
             Ok(response) => response.status(),
             Err(failure) => failure.status,
         };
         metrics.polled(label, PollLabel::from(status.as_u16()));
+        if matches!(status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::TOO_MANY_REQUESTS) {
+            metrics.request_refused(RequestRefusal::Limit);
+        }
         answered
+    }
+
+    /// The body, whole. One that is too large is left where that shows.
+    async fn collect(&self, body: Body) -> Result<Bytes, Failure> {
+        let PollLimits {
+            request_bytes: most,
+            request_timeout: patience,
+            ..
+        } = self.shared.poll_limits;
+        let collected = timeout(patience, Limited::new(body, most).collect()).await;
+        let collected = collected.map_err(|_| {
+            self.shared.metrics.request_refused(RequestRefusal::Slow);
+            let message = format!("the body was unfinished for {patience:?}");
+            Failure::new(StatusCode::REQUEST_TIMEOUT, message)
+        })?;
+        collected.map(Collected::to_bytes).map_err(|error| {
+            if error.is::<LengthLimitError>() {
+                let message = format!("the body has more than {most} bytes");
+                return Failure::new(StatusCode::PAYLOAD_TOO_LARGE, message);
+            }
+            Failure::new(StatusCode::BAD_REQUEST, "the body breaks off")
+        })
     }
 
     async fn answer(
@@ -152,14 +181,22 @@ impl Rest {
         body: &[u8],
     ) -> Result<Response, Failure> {
         request::check_content_type(headers)?;
-        let request = request::parse(body, &kind)?;
+        let request = self.read(body, &kind)?;
         let (node, group) = self.identify(request.node.map(Node::from))?;
         let poll = Poll {
-            names: request::names(request.resource_names, &self.shared.limits)?,
+            names: request::names(request.resource_names, &self.limits())?,
             resource_type: kind,
             presented: Version::from(request.version_info),
             refusal: request.error_detail.map(|status| (status.code, status.message)),
         };
+        let longest = self.shared.limits.name_bytes;
+        if poll.presented.as_str().len() > longest {
+            let len = poll.presented.as_str().len();
+            return Err(Failure::of_field(
+                "version_info",
+                format!("{len} bytes long, more than {longest}"),
+            ));
+        }
         let snapshot = self.shared.cache.get(&group);
         let answer = match &snapshot {
             Some(snapshot) => Answer::choose(snapshot, &poll.resource_type, poll.names.as_deref()),
@@ -186,16 +223,30 @@ impl Rest {
         }
     }
 
+    /// What one poll may ask for.
+    fn limits(&self) -> StreamLimits {
+        StreamLimits {
+            names_per_type: self.shared.poll_limits.names,
+            ..self.shared.limits
+        }
+    }
+
+    /// Reads a body that is not more than is read of a stranger.
+    fn read(&self, body: &[u8], kind: &ResourceType) -> Result<DiscoveryRequest, Failure> {
+        let values = self.shared.poll_limits.names.saturating_add(OTHER_VALUES);
+        scan::check(body, values).map_err(|excess| Failure::new(StatusCode::PAYLOAD_TOO_LARGE, excess.to_string()))?;
+        request::parse(body, kind, &self.shared.limits)
+    }
+
     /// The node behind a poll, and its group (L-1, L-2): a node is sent with every poll.
     fn identify(&self, node: Option<Node>) -> Result<(Node, NodeGroup), Failure> {
         let invalid = |error: ProtocolError| Failure::of_field("node", error.to_string());
         let node = node.ok_or_else(|| invalid(ProtocolError::MissingNode))?;
-        let (len, most) = (node.id.as_str().len(), self.shared.limits.node_id_bytes);
-        if len > most {
-            return Err(invalid(ProtocolError::NodeIdTooLong(len, most)));
-        }
+        let limits = &self.shared.limits;
+        limits.check_node(&node).map_err(invalid)?;
         let group = self.shared.grouping.group_of(&node);
         let group = group.ok_or_else(|| invalid(ProtocolError::NoGroup))?;
+        limits.check_group(&group).map_err(invalid)?;
         Ok((node, group))
     }
 
@@ -249,20 +300,16 @@ impl Silence {
 /// A route for each type; any other type has no REST form (H-6).
 pub(super) fn routes() -> Router<Port> {
     let route = |router: Router<Port>, (path, kind): (&str, ResourceType)| {
-        let poll = move |State(port): State<Port>,
-                         Extension(connection): Extension<Connection>,
-                         headers: HeaderMap,
-                         body: Result<Bytes, BytesRejection>| {
+        let poll = move |State(port): State<Port>, Extension(connection): Extension<Connection>, request: Request| {
             let kind = kind.clone();
             async move {
-                port.services()?
-                    .rest
-                    .discover(kind, connection.peer, &headers, body)
-                    .await
+                let rest = &port.services()?.rest;
+                let (parts, body) = request.into_parts();
+                let body = rest.collect(body).await;
+                rest.discover(kind, connection.peer, &parts.headers, body).await
             }
         };
         router.route(path, post(poll))
     };
-    let routes = PATHS.into_iter().fold(Router::new(), route);
-    routes.layer(DefaultBodyLimit::max(REQUEST_BYTES))
+    PATHS.into_iter().fold(Router::new(), route)
 }

@@ -74,12 +74,26 @@ label! {
     Refusal = "reason" {
         /// Too many begin at once.
         Rate => "rate",
+        /// Too many begin at once from one address.
+        PeerRate => "peer_rate",
         /// Too many are open.
         Streams => "streams",
         /// The process is to end.
         Shutdown => "shutdown",
         /// Its messages are compressed.
         Encoding => "encoding",
+    }
+}
+
+label! {
+    /// Why a request was refused that is more than is taken of a stranger.
+    RequestRefusal = "reason" {
+        /// It is too large, or holds too much.
+        Limit => "limit",
+        /// Too many bytes of unfinished requests are under way.
+        Unfinished => "unfinished",
+        /// It was unfinished for too long.
+        Slow => "slow",
     }
 }
 

@@ -7,7 +7,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use super::{Histogram, PollLabel, Protocol, Refusal, StatusCode, Table, TypeLabel};
+use super::{Histogram, PollLabel, Protocol, Refusal, RequestRefusal, StatusCode, Table, TypeLabel};
 
 type ByType = Table<(Protocol, TypeLabel), Counter>;
 
@@ -19,6 +19,7 @@ pub struct ServingMetrics {
     ended: Table<(StatusCode,), Counter>,
     refused: Table<(Refusal,), Counter>,
     requests: Table<(Protocol,), Counter>,
+    requests_refused: Table<(RequestRefusal,), Counter>,
     responses: ByType,
     bytes: ByType,
     acks: ByType,
@@ -52,6 +53,11 @@ impl ServingMetrics {
             self.refused.clone(),
         );
         registry.register("xds_requests", "Requests read", self.requests.clone());
+        registry.register(
+            "xds_requests_refused",
+            "Requests that are more than is taken of a stranger",
+            self.requests_refused.clone(),
+        );
         registry.register("xds_responses", "Responses sent", self.responses.clone());
         registry.register_with_unit(
             "xds_response",
@@ -105,6 +111,11 @@ impl ServingMetrics {
     /// A request was read.
     pub fn requested(&self, protocol: Protocol) {
         self.requests.at((protocol,)).inc();
+    }
+
+    /// A request was more than is taken of a stranger.
+    pub fn request_refused(&self, reason: RequestRefusal) {
+        self.requests_refused.at((reason,)).inc();
     }
 
     /// A response was handed out.

@@ -1,6 +1,6 @@
 //! Why a stream is ended by us.
 
-use crate::resource::ResourceType;
+use crate::{resource::ResourceType, text::Shown};
 
 /// A request that no correct client sends, or that passes a limit. The stream ends; the text goes to the client.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -11,21 +11,24 @@ pub enum ProtocolError {
     /// L-2.
     #[error("the node names no group: node.id and node.cluster are empty")]
     NoGroup,
-    /// L-12: the id is kept as long as the node is remembered.
-    #[error("node.id is {0} bytes long, more than {1}")]
-    NodeIdTooLong(usize, usize),
+    /// L-12: what a node is known by is kept as long as the node is remembered.
+    #[error("node.{0} is {1} bytes long, more than {2}")]
+    NodeTextTooLong(&'static str, usize, usize),
     /// L-3.
-    #[error("node.id changed from \"{0}\" to \"{1}\" within a stream")]
+    #[error("node.id changed from \"{}\" to \"{}\" within a stream", Shown(.0), Shown(.1))]
     NodeChanged(String, String),
     /// L-4.
     #[error("type_url is empty")]
     MissingTypeUrl,
     /// L-4.
-    #[error("type_url \"{0}\" is malformed: expected \"type.googleapis.com/message.Name\"")]
+    #[error("type_url \"{}\" is malformed: expected \"type.googleapis.com/message.Name\"", Shown(.0))]
     MalformedTypeUrl(String),
     /// L-4.
-    #[error("type_url \"{0}\" on a stream that serves {1} only")]
+    #[error("type_url \"{}\" on a stream that serves {} only", Shown(.0), .1)]
     ForeignType(String, ResourceType),
+    /// L-12.
+    #[error("more than {0} streams of one node are open")]
+    TooManyStreams(usize),
     /// L-12.
     #[error("more than {0} types on one stream")]
     TooManyTypes(usize),
@@ -53,10 +56,10 @@ impl ProtocolError {
     #[must_use]
     pub const fn kind(&self) -> ErrorKind {
         match self {
-            Self::TooManyTypes(_) | Self::TooManyNames(..) => ErrorKind::Exhausted,
+            Self::TooManyStreams(_) | Self::TooManyTypes(_) | Self::TooManyNames(..) => ErrorKind::Exhausted,
             Self::MissingNode
             | Self::NoGroup
-            | Self::NodeIdTooLong(..)
+            | Self::NodeTextTooLong(..)
             | Self::NodeChanged(..)
             | Self::MissingTypeUrl
             | Self::MalformedTypeUrl(_)

@@ -6,7 +6,11 @@ use std::{
     time::Duration,
 };
 
-use crate::{node::Pattern, resource::ResourceType};
+use super::ProtocolError;
+use crate::{
+    node::{Node, NodeGroup, Pattern},
+    resource::ResourceType,
+};
 
 /// Settings of a session, shared by all streams.
 #[derive(Clone, Debug)]
@@ -60,8 +64,12 @@ pub struct StreamLimits {
     pub types: usize,
     /// Bytes of one name: xdstp names with context parameters run to some hundred.
     pub name_bytes: usize,
-    /// Bytes of `node.id`.
+    /// Bytes of `node.id`, and of each other text that a node is remembered by.
     pub node_id_bytes: usize,
+    /// Bytes of what is used of a node: decoding makes some twenty times as much of them. Istio's metadata has some thousand.
+    pub node_bytes: usize,
+    /// Bytes read of a NACK's message: an Envoy names each cluster that it refuses. What is longer is cut before it is copied.
+    pub error_bytes: usize,
     /// Delta responses awaiting their ACK, per type, that answer requests; beyond it answers coalesce (D-16).
     pub answers_in_flight: usize,
     /// Bytes of a delta response beyond which it is divided for gRPC clients, which take 4 MiB unless told otherwise (L-13).
@@ -109,9 +117,42 @@ impl Default for StreamLimits {
             types: 64,
             name_bytes: 4096,
             node_id_bytes: 1024,
+            node_bytes: 64 * 1024,
+            error_bytes: 256 * 1024,
             answers_in_flight: 32,
             response_bytes: 4 * 1024 * 1024,
         }
+    }
+}
+
+// === impl StreamLimits ===
+
+impl StreamLimits {
+    /// Whether the texts that the node is remembered by are short (L-12).
+    ///
+    /// # Errors
+    ///
+    /// [`ProtocolError::NodeTextTooLong`] for the first that is not.
+    pub fn check_node(&self, node: &Node) -> Result<(), ProtocolError> {
+        self.check_text("id", node.id.as_str())?;
+        self.check_text("cluster", &node.cluster)?;
+        self.check_text("user_agent", &node.user_agent)
+    }
+
+    /// Whether the name that the node's group was given is short: rules may make it of whatever the node says.
+    ///
+    /// # Errors
+    ///
+    /// [`ProtocolError::NodeTextTooLong`] where it is not.
+    pub fn check_group(&self, group: &NodeGroup) -> Result<(), ProtocolError> {
+        self.check_text("group", group.as_str())
+    }
+
+    const fn check_text(&self, field: &'static str, text: &str) -> Result<(), ProtocolError> {
+        if text.len() > self.node_id_bytes {
+            return Err(ProtocolError::NodeTextTooLong(field, text.len(), self.node_id_bytes));
+        }
+        Ok(())
     }
 }
 

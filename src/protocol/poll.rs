@@ -4,11 +4,14 @@
 //! A poll that presents the version of the last answer is its ACK. One that presents an earlier version means "rejected or
 //! not yet applied"; `error_detail` is a NACK (H-4).
 
+mod limits;
+
 use std::{
     collections::{BTreeMap, VecDeque},
     time::{Duration, Instant},
 };
 
+pub use self::limits::PollLimits;
 use super::{
     delivery::Delivery,
     nonce::Nonce,
@@ -115,6 +118,17 @@ impl Polling {
     #[must_use]
     pub fn len(&self) -> usize {
         self.lists.len()
+    }
+
+    /// Names in all of them.
+    #[must_use]
+    pub fn names(&self) -> usize {
+        self.lists().flatten().map(Vec::len).sum()
+    }
+
+    /// Each of them.
+    pub fn lists(&self) -> impl Iterator<Item = &PolledNames> {
+        self.lists.keys()
     }
 
     /// Whether none is.

@@ -102,6 +102,13 @@ impl Session {
 
     fn on_delta_request(&mut self, kind: &ResourceType, request: &Request<'_>) -> Result<(), ProtocolError> {
         let subscribe = self.read_names(kind, &request.names)?;
+        let unsubscribe = self.read_names(kind, &request.unsubscribe)?;
+        if request.presented.len() > self.policy.limits.names_per_type {
+            return Err(ProtocolError::TooManyNames(
+                self.policy.limits.names_per_type,
+                kind.clone(),
+            ));
+        }
         let (index, first) = self.enter(kind)?;
         if !first && !request.nonce.is_empty() {
             self.on_nonce(index, request.nonce, "", request.error.clone());
@@ -109,7 +116,6 @@ impl Session {
         if !first && subscribe.is_empty() && request.unsubscribe.is_empty() {
             return Ok(());
         }
-        let unsubscribe = canonical(&request.unsubscribe);
         let legacy = first && has_legacy_wildcard(&self.policy, kind);
         let was_wildcard = self.types[index].subscription.is_wildcard();
         let subscription = &mut self.types[index].subscription;

@@ -240,7 +240,7 @@ impl Session {
     pub(super) fn subscribe(&mut self, index: usize, edit: Edit, first: bool) -> Result<(), ProtocolError> {
         let limit = self.policy.limits.names_per_type;
         let state = &mut self.types[index];
-        if state.subscription.names().len() > limit {
+        if state.subscription.len() > limit {
             return Err(ProtocolError::TooManyNames(limit, state.kind.clone()));
         }
         let changed = edit.changed || first;

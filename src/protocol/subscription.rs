@@ -3,7 +3,10 @@
 mod lists;
 mod names;
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 pub use self::{
     lists::{Lists, Unshared},
@@ -22,7 +25,8 @@ const WILDCARD: &str = "*";
 pub struct Subscription {
     wildcard: Wildcard,
     names: Names,
-    globs: BTreeSet<Glob>,
+    /// Of one text for each glob, see [`Glob::text`].
+    globs: Names,
     /// Whether any name, "*" included, was ever sent: from then on an empty list means "nothing" (W-2).
     ever_named: bool,
     /// Names that the wildcard leaves out (W-9).
@@ -183,7 +187,12 @@ impl Subscription {
     }
 
     fn selects_by_glob(&self, name: &str) -> bool {
-        !self.globs.is_empty() && self.globs.contains(&Glob::around(name))
+        !self.globs.is_empty() && self.globs.has(&Glob::around(name).text())
+    }
+
+    /// How many names and globs are asked for.
+    pub(super) fn len(&self) -> usize {
+        self.names.len() + self.globs.len()
     }
 
     /// Takes a SotW request's complete list. `legacy` tells whether an empty first list of this type means "all" (W-4).
@@ -268,35 +277,51 @@ impl Subscription {
 
     /// Takes in wildcards and globs, and gives the plain names back.
     fn add<'a>(&mut self, subscribe: impl Iterator<Item = &'a str>, edit: &mut Edit) -> Vec<&'a str> {
-        let mut added = Vec::new();
+        let (mut added, mut globs) = (Vec::new(), BTreeSet::new());
         for name in subscribe {
             self.ever_named = true;
             if name == WILDCARD {
                 self.wildcard = Wildcard::Explicit;
             } else if let Some(glob) = Glob::parse(name) {
-                edit.changed |= self.globs.insert(glob);
+                globs.insert(glob.text());
                 edit.globs.push(name.into());
             } else {
                 added.push(name);
             }
         }
+        globs.retain(|glob| !self.globs.has(glob));
+        self.edit_globs(&globs, &BTreeSet::new(), edit);
         added
     }
 
     /// The same for what is given up.
     fn remove<'a>(&mut self, unsubscribe: impl Iterator<Item = &'a str>, edit: &mut Edit) -> BTreeSet<&'a str> {
-        let mut removed = BTreeSet::new();
+        let (mut removed, mut globs, mut written) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         for name in unsubscribe {
             if name == WILDCARD {
                 self.wildcard = Wildcard::None;
             } else if let Some(glob) = Glob::parse(name) {
-                edit.changed |= self.globs.remove(&glob);
-                edit.globs.retain(|added| added.as_str() != name);
+                globs.insert(glob.text());
+                written.insert(name);
             } else {
                 removed.insert(name);
             }
         }
+        edit.globs.retain(|added| !written.contains(added.as_str()));
+        globs.retain(|glob| self.globs.has(glob));
+        self.edit_globs(&BTreeSet::new(), &globs, edit);
         removed
+    }
+
+    /// Takes in globs that are new, and gives up globs that are there. Costs the globs of the edit.
+    fn edit_globs(&mut self, add: &BTreeSet<String>, remove: &BTreeSet<String>, edit: &mut Edit) {
+        if add.is_empty() && remove.is_empty() {
+            return;
+        }
+        let add: Vec<&str> = add.iter().map(String::as_str).collect();
+        let remove: Vec<&str> = remove.iter().map(String::as_str).collect();
+        self.globs = self.globs.edited(&add, &remove);
+        edit.changed = true;
     }
 
     /// Edits the list of names.
@@ -345,9 +370,30 @@ impl PartialEq for Subscription {
 
 impl Eq for Subscription {}
 
-/// Whether the glob, as written, has this name among its members.
-pub(super) fn glob_selects(glob: &str, name: &str) -> bool {
-    Glob::parse(glob).is_some_and(|glob| glob == Glob::around(name))
+/// Globs as they are written, to be looked up by their members.
+#[derive(Debug, Default)]
+pub(super) struct Globs<'a>(BTreeMap<Glob, Vec<&'a ResourceName>>);
+
+// === impl Globs ===
+
+impl<'a> Globs<'a> {
+    pub(super) fn of(written: impl Iterator<Item = &'a ResourceName>) -> Self {
+        let mut globs = Self::default();
+        for name in written {
+            if let Some(glob) = Glob::parse(name.as_str()) {
+                globs.0.entry(glob).or_default().push(name);
+            }
+        }
+        globs
+    }
+
+    /// The globs that have this name among their members, as written; none where there are none.
+    pub(super) fn around(&self, name: &ResourceName) -> &[&'a ResourceName] {
+        if self.0.is_empty() {
+            return &[];
+        }
+        self.0.get(&Glob::around(name.as_str())).map_or(&[], Vec::as_slice)
+    }
 }
 
 // === impl Glob ===
@@ -361,6 +407,12 @@ impl Glob {
             directory: directory.to_owned(),
             context: context.to_owned(),
         })
+    }
+
+    /// The same for every way to write it.
+    fn text(&self) -> String {
+        let Self { directory, context } = self;
+        format!("{directory}/*?{context}")
     }
 
     /// The glob that a name is a member of.

@@ -12,5 +12,6 @@ mod reconnect;
 mod rehearsal;
 mod sotw;
 mod split;
+mod strangers;
 mod ttl;
 mod xdstp;

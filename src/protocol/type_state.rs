@@ -1,6 +1,7 @@
 //! The record of one (stream, type), in parts with one owner each: the subscription, what the client holds, what is owed to
 //! it, what it refused, what is in flight.
 
+mod accused;
 mod beat;
 mod due;
 mod in_flight;
@@ -197,7 +198,7 @@ impl TypeState {
         // Of clusters and listeners what a refused response takes away is gone all the same, and what is not accused is
         // applied (S-8).
         let partly = applies_valid_part(&self.kind);
-        let accused = partly.then(|| refused::accused(message, &sent.resources)).flatten();
+        let accused = partly.then(|| accused::accused(message, &sent.resources)).flatten();
         let suspects = accused.as_ref().unwrap_or(&sent.changed);
         let before = sent
             .replaced()

@@ -4,6 +4,7 @@
 //! The same structs are the flags (clap) and the keys of the file (serde), so that neither can have what the other lacks:
 //! `--fleet-max-nodes`, `CHANCERY_FLEET_MAX_NODES` and `fleet: {max_nodes: …}` are one field.
 
+mod limits;
 mod ports;
 mod protocol;
 mod shared;
@@ -14,6 +15,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    limits::LimitsLayer,
     ports::{AdminLayer, ConnectionsLayer, HttpLayer, PortName},
     protocol::ProtocolLayer,
     shared::SharedLayer,
@@ -80,6 +82,9 @@ pub struct Layer {
     /// What connections may be open.
     #[command(flatten)]
     pub connections: ConnectionsLayer,
+    /// What may be sent by a client, whoever it is.
+    #[command(flatten)]
+    pub limits: LimitsLayer,
     /// How nodes that poll over REST are treated.
     #[command(flatten)]
     pub rest: RestLayer,
@@ -444,6 +449,7 @@ impl Layer {
             log: self.log.or(below.log),
             admission: self.admission.or(below.admission),
             xds: self.xds.or(below.xds),
+            limits: self.limits.or(below.limits),
             rest: self.rest.or(below.rest),
             lrs: self.lrs.or(below.lrs),
             ordering: self.ordering.or(below.ordering),

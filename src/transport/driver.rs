@@ -7,6 +7,7 @@ mod running;
 
 use std::{
     future::Future as _,
+    net::SocketAddr,
     pin::Pin,
     sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
@@ -25,6 +26,7 @@ use super::{
     answer::{check_headers, refuse, respond},
     frame::Chunks,
     messages::Messages,
+    peer,
     rate::Bucket,
     request::{self, RequestError},
     shared::{Permit, Shared},
@@ -32,7 +34,6 @@ use super::{
     timer::{Timer, jitter},
 };
 use crate::{
-    connection::Connection,
     fleet::{Protocol, StreamInfo},
     metrics::{Refusal, StatusCode},
     proto::envoy::config::core::v3 as core,
@@ -41,6 +42,21 @@ use crate::{
 
 /// Requests taken in before responses are looked at again: one stream must not keep a connection's task to itself.
 const REQUESTS_PER_TURN: usize = 64;
+
+/// Bytes of requests after which a turn ends.
+const BYTES_PER_TURN: usize = 64 * 1024;
+
+/// How long a turn may take in requests before the task gives way to others.
+const TURN: Duration = Duration::from_millis(5);
+
+/// From when on a turn took so long that those to come are worked on apart from the other streams.
+const LONG: Duration = Duration::from_millis(50);
+
+/// Bytes of a request from which on it is worked on apart from the other streams: some ten thousand names.
+const LARGE: usize = 256 * 1024;
+
+/// How soon a stream looks again for a free lane.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// How long a client may take to make room for what it was sent before it counts as slow.
 const SLOW: Duration = Duration::from_secs(5);
@@ -52,6 +68,11 @@ struct Driver {
     scope: Scope,
     peer: String,
     requests: Messages<axum::body::Body>,
+    /// A large request that waits for a lane.
+    waiting: Option<Bytes>,
+    /// Whether there was one, or a turn took long: the stream has many names, and what it is answered takes as long.
+    large: bool,
+    pause: Timer,
     state: State,
     /// Chunks of the response being written.
     chunks: Chunks,
@@ -93,11 +114,12 @@ pub(super) fn open(
         shared.metrics().refused(Refusal::Shutdown);
         return refuse(&Status::unavailable("the server is shutting down"));
     }
-    let permit = match shared.admit() {
+    let peer = peer::address(request.extensions());
+    let permit = match shared.admit(peer) {
         Ok(permit) => permit,
         Err(status) => return refuse(&status),
     };
-    respond(Body::new(Driver::new(variant, shared, scope, request, permit)))
+    respond(Body::new(Driver::new(variant, shared, scope, request, peer, permit)))
 }
 
 // === impl Driver ===
@@ -108,16 +130,19 @@ impl Driver {
         shared: Arc<Shared>,
         scope: Scope,
         request: Request<axum::body::Body>,
+        peer: Option<SocketAddr>,
         permit: Permit,
     ) -> Self {
-        let peer = peer(&request);
         let now = Instant::now();
         let mut timer = Timer::default();
         timer.set(now.checked_add(shared.limits.first_request));
         Self {
             scope,
-            peer,
-            requests: Messages::new(request.into_body(), shared.limits.request_bytes),
+            peer: peer.map_or_else(|| "unknown".to_owned(), |address| address.to_string()),
+            requests: shared.messages(request.into_body(), peer, shared.limits.request_bytes),
+            waiting: None,
+            large: false,
+            pause: Timer::default(),
             variant,
             state: State::Opening,
             chunks: Chunks::default(),
@@ -136,6 +161,30 @@ impl Driver {
     fn turn(&mut self, cx: &mut Context<'_>, now: Instant) {
         self.take_requests(cx, now);
         self.check_shutdown(cx);
+        if self.waiting.is_some() {
+            self.pause(cx, now);
+        }
+        if !self.large {
+            self.answer(cx, now);
+            // Looked at where something was made of it: a clock is not free.
+            self.large = !self.chunks.is_empty() && now.elapsed() >= LONG;
+        } else if let Some(lane) = self.shared.lanes.enter() {
+            lane.run(|| self.answer(cx, now));
+        } else {
+            self.pause(cx, now);
+        }
+    }
+
+    /// Looks again soon: all lanes are taken.
+    fn pause(&mut self, cx: &mut Context<'_>, now: Instant) {
+        self.pause.set(now.checked_add(PAUSE));
+        if self.pause.poll(cx).is_ready() {
+            cx.waker().wake_by_ref();
+        }
+    }
+
+    /// Makes the next response, where there is one.
+    fn answer(&mut self, cx: &mut Context<'_>, now: Instant) {
         let State::Running(running) = &mut self.state else {
             if self.timer.poll(cx).is_ready() && matches!(self.state, State::Opening) {
                 self.end(Status::deadline_exceeded("no request came on the stream"));
@@ -173,9 +222,19 @@ impl Driver {
     }
 
     fn take_requests(&mut self, cx: &mut Context<'_>, now: Instant) {
+        let mut bytes = 0;
         for _ in 0..REQUESTS_PER_TURN {
             if matches!(self.state, State::Ending(_) | State::Ended) {
                 return;
+            }
+            if let Some(message) = self.waiting.take() {
+                if !self.take_large(message) {
+                    return;
+                }
+                break;
+            }
+            if bytes >= BYTES_PER_TURN || (bytes > 0 && now.elapsed() >= TURN) {
+                break;
             }
             if self.throttled.is_some_and(|until| now < until) {
                 return;
@@ -187,11 +246,17 @@ impl Driver {
                     self.shared.metrics().requested(Protocol::Grpc(self.variant).into());
                     let wait = self.allowance.spend(now);
                     self.throttled = (!wait.is_zero()).then(|| now.checked_add(wait)).flatten();
+                    if self.large || message.len() >= LARGE {
+                        self.waiting = Some(message);
+                        continue;
+                    }
+                    bytes += message.len();
                     self.on_message(&message);
                 }
-                Poll::Ready(Some(Err(status))) => {
-                    debug!(peer = %self.peer, %status, "stream broke");
-                    self.end(status);
+                Poll::Ready(Some(Err(broken))) => {
+                    debug!(peer = %self.peer, %broken, "stream broke");
+                    self.shared.note_broken(&broken);
+                    self.end(broken.into());
                 }
                 // L-6: the client is done, so are we.
                 Poll::Ready(None) => self.end(Status::ok("")),
@@ -200,21 +265,37 @@ impl Driver {
         cx.waker().wake_by_ref();
     }
 
+    /// Takes in a large request where a lane is free; where none is, it waits.
+    fn take_large(&mut self, message: Bytes) -> bool {
+        let Some(lane) = self.shared.lanes.enter() else {
+            self.waiting = Some(message);
+            return false;
+        };
+        self.large = true;
+        lane.run(|| self.on_message(&message));
+        self.requests.release();
+        true
+    }
+
     fn on_message(&mut self, message: &Bytes) {
         let taken = self.take_message(message);
         if let Err(error) = taken {
+            self.shared.note_refused(&error);
             match &error {
                 RequestError::Malformed(_) | RequestError::Node(_) => debug!(peer = %self.peer, %error, "stream broke"),
-                RequestError::Refused(error) => warn!(peer = %self.peer, %error, "stream ended: bad request"),
+                RequestError::Excess(_) | RequestError::Refused(_) => {
+                    warn!(peer = %self.peer, %error, "stream ended: bad request");
+                }
             }
             self.end(error.into());
         }
     }
 
     fn take_message(&mut self, message: &[u8]) -> Result<(), RequestError> {
-        let incoming = request::read(self.variant, message)?;
+        let limits = &self.shared.policies.common().limits.clone();
+        let incoming = request::read(self.variant, message, limits)?;
         if matches!(self.state, State::Opening) {
-            let running = self.begin(incoming.decode_node()?)?;
+            let running = self.begin(incoming.decode_node(limits)?)?;
             self.state = State::Running(Box::new(running));
             self.timer.set(None);
         }
@@ -228,6 +309,10 @@ impl Driver {
     fn begin(&self, node: Option<core::Node>) -> Result<Running, ProtocolError> {
         let shared = &self.shared;
         let (node, group) = shared.identify(node)?;
+        let most = shared.limits.streams_per_node;
+        if shared.fleet.streams_of(&node.id) >= most {
+            return Err(ProtocolError::TooManyStreams(most));
+        }
         let stream = format!(
             "{}-{}",
             shared.process,
@@ -353,9 +438,4 @@ impl Drop for Driver {
         }
         metrics.ended(self.ended);
     }
-}
-
-fn peer<B>(request: &Request<B>) -> String {
-    let connection = request.extensions().get::<Connection>();
-    connection.map_or_else(|| "unknown".to_owned(), |connection| connection.peer.to_string())
 }

@@ -8,12 +8,13 @@ use std::{future::poll_fn, sync::Arc, time::Instant};
 use http::{HeaderMap, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
+use tokio::time::timeout;
 use tonic::{Status, body::Body};
 
 use super::{
     answer::{check_headers, refuse, respond},
     frame::Chunks,
-    messages::Messages,
+    peer,
     request::{self, RequestError},
     shared::Shared,
     status::trailers,
@@ -35,11 +36,18 @@ pub(super) async fn fetch(shared: &Arc<Shared>, scope: Scope, request: http::Req
 
 async fn answer(shared: &Arc<Shared>, scope: Scope, request: http::Request<Body>) -> Result<Chunks, Status> {
     check_headers(request.headers())?;
-    let mut messages = Messages::new(request.into_body(), shared.limits.request_bytes);
-    let message = poll_fn(|cx| messages.poll_next(cx)).await;
-    let message = message.ok_or_else(|| Status::invalid_argument("the request is empty"))??;
-    let incoming = request::read(Variant::Sotw, &message).map_err(RequestError::from)?;
-    let (node, group) = shared.identify(incoming.decode_node().map_err(RequestError::from)?)?;
+    let peer = peer::address(request.extensions());
+    // It is over with this call, and counts until then.
+    let _permit = shared.admit(peer)?;
+    let mut messages = shared.messages(request.into_body(), peer, shared.limits.request_bytes);
+    let message = timeout(shared.limits.first_request, poll_fn(|cx| messages.poll_next(cx))).await;
+    let message = message.map_err(|_| Status::deadline_exceeded("no request came"))?;
+    let message = message.ok_or_else(|| Status::invalid_argument("the request is empty"))?;
+    let message = message.inspect_err(|broken| shared.note_broken(broken))?;
+    let limits = &shared.policies.common().limits;
+    let noted = |error: &RequestError| shared.note_refused(error);
+    let incoming = request::read(Variant::Sotw, &message, limits).inspect_err(noted)?;
+    let (node, group) = shared.identify(incoming.decode_node(limits).inspect_err(noted)?)?;
     let request = unary(incoming.request);
 
     let Scope::Single(kind) = scope.clone() else {

@@ -2,7 +2,16 @@
 
 use prost::Message;
 
+use super::{
+    request::{RequestError, fits},
+    wire::Field,
+};
 use crate::proto::envoy::config::core::v3 as core;
+
+/// The fields of [`Identity`].
+const USED: [u64; 8] = [1, 2, 3, 4, 6, 7, 8, 10];
+/// What a field takes besides its bytes: a text is a place in a list.
+const OVERHEAD: usize = 8;
 
 /// The fields of a `Node` that decide its group, say what it can take, or are shown to people. A decoder passes over the
 /// others, of which a client may send any number.
@@ -24,8 +33,16 @@ struct Identity {
     client_features: Vec<String>,
 }
 
-/// Reads an encoded `Node`. Fields that nobody uses are left empty.
-pub(super) fn read(node: &[u8]) -> Result<core::Node, prost::DecodeError> {
+/// Reads an encoded `Node`, of which at most so many bytes are used: what is made of them is many times as large. Fields that
+/// nobody uses are left empty.
+pub(super) fn read(node: &[u8], most: usize) -> Result<core::Node, RequestError> {
+    let (mut rest, mut used) = (node, 0);
+    while let Some(field) = Field::next(&mut rest)? {
+        if USED.contains(&field.number) {
+            used += field.bytes()?.len() + OVERHEAD;
+            fits("what is used of node", used, most)?;
+        }
+    }
     let Identity {
         id,
         cluster,
@@ -70,7 +87,7 @@ mod tests {
             extensions: vec![core::Extension::default(); 3],
             ..core::Node::default()
         };
-        let read = read(&node.encode_to_vec()).unwrap();
+        let read = read(&node.encode_to_vec(), 1024).unwrap();
         assert!(read.extensions.is_empty());
         let (read, whole) = (Node::from(read), Node::from(node));
         assert_eq!(format!("{read:?}"), format!("{whole:?}"));

@@ -3,36 +3,48 @@
 //!
 //! No discovery runs here, so no session does: the response stream itself takes the requests in.
 
+mod report;
+
 use std::{
     future::Future as _,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
+use axum::body::Body as RequestBody;
+use bytes::{BufMut as _, Bytes, BytesMut};
+use http::{Request, Response};
+use http_body::Frame;
+use prost::Message as _;
 use tokio::time::Sleep;
-use tokio_stream::Stream;
 use tokio_util::sync::WaitForCancellationFutureOwned;
-use tonic::{Request, Response, Status, Streaming};
-use tracing::{debug, info};
+use tonic::{Status, body::Body};
+use tracing::{debug, info, warn};
 
-use super::shared::{Permit, Shared};
+use self::report::Report;
+use super::{
+    answer::{check_headers, refuse, respond},
+    messages::Messages,
+    peer,
+    rate::Bucket,
+    request::{self, RequestError},
+    shared::{Permit, Shared},
+    status::trailers,
+    timer::Timer,
+};
 use crate::{
     cache::SnapshotWatch,
-    fleet::ClusterLoad,
+    metrics::Refusal,
     node::{Node, NodeId},
-    proto::envoy::{
-        config::endpoint::v3::{ClusterStats, UpstreamLocalityStats},
-        service::load_stats::v3::{
-            LoadStatsRequest, LoadStatsResponse,
-            load_reporting_service_server::{LoadReportingService, LoadReportingServiceServer},
-        },
-    },
-    protocol::ProtocolError,
+    proto::envoy::service::load_stats::v3::LoadStatsResponse,
     resource::ResourceType,
     snapshot::Snapshot,
 };
+
+/// The one method.
+pub(super) const PATH: &str = "/envoy.service.load_stats.v3.LoadReportingService/StreamLoadStats";
 
 /// The feature of clients that understand "all clusters" (F).
 const ALL_CLUSTERS: &str = "envoy.lrs.supports_send_all_clusters";
@@ -40,16 +52,14 @@ const ALL_CLUSTERS: &str = "envoy.lrs.supports_send_all_clusters";
 /// Requests taken in before others on the connection get their turn.
 const REQUESTS_PER_TURN: usize = 16;
 
-/// `LoadReportingService`.
-pub(super) struct LoadReports {
+/// The response body of one client.
+struct LoadStream {
     shared: Arc<Shared>,
-}
-
-/// The response stream of one client.
-pub(super) struct LoadStream {
-    shared: Arc<Shared>,
-    requests: Streaming<LoadStatsRequest>,
+    requests: Messages<RequestBody>,
     state: State,
+    /// How many reports may be read yet, and until when none are (Z-1).
+    allowance: Bucket,
+    throttled: Timer,
     shutdown: Pin<Box<WaitForCancellationFutureOwned>>,
     /// Counts the stream as open until it is dropped.
     _permit: Permit,
@@ -79,46 +89,43 @@ enum Asked {
     },
 }
 
-// === impl LoadReports ===
-
-impl LoadReports {
-    pub(super) fn service(shared: Arc<Shared>) -> LoadReportingServiceServer<Self> {
-        let most = shared.limits.request_bytes;
-        LoadReportingServiceServer::new(Self { shared })
-            .max_decoding_message_size(most)
-            .max_encoding_message_size(usize::MAX)
+/// Begins a stream of reports, or refuses it at once (L-7).
+pub(super) fn open(shared: Arc<Shared>, request: Request<RequestBody>) -> Response<Body> {
+    if let Err(status) = check_headers(request.headers()) {
+        shared.metrics().refused(Refusal::Encoding);
+        return refuse(&status);
     }
-}
-
-#[tonic::async_trait]
-impl LoadReportingService for LoadReports {
-    type StreamLoadStatsStream = LoadStream;
-
-    async fn stream_load_stats(
-        &self,
-        request: Request<Streaming<LoadStatsRequest>>,
-    ) -> Result<Response<LoadStream>, Status> {
-        if self.shared.shutdown.is_cancelled() {
-            return Err(shutting_down());
-        }
-        let permit = self.shared.admit()?;
-        let patience = tokio::time::sleep(self.shared.limits.first_request);
-        Ok(Response::new(LoadStream {
-            requests: request.into_inner(),
-            state: State::Opening(Box::pin(patience)),
-            shutdown: Box::pin(self.shared.shutdown.clone().cancelled_owned()),
-            shared: Arc::clone(&self.shared),
-            _permit: permit,
-        }))
+    if shared.shutdown.is_cancelled() {
+        shared.metrics().refused(Refusal::Shutdown);
+        return refuse(&shutting_down());
     }
+    let peer = peer::address(request.extensions());
+    let permit = match shared.admit(peer) {
+        Ok(permit) => permit,
+        Err(status) => return refuse(&status),
+    };
+    let patience = tokio::time::sleep(shared.limits.first_request);
+    respond(Body::new(LoadStream {
+        requests: shared.messages(request.into_body(), peer, shared.lrs.request_bytes),
+        state: State::Opening(Box::pin(patience)),
+        allowance: Bucket::new(shared.limits.requests, Instant::now()),
+        throttled: Timer::default(),
+        shutdown: Box::pin(shared.shutdown.clone().cancelled_owned()),
+        shared,
+        _permit: permit,
+    }))
 }
 
 // === impl LoadStream ===
 
 impl LoadStream {
-    fn on_request(&mut self, request: LoadStatsRequest) -> Result<(), ProtocolError> {
+    fn on_request(&mut self, message: &[u8]) -> Result<(), RequestError> {
+        let limits = &self.shared.policies.common().limits;
+        let report = Report::read(message, &self.shared.lrs, limits.name_bytes)?;
         if matches!(self.state, State::Opening(_)) {
-            let (node, group) = self.shared.identify(request.node)?;
+            let node = report.node.as_deref();
+            let node = node.map(|node| request::decode_node(node, limits)).transpose()?;
+            let (node, group) = self.shared.identify(node)?;
             info!(node = ?node.id, group = ?group, "load report stream opened");
             self.state = State::Reporting(Reporter {
                 asked: Asked::of(&node, || self.shared.cache.subscribe(&group)),
@@ -126,63 +133,95 @@ impl LoadStream {
             });
         }
         if let State::Reporting(reporter) = &self.state
-            && !request.cluster_stats.is_empty()
+            && !report.clusters.is_empty()
         {
-            debug!(node = ?reporter.node, clusters = request.cluster_stats.len(), "load report");
-            let clusters = request.cluster_stats.into_iter().map(ClusterLoad::from).collect();
-            self.shared.fleet.record_load(&reporter.node, clusters);
+            debug!(node = ?reporter.node, clusters = report.clusters.len(), "load report");
+            self.shared.fleet.record_load(&reporter.node, report.clusters);
         }
         Ok(())
     }
 
     /// Takes in what came; `Ready` where the stream ends.
     fn poll_requests(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        if self.throttled.is_set() {
+            ready!(self.throttled.poll(cx));
+        }
         for _ in 0..REQUESTS_PER_TURN {
-            match ready!(Pin::new(&mut self.requests).poll_next(cx)) {
+            let message = match ready!(self.requests.poll_next(cx)) {
                 None => return Poll::Ready(Ok(())),
-                Some(Err(status)) => return Poll::Ready(Err(status)),
-                Some(Ok(request)) => {
-                    if let Err(error) = self.on_request(request) {
-                        return Poll::Ready(Err(error.into()));
-                    }
+                Some(Err(broken)) => {
+                    self.shared.note_broken(&broken);
+                    return Poll::Ready(Err(broken.into()));
                 }
+                Some(Ok(message)) => message,
+            };
+            let now = Instant::now();
+            let wait = self.allowance.spend(now);
+            if let Err(error) = self.on_request(&message) {
+                self.shared.note_refused(&error);
+                warn!(%error, "load report stream ended: bad request");
+                return Poll::Ready(Err(error.into()));
+            }
+            if !wait.is_zero() {
+                self.throttled.set(now.checked_add(wait));
+                ready!(self.throttled.poll(cx));
             }
         }
         cx.waker().wake_by_ref();
         Poll::Pending
     }
-}
 
-impl Stream for LoadStream {
-    type Item = Result<LoadStatsResponse, Status>;
-
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let stream = self.get_mut();
-        if matches!(stream.state, State::Ended) {
-            return Poll::Ready(None);
-        }
-        let mut ended = stream.poll_requests(cx);
-        if stream.shutdown.as_mut().poll(cx).is_ready() {
+    fn poll_response(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<LoadStatsResponse, Status>>> {
+        let mut ended = self.poll_requests(cx);
+        if self.shutdown.as_mut().poll(cx).is_ready() {
             ended = Poll::Ready(Err(shutting_down()));
         }
-        if let State::Opening(patience) = &mut stream.state
+        if let State::Opening(patience) = &mut self.state
             && patience.as_mut().poll(cx).is_ready()
         {
             ended = Poll::Ready(Err(Status::deadline_exceeded("no request came on the stream")));
         }
         if let Poll::Ready(end) = ended {
-            stream.state = State::Ended;
+            self.state = State::Ended;
             return Poll::Ready(end.err().map(Err));
         }
-        let State::Reporting(reporter) = &mut stream.state else {
+        let State::Reporting(reporter) = &mut self.state else {
             return Poll::Pending;
         };
-        let interval = stream.shared.lrs.interval;
+        let interval = self.shared.lrs.interval;
         reporter
             .asked
             .poll_response(cx, interval)
             .map(|response| Some(Ok(response)))
     }
+}
+
+impl http_body::Body for LoadStream {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let stream = self.get_mut();
+        if matches!(stream.state, State::Ended) {
+            return Poll::Ready(None);
+        }
+        let frame = match ready!(stream.poll_response(cx)) {
+            Some(Ok(response)) => Frame::data(framed(&response)),
+            Some(Err(status)) => Frame::trailers(trailers(&status)),
+            None => Frame::trailers(trailers(&Status::ok(""))),
+        };
+        Poll::Ready(Some(Ok(frame)))
+    }
+}
+
+/// A message as gRPC writes it: no compression, its length, itself.
+fn framed(response: &LoadStatsResponse) -> Bytes {
+    let len = response.encoded_len();
+    let mut bytes = BytesMut::with_capacity(5 + len);
+    bytes.put_u8(0);
+    bytes.put_u32(u32::try_from(len).unwrap_or(u32::MAX));
+    response.encode(&mut bytes).expect("a buffer of bytes grows");
+    bytes.freeze()
 }
 
 // === impl Asked ===
@@ -237,31 +276,4 @@ fn cluster_names(snapshot: &Snapshot) -> Vec<String> {
 
 fn shutting_down() -> Status {
     Status::unavailable("the server is shutting down")
-}
-
-// === impl ClusterLoad ===
-
-impl From<ClusterStats> for ClusterLoad {
-    fn from(stats: ClusterStats) -> Self {
-        let sum = |count: fn(&UpstreamLocalityStats) -> u64| {
-            stats
-                .upstream_locality_stats
-                .iter()
-                .map(count)
-                .fold(0, u64::saturating_add)
-        };
-        Self {
-            issued: sum(|locality| locality.total_issued_requests),
-            successful: sum(|locality| locality.total_successful_requests),
-            failed: sum(|locality| locality.total_error_requests),
-            in_progress: sum(|locality| locality.total_requests_in_progress),
-            dropped: stats.total_dropped_requests,
-            interval: stats
-                .load_report_interval
-                .and_then(|interval| interval.try_into().ok())
-                .unwrap_or_default(),
-            cluster: stats.cluster_name,
-            service: stats.cluster_service_name,
-        }
-    }
 }

@@ -7,17 +7,41 @@ use std::{
     error::Error,
     pin::Pin,
     task::{Context, Poll, ready},
+    time::{Duration, Instant},
 };
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use http_body::Body;
 use tonic::{Code, Status};
 
+use super::{
+    timer::Timer,
+    unfinished::{Full, Lease},
+};
+
 /// The compression flag and the length.
 const PREFIX: usize = 5;
 
 /// Reserved at once for a message that comes in parts. What a client says of its length is no reason to believe it.
 const RESERVED: usize = 64 * 1024;
+
+/// Why no message came out of a body.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Broken {
+    #[error("a message is marked as compressed, or its prefix is broken")]
+    Prefix,
+    #[error("a request of {0} bytes is over the limit of {1} bytes")]
+    Large(usize, usize),
+    #[error("the body ends within a message")]
+    End,
+    #[error("a request was unfinished for {0:?}")]
+    Slow(Duration),
+    #[error(transparent)]
+    Full(#[from] Full),
+    /// The connection.
+    #[error(transparent)]
+    Body(#[from] Status),
+}
 
 /// The messages of one direction of a stream, as bytes.
 #[derive(Debug)]
@@ -29,6 +53,11 @@ pub(super) struct Messages<B> {
     frame: Bytes,
     /// The beginning of a message whose rest is still to come.
     part: BytesMut,
+    /// What that counts as.
+    lease: Lease,
+    /// How long the rest may take, and until when it may.
+    patience: Duration,
+    due: Timer,
 }
 
 // === impl Messages ===
@@ -37,43 +66,73 @@ impl<B> Messages<B>
 where
     B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin,
 {
-    pub(super) fn new(body: B, limit: usize) -> Self {
+    pub(super) fn new(body: B, limit: usize, lease: Lease, patience: Duration) -> Self {
         Self {
             body,
             limit,
             frame: Bytes::new(),
             part: BytesMut::new(),
+            lease,
+            patience,
+            due: Timer::default(),
         }
     }
 
-    /// The next message; `None` at the end of the body.
-    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Status>>> {
+    /// The next message; `None` at the end of the body. The one before is done with.
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
+        self.release();
         loop {
             match self.split() {
-                Ok(Some(message)) => return Poll::Ready(Some(Ok(message))),
+                Ok(Some(message)) => {
+                    self.due.set(None);
+                    return Poll::Ready(Some(Ok(message)));
+                }
                 Ok(None) => {}
-                Err(status) => return Poll::Ready(Some(Err(status))),
+                Err(broken) => return Poll::Ready(Some(Err(broken))),
             }
-            match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+            let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else {
+                ready!(self.poll_overdue(cx));
+                return Poll::Ready(Some(Err(Broken::Slow(self.patience))));
+            };
+            match frame {
                 // Trailers of a request say nothing.
                 Some(Ok(frame)) => self.frame = frame.into_data().unwrap_or_default(),
                 Some(Err(error)) => {
                     let status = Status::from_error(error.into());
                     // A client that resets its stream with CANCEL is just gone.
-                    let end = (status.code() != Code::Cancelled).then_some(Err(status));
+                    let end = (status.code() != Code::Cancelled).then_some(Err(status.into()));
                     return Poll::Ready(end);
                 }
                 None if self.part.is_empty() => return Poll::Ready(None),
                 None => {
                     self.part.clear();
-                    return Poll::Ready(Some(Err(Status::internal("the body ends within a message"))));
+                    self.lease.finish();
+                    return Poll::Ready(Some(Err(Broken::End)));
                 }
             }
         }
     }
 
+    /// The last message is done with: it counts no longer.
+    pub(super) fn release(&mut self) {
+        if self.part.is_empty() {
+            self.lease.finish();
+        }
+    }
+
+    /// Ready where a message has been under way for too long.
+    fn poll_overdue(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.part.is_empty() {
+            return Poll::Pending;
+        }
+        if !self.due.is_set() {
+            self.due.set(Instant::now().checked_add(self.patience));
+        }
+        self.due.poll(cx)
+    }
+
     /// Takes one whole message out of what came; a part of one is kept for later.
-    fn split(&mut self) -> Result<Option<Bytes>, Status> {
+    fn split(&mut self) -> Result<Option<Bytes>, Broken> {
         if self.part.is_empty()
             && let Some(len) = self.announced(&self.frame)?
             && self.frame.len() - PREFIX >= len
@@ -81,11 +140,11 @@ where
             self.frame.advance(PREFIX);
             return Ok(Some(self.frame.split_to(len)));
         }
-        self.take(PREFIX);
+        self.take(PREFIX)?;
         let Some(len) = self.announced(&self.part)? else {
             return Ok(None);
         };
-        self.take(PREFIX + len);
+        self.take(PREFIX + len)?;
         if self.part.len() < PREFIX + len {
             return Ok(None);
         }
@@ -95,31 +154,28 @@ where
     }
 
     /// Moves of the frame what the part lacks to be so long.
-    fn take(&mut self, len: usize) {
+    fn take(&mut self, len: usize) -> Result<(), Broken> {
         let lacks = len.saturating_sub(self.part.len()).min(self.frame.len());
+        self.lease.grow(self.part.len() + lacks)?;
         if self.part.capacity() < len {
             self.part.reserve(len.min(RESERVED).saturating_sub(self.part.len()));
         }
         self.part.extend_from_slice(&self.frame.split_to(lacks));
+        Ok(())
     }
 
     /// The length that the prefix tells, where all of the prefix is there.
-    fn announced(&self, bytes: &[u8]) -> Result<Option<usize>, Status> {
+    fn announced(&self, bytes: &[u8]) -> Result<Option<usize>, Broken> {
         let Some((prefix, _)) = bytes.split_first_chunk::<PREFIX>() else {
             return Ok(None);
         };
         let [flag, len @ ..] = *prefix;
         if flag != 0 {
-            return Err(Status::internal(
-                "a message is marked as compressed, or its prefix is broken",
-            ));
+            return Err(Broken::Prefix);
         }
         let len = u32::from_be_bytes(len) as usize;
         if len > self.limit {
-            let limit = self.limit;
-            return Err(Status::out_of_range(format!(
-                "a request of {len} bytes is over the limit of {limit} bytes"
-            )));
+            return Err(Broken::Large(len, self.limit));
         }
         Ok(Some(len))
     }

@@ -43,6 +43,11 @@ impl Bucket {
         Self { rate, full_at: now }
     }
 
+    /// Whether nothing was taken lately.
+    pub(super) fn is_full(&self, now: Instant) -> bool {
+        self.full_at <= now
+    }
+
     /// Takes a token.
     ///
     /// # Errors

@@ -11,8 +11,17 @@ use super::{
 };
 use crate::{
     proto::{envoy::config::core::v3 as core, google::rpc},
-    protocol::{ListPrint, Listing, NameList, ProtocolError, ReadNext, Request, Variant},
+    protocol::{ListPrint, Listing, NameList, ProtocolError, ReadNext, Request, StreamLimits, Variant},
+    text::head,
 };
+
+/// Bytes of a whole node for each that may be used: an Envoy lists its extensions, a hundred thousand bytes that nobody
+/// reads.
+const UNUSED_SHARE: usize = 16;
+/// Fields that are neither names nor versions.
+const OTHER_FIELDS: usize = 1000;
+/// Bytes of a name with what stands around it: a locator has parameters that nobody reads.
+const AROUND: usize = 1024;
 
 /// A request, and what its node says of itself, where it has one.
 #[derive(Debug, Default)]
@@ -31,9 +40,23 @@ pub(super) enum RequestError {
     /// The node in it is none.
     #[error("the request is not what its method takes: node: {0}")]
     Node(#[from] prost::DecodeError),
+    /// It is more than is read of a stranger.
+    #[error(transparent)]
+    Excess(#[from] Excess),
     /// The session refuses it.
     #[error(transparent)]
     Refused(#[from] ProtocolError),
+}
+
+/// A request that holds more than a limit lets it: found by the scan, before anything is made of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Excess {
+    /// A field is there too often.
+    #[error("{0}: more than {1} of them in one request")]
+    Count(&'static str, usize),
+    /// A field is too long.
+    #[error("{0} is {1} bytes long, more than {2}")]
+    Bytes(&'static str, usize, usize),
 }
 
 /// The numbers that fields have in a variant; 0 for one that it does not have.
@@ -87,8 +110,13 @@ struct Run {
     len: usize,
 }
 
-/// Reads an encoded request.
-pub(super) fn read(variant: Variant, message: &[u8]) -> Result<Incoming<'_>, Malformed> {
+/// Reads an encoded request. One that holds more than `limits` let it is left where that shows: a scan never costs more
+/// than a request that may be served.
+pub(super) fn read<'a>(
+    variant: Variant,
+    message: &'a [u8],
+    limits: &StreamLimits,
+) -> Result<Incoming<'a>, RequestError> {
     let fields = match variant {
         Variant::Sotw => &SOTW,
         Variant::Delta => &DELTA,
@@ -98,7 +126,8 @@ pub(super) fn read(variant: Variant, message: &[u8]) -> Result<Incoming<'_>, Mal
     let (mut incoming, mut error) = (Incoming::default(), None);
     let (mut names, mut unsubscribe, mut presented) = (Run::default(), Run::default(), Run::default());
     let request = &mut incoming.request;
-    let mut rest = message;
+    let (most, longest) = (limits.names_per_type, limits.name_bytes);
+    let (mut rest, mut others) = (message, 0);
     loop {
         let start = message.len() - rest.len();
         let Some(field) = Field::next(&mut rest)? else {
@@ -106,29 +135,45 @@ pub(super) fn read(variant: Variant, message: &[u8]) -> Result<Incoming<'_>, Mal
         };
         let end = message.len() - rest.len();
         let number = field.number;
-        if fields.names.check(field, is_ascii)? {
+        if fields.names.check(field, is_ascii, longest)? {
             names.add(start, end);
-        } else if fields.unsubscribe.check(field, is_ascii)? {
+            at_most("resource names", names.len, most)?;
+        } else if fields.unsubscribe.check(field, is_ascii, longest)? {
             unsubscribe.add(start, end);
+            at_most("resource names to unsubscribe", unsubscribe.len, most)?;
         } else if number == fields.presented {
-            pair(field.bytes()?)?;
+            let entry = field.bytes()?;
+            fits(
+                "an entry of initial_resource_versions",
+                entry.len(),
+                2 * longest + AROUND,
+            )?;
+            pair(entry)?;
             presented.add(start, end);
-        } else if number == fields.version {
-            request.version = field.text()?;
-        } else if number == fields.type_url {
-            request.type_url = field.text()?;
-        } else if number == fields.nonce {
-            request.nonce = field.text()?;
-        } else if number == fields.node {
-            merge(&mut incoming.node, field.bytes()?);
-        } else if number == fields.error {
-            merge(&mut error, field.bytes()?);
+            at_most("initial_resource_versions", presented.len, most)?;
+        } else {
+            others += 1;
+            at_most("fields", others, OTHER_FIELDS)?;
+            if number == fields.version {
+                request.version = short("version_info", field, longest)?;
+            } else if number == fields.type_url {
+                request.type_url = short("type_url", field, longest)?;
+            } else if number == fields.nonce {
+                request.nonce = short("response_nonce", field, longest)?;
+            } else if number == fields.node {
+                merge(&mut incoming.node, field.bytes()?);
+            } else if number == fields.error {
+                merge(&mut error, field.bytes()?);
+            }
         }
+    }
+    if let Some(node) = &incoming.node {
+        check_node(node, limits)?;
     }
     request.names = fields.names.list(message, names, variant);
     request.unsubscribe = fields.unsubscribe.list(message, unsubscribe, variant);
     request.presented = Listing::encoded(presented.of(message), next_pair, presented.len);
-    request.error = error.as_deref().map(status).transpose()?;
+    request.error = error.map(|error| status(&error, limits.error_bytes)).transpose()?;
     request.node_id = match &incoming.node {
         Some(Cow::Borrowed(node)) => Some(Cow::Borrowed(node_id(node)?)),
         Some(Cow::Owned(node)) => Some(Cow::Owned(node_id(node)?.to_owned())),
@@ -141,8 +186,8 @@ pub(super) fn read(variant: Variant, message: &[u8]) -> Result<Incoming<'_>, Mal
 
 impl Incoming<'_> {
     /// What the node says of itself, as far as it is used.
-    pub(super) fn decode_node(&self) -> Result<Option<core::Node>, prost::DecodeError> {
-        self.node.as_deref().map(identity::read).transpose()
+    pub(super) fn decode_node(&self, limits: &StreamLimits) -> Result<Option<core::Node>, RequestError> {
+        self.node.as_deref().map(|node| decode_node(node, limits)).transpose()
     }
 }
 
@@ -158,7 +203,7 @@ impl Names {
     }
 
     /// Whether the field is a name of the list, and a sound one.
-    fn check(&self, field: Field<'_>, is_ascii: bool) -> Result<bool, Malformed> {
+    fn check(&self, field: Field<'_>, is_ascii: bool, longest: usize) -> Result<bool, RequestError> {
         if field.number == self.texts {
             if is_ascii {
                 field.bytes()?;
@@ -169,6 +214,7 @@ impl Names {
         }
         let is_locator = field.number == self.locators;
         if is_locator {
+            fits("a resource locator", field.bytes()?.len(), longest + AROUND)?;
             locator(field.bytes()?)?;
         }
         Ok(is_locator)
@@ -203,11 +249,21 @@ impl Run {
 }
 
 /// Bytes of two messages of one type, one behind the other, are those of the two merged.
-fn merge<'a>(message: &mut Option<Cow<'a, [u8]>>, bytes: &'a [u8]) {
+pub(super) fn merge<'a>(message: &mut Option<Cow<'a, [u8]>>, bytes: &'a [u8]) {
     match message {
         Some(before) => before.to_mut().extend_from_slice(bytes),
         None => *message = Some(Cow::Borrowed(bytes)),
     }
+}
+
+/// What an encoded `Node` says, as far as it is used.
+pub(super) fn decode_node(node: &[u8], limits: &StreamLimits) -> Result<core::Node, RequestError> {
+    check_node(node, limits)?;
+    identity::read(node, limits.node_bytes)
+}
+
+const fn check_node(node: &[u8], limits: &StreamLimits) -> Result<(), Excess> {
+    fits("node", node.len(), UNUSED_SHARE.saturating_mul(limits.node_bytes))
 }
 
 /// The next name of a run that was checked.
@@ -257,16 +313,21 @@ fn pair(mut bytes: &[u8]) -> Result<(&str, &str), Malformed> {
     Ok((key, value))
 }
 
-/// Code and message of an encoded `google.rpc.Status`. Nobody reads its details.
-fn status(mut bytes: &[u8]) -> Result<rpc::Status, Malformed> {
+/// Code and message of an encoded `google.rpc.Status`, of which one character more is kept than `most` bytes are: enough to
+/// see that it was longer. Nobody reads its details.
+fn status(mut bytes: &[u8], most: usize) -> Result<rpc::Status, RequestError> {
     let mut status = rpc::Status::default();
+    let (mut message, mut fields) = ("", 0);
     while let Some(field) = Field::next(&mut bytes)? {
+        fields += 1;
+        at_most("fields of error_detail", fields, OTHER_FIELDS)?;
         match field.number {
             1 => status.code = field.int32()?,
-            2 => field.text()?.clone_into(&mut status.message),
+            2 => message = field.text()?,
             _ => {}
         }
     }
+    head(message, most.saturating_add(4)).clone_into(&mut status.message);
     Ok(status)
 }
 
@@ -279,6 +340,26 @@ fn node_id(mut node: &[u8]) -> Result<&str, Malformed> {
         }
     }
     Ok(id)
+}
+
+pub(super) const fn at_most(field: &'static str, count: usize, most: usize) -> Result<(), Excess> {
+    if count > most {
+        return Err(Excess::Count(field, most));
+    }
+    Ok(())
+}
+
+pub(super) const fn fits(field: &'static str, bytes: usize, most: usize) -> Result<(), Excess> {
+    if bytes > most {
+        return Err(Excess::Bytes(field, bytes, most));
+    }
+    Ok(())
+}
+
+/// The text of a field, which is not longer than this.
+fn short<'a>(name: &'static str, field: Field<'a>, most: usize) -> Result<&'a str, RequestError> {
+    fits(name, field.bytes()?.len(), most)?;
+    Ok(field.text()?)
 }
 
 #[cfg(test)]

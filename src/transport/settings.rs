@@ -29,6 +29,15 @@ pub struct Limits {
     /// Streams that may begin a second over all connections: a fleet that reconnects at once is served one part after the
     /// other, instead of all of it slowly (Z-2).
     pub new_streams: Rate,
+    /// What one address may take of what all share: of the streams that may begin, and of unfinished requests.
+    pub peer_share: f64,
+    /// Streams of one node: an Envoy without ADS has one for each type, and two of them run while it restarts. Misled fleets
+    /// give all nodes one id.
+    pub streams_per_node: usize,
+    /// Bytes of requests whose rest is still to come, over all connections.
+    pub unfinished_bytes: usize,
+    /// How long a request may be unfinished.
+    pub request_timeout: Duration,
     /// Requests of one stream that are read a second; more wait in the connection's window (Z-1).
     pub requests: Rate,
 }
@@ -55,6 +64,10 @@ pub struct XdsSettings {
 pub struct LrsSettings {
     /// How long a report collects. Longer than zero: a client would report without a pause.
     pub interval: Duration,
+    /// Bytes of one report.
+    pub request_bytes: usize,
+    /// Clusters of one report: all of them are read, though few are kept.
+    pub clusters: usize,
 }
 
 // === impl Limits ===
@@ -64,14 +77,35 @@ impl Default for Limits {
         Self {
             request_bytes: 64 * 1024 * 1024,
             streams: 100_000,
-            streams_per_connection: 100_000,
+            streams_per_connection: 1000,
             keepalive_interval: Duration::from_secs(30),
             keepalive_timeout: Duration::from_secs(10),
             first_request: Duration::from_secs(30),
             drain: Duration::from_secs(2),
             new_streams: Rate { per_second: 2000 },
+            peer_share: 0.5,
+            streams_per_node: 1000,
+            unfinished_bytes: 256 * 1024 * 1024,
+            request_timeout: Duration::from_secs(30),
             requests: Rate { per_second: 1000 },
         }
+    }
+}
+
+impl Limits {
+    /// Streams that may begin a second from one address.
+    pub(super) fn new_streams_of_peer(&self) -> Rate {
+        let all = self.new_streams.per_second;
+        // Not none, which would be no limit.
+        let share = (f64::from(all) * self.peer_share) as u32;
+        Rate {
+            per_second: share.clamp(all.min(1), all),
+        }
+    }
+
+    /// Bytes of unfinished requests from one address.
+    pub(super) fn unfinished_bytes_of_peer(&self) -> usize {
+        (self.unfinished_bytes as f64 * self.peer_share) as usize
     }
 }
 
@@ -81,6 +115,8 @@ impl Default for LrsSettings {
     fn default() -> Self {
         Self {
             interval: Duration::from_secs(30),
+            request_bytes: 4 * 1024 * 1024,
+            clusters: 20_000,
         }
     }
 }

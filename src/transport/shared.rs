@@ -2,7 +2,9 @@
 
 use std::{
     collections::BTreeSet,
+    error::Error,
     hash::{BuildHasher as _, Hasher as _, RandomState},
+    net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
@@ -11,27 +13,34 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
+use http_body::Body;
 use tokio_util::sync::CancellationToken;
-use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, StatusExt as _};
-use tracing::warn;
+use tonic::Status;
+use tracing::{debug, warn};
 
 use super::{
     frame::Frames,
+    lanes::Lanes,
     lists::SharedLists,
     memories::Memories,
+    messages::{Broken, Messages},
     on_demand::OnDemand,
+    peer::PeerRates,
     rate::Bucket,
+    request::RequestError,
     settings::{Limits, LrsSettings, XdsSettings},
-    timer::jitter,
+    status::exhausted,
+    unfinished::{Bounds, Unfinished},
 };
 use crate::{
     cache::{SnapshotCache, WakerSlot, Wakers},
+    connection::counted_as,
     fleet::Fleet,
-    metrics::{Refusal, ServingMetrics},
+    metrics::{Refusal, RequestRefusal, ServingMetrics},
     node::{Grouping, Node, NodeGroup},
     proto::envoy::config::core::v3 as core,
-    protocol::{Policies, ProtocolError},
+    protocol::{ErrorKind, Policies, ProtocolError},
 };
 
 /// What all streams share.
@@ -45,7 +54,11 @@ pub(super) struct Shared {
     pub(super) policies: Policies,
     pub(super) lrs: LrsSettings,
     pub(super) ttl: BTreeSet<NodeGroup>,
-    pub(super) new_streams: Mutex<Bucket>,
+    new_streams: Mutex<Bucket>,
+    /// What one peer may take of that.
+    peer_rates: PeerRates,
+    /// Requests whose rest is still to come.
+    unfinished: Arc<Unfinished>,
     /// Makes nonces differ between processes (S-1).
     pub(super) process: String,
     pub(super) next_stream: AtomicU64,
@@ -54,6 +67,8 @@ pub(super) struct Shared {
     /// Whether the open streams are to end, and the tasks to tell.
     pub(super) draining: AtomicBool,
     pub(super) streams: Wakers,
+    /// Where requests and responses of many names are worked on.
+    pub(super) lanes: Lanes,
     /// Lists of names that streams have in common.
     pub(super) lists: Arc<SharedLists>,
     /// Names on demand that the streams of a node have in common.
@@ -92,12 +107,21 @@ impl Shared {
             lrs: settings.lrs,
             ttl: settings.ttl,
             new_streams: Mutex::new(Bucket::new(settings.limits.new_streams, Instant::now())),
+            peer_rates: PeerRates::new(settings.limits.new_streams_of_peer()),
+            unfinished: Arc::new(Unfinished::new(
+                Bounds {
+                    all: settings.limits.unfinished_bytes,
+                    peer: settings.limits.unfinished_bytes_of_peer(),
+                },
+                settings.limits.request_bytes,
+            )),
             process,
             next_stream: AtomicU64::new(1),
             open_streams: AtomicUsize::new(0),
             shutdown,
             draining: AtomicBool::new(false),
             streams: Wakers::default(),
+            lanes: Lanes::default(),
             lists: Arc::default(),
             on_demand: Arc::default(),
             memories: Memories::default(),
@@ -107,16 +131,34 @@ impl Shared {
     /// The node behind a stream's first request, and its group (L-1, L-2).
     pub(super) fn identify(&self, node: Option<core::Node>) -> Result<(Node, NodeGroup), ProtocolError> {
         let node = Node::from(node.ok_or(ProtocolError::MissingNode)?);
-        let (len, most) = (node.id.as_str().len(), self.policies.common().limits.node_id_bytes);
-        if len > most {
-            return Err(ProtocolError::NodeIdTooLong(len, most));
-        }
+        let limits = &self.policies.common().limits;
+        limits.check_node(&node)?;
         let group = self.grouping.group_of(&node).ok_or(ProtocolError::NoGroup)?;
+        limits.check_group(&group)?;
         Ok((node, group))
     }
 
-    /// Counts a stream that begins, or refuses it at once (L-7).
-    pub(super) fn admit(self: &Arc<Self>) -> Result<Permit, Status> {
+    /// The messages of a request's body, within our limits.
+    pub(super) fn messages<B>(&self, body: B, peer: Option<SocketAddr>, most: usize) -> Messages<B>
+    where
+        B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin,
+    {
+        let lease = self.unfinished.lease(peer.map(counted_as));
+        Messages::new(body, most, lease, self.limits.request_timeout)
+    }
+
+    /// Counts a stream of a peer that begins, or refuses it at once (L-7).
+    pub(super) fn admit(self: &Arc<Self>, peer: Option<SocketAddr>) -> Result<Permit, Status> {
+        if let Some(peer) = peer
+            && let Err(wait) = self.peer_rates.take(counted_as(peer), Instant::now())
+        {
+            debug!(%peer, "stream refused: too many of one address begin at once");
+            self.metrics().refused(Refusal::PeerRate);
+            return Err(exhausted(
+                "too many streams begin at once from one address: try again later",
+                wait,
+            ));
+        }
         let taken = {
             let mut bucket = self.new_streams.lock().unwrap_or_else(PoisonError::into_inner);
             bucket.take(Instant::now())
@@ -132,6 +174,29 @@ impl Shared {
             self.metrics().refused(Refusal::Streams);
             exhausted("too many streams are open: try again later", Duration::from_secs(5))
         })
+    }
+
+    /// Counts a request that is more than is taken of a stranger.
+    pub(super) fn note_refused(&self, error: &RequestError) {
+        let is_excess = match error {
+            RequestError::Excess(_) => true,
+            RequestError::Refused(error) => error.kind() == ErrorKind::Exhausted,
+            RequestError::Malformed(_) | RequestError::Node(_) => false,
+        };
+        if is_excess {
+            self.metrics.request_refused(RequestRefusal::Limit);
+        }
+    }
+
+    /// Counts a request that never became whole, by a limit of ours.
+    pub(super) fn note_broken(&self, broken: &Broken) {
+        let reason = match broken {
+            Broken::Large(..) => RequestRefusal::Limit,
+            Broken::Slow(_) => RequestRefusal::Slow,
+            Broken::Full(_) => RequestRefusal::Unfinished,
+            Broken::Prefix | Broken::End | Broken::Body(_) => return,
+        };
+        self.metrics.request_refused(reason);
     }
 
     pub(super) fn metrics(&self) -> &ServingMetrics {
@@ -165,12 +230,4 @@ impl Drop for Permit {
         self.shared.streams.leave(&self.slot);
         self.shared.open_streams.fetch_sub(1, Ordering::AcqRel);
     }
-}
-
-/// Too much at once, and when to come again.
-fn exhausted(message: &str, after: Duration) -> Status {
-    // Not all of those that are sent away at once are to come again at once.
-    let after = after.max(Duration::from_secs(1));
-    let details = ErrorDetails::with_retry_info(Some(after + jitter(after)));
-    Status::with_error_details(Code::ResourceExhausted, message, details)
 }

@@ -1,18 +1,43 @@
 //! The only place that turns our errors into gRPC statuses.
 
+use std::time::Duration;
+
 use http::{HeaderMap, HeaderValue};
 use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
 
-use super::request::RequestError;
+use super::{messages::Broken, request::RequestError, timer::jitter};
 use crate::protocol::{ErrorKind, ProtocolError};
 
 impl From<RequestError> for Status {
     fn from(error: RequestError) -> Self {
         match error {
             RequestError::Malformed(_) | RequestError::Node(_) => Self::internal(error.to_string()),
+            RequestError::Excess(_) => Self::resource_exhausted(error.to_string()),
             RequestError::Refused(error) => error.into(),
         }
     }
+}
+
+impl From<Broken> for Status {
+    fn from(broken: Broken) -> Self {
+        let text = broken.to_string();
+        match broken {
+            Broken::Prefix | Broken::End => Self::internal(text),
+            Broken::Large(..) => Self::out_of_range(text),
+            Broken::Slow(_) => Self::deadline_exceeded(text),
+            Broken::Full(_) => exhausted(&text, Duration::from_secs(5)),
+            Broken::Body(status) => status,
+        }
+    }
+}
+
+/// Too much at once, and when to come again.
+pub(super) fn exhausted(message: &str, after: Duration) -> Status {
+    // Not all of those that are sent away at once are to come again at once.
+    let after = after.max(Duration::from_secs(1));
+    let details = ErrorDetails::with_retry_info(Some(after + jitter(after)));
+    Status::with_error_details(Code::ResourceExhausted, message, details)
 }
 
 impl From<ProtocolError> for Status {

@@ -32,6 +32,11 @@ impl Timer {
         }
     }
 
+    /// Whether there is a moment to come.
+    pub(super) const fn is_set(&self) -> bool {
+        self.at.is_some()
+    }
+
     /// Ready once, when the moment has come.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let (Some(_), Some(sleep)) = (self.at, &mut self.sleep) else {

@@ -85,6 +85,14 @@ impl<'a> Field<'a> {
         std::str::from_utf8(self.bytes()?).map_err(|_| Malformed::Text(self.number))
     }
 
+    /// A `uint64`, or an `int64` of that many bits.
+    pub(super) const fn uint64(self) -> Result<u64, Malformed> {
+        match self.value {
+            Value::Number(number) => Ok(number),
+            Value::Bytes(_) | Value::Other => Err(Malformed::WireType(self.number)),
+        }
+    }
+
     /// An `int32`: decoders cut what is longer.
     pub(super) const fn int32(self) -> Result<i32, Malformed> {
         match self.value {

@@ -106,7 +106,9 @@ fn the_admin_api_is_reached_with_a_certificate_of_its_ca() {
         &path("stranger.key"),
     ]);
     assert_eq!(unknown.code, 6, "{unknown:?}");
-    authority.expired_client("spiffe://prod/ns/ops/sa/ci").write(dir.path(), "late");
+    authority
+        .expired_client("spiffe://prod/ns/ops/sa/ci")
+        .write(dir.path(), "late");
     let late = ask(&["--ca", &ca, "--cert", &path("late.pem"), "--key", &path("late.key")]);
     assert_eq!(late.code, 6, "{late:?}");
     let nobody = ask(&["--ca", &ca]);

@@ -123,7 +123,7 @@ pub(crate) const LAYERS: &[Layer] = &[
     },
     Layer {
         module: "protocol",
-        knows: Knows::Only(&["node", "proto", "resource", "snapshot"]),
+        knows: Knows::Only(&["node", "proto", "resource", "snapshot", "text"]),
         without: &[RUNTIME, GRPC, SHARING, METRICS, CLOCKS, RANDOMNESS],
     },
     Layer {
@@ -187,6 +187,11 @@ pub(crate) const LAYERS: &[Layer] = &[
     },
     Layer {
         module: "input",
+        knows: Knows::Only(&[]),
+        without: &[RUNTIME, GRPC, SHARING, METRICS, CLOCKS, RANDOMNESS],
+    },
+    Layer {
+        module: "text",
         knows: Knows::Only(&[]),
         without: &[RUNTIME, GRPC, SHARING, METRICS, CLOCKS, RANDOMNESS],
     },

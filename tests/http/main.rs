@@ -7,3 +7,4 @@ mod endpoints;
 mod harness;
 mod metrics;
 mod rest;
+mod strangers;

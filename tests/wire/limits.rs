@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use chancery::{
     resource::ResourceType::{Cluster, Endpoint},
-    settings::{ByteSize, FleetLayer, Layer, ProtocolLayer, Span, XdsLayer},
+    settings::{ByteSize, FleetLayer, Layer, LimitsLayer, ProtocolLayer, Share, Span, XdsLayer},
 };
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
@@ -21,6 +21,10 @@ fn rates(new_streams: u32, requests: u32) -> Layer {
             new_streams_per_second: Some(new_streams),
             requests_per_second: Some(requests),
             ..XdsLayer::default()
+        },
+        limits: LimitsLayer {
+            max_peer_share: Some(Share(1.0)),
+            ..LimitsLayer::default()
         },
         ..Layer::default()
     }

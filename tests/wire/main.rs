@@ -22,4 +22,5 @@ mod names;
 mod order;
 mod rpcs;
 mod sotw;
+mod strangers;
 mod streams;

@@ -6,6 +6,8 @@ use crate::proto::envoy::r#type::matcher::v3::{NodeMatcher, StringMatcher, strin
 
 /// Matchers of one request. Each is tried on every node.
 const MOST_MATCHERS: usize = 1000;
+/// Regular expressions among them: each is compiled, and runs for longer than a comparison.
+const MOST_REGEXES: usize = 64;
 /// Bytes that one compiled regular expression may take.
 const REGEX_BYTES: usize = 1 << 18;
 
@@ -49,6 +51,8 @@ pub(super) enum MatcherError {
     EmptyPattern(usize, &'static str),
     #[error("node_matchers[{0}].node_id.custom: extensions are not supported")]
     Custom(usize),
+    #[error("node_matchers: more than {MOST_REGEXES} of them are regular expressions")]
+    ManyRegexes,
     #[error("node_matchers[{0}].node_id.safe_regex: {1}")]
     Regex(usize, Box<regex::Error>),
 }
@@ -67,6 +71,13 @@ impl NodeMatch {
             ids: Vec::new(),
             all: matchers.is_empty(),
         };
+        let is_regex = |matcher: &&NodeMatcher| {
+            let id = matcher.node_id.as_ref().and_then(|id| id.match_pattern.as_ref());
+            matches!(id, Some(MatchPattern::SafeRegex(_)))
+        };
+        if matchers.iter().filter(is_regex).count() > MOST_REGEXES {
+            return Err(MatcherError::ManyRegexes);
+        }
         for (index, matcher) in matchers.iter().enumerate() {
             if !matcher.node_metadatas.is_empty() {
                 return Err(MatcherError::Metadata(index));
@@ -230,6 +241,9 @@ mod tests {
             let error = NodeMatch::of(&[first, matcher]).unwrap_err().to_string();
             assert!(error.contains(named), "{error}");
         }
+        let many = vec![regex("a"); MOST_REGEXES + 1];
+        assert!(NodeMatch::of(&many).unwrap_err().to_string().contains("more than 64"));
+        assert!(NodeMatch::of(&many[1..]).is_ok());
         let many = vec![NodeMatcher::default(); MOST_MATCHERS + 1];
         assert!(NodeMatch::of(&many).unwrap_err().to_string().contains("at most 1000"));
     }

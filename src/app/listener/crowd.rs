@@ -1,7 +1,7 @@
 //! How many connections there may be: in all, and of one peer.
 
 use std::{
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -10,7 +10,7 @@ use std::{
 
 use dashmap::DashMap;
 
-use crate::metrics::ConnectionRefusal;
+use crate::{connection::counted_as, metrics::ConnectionRefusal};
 
 /// The open connections of a port.
 #[derive(Debug)]
@@ -41,10 +41,9 @@ impl Crowd {
         })
     }
 
-    /// Takes a place for a connection of this peer. Addresses of one IPv6 network of 64 bits are one peer: whoever has one
-    /// of them has all.
-    pub(crate) fn enter(self: &Arc<Self>, peer: IpAddr) -> Result<Place, ConnectionRefusal> {
-        let peer = network(peer);
+    /// Takes a place for a connection of this peer.
+    pub(crate) fn enter(self: &Arc<Self>, peer: SocketAddr) -> Result<Place, ConnectionRefusal> {
+        let peer = counted_as(peer);
         if self.open.fetch_add(1, Ordering::AcqRel) >= self.most {
             self.open.fetch_sub(1, Ordering::AcqRel);
             return Err(ConnectionRefusal::Connections);
@@ -70,16 +69,6 @@ impl Crowd {
     }
 }
 
-fn network(peer: IpAddr) -> IpAddr {
-    match peer.to_canonical() {
-        IpAddr::V4(v4) => IpAddr::V4(v4),
-        IpAddr::V6(v6) => {
-            let network = u128::from(v6) & !u128::from(u64::MAX);
-            IpAddr::V6(network.into())
-        }
-    }
-}
-
 impl Drop for Place {
     fn drop(&mut self) {
         self.crowd.open.fetch_sub(1, Ordering::AcqRel);
@@ -94,8 +83,8 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
-    fn v4(last: u8) -> IpAddr {
-        IpAddr::from([10, 0, 0, last])
+    fn v4(last: u8) -> SocketAddr {
+        SocketAddr::from(([10, 0, 0, last], 1))
     }
 
     #[test]
@@ -116,15 +105,5 @@ mod tests {
         let crowd = Crowd::new(3, 2);
         drop(crowd.enter(v4(1)).unwrap());
         assert_eq!((crowd.open(), crowd.peers.len()), (0, 0));
-    }
-
-    #[test]
-    fn addresses_of_one_ipv6_network_and_mapped_ones_are_one_peer() {
-        let crowd = Crowd::new(9, 1);
-        let _first = crowd.enter("2001:db8::1".parse().unwrap()).unwrap();
-        assert!(crowd.enter("2001:db8::2".parse().unwrap()).is_err());
-        let _other = crowd.enter("2001:db8:0:1::2".parse().unwrap()).unwrap();
-        let _v4 = crowd.enter("::ffff:10.0.0.1".parse().unwrap()).unwrap();
-        assert!(crowd.enter(v4(1)).is_err());
     }
 }

@@ -10,6 +10,7 @@ use crate::{
     proto::{self, discovery::DiscoveryRequest},
     protocol::{ProtocolError, StreamLimits},
     resource::{ResourceName, ResourceType, Version},
+    text::head,
 };
 
 const WILDCARD: &str = "*";
@@ -40,21 +41,44 @@ pub(super) fn check_content_type(headers: &HeaderMap) -> Result<(), Failure> {
     Err(Failure::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message))
 }
 
+/// Fields of a node that are used, as they may be written.
+const USED: [&str; 12] = [
+    "id",
+    "cluster",
+    "metadata",
+    "locality",
+    "user_agent_name",
+    "userAgentName",
+    "user_agent_version",
+    "userAgentVersion",
+    "user_agent_build_version",
+    "userAgentBuildVersion",
+    "client_features",
+    "clientFeatures",
+];
+
 /// Reads the body. A `type_url` must be that of the path (H-2).
-pub(super) fn parse(body: &[u8], kind: &ResourceType) -> Result<DiscoveryRequest, Failure> {
+pub(super) fn parse(body: &[u8], kind: &ResourceType, limits: &StreamLimits) -> Result<DiscoveryRequest, Failure> {
     let malformed = |error: &dyn std::fmt::Display| {
         let message = format!("the body is no DiscoveryRequest in JSON: {error}");
         Failure::new(StatusCode::BAD_REQUEST, message)
     };
     let mut json: Value = serde_json::from_slice(body).map_err(|error| malformed(&error))?;
     drop_error_details(&mut json);
+    drop_unused(&mut json, limits.node_bytes)?;
     let descriptor = proto::descriptors()
         .get_message_by_name("envoy.service.discovery.v3.DiscoveryRequest")
         .expect("Envoy's protos have a DiscoveryRequest");
     let options = DeserializeOptions::new().deny_unknown_fields(false);
     let message = DynamicMessage::deserialize_with_options(descriptor, json, &options);
     let message = message.map_err(|error| malformed(&error))?;
-    let request: DiscoveryRequest = message.transcode_to().map_err(|error| malformed(&error))?;
+    let mut request: DiscoveryRequest = message.transcode_to().map_err(|error| malformed(&error))?;
+    if let Some(error) = &mut request.error_detail {
+        // One character more says that there was more.
+        error
+            .message
+            .truncate(head(&error.message, limits.error_bytes.saturating_add(4)).len());
+    }
     if !request.type_url.is_empty() && request.type_url != kind.type_url() {
         let foreign = ProtocolError::ForeignType(request.type_url, kind.clone());
         return Err(Failure::of_field("type_url", foreign.to_string()));
@@ -67,6 +91,36 @@ fn drop_error_details(json: &mut Value) {
     for field in ["error_detail", "errorDetail"] {
         if let Some(Value::Object(error)) = json.get_mut(field) {
             error.remove("details");
+        }
+    }
+}
+
+/// What nobody uses of a node: its extensions are many times the rest.
+fn drop_unused(json: &mut Value, most: usize) -> Result<(), Failure> {
+    let Some(Value::Object(node)) = json.get_mut("node") else {
+        return Ok(());
+    };
+    node.retain(|field, _| USED.contains(&field.as_str()));
+    let len = node.values().map(written).fold(0, usize::saturating_add);
+    if len > most {
+        let message = format!("what is used of it is {len} bytes long, more than {most}");
+        return Err(Failure::of(StatusCode::PAYLOAD_TOO_LARGE, "node", message));
+    }
+    Ok(())
+}
+
+/// About as many bytes as a value is written in. JSON is not deeper than its reader goes.
+fn written(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 8,
+        Value::String(text) => text.len() + 8,
+        Value::Array(values) => values.iter().map(written).sum::<usize>() + 8,
+        Value::Object(fields) => {
+            fields
+                .iter()
+                .map(|(name, value)| name.len() + 8 + written(value))
+                .sum::<usize>()
+                + 8
         }
     }
 }
@@ -95,7 +149,30 @@ mod tests {
     use super::*;
 
     fn read(body: &str) -> Result<DiscoveryRequest, Failure> {
-        parse(body.as_bytes(), &ResourceType::Endpoint)
+        parse(body.as_bytes(), &ResourceType::Endpoint, &StreamLimits::default())
+    }
+
+    #[test]
+    fn nodes_that_hold_too_much_are_refused_but_for_what_nobody_uses() {
+        let empty = "{},".repeat(30_000);
+        let extensions = format!(r#"{{"node": {{"id": "n", "extensions": [{empty}{{}}]}}}}"#);
+        assert!(read(&extensions).unwrap().node.unwrap().extensions.is_empty());
+        for field in ["metadata", "client_features"] {
+            let list = "\"\",".repeat(10_000);
+            let value = match field {
+                "metadata" => format!(r#"{{"a": [{list}""]}}"#),
+                _ => format!(r#"[{list}""]"#),
+            };
+            let failure = read(&format!(r#"{{"node": {{"id": "n", "{field}": {value}}}}}"#)).unwrap_err();
+            assert_eq!(failure.status, StatusCode::PAYLOAD_TOO_LARGE, "{failure:?}");
+        }
+    }
+
+    #[test]
+    fn long_words_of_a_refusal_are_cut() {
+        let body = format!(r#"{{"error_detail": {{"message": "{}"}}}}"#, "é".repeat(200_000));
+        let message = read(&body).unwrap().error_detail.unwrap().message;
+        assert_eq!(message.len(), StreamLimits::default().error_bytes + 4);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::{
     protocol::{
         Contents, Variant,
         policy::waits,
-        subscription::{Selection, glob_selects},
+        subscription::{Globs, Selection},
         type_state::{ClientView, Held, Owed},
     },
     resource::{Resource, ResourceName},
@@ -92,15 +92,26 @@ impl Resolution {
                 resolution.resolve_child(client, name, base, sources);
             }
         }
-        for glob in &owed.globs {
-            let before = resolution.found.len();
-            let members = base.iter().filter(|r| glob_selects(glob.as_str(), r.name.as_str()));
-            resolution.found.extend(members.cloned());
-            if resolution.found.len() == before {
-                resolution.missing.push(glob.clone());
-            }
+        if !owed.globs.is_empty() {
+            resolution.resolve_globs(&owed.globs, base);
         }
         resolution
+    }
+
+    /// The members of globs, all found in one walk however many globs there are; the name of one that has none is missing.
+    fn resolve_globs(&mut self, written: &BTreeSet<ResourceName>, base: &TypeResources) {
+        let globs = Globs::of(written.iter());
+        let mut empty: BTreeSet<&ResourceName> = written.iter().collect();
+        for resource in base.iter() {
+            let around = globs.around(&resource.name);
+            if !around.is_empty() {
+                self.found.push(Arc::clone(resource));
+                for glob in around {
+                    empty.remove(glob);
+                }
+            }
+        }
+        self.missing.extend(empty.into_iter().cloned());
     }
 
     /// Every subscribed name is to be answered: shared with streams of the same names if no exception tells this one from

@@ -14,7 +14,7 @@ pub(in crate::protocol) struct Due {
     /// Every subscribed name is to be answered, and nothing was sent yet: said once instead of name by name.
     all_names: bool,
     /// Delta: globs whose members were asked for; an empty one is answered by its own name.
-    globs: Vec<ResourceName>,
+    globs: BTreeSet<ResourceName>,
     /// Names to send because a parent changed (O-6, O-13): what comes after waits for them too (O-3).
     children: BTreeSet<ResourceName>,
     /// The first response, which holds all that is subscribed, holds children of a changed parent: said once instead of
@@ -33,7 +33,7 @@ pub(in crate::protocol) struct Owed {
     pub(in crate::protocol) answer: bool,
     pub(in crate::protocol) names: BTreeSet<ResourceName>,
     pub(in crate::protocol) all_names: bool,
-    pub(in crate::protocol) globs: Vec<ResourceName>,
+    pub(in crate::protocol) globs: BTreeSet<ResourceName>,
     pub(in crate::protocol) children: BTreeSet<ResourceName>,
     pub(in crate::protocol) children_at_first: bool,
 }

@@ -1,16 +1,18 @@
 //! Names that are asked for one by one and do not exist: reported to the client as errors where it is answered (E-1), and to
 //! operators in any case, since clients hide it (E-7). Kept by what is looked up, never computed over all names.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
     protocol::subscription::Names,
     resource::{Resource, ResourceName, ResourceType},
-    snapshot::Snapshot,
+    snapshot::{Snapshot, TypeResources},
 };
 
 /// Missing names that are named to operators.
 const SAMPLE: usize = 16;
+/// Names that are looked at for them.
+const LOOKED_AT: usize = 1024;
 
 /// The names of one type that a client asks for and that do not exist; most clients have none.
 #[derive(Debug, Default)]
@@ -19,8 +21,20 @@ pub(in crate::protocol) struct Missing(Option<Box<Record>>);
 #[derive(Debug, Default)]
 struct Record {
     names: BTreeSet<ResourceName>,
+    /// How many of them are gone, as far as they were counted.
+    counted: Counted,
+    /// Names that are not counted yet.
+    uncounted: BTreeSet<ResourceName>,
     /// Something changed since it was last reported.
     unreported: bool,
+}
+
+/// How many names a set of resources does not have. Kept up with every change of the names: a client that edits a list of
+/// hundreds of thousands one by one costs one look-up an edit.
+#[derive(Debug, Default)]
+struct Counted {
+    set: Option<Arc<TypeResources>>,
+    gone: usize,
 }
 
 // === impl Missing ===
@@ -30,7 +44,10 @@ impl Missing {
     pub(in crate::protocol) fn note<'a>(&mut self, names: impl Iterator<Item = &'a ResourceName>, asked: &Names) {
         for name in names.filter(|name| asked.contains(name)) {
             let record = self.0.get_or_insert_default();
-            record.unreported |= record.names.insert(name.clone());
+            if record.names.insert(name.clone()) {
+                record.uncounted.insert(name.clone());
+                record.unreported = true;
+            }
         }
     }
 
@@ -61,9 +78,10 @@ impl Missing {
         if !std::mem::take(&mut record.unreported) {
             return None;
         }
-        let is_gone = |name: &&ResourceName| goal.resource(kind, name.as_str()).is_none();
-        let sample: Vec<_> = record.names.iter().filter(is_gone).take(SAMPLE).cloned().collect();
-        let names = record.names.iter().filter(is_gone).count();
+        let names = record.count(goal.get(kind));
+        let candidates = record.names.iter().take(LOOKED_AT);
+        let sample = candidates.filter(|name| record.counted.is_gone(name));
+        let sample = sample.take(SAMPLE).cloned().collect();
         if record.names.is_empty() {
             self.0 = None;
         }
@@ -75,6 +93,34 @@ impl Missing {
 
 impl Record {
     fn forget(&mut self, name: &ResourceName) {
-        self.unreported |= self.names.remove(name.as_str());
+        if !self.names.remove(name.as_str()) {
+            return;
+        }
+        self.unreported = true;
+        if !self.uncounted.remove(name) && self.counted.is_gone(name) {
+            self.counted.gone -= 1;
+        }
+    }
+
+    /// How many names are gone from the set; all of them where there is none.
+    fn count(&mut self, set: Option<&Arc<TypeResources>>) -> usize {
+        let uncounted = std::mem::take(&mut self.uncounted);
+        let id = |set: &Arc<TypeResources>| set.id();
+        if self.counted.set.as_ref().map(id) == set.map(id) {
+            let gone = uncounted.iter().filter(|name| self.counted.is_gone(name)).count();
+            self.counted.gone += gone;
+        } else {
+            self.counted.set = set.cloned();
+            self.counted.gone = self.names.iter().filter(|name| self.counted.is_gone(name)).count();
+        }
+        self.counted.gone
+    }
+}
+
+// === impl Counted ===
+
+impl Counted {
+    fn is_gone(&self, name: &ResourceName) -> bool {
+        self.set.as_ref().is_none_or(|set| set.get(name.as_str()).is_none())
     }
 }

@@ -3,7 +3,11 @@
 //! A NACK is for a response; whose fault it was, the client says only in prose. So when one resource of a refused response
 //! changes, the others may have been innocent.
 
-use std::{collections::BTreeMap, ops::Range, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+    sync::Arc,
+};
 
 use super::Sent;
 use crate::{
@@ -89,22 +93,6 @@ pub(in crate::protocol) struct Suspects {
 fn holds(sorted: &[Arc<Resource>], resource: &Resource) -> bool {
     let at = sorted.binary_search_by(|held| held.name.cmp(&resource.name));
     at.is_ok_and(|at| sorted[at].version == resource.version)
-}
-
-/// The resources of a refused response that an Envoy accuses, where its words are of the known form: it goes through all
-/// clusters or listeners of a response, applies the valid ones and names the others (S-8).
-pub(in crate::protocol) fn accused(message: &str, resources: &Contents) -> Option<Contents> {
-    const LISTS: [&str; 2] = [
-        "Error adding/updating cluster(s) ",
-        "Error adding/updating listener(s) ",
-    ];
-    let list = LISTS.iter().find_map(|begin| message.strip_prefix(begin))?;
-    let is_named = |resource: &&Arc<Resource>| {
-        let entry = format!("{}: ", resource.name);
-        list.starts_with(&entry) || list.contains(&format!(", {entry}")) || list.contains(&format!("\n{entry}"))
-    };
-    let named: Vec<_> = resources.iter().filter(is_named).cloned().collect();
-    (!named.is_empty()).then_some(Contents::Chosen(named))
 }
 
 // === impl Refused ===
@@ -307,6 +295,7 @@ impl Refused {
         if removed.is_empty() {
             return Suspects::default();
         }
+        let removed: BTreeSet<&ResourceName> = removed.iter().collect();
         self.keep_only(|refused| !removed.contains(&refused.name))
     }
 

@@ -14,8 +14,12 @@ use crate::{
     node::NodeId,
     protocol::{Delivery, Outcome, Session},
     snapshot::Revision,
+    text::head,
     transport::on_demand::Member,
 };
+
+/// Bytes logged of a NACK's message.
+const LOGGED_BYTES: usize = 1000;
 
 /// A stream whose node is known.
 pub(super) struct Running {
@@ -144,13 +148,13 @@ impl Running {
                 code,
                 message,
             } => {
-                if self.logged.as_ref() != Some(message) {
-                    let short: String = message.chars().take(1000).collect();
+                let short = head(message, LOGGED_BYTES);
+                if self.logged.as_deref() != Some(short) {
                     warn!(
                         resource_type = %delivery.resource_type, version = %delivery.version, nonce = %delivery.nonce,
                         revision = %delivery.revision, code, error = ?short, "NACK"
                     );
-                    self.logged = Some(message.clone());
+                    self.logged = Some(short.to_owned());
                 }
             }
             Outcome::StaleNonce { resource_type } => debug!(%resource_type, "stale nonce"),

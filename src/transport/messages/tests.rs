@@ -1,10 +1,11 @@
 //! Messages come out whole, however the body is cut.
 
-use std::{collections::VecDeque, convert::Infallible, task::Waker};
+use std::{collections::VecDeque, convert::Infallible, sync::Arc, task::Waker};
 
 use http_body::Frame;
 
 use super::*;
+use crate::transport::unfinished::{Bounds, Unfinished};
 
 /// A body of given frames, then its end.
 struct Frames(VecDeque<Bytes>);
@@ -26,9 +27,24 @@ fn body(messages: &[&[u8]]) -> Vec<u8> {
     framed.flatten().collect()
 }
 
-fn read(frames: impl IntoIterator<Item = Vec<u8>>, limit: usize) -> Vec<Result<Bytes, Status>> {
+fn messages<B>(body: B, limit: usize) -> Messages<B>
+where
+    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin,
+{
+    Messages::new(body, limit, lease(), Duration::from_secs(30))
+}
+
+fn lease() -> Lease {
+    let bounds = Bounds {
+        all: 1 << 20,
+        peer: 1 << 20,
+    };
+    Arc::new(Unfinished::new(bounds, 0)).lease(None)
+}
+
+fn read(frames: impl IntoIterator<Item = Vec<u8>>, limit: usize) -> Vec<Result<Bytes, Broken>> {
     let frames = frames.into_iter().map(Bytes::from).collect();
-    let mut messages = Messages::new(Frames(frames), limit);
+    let mut messages = messages(Frames(frames), limit);
     let mut context = Context::from_waker(Waker::noop());
     let mut all = Vec::new();
     loop {
@@ -70,15 +86,82 @@ fn message_over_the_limit_is_refused_by_its_prefix() {
     let whole = body(&[b"12345678"]);
     assert_eq!(read([whole.clone()], 8).len(), 1);
     let refused = read([whole[..PREFIX].to_vec()], 7);
-    assert_eq!(refused[0].as_ref().unwrap_err().code(), Code::OutOfRange);
+    assert!(matches!(refused[0], Err(Broken::Large(8, 7))), "{refused:?}");
 }
 
 #[test]
 fn compressed_message_and_broken_end_are_refused() {
     let compressed = read([vec![1, 0, 0, 0, 1, 0]], 100);
-    assert_eq!(compressed[0].as_ref().unwrap_err().code(), Code::Internal);
+    assert!(matches!(compressed[0], Err(Broken::Prefix)), "{compressed:?}");
     for cut in [3, 7] {
         let broken = read([body(&[b"message"])[..cut].to_vec()], 100);
-        assert_eq!(broken[0].as_ref().unwrap_err().code(), Code::Internal);
+        assert!(matches!(broken[0], Err(Broken::End)), "{broken:?}");
     }
+}
+
+/// A body that sends these frames, and then nothing more.
+struct Stalls(VecDeque<Bytes>);
+
+impl Body for Stalls {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let frame = self.0.pop_front().map(|frame| Ok(Frame::data(frame)));
+        if frame.is_some() {
+            Poll::Ready(frame)
+        } else {
+            Poll::Pending
+        }
+    }
+}
+
+#[tokio::test]
+async fn message_that_stays_unfinished_is_given_up() {
+    let [whole, part] = [body(&[b"message"]), body(&[b"message"])[..7].to_vec()];
+    let frames = Stalls([whole.into(), part.into()].into());
+    let mut messages = Messages::new(frames, 100, lease(), Duration::from_millis(1));
+    let next = std::future::poll_fn(|cx| messages.poll_next(cx)).await;
+    assert_eq!(next.unwrap().unwrap(), &b"message"[..]);
+    let next = std::future::poll_fn(|cx| messages.poll_next(cx)).await;
+    assert!(matches!(next, Some(Err(Broken::Slow(_)))), "{next:?}");
+}
+
+#[tokio::test]
+async fn stream_without_an_unfinished_message_may_wait_for_ever() {
+    let mut context = Context::from_waker(Waker::noop());
+    let mut messages = messages(Stalls([body(&[b"message"]).into()].into()), 100);
+    assert!(messages.poll_next(&mut context).is_ready());
+    assert!(messages.poll_next(&mut context).is_pending());
+    assert!(!messages.due.is_set());
+}
+
+#[test]
+fn unfinished_messages_count_until_they_are_whole() {
+    let bounds = Bounds {
+        all: 512 << 10,
+        peer: 512 << 10,
+    };
+    let unfinished = Arc::new(Unfinished::new(bounds, 0));
+    let whole = body(&[&vec![7; 300 << 10]]);
+    let open = |bytes: &[u8]| {
+        let frames = bytes.chunks(16 << 10).map(Bytes::copy_from_slice).collect();
+        Messages::new(Stalls(frames), 1 << 20, unfinished.lease(None), Duration::MAX)
+    };
+    let mut context = Context::from_waker(Waker::noop());
+    let mut held = open(&whole[..200 << 10]);
+    assert!(held.poll_next(&mut context).is_pending());
+    assert_eq!(unfinished.bytes(), 256 << 10);
+    let mut second = open(&whole);
+    let refused = second.poll_next(&mut context);
+    assert!(
+        matches!(refused, Poll::Ready(Some(Err(Broken::Full(_))))),
+        "{refused:?}"
+    );
+    drop((held, second));
+    let mut third = open(&whole);
+    assert!(matches!(third.poll_next(&mut context), Poll::Ready(Some(Ok(_)))));
+    assert_eq!(unfinished.bytes(), 320 << 10, "it is whole, and not done with");
+    third.release();
+    assert_eq!(unfinished.bytes(), 0);
 }

@@ -132,6 +132,14 @@ fn message<M: prost::Message + Clone>(request: impl Strategy<Value = M>) -> impl
     })
 }
 
+fn read(variant: Variant, message: &[u8]) -> Result<Incoming<'_>, Malformed> {
+    match super::read(variant, message, &StreamLimits::default()) {
+        Ok(incoming) => Ok(incoming),
+        Err(RequestError::Malformed(malformed)) => Err(malformed),
+        Err(error) => panic!("{error}"),
+    }
+}
+
 /// All that a request says. Names and versions in any order: protobuf's maps have none, and locators come after names.
 type Said = (Request<'static>, [Vec<String>; 2], BTreeMap<String, String>);
 
@@ -282,6 +290,120 @@ fn two_nodes_are_merged_as_are_two_errors() {
     assert_eq!(incoming.request.node_id.as_deref(), Some("two"));
     let error = incoming.request.error.unwrap();
     assert_eq!((error.code, error.message.as_str()), (13, "no"));
-    let node = identity::read(&incoming.node.unwrap()).unwrap();
+    let node = identity::read(&incoming.node.unwrap(), 1024).unwrap();
     assert_eq!((node.id.as_str(), node.cluster.as_str()), ("two", "c"));
+}
+
+/// Each would be many times its size once it is decoded, and none is looked at to its end.
+#[test]
+fn requests_that_hold_too_much_are_refused_by_their_place_and_limit() {
+    let limits = StreamLimits {
+        names_per_type: 100,
+        name_bytes: 50,
+        ..StreamLimits::default()
+    };
+    let refused = |variant, message: &[u8]| match super::read(variant, message, &limits) {
+        Err(RequestError::Excess(excess)) => excess.to_string(),
+        other => panic!("{other:?}"),
+    };
+    let names = [3 << 3 | 2, 0].repeat(101);
+    for variant in [Variant::Sotw, Variant::Delta] {
+        assert_eq!(
+            refused(variant, &names),
+            "resource names: more than 100 of them in one request"
+        );
+    }
+    for (field, text) in [
+        (8, "resource names: more than 100 of them in one request"),
+        (4, "resource names to unsubscribe: more than 100 of them in one request"),
+        (9, "resource names to unsubscribe: more than 100 of them in one request"),
+        (5, "initial_resource_versions: more than 100 of them in one request"),
+    ] {
+        assert_eq!(refused(Variant::Delta, &[field << 3 | 2, 0].repeat(101)), text);
+        assert!(super::read(Variant::Delta, &[field << 3 | 2, 0].repeat(100), &limits).is_ok());
+    }
+    // Fields that nobody knows, empty nodes, empty errors.
+    for field in [15, SOTW.node as u8, SOTW.error as u8] {
+        let message = [field << 3 | 2, 0].repeat(1_000_000);
+        assert_eq!(
+            refused(Variant::Sotw, &message),
+            "fields: more than 1000 of them in one request"
+        );
+    }
+    let details = encoded(6, &[3 << 3 | 2, 0].repeat(1_000_000));
+    assert_eq!(
+        refused(Variant::Sotw, &details),
+        "fields of error_detail: more than 1000 of them in one request"
+    );
+    for (field, text) in [
+        (1, "version_info is 51 bytes long, more than 50"),
+        (4, "type_url is 51 bytes long, more than 50"),
+        (5, "response_nonce is 51 bytes long, more than 50"),
+    ] {
+        assert_eq!(refused(Variant::Sotw, &encoded(field, &[b'x'; 51])), text);
+    }
+    let entry = refused(Variant::Delta, &encoded(5, &[0; 2000]));
+    assert_eq!(
+        entry,
+        "an entry of initial_resource_versions is 2000 bytes long, more than 1124"
+    );
+    let locator = refused(Variant::Sotw, &encoded(7, &[0; 2000]));
+    assert_eq!(locator, "a resource locator is 2000 bytes long, more than 1074");
+}
+
+#[test]
+fn nodes_that_hold_too_much_are_refused_before_they_are_decoded() {
+    let limits = StreamLimits {
+        node_bytes: 1000,
+        ..StreamLimits::default()
+    };
+    let node = |node: &[u8]| {
+        let message = encoded(2, node);
+        let incoming = super::read(Variant::Sotw, &message, &limits)?;
+        incoming.decode_node(&limits).map(Option::unwrap)
+    };
+    let refused = |bytes: &[u8]| node(bytes).unwrap_err().to_string();
+    // Nobody reads extensions: they cost their bytes.
+    let extensions = [9 << 3 | 2, 0].repeat(1000);
+    assert!(node(&extensions).unwrap().extensions.is_empty());
+    assert_eq!(
+        refused(&[9 << 3 | 2, 0].repeat(10_000)),
+        "node is 20000 bytes long, more than 16000"
+    );
+    // Empty features, and empty values in metadata: thirteen times and more their size once decoded.
+    let features = [10 << 3 | 2, 0].repeat(1000);
+    assert!(
+        refused(&features).starts_with("what is used of node is "),
+        "{}",
+        refused(&features)
+    );
+    let metadata = encoded(3, &[1 << 3 | 2, 0].repeat(600));
+    assert!(refused(&metadata).starts_with("what is used of node is "));
+    let long = encoded(2, &[b'x'; 1001]);
+    assert!(refused(&long).starts_with("what is used of node is "));
+    assert_eq!(node(&encoded(2, b"edge")).unwrap().cluster, "edge");
+}
+
+#[test]
+fn long_words_of_a_refusal_are_cut_before_they_are_copied() {
+    let limits = StreamLimits {
+        error_bytes: 10,
+        ..StreamLimits::default()
+    };
+    let said = |text: &str| {
+        let message = encoded(6, &encoded(2, text.as_bytes()));
+        let incoming = super::read(Variant::Sotw, &message, &limits).unwrap();
+        incoming.request.error.unwrap().message
+    };
+    assert_eq!(said("no"), "no");
+    assert_eq!(said(&"x".repeat(1 << 20)), "x".repeat(14));
+    assert_eq!(said(&"é".repeat(1 << 20)), "é".repeat(7));
+}
+
+/// A field of bytes.
+fn encoded(field: u8, bytes: &[u8]) -> Vec<u8> {
+    let mut message = vec![field << 3 | 2];
+    prost::encoding::encode_varint(bytes.len() as u64, &mut message);
+    message.extend_from_slice(bytes);
+    message
 }

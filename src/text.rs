@@ -1,0 +1,187 @@
+//! A stranger's text on its way to people: short, and without what steers a terminal, breaks a line or turns its order
+//! around. Used wherever such a text is logged, printed or put into a status.
+
+use std::{
+    borrow::Cow,
+    fmt::{self, Write},
+};
+
+/// Bytes of a stranger's text that are shown within a sentence.
+pub const SHOWN: usize = 200;
+
+/// A text within a sentence: escaped, and cut after [`SHOWN`] bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown<'a>(pub &'a str);
+
+/// A writer that escapes what is unsafe, and leaves out what goes beyond a bound.
+#[derive(Debug)]
+pub struct Escaping<W> {
+    inner: W,
+    left: usize,
+    is_cut: bool,
+}
+
+/// Whether a character does something else than to be read: control characters of both sets, separators of lines, marks
+/// that turn the order of writing around, and marks that are not seen.
+#[must_use]
+pub const fn is_unsafe(c: char) -> bool {
+    matches!(c, '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}')
+        || matches!(
+            c,
+            '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+        )
+        || matches!(c, '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// The text with unsafe characters escaped as JSON escapes them: within a text of JSON it means the same.
+#[must_use]
+pub fn escape_json(json: &str) -> Cow<'_, str> {
+    // Line breaks of the JSON itself stay: within its texts they are escaped already.
+    let is_left = |c: char| is_unsafe(c) && c != '\n';
+    if !json.contains(is_left) {
+        return Cow::Borrowed(json);
+    }
+    let mut escaped = String::with_capacity(json.len());
+    for c in json.chars() {
+        if is_left(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                write!(escaped, "\\u{unit:04x}").ok();
+            }
+        } else {
+            escaped.push(c);
+        }
+    }
+    Cow::Owned(escaped)
+}
+
+/// As much of the text as these bytes hold, cut at a character's border.
+#[must_use]
+pub fn head(text: &str, bytes: usize) -> &str {
+    if text.len() <= bytes {
+        return text;
+    }
+    let end = (0..=bytes).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    &text[..end]
+}
+
+// === impl Escaping ===
+
+impl<W: Write> Escaping<W> {
+    /// Writes at most so many bytes, and "…" where there is more.
+    pub const fn new(inner: W, most: usize) -> Self {
+        Self {
+            inner,
+            left: most,
+            is_cut: false,
+        }
+    }
+
+    fn write_whole(&mut self, text: &str) -> fmt::Result {
+        if self.is_cut {
+            return Ok(());
+        }
+        if text.len() > self.left {
+            self.is_cut = true;
+            return self.inner.write_char('…');
+        }
+        self.left -= text.len();
+        self.inner.write_str(text)
+    }
+}
+
+impl<W: Write> Write for Escaping<W> {
+    fn write_str(&mut self, mut text: &str) -> fmt::Result {
+        while let Some(at) = text.find(is_unsafe) {
+            self.write_safe(&text[..at])?;
+            let mut rest = text[at..].chars();
+            let escaped = rest.next().map(|c| c.escape_default().to_string());
+            self.write_whole(&escaped.unwrap_or_default())?;
+            text = rest.as_str();
+            if self.is_cut {
+                return Ok(());
+            }
+        }
+        self.write_safe(text)
+    }
+}
+
+impl<W: Write> Escaping<W> {
+    /// Writes a text that may be cut anywhere.
+    fn write_safe(&mut self, text: &str) -> fmt::Result {
+        let fits = head(text, self.left);
+        self.write_whole(fits)?;
+        if fits.len() < text.len() {
+            self.write_whole(&text[fits.len()..])?;
+        }
+        Ok(())
+    }
+}
+
+// === impl Shown ===
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Escaping::new(f, SHOWN).write_str(self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_read_as_it_stands_is_shown_as_it_stands() {
+        for text in ["", "type.googleapis.com/a.B", "größe 東京 👩", r#""quoted\""#] {
+            assert_eq!(Shown(text).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn what_steers_a_terminal_or_turns_a_line_around_is_escaped() {
+        for (text, shown) in [
+            ("a\nb", r"a\nb"),
+            ("\x1b[31mred", r"\u{1b}[31mred"),
+            ("c1 \u{9b}31m", r"c1 \u{9b}31m"),
+            ("rtl \u{202e}txt", r"rtl \u{202e}txt"),
+            ("iso \u{2066}x\u{2069}", r"iso \u{2066}x\u{2069}"),
+            ("line\u{2028}end\u{7f}", r"line\u{2028}end\u{7f}"),
+            ("hidden\u{200b}\u{feff}", r"hidden\u{200b}\u{feff}"),
+            ("tag\u{e0041}", r"tag\u{e0041}"),
+        ] {
+            assert_eq!(Shown(text).to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn long_texts_are_cut_at_a_character() {
+        let shown = Shown(&"x".repeat(20 << 20)).to_string();
+        assert_eq!(shown, format!("{}…", "x".repeat(SHOWN)));
+        let shown = Shown(&"é".repeat(SHOWN)).to_string();
+        assert_eq!(shown, format!("{}…", "é".repeat(SHOWN / 2)));
+        let shown = Shown(&"\x1b".repeat(SHOWN)).to_string();
+        assert!(
+            shown.len() <= SHOWN + '…'.len_utf8() && shown.ends_with("}…"),
+            "{shown}"
+        );
+    }
+
+    #[test]
+    fn several_writes_have_one_bound() {
+        let mut text = String::new();
+        let mut writer = Escaping::new(&mut text, 4);
+        for part in ["ab", "c\n", "more"] {
+            writer.write_str(part).unwrap();
+        }
+        assert_eq!(text, "abc…");
+    }
+
+    #[test]
+    fn json_means_the_same_once_it_is_escaped() {
+        let value = serde_json::json!({"a": "\u{9b}31m \u{202e} \u{e0041} \u{7f} \n"});
+        let json = format!("{value:#}\n");
+        let escaped = escape_json(&json);
+        assert!(!escaped.contains(|c| is_unsafe(c) && c != '\n'), "{escaped:?}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&escaped).unwrap(), value);
+        assert!(matches!(escape_json("{\n}\n"), Cow::Borrowed(_)));
+    }
+}

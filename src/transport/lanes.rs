@@ -1,0 +1,101 @@
+//! Work that takes longer than a task may keep a thread of the runtime to itself: what a client lists in hundreds of thousands
+//! of names. It runs apart, and little of it at once, so that other streams and the probes are served meanwhile.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread::available_parallelism,
+};
+
+use tokio::runtime::{Handle, RuntimeFlavor};
+
+/// How much of it runs at once.
+#[derive(Clone, Debug)]
+pub(super) struct Lanes {
+    taken: Arc<AtomicUsize>,
+    most: usize,
+}
+
+/// One of the lanes; dropping it leaves it to others.
+#[derive(Debug)]
+pub(super) struct Lane {
+    taken: Arc<AtomicUsize>,
+}
+
+// === impl Lanes ===
+
+impl Lanes {
+    /// So many lanes.
+    pub(super) fn new(most: usize) -> Self {
+        Self {
+            taken: Arc::default(),
+            most,
+        }
+    }
+
+    /// A lane, where one is free.
+    pub(super) fn enter(&self) -> Option<Lane> {
+        let add = |taken: usize| (taken < self.most).then_some(taken + 1);
+        let taken = self.taken.fetch_update(Ordering::AcqRel, Ordering::Acquire, add);
+        taken.is_ok().then(|| Lane {
+            taken: Arc::clone(&self.taken),
+        })
+    }
+}
+
+impl Default for Lanes {
+    /// As many as there are processors: more would only take turns.
+    fn default() -> Self {
+        Self::new(available_parallelism().map_or(1, usize::from))
+    }
+}
+
+// === impl Lane ===
+
+impl Lane {
+    /// Does what takes long; the runtime gives the other tasks of this thread to another one meanwhile. The tests' runtime has
+    /// no other.
+    pub(super) fn run<R>(self, work: impl FnOnce() -> R) -> R {
+        let flavor = Handle::try_current().map(|runtime| runtime.runtime_flavor());
+        if matches!(flavor, Ok(RuntimeFlavor::MultiThread)) {
+            tokio::task::block_in_place(work)
+        } else {
+            work()
+        }
+    }
+}
+
+impl Drop for Lane {
+    fn drop(&mut self) {
+        self.taken.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_much_runs_at_once_as_there_are_lanes() {
+        let lanes = Lanes::new(2);
+        let (one, two) = (lanes.enter().unwrap(), lanes.enter().unwrap());
+        assert!(lanes.enter().is_none());
+        two.run(|| assert!(lanes.enter().is_none()));
+        assert_eq!(lanes.enter().unwrap().run(|| 7), 7);
+        drop(one);
+        assert_eq!(lanes.taken.load(Ordering::Acquire), 0);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn other_tasks_go_on_while_one_takes_long() {
+        let (go_on, wait) = std::sync::mpsc::channel();
+        let lanes = Lanes::new(1);
+        // Were the only thread of the runtime kept, the second task would never run.
+        let long = tokio::spawn(async move { lanes.enter().unwrap().run(|| wait.recv().unwrap()) });
+        let other = tokio::spawn(async move { go_on.send(1).unwrap() });
+        assert_eq!(long.await.unwrap(), 1);
+        other.await.unwrap();
+    }
+}
