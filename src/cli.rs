@@ -20,6 +20,7 @@ mod import;
 mod input;
 mod output;
 mod plan;
+mod private;
 mod publish;
 mod render;
 mod replace;

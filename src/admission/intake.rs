@@ -197,6 +197,7 @@ impl<'a> Intake<'a> {
             limits: self.limits,
             subject,
             findings: &mut self.findings,
+            hidden: false,
         }
     }
 

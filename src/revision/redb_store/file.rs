@@ -17,7 +17,7 @@ use redb::{
 };
 
 use super::{FORMAT, META, META_FORMAT, OBJECTS, RECEIPT_ORDER, RECEIPTS, REFERENCES, REVISIONS};
-use crate::{revision::StoreError, snapshot::Revision};
+use crate::{input, revision::StoreError, snapshot::Revision};
 
 /// Pages the database keeps in memory: heads are held by the publisher, the history is rarely read.
 const CACHE_BYTES: usize = 16 << 20;
@@ -234,7 +234,9 @@ fn private_file(path: &Path) -> io::Result<fs::File> {
     options.read(true).write(true).create(true).truncate(false);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
+    let file = options.open(path)?;
+    input::expect_regular(&file.metadata()?)?;
+    Ok(file)
 }
 
 fn open_error(path: &Path, error: DatabaseError) -> StoreError {
