@@ -205,6 +205,14 @@ pub trait RevisionStore: Send + Sync + fmt::Debug {
     /// [`StoreError::NoBackup`] where the store is not on disk; [`StoreError::Interrupted`] where `to` takes no more.
     fn backup(&self, to: &mut dyn io::Write) -> Result<(), StoreError>;
 
+    /// Whether what is appended now would be found again, as far as can be told without a revision; where `write` says so,
+    /// something is written to see whether it can be.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`], what an append would fail with.
+    fn probe(&self, write: bool) -> Result<(), StoreError>;
+
     /// How many revisions of a group are kept.
     fn retention(&self) -> NonZeroUsize;
 }

@@ -113,7 +113,8 @@ impl From<RegistryError> for Failure {
                 | PublishError::Unconfirmed(_)
                 | PublishError::InvalidGroup(_)
                 | PublishError::InvalidVersion(_)
-                | PublishError::InvalidKey(_) => StatusCode::BAD_REQUEST,
+                | PublishError::InvalidKey(_)
+                | PublishError::InvalidText { .. } => StatusCode::BAD_REQUEST,
                 PublishError::Conflict { .. } | PublishError::Owned { .. } | PublishError::KeyReused { .. } => {
                     StatusCode::CONFLICT
                 }

@@ -131,6 +131,10 @@ impl RevisionStore for MemoryStore {
         Err(StoreError::NoBackup)
     }
 
+    fn probe(&self, _write: bool) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     fn retention(&self) -> NonZeroUsize {
         self.retention
     }

@@ -45,6 +45,8 @@ const FORMAT: u64 = 2;
 const META: TableDefinition<'static, &str, u64> = TableDefinition::new("meta");
 const META_FORMAT: &str = "format";
 const META_LAST: &str = "last_revision";
+/// How often it was tried whether something can be written.
+const META_PROBES: &str = "probes";
 /// (Group, revision) → its sealed record.
 const REVISIONS: TableDefinition<'static, (&str, u64), &[u8]> = TableDefinition::new("revisions");
 
@@ -153,6 +155,18 @@ impl RevisionStore for RedbStore {
 
     fn backup(&self, to: &mut dyn io::Write) -> Result<(), StoreError> {
         self.file.read(|txn| backup::write(txn, to))
+    }
+
+    fn probe(&self, write: bool) -> Result<(), StoreError> {
+        if !write {
+            return self.file.expect_in_place();
+        }
+        self.file.write(|txn| {
+            let mut meta = txn.open_table(META)?;
+            let probes = meta.get(META_PROBES)?.map_or(0, |probes| probes.value());
+            meta.insert(META_PROBES, probes.wrapping_add(1))?;
+            Ok(())
+        })
     }
 
     fn retention(&self) -> NonZeroUsize {

@@ -12,6 +12,7 @@ use crate::{
 };
 
 mod damage;
+mod place;
 mod saved;
 
 fn three() -> NonZeroUsize {
