@@ -24,7 +24,7 @@ use crate::{
     admin::Admin,
     cache::SnapshotCache,
     fleet::Fleet,
-    http::{Peer, Port, Rest, RestSettings, Services},
+    http::{Guard, Peer, Port, Rest, RestSettings, Services},
     metrics::{Label as _, Metrics, PortLabel, ServingMetrics, Table},
     protocol::Policies,
     publisher::{Publisher, PublisherSettings, RemovalGuard},
@@ -100,7 +100,8 @@ impl App {
         let (undo_serving, undo_rest) = (serving.clone().drop_guard(), rest.clone().drop_guard());
 
         let grace = settings.shutdown_grace;
-        let port = Port::new(readiness.clone(), Arc::clone(&metrics), tracker.clone());
+        let guard = Guard::new(addresses.http, &settings.allowed_hosts);
+        let port = Port::new(readiness.clone(), Arc::clone(&metrics), guard, tracker.clone());
         spawn_http(&tracker, ports.http, &port, rest.clone());
         let served = Arc::new(ServingMetrics::default());
         let fleet = Fleet::new(settings.fleet, Arc::clone(&served));
@@ -115,15 +116,22 @@ impl App {
             tracker.clone(),
         );
         spawn_expiry(&tracker, Arc::clone(&fleet), polling.clone(), rest.clone());
+        let (polls, registers) = (settings.rest, settings.registry);
         let following = settings.files.clone().map(|root| (root, settings.admission.clone()));
         let publisher = open(&tracker, settings, Arc::clone(&cache)).await?;
         spawn_store_watch(&tracker, Arc::clone(&publisher), readiness.clone(), serving.clone());
         let (registry, registering) = Registry::new(Arc::clone(&publisher), tracker.clone(), serving.clone())
             .context("cannot read what is registered")?;
+        // What was registered runs out also where nobody registers any more.
+        let registering = if registers {
+            registering
+        } else {
+            registering.without_restoring()
+        };
         tracker.spawn(registering.run().instrument(info_span!("registry")));
         port.open(Services {
-            rest: polling,
-            registry: registry.clone(),
+            rest: polls.then_some(polling),
+            registry: registers.then(|| registry.clone()),
         });
         let files = match following {
             Some((root, limits)) => {

@@ -6,6 +6,7 @@
 
 mod gauges;
 mod histogram;
+mod http;
 mod labels;
 mod process;
 mod publishing;
@@ -26,9 +27,10 @@ use self::process::Process;
 pub use self::{
     gauges::Gauges,
     histogram::Histogram,
+    http::HttpMetrics,
     labels::{
-        Change, FolderLabel, NodeLabel, Operation, PollLabel, PortLabel, Protocol, PublishOutcome, Refusal, Severity,
-        StatusCode, TypeLabel,
+        Change, FolderLabel, HttpRefusal, NodeLabel, Operation, PollLabel, PortLabel, Protocol, PublishOutcome,
+        Refusal, Severity, StatusCode, TypeLabel,
     },
     publishing::PublishMetrics,
     serving::ServingMetrics,

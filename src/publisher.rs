@@ -541,6 +541,7 @@ fn stored_revision(
         owner: options.owner,
         content,
         replaced,
+        passing: options.passing,
     }
 }
 

@@ -14,7 +14,7 @@ use axum::{
     Router,
     body::Bytes,
     extract::{ConnectInfo, DefaultBodyLimit, State, rejection::BytesRejection},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
     routing::post,
 };
@@ -126,13 +126,12 @@ impl Rest {
         &self,
         kind: ResourceType,
         peer: Peer,
-        headers: &HeaderMap,
         body: Result<Bytes, BytesRejection>,
     ) -> Result<Response, Failure> {
         let (metrics, label) = (&self.shared.metrics, (&kind).into());
         metrics.requested(Protocol::Rest);
         let answered = match body {
-            Ok(body) => self.answer(kind, peer, headers, &body).await,
+            Ok(body) => self.answer(kind, peer, &body).await,
             Err(rejection) => Err(rejection.into()),
         };
         let status = match &answered {
@@ -143,14 +142,7 @@ impl Rest {
         answered
     }
 
-    async fn answer(
-        &self,
-        kind: ResourceType,
-        peer: Peer,
-        headers: &HeaderMap,
-        body: &[u8],
-    ) -> Result<Response, Failure> {
-        request::check_content_type(headers)?;
+    async fn answer(&self, kind: ResourceType, peer: Peer, body: &[u8]) -> Result<Response, Failure> {
         let request = request::parse(body, &kind)?;
         let (node, group) = self.identify(request.node.map(Node::from))?;
         let poll = Poll {
@@ -250,10 +242,9 @@ pub(super) fn routes() -> Router<Port> {
     let route = |router: Router<Port>, (path, kind): (&str, ResourceType)| {
         let poll = move |State(port): State<Port>,
                          ConnectInfo(peer): ConnectInfo<Peer>,
-                         headers: HeaderMap,
                          body: Result<Bytes, BytesRejection>| {
             let kind = kind.clone();
-            async move { port.services()?.rest.discover(kind, peer, &headers, body).await }
+            async move { port.rest()?.discover(kind, peer, body).await }
         };
         router.route(path, post(poll))
     };

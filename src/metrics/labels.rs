@@ -138,8 +138,6 @@ label! {
         NotFound => "404",
         /// 413.
         TooLarge => "413",
-        /// 415.
-        UnsupportedType => "415",
         /// 429.
         TooMany => "429",
         /// 500.
@@ -238,6 +236,18 @@ label! {
 }
 
 label! {
+    /// Why a request to the HTTP port was refused before anybody looked at it.
+    HttpRefusal = "reason" {
+        /// A browser sends it for a page of another site.
+        Origin => "origin",
+        /// It calls the port by a name that is not its own.
+        Host => "host",
+        /// Its body is not called JSON.
+        ContentType => "content_type",
+    }
+}
+
+label! {
     /// One of our ports.
     PortLabel = "port" {
         /// xDS over gRPC.
@@ -293,7 +303,6 @@ impl From<u16> for PollLabel {
             400 => Self::BadRequest,
             404 => Self::NotFound,
             413 => Self::TooLarge,
-            415 => Self::UnsupportedType,
             429 => Self::TooMany,
             500 => Self::Broken,
             503 => Self::Unavailable,

@@ -79,6 +79,8 @@ pub struct PublishOptions {
     pub idempotency_key: Option<String>,
     /// The source that publishes. A group that another source publishes is not touched.
     pub owner: Owner,
+    /// Of what publishes by itself and often: see [`StoredRevision::passing`](crate::revision::StoredRevision::passing).
+    pub passing: bool,
 }
 
 /// What a publish did, or would do.
