@@ -29,7 +29,7 @@ use crate::{
     admin::Admin,
     cache::SnapshotCache,
     fleet::Fleet,
-    http::{Port, Rest, RestSettings, Services},
+    http::{Guard, Port, Rest, RestSettings, Services},
     metrics::{ConnectionMetrics, Label as _, Metrics, PortLabel, ServingMetrics},
     protocol::Policies,
     publisher::{Publisher, PublisherSettings, RemovalGuard},
@@ -43,6 +43,9 @@ use crate::{
 
 /// How often nodes that are gone are looked for.
 const EXPIRE_EVERY: Duration = Duration::from_secs(10);
+
+/// How often it is looked whether the store is in its place, and whether one that failed works again.
+const PROBE_STORE_EVERY: Duration = Duration::from_secs(5);
 
 /// Starts the control plane.
 #[derive(Debug)]
@@ -113,7 +116,8 @@ impl App {
         let (undo_serving, undo_rest) = (serving.clone().drop_guard(), rest.clone().drop_guard());
 
         let grace = settings.shutdown_grace;
-        let port = Port::new(readiness.clone(), Arc::clone(&metrics), tracker.clone());
+        let guard = Guard::new(addresses.http, &settings.allowed_hosts);
+        let port = Port::new(readiness.clone(), Arc::clone(&metrics), guard, tracker.clone());
         let request_timeout = settings.connections.request;
         let http = match ports.probe {
             Some(probe) => {
@@ -137,14 +141,22 @@ impl App {
             tracker.clone(),
         );
         spawn_expiry(&tracker, Arc::clone(&fleet), polling.clone(), rest.clone());
+        let (polls, registers) = (settings.rest, settings.registry);
         let following = settings.files.clone().map(|root| (root, settings.admission.clone()));
         let publisher = open(&tracker, settings, Arc::clone(&cache)).await?;
+        spawn_store_watch(&tracker, Arc::clone(&publisher), readiness.clone(), serving.clone());
         let (registry, registering) = Registry::new(Arc::clone(&publisher), tracker.clone(), serving.clone())
             .context("cannot read what is registered")?;
+        // What was registered runs out also where nobody registers any more.
+        let registering = if registers {
+            registering
+        } else {
+            registering.without_restoring()
+        };
         tracker.spawn(registering.run().instrument(info_span!("registry")));
         port.open(Services {
-            rest: polling,
-            registry: registry.clone(),
+            rest: polls.then_some(polling),
+            registry: registers.then(|| registry.clone()),
         });
         let files = match following {
             Some((root, limits)) => {
@@ -361,7 +373,34 @@ fn spawn_expiry(tracker: &TaskTracker, fleet: Arc<Fleet>, polling: Rest, stop: C
         loop {
             ticks.tick().await;
             polling.expire();
-            fleet.expire(SystemTime::now());
+            fleet.expire(std::time::Instant::now());
+        }
+    }));
+}
+
+/// Readiness follows the store: a server that cannot keep what is published is not to be published to.
+fn spawn_store_watch(tracker: &TaskTracker, publisher: Arc<Publisher>, readiness: Readiness, stop: CancellationToken) {
+    const NAME: &str = "store";
+    let blocking = tracker.clone();
+    tracker.spawn(stop.run_until_cancelled_owned(async move {
+        let mut works = publisher.store_works();
+        let mut looks = tokio::time::interval(PROBE_STORE_EVERY);
+        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = looks.tick() => {
+                    let publisher = Arc::clone(&publisher);
+                    blocking.spawn_blocking(move || publisher.probe_store()).await.ok();
+                }
+                changed = works.changed() => if changed.is_err() {
+                    return;
+                },
+            }
+            if *works.borrow_and_update() {
+                readiness.regained(NAME);
+            } else {
+                readiness.lost(NAME);
+            }
         }
     }));
 }

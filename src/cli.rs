@@ -22,6 +22,7 @@ mod input;
 mod logging;
 mod output;
 mod plan;
+mod private;
 mod publish;
 mod render;
 mod replace;

@@ -4,6 +4,7 @@
 //! Streams write through a [`StreamGuard`]; the admin API reads owned [`NodeStatus`] values. A node is forgotten some time
 //! after its last stream ended. Bounded: see [`Limits`].
 
+mod moment;
 mod record;
 mod refusals;
 mod row;
@@ -17,12 +18,13 @@ use std::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use dashmap::DashMap;
 use tokio::sync::watch;
 
+pub use self::moment::Moment;
 pub use self::status::{
     ClusterLoad, DeliveryStatus, LoadReport, NackStatus, NodeStatus, StreamStatus, TypeState, TypeStatus, Unanswered,
 };
@@ -264,7 +266,7 @@ impl Fleet {
 
     /// How many nodes stand how. Looks at every stream.
     #[must_use]
-    pub fn census(&self, now: SystemTime) -> Census {
+    pub fn census(&self, now: Instant) -> Census {
         let mut census = Census::default();
         for record in &self.nodes {
             if record.gone_since().is_some() {
@@ -306,10 +308,10 @@ impl Fleet {
     }
 
     /// Forgets the nodes whose last stream ended [`Limits::forget_after`] before `now`.
-    pub fn expire(&self, now: SystemTime) {
+    pub fn expire(&self, now: Instant) {
         let before = self.nodes.len();
         self.nodes.retain(|_, record| {
-            let gone_for = record.gone_since().and_then(|since| now.duration_since(since).ok());
+            let gone_for = record.gone_since().map(|since| now.saturating_duration_since(since));
             gone_for.is_none_or(|gone| gone < self.limits.forget_after)
         });
         if self.nodes.len() != before {
@@ -336,7 +338,7 @@ impl Fleet {
         if nodes < most {
             return;
         }
-        let mut gone: Vec<(SystemTime, NodeId)> = self
+        let mut gone: Vec<(Instant, NodeId)> = self
             .nodes
             .iter()
             .filter_map(|entry| entry.value().gone_since().map(|since| (since, entry.key().clone())))
@@ -375,11 +377,11 @@ impl StreamGuard {
 
     /// Enters what happened now.
     pub fn record(&self, outcome: &Outcome) {
-        self.record_at(outcome, SystemTime::now());
+        self.record_at(outcome, Moment::now());
     }
 
     /// Enters what happened at this moment. Touches this stream's record only.
-    pub fn record_at(&self, outcome: &Outcome, now: SystemTime) {
+    pub fn record_at(&self, outcome: &Outcome, now: Moment) {
         self.record.enter(outcome, now, &self.fleet.metrics);
         self.fleet.wake();
     }
@@ -413,7 +415,7 @@ impl Drop for StreamGuard {
         self.fleet.open_streams.fetch_sub(1, Ordering::Relaxed);
         self.fleet.metrics.closed(self.record.protocol());
         if let Some(mut node) = self.fleet.nodes.get_mut(&self.node) {
-            node.close(&self.record, SystemTime::now(), self.fleet.tick());
+            node.close(&self.record, Moment::now(), self.fleet.tick());
         }
         self.fleet.wake();
     }

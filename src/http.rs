@@ -5,23 +5,33 @@
 
 mod endpoints;
 mod failure;
+mod guard;
 mod metrics;
 mod rest;
 
 use std::sync::{Arc, OnceLock};
 
-use axum::{Router, extract::State, http::StatusCode, routing::get};
+use axum::{Router, extract::State, http::StatusCode, middleware, routing::get};
 use tokio_util::task::TaskTracker;
 
 use self::failure::Failure;
-pub use self::rest::{Rest, RestSettings};
-use crate::{metrics::Metrics, readiness::Readiness, source::Registry};
+pub use self::{
+    guard::Guard,
+    rest::{Rest, RestSettings},
+};
+use crate::{
+    metrics::{HttpMetrics, Metrics},
+    readiness::Readiness,
+    source::Registry,
+};
 
 /// What the port serves, and what it waits for. Clones are one and the same.
 #[derive(Clone, Debug)]
 pub struct Port {
     readiness: Readiness,
     metrics: Arc<Metrics>,
+    guard: Arc<Guard>,
+    counters: HttpMetrics,
     /// Owns what takes longer than a reactor may be held up.
     tracker: TaskTracker,
     services: Arc<OnceLock<Services>>,
@@ -30,10 +40,10 @@ pub struct Port {
 /// What is there once everything is loaded.
 #[derive(Clone, Debug)]
 pub struct Services {
-    /// xDS over REST-JSON.
-    pub rest: Rest,
-    /// The endpoint registry.
-    pub registry: Registry,
+    /// xDS over REST-JSON; `None` where it is off.
+    pub rest: Option<Rest>,
+    /// The endpoint registry; `None` where it is off.
+    pub registry: Option<Registry>,
 }
 
 // === impl Port ===
@@ -41,10 +51,14 @@ pub struct Services {
 impl Port {
     /// A port that answers probes, and shows these metrics.
     #[must_use]
-    pub fn new(readiness: Readiness, metrics: Arc<Metrics>, tracker: TaskTracker) -> Self {
+    pub fn new(readiness: Readiness, metrics: Arc<Metrics>, guard: Guard, tracker: TaskTracker) -> Self {
+        let counters = HttpMetrics::default();
+        metrics.register(|exposed| counters.register(exposed));
         Self {
             readiness,
             metrics,
+            guard: Arc::new(guard),
+            counters,
             tracker,
             services: Arc::default(),
         }
@@ -75,7 +89,18 @@ impl Port {
         routes
             .fallback(unknown_path)
             .method_not_allowed_fallback(wrong_method)
+            .layer(middleware::from_fn_with_state(self.clone(), guard::check))
             .with_state(self.clone())
+    }
+
+    fn rest(&self) -> Result<&Rest, Failure> {
+        let off = || off("xDS over REST", "rest.enabled", "--rest-enabled");
+        self.services()?.rest.as_ref().ok_or_else(off)
+    }
+
+    fn registry(&self) -> Result<&Registry, Failure> {
+        let off = || off("the endpoint registry", "registry.enabled", "--registry-enabled");
+        self.services()?.registry.as_ref().ok_or_else(off)
     }
 
     fn services(&self) -> Result<&Services, Failure> {
@@ -89,6 +114,11 @@ fn probes() -> Router<Port> {
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics::show))
+}
+
+fn off(what: &str, setting: &str, flag: &str) -> Failure {
+    let message = format!("{what} is off: {setting} ({flag}) switches it on");
+    Failure::new(StatusCode::NOT_FOUND, message)
 }
 
 /// The process answers: that is all that being alive means.

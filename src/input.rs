@@ -1,9 +1,14 @@
-//! Which files of a directory are configuration. The command line and the file source read the same ones.
+//! Which files of a directory are configuration, and how they are opened. The command line and the file source read the same
+//! ones.
+
+mod opened;
 
 use std::{
     fs, io,
     path::{Path, PathBuf},
 };
+
+pub use self::opened::{expect_regular, open, open_below, read_bounded};
 
 /// What a file's name must end in.
 pub const ENDINGS: [&str; 5] = ["yaml", "yml", "json", "pb", "binpb"];

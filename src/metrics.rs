@@ -7,6 +7,7 @@
 mod connections;
 mod gauges;
 mod histogram;
+mod http;
 mod labels;
 mod process;
 mod publishing;
@@ -28,9 +29,10 @@ pub use self::{
     connections::ConnectionMetrics,
     gauges::Gauges,
     histogram::Histogram,
+    http::HttpMetrics,
     labels::{
-        Change, ConnectionRefusal, FolderLabel, HandshakeFailure, NodeLabel, Operation, PollLabel, PortLabel, Protocol,
-        PublishOutcome, Refusal, RequestRefusal, Severity, Silence, StatusCode, TypeLabel,
+        Change, ConnectionRefusal, FolderLabel, HandshakeFailure, HttpRefusal, NodeLabel, Operation, PollLabel,
+        PortLabel, Protocol, PublishOutcome, Refusal, RequestRefusal, Severity, Silence, StatusCode, TypeLabel,
     },
     publishing::PublishMetrics,
     serving::ServingMetrics,

@@ -7,6 +7,7 @@ mod change;
 mod counted;
 mod exchange;
 mod guard;
+mod health;
 mod idempotency;
 mod lineage;
 mod outlook;
@@ -21,7 +22,7 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 use self::{
     change::{GroupEdits, Next, check_limits, next, patch, replacement, restoration},
@@ -67,6 +68,8 @@ pub struct Publisher {
     /// What admission said of heads. A hint: none is needed, and one of another revision than the head's is not used.
     vettings: Vettings,
     events: broadcast::Sender<SnapshotEvent>,
+    /// Whether the store took what it was given last, and would take more as far as is known.
+    works: watch::Sender<bool>,
     metrics: PublishMetrics,
 }
 
@@ -132,6 +135,7 @@ impl Publisher {
             heads: RwLock::new(heads),
             vettings: Vettings::default(),
             events: broadcast::Sender::new(EVENTS),
+            works: watch::Sender::new(true),
             metrics: PublishMetrics::default(),
         };
         publisher.serve_all();
@@ -256,6 +260,10 @@ impl Publisher {
     ) -> Result<Published, PublishError> {
         let named = options.version_info.as_deref().map(Version::from);
         let mut writer = self.writer();
+        if !options.dry_run {
+            // What changes nothing is answered without a write: it must be found again as well.
+            self.heard(self.store.probe(false))?;
+        }
         let head = self.head(group);
         if let Some(done) = self.done_before(group, ticket, admitted)? {
             return Ok(done);
@@ -389,11 +397,12 @@ impl Publisher {
     fn commit(&self, writer: &mut Writer, stored: StoredRevision, receipt: Option<&Receipt>) -> Result<(), StoreError> {
         self.cache.note_publish(stored.revision, Instant::now());
         if let Err(error) = self.store.append(&stored, receipt) {
-            self.metrics.store_failed();
+            self.on_store_failure();
             // It may have come to the disk all the same: then its number is used up.
             writer.last = self.store.last().map_or(writer.last, |last| last.max(writer.last));
             return Err(error);
         }
+        self.set_store_works(true);
         let (group, revision) = (stored.group.clone(), stored.revision);
         writer.last = revision;
         let lineage = writer.lineages.entry(group.clone()).or_default();
@@ -532,6 +541,7 @@ fn stored_revision(
         owner: options.owner,
         content,
         replaced,
+        passing: options.passing,
     }
 }
 

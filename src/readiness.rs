@@ -57,9 +57,14 @@ impl Readiness {
         self.state().stopping = true;
     }
 
-    /// A component that was ready is no longer there, and will not come back.
+    /// A component that was ready is no longer there.
     pub fn lost(&self, name: &'static str) {
         self.state().awaited.insert(name);
+    }
+
+    /// A component that was lost is there again.
+    pub fn regained(&self, name: &'static str) {
+        self.state().awaited.remove(name);
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
@@ -107,6 +112,15 @@ mod tests {
         store.ready();
         assert_eq!(readiness.awaited(), ["xds"]);
         drop(xds);
+        assert!(readiness.awaited().is_empty());
+    }
+
+    #[test]
+    fn what_was_lost_may_come_back() {
+        let readiness = Readiness::default();
+        readiness.lost("store");
+        assert_eq!(readiness.awaited(), ["store"]);
+        readiness.regained("store");
         assert!(readiness.awaited().is_empty());
     }
 

@@ -47,6 +47,9 @@ pub struct StoredRevision {
     pub content: Content,
     /// Contents that the group had until then: a content that comes back later must have another version.
     pub replaced: Vec<ContentHash>,
+    /// Made by what publishes by itself: it does not count among those that are kept, and the next of its kind right behind it
+    /// takes its place in the history. Otherwise endpoints that come and go would push out what people published.
+    pub passing: bool,
 }
 
 /// The one source that publishes a group: with two, each would undo what the other did.
@@ -136,6 +139,8 @@ pub struct Trace {
     pub versions: Vec<(ResourceType, Version)>,
     /// [`StoredRevision::replaced`].
     pub replaced: Vec<ContentHash>,
+    /// [`StoredRevision::passing`].
+    pub passing: bool,
 }
 
 /// Keeps revisions. Every method blocks on the disk or the network where there is one.
@@ -156,7 +161,7 @@ pub trait RevisionStore: Send + Sync + fmt::Debug {
 
     /// Adds a revision to its group's history, as its newest, and with it the receipt of the publish where it has a key.
     /// Durable when this returns `Ok`. The group's revisions, and its receipts, beyond [`RevisionStore::retention`] are
-    /// forgotten, oldest first.
+    /// forgotten, oldest first; of a passing revision right behind another one, that other.
     ///
     /// # Errors
     ///
@@ -204,6 +209,14 @@ pub trait RevisionStore: Send + Sync + fmt::Debug {
     ///
     /// [`StoreError::NoBackup`] where the store is not on disk; [`StoreError::Interrupted`] where `to` takes no more.
     fn backup(&self, to: &mut dyn io::Write) -> Result<(), StoreError>;
+
+    /// Whether what is appended now would be found again, as far as can be told without a revision; where `write` says so,
+    /// something is written to see whether it can be.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`], what an append would fail with.
+    fn probe(&self, write: bool) -> Result<(), StoreError>;
 
     /// How many revisions of a group are kept.
     fn retention(&self) -> NonZeroUsize;
@@ -266,6 +279,7 @@ impl StoredRevision {
             revision: self.revision,
             versions: self.types().into_iter().flatten().map(type_version).collect(),
             replaced: self.replaced.clone(),
+            passing: self.passing,
         }
     }
 

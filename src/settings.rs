@@ -22,7 +22,7 @@ pub use self::{
     file::Spot,
     layer::{
         AdminLayer, AdmissionLayer, ConnectionsLayer, FleetLayer, HttpLayer, Layer, LimitsLayer, LogLayer, LrsLayer,
-        OrderingLayer, PortName, ProtocolLayer, RestLayer, SharedLayer, XdsLayer,
+        OrderingLayer, PortName, ProtocolLayer, RegistryLayer, RestLayer, SharedLayer, XdsLayer,
     },
     value::{ByteSize, Share, Span, ValueError},
 };
@@ -65,6 +65,12 @@ pub struct Settings {
     pub xds: XdsSettings,
     /// Groups to which the shared one is enough while they have no snapshot of their own.
     pub sufficed: GroupSet,
+    /// Names by which the HTTP port is called beside those of the loopback.
+    pub allowed_hosts: Vec<String>,
+    /// Whether nodes that poll over REST are answered.
+    pub rest: bool,
+    /// Whether services may register endpoints.
+    pub registry: bool,
     /// How long a node that stops polling over REST counts as connected.
     pub poll_timeout: Duration,
     /// What nodes that poll over REST may ask for.
@@ -259,7 +265,9 @@ impl Settings {
             ordering,
             fleet,
             limits,
+            http: door,
             rest,
+            registry,
             lrs,
             protocol,
             shared,
@@ -319,6 +327,9 @@ impl Settings {
                 },
             },
             sufficed: shared.sufficed(),
+            allowed_hosts: door.allowed_hosts.unwrap_or_default(),
+            rest: rest.enabled.unwrap_or_default(),
+            registry: registry.enabled.unwrap_or_default(),
             poll_timeout: rest.poll_timeout.map_or(Duration::ZERO, |span| span.0),
             polls: limits.polls(PollLimits {
                 polls: effective.xds.limits().streams,
@@ -371,15 +382,21 @@ impl Layer {
                 max_document_bytes: Some(ByteSize(limits.document_bytes)),
                 max_resource_bytes: Some(ByteSize(limits.resource_bytes)),
                 max_snapshot_bytes: Some(ByteSize(limits.total_bytes)),
+                max_document_values: Some(limits.document_values),
                 max_resources: Some(limits.resources),
                 rules: Some(RulesMode::Error),
             },
             xds: XdsLayer::of(&transport::Limits::default()),
             admin: AdminLayer::default(),
-            http: HttpLayer::default(),
             connections: ConnectionsLayer::of(&ConnectionSettings::default()),
             limits: LimitsLayer::default_values(),
+            http: HttpLayer {
+                allowed_hosts: Some(Vec::new()),
+                ..HttpLayer::default()
+            },
+            registry: RegistryLayer { enabled: Some(false) },
             rest: RestLayer {
+                enabled: Some(false),
                 poll_timeout: Some(Span(Duration::from_secs(300))),
             },
             lrs: LrsLayer {
@@ -441,6 +458,7 @@ impl AdmissionLayer {
         set(&mut limits.document_bytes, self.max_document_bytes.map(|size| size.0));
         set(&mut limits.resource_bytes, self.max_resource_bytes.map(|size| size.0));
         set(&mut limits.total_bytes, self.max_snapshot_bytes.map(|size| size.0));
+        set(&mut limits.document_values, self.max_document_values);
         set(&mut limits.resources, self.max_resources);
         limits.rules = self.rules.map_or(limits.rules, Severity::from);
         limits

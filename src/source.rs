@@ -6,7 +6,7 @@ mod registry;
 pub use self::{
     files::{Files, FilesError, FilesTask, FolderState, FolderStatus},
     registry::{
-        Change, DEFAULT_CLUSTER, Endpoint, EndpointId, Endpoints, Health, Lease, Locality, MAX_WEIGHT, Registered,
-        Registration, Registry, RegistryError, RegistryTask, UnknownHealth, is_registered,
+        Change, DEFAULT_CLUSTER, Endpoint, EndpointDigest, EndpointId, Endpoints, Health, Lease, Locality, MAX_WEIGHT,
+        MalformedDigest, Registered, Registration, Registry, RegistryError, RegistryTask, UnknownHealth, is_registered,
     },
 };

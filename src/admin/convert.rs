@@ -73,6 +73,7 @@ impl From<api::PublishOptions> for PublishOptions {
             deny_warnings: options.deny_warnings,
             idempotency_key: Some(options.idempotency_key).filter(|key| !key.is_empty()),
             owner: Owner::AdminApi,
+            passing: false,
         }
     }
 }

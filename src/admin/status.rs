@@ -67,9 +67,10 @@ pub(super) fn of_publish(failure: &PublishError) -> Status {
             Status::with_error_details(Code::AlreadyExists, failure.to_string(), details)
         }
         PublishError::NotFound(missing) => Status::not_found(missing.to_string()),
-        PublishError::InvalidGroup(_) | PublishError::InvalidVersion(_) | PublishError::InvalidKey(_) => {
-            Status::invalid_argument(cut(&failure.to_string()))
-        }
+        PublishError::InvalidGroup(_)
+        | PublishError::InvalidVersion(_)
+        | PublishError::InvalidKey(_)
+        | PublishError::InvalidText { .. } => Status::invalid_argument(cut(&failure.to_string())),
         PublishError::Store(cause) => of_store(cause),
     }
 }
@@ -81,6 +82,7 @@ fn of_store(cause: &StoreError) -> Status {
         StoreError::Io { .. }
         | StoreError::Database { .. }
         | StoreError::Locked { .. }
+        | StoreError::Replaced { .. }
         | StoreError::Interrupted(_) => Status::unavailable(message),
         StoreError::Full { .. } => Status::resource_exhausted(message),
         StoreError::NoBackup => Status::failed_precondition(cause.to_string()),

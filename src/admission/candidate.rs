@@ -56,6 +56,9 @@ pub struct Candidate {
 pub struct Limits {
     /// Bytes of one document, 64 MiB: its tree takes some ten times as much while it is read.
     pub document_bytes: usize,
+    /// Values of one document, 2 000 000: keys, scalars, lists and mappings. Each takes some hundred bytes while it is read, so
+    /// that a document of little else than brackets needs many times its own size.
+    pub document_values: usize,
     /// Encoded bytes of one resource, 16 MiB: Envoy takes a response as one message, and larger ones stall its main
     /// thread.
     pub resource_bytes: usize,
@@ -98,6 +101,7 @@ impl Default for Limits {
         const MIB: usize = 1024 * 1024;
         Self {
             document_bytes: 64 * MIB,
+            document_values: 2_000_000,
             resource_bytes: 16 * MIB,
             resources: 250_000,
             total_bytes: 256 * MIB,

@@ -13,7 +13,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use prost::Message as _;
+use prost::{Message as _, encoding::DecodeContext};
 use prost_reflect::{DynamicMessage, MessageDescriptor, ReflectMessage as _};
 
 pub use self::known::Known;
@@ -152,6 +152,13 @@ impl<'a> Intake<'a> {
     }
 
     fn binary(&mut self, document: &'a Document, subject: Subject<'a>) {
+        // An empty resource has two bytes, and takes dozens of times as much once it is decoded.
+        let limit = self.limits.resources;
+        if has_more_fields(&document.content, limit.saturating_add(OTHER_FIELDS)) {
+            let message = format!("holds more resources than the {limit} that a snapshot may have");
+            let mut builder = self.builder(subject);
+            return builder.error(codes::LIMIT, Position::default(), &Path::ROOT, message);
+        }
         let response = match discovery::DiscoveryResponse::decode(document.content.clone()) {
             Ok(response) => response,
             Err(cause) => {
@@ -197,6 +204,7 @@ impl<'a> Intake<'a> {
             limits: self.limits,
             subject,
             findings: &mut self.findings,
+            hidden: false,
         }
     }
 
@@ -537,4 +545,21 @@ fn code_of(fault: &Fault) -> &'static str {
         Fault::Undecodable { .. } => codes::UNDECODABLE,
         Fault::AnyNesting(_) | Fault::MessageNesting(_) => codes::NESTING,
     }
+}
+
+/// Fields of an encoded document that are no resources, and more of them than anyone writes.
+const OTHER_FIELDS: usize = 1_000;
+
+/// Whether an encoded message has more than `most` fields of its own. One that breaks off is somebody else's to refuse.
+fn has_more_fields(encoded: &[u8], most: usize) -> bool {
+    let mut rest = encoded;
+    for _ in 0..=most {
+        let Ok((tag, wire_type)) = prost::encoding::decode_key(&mut rest) else {
+            return false;
+        };
+        if prost::encoding::skip_field(wire_type, tag, &mut rest, DecodeContext::default()).is_err() {
+            return false;
+        }
+    }
+    true
 }

@@ -14,7 +14,7 @@ use super::{
     finding::{Findings, Position, Subject},
     inspect::{Depth, Fault},
     path::Path,
-    suggest,
+    sensitive, suggest,
     tree::{Key, Node, Tree},
 };
 
@@ -27,6 +27,16 @@ pub(super) struct Builder<'a> {
     pub(super) limits: &'a Limits,
     pub(super) subject: Subject<'a>,
     pub(super) findings: &'a mut Findings,
+    /// Inside a field that holds a secret: findings do not quote what is in it.
+    pub(super) hidden: bool,
+}
+
+/// A message that says what was expected, without what was there.
+fn without_value(message: &str) -> String {
+    match message.split_once(", got ") {
+        Some((expected, _)) => format!("{expected}; the field holds a secret, and what was given is not shown"),
+        None => "malformed; the field holds a secret, and what was given is not shown".to_owned(),
+    }
 }
 
 /// Whether null stands for a value, or for "not given".
@@ -57,6 +67,10 @@ fn null_is_a_value(kind: &Kind) -> bool {
 impl Builder<'_> {
     /// Pushes an error.
     pub(super) fn error(&mut self, code: &'static str, at: Position, path: &Path<'_>, message: impl Into<String>) {
+        let mut message = message.into();
+        if self.hidden && code == codes::VALUE {
+            message = without_value(&message);
+        }
         let finding = self.subject.finding(Severity::Error, code, at, path, message);
         self.findings.push(finding);
     }
@@ -168,6 +182,9 @@ impl Builder<'_> {
             return None;
         };
         let before = self.findings.errors();
+        let credential = sensitive::naming_field(descriptor)
+            .and_then(|naming| node.get(naming)?.as_str())
+            .is_some_and(sensitive::is_credential);
         let mut message = DynamicMessage::new(descriptor.clone());
         let mut given: Vec<(FieldDescriptor, &Key)> = Vec::with_capacity(entries.len());
         for (key, node) in entries {
@@ -183,7 +200,11 @@ impl Builder<'_> {
                 continue;
             }
             if !matches!(node.tree, Tree::Null) || (null_is_a_value(&field.kind()) && !field.is_list()) {
-                if let Some(value) = self.field(&field, node, path, depth) {
+                let hidden = self.hidden;
+                self.hidden |= credential || sensitive::is_sensitive(&field);
+                let value = self.field(&field, node, path, depth);
+                self.hidden = hidden;
+                if let Some(value) = value {
                     message.set_field(&field, value);
                 }
                 given.push((field.clone(), key));

@@ -22,7 +22,7 @@ use prost_reflect::{DynamicMessage, FieldDescriptor, MessageDescriptor, OneofDes
 
 use self::check::Check;
 pub(super) use self::violation::Violation;
-use super::{codes, path::Path};
+use super::{codes, path::Path, sensitive};
 use crate::proto;
 
 /// What a message must keep to.
@@ -83,6 +83,8 @@ struct Open {
     rules: Option<&'static MessageRules>,
     /// Inside a field that nobody may see.
     hidden: bool,
+    /// It names a credential, which its other fields hold.
+    credential: bool,
     /// Inside a field or message that is not checked.
     exempt: bool,
 }
@@ -97,7 +99,8 @@ impl RuleCheck {
         path: &Path<'_>,
         report: &mut dyn FnMut(&Path<'_>, &Violation),
     ) {
-        let rules = rules_of(&message.descriptor());
+        let descriptor = message.descriptor();
+        let rules = rules_of(&descriptor);
         let outer = self.open.last();
         let of_parent = |list: fn(&MessageRules) -> &Vec<String>| {
             let listed = outer.and_then(|outer| outer.rules).map(list);
@@ -105,14 +108,15 @@ impl RuleCheck {
         };
         let open = Open {
             rules,
-            hidden: outer.is_some_and(|outer| outer.hidden) || of_parent(|rules| &rules.hidden),
+            hidden: outer.is_some_and(|outer| outer.hidden || outer.credential) || of_parent(|rules| &rules.hidden),
+            credential: sensitive::names_credential(message, &descriptor),
             exempt: outer.is_some_and(|outer| outer.exempt)
                 || rules.is_some_and(|rules| rules.exempt)
                 || of_parent(|rules| &rules.skipped),
         };
         self.open.push(open);
         if let Some(rules) = rules.filter(|_| !open.exempt) {
-            rules.check(message, path, open.hidden, report);
+            rules.check(message, path, open.hidden || open.credential, report);
         }
     }
 

@@ -1,200 +1,163 @@
-//! Secrets: which fields hold them (`udpa.annotations.sensitive`), and resources without them.
+//! Secrets: which fields, and which values by what they are called or are, nobody may see.
+//!
+//! Envoy's annotation (`udpa.annotations.sensitive`) names some fields. It names neither those of older messages, nor headers that
+//! carry credentials, nor keys that lie in a field for public ones: those are known here.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::LazyLock,
-};
+mod redaction;
 
-use bytes::Bytes;
-use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor, ReflectMessage as _, Value};
+use std::{collections::HashMap, sync::LazyLock};
 
-use super::{
-    Limits, any, canonical,
-    inspect::{self, Depth},
-};
+use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, Value};
+use serde_json::Value as Json;
+
+pub use self::redaction::redact;
 use crate::proto;
 
 pub(super) const REDACTED: &str = "[redacted]";
 
-/// Structs that stand for a message of another type, which they name.
-const TYPED_STRUCTS: [&str; 2] = ["xds.type.v3.TypedStruct", "udpa.type.v1.TypedStruct"];
+const DATA_SOURCE: &str = "envoy.config.core.v3.DataSource";
 
-/// (message, field number) of every field annotated as sensitive.
-static SENSITIVE: LazyLock<HashSet<(String, u32)>> = LazyLock::new(|| {
+/// Fields of these names hold a secret in every message, where they are a text, bytes or a DataSource.
+const NAMES: [&str; 11] = [
+    "access_token",
+    "authorization_token",
+    "backend_token",
+    "google_refresh_token",
+    "json_key",
+    "password",
+    "private_key",
+    "secret",
+    "secret_access_key",
+    "session_token",
+    "token",
+];
+
+/// Messages whose one field says what the others are.
+const NAMED: [(&str, &str); 5] = [
+    ("envoy.config.core.v3.HeaderValue", "key"),
+    ("envoy.config.core.v3.KeyValue", "key"),
+    ("envoy.config.core.v3.KeyValuePair", "key"),
+    ("envoy.config.route.v3.HeaderMatcher", "name"),
+    ("envoy.config.route.v3.QueryParameterMatcher", "name"),
+];
+
+/// A header, a parameter or a key with this in its name carries a credential.
+const CREDENTIALS: [&str; 10] = [
+    "api-key",
+    "apikey",
+    "authorization",
+    "cookie",
+    "credential",
+    "passphrase",
+    "passwd",
+    "password",
+    "secret",
+    "token",
+];
+
+/// The field of a JSON Web Key Set, which may hold the keys that sign as well.
+const KEY_SET: &str = "local_jwks";
+
+/// Members of a JSON Web Key that only its owner has: those of RSA and EC keys, and all of a symmetric one.
+const PRIVATE_MEMBERS: [&str; 8] = ["k", "d", "p", "q", "dp", "dq", "qi", "oth"];
+
+/// Of every message the numbers of the fields whose values are secrets whatever is in them.
+static SENSITIVE: LazyLock<HashMap<String, Vec<u32>>> = LazyLock::new(|| {
     let pool = proto::descriptors();
     let annotation = pool
         .get_extension_by_name("udpa.annotations.sensitive")
         .expect("Envoy's protos import udpa/annotations/sensitive.proto");
-    pool.all_messages()
+    let is_annotated = |field: &FieldDescriptor| field.options().get_extension(&annotation).as_bool() == Some(true);
+    let mut sensitive: HashMap<String, Vec<u32>> = HashMap::new();
+    for field in pool
+        .all_messages()
         .flat_map(|message| message.fields().collect::<Vec<_>>())
-        .filter(|field| field.options().get_extension(&annotation).as_bool() == Some(true))
-        .map(|field| (field.parent_message().full_name().to_owned(), field.number()))
-        .collect()
+    {
+        if is_annotated(&field) || is_sensitive_by_name(&field) {
+            let message = field.parent_message().full_name().to_owned();
+            sensitive.entry(message).or_default().push(field.number());
+        }
+    }
+    sensitive
 });
+
+fn is_sensitive_by_name(field: &FieldDescriptor) -> bool {
+    let holds = match field.kind() {
+        Kind::String | Kind::Bytes => !field.is_map(),
+        Kind::Message(message) => message.full_name() == DATA_SOURCE,
+        _ => false,
+    };
+    holds && NAMES.contains(&field.name())
+}
 
 /// Whether nobody may see what is in `field`.
 pub(super) fn is_sensitive(field: &FieldDescriptor) -> bool {
-    SENSITIVE.contains(&(field.parent_message().full_name().to_owned(), field.number()))
+    let of_message = SENSITIVE.get(field.parent_message().full_name());
+    of_message.is_some_and(|numbers| numbers.contains(&field.number()))
 }
 
-/// The same `Any` with every sensitive field blanked, those in nested `Any`s too. What cannot be looked into (no descriptor,
-/// undecodable) is kept as it is where it is the resource itself, and emptied where it stands in a sensitive field.
-#[must_use]
-pub fn redact(any: &prost_types::Any) -> prost_types::Any {
-    let value = Bytes::from(any.value.clone());
-    let redacted = redact_any(&any.type_url, value, false, &Limits::default(), Depth::default());
-    prost_types::Any {
-        type_url: any.type_url.clone(),
-        value: redacted.into(),
-    }
+/// The field by which a message says what it holds, as a HeaderValue does.
+pub(super) fn naming_field(descriptor: &MessageDescriptor) -> Option<&'static str> {
+    let full_name = descriptor.full_name();
+    NAMED
+        .iter()
+        .find_map(|(message, field)| (*message == full_name).then_some(*field))
 }
 
-fn redact_any(type_url: &str, value: Bytes, sensitive: bool, limits: &Limits, depth: Depth) -> Bytes {
-    let Ok(depth) = depth.into_any(limits).and_then(|depth| depth.into_message(limits)) else {
-        // Deeper than anything admitted: it cannot be looked into, so it is not shown.
-        return Bytes::new();
+/// Whether a message says of itself that it holds a credential: a header of such a name does.
+pub(super) fn names_credential(message: &DynamicMessage, descriptor: &MessageDescriptor) -> bool {
+    naming_field(descriptor).is_some_and(|field| {
+        let name = message.get_field_by_name(field);
+        name.as_deref().and_then(Value::as_str).is_some_and(is_credential)
+    })
+}
+
+/// Whether what has this name is a credential.
+pub(super) fn is_credential(name: &str) -> bool {
+    let name = name.to_ascii_lowercase().replace('_', "-");
+    CREDENTIALS.iter().any(|part| name.contains(part))
+}
+
+/// Whether a key of a free form, whose other keys are not known, holds a credential.
+fn is_credential_key(key: &str) -> bool {
+    let key = key.to_ascii_lowercase().replace('_', "-");
+    CREDENTIALS.iter().any(|part| key.ends_with(part)) || key.ends_with("private-key") || key.ends_with("access-key")
+}
+
+/// Whether a text is a secret by what it is: a private key, or a URL with a password.
+pub(super) fn is_secret_text(text: &str) -> bool {
+    text.contains("PRIVATE KEY-----") || has_password(text)
+}
+
+/// `scheme://user:password@host`.
+fn has_password(text: &str) -> bool {
+    text.match_indices("://").any(|(at, separator)| {
+        let rest = &text[at + separator.len()..];
+        let authority = rest.split(['/', '?', '#', ' ', '"']).next().unwrap_or_default();
+        authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'))
+    })
+}
+
+/// Whether a text is nothing but one of Envoy's commands, as `%REQ(authorization)%`: it says where a value comes from.
+fn is_command(text: &str) -> bool {
+    let inner = text.strip_prefix('%').and_then(|text| text.strip_suffix('%'));
+    inner.is_some_and(|inner| !inner.is_empty() && !inner.contains('%'))
+}
+
+/// Whether a JSON Web Key Set has more than public keys in it; one that cannot be read may have.
+fn has_private_keys(key_set: &[u8]) -> bool {
+    let Ok(key_set) = serde_json::from_slice::<Json>(key_set) else {
+        return true;
     };
-    match inspect::decode(type_url, value.clone()) {
-        Ok(mut message) => {
-            redact_message(&mut message, sensitive, limits, depth);
-            canonical::encode(&message, canonical::Anys::Keep).into()
-        }
-        Err(_) if sensitive => Bytes::new(),
-        Err(_) => value,
-    }
-}
-
-fn redact_message(message: &mut DynamicMessage, sensitive: bool, limits: &Limits, depth: Depth) {
-    let descriptor = message.descriptor();
-    if any::is_any(&descriptor) {
-        let (type_url, value) = any::parts(message);
-        let value = redact_any(&type_url, value, sensitive, limits, depth);
-        *message = any::with_parts(descriptor, &type_url, value);
-        return;
-    }
-    if TYPED_STRUCTS.contains(&descriptor.full_name()) {
-        redact_typed_struct(message);
-    }
-    if sensitive {
-        message.take_unknown_fields().for_each(drop);
-    }
-    let depth = Depth {
-        message: depth.message + 1,
-        ..depth
-    };
-    let mut cleared = Vec::new();
-    for (field, value) in message.fields_mut() {
-        let sensitive = sensitive || SENSITIVE.contains(&(descriptor.full_name().to_owned(), field.number()));
-        if !redact_value(value, sensitive, limits, depth) {
-            cleared.push(field);
-        }
-    }
-    for field in cleared {
-        message.clear_field(&field);
-    }
-}
-
-/// `false` where the value must go altogether: a number has no way to say that it is hidden.
-fn redact_value(value: &mut Value, sensitive: bool, limits: &Limits, depth: Depth) -> bool {
-    match value {
-        Value::Message(message) => redact_message(message, sensitive, limits, depth),
-        Value::List(values) => values.retain_mut(|value| redact_value(value, sensitive, limits, depth)),
-        Value::Map(entries) => entries.retain(|_, value| redact_value(value, sensitive, limits, depth)),
-        Value::String(text) if sensitive => REDACTED.clone_into(text),
-        Value::Bytes(bytes) if sensitive => *bytes = Bytes::from_static(REDACTED.as_bytes()),
-        Value::Bool(_)
-        | Value::I32(_)
-        | Value::I64(_)
-        | Value::U32(_)
-        | Value::U64(_)
-        | Value::F32(_)
-        | Value::F64(_)
-        | Value::EnumNumber(_) => return !sensitive,
-        Value::String(_) | Value::Bytes(_) => {}
-    }
-    true
-}
-
-/// A TypedStruct has the fields of the message it names, so it has that message's secrets.
-fn redact_typed_struct(message: &mut DynamicMessage) {
-    let type_url = message
-        .get_field_by_name("type_url")
-        .and_then(|url| url.as_str().map(str::to_owned))
-        .unwrap_or_default();
-    let Ok(descriptor) = any::resolve(&type_url) else {
-        return;
-    };
-    if let Some(Value::Message(structure)) = message.get_field_by_name_mut("value") {
-        redact_struct(structure, &descriptor);
-    }
-}
-
-fn redact_struct(structure: &mut DynamicMessage, descriptor: &MessageDescriptor) {
-    let Some(Value::Map(entries)) = structure.get_field_by_number_mut(1) else {
-        return;
-    };
-    redact_entries(entries, descriptor);
-}
-
-fn redact_entries(entries: &mut HashMap<MapKey, Value>, descriptor: &MessageDescriptor) {
-    // An `Any` in a Struct is a mapping with `@type`.
-    let named = any::is_any(descriptor)
-        .then(|| entries.get(&MapKey::String("@type".to_owned())))
-        .flatten()
-        .and_then(|value| value.as_message()?.get_field_by_number(3)?.as_str().map(str::to_owned))
-        .and_then(|type_url| any::resolve(&type_url).ok());
-    let descriptor = named.as_ref().unwrap_or(descriptor);
-    for (key, value) in entries {
-        let (MapKey::String(key), Value::Message(value)) = (key, value) else {
-            continue;
+    let is_private = |key: &Json| {
+        let Json::Object(members) = key else {
+            return true;
         };
-        let field = descriptor
-            .get_field_by_name(key)
-            .or_else(|| descriptor.get_field_by_json_name(key));
-        let Some(field) = field else {
-            continue;
-        };
-        if SENSITIVE.contains(&(descriptor.full_name().to_owned(), field.number())) {
-            redact_message(value, true, &Limits::default(), Depth::default());
-        } else if let Kind::Message(inner) = field.kind() {
-            let inner = if field.is_map() {
-                inner.map_entry_value_field().kind()
-            } else {
-                Kind::Message(inner)
-            };
-            if let Kind::Message(inner) = inner {
-                redact_struct_value(value, &inner, field.is_map());
-            }
-        }
-    }
-}
-
-/// `value` is a `google.protobuf.Value`: a message, a list of them, or a map of them.
-fn redact_struct_value(value: &mut DynamicMessage, descriptor: &MessageDescriptor, is_map: bool) {
-    const STRUCT: u32 = 5;
-    const LIST: u32 = 6;
-    if value.has_field_by_number(STRUCT)
-        && let Some(Value::Message(structure)) = value.get_field_by_number_mut(STRUCT)
-    {
-        if !is_map {
-            return redact_struct(structure, descriptor);
-        }
-        let Some(Value::Map(entries)) = structure.get_field_by_number_mut(1) else {
-            return;
-        };
-        for value in entries.values_mut() {
-            if let Value::Message(value) = value {
-                redact_struct_value(value, descriptor, false);
-            }
-        }
-    } else if value.has_field_by_number(LIST)
-        && let Some(Value::Message(list)) = value.get_field_by_number_mut(LIST)
-        && let Some(Value::List(values)) = list.get_field_by_number_mut(1)
-    {
-        for value in values {
-            if let Value::Message(value) = value {
-                redact_struct_value(value, descriptor, false);
-            }
-        }
+        members.get("kty").and_then(Json::as_str) == Some("oct")
+            || PRIVATE_MEMBERS.iter().any(|member| members.contains_key(*member))
+    };
+    match key_set.get("keys") {
+        Some(Json::Array(keys)) => keys.iter().any(is_private) || is_private(&key_set),
+        Some(_) | None => is_private(&key_set),
     }
 }

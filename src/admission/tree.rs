@@ -2,7 +2,7 @@
 //!
 //! YAML is a superset of JSON, so one strict parser reads both. Nothing here knows protobuf.
 
-use std::{fmt, panic::resume_unwind, thread};
+use std::{cell::Cell, fmt, panic::resume_unwind, thread};
 
 use serde::{
     Deserialize,
@@ -69,6 +69,28 @@ const MAX_DEPTH: usize = 128;
 /// A level takes up to 34 kB in builds that are not optimized, and a thread has 2 MiB unless it says otherwise.
 const STACK: usize = 16 << 20;
 
+/// Events that aliases stand for, all of them together.
+const ALIASED: usize = 1_000_000;
+
+thread_local! {
+    /// Bytes of text that the document may still have, what aliases stand for counted each time: the parser counts it once.
+    static TEXT: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Takes so many bytes of text from what the document may have.
+fn take_text<E: de::Error>(text: &str) -> Result<(), E> {
+    match TEXT.get().checked_sub(text.len()) {
+        Some(left) => {
+            TEXT.set(left);
+            Ok(())
+        }
+        None => Err(E::custom(TOO_MUCH_TEXT)),
+    }
+}
+
+/// How the parser begins to say that a bound was met.
+const TOO_MUCH_TEXT: &str = "budget breached: text of aliases";
+
 /// Reads one document.
 pub(super) fn parse(content: &[u8], limits: &Limits) -> Result<Node, SyntaxError> {
     let text = std::str::from_utf8(content).map_err(|error| not_utf8(content, error.valid_up_to()))?;
@@ -80,7 +102,10 @@ pub(super) fn parse(content: &[u8], limits: &Limits) -> Result<Node, SyntaxError
             kind: SyntaxErrorKind::Malformed,
         });
     }
-    with_room(|| serde_saphyr::from_str_with_options(text, options(limits)).map_err(|error| SyntaxError::from(&error)))
+    with_room(|| {
+        TEXT.set(limits.document_bytes);
+        serde_saphyr::from_str_with_options(text, options(limits)).map_err(|error| SyntaxError::from(&error))
+    })
 }
 
 /// Runs the parser on a stack that holds [`MAX_DEPTH`] levels in every build, whoever calls.
@@ -96,8 +121,7 @@ fn with_room<T: Send>(parse: impl Fn() -> T + Send + Sync) -> T {
 }
 
 fn options(limits: &Limits) -> Options {
-    // Configuration has at least eight bytes for each node: a key, a colon, a value, a line end.
-    let nodes = limits.document_bytes / 8 + 1024;
+    let nodes = limits.document_values;
     serde_saphyr::options! {
         budget: serde_saphyr::budget! {
             max_reader_input_bytes: None,
@@ -105,8 +129,11 @@ fn options(limits: &Limits) -> Options {
             flow_nesting_limit: MAX_DEPTH,
             max_depth: MAX_DEPTH,
             max_nodes: nodes,
-            max_events: nodes * 2,
+            max_events: nodes.saturating_mul(2),
             max_total_scalar_bytes: limits.document_bytes,
+        },
+        alias_limits: serde_saphyr::alias_limits! {
+            max_total_replayed_events: nodes.min(ALIASED),
         },
         duplicate_keys: DuplicateKeyPolicy::Error,
         merge_keys: MergeKeyPolicy::Merge,
@@ -233,11 +260,13 @@ impl<'de> Visitor<'de> for TreeVisitor {
         Ok(Tree::Float(value))
     }
 
-    fn visit_str<E>(self, value: &str) -> Result<Tree, E> {
+    fn visit_str<E: de::Error>(self, value: &str) -> Result<Tree, E> {
+        take_text(value)?;
         Ok(Tree::String(value.to_owned()))
     }
 
-    fn visit_string<E>(self, value: String) -> Result<Tree, E> {
+    fn visit_string<E: de::Error>(self, value: String) -> Result<Tree, E> {
+        take_text(&value)?;
         Ok(Tree::String(value))
     }
 
@@ -288,10 +317,12 @@ impl<'de> Deserialize<'de> for KeyText {
             }
 
             fn visit_str<E: de::Error>(self, value: &str) -> Result<KeyText, E> {
+                take_text(value)?;
                 Ok(KeyText(value.to_owned()))
             }
 
             fn visit_string<E: de::Error>(self, value: String) -> Result<KeyText, E> {
+                take_text(&value)?;
                 Ok(KeyText(value))
             }
         }

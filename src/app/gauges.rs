@@ -1,6 +1,6 @@
 //! How everything stands at the moment somebody reads the metrics: nodes, snapshots, folders of files, registered endpoints.
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::SystemTime};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Instant};
 
 use prometheus_client::{collector::Collector, encoding::DescriptorEncoder, registry::Registry as Exposed};
 
@@ -45,7 +45,7 @@ impl Standing {
             refusing,
             unanswered,
             unconfirmed,
-        } = self.fleet.census(SystemTime::now());
+        } = self.fleet.census(Instant::now());
         gauges.by("xds_nodes", "Nodes that are known", None, |(state,)| match state {
             NodeLabel::Connected => connected as u64,
             NodeLabel::Gone => gone as u64,

@@ -92,6 +92,7 @@ impl From<StoreError> for OfflineError {
             | StoreError::BadBackup { .. }
             | StoreError::NotEmpty { .. } => Self::Refused(message),
             StoreError::Locked { .. }
+            | StoreError::Replaced { .. }
             | StoreError::Io { .. }
             | StoreError::Full { .. }
             | StoreError::Database { .. }

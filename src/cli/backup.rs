@@ -1,7 +1,7 @@
 //! `chancery backup`: everything that the server keeps, as one file, while it runs.
 
 use std::{
-    fs::{self, OpenOptions},
+    fs,
     io::{self, Write},
     path::{Path, PathBuf},
 };
@@ -13,6 +13,7 @@ use super::{
     connect::Clients,
     exit::{Exit, Failure},
     output::{Format, Output},
+    private,
 };
 use crate::proto::admin::BackupRequest;
 
@@ -58,12 +59,8 @@ impl Backup {
 /// Writes the backup aside, to the disk, and gives it its name.
 async fn save(clients: &Clients, aside: &Path, out: &Path) -> Result<u64, Failure> {
     let told = |error: io::Error| Failure::new(Exit::Unavailable, format!("{}: {error}", out.display()));
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
     // It holds private keys.
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(aside).map_err(told)?;
+    let mut file = private::create_aside(aside, private::MODE).map_err(told)?;
     let bytes = receive(clients, &mut file).await?;
     file.sync_all().map_err(told)?;
     fs::rename(aside, out).map_err(told)?;

@@ -4,7 +4,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, OpenOptions},
+    fs,
     io::{self, Write as _},
     path::{Path, PathBuf},
 };
@@ -19,6 +19,7 @@ use super::{
     findings::short_type,
     get,
     output::{Output, count, escape, note, to_yaml},
+    private,
 };
 use crate::{
     input,
@@ -33,6 +34,8 @@ use crate::{
 pub(super) const SHARED_FOLDER: &str = "_shared";
 /// What stands in the place of what is not shown.
 pub(super) const REDACTED: &str = "[redacted]";
+/// The same in a field of bytes, which is written in base64: without its last digit, which the padding decides.
+const REDACTED_BYTES: &str = "W3JlZGFjdGVkX";
 
 #[derive(Args, Debug)]
 pub(super) struct Export {
@@ -199,21 +202,13 @@ impl Export {
             };
             Failure::usage(format!("{}: {error}{hint}", path.display()))
         };
-        let mut options = OpenOptions::new();
-        options.write(true);
-        if self.force {
-            options.create(true).truncate(true);
+        // Secrets are left out as far as they are known as such: what no descriptor tells of may be one.
+        let written = if self.force {
+            private::replace(path, content, private::MODE)
         } else {
-            options.create_new(true);
-        }
-        #[cfg(unix)]
-        if self.show_secrets {
-            std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        }
-        options
-            .open(path)
-            .and_then(|mut file| file.write_all(content))
-            .map_err(told)
+            private::create(path, private::MODE).and_then(|mut file| file.write_all(content))
+        };
+        written.map_err(told)
     }
 }
 
@@ -299,6 +294,19 @@ fn is_folder_name(group: &str) -> bool {
 }
 
 pub(super) fn mentions_redacted(content: &[u8]) -> bool {
-    let needle = REDACTED.as_bytes();
-    content.windows(needle.len()).any(|window| window == needle)
+    let mentions = |needle: &str| content.windows(needle.len()).any(|window| window == needle.as_bytes());
+    mentions(REDACTED) || mentions(REDACTED_BYTES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_left_out_is_found_in_texts_and_in_bytes() {
+        for content in ["inline_string: '[redacted]'", "inline_bytes: W3JlZGFjdGVkXQ=="] {
+            assert!(mentions_redacted(content.as_bytes()), "{content}");
+        }
+        assert!(!mentions_redacted(b"inline_string: redacted"));
+    }
 }

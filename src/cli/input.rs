@@ -24,10 +24,11 @@ pub(super) fn read(paths: &[PathBuf]) -> Result<Vec<Document>, Failure> {
             documents.push(document(STDIN.to_owned(), io::stdin().lock())?);
         } else if path.is_dir() {
             for file in files_of(path)? {
-                documents.push(open(&file)?);
+                documents.push(opened(&file, input::open)?);
             }
         } else {
-            documents.push(open(path)?);
+            // A pipe that is named by itself is meant: a shell's `<(...)` is one.
+            documents.push(opened(path, |path| fs::File::open(path))?);
         }
     }
     Ok(documents)
@@ -37,19 +38,17 @@ fn is_stdin(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
-fn open(path: &Path) -> Result<Document, Failure> {
-    let file = fs::File::open(path).map_err(|error| unreadable(&path.display().to_string(), &error))?;
-    document(path.display().to_string(), file)
+fn opened(path: &Path, open: impl FnOnce(&Path) -> io::Result<fs::File>) -> Result<Document, Failure> {
+    let name = path.display().to_string();
+    let file = open(path).map_err(|error| unreadable(&name, &error))?;
+    document(name, file)
 }
 
 fn document(name: String, from: impl Read) -> Result<Document, Failure> {
-    let mut content = Vec::new();
-    from.take(MAX_BYTES + 1)
-        .read_to_end(&mut content)
-        .map_err(|error| unreadable(&name, &error))?;
-    if content.len() as u64 > MAX_BYTES {
-        return Err(Failure::refused(format!("{name}: larger than {} MiB", MAX_BYTES >> 20)));
-    }
+    let content = input::read_bounded(from, MAX_BYTES).map_err(|error| match error.kind() {
+        io::ErrorKind::FileTooLarge => Failure::refused(format!("{name}: larger than {} MiB", MAX_BYTES >> 20)),
+        _ => unreadable(&name, &error),
+    })?;
     Ok(Document {
         name,
         content,

@@ -201,8 +201,9 @@ pub(super) fn proto_json<M: Message>(message: &M, name: &str) -> Value {
 
 /// A moment as people and scripts read it; `-` where there is none.
 pub(super) fn time(time: Option<&prost_types::Timestamp>) -> String {
-    let time = time.and_then(|time| std::time::SystemTime::try_from(*time).ok());
-    time.map_or_else(String::new, |time| humantime::format_rfc3339_seconds(time).to_string())
+    // By its own writer: that of the system's time knows nothing before 1970 or after 9999.
+    let seconds = |time: &prost_types::Timestamp| prost_types::Timestamp { nanos: 0, ..*time };
+    time.map(seconds).as_ref().map_or_else(String::new, ToString::to_string)
 }
 
 /// The first names of a list, and how many more there are.

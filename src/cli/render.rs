@@ -21,6 +21,7 @@ use super::{
     connect::Clients,
     exit::{Exit, Failure},
     output::{Output, count, note},
+    private,
 };
 use crate::{
     node::NodeGroup,
@@ -51,6 +52,10 @@ pub(super) struct Render {
     /// How long Envoys are given to take what is new before what is old is taken away
     #[arg(long, default_value = "1s", value_name = "DURATION")]
     pause: Span,
+    /// Permissions of the files in octal: any of them may hold keys and passwords, so they are for the owner alone unless an Envoy
+    /// of another user is to read them, as with 640
+    #[arg(long, value_name = "MODE", default_value = "600", value_parser = private::parse_mode)]
+    mode: u32,
 }
 
 // === impl Render ===
@@ -106,7 +111,7 @@ impl Render {
         let own = own.ok_or_else(|| Failure::new(Exit::NotFound, format!("group {group} was never published")))?;
         let shared = snapshot(clients, NodeGroup::SHARED).await?.unwrap_or_default();
         let layout = Layout::of(&own, &shared, out).map_err(|reasons| Failure::refused(reasons.join("\n")))?;
-        write::bring_up_to_date(out, &layout, self.pause.0).await
+        write::bring_up_to_date(out, &layout, self.mode, self.pause.0).await
     }
 }
 

@@ -6,6 +6,7 @@ use std::{
 };
 
 use clap::Args;
+use tokio::runtime::Runtime;
 use tracing::{error, info, warn};
 
 use super::{
@@ -40,8 +41,16 @@ impl Serve {
         }
         logging::start(&settings.log);
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        runtime.block_on(serve(settings))
+        run_to_end(runtime, serve(settings))
     }
+}
+
+/// Runs until the future ends, and leaves behind what still works: a publish, or a read that the disk does not answer, would
+/// hold up the process beyond the grace period. All that was acknowledged is on the disk by then.
+fn run_to_end<T>(runtime: Runtime, future: impl Future<Output = T>) -> T {
+    let ended = runtime.block_on(future);
+    runtime.shutdown_background();
+    ended
 }
 
 async fn serve(settings: Settings) -> Result<Exit, Failure> {
@@ -98,4 +107,30 @@ fn print_addresses(addresses: &crate::app::Addresses) -> io::Result<()> {
             Err(error)
         }
     })
+}
+#[cfg(test)]
+mod tests {
+    use std::{sync::mpsc, thread, time::Duration};
+
+    use super::*;
+
+    #[test]
+    fn the_end_waits_for_no_work_that_blocks() {
+        let (release, held) = mpsc::channel::<()>();
+        let (ended, end) = mpsc::channel();
+        thread::spawn(move || {
+            let runtime = Runtime::new().unwrap();
+            let (begun, began) = mpsc::channel();
+            run_to_end(runtime, async move {
+                drop(tokio::task::spawn_blocking(move || {
+                    begun.send(()).ok();
+                    held.recv().ok();
+                }));
+                began.recv().unwrap();
+            });
+            ended.send(()).ok();
+        });
+        end.recv_timeout(Duration::from_secs(60)).expect("the end waits");
+        release.send(()).expect("the work goes on");
+    }
 }

@@ -152,3 +152,16 @@ fn a_nack_is_shown_below_its_row_in_the_nodes_words() {
         "    NACK of version v2 (nonce n-7) at 1970-01-01T00:00:00Z: Error adding listener\\n\\u{1b}[31mbad"
     );
 }
+
+#[test]
+fn any_moment_can_be_shown() {
+    let shown = |seconds: i64, nanos: i32| output::time(Some(&prost_types::Timestamp { seconds, nanos }));
+    assert_eq!(shown(0, 999_999_999), "1970-01-01T00:00:00Z");
+    assert_eq!(shown(1_764_496_800, 5), "2025-11-30T10:00:00Z");
+    assert_eq!(shown(-1, 0), "1969-12-31T23:59:59Z");
+    assert!(!shown(253_402_300_800, 0).is_empty());
+    for seconds in [i64::MIN, i64::MAX] {
+        assert!(!shown(seconds, 0).is_empty());
+    }
+    assert_eq!(output::time(None), "");
+}

@@ -1,9 +1,13 @@
 //! The fleet's record of a node: what its streams come to together, and what its ended streams left.
 
-use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
 
 use super::{
-    ClusterLoad, LoadReport, NodeStatus, StreamStatus, TypeStatus, Verdict, cut,
+    ClusterLoad, LoadReport, Moment, NodeStatus, StreamStatus, TypeStatus, Verdict, cut,
     stream::{StreamRecord, Trouble},
     verdict::{self, StreamVerdicts, Verdicts},
 };
@@ -24,6 +28,8 @@ pub(super) struct NodeRecord {
     group: NodeGroup,
     user_agent: String,
     last_seen: SystemTime,
+    /// When its last stream ended; `None` before one did.
+    ended: Option<Instant>,
     streams: Vec<Arc<StreamRecord>>,
     /// What the last stream left when it ended.
     left: Vec<TypeStatus>,
@@ -51,6 +57,7 @@ impl NodeRecord {
             group: group.clone(),
             user_agent: node.user_agent.clone(),
             last_seen: now,
+            ended: None,
             streams: Vec::new(),
             left: Vec::new(),
             verdicts: Verdicts::default(),
@@ -69,9 +76,10 @@ impl NodeRecord {
         self.streams.push(stream);
     }
 
-    pub(super) fn close(&mut self, stream: &Arc<StreamRecord>, now: SystemTime, change: u64) {
+    pub(super) fn close(&mut self, stream: &Arc<StreamRecord>, now: Moment, change: u64) {
         self.streams.retain(|open| open.id() != stream.id());
-        self.last_seen = now;
+        self.last_seen = now.wall;
+        self.ended = Some(now.steady);
         self.changed = change;
         self.verdicts.merge(stream.verdicts().verdicts);
         if self.streams.is_empty() {
@@ -111,8 +119,8 @@ impl NodeRecord {
     }
 
     /// When the last stream ended; `None` while one is open.
-    pub(super) fn gone_since(&self) -> Option<SystemTime> {
-        self.streams.is_empty().then_some(self.last_seen)
+    pub(super) fn gone_since(&self) -> Option<Instant> {
+        self.ended.filter(|_| self.streams.is_empty())
     }
 
     /// What it made of each revision. `current` is the one of them that everybody is brought to.
@@ -124,7 +132,7 @@ impl NodeRecord {
     }
 
     /// What is wrong with the node on any of its streams.
-    pub(super) fn trouble(&self, now: SystemTime) -> Trouble {
+    pub(super) fn trouble(&self, now: Instant) -> Trouble {
         let mut all = Trouble::default();
         for stream in &self.streams {
             let Trouble {

@@ -8,11 +8,11 @@ use std::{
         Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use super::{
-    DeliveryStatus, Limits, NackStatus, Refusal, StreamInfo, StreamStatus, TypeStatus, Unanswered, cut,
+    DeliveryStatus, Limits, Moment, NackStatus, Refusal, StreamInfo, StreamStatus, TypeStatus, Unanswered, cut,
     row::TypeRecord,
     verdict::{StreamVerdicts, Verdicts},
 };
@@ -51,12 +51,20 @@ struct Books {
     /// In send order. Thousands of streams have these: nothing is kept in reserve.
     types: Vec<TypeRecord>,
     /// Responses that await an answer, oldest first; as few as the protocol lets be in flight (D-16).
-    awaiting: VecDeque<(ResourceType, DeliveryStatus)>,
+    awaiting: VecDeque<Awaited>,
     synced: Option<Revision>,
     blocked: Option<Revision>,
     heard: Option<SystemTime>,
     standing: Standing,
     verdicts: Verdicts,
+}
+
+/// A response that awaits an answer.
+#[derive(Debug)]
+struct Awaited {
+    resource_type: ResourceType,
+    sent: DeliveryStatus,
+    since: Instant,
 }
 
 /// Counts what happens on a stream.
@@ -96,11 +104,11 @@ impl StreamRecord {
         self.info.protocol.into()
     }
 
-    pub(super) fn trouble(&self, now: SystemTime) -> Trouble {
+    pub(super) fn trouble(&self, now: Instant) -> Trouble {
         let books = self.books.lock().unwrap_or_else(PoisonError::into_inner);
         Trouble {
             refuses: books.types.iter().any(TypeRecord::refuses),
-            owes: books.awaiting.iter().any(|(_, sent)| is_late(sent, self.limits, now)),
+            owes: books.awaiting.iter().any(|awaited| awaited.is_late(self.limits, now)),
             unconfirmed: books.types.iter().any(TypeRecord::is_unconfirmed),
         }
     }
@@ -115,7 +123,7 @@ impl StreamRecord {
             id: self.id,
             info: self.info.clone(),
             opened: self.opened,
-            types: books.rows(self.limits, SystemTime::now()),
+            types: books.rows(self.limits, Instant::now()),
             synced: books.synced,
             blocked: books.blocked,
             standing: books.standing.clone(),
@@ -127,12 +135,12 @@ impl StreamRecord {
         StreamVerdicts {
             verdicts: books.verdicts.clone(),
             synced: books.synced,
-            awaiting: books.awaiting.iter().map(|(_, sent)| sent.revision).collect(),
+            awaiting: books.awaiting.iter().map(|awaited| awaited.sent.revision).collect(),
         }
     }
 
     /// Enters what happened at this moment, and counts it.
-    pub(super) fn enter(&self, outcome: &Outcome, now: SystemTime, metrics: &ServingMetrics) {
+    pub(super) fn enter(&self, outcome: &Outcome, now: Moment, metrics: &ServingMetrics) {
         let protocol = self.protocol();
         self.books.lock().unwrap_or_else(PoisonError::into_inner).enter(
             outcome,
@@ -166,7 +174,11 @@ impl StreamRecord {
 // === impl Books ===
 
 impl Books {
-    fn enter(&mut self, outcome: &Outcome, now: SystemTime, message_bytes: usize, counters: &Counters<'_>) {
+    fn enter(&mut self, outcome: &Outcome, now: Moment, message_bytes: usize, counters: &Counters<'_>) {
+        let Moment {
+            wall: now,
+            steady: since,
+        } = now;
         match outcome {
             Outcome::Subscribed {
                 resource_type,
@@ -176,7 +188,11 @@ impl Books {
                 counters.sent(&delivery.resource_type);
                 let sent = at(delivery, now);
                 self.awaiting.reserve_exact(1);
-                self.awaiting.push_back((delivery.resource_type.clone(), sent.clone()));
+                self.awaiting.push_back(Awaited {
+                    resource_type: delivery.resource_type.clone(),
+                    sent: sent.clone(),
+                    since,
+                });
                 self.row(&delivery.resource_type).on_sent(sent);
             }
             Outcome::Ack(delivery) => {
@@ -243,21 +259,20 @@ impl Books {
     }
 
     fn answered(&mut self, delivery: &Delivery, now: SystemTime) {
-        self.awaiting.retain(|(_, sent)| sent.nonce != delivery.nonce);
+        self.awaiting.retain(|awaited| awaited.sent.nonce != delivery.nonce);
         self.heard = Some(now);
     }
 
     /// The rows as of now: what is unanswered for too long is so by the passing of time alone.
-    fn rows(&self, limits: Limits, now: SystemTime) -> Vec<TypeStatus> {
+    fn rows(&self, limits: Limits, now: Instant) -> Vec<TypeStatus> {
         let mut rows: Vec<TypeStatus> = self.types.iter().map(TypeRecord::status).collect();
         for row in &mut rows {
             let mut awaiting = self.awaiting.iter();
-            let oldest = awaiting.find(|(kind, _)| *kind == row.resource_type);
-            row.unanswered = oldest.and_then(|(_, sent)| {
-                is_late(sent, limits, now).then(|| Unanswered {
-                    delivery: sent.clone(),
-                    age: age(sent, now),
-                })
+            let oldest = awaiting.find(|awaited| awaited.resource_type == row.resource_type);
+            let late = oldest.filter(|oldest| oldest.is_late(limits, now));
+            row.unanswered = late.map(|awaited| Unanswered {
+                delivery: awaited.sent.clone(),
+                age: awaited.age(now),
             });
         }
         rows
@@ -273,6 +288,19 @@ impl Books {
             at
         });
         &mut self.types[at]
+    }
+}
+
+// === impl Awaited ===
+
+impl Awaited {
+    fn age(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.since)
+    }
+
+    /// Whether it should have been answered by now.
+    fn is_late(&self, limits: Limits, now: Instant) -> bool {
+        self.age(now) >= limits.unanswered_after
     }
 }
 
@@ -306,13 +334,4 @@ fn at(delivery: &Delivery, time: SystemTime) -> DeliveryStatus {
         revision: delivery.revision,
         time,
     }
-}
-
-fn age(sent: &DeliveryStatus, now: SystemTime) -> Duration {
-    now.duration_since(sent.time).unwrap_or_default()
-}
-
-/// Whether it should have been answered by now.
-fn is_late(sent: &DeliveryStatus, limits: Limits, now: SystemTime) -> bool {
-    age(sent, now) >= limits.unanswered_after
 }

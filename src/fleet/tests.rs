@@ -84,13 +84,13 @@ fn end_of_an_old_stream_leaves_the_new_one_alone() {
 fn node_is_forgotten_some_time_after_its_last_stream() {
     let fleet = fleet(Limits::default());
     let stream = open(&fleet, "n");
-    let later = SystemTime::now() + Duration::from_secs(601);
+    let later = Instant::now() + Duration::from_secs(601);
     fleet.expire(later);
     assert_eq!(fleet.len(), 1, "it is connected");
     stream.record(&Outcome::Sent(delivery("1")));
     drop(stream);
     assert_eq!(fleet.node(&"n".into()).unwrap().types.len(), 1, "what it left is shown");
-    fleet.expire(SystemTime::now());
+    fleet.expire(Instant::now());
     assert_eq!(fleet.len(), 1);
     fleet.expire(later);
     assert!(fleet.is_empty());
@@ -120,7 +120,7 @@ fn watch_hands_out_each_change_once_and_what_was_forgotten() {
     a.record(&Outcome::Synced(Revision(1)));
     assert!(matches!(&watch.changes()[..], [FleetChange::Node(node)] if node.streams[0].synced == Some(Revision(1))));
     drop(a);
-    fleet.expire(SystemTime::now() + Duration::from_secs(601));
+    fleet.expire(Instant::now() + Duration::from_secs(601));
     assert!(matches!(&watch.changes()[..], [FleetChange::Forgotten(id)] if id.as_str() == "a"));
 }
 
@@ -237,12 +237,12 @@ fn refusal_stands_until_it_is_mended_whatever_else_is_acked() {
     assert_eq!(clusters_of(&fleet), refuses_b);
     stream.record(&Outcome::Ack(delivery("2")));
     assert_eq!(clusters_of(&fleet), refuses_b);
-    assert_eq!(fleet.census(SystemTime::now()).refusing, 1);
+    assert_eq!(fleet.census(Instant::now()).refusing, 1);
 
     stream.record(&refused(&[]));
     let row = clusters_of(&fleet);
     assert_eq!((row.0, row.2), (TypeState::Synced, Vec::new()));
-    assert_eq!(fleet.census(SystemTime::now()).refusing, 0);
+    assert_eq!(fleet.census(Instant::now()).refusing, 0);
 }
 
 #[test]
@@ -365,7 +365,7 @@ fn refusal_is_told_of_a_node_that_is_gone() {
     );
     drop(stream);
     assert_eq!(clusters_of(&fleet).0, TypeState::Error);
-    assert_eq!(fleet.census(SystemTime::now()).refusing, 0, "it is not there any more");
+    assert_eq!(fleet.census(Instant::now()).refusing, 0, "it is not there any more");
     assert_eq!(outcomes(&fleet, 7), ["no"]);
 }
 
@@ -395,4 +395,29 @@ fn client_that_comes_with_what_is_current_is_synced_and_counts() {
     assert_eq!((held.version.to_string(), held.revision), ("v".to_owned(), Revision(7)));
     assert_eq!((row.sent_total, status.streams[0].synced), (0, Some(Revision(7))));
     assert_eq!(outcomes(&fleet, 7), ["accepted"]);
+}
+
+#[test]
+fn a_clock_that_is_set_neither_forgets_a_node_nor_calls_it_late() {
+    let fleet = fleet(Limits::default());
+    let hour = Duration::from_secs(3600);
+    for wall in [
+        SystemTime::now() - hour,
+        SystemTime::now() + hour,
+        SystemTime::UNIX_EPOCH - hour,
+    ] {
+        let stream = open(&fleet, "n");
+        let then = Moment { wall, ..Moment::now() };
+        stream.record_at(&Outcome::Sent(delivery("1")), then);
+        let status = fleet.node(&"n".into()).unwrap();
+        assert!(status.types[0].unanswered.is_none(), "{wall:?}");
+        assert_eq!(fleet.census(then.steady).unanswered, 0, "{wall:?}");
+        assert_eq!(fleet.census(then.steady + hour).unanswered, 1, "{wall:?}");
+        let mut record = fleet.nodes.get_mut(&"n".into()).unwrap();
+        record.close(&stream.record, then, 1);
+        drop(record);
+        fleet.expire(then.steady);
+        assert_eq!(fleet.len(), 1, "{wall:?}");
+        drop(stream);
+    }
 }

@@ -1,6 +1,4 @@
 //! The endpoint registry over HTTP: `POST /endpoints` registers, `GET` shows, `PUT` renews, `DELETE` takes out.
-//!
-//! Bodies are JSON whatever their `content-type` says: `curl -d` calls everything a form.
 
 mod body;
 
@@ -33,21 +31,28 @@ pub(super) fn routes() -> Router<Port> {
         .layer(DefaultBodyLimit::max(REQUEST_BYTES))
 }
 
-/// 201 with the id of a new endpoint; 200 where its cluster had one of this address and port, which is renewed.
+/// 201 with the id of a new endpoint; 200 where its cluster had one of this address and port, which is renewed: with its id, or
+/// by saying just what it is.
 async fn register(State(port): State<Port>, body: Result<Bytes, BytesRejection>) -> Result<Response, Failure> {
-    let registration = body::registration(&body?)?;
+    let registry = registry(&port)?;
+    let (registration, id) = body::registration(&body?)?;
     let place = format!("{} in {}", registration.address, registration.cluster_name);
-    let Registered { id, created } = registry(&port)?.register(registration).await?;
+    let Registered { id, digest, created } = registry.register(registration, id).await?;
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
-    info!(%id, endpoint = place, created, "endpoint registered");
-    let mut response = failure::json(status, &json!({ "id": id.to_string() }));
+    info!(%digest, endpoint = place, created, "endpoint registered");
+    let mut answer = json!({ "digest": digest.to_string() });
+    let Some(id) = id else {
+        return Ok(failure::json(status, &answer));
+    };
+    answer["id"] = id.to_string().into();
+    let mut response = failure::json(status, &answer);
     if let Ok(location) = HeaderValue::from_str(&format!("/endpoints/{id}")) {
         response.headers_mut().insert(header::LOCATION, location);
     }
     Ok(response)
 }
 
-/// Every endpoint.
+/// Every endpoint, without what it is removed by.
 async fn list(State(port): State<Port>) -> Result<Response, Failure> {
     let endpoints = registry(&port)?.endpoints();
     let now = Instant::now();
@@ -70,8 +75,8 @@ async fn renew(
     Path(id): Path<String>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Failure> {
-    let renewal = body::renewal(&body?)?;
     let registry = registry(&port)?;
+    let renewal = body::renewal(&body?)?;
     let known = known(&id).ok_or_else(|| unknown(&id))?;
     if let Some(lease) = registry.endpoints().get(known) {
         renewal.check(&lease.endpoint.registration)?;
@@ -83,13 +88,14 @@ async fn renew(
 /// Takes an endpoint out: 204.
 async fn deregister(State(port): State<Port>, Path(id): Path<String>) -> Result<Response, Failure> {
     let registry = registry(&port)?;
-    registry.deregister(known(&id).ok_or_else(|| unknown(&id))?).await?;
-    info!(id, "endpoint removed");
+    let id = known(&id).ok_or_else(|| unknown(&id))?;
+    registry.deregister(id).await?;
+    info!(digest = %id.digest(), "endpoint removed");
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 fn registry(port: &Port) -> Result<Registry, Failure> {
-    Ok(port.services()?.registry.clone())
+    port.registry().cloned()
 }
 
 fn known(id: &str) -> Option<EndpointId> {
@@ -106,6 +112,7 @@ impl From<RegistryError> for Failure {
         let status = match &error {
             RegistryError::NotFound(_) => StatusCode::NOT_FOUND,
             RegistryError::Taken(_) => return Self::of(StatusCode::CONFLICT, "cluster_name", error.to_string()),
+            RegistryError::Occupied(..) => return Self::of(StatusCode::CONFLICT, "address", error.to_string()),
             RegistryError::Full => StatusCode::TOO_MANY_REQUESTS,
             RegistryError::Closed => StatusCode::SERVICE_UNAVAILABLE,
             RegistryError::Publish(cause) => match &**cause {
@@ -113,7 +120,8 @@ impl From<RegistryError> for Failure {
                 | PublishError::Unconfirmed(_)
                 | PublishError::InvalidGroup(_)
                 | PublishError::InvalidVersion(_)
-                | PublishError::InvalidKey(_) => StatusCode::BAD_REQUEST,
+                | PublishError::InvalidKey(_)
+                | PublishError::InvalidText { .. } => StatusCode::BAD_REQUEST,
                 PublishError::Conflict { .. } | PublishError::Owned { .. } | PublishError::KeyReused { .. } => {
                     StatusCode::CONFLICT
                 }

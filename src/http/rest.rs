@@ -15,7 +15,7 @@ use axum::{
     Router,
     body::{Body, Bytes},
     extract::{Extension, Request, State},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
     routing::post,
 };
@@ -131,13 +131,12 @@ impl Rest {
         &self,
         kind: ResourceType,
         peer: SocketAddr,
-        headers: &HeaderMap,
         body: Result<Bytes, Failure>,
     ) -> Result<Response, Failure> {
         let (metrics, label) = (&self.shared.metrics, (&kind).into());
         metrics.requested(Protocol::Rest);
         let answered = match body {
-            Ok(body) => self.answer(kind, peer, headers, &body).await,
+            Ok(body) => self.answer(kind, peer, &body).await,
             Err(failure) => Err(failure),
         };
         let status = match &answered {
@@ -173,14 +172,7 @@ impl Rest {
         })
     }
 
-    async fn answer(
-        &self,
-        kind: ResourceType,
-        peer: SocketAddr,
-        headers: &HeaderMap,
-        body: &[u8],
-    ) -> Result<Response, Failure> {
-        request::check_content_type(headers)?;
+    async fn answer(&self, kind: ResourceType, peer: SocketAddr, body: &[u8]) -> Result<Response, Failure> {
         let request = self.read(body, &kind)?;
         let (node, group) = self.identify(request.node.map(Node::from))?;
         let poll = Poll {
@@ -303,10 +295,9 @@ pub(super) fn routes() -> Router<Port> {
         let poll = move |State(port): State<Port>, Extension(connection): Extension<Connection>, request: Request| {
             let kind = kind.clone();
             async move {
-                let rest = &port.services()?.rest;
-                let (parts, body) = request.into_parts();
-                let body = rest.collect(body).await;
-                rest.discover(kind, connection.peer, &parts.headers, body).await
+                let rest = port.rest()?;
+                let body = rest.collect(request.into_body()).await;
+                rest.discover(kind, connection.peer, body).await
             }
         };
         router.route(path, post(poll))

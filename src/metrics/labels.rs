@@ -152,8 +152,6 @@ label! {
         NotFound => "404",
         /// 413.
         TooLarge => "413",
-        /// 415.
-        UnsupportedType => "415",
         /// 429.
         TooMany => "429",
         /// 500.
@@ -248,6 +246,18 @@ label! {
         Expired => "expired",
         /// Nothing: what was asked for was refused.
         Refused => "refused",
+    }
+}
+
+label! {
+    /// Why a request to the HTTP port was refused before anybody looked at it.
+    HttpRefusal = "reason" {
+        /// A browser sends it for a page of another site.
+        Origin => "origin",
+        /// It calls the port by a name that is not its own.
+        Host => "host",
+        /// Its body is not called JSON.
+        ContentType => "content_type",
     }
 }
 
@@ -355,7 +365,6 @@ impl From<u16> for PollLabel {
             400 => Self::BadRequest,
             404 => Self::NotFound,
             413 => Self::TooLarge,
-            415 => Self::UnsupportedType,
             429 => Self::TooMany,
             500 => Self::Broken,
             503 => Self::Unavailable,

@@ -106,7 +106,8 @@ const fn outcome_of_error(error: &PublishError) -> PublishOutcome {
         | PublishError::Unconfirmed(_)
         | PublishError::InvalidGroup(_)
         | PublishError::InvalidVersion(_)
-        | PublishError::InvalidKey(_) => PublishOutcome::Refused,
+        | PublishError::InvalidKey(_)
+        | PublishError::InvalidText { .. } => PublishOutcome::Refused,
         PublishError::Conflict { .. } | PublishError::Owned { .. } | PublishError::KeyReused { .. } => {
             PublishOutcome::Conflict
         }
@@ -125,6 +126,7 @@ fn findings_of(error: &PublishError) -> &[Finding] {
         | PublishError::InvalidGroup(_)
         | PublishError::InvalidVersion(_)
         | PublishError::InvalidKey(_)
+        | PublishError::InvalidText { .. }
         | PublishError::Store(_) => &[],
     }
 }

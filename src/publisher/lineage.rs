@@ -21,6 +21,8 @@ use crate::{
 pub(super) struct Lineage {
     /// Oldest first.
     traces: VecDeque<Trace>,
+    /// How many of them do not pass.
+    lasting: usize,
     /// Contents that a kept revision took away, with how many did. A content belongs to one type and name.
     replaced: HashMap<ContentHash, usize>,
     /// Versions that types had, with in how many kept revisions.
@@ -54,19 +56,37 @@ impl Lineage {
         for version in &trace.versions {
             *self.versions.entry(version.clone()).or_default() += 1;
         }
+        if trace.passing && self.traces.back().is_some_and(|before| before.passing) {
+            let before = self.traces.pop_back();
+            before.iter().for_each(|before| self.forget(before));
+        }
+        self.lasting += usize::from(!trace.passing);
         self.traces.push_back(trace);
-        while self.traces.len() > retention.get() {
-            let Some(forgotten) = self.traces.pop_front() else {
+        while self.lasting > retention.get()
+            || self
+                .traces
+                .front()
+                .is_some_and(|oldest| oldest.passing && self.is_full(retention))
+        {
+            let Some(oldest) = self.traces.pop_front() else {
                 return;
             };
-            forgotten
-                .replaced
-                .iter()
-                .for_each(|content| count_down(&mut self.replaced, content));
-            forgotten
-                .versions
-                .iter()
-                .for_each(|version| count_down(&mut self.versions, version));
+            self.lasting -= usize::from(!oldest.passing);
+            self.forget(&oldest);
+        }
+    }
+
+    /// Whether as many are kept as may be: what passed before the oldest of them is not kept either.
+    const fn is_full(&self, retention: NonZeroUsize) -> bool {
+        self.lasting >= retention.get()
+    }
+
+    fn forget(&mut self, trace: &Trace) {
+        for content in &trace.replaced {
+            count_down(&mut self.replaced, content);
+        }
+        for version in &trace.versions {
+            count_down(&mut self.versions, version);
         }
     }
 

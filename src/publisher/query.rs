@@ -14,7 +14,7 @@ use super::{
 use crate::{
     admission::{Admitted, Places, Rejection, Severity, admit_over},
     node::NodeGroup,
-    revision::{RevisionInfo, StoreError, StoredRevision},
+    revision::{RevisionInfo, StoredRevision},
     snapshot::{Revision, Snapshot},
 };
 
@@ -182,10 +182,5 @@ impl Publisher {
             revision,
             oldest: kept.last().map(|info| info.revision),
         }))
-    }
-
-    /// Counts where the store failed.
-    pub(super) fn heard<T>(&self, read: Result<T, StoreError>) -> Result<T, StoreError> {
-        read.inspect_err(|_| self.metrics.store_failed())
     }
 }

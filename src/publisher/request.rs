@@ -14,6 +14,13 @@ use crate::{
 /// Bytes of a group's name or a named version: they travel in every response and name rows of the store.
 const TEXT_BYTES: usize = 256;
 
+/// Bytes of who publishes: a name for people, kept with every revision.
+const AUTHOR_BYTES: usize = 256;
+/// Bytes of why: a commit's message, kept with every revision.
+const MESSAGE_BYTES: usize = 4096;
+/// Characters of a name that an error quotes: enough to know it by, whatever was sent.
+const QUOTED: usize = 64;
+
 /// How every publish is treated.
 #[derive(Clone, Debug, Default)]
 pub struct PublisherSettings {
@@ -72,6 +79,8 @@ pub struct PublishOptions {
     pub idempotency_key: Option<String>,
     /// The source that publishes. A group that another source publishes is not touched.
     pub owner: Owner,
+    /// Of what publishes by itself and often: see [`StoredRevision::passing`](crate::revision::StoredRevision::passing).
+    pub passing: bool,
 }
 
 /// What a publish did, or would do.
@@ -196,16 +205,28 @@ pub enum PublishError {
         revision: Revision,
     },
     /// An idempotency key is empty, longer than 256 bytes, or has control characters.
-    #[error("invalid idempotency key {0:?}: expected 1 to 256 bytes without control characters")]
+    #[error("invalid idempotency key {}: expected 1 to 256 bytes without control characters", quoted(.0))]
     InvalidKey(String),
+    /// Who publishes, or why, is longer than is kept, or has control characters where none belong.
+    #[error("{field} has {bytes} bytes: expected at most {most}{}", if *.plain { " without control characters" } else { "" })]
+    InvalidText {
+        /// The field of the request.
+        field: &'static str,
+        /// How long it is.
+        bytes: usize,
+        /// How long it may be.
+        most: usize,
+        /// Whether it is one line of text.
+        plain: bool,
+    },
     /// Something that was named is not there.
     #[error(transparent)]
     NotFound(#[from] NotFound),
     /// A group's name is empty, longer than 256 bytes, or has control characters.
-    #[error("invalid group {0:?}: expected 1 to 256 bytes without control characters")]
+    #[error("invalid group {}: expected 1 to 256 bytes without control characters", quoted(.0))]
     InvalidGroup(String),
     /// A `version_info` is empty, longer than 256 bytes, or has control characters.
-    #[error("invalid version_info {0:?}: expected 1 to 256 bytes without control characters")]
+    #[error("invalid version_info {}: expected 1 to 256 bytes without control characters", quoted(.0))]
     InvalidVersion(String),
     /// The store could not read, or could not make the revision durable.
     #[error(transparent)]
@@ -259,6 +280,21 @@ pub(super) fn check_request(group: &NodeGroup, options: &PublishOptions) -> Resu
     if let Some(key) = options.idempotency_key.as_ref().filter(|key| !is_sound(key)) {
         return Err(PublishError::InvalidKey(key.clone()));
     }
+    let control = options.author.chars().any(char::is_control);
+    for (field, text, most, plain) in [
+        ("author", &options.author, AUTHOR_BYTES, true),
+        ("message", &options.message, MESSAGE_BYTES, false),
+    ] {
+        if text.len() > most || (plain && control) {
+            let bytes = text.len();
+            return Err(PublishError::InvalidText {
+                field,
+                bytes,
+                most,
+                plain,
+            });
+        }
+    }
     match &options.version_info {
         Some(version) if !is_sound(version) => Err(PublishError::InvalidVersion(version.clone())),
         Some(_) | None => Ok(()),
@@ -271,6 +307,14 @@ pub(super) fn check_group(group: &NodeGroup) -> Result<(), PublishError> {
         return Ok(());
     }
     Err(PublishError::InvalidGroup(group.as_str().to_owned()))
+}
+
+/// The beginning of a text, as it would be written in code.
+fn quoted(text: &str) -> String {
+    match text.char_indices().nth(QUOTED) {
+        Some((end, _)) => format!("{:?}… of {} bytes", &text[..end], text.len()),
+        None => format!("{text:?}"),
+    }
 }
 
 fn is_sound(text: &str) -> bool {

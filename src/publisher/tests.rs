@@ -429,6 +429,41 @@ fn unsound_names_are_refused() {
 }
 
 #[test]
+fn who_and_why_are_bounded_and_refusals_quote_little() {
+    let fixture = Fixture::new();
+    let with = |author: &str, message: &str| {
+        let mut request = replace_request(&group(), "a=1");
+        request.options.author = author.to_owned();
+        request.options.message = message.to_owned();
+        fixture.publisher.replace(request)
+    };
+    let refused = |author: &str, message: &str| with(author, message).unwrap_err().to_string();
+    assert_eq!(
+        refused(&"x".repeat(257), ""),
+        "author has 257 bytes: expected at most 256 without control characters"
+    );
+    assert!(refused("a\nb", "").starts_with("author has 3 bytes"));
+    assert_eq!(
+        refused("", &"x".repeat(4097)),
+        "message has 4097 bytes: expected at most 4096"
+    );
+    assert!(fixture.publisher.list().is_empty());
+    with(&"x".repeat(256), &"line\n".repeat(819)).unwrap();
+
+    let huge = "x".repeat(60 << 20);
+    let group = fixture.publisher.replace(replace_request(&huge.as_str().into(), "a=1"));
+    assert!(group.unwrap_err().to_string().len() < 300);
+    for set in [
+        (|options, huge| options.version_info = Some(huge)) as fn(&mut PublishOptions, String),
+        |options, huge| options.idempotency_key = Some(huge),
+    ] {
+        let mut request = replace_request(&"g".into(), "a=1");
+        set(&mut request.options, huge.clone());
+        assert!(fixture.publisher.replace(request).unwrap_err().to_string().len() < 300);
+    }
+}
+
+#[test]
 fn diff_compares_revisions_and_candidates_by_content() {
     let fixture = Fixture::new();
     fixture.replace("a=1 b=1");

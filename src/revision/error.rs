@@ -49,6 +49,16 @@ pub enum StoreError {
         /// What does not fit.
         detail: String,
     },
+    /// The file is not the one that was opened: what is written to that is found by nobody after a restart.
+    #[error(
+        "{} was removed or replaced while the server runs: nothing is published until the file that was opened is back in its place, or \
+         the server is started again with what is there; `chancery export` saves what is current",
+        .path.display()
+    )]
+    Replaced {
+        /// The file.
+        path: PathBuf,
+    },
     /// A directory or file could not be made or opened.
     #[error("{}: {source}", .path.display())]
     Io {

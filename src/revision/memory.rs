@@ -87,10 +87,14 @@ impl RevisionStore for MemoryStore {
         }
         kept.last = revision.revision;
         let history = kept.groups.entry(revision.group.clone()).or_default();
-        history.push_back(revision.clone());
-        while history.len() > self.retention.get() {
-            history.pop_front();
+        if revision.passing && history.back().is_some_and(|before| before.passing) {
+            history.pop_back();
         }
+        history.push_back(revision.clone());
+        // Those before the oldest that counts go with what it pushed out.
+        let lasting = history.iter().enumerate().rev().filter(|(_, kept)| !kept.passing);
+        let oldest = lasting.map(|(index, _)| index).nth(self.retention.get() - 1);
+        history.drain(..oldest.unwrap_or(0));
         if let Some(receipt) = receipt {
             self.enter(&mut kept, &revision.group, receipt);
         }
@@ -129,6 +133,10 @@ impl RevisionStore for MemoryStore {
 
     fn backup(&self, _: &mut dyn io::Write) -> Result<(), StoreError> {
         Err(StoreError::NoBackup)
+    }
+
+    fn probe(&self, _write: bool) -> Result<(), StoreError> {
+        Ok(())
     }
 
     fn retention(&self) -> NonZeroUsize {

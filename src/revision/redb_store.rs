@@ -21,7 +21,7 @@ use self::{
     file::{Failure, File},
     objects::{OBJECTS, Objects, REFERENCES, read_list},
     receipts::{RECEIPT_ORDER, RECEIPTS},
-    records::{RevisionRecord, TypeRecord, seal, unseal},
+    records::{PassingRecord, RevisionRecord, TypeRecord, seal, unseal},
 };
 use super::{
     Content, Loaded, LoadedGroup, Receipt, RevisionInfo, RevisionStore, StoreError, StoredRevision, Summary, Trace,
@@ -45,6 +45,8 @@ const FORMAT: u64 = 2;
 const META: TableDefinition<'static, &str, u64> = TableDefinition::new("meta");
 const META_FORMAT: &str = "format";
 const META_LAST: &str = "last_revision";
+/// How often it was tried whether something can be written.
+const META_PROBES: &str = "probes";
 /// (Group, revision) → its sealed record.
 const REVISIONS: TableDefinition<'static, (&str, u64), &[u8]> = TableDefinition::new("revisions");
 
@@ -155,6 +157,18 @@ impl RevisionStore for RedbStore {
         self.file.read(|txn| backup::write(txn, to))
     }
 
+    fn probe(&self, write: bool) -> Result<(), StoreError> {
+        if !write {
+            return self.file.expect_in_place();
+        }
+        self.file.write(|txn| {
+            let mut meta = txn.open_table(META)?;
+            let probes = meta.get(META_PROBES)?.map_or(0, |probes| probes.value());
+            meta.insert(META_PROBES, probes.wrapping_add(1))?;
+            Ok(())
+        })
+    }
+
     fn retention(&self) -> NonZeroUsize {
         self.retention
     }
@@ -201,13 +215,21 @@ fn append(txn: &WriteTransaction, revision: &StoredRevision) -> Result<(), Failu
     let mut objects = Objects::open(txn)?;
     let mut revisions = txn.open_table(REVISIONS)?;
     let group = revision.group.as_str();
-    let before = match revisions.range((group, 0)..=(group, u64::MAX))?.next_back() {
-        Some(row) => {
-            let (key, sealed) = row?;
-            Some(unseal_revision(key.value(), sealed.value())?)
+    let mut newest = Vec::new();
+    for row in revisions.range((group, 0)..=(group, u64::MAX))?.rev().take(2) {
+        let (key, sealed) = row?;
+        newest.push((key.value().1, unseal_revision(key.value(), sealed.value())?));
+    }
+    let mut newest = newest.into_iter();
+    let mut before = newest.next();
+    // It takes the place of a passing one: it follows what that followed.
+    let replaced = match before {
+        Some((_, RevisionRecord { passing: true, .. })) if revision.passing => {
+            std::mem::replace(&mut before, newest.next())
         }
-        None => None,
+        _ => None,
     };
+    let before = before.map(|(_, record)| record);
     let mut types = Vec::new();
     for (resource_type, resources) in revision.types().into_iter().flatten() {
         let type_url = resource_type.type_url();
@@ -220,21 +242,34 @@ fn append(txn: &WriteTransaction, revision: &StoredRevision) -> Result<(), Failu
             content: resources.contents_hash().to_bytes().to_vec(),
         });
     }
+    if let Some((number, record)) = replaced {
+        // Behind the new one, so that what both have is not written again.
+        revisions.remove((group, number))?;
+        for found in &record.types {
+            let list = found.list().ok_or_else(|| damaged_revision((group, number)))?;
+            objects.release(list, before.as_ref().and_then(|before| before.list(&found.type_url)))?;
+        }
+    }
     let record = RevisionRecord::new(revision, types);
     revisions.insert((group, revision.revision.0), seal(&record).as_slice())?;
     Ok(())
 }
 
-/// Removes a group's oldest revisions, and every object that only they had.
+/// Removes a group's oldest revisions, and every object that only they had. Those that only pass do not count.
 fn keep_newest(txn: &WriteTransaction, group: &NodeGroup, count: usize) -> Result<(), Failure> {
     let mut objects = Objects::open(txn)?;
     let mut revisions = txn.open_table(REVISIONS)?;
     let group = group.as_str();
-    let kept: Vec<u64> = revisions
-        .range((group, 0)..=(group, u64::MAX))?
-        .map(|row| row.map(|(key, _)| key.value().1))
-        .collect::<Result<_, _>>()?;
-    for (index, old) in kept[..kept.len().saturating_sub(count)].iter().enumerate() {
+    let mut kept: Vec<u64> = Vec::new();
+    for row in revisions.range((group, 0)..=(group, u64::MAX))? {
+        kept.push(row?.0.value().1);
+    }
+    let surplus = match kept.len().saturating_sub(count) {
+        0 => 0,
+        _ if count == 0 => kept.len(),
+        _ => surplus(&revisions, group, &kept, count)?,
+    };
+    for (index, old) in kept[..surplus].iter().enumerate() {
         let key = (group, *old);
         let next = match kept.get(index + 1) {
             Some(next) => read_revision(&revisions, (group, *next))?,
@@ -249,6 +284,26 @@ fn keep_newest(txn: &WriteTransaction, group: &NodeGroup, count: usize) -> Resul
         }
     }
     Ok(())
+}
+
+/// How many of the oldest go, so that `count` of those are left that do not pass.
+fn surplus(
+    revisions: &impl ReadableTable<(&'static str, u64), &'static [u8]>,
+    group: &str,
+    kept: &[u64],
+    count: usize,
+) -> Result<usize, Failure> {
+    let mut lasting = 0;
+    for (index, number) in kept.iter().enumerate().rev() {
+        let key = (group, *number);
+        let sealed = revisions.get(key)?.ok_or_else(|| damaged_revision(key))?;
+        let record: PassingRecord = unseal(sealed.value()).ok_or_else(|| damaged_revision(key))?;
+        lasting += usize::from(!record.passing);
+        if lasting == count {
+            return Ok(index);
+        }
+    }
+    Ok(0)
 }
 
 fn read_revision(
@@ -296,6 +351,7 @@ fn stored(txn: &ReadTransaction, revision: Revision, record: RevisionRecord) -> 
             Content::Published(types)
         },
         replaced,
+        passing: record.passing,
     })
 }
 
@@ -332,6 +388,7 @@ fn trace(revision: Revision, record: &RevisionRecord) -> Result<Trace, Failure> 
         revision,
         versions,
         replaced,
+        passing: record.passing,
     })
 }
 

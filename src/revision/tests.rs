@@ -37,6 +37,7 @@ pub(super) fn published(group: &str, revision: u64, clusters: Vec<Arc<Resource>>
         owner: Owner::Files,
         content: Content::Published(BTreeMap::from([(ResourceType::Cluster, Arc::new(clusters))])),
         replaced: vec![ContentHash::of_texts([group, "before"])],
+        passing: false,
     }
 }
 
@@ -221,4 +222,55 @@ fn content_hash_is_that_of_the_content_whatever_the_versions() {
         types.insert(ResourceType::Listener, Arc::default());
     }
     assert_eq!(hash(&one), hash(&emptied), "a type that was emptied is as good as none");
+}
+
+/// What passes neither counts nor piles up, in whatever order it comes between what lasts.
+pub(super) fn passes_by(store: &dyn RevisionStore, check: impl Fn()) {
+    assert_eq!(store.retention().get(), 3);
+    let numbers = |store: &dyn RevisionStore| -> Vec<u64> {
+        let listed = store.list(&"g".into(), 100).unwrap();
+        listed.iter().rev().map(|info| info.revision.0).collect()
+    };
+    // By letter: L lasts, p passes.
+    let kept = [
+        ("p", vec![1]),
+        ("p", vec![2]),
+        ("L", vec![2, 3]),
+        ("ppppp", vec![2, 3, 8]),
+        ("L", vec![2, 3, 8, 9]),
+        ("pp", vec![2, 3, 8, 9, 11]),
+        ("L", vec![3, 8, 9, 11, 12]),
+        ("pppp", vec![3, 8, 9, 11, 12, 16]),
+        ("L", vec![9, 11, 12, 16, 17]),
+        ("LLL", vec![18, 19, 20]),
+        ("p", vec![18, 19, 20, 21]),
+        ("LLL", vec![22, 23, 24]),
+    ];
+    let mut number = 0_u64;
+    for (kinds, expected) in kept {
+        for kind in kinds.chars() {
+            number += 1;
+            // Contents that come, stay, go and come again.
+            let clusters = (0..40).map(|n| resource(&format!("c{n}"), &((n * number) % 5 / (1 + n % 3)).to_string()));
+            let revision = StoredRevision {
+                passing: kind == 'p',
+                ..published("g", number, clusters.collect())
+            };
+            store.append(&revision, None).unwrap();
+            check();
+            let head = store.get(&"g".into(), Revision(number)).unwrap().unwrap();
+            assert_same(&head, &revision);
+        }
+        assert_eq!(numbers(store), expected, "after {kinds}");
+        for number in expected {
+            assert!(store.get(&"g".into(), Revision(number)).unwrap().is_some(), "{number}");
+        }
+    }
+    let loaded = store.load().unwrap();
+    assert_eq!(loaded.groups[0].traces.len(), 3);
+}
+
+#[test]
+fn what_passes_is_no_history_in_memory() {
+    passes_by(&MemoryStore::new(NonZeroUsize::new(3).unwrap()), || {});
 }

@@ -1,13 +1,14 @@
 //! The config file: YAML, read strictly, with the place of every mistake.
 
 use std::{
-    fmt, fs,
+    fmt, fs, io,
     path::{Path, PathBuf},
 };
 
 use serde::Deserialize as _;
 
 use super::{SettingsError, layer::Layer};
+use crate::input;
 
 /// Where in a file, and at which key, something is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,9 +19,16 @@ pub struct Spot {
     key: String,
 }
 
-/// Reads a config file.
+/// Bytes of a config file: a device that never ends is none.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// Reads a config file. It may be a pipe, as a shell's `<(...)` is.
 pub(super) fn read(path: &Path) -> Result<Layer, SettingsError> {
-    let text = fs::read_to_string(path).map_err(|source| SettingsError::Read {
+    let read = || {
+        let content = input::read_bounded(fs::File::open(path)?, MAX_BYTES)?;
+        String::from_utf8(content).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    };
+    let text = read().map_err(|source| SettingsError::Read {
         file: path.to_owned(),
         source,
     })?;

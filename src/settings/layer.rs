@@ -88,6 +88,9 @@ pub struct Layer {
     /// How nodes that poll over REST are treated.
     #[command(flatten)]
     pub rest: RestLayer,
+    /// The endpoint registry.
+    #[command(flatten)]
+    pub registry: RegistryLayer,
     /// What clients that report load are asked for.
     #[command(flatten)]
     pub lrs: LrsLayer,
@@ -171,6 +174,14 @@ pub struct AdmissionLayer {
         value_name = "SIZE"
     )]
     pub max_snapshot_bytes: Option<ByteSize>,
+    /// Values of one document: keys, scalars, lists and mappings
+    #[arg(
+        id = "admission_max_document_values",
+        long = "admission-max-document-values",
+        env = "CHANCERY_ADMISSION_MAX_DOCUMENT_VALUES",
+        value_name = "COUNT"
+    )]
+    pub max_document_values: Option<usize>,
     /// Resources of a snapshot
     #[arg(
         id = "admission_max_resources",
@@ -350,6 +361,10 @@ pub struct OrderingLayer {
 #[derive(Args, Clone, Copy, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RestLayer {
+    /// Answer nodes that poll over REST
+    #[arg(id = "rest_enabled", long = "rest-enabled", env = "CHANCERY_REST_ENABLED", value_name = "BOOL",
+          num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub enabled: Option<bool>,
     /// How long a node that stops polling over REST still counts as connected
     #[arg(
         id = "rest_poll_timeout",
@@ -358,6 +373,16 @@ pub struct RestLayer {
         value_name = "DURATION"
     )]
     pub poll_timeout: Option<Span>,
+}
+
+/// The endpoint registry.
+#[derive(Args, Clone, Copy, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RegistryLayer {
+    /// Let services register their endpoints on the HTTP port
+    #[arg(id = "registry_enabled", long = "registry-enabled", env = "CHANCERY_REGISTRY_ENABLED", value_name = "BOOL",
+          num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub enabled: Option<bool>,
 }
 
 /// What clients that report load are asked for.
@@ -451,6 +476,7 @@ impl Layer {
             xds: self.xds.or(below.xds),
             limits: self.limits.or(below.limits),
             rest: self.rest.or(below.rest),
+            registry: self.registry.or(below.registry),
             lrs: self.lrs.or(below.lrs),
             ordering: self.ordering.or(below.ordering),
             protocol: self.protocol.or(below.protocol),
@@ -479,6 +505,7 @@ impl AdmissionLayer {
             max_document_bytes: self.max_document_bytes.or(below.max_document_bytes),
             max_resource_bytes: self.max_resource_bytes.or(below.max_resource_bytes),
             max_snapshot_bytes: self.max_snapshot_bytes.or(below.max_snapshot_bytes),
+            max_document_values: self.max_document_values.or(below.max_document_values),
             max_resources: self.max_resources.or(below.max_resources),
             rules: self.rules.or(below.rules),
         }
@@ -517,9 +544,18 @@ impl OrderingLayer {
     }
 }
 
+impl RegistryLayer {
+    fn or(self, below: Self) -> Self {
+        Self {
+            enabled: self.enabled.or(below.enabled),
+        }
+    }
+}
+
 impl RestLayer {
     fn or(self, below: Self) -> Self {
         Self {
+            enabled: self.enabled.or(below.enabled),
             poll_timeout: self.poll_timeout.or(below.poll_timeout),
         }
     }

@@ -8,14 +8,15 @@ mod assignment;
 mod endpoint;
 mod task;
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use self::{
     endpoint::{
-        Change, Endpoint, EndpointId, Endpoints, Health, Lease, Locality, MAX_WEIGHT, Registration, UnknownHealth,
+        Change, Endpoint, EndpointDigest, EndpointId, Endpoints, Health, Lease, Locality, MAX_WEIGHT, MalformedDigest,
+        Registration, UnknownHealth,
     },
     task::RegistryTask,
 };
@@ -50,21 +51,40 @@ pub struct Registry {
 /// What became of a registration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Registered {
-    /// What it is renewed and removed by.
-    pub id: EndpointId,
+    /// What it is renewed and removed by; `None` for who has not shown that he knows it.
+    pub id: Option<EndpointId>,
+    /// What it is known by.
+    pub digest: EndpointDigest,
     /// Whether it is new; else one of this cluster, address and port was registered, and is now as given.
     pub created: bool,
+}
+
+// === impl Registered ===
+
+impl Registered {
+    fn known(id: EndpointId) -> Self {
+        Self {
+            id: Some(id),
+            digest: id.digest(),
+            created: false,
+        }
+    }
 }
 
 /// Why the registry did not do what it was asked to. Nothing changed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum RegistryError {
     /// Never registered, removed, or its lease ran out.
-    #[error("no endpoint {0} is registered")]
+    #[error("no endpoint of this id is registered (digest {})", .0.digest())]
     NotFound(EndpointId),
     /// The cluster's endpoints in the shared group were published by someone else.
     #[error("the endpoints of \"{0}\" in group \"*\" were published by someone else: delete them there first")]
     Taken(String),
+    /// Somebody registered the address in the cluster, and otherwise than it is given now.
+    #[error(
+        "{0} is registered in \"{1}\" already: it is changed with the id that its registration was answered, as \"id\""
+    )]
+    Occupied(SocketAddr, String),
     /// As many are registered as may be.
     #[error("{MAX_ENDPOINTS} endpoints are registered, more are not taken")]
     Full,
@@ -86,7 +106,8 @@ struct Command {
 /// What is asked for.
 #[derive(Clone, Debug)]
 enum Action {
-    Register(Registration),
+    /// The id of what is there already, where it is known.
+    Register(Registration, Option<EndpointId>),
     Renew(EndpointId, Change),
     Deregister(EndpointId),
 }
@@ -124,13 +145,17 @@ impl Registry {
         Ok((registry, task))
     }
 
-    /// Registers an endpoint, and waits until it is published.
+    /// Registers an endpoint, and waits until it is published. One that is there is changed by who gives its id.
     ///
     /// # Errors
     ///
     /// [`RegistryError`]; it is not registered then.
-    pub async fn register(&self, registration: Registration) -> Result<Registered, RegistryError> {
-        self.ask(Action::Register(registration)).await
+    pub async fn register(
+        &self,
+        registration: Registration,
+        id: Option<EndpointId>,
+    ) -> Result<Registered, RegistryError> {
+        self.ask(Action::Register(registration, id)).await
     }
 
     /// Renews the lease of an endpoint, and changes what of it may change.

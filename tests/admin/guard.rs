@@ -146,6 +146,7 @@ fn what_the_registry_puts_back_is_no_removal() {
     let endpoints = format!("http://{}/endpoints", server.addresses.http);
     let post = reqwest::Client::new()
         .post(endpoints)
+        .header("content-type", "application/json")
         .body("{\"address\": \"127.0.0.1\", \"port_value\": 8081}");
     let registered = server.runtime.block_on(post.send()).unwrap();
     assert_eq!(registered.status(), 201);

@@ -15,7 +15,7 @@ use chancery::{
         envoy::config::core::v3::{Node, node::UserAgentVersionType},
         google::rpc,
     },
-    settings::{Layer, Settings},
+    settings::{Layer, RegistryLayer, RestLayer, Settings},
 };
 use tokio::{runtime::Runtime, sync::mpsc};
 use tokio_stream::wrappers::ReceiverStream;
@@ -54,6 +54,11 @@ impl Server {
     pub(crate) fn with(layer: Layer) -> Self {
         let free = "127.0.0.1:0".parse().ok();
         let settings = Settings::resolve(layer.or(Layer {
+            rest: RestLayer {
+                enabled: Some(true),
+                ..RestLayer::default()
+            },
+            registry: RegistryLayer { enabled: Some(true) },
             xds_addr: free,
             admin_addr: free,
             http_addr: free,

@@ -128,7 +128,7 @@ pub(crate) const LAYERS: &[Layer] = &[
     },
     Layer {
         module: "revision",
-        knows: Knows::Only(&["admission", "node", "proto", "resource", "snapshot"]),
+        knows: Knows::Only(&["admission", "input", "node", "proto", "resource", "snapshot"]),
         without: &[GRPC],
     },
     Layer {

@@ -292,12 +292,12 @@ fn tutorial(control: &Control) -> Value {
     })
 }
 
-/// `curl -X POST http://…/endpoints -d '{…}'`.
+/// `curl http://…/endpoints --json '{…}'`.
 fn register(control: &Control, upstream: &Upstream) -> String {
     let body = json!({ "address": "127.0.0.1", "port_value": upstream.address.port() });
     let request = Client::new()
         .post(format!("http://{}/endpoints", control.http))
-        .header("content-type", "application/x-www-form-urlencoded")
+        .header("content-type", "application/json")
         .body(body.to_string());
     let reply = send(request).unwrap();
     assert_eq!(reply.status, StatusCode::CREATED, "{reply:?}");

@@ -8,7 +8,7 @@ use crate::harness::{Reply, Server, discovery, eventually};
 
 const EDS: &str = "/v3/discovery:endpoints";
 
-/// Registers as the tutorial does: `curl -d`, which says that it is a form.
+/// Registers as the tutorial does.
 async fn register(server: &Server, body: &Value) -> Reply {
     server.send(Method::POST, "/endpoints", &body.to_string()).await
 }
@@ -47,7 +47,7 @@ async fn a_registered_endpoint_is_served_to_every_node() {
     for method in [Method::GET, Method::PUT, Method::DELETE] {
         let missing = server.send(method.clone(), &format!("/endpoints/{first}"), "").await;
         assert_eq!(missing.status, StatusCode::NOT_FOUND, "{method} {missing:?}");
-        assert!(missing.json()["error"].as_str().unwrap().contains(&first));
+        assert!(missing.json()["error"].as_str().unwrap().contains("is registered"));
     }
 }
 
@@ -81,7 +81,14 @@ async fn an_endpoint_is_shown_as_it_is_registered_and_changed_by_a_renewal() {
     );
     let all = server.send(Method::GET, "/endpoints", "").await.json();
     assert_eq!(all["endpoints"].as_array().unwrap().len(), 1);
-    assert_eq!(all["endpoints"][0]["id"], id);
+    assert_eq!(all["endpoints"][0]["id"], Value::Null, "an id is for who registered");
+    assert!(!all.to_string().contains(&id));
+    let digest = all["endpoints"][0]["digest"].as_str().unwrap().to_owned();
+    assert_eq!(shown["digest"], digest.as_str());
+    for method in [Method::GET, Method::PUT, Method::DELETE] {
+        let refused = server.send(method, &format!("/endpoints/{digest}"), "").await;
+        assert_eq!(refused.status, StatusCode::NOT_FOUND, "{refused:?}");
+    }
 }
 
 #[tokio::test]
@@ -101,6 +108,27 @@ async fn a_mistake_is_told_with_its_field() {
     let reply = server.send(Method::GET, "/endpoints/1", "").await;
     assert_eq!(reply.status, StatusCode::NOT_FOUND);
     assert_eq!(served(&server).await, None, "nothing was published");
+}
+
+#[tokio::test]
+async fn an_address_of_another_is_changed_with_its_id_alone() {
+    let server = Server::start().await;
+    let body = |ttl: &str| json!({ "address": "127.0.0.1", "port_value": 8081, "ttl": ttl });
+    let id = id_of(&register(&server, &body("1h")).await);
+    let refused = register(&server, &body("1s")).await;
+    assert_eq!(
+        (refused.status, &refused.json()["field"]),
+        (StatusCode::CONFLICT, &json!("address"))
+    );
+    assert!(!refused.text.contains(&id));
+    let again = register(&server, &body("1h")).await;
+    assert_eq!((again.status, &again.json()["id"]), (StatusCode::OK, &Value::Null));
+    let mut own = body("2h");
+    own["id"] = id.as_str().into();
+    let own = register(&server, &own).await;
+    assert_eq!((own.status, &own.json()["id"]), (StatusCode::OK, &json!(id)));
+    let shown = server.send(Method::GET, &format!("/endpoints/{id}"), "").await;
+    assert_eq!(shown.json()["ttl"], "2h");
 }
 
 #[tokio::test]

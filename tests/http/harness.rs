@@ -8,7 +8,7 @@ use chancery::{
         Document, ListNodesRequest, NodeStatus, PublishOptions, ReplaceSnapshotRequest, StreamStatus, TypeStatus,
         node_service_client::NodeServiceClient, snapshot_service_client::SnapshotServiceClient,
     },
-    settings::{Layer, Settings},
+    settings::{Layer, RegistryLayer, RestLayer, Settings},
 };
 use reqwest::{Client, Method, RequestBuilder, StatusCode, header::CONTENT_TYPE};
 use serde_json::{Value, json};
@@ -44,6 +44,11 @@ impl Server {
         let free: Option<SocketAddr> = "127.0.0.1:0".parse().ok();
         let kept = layer.data_dir.is_some();
         let settings = Settings::resolve(layer.or(Layer {
+            rest: RestLayer {
+                enabled: Some(true),
+                ..RestLayer::default()
+            },
+            registry: RegistryLayer { enabled: Some(true) },
             xds_addr: free,
             admin_addr: free,
             http_addr: free,
@@ -87,13 +92,12 @@ impl Server {
     }
 
     pub(crate) async fn send(&self, method: Method, path: &str, body: &str) -> Reply {
-        // As `curl -d` does.
         let request = self.request(method, path).body(body.to_owned());
-        read(request.header(CONTENT_TYPE, "application/x-www-form-urlencoded")).await
+        read(request.header(CONTENT_TYPE, "application/json")).await
     }
 
     pub(crate) async fn post(&self, path: &str, body: &str) -> Reply {
-        read(self.request(Method::POST, path).body(body.to_owned())).await
+        self.send(Method::POST, path, body).await
     }
 
     /// A poll of a node of the group `demo`.

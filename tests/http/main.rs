@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod endpoints;
+mod guard;
 mod harness;
 mod metrics;
 mod rest;

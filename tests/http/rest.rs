@@ -116,13 +116,16 @@ async fn what_is_not_there_is_never_an_empty_answer() {
     server.publish("demo", &[cluster("a", "1s")]).await;
     for (path, _) in PATHS
         .into_iter()
-        .filter(|(path, _)| !["listeners", "clusters", "scoped-routes"].contains(path))
+        .filter(|(path, _)| !["listeners", "scoped-routes"].contains(path))
     {
         let reply = server.poll(&format!("/v3/discovery:{path}"), &["no-such"], "").await;
         assert_eq!(reply.status, StatusCode::NOT_FOUND, "{path}: {reply:?}");
     }
-    let (_, names) = server.poll(CDS, &["no-such"], "").await.answer();
-    assert!(names.is_empty(), "a cluster that is gone is gone: {names:?}");
+    // A group without clusters any more has none; one without endpoints has nothing to tell of them.
+    server.publish("demo", &[assignment("e")]).await;
+    assert_eq!(server.poll(CDS, &[], "").await.answer().1, Vec::<String>::new());
+    server.publish("demo", &[]).await;
+    assert_eq!(server.poll(EDS, &[], "").await.status, StatusCode::NOT_FOUND);
     // The shared group has endpoints to tell, and says nothing of clusters.
     server.publish("*", &[assignment("s")]).await;
     let other = json!({ "node": { "id": "m", "cluster": "other" } }).to_string();
@@ -159,7 +162,11 @@ async fn what_is_no_poll_is_refused() {
     }
     let got = read(server.request(Method::GET, CDS)).await;
     assert_eq!(got.status, StatusCode::METHOD_NOT_ALLOWED);
-    let form = server.send(Method::POST, CDS, &discovery(&[], "").to_string()).await;
+    let form = server
+        .request(Method::POST, CDS)
+        .body(discovery(&[], "").to_string())
+        .header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+    let form = read(form).await;
     assert_eq!(form.status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
     let large = server.post(CDS, &" ".repeat(9 << 20)).await;
     assert_eq!(large.status, StatusCode::PAYLOAD_TOO_LARGE);
@@ -284,6 +291,7 @@ async fn a_node_that_stops_polling_is_gone() {
     let layer = Layer {
         rest: RestLayer {
             poll_timeout: Some(Span(Duration::ZERO)),
+            ..RestLayer::default()
         },
         ..Layer::default()
     };

@@ -7,9 +7,10 @@ mod der;
 mod key;
 mod pem;
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use prost_reflect::DynamicMessage;
+use prost_types::Timestamp;
 use x509_parser::{certificate::X509Certificate, parse_x509_certificate, public_key::PublicKey};
 
 use self::{key::Public, pem::Block};
@@ -193,18 +194,16 @@ fn validity(
     let Some(now) = now else {
         return;
     };
-    let at = |seconds: i64| match u64::try_from(seconds) {
-        Ok(seconds) => SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds)),
-        Err(_) => Some(SystemTime::UNIX_EPOCH),
-    };
+    // In whole seconds, and by a writer that knows the years before 1970 too.
+    let now = Timestamp::from(now).seconds;
     let validity = certificate.validity();
-    let (begin, end) = (at(validity.not_before.timestamp()), at(validity.not_after.timestamp()));
+    let (begin, end) = (validity.not_before.timestamp(), validity.not_after.timestamp());
     let number = index + 1;
-    let shown = |time: SystemTime| humantime::format_rfc3339_seconds(time).to_string();
-    if let Some(end) = end.filter(|end| *end < now) {
+    let shown = |seconds: i64| Timestamp { seconds, nanos: 0 }.to_string();
+    if end < now {
         let message = format!("certificate {number} of it expired at {}", shown(end));
         report.warn(codes::VALIDITY, path, message);
-    } else if let Some(begin) = begin.filter(|begin| *begin > now) {
+    } else if begin > now {
         let message = format!("certificate {number} of it is not valid before {}", shown(begin));
         report.warn(codes::VALIDITY, path, message);
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::admission::codes;
+use crate::admission::{codes, sensitive};
 
 /// What is wrong with a field.
 #[derive(Debug, PartialEq, Eq)]
@@ -79,8 +79,11 @@ impl fmt::Display for Violation {
     }
 }
 
-/// A text in quotes, its end left out where it is long.
+/// A text in quotes, its end left out where it is long. A private key is not shown, whatever field it was put in.
 pub(super) fn quoted(text: &str) -> String {
+    if sensitive::is_secret_text(text) {
+        return sensitive::REDACTED.to_owned();
+    }
     match text.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("{:?}…", &text[..end]),
         None => format!("{text:?}"),

@@ -223,3 +223,18 @@ fn name_beside_a_resource_must_be_its_own() {
     );
     assert_eq!(only(admit_raw(vec![raw("r/v", host)]).unwrap()).name.as_str(), "r/v");
 }
+
+#[test]
+fn an_encoded_document_of_nothing_but_empty_resources_is_not_decoded() {
+    let most = Limits::default().resources;
+    let of = |count: usize| [0x12, 0].repeat(count);
+    let refused = |count: usize| admit_text("a.pb", of(count)).unwrap_err().findings[0].to_string();
+    let told = refused(most + 1_001);
+    assert!(
+        told.contains("XDS0010") && told.contains("holds more resources than the 250000"),
+        "{told}"
+    );
+    assert!(!refused(1_000).contains("holds more resources"));
+    // The bytes break off.
+    assert!(refused(1).contains("error["));
+}

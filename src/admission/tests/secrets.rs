@@ -1,6 +1,7 @@
 //! Secrets never leave redacted output, wherever they stand.
 
 use super::*;
+use crate::admission::sensitive::REDACTED;
 
 const SECRET: &str = "
 resources:
@@ -59,4 +60,313 @@ fn type_without_descriptor_is_shown_as_bytes() {
     assert_eq!(to_json(&any, Secrets::Show), json);
     assert_eq!(to_json(&any, Secrets::Redact), json);
     assert_eq!(redact(&any), any);
+}
+
+/// The only resource of a YAML document, whatever else there is to say of it.
+fn built(yaml: &str) -> Arc<Resource> {
+    only(admit_text("a.yaml", yaml).unwrap_or_else(|rejection| panic!("{yaml}: {rejection}")))
+}
+
+/// A resource with `CANARY` where a secret stands, and what of it is shown.
+struct Canary {
+    what: &'static str,
+    fields: String,
+    shown: &'static str,
+}
+
+/// A cluster's fields with this message in an `Any`.
+fn within(what: &'static str, typed_config: &str, shown: &'static str) -> Canary {
+    Canary {
+        what,
+        fields: format!("  name: a\n  transport_socket: {{name: x, typed_config: {{{typed_config}}}}}\n"),
+        shown,
+    }
+}
+
+const EXTENSIONS: &str = "'@type': type.googleapis.com/envoy.extensions";
+const HTTP: &str = "filters.http";
+
+fn canaries() -> Vec<Canary> {
+    let key_set = |keys: &str| {
+        format!(
+            "{EXTENSIONS}.{HTTP}.jwt_authn.v3.JwtAuthentication, providers: {{p: {{issuer: shown, local_jwks: {{{keys}}}}}}}"
+        )
+    };
+    let inline = |text: &str| format!("inline_string: '{text}'");
+    let encoded = |text: &str| {
+        use base64::Engine as _;
+        format!(
+            "inline_bytes: {}",
+            base64::engine::general_purpose::STANDARD.encode(text)
+        )
+    };
+    let grpc = |credentials: &str| {
+        format!(
+            "{EXTENSIONS}.{HTTP}.ext_authz.v3.ExtAuthz, grpc_service: {{google_grpc: {{target_uri: shown, stat_prefix: s, \
+             call_credentials: [{{{credentials}}}]}}}}"
+        )
+    };
+    let plugin = |name: &str, fields: &str| {
+        format!(
+            "{EXTENSIONS}.{HTTP}.ext_authz.v3.ExtAuthz, stat_prefix: shown, grpc_service: {{google_grpc: {{target_uri: u, \
+             stat_prefix: s, call_credentials_plugin: [{{{EXTENSIONS}.grpc_service.call_credentials.{name}, {fields}}}]}}}}"
+        )
+    };
+    let header = |name: &str| {
+        format!(
+            "{EXTENSIONS}.{HTTP}.ext_authz.v3.ExtAuthz, grpc_service: {{envoy_grpc: {{cluster_name: shown}}, initial_metadata: \
+             [{{key: {name}, value: CANARY}}]}}"
+        )
+    };
+    let mut all = vec![
+        within(
+            "a symmetric key",
+            &key_set(&inline(r#"{"keys":[{"kty":"oct","k":"CANARY"}]}"#)),
+            "shown",
+        ),
+        within(
+            "a symmetric key of no type",
+            &key_set(&inline(r#"{"keys":[{"k":"CANARY"}]}"#)),
+            "shown",
+        ),
+        within(
+            "a private key among public ones",
+            &key_set(&encoded(
+                r#"{"keys":[{"kty":"EC","x":"x"},{"kty":"RSA","n":"n","e":"AQAB","d":"CANARY","p":"CANARY","q":"CANARY"}]}"#,
+            )),
+            "shown",
+        ),
+        within("a key by itself", &key_set(&inline(r#"{"kty":"oct","k":"CANARY"}"#)), "shown"),
+        within("a key set that cannot be read", &key_set(&inline(r#"{"keys":[{"k":"CANARY""#)), "shown"),
+        within("an access token", &grpc("access_token: CANARY"), "shown"),
+        within("a refresh token", &grpc("google_refresh_token: CANARY"), "shown"),
+        within(
+            "an IAM token",
+            &grpc("google_iam: {authorization_token: CANARY, authority_selector: shown}"),
+            "shown",
+        ),
+        within(
+            "a service account's key",
+            &grpc("service_account_jwt_access: {json_key: CANARY}"),
+            "shown",
+        ),
+        within(
+            "an access token of a plugin",
+            &plugin("access_token.v3.AccessTokenCredentials", "token: CANARY"),
+            "shown",
+        ),
+        within(
+            "a refresh token of a plugin",
+            &plugin("google_refresh_token.v3.GoogleRefreshTokenCredentials", "token: CANARY"),
+            "shown",
+        ),
+        within(
+            "an IAM token of a plugin",
+            &plugin("google_iam.v3.GoogleIamCredentials", "authorization_token: CANARY"),
+            "shown",
+        ),
+        within(
+            "a service account's key of a plugin",
+            &plugin(
+                "service_account_jwt_access.v3.ServiceAccountJwtAccessCredentials",
+                "json_key: CANARY",
+            ),
+            "shown",
+        ),
+        within(
+            "a list of users",
+            &format!("{EXTENSIONS}.{HTTP}.basic_auth.v3.BasicAuth, forward_username_header: shown, users: {{inline_string: CANARY}}"),
+            "shown",
+        ),
+        within(
+            "an API key",
+            &format!("{EXTENSIONS}.{HTTP}.api_key_auth.v3.ApiKeyAuth, credentials: [{{key: CANARY, client: c}}], key_sources: [{{header: shown}}]"),
+            "shown",
+        ),
+        within(
+            "credentials of AWS",
+            &format!(
+                "{EXTENSIONS}.{HTTP}.aws_lambda.v3.Config, arn: shown, credentials: {{access_key_id: i, secret_access_key: CANARY, \
+                 session_token: CANARY}}"
+            ),
+            "shown",
+        ),
+        within(
+            "credentials of AWS that sign",
+            &format!(
+                "{EXTENSIONS}.common.aws.v3.AwsCredentialProvider, inline_credential: {{access_key_id: shown, secret_access_key: \
+                 CANARY, session_token: CANARY}}"
+            ),
+            "shown",
+        ),
+        within(
+            "a secret of OAuth or HMAC",
+            &format!("{EXTENSIONS}.transport_sockets.tls.v3.Secret, name: shown, generic_secret: {{secret: {{inline_string: CANARY}}}}"),
+            "shown",
+        ),
+        within(
+            "keys of session tickets",
+            &format!("{EXTENSIONS}.transport_sockets.tls.v3.Secret, name: shown, session_ticket_keys: {{keys: [{{inline_string: CANARY}}]}}"),
+            "shown",
+        ),
+        within(
+            "a tracer's token",
+            "'@type': type.googleapis.com/envoy.config.trace.v3.LightstepConfig, collector_cluster: shown, access_token: \
+             {inline_string: CANARY}",
+            "shown",
+        ),
+        within(
+            "a private key in a place for certificates",
+            &format!(
+                "{EXTENSIONS}.transport_sockets.tls.v3.Secret, name: shown, tls_certificate: {{certificate_chain: {{inline_string: \
+                 '-----BEGIN EC PRIVATE KEY-----CANARY-----END EC PRIVATE KEY-----'}}}}"
+            ),
+            "shown",
+        ),
+        within(
+            "a password in a URL",
+            &format!(
+                "{EXTENSIONS}.{HTTP}.ext_authz.v3.ExtAuthz, http_service: {{path_prefix: /shown, server_uri: {{uri: \
+                 'https://user:CANARY@host/path', cluster: c, timeout: 1s}}}}"
+            ),
+            "/shown",
+        ),
+        within(
+            "a header of a TypedStruct",
+            &format!(
+                "'@type': type.googleapis.com/xds.type.v3.TypedStruct, type_url: \
+                 type.googleapis.com/envoy.extensions.{HTTP}.ext_authz.v3.ExtAuthz, value: {{grpc_service: {{envoy_grpc: \
+                 {{cluster_name: shown}}, initial_metadata: [{{key: Authorization, value: CANARY}}]}}}}"
+            ),
+            "shown",
+        ),
+        within(
+            "a key set of a TypedStruct",
+            &format!(
+                "'@type': type.googleapis.com/xds.type.v3.TypedStruct, type_url: \
+                 type.googleapis.com/envoy.extensions.{HTTP}.jwt_authn.v3.JwtAuthentication, value: {{providers: {{p: {{issuer: \
+                 shown, localJwks: {{inlineString: '{{\"keys\":[{{\"kty\":\"oct\",\"k\":\"CANARY\"}}]}}'}}}}}}}}"
+            ),
+            "shown",
+        ),
+        within(
+            "a configuration of no descriptor",
+            "'@type': type.googleapis.com/xds.type.v3.TypedStruct, type_url: type.googleapis.com/no.Such, value: {cluster: shown, \
+             client_secret: CANARY, nested: [{api_key: CANARY, password: CANARY}]}",
+            "shown",
+        ),
+        Canary {
+            what: "metadata",
+            fields: "  name: a\n  metadata: {filter_metadata: {f: {kept: shown, access_token: CANARY, deep: {password: {a: CANARY, b: 1}}}}}\n"
+                .to_owned(),
+            shown: "shown",
+        },
+        Canary {
+            what: "a health check's header",
+            fields: "  name: a\n  health_checks: [{timeout: 1s, interval: 1s, unhealthy_threshold: 1, healthy_threshold: 1, \
+                     http_health_check: {path: /shown, request_headers_to_add: [{header: {key: Authorization, value: CANARY}}]}}]\n"
+                .to_owned(),
+            shown: "/shown",
+        },
+    ];
+    let names = [
+        "authorization",
+        "Proxy-Authorization",
+        "cookie",
+        "set-cookie",
+        "x-api-key",
+        "X-Vault-Token",
+        "x-client-secret",
+    ];
+    all.extend(names.map(|name| within("a header", &header(name), "shown")));
+    all
+}
+
+#[test]
+fn no_secret_is_shown_whatever_field_it_is_in() {
+    for Canary { what, fields, shown } in canaries() {
+        let any = any_of(&built(&cluster(&fields)));
+        let open = to_json(&any, Secrets::Show).to_string();
+        assert!(open.contains(shown), "{what}: {open}");
+        let json = to_json(&any, Secrets::Redact).to_string();
+        assert_ne!(json, open, "{what}");
+        assert!(json.contains(shown), "{what}: {json}");
+        assert!(!json.contains("CANARY"), "{what}: {json}");
+        let bytes = redact(&any).value;
+        let text = String::from_utf8_lossy(&bytes);
+        assert!(!text.contains("CANARY"), "{what}: {text}");
+    }
+}
+
+#[test]
+fn secrets_of_routes_are_not_shown() {
+    let route = "
+resources:
+- '@type': type.googleapis.com/envoy.config.route.v3.RouteConfiguration
+  name: r
+  request_headers_to_add: [{header: {key: authorization, value: CANARY}}, {header: {key: x-kept, value: shown}}]
+  response_headers_to_add: [{header: {key: set-cookie, raw_value: Q0FOQVJZ}}, {header: {key: x-request-authorization, value: '%REQ(authorization)%'}}]
+  virtual_hosts:
+  - name: v
+    domains: ['*']
+    routes:
+    - match:
+        prefix: /
+        headers: [{name: x-api-key, string_match: {exact: CANARY}}, {name: x-kept, string_match: {exact: shown}}]
+        query_parameters: [{name: token, string_match: {exact: CANARY}}]
+      direct_response: {status: 200}
+";
+    let any = any_of(&built(route));
+    let json = to_json(&any, Secrets::Redact);
+    let text = json.to_string();
+    assert!(!text.contains("CANARY") && !text.contains("Q0FOQVJZ"), "{text}");
+    let headers = &json["response_headers_to_add"];
+    assert_eq!(headers[1]["header"]["value"], "%REQ(authorization)%");
+    assert_eq!(json["request_headers_to_add"][1]["header"]["value"], "shown");
+    let matched = &json["virtual_hosts"][0]["routes"][0]["match"];
+    assert_eq!(matched["headers"][0]["name"], "x-api-key");
+    assert_eq!(matched["headers"][1]["string_match"]["exact"], "shown");
+}
+
+#[test]
+fn public_keys_are_shown() {
+    let keys = r#"{"keys":[{"kty":"RSA","n":"shown","e":"AQAB"},{"kty":"EC","crv":"P-256","x":"x","y":"y"}]}"#;
+    let yaml = cluster(&format!(
+        "  name: a\n  transport_socket: {{name: x, typed_config: {{{EXTENSIONS}.{HTTP}.jwt_authn.v3.JwtAuthentication, providers: \
+         {{p: {{issuer: i, local_jwks: {{inline_string: '{keys}'}}}}}}}}}}\n"
+    ));
+    let json = to_json(&any_of(&built(&yaml)), Secrets::Redact).to_string();
+    assert!(json.contains("shown") && !json.contains(REDACTED), "{json}");
+}
+
+#[test]
+fn findings_do_not_quote_secrets() {
+    let tls = |key: &str| {
+        format!(
+            "resources:\n- '@type': type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret\n  name: s\n  \
+             tls_certificate: {{private_key: {key}}}\n"
+        )
+    };
+    let health = |header: &str| {
+        cluster(&format!(
+            "  name: a\n  health_checks: [{{timeout: 1s, interval: 1s, unhealthy_threshold: 1, healthy_threshold: 1, \
+             http_health_check: {{path: /, request_headers_to_add: [{{header: {header}}}]}}}}]\n"
+        ))
+    };
+    let long = format!("{{value: 'CANARY{}', key: authorization}}", "x".repeat(20_000));
+    for yaml in [
+        tls("{inline_string: 4711471147}"),
+        tls("{inline_bytes: 4711471147}"),
+        health("{key: x-api-key, value: 4711471147}"),
+        health("{value: 4711471147, key: x-api-key}"),
+        health("{key: authorization, value: \"CANARY\\n\"}"),
+        health(&long),
+    ] {
+        let told = refused(&yaml);
+        assert!(!told.is_empty());
+        let quotes = told
+            .iter()
+            .any(|told| told.contains("CANARY") || told.contains("4711471147"));
+        assert!(!quotes, "{told:?}");
+    }
 }

@@ -56,3 +56,44 @@ fn tags_without_meaning_are_refused() {
     let error = parse(b"a: !secret x\n", &Limits::default()).unwrap_err();
     assert_eq!((error.at.line, error.kind), (1, SyntaxErrorKind::Malformed));
 }
+
+#[test]
+fn a_document_of_brackets_is_refused_by_its_values_and_not_by_its_bytes() {
+    let limits = Limits {
+        document_values: 1_000,
+        ..Limits::default()
+    };
+    let of = |values: usize| format!("a: [{}]\n", "[],".repeat(values));
+    assert!(parse(of(900).as_bytes(), &limits).is_ok());
+    for text in [
+        of(1_100),
+        format!("a: {{{}}}\n", (0..600).map(|n| format!("k{n}: v,")).collect::<String>()),
+    ] {
+        let error = parse(text.as_bytes(), &limits).unwrap_err();
+        assert_eq!(error.kind, SyntaxErrorKind::TooLarge, "{}", error.message);
+    }
+    let aliases = format!("a: &x [{}]\nb: [{}]\n", "1,".repeat(90), "*x,".repeat(90));
+    assert_eq!(
+        parse(aliases.as_bytes(), &limits).unwrap_err().kind,
+        SyntaxErrorKind::TooLarge
+    );
+}
+
+#[test]
+fn text_that_aliases_stand_for_counts_each_time() {
+    let limits = Limits {
+        document_bytes: 4_096,
+        ..Limits::default()
+    };
+    let of = |times: usize| format!("a: &x {}\nb: [{}]\n", "x".repeat(1_000), "*x,".repeat(times));
+    assert!(parse(of(2).as_bytes(), &limits).is_ok());
+    let error = parse(of(8).as_bytes(), &limits).unwrap_err();
+    assert_eq!(error.kind, SyntaxErrorKind::TooLarge, "{}", error.message);
+    let keys = format!(
+        "a: &x {}\n{}",
+        "x".repeat(1_000),
+        (0..8).map(|n| format!("k{n}: {{*x : 1}}\n")).collect::<String>()
+    );
+    let error = parse(keys.as_bytes(), &limits).unwrap_err();
+    assert_eq!(error.kind, SyntaxErrorKind::TooLarge, "{}", error.message);
+}

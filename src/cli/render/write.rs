@@ -4,9 +4,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::OsStr,
-    fs::{self, OpenOptions},
-    io::{self, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
+    fs, io,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -14,11 +12,13 @@ use std::{
 use serde_json::Value;
 
 use super::layout::{CLUSTERS, FOLDERS, LISTENERS, Layout, SCOPES, Stage, document};
-use crate::cli::exit::Failure;
+use crate::{
+    cli::{exit::Failure, private},
+    input,
+};
 
-/// Secrets are for the owner alone; an Envoy that reads them runs as the same user.
-const SECRET_MODE: u32 = 0o600;
-const MODE: u32 = 0o644;
+/// Bytes of the clusters' file that are read back: more than is ever rendered.
+const MOST: u64 = 1 << 30;
 
 /// What was done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,10 +29,16 @@ pub(super) struct Written {
 
 /// Brings the directory to the layout: what clusters need, clusters old and new, what names them, and only then, each a
 /// `pause` later, what goes.
-pub(super) async fn bring_up_to_date(out: &Path, layout: &Layout, pause: Duration) -> Result<Written, Failure> {
+pub(super) async fn bring_up_to_date(
+    out: &Path,
+    layout: &Layout,
+    mode: u32,
+    pause: Duration,
+) -> Result<Written, Failure> {
     let told = |error: io::Error| Failure::usage(format!("{}: {error}", out.display()));
     let mut writer = Writer {
         out,
+        mode,
         written: Written::default(),
     };
     for folder in FOLDERS {
@@ -73,6 +79,8 @@ pub(super) async fn bring_up_to_date(out: &Path, layout: &Layout, pause: Duratio
 
 struct Writer<'a> {
     out: &'a Path,
+    /// The permissions of every file: keys and passwords stand in clusters and listeners as well as in secrets.
+    mode: u32,
     written: Written,
 }
 
@@ -81,7 +89,8 @@ struct Writer<'a> {
 impl Writer<'_> {
     /// Clusters that are in the directory and go with this layout; `None` where there are no clusters yet, and so no Envoy.
     fn leaving_clusters(&self, layout: &Layout) -> Option<BTreeMap<String, Value>> {
-        let text = fs::read_to_string(self.out.join(CLUSTERS)).ok()?;
+        let file = input::open(&self.out.join(CLUSTERS)).ok()?;
+        let text = String::from_utf8(input::read_bounded(file, MOST).ok()?).ok()?;
         let document: Value = serde_saphyr::from_str(&text).ok()?;
         let clusters = document["resources"].as_array()?.iter().filter_map(|cluster| {
             let name = cluster["name"].as_str()?;
@@ -98,27 +107,17 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Writes a file where it differs, and says whether it did.
+    /// Writes a file where it differs, and says whether it did. One of other permissions differs.
     fn put(&mut self, below: &Path, text: &str) -> io::Result<bool> {
         let path = self.out.join(below);
-        if fs::read(&path).is_ok_and(|there| there == text.as_bytes()) {
+        let same = input::open(&path).is_ok_and(|file| {
+            private::has_mode(&file, self.mode)
+                && input::read_bounded(file, text.len() as u64).is_ok_and(|there| there == text.as_bytes())
+        });
+        if same {
             return Ok(false);
         }
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let aside = path.with_file_name(format!(".{name}.{}", std::process::id()));
-        let mode = if below.starts_with("sds") { SECRET_MODE } else { MODE };
-        let written = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(mode)
-            .open(&aside)
-            .and_then(|mut file| file.write_all(text.as_bytes()))
-            .and_then(|()| fs::rename(&aside, &path));
-        if written.is_err() {
-            fs::remove_file(&aside).ok();
-        }
-        written?;
+        private::replace(&path, text.as_bytes(), self.mode)?;
         self.written.files += 1;
         Ok(true)
     }
@@ -141,5 +140,66 @@ impl Writer<'_> {
         }
         surplus.sort();
         Ok(surplus)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::{super::layout::Stage, *};
+
+    fn layout() -> Layout {
+        let cluster = serde_json::json!({ "name": "a", "transport_socket": { "private_key": "secret" } });
+        Layout {
+            clusters: BTreeMap::from([("a".to_owned(), cluster)]),
+            clusters_version: "1".to_owned(),
+            listeners: "resources: []\n".to_owned(),
+            children: BTreeMap::from([((Stage::BeforeClusters, PathBuf::from("sds/s.yaml")), "s".to_owned())]),
+        }
+    }
+
+    fn modes(dir: &Path) -> Vec<u32> {
+        let mode = |below: &str| fs::metadata(dir.join(below)).unwrap().permissions().mode() & 0o777;
+        ["cds.yaml", "lds.yaml", "sds/s.yaml"].map(mode).to_vec()
+    }
+
+    #[tokio::test]
+    async fn every_file_is_for_its_owner_alone_unless_more_is_asked_for() {
+        let dir = tempfile::tempdir().unwrap();
+        // As it was left by somebody who let everyone read it.
+        let clusters = dir.path().join(CLUSTERS);
+        fs::write(&clusters, document("1", layout().clusters.values())).unwrap();
+        fs::set_permissions(&clusters, fs::Permissions::from_mode(0o644)).unwrap();
+        let render = async |mode| {
+            bring_up_to_date(dir.path(), &layout(), mode, Duration::ZERO)
+                .await
+                .unwrap()
+        };
+        assert_eq!(render(0o600).await.files, 3);
+        assert_eq!(modes(dir.path()), [0o600; 3]);
+        assert_eq!(render(0o600).await.files, 0);
+        assert_eq!(render(0o640).await.files, 3);
+        assert_eq!(modes(dir.path()), [0o640; 3]);
+    }
+
+    #[tokio::test]
+    async fn a_pipe_in_the_place_of_a_file_is_replaced_and_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join(CLUSTERS);
+        assert!(
+            std::process::Command::new("mkfifo")
+                .arg(&pipe)
+                .status()
+                .unwrap()
+                .success()
+        );
+        let rendered = tokio::task::spawn_blocking(move || {
+            let runtime = tokio::runtime::Handle::current();
+            let written = runtime.block_on(bring_up_to_date(dir.path(), &layout(), 0o600, Duration::ZERO));
+            (written.unwrap().files, modes(dir.path()))
+        });
+        let rendered = tokio::time::timeout(Duration::from_secs(60), rendered).await;
+        assert_eq!(rendered.expect("it waits").unwrap(), (3, vec![0o600; 3]));
     }
 }

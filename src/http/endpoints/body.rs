@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::Failure;
-use crate::source::{Change, DEFAULT_CLUSTER, Health, Lease, Locality, MAX_WEIGHT, Registration};
+use crate::source::{Change, DEFAULT_CLUSTER, EndpointId, Health, Lease, Locality, MAX_WEIGHT, Registration};
 
 use axum::http::StatusCode;
 
@@ -21,6 +21,7 @@ const LONGEST_TTL: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct GivenEndpoint {
+    id: Option<String>,
     address: String,
     port_value: u64,
     cluster_name: Option<String>,
@@ -101,8 +102,8 @@ impl Renewal {
     }
 }
 
-/// What is to be registered.
-pub(super) fn registration(body: &[u8]) -> Result<Registration, Failure> {
+/// What is to be registered, and the id of what is there already, where it is given.
+pub(super) fn registration(body: &[u8]) -> Result<(Registration, Option<EndpointId>), Failure> {
     let given: GivenEndpoint = read(body)?;
     let address: IpAddr = given.address.parse().map_err(|_| {
         let message = format!(
@@ -120,13 +121,18 @@ pub(super) fn registration(body: &[u8]) -> Result<Registration, Failure> {
     if cluster_name.is_empty() {
         return Err(Failure::of_field("cluster_name", "is empty"));
     }
-    Ok(Registration {
+    let id = given.id.map(|id| {
+        id.parse()
+            .map_err(|_| Failure::of_field("id", "is no id of a registration"))
+    });
+    let registration = Registration {
         weight: given.weight.map(weight).transpose()?,
         health: given.health.as_deref().map(health).transpose()?.unwrap_or_default(),
         locality: given.locality.map(locality).transpose()?.unwrap_or_default(),
         ttl: given.ttl.map(ttl).transpose()?,
         ..Registration::new(cluster_name, address, port)
-    })
+    };
+    Ok((registration, id.transpose()?))
 }
 
 /// What a renewal says; nothing where the body is empty.
@@ -209,7 +215,7 @@ fn check_name(field: &str, name: &str) -> Result<(), Failure> {
 pub(super) fn shown(lease: &Lease, now: Instant) -> Value {
     let registration = &lease.endpoint.registration;
     let mut shown = json!({
-        "id": lease.endpoint.id.to_string(),
+        "digest": lease.endpoint.digest.to_string(),
         "cluster_name": registration.cluster_name,
         "address": registration.address.ip().to_string(),
         "port_value": registration.address.port(),
@@ -241,12 +247,15 @@ mod tests {
     #[test]
     fn the_tutorials_registration_has_defaults_for_the_rest() {
         let read = registration(br#"{"address": "127.0.0.1", "port_value": 8081}"#).unwrap();
-        assert_eq!(read, Registration::new("myservice", [127, 0, 0, 1].into(), 8081));
+        assert_eq!(
+            read,
+            (Registration::new("myservice", [127, 0, 0, 1].into(), 8081), None)
+        );
     }
 
     #[test]
     fn everything_that_can_be_said_is_read() {
-        let read = registration(
+        let (read, _) = registration(
             br#"{"address": "::1", "port_value": 1, "cluster_name": "a", "weight": 3, "health": "degraded",
                  "locality": {"zone": "z"}, "ttl": "1m 30s"}"#,
         )
@@ -284,6 +293,7 @@ mod tests {
             (r#"{"address": "127.0.0.1", "port_value": 0}"#, "port_value"),
             (r#"{"address": "127.0.0.1", "port_value": "x"}"#, "port_value"),
             (r#"{"address": "127.0.0.1"}"#, "port_value"),
+            (r#"{"address": "127.0.0.1", "port_value": 1, "id": "1"}"#, "id"),
             (r#"{"address": "127.0.0.1", "port_value": 1, "wieght": 1}"#, "wieght"),
             (r#"{"address": "127.0.0.1", "port_value": 1, "weight": 0}"#, "weight"),
             (

@@ -26,8 +26,8 @@ pub(super) struct Answer {
 pub(super) enum Silence {
     /// Nobody published the group, or nothing is known of the type (S-9).
     NoSnapshot,
-    /// Nothing that was asked for exists. An empty answer would be taken for a broken one (SDS, RTDS, ECDS), or would end the
-    /// wait for what is about to be published (RDS).
+    /// Nothing that was asked for exists. An empty answer would be taken for a broken one (SDS, RTDS, ECDS), would end the wait
+    /// for what is about to be published (RDS), or would be taken for all there is (CDS, LDS).
     NoSuchName,
 }
 
@@ -52,8 +52,11 @@ impl Answer {
         let is_complete = snapshot.is_whole(kind) || !tells_absence(kind);
         let all = snapshot.get(kind).filter(|_| is_complete).ok_or(Silence::NoSnapshot)?;
         let chosen = names.map(|names| chosen(all, names));
-        let missing = chosen.as_ref().is_some_and(Vec::is_empty);
-        if missing && !tells_absence(kind) {
+        let nothing = match &chosen {
+            Some(chosen) => chosen.is_empty(),
+            None => all.len() == 0 && !tells_absence(kind),
+        };
+        if nothing {
             return Err(Silence::NoSuchName);
         }
         // H-3: the version of some resources is not that of all, since the next poll may ask for more at the same version.

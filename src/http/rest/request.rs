@@ -1,7 +1,7 @@
 //! One poll, from its JSON: proto names and lowerCamelCase alike (H-1), and fields that we do not know are no mistake, since
 //! a node may be newer than our protos.
 
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::StatusCode;
 use prost_reflect::{DeserializeOptions, DynamicMessage};
 use serde_json::Value;
 
@@ -25,20 +25,6 @@ pub(super) struct Poll {
     pub(super) presented: Version,
     /// Code and message of `error_detail`; Envoy never sends one over REST (H-4).
     pub(super) refusal: Option<(i32, String)>,
-}
-
-/// Refuses what says to be something else than JSON.
-pub(super) fn check_content_type(headers: &HeaderMap) -> Result<(), Failure> {
-    let Some(given) = headers.get(header::CONTENT_TYPE) else {
-        return Ok(());
-    };
-    let given = given.to_str().unwrap_or_default();
-    let media = given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    if media == "application/json" || (media.starts_with("application/") && media.ends_with("+json")) {
-        return Ok(());
-    }
-    let message = format!("content-type \"{given}\": expected application/json");
-    Err(Failure::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message))
 }
 
 /// Fields of a node that are used, as they may be written.
@@ -215,19 +201,5 @@ mod tests {
         assert_eq!(asked(&["a", "*"]), None);
         assert_eq!(asked(&["b", "a", "b"]), Some(vec!["a".into(), "b".into()]));
         assert!(names(vec!["x".repeat(limits.name_bytes + 1)], &limits).is_err());
-    }
-
-    #[test]
-    fn only_json_is_read() {
-        let check = |given: &'static str| {
-            let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, header::HeaderValue::from_static(given))]);
-            check_content_type(&headers)
-        };
-        assert!(check_content_type(&HeaderMap::new()).is_ok());
-        assert!(check("application/json; charset=utf-8").is_ok());
-        assert_eq!(
-            check("text/plain").unwrap_err().status,
-            StatusCode::UNSUPPORTED_MEDIA_TYPE
-        );
     }
 }

@@ -1,5 +1,7 @@
 //! What is served is what the store holds, after a restart too.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::*;
 
 #[test]
@@ -88,9 +90,21 @@ fn type_that_was_emptied_was_had_after_a_restart_too() {
     assert!(types.iter().all(|summary| summary.resources == 0), "{types:?}");
 }
 
-/// Refuses to write.
-#[derive(Debug, Default)]
-struct FullDisk(MemoryStore);
+/// Refuses to write while it is full.
+#[derive(Debug)]
+struct FullDisk(MemoryStore, AtomicBool);
+
+impl FullDisk {
+    fn full(&self) -> Result<(), StoreError> {
+        if !self.1.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        Err(StoreError::Full {
+            path: "chancery.redb".into(),
+            detail: "no space left on device".to_owned(),
+        })
+    }
+}
 
 impl RevisionStore for FullDisk {
     fn load(&self) -> Result<crate::revision::Loaded, StoreError> {
@@ -101,11 +115,9 @@ impl RevisionStore for FullDisk {
         self.0.last()
     }
 
-    fn append(&self, _: &StoredRevision, _: Option<&Receipt>) -> Result<(), StoreError> {
-        Err(StoreError::Full {
-            path: "chancery.redb".into(),
-            detail: "no space left on device".to_owned(),
-        })
+    fn append(&self, revision: &StoredRevision, receipt: Option<&Receipt>) -> Result<(), StoreError> {
+        self.full()?;
+        self.0.append(revision, receipt)
     }
 
     fn keep_receipt(&self, group: &NodeGroup, receipt: &Receipt) -> Result<(), StoreError> {
@@ -132,6 +144,11 @@ impl RevisionStore for FullDisk {
         self.0.backup(to)
     }
 
+    fn probe(&self, write: bool) -> Result<(), StoreError> {
+        // That there is no room is seen by writing alone.
+        if write { self.full() } else { Ok(()) }
+    }
+
     fn retention(&self) -> NonZeroUsize {
         self.0.retention()
     }
@@ -139,9 +156,34 @@ impl RevisionStore for FullDisk {
 
 #[test]
 fn what_is_not_durable_is_not_served() {
-    let fixture = Fixture::over(Arc::new(FullDisk::default()));
+    let disk = Arc::new(FullDisk(MemoryStore::default(), AtomicBool::new(true)));
+    let fixture = Fixture::over(disk);
     let refused = fixture.publisher.replace(replace_request(&group(), "a=1"));
     assert!(matches!(refused, Err(PublishError::Store(_))));
     assert_eq!(fixture.served(), None);
     assert!(fixture.publisher.list().is_empty());
+}
+
+#[test]
+fn a_store_that_cannot_be_written_to_is_told_until_it_can() {
+    let disk = Arc::new(FullDisk(MemoryStore::default(), AtomicBool::new(false)));
+    let fixture = Fixture::over(disk.clone());
+    let works = fixture.publisher.store_works();
+    fixture.replace("a=1");
+    assert!(*works.borrow());
+    disk.1.store(true, Ordering::Relaxed);
+    fixture.publisher.probe_store();
+    assert!(*works.borrow(), "nobody has tried");
+    fixture.publisher.replace(replace_request(&group(), "a=2")).unwrap_err();
+    assert!(!*works.borrow());
+    fixture.publisher.probe_store();
+    assert!(!*works.borrow(), "it is still full");
+    disk.1.store(false, Ordering::Relaxed);
+    fixture.publisher.probe_store();
+    assert!(*works.borrow());
+    disk.1.store(true, Ordering::Relaxed);
+    fixture.publisher.replace(replace_request(&group(), "a=2")).unwrap_err();
+    disk.1.store(false, Ordering::Relaxed);
+    fixture.replace("a=2");
+    assert!(*works.borrow(), "a publish shows that it works");
 }

@@ -21,7 +21,7 @@ use super::{
     receipts::{RECEIPT_ORDER, RECEIPTS},
     verify::{self, Contents},
 };
-use crate::{revision::StoreError, snapshot::Revision};
+use crate::{input, revision::StoreError, snapshot::Revision};
 
 /// How every backup begins: the number is that of the form.
 const MAGIC: &[u8] = b"chancery backup 1\n";
@@ -367,7 +367,7 @@ impl Write for HashedBy<'_> {
 }
 
 fn open(backup: &Path) -> Result<BufReader<fs::File>, StoreError> {
-    let file = fs::File::open(backup).map_err(|error| io_error(backup, error))?;
+    let file = input::open(backup).map_err(|error| io_error(backup, error))?;
     Ok(BufReader::with_capacity(1 << 16, file))
 }
 

@@ -4,7 +4,9 @@
 //! a restart: what failed is told, and the next call finds a database that works again as far as the disk does.
 
 use std::{
+    ffi::OsString,
     fmt, fs, io,
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{PoisonError, RwLock},
@@ -17,7 +19,7 @@ use redb::{
 };
 
 use super::{FORMAT, META, META_FORMAT, OBJECTS, RECEIPT_ORDER, RECEIPTS, REFERENCES, REVISIONS};
-use crate::{revision::StoreError, snapshot::Revision};
+use crate::{input, revision::StoreError, snapshot::Revision};
 
 /// Pages the database keeps in memory: heads are held by the publisher, the history is rarely read.
 const CACHE_BYTES: usize = 16 << 20;
@@ -25,6 +27,8 @@ const CACHE_BYTES: usize = 16 << 20;
 /// One database file, open in one process at a time.
 pub(super) struct File {
     path: PathBuf,
+    /// Which file it is, whatever is under its name by now; `None` for one that is none.
+    identity: Option<Identity>,
     /// `None` where it failed and could not be opened again yet.
     database: RwLock<Option<Database>>,
 }
@@ -36,6 +40,13 @@ pub(super) enum Failure {
     Damaged(String),
     NotNewer { revision: Revision, last: Revision },
     Interrupted(io::Error),
+}
+
+/// A file by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Identity {
+    device: u64,
+    inode: u64,
 }
 
 /// How thoroughly a file is looked at when it is opened.
@@ -59,12 +70,15 @@ impl File {
             move |source| io_error(&path, source)
         };
         fs::create_dir_all(dir).map_err(io(dir))?;
-        drop(private_file(&path).map_err(io(&path))?);
+        if !path.try_exists().map_err(io(&path))? {
+            make(&path)?;
+        }
         // The new name itself must survive a power cut, not only what is written under it.
         fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(io(dir))?;
-        let database = open_database(&path, Check::Whole)?;
+        let (database, identity) = open_database(&path, Check::Whole)?;
         let file = Self {
             path,
+            identity: Some(identity),
             database: RwLock::new(Some(database)),
         };
         file.check_format()?;
@@ -77,6 +91,7 @@ impl File {
         let database = database.map_err(|error| open_error(of, error))?;
         Ok(Self {
             path: of.to_owned(),
+            identity: None,
             database: RwLock::new(Some(database)),
         })
     }
@@ -94,12 +109,13 @@ impl File {
         self.settle(result)
     }
 
-    /// One durable transaction: all of it, or nothing.
+    /// One durable transaction: all of it, or nothing. What is written to a file that nobody will find again is not durable.
     pub(super) fn write<T>(
         &self,
         change: impl FnOnce(&WriteTransaction) -> Result<T, Failure>,
     ) -> Result<T, StoreError> {
-        self.with(|database| {
+        self.expect_in_place()?;
+        let written = self.with(|database| {
             let mut txn = database.begin_write()?;
             txn.set_durability(Durability::Immediate)?;
             // Publishes are rare and precious: a slower commit for an open after a crash that need not walk the file.
@@ -107,7 +123,27 @@ impl File {
             let changed = change(&txn)?;
             txn.commit()?;
             Ok(changed)
-        })
+        })?;
+        self.expect_in_place()?;
+        Ok(written)
+    }
+
+    /// Whether the file is still the one of its name.
+    pub(super) fn expect_in_place(&self) -> Result<(), StoreError> {
+        let Some(identity) = self.identity else {
+            return Ok(());
+        };
+        match fs::metadata(&self.path) {
+            Ok(there) if Identity::of(&there) == identity => Ok(()),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error(&self.path, error)),
+            Ok(_) | Err(_) => Err(self.replaced()),
+        }
+    }
+
+    fn replaced(&self) -> StoreError {
+        StoreError::Replaced {
+            path: self.path.clone(),
+        }
     }
 
     fn with<T>(&self, call: impl FnOnce(&Database) -> Result<T, Failure>) -> Result<T, StoreError> {
@@ -142,9 +178,16 @@ impl File {
             return Ok(());
         }
         let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
-        if !is_open(&database) {
-            *database = Some(open_database(&self.path, Check::Roots)?);
+        if is_open(&database) {
+            return Ok(());
         }
+        self.expect_in_place()?;
+        let (opened, identity) = open_database(&self.path, Check::Roots)?;
+        // What is served does not come from another file.
+        if self.identity.is_some_and(|known| known != identity) {
+            return Err(self.replaced());
+        }
+        *database = Some(opened);
         Ok(())
     }
 
@@ -176,19 +219,60 @@ impl fmt::Debug for File {
     }
 }
 
-fn open_database(path: &Path, check: Check) -> Result<Database, StoreError> {
-    let open = || {
-        let file = private_file(path)?;
-        let backend = FileBackend::new(file)?;
-        Builder::new()
-            .set_cache_size(CACHE_BYTES)
-            .set_check_integrity_on_open(check == Check::Whole)
-            .create_with_backend(backend)
+/// Makes a file with nothing in it, aside: under its name there is a whole one, or none.
+fn make(path: &Path) -> Result<(), StoreError> {
+    let mut aside = OsString::from(path);
+    aside.push(format!(".new-{}", std::process::id()));
+    let aside = PathBuf::from(aside);
+    let made = make_aside(&aside).and_then(|()| fs::rename(&aside, path).map_err(|error| io_error(path, error)));
+    if made.is_err() {
+        fs::remove_file(&aside).ok();
+    }
+    made
+}
+
+fn make_aside(aside: &Path) -> Result<(), StoreError> {
+    let told = |error| io_error(aside, error);
+    match fs::remove_file(aside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(told(error)),
+        Ok(()) | Err(_) => {}
+    }
+    let mut options = fs::OpenOptions::new();
+    let file = options.read(true).write(true).create_new(true).mode(0o600).open(aside);
+    let file = file.map_err(told)?;
+    let identity = Identity::of(&file.metadata().map_err(told)?);
+    let database = build(file, Check::Roots).map_err(|error| open_error(aside, error))?;
+    let file = File {
+        path: aside.to_owned(),
+        identity: Some(identity),
+        database: RwLock::new(Some(database)),
     };
+    file.write(make_tables)
+}
+
+fn open_database(path: &Path, check: Check) -> Result<(Database, Identity), StoreError> {
+    let file = existing_file(path).map_err(|error| io_error(path, error))?;
+    let metadata = file.metadata().map_err(|error| io_error(path, error))?;
+    if metadata.len() == 0 {
+        // To go on with it would be to begin anew, and forget everything in silence.
+        return Err(StoreError::Damaged {
+            path: path.to_owned(),
+            detail: "it has no bytes, which no store ever has".to_owned(),
+        });
+    }
     // The database asserts what only a file that nobody altered is sure to keep.
-    catch_unwind(AssertUnwindSafe(open))
-        .unwrap_or_else(|_| Err(StorageError::Corrupted(ASSERTION.to_owned()).into()))
-        .map_err(|error| open_error(path, error))
+    let opened = catch_unwind(AssertUnwindSafe(|| build(file, check)))
+        .unwrap_or_else(|_| Err(StorageError::Corrupted(ASSERTION.to_owned()).into()));
+    let database = opened.map_err(|error| open_error(path, error))?;
+    Ok((database, Identity::of(&metadata)))
+}
+
+fn build(file: fs::File, check: Check) -> Result<Database, DatabaseError> {
+    let backend = FileBackend::new(file)?;
+    Builder::new()
+        .set_cache_size(CACHE_BYTES)
+        .set_check_integrity_on_open(check == Check::Whole)
+        .create_with_backend(backend)
 }
 
 const ASSERTION: &str = "it is not what a database file is";
@@ -229,12 +313,11 @@ fn has_receipts(txn: &ReadTransaction) -> Result<bool, Failure> {
     }
 }
 
-fn private_file(path: &Path) -> io::Result<fs::File> {
-    let mut options = fs::OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
+/// Opens a file that is there, and is a file.
+fn existing_file(path: &Path) -> io::Result<fs::File> {
+    let file = fs::OpenOptions::new().read(true).write(true).open(path)?;
+    input::expect_regular(&file.metadata()?)?;
+    Ok(file)
 }
 
 fn open_error(path: &Path, error: DatabaseError) -> StoreError {
@@ -282,6 +365,17 @@ pub(super) fn io_error(path: &Path, source: io::Error) -> StoreError {
             detail: source.to_string(),
         },
         _ => StoreError::Io { path, source },
+    }
+}
+
+// === impl Identity ===
+
+impl Identity {
+    fn of(metadata: &fs::Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+        }
     }
 }
 

@@ -35,6 +35,15 @@ pub(super) struct RevisionRecord {
     pub(super) replaced: Vec<u8>,
     #[prost(string, tag = "8")]
     pub(super) owner: String,
+    #[prost(bool, tag = "9")]
+    pub(super) passing: bool,
+}
+
+/// As much of a [`RevisionRecord`] as says whether it counts.
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub(super) struct PassingRecord {
+    #[prost(bool, tag = "9")]
+    pub(super) passing: bool,
 }
 
 /// What a publish with an idempotency key came to.
@@ -205,6 +214,7 @@ impl RevisionRecord {
             deleted: revision.types().is_none(),
             types,
             replaced: joined(revision.replaced.iter().copied()),
+            passing: revision.passing,
         }
     }
 

@@ -12,6 +12,7 @@ use crate::{
 };
 
 mod damage;
+mod place;
 mod saved;
 
 fn three() -> NonZeroUsize {
@@ -38,6 +39,16 @@ fn write_format(store: &RedbStore, format: u64) {
 fn redb_store_keeps_its_promises() {
     let dir = tempfile::tempdir().unwrap();
     keeps_its_promises(&RedbStore::open(dir.path(), three()).unwrap());
+}
+
+#[test]
+fn what_passes_is_no_history_and_leaves_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = RedbStore::open(dir.path(), three()).unwrap();
+    // Everything that is counted is compared with what the revisions have.
+    crate::revision::tests::passes_by(&store, || {
+        store.verify().unwrap();
+    });
 }
 
 #[test]

@@ -69,6 +69,15 @@ pub struct AdminLayer {
 #[derive(Args, Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct HttpLayer {
+    /// Names by which programs call the HTTP port beside those of the loopback, comma-separated
+    #[arg(
+        id = "http_allowed_hosts",
+        long = "http-allowed-hosts",
+        env = "CHANCERY_HTTP_ALLOWED_HOSTS",
+        value_name = "HOST,…",
+        value_delimiter = ','
+    )]
+    pub allowed_hosts: Option<Vec<String>>,
     /// The certificate of this port, with those between it and its CA (PEM); followed as it changes
     #[arg(
         id = "http_tls_cert",
@@ -266,6 +275,7 @@ impl AdminLayer {
 impl HttpLayer {
     pub(super) fn or(self, below: Self) -> Self {
         Self {
+            allowed_hosts: self.allowed_hosts.or(below.allowed_hosts),
             tls_cert: self.tls_cert.or(below.tls_cert),
             tls_key: self.tls_key.or(below.tls_key),
             client_ca: self.client_ca.or(below.client_ca),

@@ -2,8 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File},
-    io::{self, Read as _},
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -157,22 +156,14 @@ impl Reader {
     fn content(&self, path: &Path, within: &Path, room: &mut u64) -> Result<Bytes, String> {
         let told = |error: io::Error| error.to_string();
         let real = fs::canonicalize(path).map_err(told)?;
-        if !real.starts_with(within) {
+        let Ok(below) = real.strip_prefix(within) else {
             return Err(format!("leads out of {}", self.root.display()));
-        }
-        let metadata = fs::metadata(&real).map_err(told)?;
-        if !metadata.is_file() {
-            return Err("is no regular file".to_owned());
-        }
-        let most = self.document_bytes.min(*room);
-        let mut content = Vec::new();
-        let file = File::open(&real).map_err(told)?;
-        file.take(most + 1).read_to_end(&mut content).map_err(told)?;
-        let size = content.len() as u64;
-        if size > most {
-            return Err(format!("is larger than {most} bytes"));
-        }
-        *room -= size;
+        };
+        input::expect_regular(&fs::metadata(&real).map_err(told)?).map_err(told)?;
+        // Whoever may write here may exchange it between the look and this.
+        let file = input::open_below(within, below).map_err(told)?;
+        let content = input::read_bounded(file, self.document_bytes.min(*room)).map_err(told)?;
+        *room -= content.len() as u64;
         Ok(content.into())
     }
 }
@@ -208,5 +199,52 @@ impl Content {
             }
         }
         hasher.finalize()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::mpsc,
+        thread,
+        time::{Duration, Instant},
+    };
+
+    use super::*;
+    use crate::admission::Limits;
+
+    const PATIENCE: Duration = Duration::from_secs(120);
+
+    #[test]
+    fn a_file_that_is_exchanged_for_a_pipe_while_it_is_looked_at_is_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let group = dir.path().join("demo");
+        fs::create_dir(&group).unwrap();
+        let [file, pipe, there] = ["file", "pipe", "cds.yaml"].map(|name| group.join(name));
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+        assert!(made.success());
+        fs::write(&file, "resources: []").unwrap();
+        fs::hard_link(&file, &there).unwrap();
+        let reader = Reader::new(dir.path().to_owned(), Limits::default().document_bytes);
+        let (done, ended) = mpsc::channel();
+        thread::spawn(move || {
+            for _ in 0..2_000 {
+                assert!(reader.read().folders.is_some());
+            }
+            done.send(()).ok();
+        });
+        // Links of the two take turns under one name.
+        let exchange = group.join("exchange");
+        let mut turns = [&pipe, &file].into_iter().cycle();
+        let begun = Instant::now();
+        while ended.try_recv() == Err(mpsc::TryRecvError::Empty) {
+            assert!(begun.elapsed() < PATIENCE, "the reader waits");
+            for from in turns.by_ref().take(100) {
+                fs::hard_link(from, &exchange).unwrap();
+                fs::rename(&exchange, &there).unwrap();
+                // A rename between two names of one file does nothing.
+                fs::remove_file(&exchange).ok();
+            }
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Registered endpoints as a `ClusterLoadAssignment`, and back: each carries its id and the length of its lease in its
+//! Registered endpoints as a `ClusterLoadAssignment`, and back: each carries the digest of its id and the length of its lease in its
 //! metadata, under a key that Envoy does not look at.
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
@@ -9,7 +9,7 @@ use prost_reflect::DynamicMessage;
 use prost_types::Any;
 use serde_json::{Value, json};
 
-use super::endpoint::{Endpoint, Lease, Locality, Registration};
+use super::endpoint::{Endpoint, EndpointId, Lease, Locality, Registration};
 use crate::{
     proto::{self, envoy::config::core::v3 as core},
     resource::ResourceType,
@@ -69,9 +69,9 @@ pub(super) fn encode_endpoint(endpoint: &Endpoint) -> Bytes {
 }
 
 fn lb_endpoint(endpoint: &Endpoint) -> Value {
-    let Endpoint { id, registration } = endpoint;
+    let Endpoint { digest, registration } = endpoint;
     let (address, port) = (registration.address.ip().to_string(), registration.address.port());
-    let mut ours = json!({ "id": id.to_string() });
+    let mut ours = json!({ "digest": digest.to_string() });
     if let Some(ttl) = registration.ttl {
         ours["ttl_ms"] = (ttl.as_millis() as u64).into();
     }
@@ -111,8 +111,13 @@ fn registered(cluster: &str, locality: &Locality, lb_endpoint: &Value) -> Option
     let health = lb_endpoint["health_status"].as_str().map(str::parse).transpose().ok()?;
     // A number in a `Struct` is a double.
     let ttl = ours["ttl_ms"].as_f64().map(|ttl| Duration::from_millis(ttl as u64));
+    let text = |key: &str| ours[key].as_str();
+    // What was registered before there were digests has its id here.
+    let digest = text("digest")
+        .and_then(|digest| digest.parse().ok())
+        .or_else(|| text("id")?.parse().ok().map(EndpointId::digest))?;
     Some(Endpoint {
-        id: ours["id"].as_str()?.parse().ok()?,
+        digest,
         registration: Registration {
             cluster_name: cluster.to_owned(),
             address: SocketAddr::new(socket["address"].as_str()?.parse().ok()?, port),
@@ -154,7 +159,9 @@ mod tests {
                 ttl: Some(Duration::from_secs(5)),
                 ..Registration::new("c", [10, 0, 0, 1].into(), port)
             };
-            endpoints.apply(Action::Register(registration), Instant::now()).unwrap();
+            endpoints
+                .apply(Action::Register(registration, None), Instant::now())
+                .unwrap();
         }
         let json = admission::to_json(&encode("c", endpoints.of_cluster("c")), Secrets::Show);
         let mut found = decode(&json).unwrap();

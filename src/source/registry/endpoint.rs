@@ -18,9 +18,14 @@ use super::{Action, MAX_ENDPOINTS, Registered, RegistryError, assignment};
 /// The largest weight: those of a cluster must not add up to more than 32 bits.
 pub const MAX_WEIGHT: u32 = 65_535;
 
-/// Names a registration. Random, so that nobody takes out what he did not register by counting.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// What a registration is renewed and removed by: whoever has it may do so, and nobody else has it but who registered. It is
+/// neither kept nor published nor logged, its digest is.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct EndpointId(Uuid);
+
+/// Names a registration where everyone may see it: the hash of its id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EndpointDigest([u8; 16]);
 
 /// An endpoint as it is registered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,8 +47,8 @@ pub struct Registration {
 /// A registration under its id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
-    /// What it is renewed and removed by.
-    pub id: EndpointId,
+    /// The digest of what it is renewed and removed by.
+    pub digest: EndpointDigest,
     /// As registered, with what was changed since.
     pub registration: Registration,
 }
@@ -93,6 +98,11 @@ pub enum Health {
 #[error("unknown health \"{0}\": expected UNKNOWN, HEALTHY, UNHEALTHY, DRAINING, TIMEOUT or DEGRADED")]
 pub struct UnknownHealth(pub String);
 
+/// A text that is no digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a digest has 32 hexadecimal digits")]
+pub struct MalformedDigest;
+
 /// Where an endpoint runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Locality {
@@ -107,9 +117,9 @@ pub struct Locality {
 /// Everything that is registered, at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Endpoints {
-    by_id: BTreeMap<EndpointId, Lease>,
+    by_digest: BTreeMap<EndpointDigest, Lease>,
     /// An address is in a cluster once.
-    by_address: BTreeMap<(String, SocketAddr), EndpointId>,
+    by_address: BTreeMap<(String, SocketAddr), EndpointDigest>,
 }
 
 // === impl EndpointId ===
@@ -117,6 +127,21 @@ pub struct Endpoints {
 impl EndpointId {
     fn random() -> Self {
         Self(Uuid::new_v4())
+    }
+
+    /// What it is known by to those who do not have it.
+    #[must_use]
+    pub fn digest(self) -> EndpointDigest {
+        let hash = blake3::hash(self.0.as_bytes());
+        let mut digest = [0; 16];
+        digest.copy_from_slice(&hash.as_bytes()[..16]);
+        EndpointDigest(digest)
+    }
+}
+
+impl fmt::Debug for EndpointId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EndpointId(digest {})", self.digest())
     }
 }
 
@@ -131,6 +156,30 @@ impl FromStr for EndpointId {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         text.parse().map(Self)
+    }
+}
+
+// === impl EndpointDigest ===
+
+impl fmt::Display for EndpointDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl FromStr for EndpointDigest {
+    type Err = MalformedDigest;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut digest = [0; 16];
+        if text.len() != 32 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(MalformedDigest);
+        }
+        for (byte, pair) in digest.iter_mut().zip(text.as_bytes().chunks(2)) {
+            let pair = std::str::from_utf8(pair).map_err(|_| MalformedDigest)?;
+            *byte = u8::from_str_radix(pair, 16).map_err(|_| MalformedDigest)?;
+        }
+        Ok(Self(digest))
     }
 }
 
@@ -198,24 +247,24 @@ impl Endpoints {
     /// How many endpoints there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.by_id.len()
+        self.by_digest.len()
     }
 
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.by_id.is_empty()
+        self.by_digest.is_empty()
     }
 
-    /// Every endpoint, by id.
+    /// Every endpoint, by digest.
     pub fn iter(&self) -> impl Iterator<Item = &Lease> {
-        self.by_id.values()
+        self.by_digest.values()
     }
 
     /// One endpoint.
     #[must_use]
     pub fn get(&self, id: EndpointId) -> Option<&Lease> {
-        self.by_id.get(&id)
+        self.by_digest.get(&id.digest())
     }
 
     /// The endpoints of a cluster, by address.
@@ -225,7 +274,7 @@ impl Endpoints {
             .by_address
             .range(from..)
             .take_while(move |((name, _), _)| name == cluster);
-        places.filter_map(|(_, id)| self.by_id.get(id))
+        places.filter_map(|(_, digest)| self.by_digest.get(digest))
     }
 
     /// The clusters that have endpoints, sorted.
@@ -245,8 +294,8 @@ impl Endpoints {
         let gone = self
             .iter()
             .filter(|lease| lease.expires.is_some_and(|expires| expires <= now));
-        let gone: Vec<EndpointId> = gone.map(|lease| lease.endpoint.id).collect();
-        gone.into_iter().filter_map(|id| self.remove(id).ok()).collect()
+        let gone: Vec<EndpointDigest> = gone.map(|lease| lease.endpoint.digest).collect();
+        gone.into_iter().filter_map(|digest| self.remove(digest)).collect()
     }
 
     /// Adds an endpoint that was registered before.
@@ -260,32 +309,59 @@ impl Endpoints {
         action: Action,
         now: Instant,
     ) -> Result<(Registered, Option<String>), RegistryError> {
-        let known = |id| Registered { id, created: false };
         match action {
-            Action::Register(registration) => {
+            Action::Register(registration, id) => {
                 let cluster = registration.cluster_name.clone();
-                self.register(registration, now)
+                self.register(registration, id, now)
                     .map(|registered| (registered, Some(cluster)))
             }
-            Action::Renew(id, change) => self.renew(id, change, now).map(|cluster| (known(id), cluster)),
-            Action::Deregister(id) => self.remove(id).map(|cluster| (known(id), Some(cluster))),
+            Action::Renew(id, change) => self
+                .renew(id, change, now)
+                .map(|cluster| (Registered::known(id), cluster)),
+            Action::Deregister(id) => {
+                let cluster = self.remove(id.digest()).ok_or(RegistryError::NotFound(id))?;
+                Ok((Registered::known(id), Some(cluster)))
+            }
         }
     }
 
-    fn register(&mut self, registration: Registration, now: Instant) -> Result<Registered, RegistryError> {
-        let there = self.by_address.get(&registration.place()).copied();
-        if there.is_none() && self.by_id.len() >= MAX_ENDPOINTS {
-            return Err(RegistryError::Full);
+    /// A place that is taken is changed by who has its id alone. Anyone may say what is registered there already, which
+    /// prolongs it and changes nothing: a service that was restarted has forgotten its id.
+    fn register(
+        &mut self,
+        registration: Registration,
+        id: Option<EndpointId>,
+        now: Instant,
+    ) -> Result<Registered, RegistryError> {
+        let Some(digest) = self.by_address.get(&registration.place()).copied() else {
+            if self.by_digest.len() >= MAX_ENDPOINTS {
+                return Err(RegistryError::Full);
+            }
+            let id = EndpointId::random();
+            let digest = id.digest();
+            self.put(Endpoint { digest, registration }, now);
+            return Ok(Registered {
+                id: Some(id),
+                digest,
+                created: true,
+            });
+        };
+        let there = self.by_digest.get(&digest).map(|lease| &lease.endpoint.registration);
+        let is_its_own = id.is_some_and(|id| id.digest() == digest);
+        if !is_its_own && there != Some(&registration) {
+            return Err(RegistryError::Occupied(registration.address, registration.cluster_name));
         }
-        let id = there.unwrap_or_else(EndpointId::random);
-        self.put(Endpoint { id, registration }, now);
-        let created = there.is_none();
-        Ok(Registered { id, created })
+        self.put(Endpoint { digest, registration }, now);
+        Ok(Registered {
+            id: id.filter(|_| is_its_own),
+            digest,
+            created: false,
+        })
     }
 
     /// Gives the cluster where what is published of it changes.
     fn renew(&mut self, id: EndpointId, change: Change, now: Instant) -> Result<Option<String>, RegistryError> {
-        let lease = self.by_id.get(&id).ok_or(RegistryError::NotFound(id))?;
+        let lease = self.get(id).ok_or(RegistryError::NotFound(id))?;
         let before = Arc::clone(&lease.endpoint);
         let Change { weight, health, ttl } = change;
         let registration = Registration {
@@ -296,23 +372,24 @@ impl Endpoints {
         };
         let changed = registration != before.registration;
         let cluster = registration.cluster_name.clone();
-        self.put(Endpoint { id, registration }, now);
+        let digest = before.digest;
+        self.put(Endpoint { digest, registration }, now);
         Ok(changed.then_some(cluster))
     }
 
-    /// Gives the cluster.
-    fn remove(&mut self, id: EndpointId) -> Result<String, RegistryError> {
-        let lease = self.by_id.remove(&id).ok_or(RegistryError::NotFound(id))?;
+    /// Gives the cluster; `None` where there is no such endpoint.
+    fn remove(&mut self, digest: EndpointDigest) -> Option<String> {
+        let lease = self.by_digest.remove(&digest)?;
         let place = lease.endpoint.registration.place();
         self.by_address.remove(&place);
-        Ok(place.0)
+        Some(place.0)
     }
 
     fn put(&mut self, endpoint: Endpoint, now: Instant) {
-        let id = endpoint.id;
-        self.by_address.insert(endpoint.registration.place(), id);
+        let digest = endpoint.digest;
+        self.by_address.insert(endpoint.registration.place(), digest);
         let expires = endpoint.registration.ttl.map(|ttl| now + ttl);
-        let encoded = match self.by_id.get(&id) {
+        let encoded = match self.by_digest.get(&digest) {
             Some(lease) if *lease.endpoint == endpoint => lease.encoded.clone(),
             Some(_) | None => assignment::encode_endpoint(&endpoint),
         };
@@ -321,6 +398,6 @@ impl Endpoints {
             encoded,
             expires,
         };
-        self.by_id.insert(id, lease);
+        self.by_digest.insert(digest, lease);
     }
 }

@@ -36,6 +36,8 @@ pub struct RegistryTask {
     events: broadcast::Receiver<SnapshotEvent>,
     /// When what could not be published is tried again.
     retry: Option<Instant>,
+    /// Whether what is taken away by others is put back.
+    restores: bool,
 }
 
 /// What there is to do.
@@ -100,7 +102,15 @@ impl RegistryTask {
             metrics,
             events,
             retry: None,
+            restores: true,
         }
+    }
+
+    /// What others take away or replace stays so: nobody registers any more, and nobody could take it out here.
+    #[must_use]
+    pub fn without_restoring(mut self) -> Self {
+        self.restores = false;
+        self
     }
 
     /// Serves commands until shutdown. What waits then is not answered.
@@ -138,9 +148,9 @@ impl RegistryTask {
                     return (received > 0).then_some(Work::Commands(commands));
                 }
                 event = self.events.recv() => match event {
-                    Ok(event) if is_foreign(&event) => return Some(Work::Restore),
-                    Ok(_) => {}
-                    Err(RecvError::Lagged(_)) => return Some(Work::Restore),
+                    Ok(event) if self.restores && is_foreign(&event) => return Some(Work::Restore),
+                    Err(RecvError::Lagged(_)) if self.restores => return Some(Work::Restore),
+                    Ok(_) | Err(RecvError::Lagged(_)) => {}
                     Err(RecvError::Closed) => return None,
                 },
             }
@@ -190,7 +200,7 @@ impl RegistryTask {
 
     /// Endpoints that somebody published by hand are not taken out of service by a registration under their name.
     fn check_taken(&self, draft: &Endpoints, action: &Action) -> Result<(), RegistryError> {
-        let Action::Register(registration) = action else {
+        let Action::Register(registration, _) = action else {
             return Ok(());
         };
         let cluster = &registration.cluster_name;
@@ -267,6 +277,7 @@ fn patch(resources: Vec<RawResource>) -> PatchRequest {
         deletions: Vec::new(),
         options: PublishOptions {
             author: AUTHOR.to_owned(),
+            passing: true,
             // Whoever registers an endpoint can do nothing about them.
             allow_warnings: true,
             allow_removals: true,
@@ -279,8 +290,8 @@ fn patch(resources: Vec<RawResource>) -> PatchRequest {
 const fn change(action: &Action, registered: Option<&Registered>) -> Change {
     match (action, registered) {
         (_, None) => Change::Refused,
-        (Action::Register(_), Some(Registered { created: true, .. })) => Change::Registered,
-        (Action::Register(_) | Action::Renew(..), Some(_)) => Change::Renewed,
+        (Action::Register(..), Some(Registered { created: true, .. })) => Change::Registered,
+        (Action::Register(..) | Action::Renew(..), Some(_)) => Change::Renewed,
         (Action::Deregister(_), Some(_)) => Change::Deregistered,
     }
 }

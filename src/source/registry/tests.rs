@@ -55,7 +55,7 @@ impl Fixture {
     }
 
     async fn register(&self, registration: Registration) -> EndpointId {
-        self.registry.register(registration).await.unwrap().id
+        self.registry.register(registration, None).await.unwrap().id.unwrap()
     }
 
     /// The ports that are published of a cluster; `None` where nothing is.
@@ -135,7 +135,9 @@ async fn a_burst_is_few_revisions() {
     let fixture = Fixture::new();
     let registering = (1..=200).map(|port| {
         let registry = fixture.registry.clone();
-        fixture.tracker.spawn(async move { registry.register(at(port)).await })
+        fixture
+            .tracker
+            .spawn(async move { registry.register(at(port), None).await })
     });
     for task in registering.collect::<Vec<_>>() {
         assert!(task.await.unwrap().unwrap().created);
@@ -149,18 +151,113 @@ async fn a_burst_is_few_revisions() {
 }
 
 #[tokio::test]
-async fn the_same_address_again_is_the_same_endpoint() {
+async fn the_same_address_again_is_the_same_endpoint_for_who_has_its_id() {
     let fixture = Fixture::new();
-    let first = fixture.registry.register(at(1)).await.unwrap();
+    let first = fixture.registry.register(at(1), None).await.unwrap();
     let again = Registration {
         weight: Some(7),
         ..at(1)
     };
-    let second = fixture.registry.register(again).await.unwrap();
+    let second = fixture.registry.register(again, first.id).await.unwrap();
     assert_eq!((second.id, first.created, second.created), (first.id, true, false));
     let endpoints = fixture.registry.endpoints();
-    assert_eq!(endpoints.get(first.id).unwrap().endpoint.registration.weight, Some(7));
+    let lease = endpoints.get(first.id.unwrap()).unwrap();
+    assert_eq!(lease.endpoint.registration.weight, Some(7));
     assert_eq!(fixture.published("a"), Some(vec![1]));
+}
+
+#[tokio::test]
+async fn an_address_that_another_registered_is_neither_shortened_nor_taken_over() {
+    let fixture = Fixture::new();
+    let hour = Registration {
+        ttl: Some(Duration::from_secs(3600)),
+        ..at(1)
+    };
+    let id = fixture.register(hour.clone()).await;
+    let other = fixture.register(at(2)).await;
+    let evicting = Registration {
+        ttl: Some(Duration::from_secs(1)),
+        ..at(1)
+    };
+    let draining = Registration {
+        health: Health::Draining,
+        ..hour.clone()
+    };
+    for foreign in [evicting, draining, at(1)] {
+        for id in [
+            None,
+            Some(other),
+            Some("6f4c1f9e-6f5b-4b0e-8f5c-1c2f0f9f3a11".parse().unwrap()),
+        ] {
+            let refused = fixture.registry.register(foreign.clone(), id).await;
+            assert!(matches!(refused, Err(RegistryError::Occupied(..))), "{refused:?}");
+        }
+    }
+    // A service that was restarted says what it said before, and is not told what it could be taken out by.
+    let again = fixture.registry.register(hour.clone(), None).await.unwrap();
+    assert_eq!((again.id, again.digest, again.created), (None, id.digest(), false));
+    let endpoints = fixture.registry.endpoints();
+    assert_eq!(endpoints.get(id).unwrap().endpoint.registration, hour);
+    fixture.registry.deregister(id).await.unwrap();
+    // Its place is free: the id it had means nothing any more.
+    let anew = fixture.registry.register(hour, Some(id)).await.unwrap();
+    assert!(anew.created && anew.id.is_some() && anew.id != Some(id));
+}
+
+#[tokio::test]
+async fn what_everyone_sees_takes_nothing_out() {
+    let fixture = Fixture::new();
+    let id = fixture.register(at(1)).await;
+    let (_, snapshot) = fixture.publisher.get(&shared(), None).unwrap();
+    let resource = snapshot.resource(&ResourceType::Endpoint, "a").unwrap();
+    let published = String::from_utf8_lossy(&resource.body).into_owned();
+    assert!(published.contains(&id.digest().to_string()));
+    assert!(!published.contains(&id.to_string()));
+    assert!(!format!("{:?}", fixture.registry).contains(&id.to_string()));
+    assert!(
+        id.digest()
+            .to_string()
+            .parse::<EndpointId>()
+            .map_or(true, |other| other != id)
+    );
+    // As text a digest has the form of an id without its dashes.
+    let seen: EndpointId = id.digest().to_string().parse().unwrap();
+    assert!(matches!(
+        fixture.registry.deregister(seen).await,
+        Err(RegistryError::NotFound(_))
+    ));
+    assert_eq!(fixture.published("a"), Some(vec![1]));
+}
+
+#[tokio::test]
+async fn endpoints_that_come_and_go_push_nothing_out_that_people_published() {
+    let fixture = Fixture::new();
+    let publish = |name: &str| {
+        let request = PatchRequest {
+            group: shared(),
+            candidate: by_hand(&assignment_by_hand(name)),
+            deletions: Vec::new(),
+            options: PublishOptions {
+                author: "people".to_owned(),
+                ..PublishOptions::default()
+            },
+        };
+        fixture.publisher.patch(request).unwrap().revision
+    };
+    let first = publish("one");
+    for port in 1..=60 {
+        let id = fixture.register(at(port)).await;
+        if port % 2 == 0 {
+            fixture.registry.deregister(id).await.unwrap();
+        }
+    }
+    let second = publish("two");
+    fixture.register(at(100)).await;
+    let history = fixture.publisher.history(&shared(), 1_000).unwrap();
+    let by_people = history.iter().filter(|info| info.author == "people");
+    assert_eq!(by_people.map(|info| info.revision).collect::<Vec<_>>(), [second, first]);
+    assert!(history.len() <= 4, "{history:?}");
+    fixture.publisher.get(&shared(), Some(first)).unwrap();
 }
 
 #[tokio::test]
@@ -187,8 +284,8 @@ fn a_renewal_begins_the_lease_anew_and_changes_what_it_says() {
         ttl: Some(ttl),
         ..at(1)
     };
-    let (registered, _) = endpoints.apply(Action::Register(with_lease), start).unwrap();
-    let id = registered.id;
+    let (registered, _) = endpoints.apply(Action::Register(with_lease, None), start).unwrap();
+    let id = registered.id.unwrap();
     let renew = |change| Action::Renew(id, change);
     let (_, changed) = endpoints.apply(renew(Change::default()), start + ttl / 2).unwrap();
     assert_eq!(changed, None, "a lease is not published");
@@ -261,7 +358,7 @@ async fn endpoints_that_were_published_by_hand_are_not_taken_over() {
         options: PublishOptions::default(),
     };
     fixture.publisher.patch(request).unwrap();
-    let refused = fixture.registry.register(at(1)).await;
+    let refused = fixture.registry.register(at(1), None).await;
     assert!(matches!(refused, Err(RegistryError::Taken(cluster)) if cluster == "a"));
     assert_eq!(fixture.published("a"), Some(vec![9]));
     assert_eq!(fixture.registry.endpoints().iter().count(), 0);
@@ -272,7 +369,10 @@ async fn one_that_must_be_refused_does_not_take_the_others_with_it() {
     let fixture = Fixture::new();
     // Longer than admission lets a name be.
     let bad = Registration::new("x".repeat(3000), [10, 0, 0, 1].into(), 1);
-    let (refused, taken) = tokio::join!(fixture.registry.register(bad), fixture.registry.register(at(1)));
+    let (refused, taken) = tokio::join!(
+        fixture.registry.register(bad, None),
+        fixture.registry.register(at(1), None)
+    );
     assert!(matches!(refused, Err(RegistryError::Publish(_))), "{refused:?}");
     assert!(taken.unwrap().created);
     assert_eq!(fixture.published("a"), Some(vec![1]));

@@ -1,15 +1,12 @@
 //! A stream whose node is known: its session, and what of it is noted in the books, the metrics and the log.
 
-use std::{
-    task::Context,
-    time::{Instant, SystemTime},
-};
+use std::{task::Context, time::Instant};
 
 use tracing::{Span, debug, warn};
 
 use crate::{
     cache::SnapshotWatch,
-    fleet::StreamGuard,
+    fleet::{Moment, StreamGuard},
     metrics::{ServingMetrics, TypeLabel},
     node::NodeId,
     protocol::{Delivery, Outcome, Session},
@@ -78,7 +75,7 @@ impl Running {
     pub(super) fn record_outcomes(&mut self, metrics: &ServingMetrics, now: Instant) {
         let mut clock = None;
         while let Some(outcome) = self.session.poll_outcome() {
-            let time = *clock.get_or_insert_with(SystemTime::now);
+            let time = *clock.get_or_insert_with(Moment::now);
             self.guard.record_at(&outcome, time);
             self.time(&outcome, metrics, now);
             self.log(&outcome);

@@ -10,7 +10,7 @@ use std::{
 
 use chancery::{
     app::{App, Running},
-    settings::{Layer, Settings, Span, XdsLayer},
+    settings::{Layer, RegistryLayer, RestLayer, Settings, Span, XdsLayer},
 };
 use serde_json::Value;
 
@@ -60,6 +60,11 @@ impl Control {
     pub(crate) fn with(layer: Layer) -> Self {
         let free = "127.0.0.1:0".parse().ok();
         let settings = Settings::resolve(layer.or(Layer {
+            rest: RestLayer {
+                enabled: Some(true),
+                ..RestLayer::default()
+            },
+            registry: RegistryLayer { enabled: Some(true) },
             xds_addr: free,
             admin_addr: free,
             http_addr: free,

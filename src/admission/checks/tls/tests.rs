@@ -2,6 +2,8 @@
 
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519};
 
+use std::time::Duration;
+
 use super::*;
 use crate::{admission::Severity, proto};
 

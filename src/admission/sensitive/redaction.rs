@@ -1,0 +1,282 @@
+//! Resources without their secrets: a walk over all of a message, the `Any`s and Structs in it too.
+
+use std::collections::HashMap;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor, ReflectMessage as _, Value};
+
+use super::{
+    KEY_SET, REDACTED, has_private_keys, is_command, is_credential, is_credential_key, is_secret_text, is_sensitive,
+    names_credential, naming_field,
+};
+use crate::admission::{
+    Limits, any, canonical,
+    inspect::{self, Depth},
+};
+
+const STRUCT: &str = "google.protobuf.Struct";
+/// Members of a `google.protobuf.Value`.
+const STRING: u32 = 3;
+const STRUCTURE: u32 = 5;
+const LIST: u32 = 6;
+
+/// Structs that stand for a message of another type, which they name.
+const TYPED_STRUCTS: [&str; 2] = ["xds.type.v3.TypedStruct", "udpa.type.v1.TypedStruct"];
+
+/// The same `Any` with every sensitive field blanked, those in nested `Any`s too. What cannot be looked into (no descriptor,
+/// undecodable) is kept as it is where it is the resource itself, and emptied where it stands in a sensitive field.
+#[must_use]
+pub fn redact(any: &prost_types::Any) -> prost_types::Any {
+    let value = Bytes::from(any.value.clone());
+    let redacted = redact_any(&any.type_url, value, false, &Limits::default(), Depth::default());
+    prost_types::Any {
+        type_url: any.type_url.clone(),
+        value: redacted.into(),
+    }
+}
+
+fn redact_any(type_url: &str, value: Bytes, sensitive: bool, limits: &Limits, depth: Depth) -> Bytes {
+    let Ok(depth) = depth.into_any(limits).and_then(|depth| depth.into_message(limits)) else {
+        // Deeper than anything admitted: it cannot be looked into, so it is not shown.
+        return Bytes::new();
+    };
+    match inspect::decode(type_url, value.clone()) {
+        Ok(mut message) => {
+            redact_message(&mut message, sensitive, limits, depth);
+            canonical::encode(&message, canonical::Anys::Keep).into()
+        }
+        Err(_) if sensitive => Bytes::new(),
+        Err(_) => value,
+    }
+}
+
+fn redact_message(message: &mut DynamicMessage, sensitive: bool, limits: &Limits, depth: Depth) {
+    let descriptor = message.descriptor();
+    if any::is_any(&descriptor) {
+        let (type_url, value) = any::parts(message);
+        let value = redact_any(&type_url, value, sensitive, limits, depth);
+        *message = any::with_parts(descriptor, &type_url, value);
+        return;
+    }
+    let seen = TYPED_STRUCTS.contains(&descriptor.full_name()) && redact_typed_struct(message);
+    if sensitive {
+        message.take_unknown_fields().for_each(drop);
+    }
+    let depth = Depth {
+        message: depth.message + 1,
+        ..depth
+    };
+    let credential = names_credential(message, &descriptor);
+    let is_struct = descriptor.full_name() == STRUCT;
+    let mut cleared = Vec::new();
+    for (field, value) in message.fields_mut() {
+        if seen && field.name() == "value" {
+            continue;
+        }
+        let sensitive = sensitive || is_sensitive(&field) || (credential && is_content(&field, value, &descriptor));
+        if let (KEY_SET, Value::Message(source)) = (field.name(), &mut *value) {
+            redact_key_set(source);
+        }
+        if let (true, Value::Map(entries)) = (is_struct, &mut *value) {
+            redact_free_entries(entries, sensitive, limits, depth);
+        } else if !redact_value(value, sensitive, limits, depth) {
+            cleared.push(field);
+        }
+    }
+    for field in cleared {
+        message.clear_field(&field);
+    }
+}
+
+/// Whether a field of a message that names a credential is the credential, not its name or a number beside it.
+fn is_content(field: &FieldDescriptor, value: &Value, descriptor: &MessageDescriptor) -> bool {
+    let can_hold = matches!(field.kind(), Kind::String | Kind::Bytes | Kind::Message(_));
+    can_hold && naming_field(descriptor) != Some(field.name()) && !value.as_str().is_some_and(is_command)
+}
+
+/// `false` where the value must go altogether: a number has no way to say that it is hidden.
+fn redact_value(value: &mut Value, sensitive: bool, limits: &Limits, depth: Depth) -> bool {
+    match value {
+        Value::Message(message) => redact_message(message, sensitive, limits, depth),
+        Value::List(values) => values.retain_mut(|value| redact_value(value, sensitive, limits, depth)),
+        Value::Map(entries) => entries.retain(|_, value| redact_value(value, sensitive, limits, depth)),
+        Value::String(text) if sensitive || is_secret_text(text) => REDACTED.clone_into(text),
+        Value::Bytes(bytes) if sensitive || std::str::from_utf8(bytes).is_ok_and(is_secret_text) => {
+            *bytes = Bytes::from_static(REDACTED.as_bytes());
+        }
+        Value::Bool(_)
+        | Value::I32(_)
+        | Value::I64(_)
+        | Value::U32(_)
+        | Value::U64(_)
+        | Value::F32(_)
+        | Value::F64(_)
+        | Value::EnumNumber(_) => return !sensitive,
+        Value::String(_) | Value::Bytes(_) => {}
+    }
+    true
+}
+
+/// A DataSource with a key set in it.
+fn redact_key_set(source: &mut DynamicMessage) {
+    for (_, value) in source.fields_mut() {
+        match value {
+            Value::String(text) if has_private_keys(text.as_bytes()) => REDACTED.clone_into(text),
+            Value::Bytes(bytes) if has_private_keys(bytes) => *bytes = Bytes::from_static(REDACTED.as_bytes()),
+            _ => {}
+        }
+    }
+}
+
+/// The entries of a Struct of which no descriptor tells: the keys are all there is to go by.
+fn redact_free_entries(entries: &mut HashMap<MapKey, Value>, sensitive: bool, limits: &Limits, depth: Depth) {
+    for (key, value) in entries {
+        let named = matches!(key, MapKey::String(key) if is_credential_key(key)) && !is_command_value(value);
+        redact_value(value, sensitive || named, limits, depth);
+    }
+}
+
+/// The text of a `google.protobuf.Value`, where it is one.
+fn text_of(value: &Value) -> Option<String> {
+    let field = value.as_message()?.get_field_by_number(STRING)?;
+    Some(field.as_str()?.to_owned())
+}
+
+fn is_command_value(value: &Value) -> bool {
+    text_of(value).is_some_and(|text| is_command(&text))
+}
+
+/// A TypedStruct has the fields of the message it names, so it has that message's secrets. `false` where nothing is known of
+/// that message.
+fn redact_typed_struct(message: &mut DynamicMessage) -> bool {
+    let type_url = message
+        .get_field_by_name("type_url")
+        .and_then(|url| url.as_str().map(str::to_owned))
+        .unwrap_or_default();
+    let Ok(descriptor) = any::resolve(&type_url) else {
+        return false;
+    };
+    if let Some(Value::Message(structure)) = message.get_field_by_name_mut("value") {
+        redact_struct(structure, &descriptor);
+    }
+    true
+}
+
+fn redact_struct(structure: &mut DynamicMessage, descriptor: &MessageDescriptor) {
+    let Some(Value::Map(entries)) = structure.get_field_by_number_mut(1) else {
+        return;
+    };
+    redact_entries(entries, descriptor);
+}
+
+fn redact_entries(entries: &mut HashMap<MapKey, Value>, descriptor: &MessageDescriptor) {
+    let text = |key: &str| entries.get(&MapKey::String(key.to_owned())).and_then(text_of);
+    // An `Any` in a Struct is a mapping with `@type`.
+    let named = any::is_any(descriptor)
+        .then(|| text("@type"))
+        .flatten()
+        .and_then(|type_url| any::resolve(&type_url).ok());
+    let descriptor = named.as_ref().unwrap_or(descriptor);
+    let naming = naming_field(descriptor);
+    let credential = naming.and_then(text).is_some_and(|name| is_credential(&name));
+    let (limits, depth) = (Limits::default(), Depth::default());
+    for (key, value) in entries {
+        let MapKey::String(key) = key else {
+            continue;
+        };
+        let field = descriptor
+            .get_field_by_name(key)
+            .or_else(|| descriptor.get_field_by_json_name(key));
+        let Some(field) = field else {
+            let named = is_credential_key(key) && !is_command_value(value);
+            redact_value(value, named, &limits, depth);
+            continue;
+        };
+        let content = credential && naming != Some(field.name()) && !is_command_value(value);
+        if is_sensitive(&field) || content {
+            redact_value(value, true, &limits, depth);
+        } else if let Kind::Message(inner) = field.kind() {
+            if field.name() == KEY_SET {
+                redact_key_set_struct(value);
+            }
+            let inner = if field.is_map() {
+                inner.map_entry_value_field().kind()
+            } else {
+                Kind::Message(inner)
+            };
+            match (inner, &mut *value) {
+                (Kind::Message(inner), Value::Message(value)) => redact_struct_value(value, &inner, field.is_map()),
+                (_, value) => {
+                    redact_value(value, false, &limits, depth);
+                }
+            }
+        } else {
+            redact_value(value, false, &limits, depth);
+        }
+    }
+}
+
+/// A DataSource with a key set in it, as a Struct.
+fn redact_key_set_struct(source: &mut Value) {
+    let structure = source.as_message_mut().and_then(|value| member_mut(value, STRUCTURE));
+    let entries = structure.and_then(|structure| structure.get_field_by_number_mut(1));
+    let Some(Value::Map(entries)) = entries else {
+        return;
+    };
+    for (key, value) in entries {
+        let MapKey::String(key) = key else {
+            continue;
+        };
+        let Some(text) = text_of(value) else {
+            continue;
+        };
+        let hides = match key.as_str() {
+            "inline_string" | "inlineString" => has_private_keys(text.as_bytes()),
+            "inline_bytes" | "inlineBytes" => STANDARD.decode(&text).map_or(true, |text| has_private_keys(&text)),
+            _ => false,
+        };
+        if hides {
+            redact_value(value, true, &Limits::default(), Depth::default());
+        }
+    }
+}
+
+/// `value` is a `google.protobuf.Value`: a message, a list of them, a map of them, or a message that is written as a leaf.
+fn redact_struct_value(value: &mut DynamicMessage, descriptor: &MessageDescriptor, is_map: bool) {
+    if let Some(structure) = member_mut(value, STRUCTURE) {
+        if !is_map {
+            return redact_struct(structure, descriptor);
+        }
+        let Some(Value::Map(entries)) = structure.get_field_by_number_mut(1) else {
+            return;
+        };
+        for value in entries.values_mut() {
+            if let Value::Message(value) = value {
+                redact_struct_value(value, descriptor, false);
+            }
+        }
+    } else if let Some(list) = member_mut(value, LIST) {
+        let Some(Value::List(values)) = list.get_field_by_number_mut(1) else {
+            return;
+        };
+        for value in values {
+            if let Value::Message(value) = value {
+                redact_struct_value(value, descriptor, false);
+            }
+        }
+    } else {
+        redact_message(value, false, &Limits::default(), Depth::default());
+    }
+}
+
+/// The message in a member of a `google.protobuf.Value`, where it is that member that is set.
+fn member_mut(value: &mut DynamicMessage, number: u32) -> Option<&mut DynamicMessage> {
+    if !value.has_field_by_number(number) {
+        return None;
+    }
+    match value.get_field_by_number_mut(number) {
+        Some(Value::Message(message)) => Some(message),
+        Some(_) | None => None,
+    }
+}

@@ -1,0 +1,149 @@
+//! Opening the files that people name. A path may lead to a pipe, a device or out of its directory, and may lead elsewhere a
+//! moment after it was looked at: what counts is what was opened, and opening it never waits.
+
+use std::{
+    fs::{self, File, Metadata},
+    io::{self, Read as _},
+    os::fd::OwnedFd,
+    path::{Component, Path},
+};
+
+use rustix::fs::{CWD, Mode, OFlags, openat};
+
+/// A pipe is opened without its writer, and what is opened is not handed to children.
+const FILE: OFlags = OFlags::RDONLY
+    .union(OFlags::NONBLOCK)
+    .union(OFlags::NOCTTY)
+    .union(OFlags::CLOEXEC);
+/// A directory on the way needs to be searched and not to be read.
+#[cfg(target_os = "linux")]
+const ON_THE_WAY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+#[cfg(not(target_os = "linux"))]
+const ON_THE_WAY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+/// Opens a regular file to read it; links are followed.
+///
+/// # Errors
+///
+/// Where it cannot be opened, or is no regular file.
+pub fn open(path: &Path) -> io::Result<File> {
+    // Looked at before as well: opening a device may already do something.
+    expect_regular(&fs::metadata(path)?)?;
+    opened(openat(CWD, path, FILE, Mode::empty())?)
+}
+
+/// Opens a regular file below a directory to read it. No link is followed on the way from the directory, so what is opened lies
+/// within it whatever is exchanged meanwhile.
+///
+/// # Errors
+///
+/// Where it cannot be opened, is no regular file, or a part of `below` is a link or is not a plain name.
+pub fn open_below(dir: &Path, below: &Path) -> io::Result<File> {
+    let mut at = openat(CWD, dir, ON_THE_WAY, Mode::empty())?;
+    let mut parts = below.components().peekable();
+    while let Some(part) = parts.next() {
+        let Component::Normal(name) = part else {
+            break;
+        };
+        if parts.peek().is_none() {
+            return opened(openat(&at, name, FILE | OFlags::NOFOLLOW, Mode::empty())?);
+        }
+        at = openat(&at, name, ON_THE_WAY | OFlags::NOFOLLOW, Mode::empty())?;
+    }
+    Err(io::Error::new(
+        io::ErrorKind::InvalidInput,
+        "is no path below a directory",
+    ))
+}
+
+/// Reads what is left of a file, and at most `most` bytes.
+///
+/// # Errors
+///
+/// Where it cannot be read, or there is more: [`io::ErrorKind::FileTooLarge`].
+pub fn read_bounded(file: impl io::Read, most: u64) -> io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    file.take(most.saturating_add(1)).read_to_end(&mut content)?;
+    if content.len() as u64 > most {
+        let reason = format!("is larger than {most} bytes");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, reason));
+    }
+    Ok(content)
+}
+
+fn opened(descriptor: OwnedFd) -> io::Result<File> {
+    let file = File::from(descriptor);
+    expect_regular(&file.metadata()?)?;
+    Ok(file)
+}
+
+/// Whether this is a file that is read to its end.
+///
+/// # Errors
+///
+/// [`io::ErrorKind::InvalidInput`] for a directory, a pipe, a socket or a device.
+pub fn expect_regular(metadata: &Metadata) -> io::Result<()> {
+    if metadata.is_file() {
+        return Ok(());
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidInput, "is no regular file"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{os::unix::fs::symlink, process::Command, sync::mpsc, thread, time::Duration};
+
+    use super::*;
+
+    fn pipe(path: &Path) {
+        assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+    }
+
+    /// Runs what might wait for ever where the test can say so.
+    fn comes_back<T: Send + 'static>(call: impl FnOnce() -> T + Send + 'static) -> T {
+        let (done, result) = mpsc::channel();
+        thread::spawn(move || done.send(call()).ok());
+        result.recv_timeout(Duration::from_secs(60)).expect("the call waits")
+    }
+
+    #[test]
+    fn a_pipe_that_nobody_writes_to_is_refused_and_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pipe.yaml");
+        pipe(&path);
+        let root = dir.path().to_owned();
+        let [looked, raced] = comes_back(move || {
+            [
+                open(&path).unwrap_err(),
+                open_below(&root, Path::new("pipe.yaml")).unwrap_err(),
+            ]
+        });
+        for error in [looked, raced] {
+            assert_eq!(error.to_string(), "is no regular file");
+        }
+    }
+
+    #[test]
+    fn no_link_on_the_way_leads_out_of_the_directory() {
+        let outside = tempfile::tempdir().unwrap();
+        fs::create_dir(outside.path().join("folder")).unwrap();
+        fs::write(outside.path().join("folder/secret.yaml"), "secret").unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        symlink(outside.path().join("folder"), dir.path().join("folder")).unwrap();
+        symlink(outside.path().join("folder/secret.yaml"), dir.path().join("file.yaml")).unwrap();
+        fs::create_dir(dir.path().join("real")).unwrap();
+        fs::write(dir.path().join("real/cds.yaml"), "mine").unwrap();
+        for below in ["folder/secret.yaml", "file.yaml", "../x", "/etc/passwd", "", "real"] {
+            assert!(open_below(dir.path(), Path::new(below)).is_err(), "{below}");
+        }
+        let file = open_below(dir.path(), Path::new("real/cds.yaml")).unwrap();
+        assert_eq!(read_bounded(file, 4).unwrap(), b"mine");
+    }
+
+    #[test]
+    fn more_than_the_bound_is_an_error() {
+        let error = read_bounded(io::repeat(0), 10).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
+        assert_eq!(error.to_string(), "is larger than 10 bytes");
+    }
+}
