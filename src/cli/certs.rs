@@ -110,7 +110,8 @@ fn names(names: &[String]) -> Result<CertificateParams, Failure> {
         };
         params.subject_alt_names.push(name);
     }
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    // Also of a client: the command line beside the server shows it.
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
     Ok(params)
 }
 

@@ -329,7 +329,7 @@ mod tests {
     }
 
     /// Polls of nodes from addresses, until one is refused.
-    fn refusal(limits: PollLimits, polls: impl Iterator<Item = (String, Peer, Vec<String>)>) -> (usize, String) {
+    fn refusal(limits: PollLimits, polls: impl Iterator<Item = (String, SocketAddr, Vec<String>)>) -> (usize, String) {
         let books = Polls::new(
             Fleet::new(fleet::Limits::default(), Arc::default()),
             limits,
@@ -362,8 +362,8 @@ mod tests {
         panic!("{taken} polls, and none is refused");
     }
 
-    fn from(last: u8) -> Peer {
-        Peer(([10, 0, 0, last], 1).into())
+    fn from(last: u8) -> SocketAddr {
+        SocketAddr::from(([10, 0, 0, last], 1))
     }
 
     #[test]
