@@ -5,6 +5,7 @@
 
 mod answer;
 mod driver;
+mod error;
 mod fetch;
 mod frame;
 mod identity;

@@ -7,6 +7,8 @@ use axum::{
 };
 use serde_json::{Map, Value};
 
+use crate::text::escape_json;
+
 /// Why a request was not served.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Failure {
@@ -65,5 +67,5 @@ impl IntoResponse for Failure {
 /// A JSON value as a response.
 pub(super) fn json(status: StatusCode, body: &Value) -> Response {
     let kind = (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    (status, [kind], format!("{body}\n")).into_response()
+    (status, [kind], escape_json(&format!("{body}\n")).into_owned()).into_response()
 }

@@ -36,6 +36,9 @@ pub enum ProtocolError {
     #[error("more than {0} names of type {1} subscribed on one stream")]
     TooManyNames(usize, ResourceType),
     /// L-12.
+    #[error("names of more than {0} bytes together subscribed on one stream")]
+    TooManyNameBytes(usize),
+    /// L-12.
     #[error("a resource name is {0} bytes long, more than {1}")]
     NameTooLong(usize, usize),
 }
@@ -56,7 +59,9 @@ impl ProtocolError {
     #[must_use]
     pub const fn kind(&self) -> ErrorKind {
         match self {
-            Self::TooManyStreams(_) | Self::TooManyTypes(_) | Self::TooManyNames(..) => ErrorKind::Exhausted,
+            Self::TooManyStreams(_) | Self::TooManyTypes(_) | Self::TooManyNames(..) | Self::TooManyNameBytes(_) => {
+                ErrorKind::Exhausted
+            }
             Self::MissingNode
             | Self::NoGroup
             | Self::NodeTextTooLong(..)

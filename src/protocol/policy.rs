@@ -60,6 +60,8 @@ pub struct Ordering {
 pub struct StreamLimits {
     /// Names subscribed of one type. A SotW client lists all of them in every request, so this bounds memory per stream.
     pub names_per_type: usize,
+    /// Bytes of all names on one stream, of every type: what 500 000 names of a usual length take.
+    pub subscribed_bytes: usize,
     /// Types on one stream: Envoy uses ten.
     pub types: usize,
     /// Bytes of one name: xdstp names with context parameters run to some hundred.
@@ -114,6 +116,7 @@ impl Default for StreamLimits {
     fn default() -> Self {
         Self {
             names_per_type: 500_000,
+            subscribed_bytes: 64 * 1024 * 1024,
             types: 64,
             name_bytes: 4096,
             node_id_bytes: 1024,

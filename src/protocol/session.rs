@@ -239,6 +239,11 @@ impl Session {
     /// Applies a change of subscription, and reports it.
     pub(super) fn subscribe(&mut self, index: usize, edit: Edit, first: bool) -> Result<(), ProtocolError> {
         let limit = self.policy.limits.names_per_type;
+        let most = self.policy.limits.subscribed_bytes;
+        let bytes: usize = self.types.iter().map(|state| state.subscription.bytes()).sum();
+        if bytes > most {
+            return Err(ProtocolError::TooManyNameBytes(most));
+        }
         let state = &mut self.types[index];
         if state.subscription.len() > limit {
             return Err(ProtocolError::TooManyNames(limit, state.kind.clone()));

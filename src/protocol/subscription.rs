@@ -195,6 +195,11 @@ impl Subscription {
         self.names.len() + self.globs.len()
     }
 
+    /// Bytes of all of them together.
+    pub(super) fn bytes(&self) -> usize {
+        self.names.bytes() + self.globs.bytes()
+    }
+
     /// Takes a SotW request's complete list. `legacy` tells whether an empty first list of this type means "all" (W-4).
     /// Equal lists become one of `lists`.
     pub fn replace(&mut self, names: &[&str], legacy: bool, lists: &dyn Lists) -> Edit {

@@ -24,11 +24,12 @@ use tracing::{debug, info, info_span, warn};
 use self::running::Running;
 use super::{
     answer::{check_headers, refuse, respond},
+    error::RequestError,
     frame::Chunks,
     messages::Messages,
     peer,
     rate::Bucket,
-    request::{self, RequestError},
+    request,
     shared::{Permit, Shared},
     status::trailers,
     timer::{Timer, jitter},

@@ -13,9 +13,9 @@ use tonic::{Status, body::Body};
 
 use super::{
     answer::{check_headers, refuse, respond},
+    error::RequestError,
     frame::Chunks,
-    peer,
-    request::{self, RequestError},
+    peer, request,
     shared::Shared,
     status::trailers,
 };

@@ -3,7 +3,7 @@
 use prost::Message;
 
 use super::{
-    request::{RequestError, fits},
+    error::{RequestError, fits},
     wire::Field,
 };
 use crate::proto::envoy::config::core::v3 as core;

@@ -26,10 +26,11 @@ use tracing::{debug, info, warn};
 use self::report::Report;
 use super::{
     answer::{check_headers, refuse, respond},
+    error::RequestError,
     messages::Messages,
     peer,
     rate::Bucket,
-    request::{self, RequestError},
+    request,
     shared::{Permit, Shared},
     status::trailers,
     timer::Timer,

@@ -6,12 +6,13 @@
 use std::borrow::Cow;
 
 use super::{
+    error::{Excess, RequestError, at_most, fits},
     identity,
     wire::{Field, Malformed},
 };
 use crate::{
     proto::{envoy::config::core::v3 as core, google::rpc},
-    protocol::{ListPrint, Listing, NameList, ProtocolError, ReadNext, Request, StreamLimits, Variant},
+    protocol::{ListPrint, Listing, NameList, ReadNext, Request, StreamLimits, Variant},
     text::head,
 };
 
@@ -29,34 +30,6 @@ pub(super) struct Incoming<'a> {
     /// An encoded `envoy.config.core.v3.Node`.
     pub(super) node: Option<Cow<'a, [u8]>>,
     pub(super) request: Request<'a>,
-}
-
-/// Why a request is not served.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum RequestError {
-    /// Its bytes are no request.
-    #[error("the request is not what its method takes: {0}")]
-    Malformed(#[from] Malformed),
-    /// The node in it is none.
-    #[error("the request is not what its method takes: node: {0}")]
-    Node(#[from] prost::DecodeError),
-    /// It is more than is read of a stranger.
-    #[error(transparent)]
-    Excess(#[from] Excess),
-    /// The session refuses it.
-    #[error(transparent)]
-    Refused(#[from] ProtocolError),
-}
-
-/// A request that holds more than a limit lets it: found by the scan, before anything is made of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Excess {
-    /// A field is there too often.
-    #[error("{0}: more than {1} of them in one request")]
-    Count(&'static str, usize),
-    /// A field is too long.
-    #[error("{0} is {1} bytes long, more than {2}")]
-    Bytes(&'static str, usize, usize),
 }
 
 /// The numbers that fields have in a variant; 0 for one that it does not have.
@@ -340,20 +313,6 @@ fn node_id(mut node: &[u8]) -> Result<&str, Malformed> {
         }
     }
     Ok(id)
-}
-
-pub(super) const fn at_most(field: &'static str, count: usize, most: usize) -> Result<(), Excess> {
-    if count > most {
-        return Err(Excess::Count(field, most));
-    }
-    Ok(())
-}
-
-pub(super) const fn fits(field: &'static str, bytes: usize, most: usize) -> Result<(), Excess> {
-    if bytes > most {
-        return Err(Excess::Bytes(field, bytes, most));
-    }
-    Ok(())
 }
 
 /// The text of a field, which is not longer than this.

@@ -20,6 +20,7 @@ use tonic::Status;
 use tracing::{debug, warn};
 
 use super::{
+    error::RequestError,
     frame::Frames,
     lanes::Lanes,
     lists::SharedLists,
@@ -28,7 +29,6 @@ use super::{
     on_demand::OnDemand,
     peer::PeerRates,
     rate::Bucket,
-    request::RequestError,
     settings::{Limits, LrsSettings, XdsSettings},
     status::exhausted,
     unfinished::{Bounds, Unfinished},

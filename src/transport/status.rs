@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderValue};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use super::{messages::Broken, request::RequestError, timer::jitter};
+use super::{error::RequestError, messages::Broken, timer::jitter};
 use crate::protocol::{ErrorKind, ProtocolError};
 
 impl From<RequestError> for Status {

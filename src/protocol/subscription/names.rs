@@ -105,6 +105,11 @@ impl Names {
         self.0.as_ref().map_or(0, |list| list.names.len())
     }
 
+    /// Bytes of all names together.
+    pub(super) fn bytes(&self) -> usize {
+        self.0.as_ref().map_or(0, |list| list.names.bytes())
+    }
+
     /// Whether there are none.
     #[must_use]
     pub const fn is_empty(&self) -> bool {

@@ -127,3 +127,34 @@ fn names_to_give_up_and_versions_presented_are_counted() {
         assert_eq!(refused, Err(ProtocolError::TooManyNames(10, Endpoint)));
     }
 }
+
+#[test]
+fn names_of_a_stream_have_a_limit_in_bytes_over_all_types() {
+    let limits = StreamLimits {
+        subscribed_bytes: 100,
+        ..StreamLimits::default()
+    };
+    let policy = Policy {
+        limits,
+        ..Policy::default()
+    };
+    let long = ["x".repeat(60), "y".repeat(39), format!("{}/*", "z".repeat(30))];
+    for variant in [Variant::Sotw, Variant::Delta] {
+        let mut stream = Stream::with_policy(variant, Scope::Aggregated, policy.clone());
+        let mut ask = |kind: &crate::resource::ResourceType, name: &str| match variant {
+            Variant::Sotw => stream.session.on_request(&(&sotw(kind, &[name], "", "")).into()),
+            Variant::Delta => stream.session.on_request(&(&delta(kind, &[name], &[])).into()),
+        };
+        assert_eq!(ask(&Endpoint, &long[0]), Ok(()));
+        assert_eq!(ask(&Route, &long[1]), Ok(()));
+        assert_eq!(ask(&Secret, &long[2]), Err(ProtocolError::TooManyNameBytes(100)));
+    }
+    // What is given up counts no longer, name by name and all at once.
+    let mut stream = Stream::with_policy(Variant::Delta, Scope::Aggregated, policy);
+    for _ in 0..3 {
+        stream.delta(&Endpoint, &[&long[0]], &[]);
+        stream.delta(&Endpoint, &[], &[&long[0]]);
+        stream.delta(&Endpoint, &[&long[2]], &[]);
+        stream.delta(&Endpoint, &[], &[&long[2]]);
+    }
+}

@@ -29,6 +29,14 @@ pub struct LimitsLayer {
         value_name = "COUNT"
     )]
     pub max_names: Option<usize>,
+    /// Bytes of all names on one stream
+    #[arg(
+        id = "limits_max_subscribed_bytes",
+        long = "limits-max-subscribed-bytes",
+        env = "CHANCERY_LIMITS_MAX_SUBSCRIBED_BYTES",
+        value_name = "SIZE"
+    )]
+    pub max_subscribed_bytes: Option<ByteSize>,
     /// Streams open at once of one node
     #[arg(
         id = "limits_max_streams_per_node",
@@ -110,6 +118,7 @@ impl LimitsLayer {
         Self {
             max_node_bytes: self.max_node_bytes.or(below.max_node_bytes),
             max_names: self.max_names.or(below.max_names),
+            max_subscribed_bytes: self.max_subscribed_bytes.or(below.max_subscribed_bytes),
             max_streams_per_node: self.max_streams_per_node.or(below.max_streams_per_node),
             max_peer_share: self.max_peer_share.or(below.max_peer_share),
             max_unfinished_bytes: self.max_unfinished_bytes.or(below.max_unfinished_bytes),
@@ -128,6 +137,7 @@ impl LimitsLayer {
         Self {
             max_node_bytes: Some(ByteSize(stream.node_bytes)),
             max_names: Some(stream.names_per_type),
+            max_subscribed_bytes: Some(ByteSize(stream.subscribed_bytes)),
             max_streams_per_node: Some(xds.streams_per_node),
             max_peer_share: Some(Share(xds.peer_share)),
             max_unfinished_bytes: Some(ByteSize(xds.unfinished_bytes)),
@@ -145,6 +155,7 @@ impl LimitsLayer {
         StreamLimits {
             node_bytes: self.max_node_bytes.map_or(limits.node_bytes, |size| size.0),
             names_per_type: self.max_names.unwrap_or(limits.names_per_type),
+            subscribed_bytes: self.max_subscribed_bytes.map_or(limits.subscribed_bytes, |size| size.0),
             ..limits
         }
     }

@@ -7,7 +7,8 @@ use crate::{
     fleet::ClusterLoad,
     transport::{
         LrsSettings,
-        request::{RequestError, at_most, fits, merge},
+        error::{RequestError, at_most, fits},
+        request::merge,
         wire::Field,
     },
 };

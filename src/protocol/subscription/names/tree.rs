@@ -21,6 +21,8 @@ const NAMES_PER_EDIT: usize = 8;
 pub(super) struct Tree {
     root: Page,
     len: usize,
+    /// Of all names together.
+    bytes: usize,
     /// The sum of the names' hashes, without carry: the same for the same names on every way to them.
     sum: u64,
 }
@@ -76,12 +78,17 @@ impl Tree {
         Self {
             root: Page::build(names),
             len: names.len(),
+            bytes: names.iter().map(|name| name.as_str().len()).sum(),
             sum: sum_of(names.iter().map(ResourceName::as_str)),
         }
     }
 
     pub(super) const fn len(&self) -> usize {
         self.len
+    }
+
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
     }
 
     pub(super) const fn sum(&self) -> u64 {
@@ -136,6 +143,7 @@ impl Tree {
             }
         };
         self.len += 1;
+        self.bytes += name.len();
         self.sum = self.sum.wrapping_add(hash(name));
     }
 
@@ -145,6 +153,7 @@ impl Tree {
         }
         self.root = self.root.without(name).unwrap_or_else(|| Page::Leaf([].into()));
         self.len -= 1;
+        self.bytes -= name.len();
         self.sum = self.sum.wrapping_sub(hash(name));
     }
 }

@@ -62,6 +62,7 @@ proptest! {
             model.extend(add);
             prop_assert!(tree.iter().map(ResourceName::as_str).eq(model.iter().map(String::as_str)));
             prop_assert_eq!((tree.len(), tree.iter().len()), (model.len(), model.len()));
+            prop_assert_eq!(tree.bytes(), model.iter().map(String::len).sum::<usize>());
             for number in (0..600).step_by(7) {
                 let name = format!("name-{number}");
                 prop_assert_eq!(tree.has(&name), model.contains(&name));
