@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use super::{Shared, WATCH_BUFFER, convert};
+use super::{Shared, WATCH_BUFFER, convert, status};
 use crate::{
     fleet::FleetWatch,
     node::{NodeGroup, NodeId},
@@ -52,7 +52,7 @@ impl NodeService for Nodes {
         let id = NodeId::from(request.get_ref().id.as_str());
         let node = self.shared.fleet.node(&id);
         node.map(|node| Response::new(convert::node_status(&node)))
-            .ok_or_else(|| Status::not_found(format!("node {:?} is neither connected nor remembered", id.as_str())))
+            .ok_or_else(|| status::not_found(&format!("node {:?} is neither connected nor remembered", id.as_str())))
     }
 
     async fn watch_nodes(

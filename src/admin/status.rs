@@ -66,7 +66,7 @@ pub(super) fn of_publish(failure: &PublishError) -> Status {
             let details = ErrorDetails::with_error_info("IDEMPOTENCY_KEY_REUSED", "chancery", used);
             Status::with_error_details(Code::AlreadyExists, failure.to_string(), details)
         }
-        PublishError::NotFound(missing) => Status::not_found(missing.to_string()),
+        PublishError::NotFound(missing) => not_found(&missing.to_string()),
         PublishError::InvalidGroup(_)
         | PublishError::InvalidVersion(_)
         | PublishError::InvalidKey(_)
@@ -182,6 +182,11 @@ fn packed(type_url: &str, message: &impl prost::Message) -> Any {
     }
 }
 
+/// What is not there, as far as its name fits.
+pub(super) fn not_found(message: &str) -> Status {
+    Status::not_found(cut(message))
+}
+
 fn cut(text: &str) -> String {
     cut_to(text, TEXT_BYTES)
 }
@@ -199,7 +204,7 @@ fn cut_to(text: &str, bytes: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admission::Severity;
+    use crate::{admission::Severity, publisher::NotFound};
 
     fn finding(size: usize) -> Finding {
         Finding {
@@ -232,6 +237,20 @@ mod tests {
             assert!(!told.findings.is_empty());
             assert_eq!(told.findings.len() + told.left_off as usize, findings);
         }
+    }
+
+    #[test]
+    fn a_name_that_is_not_there_is_told_as_far_as_it_fits() {
+        let huge = "x".repeat(60 << 20);
+        let missing = NotFound::Resource {
+            group: "g".into(),
+            resource_type: crate::resource::ResourceType::Cluster,
+            name: huge.as_str().into(),
+        };
+        let status = of_publish(&missing.into());
+        assert_eq!(status.code(), Code::NotFound);
+        assert!(status.message().len() <= TEXT_BYTES, "{}", status.message().len());
+        assert!(status.message().starts_with("group \"g\" has no cluster \"xxx"));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::{
     io::{self, Write as _},
     path::PathBuf,
+    time::SystemTime,
 };
 
 use clap::Args;
@@ -40,9 +41,20 @@ impl Serve {
             return Ok(Exit::Ok);
         }
         logging::start(&settings.log);
+        check_clock(SystemTime::now())?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         run_to_end(runtime, serve(settings))
     }
+}
+
+/// No date before 1970 can be written into the headers of HTTP: every answer would fail.
+fn check_clock(now: SystemTime) -> Result<(), Failure> {
+    if now >= SystemTime::UNIX_EPOCH {
+        return Ok(());
+    }
+    let now = prost_types::Timestamp { nanos: 0, ..now.into() };
+    let message = format!("the clock of this machine says {now}, which is before 1970: set it, and start again");
+    Err(Failure::new(Exit::Unavailable, message))
 }
 
 /// Runs until the future ends, and leaves behind what still works: a publish, or a read that the disk does not answer, would
@@ -113,6 +125,15 @@ mod tests {
     use std::{sync::mpsc, thread, time::Duration};
 
     use super::*;
+
+    #[test]
+    fn a_clock_before_1970_is_told_at_the_start() {
+        let epoch = SystemTime::UNIX_EPOCH;
+        assert!(check_clock(epoch).is_ok());
+        let failure = check_clock(epoch - Duration::from_secs(1)).unwrap_err();
+        assert_eq!(failure.exit, Exit::Unavailable);
+        assert!(failure.to_string().contains("1969-12-31T23:59:59Z"), "{failure}");
+    }
 
     #[test]
     fn the_end_waits_for_no_work_that_blocks() {

@@ -78,7 +78,8 @@ impl Guard {
     /// Whether a program may call us so. An Envoy that polls says the name of its cluster, without a port; a browser leaves the
     /// port out only where it is the default one.
     fn is_called(&self, host: &str) -> bool {
-        if host.is_empty() || !(self.bound.ip().is_loopback() || !self.allowed.is_empty()) {
+        let is_checked = self.bound.ip().is_loopback() || !self.allowed.is_empty();
+        if host.is_empty() || !is_checked {
             return true;
         }
         let (name, port) = split(host);

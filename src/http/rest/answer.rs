@@ -54,7 +54,7 @@ impl Answer {
         let chosen = names.map(|names| chosen(all, names));
         let nothing = match &chosen {
             Some(chosen) => chosen.is_empty(),
-            None => all.len() == 0 && !tells_absence(kind),
+            None => all.is_empty() && !tells_absence(kind),
         };
         if nothing {
             return Err(Silence::NoSuchName);
