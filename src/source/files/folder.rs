@@ -26,6 +26,9 @@ pub(super) type Fingerprint = blake3::Hash;
 pub(super) struct Reader {
     root: PathBuf,
     document_bytes: u64,
+    /// Stands for a file system that does not answer.
+    #[cfg(test)]
+    pub(super) held: Option<std::sync::Arc<std::sync::Mutex<()>>>,
 }
 
 /// What all folders said at one moment.
@@ -65,6 +68,8 @@ impl Reader {
         Self {
             root,
             document_bytes: document_bytes as u64,
+            #[cfg(test)]
+            held: None,
         }
     }
 
@@ -84,6 +89,8 @@ impl Reader {
 
     /// Reads everything. Blocks.
     pub(super) fn read(&self) -> Reading {
+        #[cfg(test)]
+        let _held = self.held.as_ref().map(|held| held.lock());
         self.folders().unwrap_or_else(|error| Reading {
             folders: None,
             trouble: Some(format!("cannot be read: {error}; what was published stays")),

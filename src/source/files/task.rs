@@ -19,7 +19,7 @@ use tracing::{info, warn};
 
 use super::{
     FolderState, FolderStatus,
-    folder::{Content, Fingerprint, Folder, Reader},
+    folder::{Content, Fingerprint, Folder, Reader, Reading},
     watcher::{Changes, Identity},
 };
 use crate::{
@@ -38,6 +38,8 @@ const SETTLE: Duration = Duration::from_millis(300);
 const POLL: Duration = Duration::from_secs(10);
 /// How long a start waits for folders that do not come to rest.
 const BEGIN: Duration = Duration::from_secs(10);
+/// How long a reading may take before the status says that it does: a file system of the network may not answer at all.
+const SLOW: Duration = Duration::from_secs(30);
 /// Who the source is in the history of revisions.
 const AUTHOR: &str = "files";
 
@@ -59,6 +61,7 @@ pub struct FilesTask {
     standing: BTreeMap<Option<NodeGroup>, FolderStatus>,
     statuses: watch::Sender<Arc<Vec<FolderStatus>>>,
     metrics: FilesMetrics,
+    slow: Duration,
 }
 
 /// What became of a folder that was taken.
@@ -93,7 +96,16 @@ impl FilesTask {
             standing: BTreeMap::new(),
             statuses,
             metrics: FilesMetrics::default(),
+            slow: SLOW,
         }
+    }
+
+    /// Reads no folder while somebody holds this, and says so at once.
+    #[cfg(test)]
+    pub(super) fn held_by(mut self, held: Arc<std::sync::Mutex<()>>) -> Self {
+        self.reader.held = Some(held);
+        self.slow = Duration::from_millis(10);
+        self
     }
 
     /// Counts here.
@@ -151,8 +163,7 @@ impl FilesTask {
     async fn bring_up_to_date(&mut self) {
         let mut before = BTreeMap::new();
         loop {
-            let reader = self.reader.clone();
-            let Ok(reading) = self.tracker.spawn_blocking(move || reader.read()).await else {
+            let Some(reading) = self.read().await else {
                 return;
             };
             let mut waiting = reading.root.is_some_and(|root| self.watch_anew(root));
@@ -183,6 +194,20 @@ impl FilesTask {
             before = fingerprints;
             sleep(SETTLE).await;
         }
+    }
+
+    /// Reads everything, and says so where that takes long: what is published may be old by then. `None` where the process ends.
+    async fn read(&mut self) -> Option<Reading> {
+        let reader = self.reader.clone();
+        let mut reading = self.tracker.spawn_blocking(move || reader.read());
+        if let Ok(read) = timeout(self.slow, &mut reading).await {
+            return read.ok();
+        }
+        let taken = humantime::format_duration(self.slow);
+        let message = format!("is being read for longer than {taken}: changes in it are not seen until that ends");
+        self.stand_of_directory(Some(message));
+        self.tell();
+        reading.await.ok()
     }
 
     /// Watches the directory that is there now, where it is another than before: a watch does not follow a name. Whether it was

@@ -450,3 +450,39 @@ fn a_directory_that_is_not_there_is_told_at_the_start() {
     );
     assert!(opened.unwrap_err().to_string().contains("/no/such/directory"));
 }
+
+#[tokio::test]
+async fn a_directory_that_does_not_answer_is_told_and_ends_with_the_process() {
+    let dir = tempfile::tempdir().unwrap();
+    put(&dir.path().join("demo/cds.yaml"), &clusters(&["a"]));
+    let (tracker, shutdown) = (TaskTracker::new(), CancellationToken::new());
+    let publisher = Publisher::in_memory();
+    let (limits, root) = (Limits::default(), dir.path().to_owned());
+    let opened = Files::open(root, &limits, publisher, tracker.clone(), shutdown.clone());
+    let held = Arc::new(std::sync::Mutex::new(()));
+    let (files, task) = opened.unwrap();
+    let mut task = task.held_by(Arc::clone(&held));
+    task.begin().await;
+    let (answer, silence) = std::sync::mpsc::channel::<()>();
+    let silent = std::thread::spawn(move || {
+        let _held = held.lock();
+        silence.recv().ok();
+    });
+    let running = tracker.spawn(task.run());
+    let is_told = || {
+        let statuses = files.statuses();
+        let root = statuses.iter().find(|status| status.group.is_none());
+        root.is_some_and(|root| root.state == FolderState::Failed && root.message.contains("is being read"))
+    };
+    let poll = async {
+        while !is_told() {
+            put(&dir.path().join("demo/cds.yaml"), &clusters(&["b"]));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, poll).await.expect("it is told");
+    shutdown.cancel();
+    tokio::time::timeout(PATIENCE, running).await.expect("it ends").unwrap();
+    answer.send(()).unwrap();
+    silent.join().unwrap();
+}
