@@ -1,3 +1,5 @@
+//! Files of a port: what is taken, what is refused and how that is told.
+
 use std::{fs, path::Path};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};

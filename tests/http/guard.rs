@@ -88,6 +88,7 @@ async fn a_name_that_is_listed_and_its_own_pages_are_let_in() {
     let server = Server::with(Layer {
         http: HttpLayer {
             allowed_hosts: Some(vec!["chancery.example".to_owned()]),
+            ..HttpLayer::default()
         },
         ..Layer::default()
     })

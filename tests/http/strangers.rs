@@ -4,7 +4,7 @@ use bytes::Bytes;
 use chancery::settings::{ByteSize, Layer, LimitsLayer, Share, Span};
 use http_body::Frame;
 use http_body_util::StreamBody;
-use reqwest::{Body, Method, StatusCode};
+use reqwest::{Body, Method, StatusCode, header::CONTENT_TYPE};
 use serde_json::json;
 use tokio_stream::StreamExt as _;
 
@@ -121,6 +121,7 @@ async fn body_that_stays_unfinished_is_given_up() {
     .await;
     let begun = tokio_stream::once(Ok::<_, std::io::Error>(Frame::data(Bytes::from_static(b"{"))));
     let body = Body::wrap(StreamBody::new(begun.chain(tokio_stream::pending())));
-    let reply = read(server.request(Method::POST, EDS).body(body)).await;
+    let request = server.request(Method::POST, EDS).header(CONTENT_TYPE, "application/json");
+    let reply = read(request.body(body)).await;
     assert_eq!(reply.status, StatusCode::REQUEST_TIMEOUT, "{reply:?}");
 }
