@@ -4,6 +4,7 @@
 //! xDS transport. `ARCHITECTURE.md` shows how the modules below stand to each other; `tests/architecture.rs` holds them
 //! to it.
 
+pub mod access;
 pub mod admin;
 pub mod admission;
 pub mod app;
