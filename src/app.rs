@@ -2,6 +2,7 @@
 //!
 //! `chancery serve` runs it, and tests run it in-process with port 0: [`App::start`], then [`Running::shutdown`].
 
+mod access;
 mod gauges;
 mod listener;
 pub mod offline;
@@ -104,10 +105,14 @@ impl App {
         let cache = Arc::new(SnapshotCache::with_sufficed(settings.sufficed.clone()));
         let xds_settings = settings.xds.clone();
         let policies = Policies::new(settings.xds.policy.clone(), settings.xds.unordered.clone());
+        let source = access::Source::new(&settings);
+        let authority = source.open(settings.audit.clone(), &tracker).await?;
+        metrics.register(|exposed| authority.metrics().register(exposed));
         let polling = Rest::new(
             SnapshotCache::clone(&cache),
             Arc::clone(&fleet),
             Arc::clone(&served),
+            authority.clone(),
             rest_settings(&settings),
             tracker.clone(),
         );
@@ -120,6 +125,7 @@ impl App {
         port.open(Services {
             rest: polling,
             registry: registry.clone(),
+            authority: authority.clone(),
         });
         let files = match following {
             Some((root, limits)) => {
@@ -145,10 +151,21 @@ impl App {
             SnapshotCache::clone(&cache),
             Arc::clone(&fleet),
             served,
+            authority.clone(),
             xds_settings,
             serving.clone(),
         );
-        let admin = Admin::new(publisher, fleet, files, policies, tracker.clone(), serving.clone());
+        let following = source.follow(authority.clone(), xds.clone(), tracker.clone(), rest.clone());
+        tracker.spawn(following.instrument(info_span!("access")));
+        let admin = Admin::new(
+            publisher,
+            fleet,
+            files,
+            policies,
+            authority,
+            tracker.clone(),
+            serving.clone(),
+        );
         admin.set_serving(true).await;
         let admin_routes = admin.routes()?;
         let spawn = |server, routes, listener, name| {

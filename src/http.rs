@@ -3,6 +3,7 @@
 //!
 //! Probes and metrics answer from the start; what needs a loaded store answers 503 until [`Port::open`].
 
+mod access;
 mod endpoints;
 mod failure;
 mod metrics;
@@ -18,7 +19,7 @@ use tokio_util::task::TaskTracker;
 
 use self::failure::Failure;
 pub use self::rest::{Rest, RestSettings};
-use crate::{metrics::Metrics, readiness::Readiness, source::Registry};
+use crate::{authority::Authority, metrics::Metrics, readiness::Readiness, source::Registry};
 
 /// What the port serves, and what it waits for. Clones are one and the same.
 #[derive(Clone, Debug)]
@@ -37,6 +38,8 @@ pub struct Services {
     pub rest: Rest,
     /// The endpoint registry.
     pub registry: Registry,
+    /// Who may do what.
+    pub authority: Authority,
 }
 
 /// Who is at the other end of a connection.
@@ -69,7 +72,7 @@ impl Port {
             .route("/readyz", get(readyz))
             .route("/metrics", get(metrics::show))
             .merge(rest::routes())
-            .merge(endpoints::routes())
+            .merge(endpoints::routes(self))
             .fallback(unknown_path)
             .method_not_allowed_fallback(wrong_method)
             .with_state(self.clone())

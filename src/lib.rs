@@ -8,6 +8,8 @@ pub mod access;
 pub mod admin;
 pub mod admission;
 pub mod app;
+pub mod audit;
+pub mod authority;
 pub mod cache;
 pub mod cli;
 pub mod connection;

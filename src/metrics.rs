@@ -4,6 +4,7 @@
 //! Each part counts and tells nobody; `app` registers the counters. Every label is a closed set whose series are there from
 //! the start: counting looks nothing up, takes no lock and allocates nothing.
 
+mod access;
 mod gauges;
 mod histogram;
 mod labels;
@@ -24,11 +25,12 @@ use prometheus_client::registry::Registry;
 
 use self::process::Process;
 pub use self::{
+    access::AccessMetrics,
     gauges::Gauges,
     histogram::Histogram,
     labels::{
-        Change, FolderLabel, NodeLabel, Operation, PollLabel, PortLabel, Protocol, PublishOutcome, Refusal, Severity,
-        StatusCode, TypeLabel,
+        Change, DenialLabel, FolderLabel, NodeLabel, Operation, PollLabel, PortLabel, Protocol, PublishOutcome,
+        Refusal, ReloadLabel, Severity, StatusCode, TypeLabel,
     },
     publishing::PublishMetrics,
     serving::ServingMetrics,

@@ -12,6 +12,8 @@ pub enum Role {
     Publish,
     /// See the secrets of some groups.
     ReadSecrets,
+    /// Register endpoints over HTTP, and take them out.
+    Register,
     /// Everything, in every group.
     Administer,
 }
@@ -25,6 +27,8 @@ pub enum Right {
     Read,
     /// [`Role::Publish`], in the group that the request names.
     Publish,
+    /// [`Role::Register`].
+    Register,
     /// [`Role::Administer`].
     Administer,
 }
@@ -39,6 +43,7 @@ impl Role {
             Self::Read => "read",
             Self::Publish => "publish",
             Self::ReadSecrets => "read-secrets",
+            Self::Register => "register",
             Self::Administer => "administer",
         }
     }
@@ -54,6 +59,7 @@ impl Right {
             Self::Open => None,
             Self::Read => Some(Role::Read),
             Self::Publish => Some(Role::Publish),
+            Self::Register => Some(Role::Register),
             Self::Administer => Some(Role::Administer),
         }
     }

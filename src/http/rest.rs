@@ -14,7 +14,7 @@ use axum::{
     Router,
     body::Bytes,
     extract::{ConnectInfo, DefaultBodyLimit, State, rejection::BytesRejection},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{Extensions, HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
     routing::post,
 };
@@ -28,14 +28,15 @@ use self::{
     render::Renderings,
     request::Poll,
 };
-use super::{Failure, Peer, Port};
+use super::{Failure, Peer, Port, access};
 use crate::{
+    authority::{Authority, Visitor},
     cache::SnapshotCache,
     fleet::Fleet,
     metrics::{PollLabel, Protocol, ServingMetrics},
     node::{Grouping, Node, NodeGroup},
     protocol::{ProtocolError, Reply, StreamLimits},
-    resource::{ResourceType, Version},
+    resource::{ResourceName, ResourceType, Version},
 };
 
 /// The types that REST has, as their paths call them (section 3 of the rules).
@@ -77,6 +78,7 @@ pub struct Rest {
 struct Shared {
     cache: SnapshotCache,
     metrics: Arc<ServingMetrics>,
+    authority: Authority,
     grouping: Grouping,
     limits: StreamLimits,
     polls: Polls,
@@ -88,12 +90,13 @@ struct Shared {
 // === impl Rest ===
 
 impl Rest {
-    /// Serves what is in `cache`, and enters what happens in `fleet`.
+    /// Serves what is in `cache` to whom `authority` lets in, and enters what happens in `fleet`.
     #[must_use]
     pub fn new(
         cache: SnapshotCache,
         fleet: Arc<Fleet>,
         metrics: Arc<ServingMetrics>,
+        authority: Authority,
         settings: RestSettings,
         tracker: TaskTracker,
     ) -> Self {
@@ -106,6 +109,7 @@ impl Rest {
         Self {
             shared: Arc::new(Shared {
                 cache,
+                authority,
                 grouping,
                 limits,
                 polls: Polls::new(fleet, polls, poll_timeout),
@@ -124,16 +128,18 @@ impl Rest {
     /// Answers a poll, and counts how.
     async fn discover(
         &self,
-        kind: ResourceType,
+        (action, kind): (&'static str, ResourceType),
         peer: Peer,
-        headers: &HeaderMap,
+        (headers, extensions): (&HeaderMap, &Extensions),
         body: Result<Bytes, BytesRejection>,
     ) -> Result<Response, Failure> {
         let (metrics, label) = (&self.shared.metrics, (&kind).into());
         metrics.requested(Protocol::Rest);
-        let answered = match body {
-            Ok(body) => self.answer(kind, peer, headers, &body).await,
-            Err(rejection) => Err(rejection.into()),
+        let visitor = access::identify(&self.shared.authority, peer, extensions, headers, action).await;
+        let answered = match (visitor, body) {
+            (Ok(visitor), Ok(body)) => self.answer((action, kind), peer, &visitor, headers, &body).await,
+            (Err(failure), _) => Err(failure),
+            (Ok(_), Err(rejection)) => Err(rejection.into()),
         };
         let status = match &answered {
             Ok(response) => response.status(),
@@ -145,21 +151,29 @@ impl Rest {
 
     async fn answer(
         &self,
-        kind: ResourceType,
+        (action, kind): (&'static str, ResourceType),
         peer: Peer,
+        visitor: &Visitor,
         headers: &HeaderMap,
         body: &[u8],
     ) -> Result<Response, Failure> {
         request::check_content_type(headers)?;
         let request = request::parse(body, &kind)?;
         let (node, group) = self.identify(request.node.map(Node::from))?;
+        let authority = &self.shared.authority;
+        let admitted = authority.admit(visitor, &node.id, &group, action)?;
         let poll = Poll {
             names: request::names(request.resource_names, &self.shared.limits)?,
             resource_type: kind,
             presented: Version::from(request.version_info),
             refusal: request.error_detail.map(|status| (status.code, status.message)),
         };
+        if poll.resource_type == ResourceType::Secret {
+            let names = poll.names.iter().flatten().map(ResourceName::as_str);
+            authority.note_secrets(&admitted, names, action);
+        }
         let snapshot = self.shared.cache.get(&group);
+        let snapshot = snapshot.map(|snapshot| authority.view(snapshot, &admitted));
         let answer = match &snapshot {
             Some(snapshot) => Answer::choose(snapshot, &poll.resource_type, poll.names.as_deref()),
             None => Err(Silence::NoSnapshot),
@@ -247,13 +261,17 @@ impl Silence {
 
 /// A route for each type; any other type has no REST form (H-6).
 pub(super) fn routes() -> Router<Port> {
-    let route = |router: Router<Port>, (path, kind): (&str, ResourceType)| {
+    let route = |router: Router<Port>, (path, kind): (&'static str, ResourceType)| {
         let poll = move |State(port): State<Port>,
                          ConnectInfo(peer): ConnectInfo<Peer>,
                          headers: HeaderMap,
+                         extensions: Extensions,
                          body: Result<Bytes, BytesRejection>| {
             let kind = kind.clone();
-            async move { port.services()?.rest.discover(kind, peer, &headers, body).await }
+            async move {
+                let rest = &port.services()?.rest;
+                rest.discover((path, kind), peer, (&headers, &extensions), body).await
+            }
         };
         router.route(path, post(poll))
     };

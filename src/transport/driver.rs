@@ -17,11 +17,12 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Frame;
 use tokio::time::Sleep;
-use tonic::{Status, body::Body, transport::server::TcpConnectInfo};
+use tonic::{Status, body::Body};
 use tracing::{debug, info, info_span, warn};
 
 use self::running::Running;
 use super::{
+    admittance::{Admittance, peer},
     answer::{check_headers, refuse, respond},
     frame::Chunks,
     messages::Messages,
@@ -32,10 +33,12 @@ use super::{
     timer::{Timer, jitter},
 };
 use crate::{
+    authority::Visitor,
     fleet::{Protocol, StreamInfo},
     metrics::{Refusal, StatusCode},
     proto::envoy::config::core::v3 as core,
-    protocol::{Features, Lists, ProtocolError, Scope, Session, Variant},
+    protocol::{Features, Lists, Scope, Session, Variant},
+    resource::ResourceType,
 };
 
 /// Requests taken in before responses are looked at again: one stream must not keep a connection's task to itself.
@@ -49,6 +52,9 @@ struct Driver {
     variant: Variant,
     shared: Arc<Shared>,
     scope: Scope,
+    /// The path of the RPC.
+    action: Arc<str>,
+    visitor: Visitor,
     peer: String,
     requests: Messages<axum::body::Body>,
     state: State,
@@ -78,10 +84,11 @@ enum State {
 }
 
 /// Begins a stream, or refuses it at once (L-7).
-pub(super) fn open(
+pub(super) async fn open(
     variant: Variant,
     shared: Arc<Shared>,
     scope: Scope,
+    action: Arc<str>,
     request: Request<axum::body::Body>,
 ) -> Response<Body> {
     if let Err(status) = check_headers(request.headers()) {
@@ -96,7 +103,16 @@ pub(super) fn open(
         Ok(permit) => permit,
         Err(status) => return refuse(&status),
     };
-    respond(Body::new(Driver::new(variant, shared, scope, request, permit)))
+    let visitor = match shared.visitor(request.extensions(), request.headers(), &action).await {
+        Ok(visitor) => visitor,
+        Err(status) => {
+            shared.metrics().refused(Refusal::Identity);
+            return refuse(&status);
+        }
+    };
+    respond(Body::new(Driver::new(
+        variant, shared, scope, action, visitor, request, permit,
+    )))
 }
 
 // === impl Driver ===
@@ -106,15 +122,19 @@ impl Driver {
         variant: Variant,
         shared: Arc<Shared>,
         scope: Scope,
+        action: Arc<str>,
+        visitor: Visitor,
         request: Request<axum::body::Body>,
         permit: Permit,
     ) -> Self {
-        let peer = peer(&request);
+        let peer = peer(request.extensions());
         let now = Instant::now();
         let mut timer = Timer::default();
         timer.set(now.checked_add(shared.limits.first_request));
         Self {
             scope,
+            action,
+            visitor,
             peer,
             requests: Messages::new(request.into_body(), shared.limits.request_bytes),
             variant,
@@ -135,6 +155,7 @@ impl Driver {
     fn turn(&mut self, cx: &mut Context<'_>, now: Instant) {
         self.take_requests(cx, now);
         self.check_shutdown(cx);
+        self.check_admittance(cx);
         let State::Running(running) = &mut self.state else {
             if self.timer.poll(cx).is_ready() && matches!(self.state, State::Opening) {
                 self.end(Status::deadline_exceeded("no request came on the stream"));
@@ -146,7 +167,9 @@ impl Driver {
         {
             let revision = snapshot.revision();
             running.on_publish(revision, self.shared.cache.began(revision));
-            running.session.on_snapshot(snapshot);
+            running
+                .session
+                .on_snapshot(running.admittance.view(snapshot, &self.shared.authority));
         }
         running.exchange_names(cx, now);
         let response = running.session.poll_response(now);
@@ -205,6 +228,7 @@ impl Driver {
             match &error {
                 RequestError::Malformed(_) | RequestError::Node(_) => debug!(peer = %self.peer, %error, "stream broke"),
                 RequestError::Refused(error) => warn!(peer = %self.peer, %error, "stream ended: bad request"),
+                RequestError::Denied(denial) => warn!(peer = %self.peer, %denial, "stream ended: not allowed"),
             }
             self.end(error.into());
         }
@@ -218,15 +242,24 @@ impl Driver {
             self.timer.set(None);
         }
         if let State::Running(running) = &mut self.state {
+            let asks_secrets = match &self.scope {
+                Scope::Aggregated => incoming.request.type_url == ResourceType::Secret.type_url(),
+                Scope::Single(kind) => *kind == ResourceType::Secret,
+            };
+            if asks_secrets && running.admittance.is_restricted() {
+                running.note_secrets(&incoming.request.names.to_vec(), &self.shared.authority);
+            }
             running.session.on_request(&incoming.request)?;
         }
         Ok(())
     }
 
     /// Learns from the first request who the client is (L-1).
-    fn begin(&self, node: Option<core::Node>) -> Result<Running, ProtocolError> {
+    fn begin(&self, node: Option<core::Node>) -> Result<Running, RequestError> {
         let shared = &self.shared;
         let (node, group) = shared.identify(node)?;
+        let admitted = shared.authority.admit(&self.visitor, &node.id, &group, &self.action)?;
+        let admittance = Admittance::new(admitted, Arc::clone(&self.action), shared.limits.drain);
         let stream = format!(
             "{}-{}",
             shared.process,
@@ -256,7 +289,7 @@ impl Driver {
         }
         let mut watch = shared.cache.subscribe(&group);
         if let Some(snapshot) = watch.current() {
-            session.on_snapshot(snapshot);
+            session.on_snapshot(admittance.view(snapshot, &shared.authority));
         }
         let info = StreamInfo {
             protocol: Protocol::Grpc(self.variant),
@@ -267,7 +300,7 @@ impl Driver {
         // Debug formatting escapes what a client put into its id.
         let span = info_span!("xds_stream", id = guard.stream_id(), node = ?node.id, group = ?group);
         info!(parent: &span, peer = %self.peer, variant = ?self.variant, agent = ?node.user_agent, "stream opened");
-        Ok(Running::new(node.id, session, watch, guard, member, span))
+        Ok(Running::new(node.id, session, watch, guard, member, admittance, span))
     }
 
     /// Ends the stream, after what is being written.
@@ -293,6 +326,16 @@ impl Driver {
         let waited = self.given.take().map(|given| now.saturating_duration_since(given));
         if waited.is_some_and(|waited| waited > SLOW) {
             self.shared.metrics().slow();
+        }
+    }
+
+    /// After [`Driver::check_shutdown`], which has the task woken when the rules change.
+    fn check_admittance(&mut self, cx: &mut Context<'_>) {
+        if let State::Running(running) = &mut self.state
+            && let Err(dismissal) = running.admittance.poll(cx, &self.shared.authority)
+        {
+            warn!(parent: &running.span, %dismissal, "the node may not stay");
+            self.end(dismissal.into());
         }
     }
 
@@ -352,10 +395,4 @@ impl Drop for Driver {
         }
         metrics.ended(self.ended);
     }
-}
-
-fn peer<B>(request: &Request<B>) -> String {
-    let info = request.extensions().get::<TcpConnectInfo>();
-    let address = info.and_then(TcpConnectInfo::remote_addr);
-    address.map_or_else(|| "unknown".to_owned(), |address| address.to_string())
 }

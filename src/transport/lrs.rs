@@ -17,8 +17,13 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::{debug, info};
 
-use super::shared::{Permit, Shared};
+use super::{
+    admittance::Admittance,
+    request::RequestError,
+    shared::{Permit, Shared},
+};
 use crate::{
+    authority::Visitor,
     cache::SnapshotWatch,
     fleet::ClusterLoad,
     node::{Node, NodeId},
@@ -29,13 +34,15 @@ use crate::{
             load_reporting_service_server::{LoadReportingService, LoadReportingServiceServer},
         },
     },
-    protocol::ProtocolError,
     resource::ResourceType,
     snapshot::Snapshot,
 };
 
 /// The feature of clients that understand "all clusters" (F).
 const ALL_CLUSTERS: &str = "envoy.lrs.supports_send_all_clusters";
+
+/// The path of the RPC.
+const ACTION: &str = "/envoy.service.load_stats.v3.LoadReportingService/StreamLoadStats";
 
 /// Requests taken in before others on the connection get their turn.
 const REQUESTS_PER_TURN: usize = 16;
@@ -49,10 +56,11 @@ pub(super) struct LoadReports {
 pub(super) struct LoadStream {
     shared: Arc<Shared>,
     requests: Streaming<LoadStatsRequest>,
+    visitor: Visitor,
     state: State,
     shutdown: Pin<Box<WaitForCancellationFutureOwned>>,
     /// Counts the stream as open until it is dropped.
-    _permit: Permit,
+    permit: Permit,
 }
 
 enum State {
@@ -65,6 +73,7 @@ enum State {
 /// A client whose node is known.
 struct Reporter {
     node: NodeId,
+    admittance: Admittance,
     asked: Asked,
 }
 
@@ -102,13 +111,16 @@ impl LoadReportingService for LoadReports {
             return Err(shutting_down());
         }
         let permit = self.shared.admit()?;
+        let headers = request.metadata().clone().into_headers();
+        let visitor = self.shared.visitor(request.extensions(), &headers, ACTION).await?;
         let patience = tokio::time::sleep(self.shared.limits.first_request);
         Ok(Response::new(LoadStream {
             requests: request.into_inner(),
+            visitor,
             state: State::Opening(Box::pin(patience)),
             shutdown: Box::pin(self.shared.shutdown.clone().cancelled_owned()),
             shared: Arc::clone(&self.shared),
-            _permit: permit,
+            permit,
         }))
     }
 }
@@ -116,13 +128,15 @@ impl LoadReportingService for LoadReports {
 // === impl LoadStream ===
 
 impl LoadStream {
-    fn on_request(&mut self, request: LoadStatsRequest) -> Result<(), ProtocolError> {
+    fn on_request(&mut self, request: LoadStatsRequest) -> Result<(), RequestError> {
         if matches!(self.state, State::Opening(_)) {
             let (node, group) = self.shared.identify(request.node)?;
+            let admitted = self.shared.authority.admit(&self.visitor, &node.id, &group, ACTION)?;
             info!(node = ?node.id, group = ?group, "load report stream opened");
             self.state = State::Reporting(Reporter {
                 asked: Asked::of(&node, || self.shared.cache.subscribe(&group)),
                 node: node.id,
+                admittance: Admittance::new(admitted, ACTION.into(), self.shared.limits.drain),
             });
         }
         if let State::Reporting(reporter) = &self.state
@@ -161,7 +175,14 @@ impl Stream for LoadStream {
         if matches!(stream.state, State::Ended) {
             return Poll::Ready(None);
         }
+        // First: rules that change after the look below wake the task.
+        stream.permit.register(cx.waker());
         let mut ended = stream.poll_requests(cx);
+        if let State::Reporting(reporter) = &mut stream.state
+            && let Err(dismissal) = reporter.admittance.poll(cx, &stream.shared.authority)
+        {
+            ended = Poll::Ready(Err(dismissal.into()));
+        }
         if stream.shutdown.as_mut().poll(cx).is_ready() {
             ended = Poll::Ready(Err(shutting_down()));
         }

@@ -10,6 +10,7 @@ use super::{
     wire::{Field, Malformed},
 };
 use crate::{
+    access::Denial,
     proto::{envoy::config::core::v3 as core, google::rpc},
     protocol::{ListPrint, Listing, NameList, ProtocolError, ReadNext, Request, Variant},
 };
@@ -34,6 +35,9 @@ pub(super) enum RequestError {
     /// The session refuses it.
     #[error(transparent)]
     Refused(#[from] ProtocolError),
+    /// Whoever sends it may not be its node.
+    #[error(transparent)]
+    Denied(#[from] Denial),
 }
 
 /// The numbers that fields have in a variant; 0 for one that it does not have.

@@ -26,6 +26,7 @@ use super::{
     timer::jitter,
 };
 use crate::{
+    authority::Authority,
     cache::{SnapshotCache, WakerSlot, Wakers},
     fleet::Fleet,
     metrics::{Refusal, ServingMetrics},
@@ -39,6 +40,8 @@ pub(super) struct Shared {
     pub(super) cache: SnapshotCache,
     pub(super) fleet: Arc<Fleet>,
     metrics: Arc<ServingMetrics>,
+    /// Who may be which node.
+    pub(super) authority: Authority,
     pub(super) frames: Frames,
     pub(super) limits: Limits,
     pub(super) grouping: Grouping,
@@ -76,6 +79,7 @@ impl Shared {
         cache: SnapshotCache,
         fleet: Arc<Fleet>,
         metrics: Arc<ServingMetrics>,
+        authority: Authority,
         settings: XdsSettings,
         shutdown: CancellationToken,
     ) -> Self {
@@ -85,6 +89,7 @@ impl Shared {
             cache,
             fleet,
             metrics,
+            authority,
             frames: Frames::new(identifier),
             limits: settings.limits,
             grouping: settings.grouping,

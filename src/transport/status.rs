@@ -4,13 +4,55 @@ use http::{HeaderMap, HeaderValue};
 use tonic::{Code, Status};
 
 use super::request::RequestError;
-use crate::protocol::{ErrorKind, ProtocolError};
+use crate::{
+    access::Denial,
+    authority::{Dismissal, Unverified},
+    protocol::{ErrorKind, ProtocolError},
+};
 
 impl From<RequestError> for Status {
     fn from(error: RequestError) -> Self {
         match error {
             RequestError::Malformed(_) | RequestError::Node(_) => Self::internal(error.to_string()),
             RequestError::Refused(error) => error.into(),
+            RequestError::Denied(denial) => denial.into(),
+        }
+    }
+}
+
+impl From<Denial> for Status {
+    fn from(denial: Denial) -> Self {
+        let code = match &denial {
+            Denial::Anonymous | Denial::Expired => Code::Unauthenticated,
+            Denial::Stranger(_)
+            | Denial::Node { .. }
+            | Denial::Group { .. }
+            | Denial::Role { .. }
+            | Denial::RoleInGroup { .. } => Code::PermissionDenied,
+        };
+        Self::new(code, denial.to_string())
+    }
+}
+
+impl From<Unverified> for Status {
+    fn from(unverified: Unverified) -> Self {
+        let code = match unverified {
+            Unverified::Busy => Code::ResourceExhausted,
+            Unverified::Bearer(_)
+            | Unverified::Token
+            | Unverified::Jwt(_)
+            | Unverified::Kind
+            | Unverified::Certificate => Code::Unauthenticated,
+        };
+        Self::new(code, unverified.to_string())
+    }
+}
+
+impl From<Dismissal> for Status {
+    fn from(dismissal: Dismissal) -> Self {
+        match dismissal {
+            Dismissal::Denied(denial) => denial.into(),
+            Dismissal::Changed => Self::unavailable(dismissal.to_string()),
         }
     }
 }
