@@ -14,6 +14,7 @@ mod snapshots;
 mod sources;
 mod status;
 mod store;
+mod watched;
 
 use std::{fmt, sync::Arc, time::Duration};
 

@@ -127,6 +127,9 @@ impl App {
             registry: registry.clone(),
             authority: authority.clone(),
         });
+        // Before the first files are read.
+        let auditing = access::audit_files(&publisher, authority.clone(), rest.clone());
+        tracker.spawn(auditing.instrument(info_span!("audit")));
         let files = match following {
             Some((root, limits)) => {
                 let (files, mut task) =

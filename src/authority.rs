@@ -22,7 +22,7 @@ use tracing::{error, warn};
 pub use self::load::{LoadError, Rules};
 use self::{verified::Verified, views::Views};
 use crate::{
-    access::{AdminReach, Bearer, BearerError, Denial, Identity, JwtError, NodeReach, Right, Role},
+    access::{AdminReach, Bearer, BearerError, Denial, Identity, JwtError, NodeReach, Right, Role, SecretReach},
     audit::{AuditLog, Event},
     connection::Connection,
     metrics::{AccessMetrics, DenialLabel, PortLabel},
@@ -55,6 +55,18 @@ pub struct Visitor {
     pub from: Arc<str>,
     /// Who they are; `None` for nobody in particular.
     pub identity: Option<Arc<Identity>>,
+}
+
+/// What tells what one node sees from what another sees: its group, and its secrets.
+pub type Sight = (NodeGroup, SecretReach);
+
+/// What somebody comes for, and so which rules are asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To be a node.
+    Node,
+    /// To see or change something.
+    Call,
 }
 
 /// A node that was let in, to be looked at again.
@@ -158,6 +170,7 @@ impl Authority {
     pub async fn identify(
         &self,
         port: PortLabel,
+        purpose: Purpose,
         from: &str,
         connection: Option<&Connection>,
         authorization: Option<&str>,
@@ -168,7 +181,7 @@ impl Authority {
             from: from.into(),
             identity,
         };
-        match self.verify(connection, authorization).await {
+        match self.verify(purpose, connection, authorization).await {
             Ok(identity) => Ok(visitor(identity.map(Arc::new))),
             Err(reason) => {
                 let event = Event {
@@ -183,6 +196,7 @@ impl Authority {
 
     async fn verify(
         &self,
+        purpose: Purpose,
         connection: Option<&Connection>,
         authorization: Option<&str>,
     ) -> Result<Option<Identity>, Unverified> {
@@ -192,7 +206,11 @@ impl Authority {
             return Err(Unverified::Certificate);
         }
         // Where no rule asks who somebody is, what they show is not looked at.
-        let authorization = authorization.filter(|_| rules.policy.restricts_nodes() || rules.policy.restricts_admin());
+        let asks = match purpose {
+            Purpose::Node => rules.policy.restricts_nodes(),
+            Purpose::Call => rules.policy.restricts_admin(),
+        };
+        let authorization = authorization.filter(|_| asks);
         let (mut token, mut jwt) = (None, None);
         match authorization.map(Bearer::parse).transpose()? {
             None => {}
@@ -291,6 +309,12 @@ impl Authority {
             None => snapshot,
             Some(reach) => self.shared.views.of(snapshot, &admitted.group, &reach.secrets),
         }
+    }
+
+    /// Whether it matters who calls the admin API.
+    #[must_use]
+    pub fn restricts_admin(&self) -> bool {
+        self.rules().policy.restricts_admin()
     }
 
     /// Notes the secrets among these names that a node asks for and may not have; whether they exist makes no difference.
@@ -403,6 +427,13 @@ impl Admitted {
     #[must_use]
     pub const fn is_restricted(&self) -> bool {
         self.reach.is_some()
+    }
+
+    /// What it sees; `None` where no rule restricts anybody.
+    #[must_use]
+    pub fn sight(&self) -> Option<Sight> {
+        let reach = self.reach.as_ref()?;
+        Some((self.group.clone(), reach.secrets.clone()))
     }
 
     /// When it is to be looked at again, if ever.

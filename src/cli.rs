@@ -1,9 +1,10 @@
-//! The command line: one file per command, each a client of the admin API but for `serve`, `validate`, `bootstrap`, `restore` and
-//! `verify`.
+//! The command line: one file per command, each a client of the admin API but for `serve`, `validate`, `bootstrap`, `restore`,
+//! `verify`, `token` and `audit`.
 //!
 //! Output goes to stdout, everything about it to stderr; exit codes are in `cli/exit.rs`.
 
 mod apply;
+mod audit;
 mod backup;
 mod bootstrap;
 mod connect;
@@ -29,11 +30,12 @@ mod sarif;
 mod serve;
 mod sources;
 mod status;
+mod token;
 mod validate;
 mod wait;
 mod watch;
 
-use std::{io::Write as _, process::ExitCode};
+use std::{io::Write as _, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -70,6 +72,9 @@ struct Global {
         default_value = "http://127.0.0.1:18001"
     )]
     admin: String,
+    /// Show the bearer token in this file with every call
+    #[arg(long, global = true, env = "CHANCERY_TOKEN_FILE", value_name = "FILE")]
+    token_file: Option<PathBuf>,
     /// How results are printed
     #[arg(short, long, global = true, value_enum, value_name = "FORMAT", default_value_t)]
     output: Requested,
@@ -115,6 +120,10 @@ enum Command {
     Restore(restore::Restore),
     /// Check a data directory or a backup whole, without a server
     Verify(restore::Verify),
+    /// Make bearer tokens
+    Token(token::Token),
+    /// Check an audit log
+    Audit(audit::Audit),
     /// Print an Envoy bootstrap that connects to Chancery
     Bootstrap(bootstrap::Bootstrap),
 }
@@ -153,16 +162,21 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Bootstrap(bootstrap) => bootstrap.run(&mut output),
         Command::Restore(restore) => restore.run(&mut output),
         Command::Verify(verify) => verify.run(&mut output),
+        Command::Token(token) => token.run(&mut output),
+        Command::Audit(audit) => audit.run(&mut output),
         command => tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?
-            .block_on(call(command, &global.admin, &mut output)),
+            .block_on(call(
+                command,
+                Clients::new(&global.admin, global.token_file.as_deref())?,
+                &mut output,
+            )),
     }
 }
 
 /// Runs a command against the admin API.
-async fn call(command: Command, admin: &str, output: &mut Output) -> Result<Exit, Failure> {
-    let clients = Clients::new(admin);
+async fn call(command: Command, clients: Clients, output: &mut Output) -> Result<Exit, Failure> {
     match command {
         Command::Replace(replace) => replace.run(&clients, output).await,
         Command::Apply(apply) => apply.run(&clients, output).await,
@@ -179,9 +193,13 @@ async fn call(command: Command, admin: &str, output: &mut Output) -> Result<Exit
         Command::Export(export) => export.run(&clients, output).await,
         Command::Import(import) => import.run(&clients, output).await,
         Command::Backup(backup) => backup.run(&clients, output).await,
-        Command::Serve(_) | Command::Validate(_) | Command::Bootstrap(_) | Command::Restore(_) | Command::Verify(_) => {
-            Err(Failure::new(Exit::Usage, "this command talks to no server"))
-        }
+        Command::Serve(_)
+        | Command::Validate(_)
+        | Command::Bootstrap(_)
+        | Command::Restore(_)
+        | Command::Verify(_)
+        | Command::Token(_)
+        | Command::Audit(_) => Err(Failure::new(Exit::Usage, "this command talks to no server")),
     }
 }
 

@@ -120,6 +120,12 @@ impl Tokens {
         self.0.is_empty()
     }
 
+    /// Whether there is one of this name.
+    #[must_use]
+    pub fn contains(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
     /// Who shows this token. Takes some ten milliseconds and some ten MiB, as much for a name that is not there.
     #[must_use]
     pub fn verify(&self, name: &str, secret: &str, now: SystemTime) -> Option<TokenIdentity> {

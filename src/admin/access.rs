@@ -12,10 +12,11 @@ use http::{Extensions, header, request::Parts};
 use tonic::{Code, Request, Status, transport::server::TcpConnectInfo};
 use tracing::warn;
 
+use super::watched::Watched;
 use crate::{
     access::{AdminReach, Denial, Right, Role},
     audit::Event,
-    authority::{Authority, Unverified, Visitor},
+    authority::{Authority, Purpose, Unverified, Visitor},
     connection::Connection,
     metrics::PortLabel,
 };
@@ -62,6 +63,7 @@ pub(super) struct Caller {
     visitor: Visitor,
     reach: AdminReach,
     action: &'static str,
+    right: Right,
 }
 
 /// Lets a call through to its service with its [`Caller`], or refuses it.
@@ -69,8 +71,13 @@ pub(super) async fn check(State(authority): State<Authority>, request: HttpReque
     let (mut parts, body) = request.into_parts();
     match caller(authority, &parts).await {
         Ok(caller) => {
+            let still = caller.clone();
             parts.extensions.insert(caller);
-            next.run(HttpRequest::from_parts(parts, body)).await
+            let response = next.run(HttpRequest::from_parts(parts, body)).await;
+            if still.right.role().is_none() || !still.authority.restricts_admin() {
+                return response;
+            }
+            response.map(|body| Watched::body(body, move || still.check_again()))
         }
         Err(status) => status.into_http(),
     }
@@ -85,6 +92,7 @@ async fn caller(authority: Authority, parts: &Parts) -> Result<Caller, Status> {
     let identified = authority
         .identify(
             PortLabel::Admin,
+            Purpose::Call,
             &peer(extensions),
             extensions.get::<Connection>(),
             // Whoever needs no right need not show anything.
@@ -100,6 +108,7 @@ async fn caller(authority: Authority, parts: &Parts) -> Result<Caller, Status> {
                 visitor,
                 reach,
                 action,
+                right,
             };
             if right == Right::Administer {
                 caller.audit("", None, "");
@@ -163,6 +172,12 @@ impl Caller {
     pub(super) fn check(&self, role: Role, group: &str) -> Result<(), Status> {
         let checked = self.visitor.check(&self.reach, role, group);
         checked.map_err(|denial| refuse(&self.authority, &self.visitor, self.action, group, &denial))
+    }
+
+    /// Whether the call may go on: what the caller showed may have expired, and the rules may be others.
+    fn check_again(&self) -> Result<(), Status> {
+        let checked = self.authority.caller(&self.visitor, self.right).map(drop);
+        checked.map_err(|denial| refuse(&self.authority, &self.visitor, self.action, "", &denial))
     }
 
     /// The author of what the caller publishes: who it is, as far as that was verified, and the name that it gave behind it.

@@ -3,14 +3,17 @@
 use std::{path::PathBuf, time::Duration};
 
 use anyhow::Context as _;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, info};
 
 use crate::{
     access::AccessConfig,
-    audit::{AuditLog, AuditSettings},
-    authority::{Authority, Rules},
-    metrics::{AccessMetrics, ReloadLabel},
+    audit::{AuditLog, AuditSettings, Event},
+    authority::{Authority, Rules, Visitor},
+    metrics::{AccessMetrics, PortLabel, ReloadLabel},
+    publisher::{Publisher, SnapshotEvent},
+    revision::Owner,
     settings::Settings,
     transport::Xds,
 };
@@ -90,4 +93,65 @@ impl Source {
         };
         stop.run_until_cancelled(follow).await;
     }
+}
+
+/// Audits what files publish from now on: nobody calls for it, so no port sees it.
+pub(super) fn audit_files(
+    publisher: &Publisher,
+    authority: Authority,
+    stop: CancellationToken,
+) -> impl Future<Output = ()> + use<> {
+    let mut changes = publisher.subscribe();
+    async move {
+        loop {
+            let change = match stop.run_until_cancelled(changes.recv()).await {
+                Some(change) => change,
+                // What was published before the end is not to be missed.
+                None => match changes.try_recv() {
+                    Ok(change) => Ok(change),
+                    Err(TryRecvError::Lagged(missed)) => Err(RecvError::Lagged(missed)),
+                    Err(TryRecvError::Empty | TryRecvError::Closed) => return,
+                },
+            };
+            match change {
+                Ok(change) => audit_change(&change, &authority),
+                Err(RecvError::Lagged(missed)) => {
+                    audit(
+                        &authority,
+                        "",
+                        None,
+                        &format!("{missed} changes came too fast to be seen"),
+                    );
+                }
+                Err(RecvError::Closed) => return,
+            }
+        }
+    }
+}
+
+fn audit_change(change: &SnapshotEvent, authority: &Authority) {
+    match change {
+        SnapshotEvent::Published(info) if info.owner == Owner::Files => {
+            audit(authority, info.group.as_str(), Some(info.revision.0), "published");
+        }
+        // Those that somebody called for are audited where they were called for.
+        SnapshotEvent::Published(_) | SnapshotEvent::Deleted { .. } => {}
+    }
+}
+
+fn audit(authority: &Authority, group: &str, revision: Option<u64>, came_to: &str) {
+    let visitor = Visitor {
+        port: PortLabel::Admin,
+        from: "files".into(),
+        identity: None,
+    };
+    let event = Event {
+        action: "files",
+        group,
+        revision,
+        allowed: true,
+        reason: came_to,
+        ..Event::default()
+    };
+    authority.audit(&visitor, event);
 }

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 
 /// What happened.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Event<'a> {
     /// Who, as far as it was verified; empty where nobody showed who they are.
     pub who: &'a str,
@@ -95,6 +95,23 @@ const HASH: &str = ",\"hash\":\"";
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
 const fn is_zero(number: &u64) -> bool {
     *number == 0
+}
+
+// === impl Break ===
+
+impl Break {
+    /// What is wrong, without the line.
+    #[must_use]
+    pub fn what(&self) -> String {
+        match self {
+            Self::Changed(_) => "the record was changed, or is none of an audit log".to_owned(),
+            Self::Gap { last, found, .. } => {
+                format!(
+                    "record {found} follows record {last}: what was between them is gone, or one of them was put there"
+                )
+            }
+        }
+    }
 }
 
 // === impl Chain ===

@@ -42,7 +42,7 @@ async fn identify(
     header: Option<&str>,
 ) -> Result<Visitor, Unverified> {
     authority
-        .identify(PortLabel::Xds, "10.0.0.1:7", connection, header, "/s/M")
+        .identify(PortLabel::Xds, Purpose::Node, "10.0.0.1:7", connection, header, "/s/M")
         .await
 }
 
@@ -161,6 +161,70 @@ async fn a_token_is_taken_until_it_is_out_of_the_file() {
         identify(&authority, None, Some(&header)).await.unwrap_err(),
         Unverified::Token
     );
+}
+
+#[tokio::test]
+async fn a_service_account_is_a_node_by_its_jwt_until_its_key_is_gone() {
+    use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+    use ring::signature::{Ed25519KeyPair, KeyPair as _};
+
+    let dir = tempfile::tempdir().unwrap();
+    let keys = dir.path().join("keys.json");
+    let write = |pair: &Ed25519KeyPair| {
+        let x = URL_SAFE_NO_PAD.encode(pair.public_key().as_ref());
+        fs::write(
+            &keys,
+            format!(r#"{{"keys": [{{"kty": "OKP", "crv": "Ed25519", "x": "{x}"}}]}}"#),
+        )
+        .unwrap();
+    };
+    let pair = Ed25519KeyPair::from_seed_unchecked(&[1; 32]).unwrap();
+    write(&pair);
+    let config: AccessConfig = serde_saphyr::from_str(&format!(
+        "jwt: {{issuer: i, audience: chancery, keys_file: {}}}
+nodes: [{{subject: 'system:serviceaccount:{{ns}}:{{sa}}', node_id: '{{ns}}/{{sa}}/*', groups: '{{ns}}'}}]",
+        keys.display()
+    ))
+    .unwrap();
+    let authority = authority(Rules::load(&config).unwrap(), dir.path());
+    let seconds = later().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    let claims = format!(r#"{{"iss":"i","aud":["chancery"],"sub":"system:serviceaccount:shop:cart","exp":{seconds}}}"#);
+    let signed = [r#"{"alg":"EdDSA"}"#, &claims]
+        .map(|part| URL_SAFE_NO_PAD.encode(part))
+        .join(".");
+    let signature = URL_SAFE_NO_PAD.encode(pair.sign(signed.as_bytes()).as_ref());
+    let header = format!("Bearer {signed}.{signature}");
+
+    let visitor = identify(&authority, None, Some(&header)).await.unwrap();
+    assert_eq!(visitor.name(), "jwt:system:serviceaccount:shop:cart");
+    let admit = |id: &str, group: &str| authority.admit(&visitor, &id.into(), &group.into(), "");
+    let mut admitted = admit("shop/cart/1", "shop").unwrap();
+    assert!(admitted.expires().is_some());
+    assert!(matches!(admit("shop/pay/1", "shop"), Err(Denial::Node { .. })));
+    assert!(matches!(admit("shop/cart/1", "pay"), Err(Denial::Group { .. })));
+    let refused = identify(&authority, None, Some(&format!("{header}x")))
+        .await
+        .unwrap_err();
+    assert!(matches!(refused, Unverified::Jwt(_)));
+
+    write(&Ed25519KeyPair::from_seed_unchecked(&[2; 32]).unwrap());
+    assert!(authority.replace(Rules::load(&config).unwrap()));
+    assert_eq!(authority.readmit(&mut admitted, ""), Err(Denial::Expired.into()));
+    let refused = identify(&authority, None, Some(&header)).await.unwrap_err();
+    assert_eq!(refused, Unverified::Jwt(JwtError::Signature));
+}
+
+#[tokio::test]
+async fn rules_over_calls_do_not_look_at_what_nodes_show() {
+    let dir = tempfile::tempdir().unwrap();
+    let authority = authority(rules("admin: []"), dir.path());
+    let visitor = identify(&authority, None, Some("Bearer of.another.mesh"))
+        .await
+        .unwrap();
+    assert!(visitor.identity.is_none());
+    let call = Purpose::Call;
+    let refused = authority.identify(PortLabel::Admin, call, "", None, Some("Bearer of.another.mesh"), "");
+    assert_eq!(refused.await.unwrap_err(), Unverified::Kind);
 }
 
 #[tokio::test]

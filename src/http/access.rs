@@ -12,7 +12,7 @@ use super::{Failure, Peer, Port};
 use crate::{
     access::{Denial, Right},
     audit::Event,
-    authority::{Authority, Unverified, Visitor},
+    authority::{Authority, Purpose, Unverified, Visitor},
     connection::Connection,
     metrics::PortLabel,
 };
@@ -28,7 +28,15 @@ pub(super) async fn check(
     let checked = async {
         let authority = port.services()?.authority.clone();
         let action = format!("{} {}", parts.method, parts.uri.path());
-        let visitor = identify(&authority, peer, &parts.extensions, &parts.headers, &action).await?;
+        let visitor = identify(
+            &authority,
+            Purpose::Call,
+            peer,
+            &parts.extensions,
+            &parts.headers,
+            &action,
+        )
+        .await?;
         let right = if parts.method == Method::GET || parts.method == Method::HEAD {
             Right::Read
         } else {
@@ -69,6 +77,7 @@ pub(super) async fn check(
 /// Who sends a request, as far as it was verified.
 pub(super) async fn identify(
     authority: &Authority,
+    purpose: Purpose,
     peer: Peer,
     extensions: &Extensions,
     headers: &HeaderMap,
@@ -78,7 +87,7 @@ pub(super) async fn identify(
         .get(header::AUTHORIZATION)
         .map(|value| value.to_str().unwrap_or_default());
     let (connection, from) = (extensions.get::<Connection>(), peer.0.to_string());
-    let identified = authority.identify(PortLabel::Http, &from, connection, authorization, action);
+    let identified = authority.identify(PortLabel::Http, purpose, &from, connection, authorization, action);
     Ok(identified.await?)
 }
 

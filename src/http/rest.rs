@@ -30,7 +30,7 @@ use self::{
 };
 use super::{Failure, Peer, Port, access};
 use crate::{
-    authority::{Authority, Visitor},
+    authority::{Authority, Purpose, Visitor},
     cache::SnapshotCache,
     fleet::Fleet,
     metrics::{PollLabel, Protocol, ServingMetrics},
@@ -135,7 +135,7 @@ impl Rest {
     ) -> Result<Response, Failure> {
         let (metrics, label) = (&self.shared.metrics, (&kind).into());
         metrics.requested(Protocol::Rest);
-        let visitor = access::identify(&self.shared.authority, peer, extensions, headers, action).await;
+        let visitor = access::identify(&self.shared.authority, Purpose::Node, peer, extensions, headers, action).await;
         let answered = match (visitor, body) {
             (Ok(visitor), Ok(body)) => self.answer((action, kind), peer, &visitor, headers, &body).await,
             (Err(failure), _) => Err(failure),

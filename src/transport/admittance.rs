@@ -14,7 +14,7 @@ use tonic::{Status, transport::server::TcpConnectInfo};
 
 use super::{shared::Shared, timer::jitter};
 use crate::{
-    authority::{Admitted, Authority, Dismissal, Visitor},
+    authority::{Admitted, Authority, Dismissal, Purpose, Sight, Visitor},
     connection::Connection,
     metrics::PortLabel,
     snapshot::Snapshot,
@@ -44,9 +44,9 @@ impl Shared {
             .map(|value| value.to_str().unwrap_or_default());
         let connection = extensions.get::<Connection>();
         let from = peer(extensions);
-        let identified = self
-            .authority
-            .identify(PortLabel::Xds, &from, connection, authorization, action);
+        let identified =
+            self.authority
+                .identify(PortLabel::Xds, Purpose::Node, &from, connection, authorization, action);
         Ok(identified.await?)
     }
 }
@@ -101,6 +101,11 @@ impl Admittance {
     /// What the node sees of its group's snapshot.
     pub(super) fn view(&self, snapshot: Arc<Snapshot>, authority: &Authority) -> Arc<Snapshot> {
         authority.view(snapshot, &self.admitted)
+    }
+
+    /// What tells what the node sees from what others see; `None` where nothing is hidden from anybody.
+    pub(super) fn sight(&self) -> Option<Sight> {
+        self.admitted.sight()
     }
 
     /// Whether some secrets may be hidden from the node.

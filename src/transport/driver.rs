@@ -285,7 +285,11 @@ impl Driver {
         .with_features(features)
         .with_names(Arc::clone(&shared.lists) as Arc<dyn Lists>);
         if self.scope == Scope::Aggregated {
-            session = session.recall(shared.memories.take(&node.id, self.variant, Instant::now()));
+            let sight = admittance.sight();
+            let memory = shared
+                .memories
+                .take(&node.id, self.variant, sight.as_ref(), Instant::now());
+            session = session.recall(memory);
         }
         let mut watch = shared.cache.subscribe(&group);
         if let Some(snapshot) = watch.current() {
@@ -317,7 +321,10 @@ impl Driver {
     fn leave_memory(&self) {
         if let State::Running(running) = &self.state {
             let (node, memory) = (running.node.clone(), running.session.memory());
-            self.shared.memories.keep(node, self.variant, memory, Instant::now());
+            let sight = running.admittance.sight();
+            self.shared
+                .memories
+                .keep(node, self.variant, memory, sight, Instant::now());
         }
     }
 

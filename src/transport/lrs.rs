@@ -66,7 +66,7 @@ pub(super) struct LoadStream {
 enum State {
     /// Waits for the first request, so long.
     Opening(Pin<Box<Sleep>>),
-    Reporting(Reporter),
+    Reporting(Box<Reporter>),
     Ended,
 }
 
@@ -133,11 +133,11 @@ impl LoadStream {
             let (node, group) = self.shared.identify(request.node)?;
             let admitted = self.shared.authority.admit(&self.visitor, &node.id, &group, ACTION)?;
             info!(node = ?node.id, group = ?group, "load report stream opened");
-            self.state = State::Reporting(Reporter {
+            self.state = State::Reporting(Box::new(Reporter {
                 asked: Asked::of(&node, || self.shared.cache.subscribe(&group)),
                 node: node.id,
                 admittance: Admittance::new(admitted, ACTION.into(), self.shared.limits.drain),
-            });
+            }));
         }
         if let State::Reporting(reporter) = &self.state
             && !request.cluster_stats.is_empty()
@@ -234,8 +234,14 @@ impl Asked {
                 })
             }
             Self::Named { watch, last } => loop {
-                ready!(watch.poll_changed(cx));
-                let Some(snapshot) = watch.current() else { continue };
+                let changed = watch.poll_changed(cx).is_ready();
+                // What there was already when the stream began is no change.
+                if !changed && last.is_some() {
+                    return Poll::Pending;
+                }
+                let Some(snapshot) = watch.current() else {
+                    return Poll::Pending;
+                };
                 let clusters = cluster_names(&snapshot);
                 if last.as_ref() != Some(&clusters) {
                     *last = Some(clusters.clone());

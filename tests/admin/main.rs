@@ -5,6 +5,7 @@
 
 mod harness;
 
+mod access;
 mod commands;
 mod csds;
 mod envoy;
