@@ -9,7 +9,7 @@ use std::{
 
 use axum::body::{Body, Bytes};
 use http::HeaderMap;
-use http_body::Frame;
+use http_body::{Frame, SizeHint};
 use tokio::time::{Sleep, sleep};
 use tonic::Status;
 
@@ -57,5 +57,42 @@ impl<F: FnMut() -> Result<(), Status> + Unpin> http_body::Body for Watched<F> {
             watched.look = Box::pin(sleep(LOOK_EVERY));
         }
         Poll::Ready(ready!(Pin::new(&mut watched.inner).poll_frame(cx)))
+    }
+
+    /// A status without a message ends with its headers: clients take one that does not for a broken stream.
+    fn is_end_stream(&self) -> bool {
+        self.ended || self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body::Body as _;
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_response_ends_when_its_caller_may_no_longer_have_it() {
+        let may = || Err(Status::unauthenticated("no more"));
+        let silent = Body::from_stream(tokio_stream::pending::<Result<Bytes, axum::Error>>());
+        let mut watched = Watched::body(silent, may);
+        let end = watched.frame().await.unwrap().unwrap().into_trailers().unwrap();
+        assert_eq!(end["grpc-status"], "16");
+        assert!(watched.frame().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn what_ends_with_its_headers_still_does() {
+        let empty = Watched::body(Body::empty(), || Ok(()));
+        assert!(empty.is_end_stream());
+        let mut text = Watched::body(Body::from("text"), || Ok(()));
+        assert!(!text.is_end_stream());
+        assert_eq!(text.size_hint().exact(), Some(4));
+        assert_eq!(text.frame().await.unwrap().unwrap().into_data().unwrap(), "text");
     }
 }
