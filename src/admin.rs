@@ -3,6 +3,7 @@
 //!
 //! The app wires and serves it. Calls that may block run apart from the reactor; watches end when the process shuts down.
 
+mod access;
 mod convert;
 mod csds;
 mod nodes;
@@ -13,6 +14,7 @@ mod snapshots;
 mod sources;
 mod status;
 mod store;
+mod watched;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -23,6 +25,7 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 
 use self::{csds::ClientStatus, nodes::Nodes, snapshots::Snapshots, sources::Sources, store::Store};
 use crate::{
+    authority::Authority,
     fleet::Fleet,
     proto::{
         admin::{
@@ -58,6 +61,7 @@ const WATCH_BUFFER: usize = 64;
 pub struct Admin {
     shared: Arc<Shared>,
     health: HealthReporter,
+    authority: Authority,
 }
 
 /// What the services share.
@@ -93,13 +97,14 @@ impl Shared {
 // === impl Admin ===
 
 impl Admin {
-    /// The services. Their tasks run on `tracker`; their watches end with `shutdown`.
+    /// The services, for whom `authority` lets. Their tasks run on `tracker`; their watches end with `shutdown`.
     #[must_use]
     pub fn new(
         publisher: Arc<Publisher>,
         fleet: Arc<Fleet>,
         files: Option<Files>,
         policies: Policies,
+        authority: Authority,
         tracker: TaskTracker,
         shutdown: CancellationToken,
     ) -> Self {
@@ -114,6 +119,7 @@ impl Admin {
                 surveys: Arc::new(Semaphore::new(SURVEYS)),
             }),
             health: HealthReporter::new(),
+            authority,
         }
     }
 
@@ -144,7 +150,9 @@ impl Admin {
             .add_service(csds)
             .add_service(health);
         reflection::add_to(&mut routes)?;
-        Ok(routes.routes())
+        // Around everything that the port serves: no service is reached but through it.
+        let check = axum::middleware::from_fn_with_state(self.authority.clone(), access::check);
+        Ok(Routes::from(routes.routes().into_axum_router().layer(check)))
     }
 
     /// A server with the limits of this port.

@@ -2,6 +2,7 @@
 //!
 //! `chancery serve` runs it, and tests run it in-process with port 0: [`App::start`], then [`Running::shutdown`].
 
+mod access;
 mod descriptors;
 mod gauges;
 mod http_server;
@@ -133,10 +134,14 @@ impl App {
         let cache = Arc::new(SnapshotCache::with_sufficed(settings.sufficed.clone()));
         let xds_settings = settings.xds.clone();
         let policies = Policies::new(settings.xds.policy.clone(), settings.xds.unordered.clone());
+        let source = access::Source::new(&settings);
+        let authority = source.open(settings.audit.clone(), &tracker).await?;
+        metrics.register(|exposed| authority.metrics().register(exposed));
         let polling = Rest::new(
             SnapshotCache::clone(&cache),
             Arc::clone(&fleet),
             Arc::clone(&served),
+            authority.clone(),
             rest_settings(&settings),
             tracker.clone(),
         );
@@ -157,7 +162,11 @@ impl App {
         port.open(Services {
             rest: polls.then_some(polling),
             registry: registers.then(|| registry.clone()),
+            authority: authority.clone(),
         });
+        // Before the first files are read.
+        let auditing = access::audit_files(&publisher, authority.clone(), rest.clone());
+        tracker.spawn(auditing.instrument(info_span!("audit")));
         let files = match following {
             Some((root, limits)) => {
                 let (files, mut task) =
@@ -182,10 +191,21 @@ impl App {
             SnapshotCache::clone(&cache),
             Arc::clone(&fleet),
             served,
+            authority.clone(),
             xds_settings,
             serving.clone(),
         );
-        let admin = Admin::new(publisher, fleet, files, policies, tracker.clone(), serving.clone());
+        let following = source.follow(authority.clone(), xds.clone(), tracker.clone(), rest.clone());
+        tracker.spawn(following.instrument(info_span!("access")));
+        let admin = Admin::new(
+            publisher,
+            fleet,
+            files,
+            policies,
+            authority,
+            tracker.clone(),
+            serving.clone(),
+        );
         admin.set_serving(true).await;
         let admin_routes = admin.routes()?;
         let spawn = |server, routes, listener, name| {

@@ -1,9 +1,10 @@
-//! The command line: one file per command, each a client of the admin API but for `serve`, `validate`, `bootstrap`, `restore` and
-//! `verify`.
+//! The command line: one file per command, each a client of the admin API but for `serve`, `validate`, `bootstrap`, `restore`,
+//! `verify`, `token` and `audit`.
 //!
 //! Output goes to stdout, everything about it to stderr; exit codes are in `cli/exit.rs`.
 
 mod apply;
+mod audit;
 mod backup;
 mod bootstrap;
 mod certs;
@@ -32,12 +33,13 @@ mod sarif;
 mod serve;
 mod sources;
 mod status;
+mod token;
 mod validate;
 mod wait;
 mod watch;
 mod yaml;
 
-use std::{io::Write as _, process::ExitCode};
+use std::{io::Write as _, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -76,6 +78,9 @@ struct Global {
     admin: String,
     #[command(flatten)]
     trust: Trust,
+    /// Show the bearer token in this file with every call
+    #[arg(long, global = true, env = "CHANCERY_TOKEN_FILE", value_name = "FILE")]
+    token_file: Option<PathBuf>,
     /// How results are printed
     #[arg(short, long, global = true, value_enum, value_name = "FORMAT", default_value_t)]
     output: Requested,
@@ -121,6 +126,10 @@ enum Command {
     Restore(restore::Restore),
     /// Check a data directory or a backup whole, without a server
     Verify(restore::Verify),
+    /// Make bearer tokens
+    Token(token::Token),
+    /// Check an audit log
+    Audit(audit::Audit),
     /// Print an Envoy bootstrap that connects to Chancery
     Bootstrap(bootstrap::Bootstrap),
     /// Make certificates to try TLS with
@@ -162,10 +171,16 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Certs(certs) => certs.run(),
         Command::Restore(restore) => restore.run(&mut output),
         Command::Verify(verify) => verify.run(&mut output),
+        Command::Token(token) => token.run(&mut output),
+        Command::Audit(audit) => audit.run(&mut output),
         command => tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?
-            .block_on(call(command, Clients::new(&global.admin, &global.trust)?, &mut output)),
+            .block_on(call(
+                command,
+                Clients::new(&global.admin, &global.trust, global.token_file.as_deref())?,
+                &mut output,
+            )),
     }
 }
 
@@ -192,7 +207,9 @@ async fn call(command: Command, clients: Clients, output: &mut Output) -> Result
         | Command::Bootstrap(_)
         | Command::Certs(_)
         | Command::Restore(_)
-        | Command::Verify(_) => Err(Failure::new(Exit::Usage, "this command talks to no server")),
+        | Command::Verify(_)
+        | Command::Token(_)
+        | Command::Audit(_) => Err(Failure::new(Exit::Usage, "this command talks to no server")),
     }
 }
 

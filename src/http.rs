@@ -3,6 +3,7 @@
 //!
 //! Probes and metrics answer from the start; what needs a loaded store answers 503 until [`Port::open`].
 
+mod access;
 mod endpoints;
 mod failure;
 mod guard;
@@ -20,6 +21,7 @@ pub use self::{
     rest::{Rest, RestSettings},
 };
 use crate::{
+    authority::Authority,
     metrics::{HttpMetrics, Metrics},
     readiness::Readiness,
     source::Registry,
@@ -44,6 +46,8 @@ pub struct Services {
     pub rest: Option<Rest>,
     /// The endpoint registry; `None` where it is off.
     pub registry: Option<Registry>,
+    /// Who may do what.
+    pub authority: Authority,
 }
 
 // === impl Port ===
@@ -72,7 +76,7 @@ impl Port {
     /// All routes but those of [`Port::probes`]. The server that runs them puts the
     /// [`Connection`](crate::connection::Connection) of each request into its extensions.
     pub fn routes(&self) -> Router {
-        self.finish(Router::new().merge(rest::routes()).merge(endpoints::routes()))
+        self.finish(Router::new().merge(rest::routes()).merge(endpoints::routes(self)))
     }
 
     /// Probes and metrics: what shows nothing of any configuration.
@@ -82,7 +86,7 @@ impl Port {
 
     /// Both on one port.
     pub fn all_routes(&self) -> Router {
-        self.finish(probes().merge(rest::routes()).merge(endpoints::routes()))
+        self.finish(probes().merge(rest::routes()).merge(endpoints::routes(self)))
     }
 
     fn finish(&self, routes: Router<Self>) -> Router {

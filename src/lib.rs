@@ -4,9 +4,12 @@
 //! xDS transport. `ARCHITECTURE.md` shows how the modules below stand to each other; `tests/architecture.rs` holds them
 //! to it.
 
+pub mod access;
 pub mod admin;
 pub mod admission;
 pub mod app;
+pub mod audit;
+pub mod authority;
 pub mod cache;
 pub mod cli;
 pub mod connection;

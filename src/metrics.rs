@@ -4,6 +4,7 @@
 //! Each part counts and tells nobody; `app` registers the counters. Every label is a closed set whose series are there from
 //! the start: counting looks nothing up, takes no lock and allocates nothing.
 
+mod access;
 mod connections;
 mod gauges;
 mod histogram;
@@ -26,13 +27,15 @@ use prometheus_client::registry::Registry;
 
 use self::process::Process;
 pub use self::{
+    access::AccessMetrics,
     connections::ConnectionMetrics,
     gauges::Gauges,
     histogram::Histogram,
     http::HttpMetrics,
     labels::{
-        Change, ConnectionRefusal, FolderLabel, HandshakeFailure, HttpRefusal, NodeLabel, Operation, PollLabel,
-        PortLabel, Protocol, PublishOutcome, Refusal, RequestRefusal, Severity, Silence, StatusCode, TypeLabel,
+        Change, ConnectionRefusal, DenialLabel, FolderLabel, HandshakeFailure, HttpRefusal, NodeLabel, Operation,
+        PollLabel, PortLabel, Protocol, PublishOutcome, Refusal, ReloadLabel, RequestRefusal, Severity, Silence,
+        StatusCode, TypeLabel,
     },
     publishing::PublishMetrics,
     serving::ServingMetrics,

@@ -21,13 +21,15 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     file::Spot,
     layer::{
-        AdminLayer, AdmissionLayer, ConnectionsLayer, FleetLayer, HttpLayer, Layer, LimitsLayer, LogLayer, LrsLayer,
-        OrderingLayer, PortName, ProtocolLayer, RegistryLayer, RestLayer, SharedLayer, XdsLayer,
+        AdminLayer, AdmissionLayer, AuditLayer, ConnectionsLayer, FleetLayer, HttpLayer, Layer, LimitsLayer, LogLayer,
+        LrsLayer, OrderingLayer, PortName, ProtocolLayer, RegistryLayer, RestLayer, SharedLayer, XdsLayer,
     },
     value::{ByteSize, Share, Span, ValueError},
 };
 use crate::{
+    access::{AccessConfig, Policy as AccessPolicy, RuleError as AccessError},
     admission::{self, Severity},
+    audit::AuditSettings,
     fleet,
     node::{GroupSet, Grouping, NodeGroup, RuleError},
     protocol::{Ordering, Policy, PollLimits},
@@ -87,6 +89,12 @@ pub struct Settings {
     pub shutdown_grace: Duration,
     /// What is logged, and how.
     pub log: LogSettings,
+    /// Who may be which node, and who may do what.
+    pub access: AccessConfig,
+    /// The file that `access` came from, to be read again while the server runs.
+    pub config: Option<PathBuf>,
+    /// Where it is written who did what.
+    pub audit: AuditSettings,
     /// Every setting as it came out, for people.
     effective: Layer,
 }
@@ -190,6 +198,9 @@ pub enum SettingsError {
     /// A grouping rule that can never name a group.
     #[error(transparent)]
     Groups(#[from] RuleError),
+    /// A rule over who may do what cannot be used.
+    #[error(transparent)]
+    Access(#[from] AccessError),
     /// Clients would report without a pause.
     #[error("lrs.interval must be longer than 0s")]
     LrsInterval,
@@ -240,7 +251,20 @@ impl Settings {
         if file.data_dir.is_some() && file.ephemeral == Some(true) {
             return Err(SettingsError::TwoStores);
         }
-        Self::resolve(flags.or(file))
+        let settings = Self::resolve(flags.or(file))?;
+        Ok(Self {
+            config: config.map(Path::to_owned),
+            ..settings
+        })
+    }
+
+    /// The section `access` of a config file as it is now.
+    ///
+    /// # Errors
+    ///
+    /// [`SettingsError`] naming the first thing that is wrong with the file.
+    pub fn read_access(config: &Path) -> Result<AccessConfig, SettingsError> {
+        Ok(file::read(config)?.access.unwrap_or_default())
     }
 
     /// Resolves one layer over the defaults.
@@ -303,6 +327,8 @@ impl Settings {
             }
         }
         let policy = protocol.settings()?;
+        let access = effective.access.clone().unwrap_or_default();
+        AccessPolicy::new(&access)?;
         Ok(Self {
             xds_addr,
             admin_addr,
@@ -341,6 +367,9 @@ impl Settings {
             fleet: fleet.limits(),
             shutdown_grace: grace,
             log: log.settings()?,
+            access,
+            config: None,
+            audit: effective.audit.settings(),
             effective,
         })
     }
@@ -412,6 +441,8 @@ impl Layer {
                 forget_after: Some(Span(fleet.forget_after)),
                 unanswered_after: Some(Span(fleet.unanswered_after)),
             },
+            audit: AuditLayer::of(&AuditSettings::default()),
+            access: None,
             groups: None,
         }
     }

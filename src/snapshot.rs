@@ -8,6 +8,7 @@ mod demand;
 mod diff;
 mod held;
 mod index;
+mod restrict;
 mod tree;
 mod type_resources;
 

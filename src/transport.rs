@@ -3,6 +3,7 @@
 //! The router, the server and HTTP/2 are tonic's; the response bodies are our own, so that streams share bytes instead of
 //! copying them.
 
+mod admittance;
 mod answer;
 mod driver;
 mod error;
@@ -41,7 +42,7 @@ pub use self::{
     rate::Rate,
     settings::{Limits, LrsSettings, XdsSettings},
 };
-use crate::{cache::SnapshotCache, fleet::Fleet, metrics::ServingMetrics, protocol::Variant};
+use crate::{authority::Authority, cache::SnapshotCache, fleet::Fleet, metrics::ServingMetrics, protocol::Variant};
 
 /// The xDS services.
 #[derive(Clone)]
@@ -52,18 +53,19 @@ pub struct Xds {
 // === impl Xds ===
 
 impl Xds {
-    /// Serves what is in `cache`, and enters what happens in `fleet` and `metrics`. From when `shutdown` is cancelled no stream is let in
+    /// Serves what is in `cache` to whom `authority` lets in, and enters what happens in `fleet` and `metrics`. From when `shutdown` is cancelled no stream is let in
     /// and load reports end; [`Xds::end_streams`] ends the rest.
     #[must_use]
     pub fn new(
         cache: SnapshotCache,
         fleet: Arc<Fleet>,
         metrics: Arc<ServingMetrics>,
+        authority: Authority,
         settings: XdsSettings,
         shutdown: CancellationToken,
     ) -> Self {
         Self {
-            shared: Arc::new(Shared::new(cache, fleet, metrics, settings, shutdown)),
+            shared: Arc::new(Shared::new(cache, fleet, metrics, authority, settings, shutdown)),
         }
     }
 
@@ -74,13 +76,14 @@ impl Xds {
         for rpc in services::rpcs() {
             let shared = Arc::clone(&self.shared);
             let scope = rpc.scope;
+            let action: Arc<str> = rpc.path.as_str().into();
             let serve = move |request: Request<axum::body::Body>| {
-                let (shared, scope) = (Arc::clone(&shared), scope.clone());
+                let (shared, scope, action) = (Arc::clone(&shared), scope.clone(), Arc::clone(&action));
                 async move {
                     match rpc.form {
-                        Form::Sotw => driver::open(Variant::Sotw, shared, scope, request),
-                        Form::Delta => driver::open(Variant::Delta, shared, scope, request),
-                        Form::Fetch => fetch::fetch(&shared, scope, request.map(Body::new)).await,
+                        Form::Sotw => driver::open(Variant::Sotw, shared, scope, action, request).await,
+                        Form::Delta => driver::open(Variant::Delta, shared, scope, action, request).await,
+                        Form::Fetch => fetch::fetch(&shared, scope, &action, request.map(Body::new)).await,
                     }
                 }
             };
@@ -90,7 +93,7 @@ impl Xds {
         let shared = Arc::clone(&self.shared);
         let report = move |request: Request<axum::body::Body>| {
             let shared = Arc::clone(&shared);
-            async move { lrs::open(shared, request) }
+            async move { lrs::open(shared, request).await }
         };
         Routes::from(router.route(lrs::PATH, post(report)).fallback(unknown))
     }
@@ -111,6 +114,12 @@ impl Xds {
     /// Ends every discovery stream, each at a moment of its own within [`Limits::drain`].
     pub fn end_streams(&self) {
         self.shared.draining.store(true, Ordering::Release);
+        self.shared.streams.wake_all();
+    }
+
+    /// Has every stream look again whether its node may stay: the rules are others. Each does at a moment of its own within
+    /// [`Limits::drain`].
+    pub fn look_again(&self) {
         self.shared.streams.wake_all();
     }
 

@@ -7,8 +7,9 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 use tracing::info;
 
-use super::{Shared, WATCH_BUFFER, convert, outcomes, plan, status};
+use super::{Shared, WATCH_BUFFER, access::Caller, convert, outcomes, plan, status};
 use crate::{
+    access::Role,
     admission::Candidate,
     node::NodeGroup,
     proto::admin as api,
@@ -53,17 +54,28 @@ impl Snapshots {
         task.await.map_err(|failure| status::of_join(&failure))?
     }
 
-    /// Runs a publish, and logs it once.
+    /// Runs a publish, logs and audits it once.
     async fn publish(
         &self,
+        caller: Caller,
         group: String,
-        author: String,
+        given_author: String,
         call: impl FnOnce(&Publisher) -> Result<Published, PublishError> + Send + 'static,
     ) -> Result<Response<api::PublishResponse>, Status> {
         let shared = Arc::clone(&self.shared);
+        let author = caller.author(&given_author);
+        let (auditor, name) = (caller, group.clone());
         let outcome = self
             .blocking(move |publisher| {
                 let published = call(publisher).inspect(|published| log(published, &author));
+                // Where the publish was done, so that a caller who hung up is in the log as well.
+                match &published {
+                    Ok(published) => {
+                        let came_to = came_to(published);
+                        auditor.audit_given(&name, Some(published.revision.0), came_to, &given_author);
+                    }
+                    Err(failure) => auditor.audit_given(&name, None, &format!("refused: {failure}"), &given_author),
+                }
                 Ok(published.map(|published| api::PublishResponse {
                     plan: published.outlook.as_ref().map(|outlook| plan::plan(&shared, outlook)),
                     ..convert::published(&published)
@@ -89,19 +101,21 @@ impl SnapshotService for Snapshots {
         &self,
         request: Request<api::ReplaceSnapshotRequest>,
     ) -> Result<Response<api::PublishResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        caller.check(Role::Publish, &request.get_ref().group)?;
         let api::ReplaceSnapshotRequest {
             group,
             documents,
             resources,
             options,
         } = request.into_inner();
+        let (options, given) = options_of(options, &caller);
         let request = ReplaceRequest {
             group: NodeGroup::from(group.as_str()),
             candidate: candidate(documents, resources)?,
-            options: options.unwrap_or_default().into(),
+            options,
         };
-        let author = request.options.author.clone();
-        self.publish(group, author, move |publisher| publisher.replace(request))
+        self.publish(caller, group, given, move |publisher| publisher.replace(request))
             .await
     }
 
@@ -109,6 +123,8 @@ impl SnapshotService for Snapshots {
         &self,
         request: Request<api::PatchSnapshotRequest>,
     ) -> Result<Response<api::PublishResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        caller.check(Role::Publish, &request.get_ref().group)?;
         let api::PatchSnapshotRequest {
             group,
             documents,
@@ -117,14 +133,14 @@ impl SnapshotService for Snapshots {
             options,
         } = request.into_inner();
         let key = |key: api::ResourceKey| Ok::<_, Status>((resource_type(&key.r#type)?, ResourceName::from(key.name)));
+        let (options, given) = options_of(options, &caller);
         let request = PatchRequest {
             group: NodeGroup::from(group.as_str()),
             candidate: candidate(documents, resources)?,
             deletions: delete.into_iter().map(key).collect::<Result<_, _>>()?,
-            options: options.unwrap_or_default().into(),
+            options,
         };
-        let author = request.options.author.clone();
-        self.publish(group, author, move |publisher| publisher.patch(request))
+        self.publish(caller, group, given, move |publisher| publisher.patch(request))
             .await
     }
 
@@ -132,14 +148,16 @@ impl SnapshotService for Snapshots {
         &self,
         request: Request<api::RollbackSnapshotRequest>,
     ) -> Result<Response<api::PublishResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        caller.check(Role::Publish, &request.get_ref().group)?;
         let api::RollbackSnapshotRequest {
             group,
             to_revision,
             options,
         } = request.into_inner();
-        let options: PublishOptions = options.unwrap_or_default().into();
-        let (name, author) = (NodeGroup::from(group.as_str()), options.author.clone());
-        self.publish(group, author, move |publisher| {
+        let (options, given) = options_of(options, &caller);
+        let name = NodeGroup::from(group.as_str());
+        self.publish(caller, group, given, move |publisher| {
             publisher.rollback(&name, Revision(to_revision), &options)
         })
         .await
@@ -149,6 +167,8 @@ impl SnapshotService for Snapshots {
         &self,
         request: Request<api::DeleteSnapshotRequest>,
     ) -> Result<Response<api::DeleteSnapshotResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        caller.check(Role::Publish, &request.get_ref().group)?;
         let api::DeleteSnapshotRequest {
             group,
             expected_revision,
@@ -156,7 +176,11 @@ impl SnapshotService for Snapshots {
         let revision = self
             .blocking(move |publisher| {
                 let deleted = publisher.delete(&NodeGroup::from(group.as_str()), expected_revision);
-                let revision = deleted.map_err(|failure| status::of_publish(&failure))?;
+                let revision = deleted.map_err(|failure| {
+                    caller.audit(&group, None, &format!("refused: {failure}"));
+                    status::of_publish(&failure)
+                })?;
+                caller.audit(&group, Some(revision.0), "deleted");
                 info!(group = ?group, %revision, "snapshot deleted");
                 Ok(revision)
             })
@@ -165,6 +189,11 @@ impl SnapshotService for Snapshots {
     }
 
     async fn get_snapshot(&self, request: Request<api::GetSnapshotRequest>) -> Result<Response<api::Snapshot>, Status> {
+        let caller = Caller::of(&request)?;
+        if request.get_ref().include_secrets {
+            caller.check(Role::ReadSecrets, &request.get_ref().group)?;
+            caller.audit(&request.get_ref().group, None, "with secrets");
+        }
         let request = request.into_inner();
         let types: Vec<ResourceType> = request
             .types
@@ -351,6 +380,24 @@ impl Feed {
     async fn send(&self, event: Event) -> Result<(), Gone> {
         let event = api::WatchSnapshotsResponse { event: Some(event) };
         self.events.send(Ok(event)).await.map_err(|_| Gone)
+    }
+}
+
+/// The options of a publish under the author that was verified, and the author that was given.
+fn options_of(options: Option<api::PublishOptions>, caller: &Caller) -> (PublishOptions, String) {
+    let options: PublishOptions = options.unwrap_or_default().into();
+    let given = options.author;
+    let author = caller.author(&given);
+    (PublishOptions { author, ..options }, given)
+}
+
+/// What a publish came to, for the audit log.
+const fn came_to(published: &Published) -> &'static str {
+    match (published.dry_run, published.repeated, published.changed) {
+        (true, _, _) => "tried only",
+        (false, true, _) => "done before",
+        (false, false, true) => "published",
+        (false, false, false) => "nothing changed",
     }
 }
 

@@ -2,12 +2,19 @@
 
 use std::{
     error::Error as _,
+    fs,
+    net::IpAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use clap::Args;
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use tonic::{
+    Request, Status,
+    metadata::{Ascii, MetadataValue},
+    service::{Interceptor, interceptor::InterceptedService},
+    transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity, Uri},
+};
 
 use super::exit::{Exit, Failure};
 use crate::proto::admin::{
@@ -33,11 +40,22 @@ pub(super) struct Trust {
     key: Option<PathBuf>,
 }
 
-/// Where the admin API is, and how it is reached.
+/// A connection on which every call shows who makes it.
+type Shown = InterceptedService<Channel, Bearer>;
+
+/// Where the admin API is, how it is reached, and who calls it.
 #[derive(Debug)]
 pub(super) struct Clients {
     url: String,
     tls: Option<ClientTlsConfig>,
+    bearer: Bearer,
+}
+
+/// What is shown with every call; nothing without a token.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Bearer {
+    /// Marked as sensitive: it is never shown.
+    authorization: Option<MetadataValue<Ascii>>,
 }
 
 // === impl Trust ===
@@ -63,14 +81,14 @@ impl Trust {
 }
 
 fn read(flag: &str, file: &Path) -> Result<Vec<u8>, Failure> {
-    std::fs::read(file).map_err(|error| Failure::usage(format!("{flag} {}: {error}", file.display())))
+    fs::read(file).map_err(|error| Failure::usage(format!("{flag} {}: {error}", file.display())))
 }
 
 // === impl Clients ===
 
 impl Clients {
     /// An address without a scheme is reached over TLS where a CA or a certificate is given.
-    pub(super) fn new(url: &str, trust: &Trust) -> Result<Self, Failure> {
+    pub(super) fn new(url: &str, trust: &Trust, token_file: Option<&Path>) -> Result<Self, Failure> {
         let scheme = if trust.is_given() { "https" } else { "http" };
         let url = if url.contains("://") {
             url.to_owned()
@@ -78,33 +96,43 @@ impl Clients {
             format!("{scheme}://{url}")
         };
         let tls = url.starts_with("https://").then(|| trust.tls()).transpose()?;
-        Ok(Self { url, tls })
+        let bearer = token_file.map(Bearer::read).transpose()?.unwrap_or_default();
+        if bearer.authorization.is_some() && !is_private(&url) {
+            return Err(Failure::usage(format!(
+                "--token-file: a token is not sent to {url} in the clear: use https://, or a loopback address"
+            )));
+        }
+        Ok(Self { url, tls, bearer })
     }
 
     /// A client for snapshots. Replies have no limit: a snapshot is as large as its group.
-    pub(super) async fn snapshots(&self) -> Result<SnapshotServiceClient<Channel>, Failure> {
+    pub(super) async fn snapshots(&self) -> Result<SnapshotServiceClient<Shown>, Failure> {
         let client = SnapshotServiceClient::new(self.channel().await?);
         Ok(client.max_decoding_message_size(usize::MAX))
     }
 
     /// A client for nodes.
-    pub(super) async fn nodes(&self) -> Result<NodeServiceClient<Channel>, Failure> {
+    pub(super) async fn nodes(&self) -> Result<NodeServiceClient<Shown>, Failure> {
         let client = NodeServiceClient::new(self.channel().await?);
         Ok(client.max_decoding_message_size(usize::MAX))
     }
 
     /// A client for sources.
-    pub(super) async fn sources(&self) -> Result<SourceServiceClient<Channel>, Failure> {
+    pub(super) async fn sources(&self) -> Result<SourceServiceClient<Shown>, Failure> {
         let client = SourceServiceClient::new(self.channel().await?);
         Ok(client.max_decoding_message_size(usize::MAX))
     }
 
     /// A client for the store.
-    pub(super) async fn store(&self) -> Result<StoreServiceClient<Channel>, Failure> {
+    pub(super) async fn store(&self) -> Result<StoreServiceClient<Shown>, Failure> {
         Ok(StoreServiceClient::new(self.channel().await?))
     }
 
-    async fn channel(&self) -> Result<Channel, Failure> {
+    async fn channel(&self) -> Result<Shown, Failure> {
+        Ok(InterceptedService::new(self.connect().await?, self.bearer.clone()))
+    }
+
+    async fn connect(&self) -> Result<Channel, Failure> {
         if self.tls.is_none() && !self.url.starts_with("http://") {
             return Err(Failure::usage(format!(
                 "--admin {}: expected http://HOST:PORT or https://HOST:PORT",
@@ -132,6 +160,41 @@ impl Clients {
                 ),
             )
         })
+    }
+}
+
+/// Whether nobody between here and there can read what is sent.
+fn is_private(url: &str) -> bool {
+    let Ok(uri) = url.parse::<Uri>() else { return false };
+    let host = uri.host().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    uri.scheme_str() == Some("https") || host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
+// === impl Bearer ===
+
+impl Bearer {
+    fn read(path: &Path) -> Result<Self, Failure> {
+        let failed = |error: String| Failure::usage(format!("--token-file {}: {error}", path.display()));
+        let text = fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+        let value = format!("Bearer {}", text.trim());
+        let mut value: MetadataValue<Ascii> = value.parse().map_err(|_| failed("it holds no token".to_owned()))?;
+        if text.trim().is_empty() {
+            return Err(failed("it is empty".to_owned()));
+        }
+        value.set_sensitive(true);
+        Ok(Self {
+            authorization: Some(value),
+        })
+    }
+}
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(authorization) = &self.authorization {
+            request.metadata_mut().insert("authorization", authorization.clone());
+        }
+        Ok(request)
     }
 }
 

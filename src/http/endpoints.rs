@@ -7,6 +7,7 @@ use axum::{
     body::Bytes,
     extract::{DefaultBodyLimit, Path, State, rejection::BytesRejection},
     http::{HeaderValue, StatusCode, header},
+    middleware::from_fn_with_state,
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -14,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 use tracing::{error, info};
 
-use super::{Failure, Port, failure};
+use super::{Failure, Port, access, failure};
 use crate::{
     publisher::PublishError,
     source::{EndpointId, Registered, Registry, RegistryError},
@@ -24,11 +25,12 @@ use crate::{
 const REQUEST_BYTES: usize = 64 * 1024;
 
 /// The routes of the registry.
-pub(super) fn routes() -> Router<Port> {
+pub(super) fn routes(port: &Port) -> Router<Port> {
     Router::new()
         .route("/endpoints", get(list).post(register))
         .route("/endpoints/{id}", get(show).put(renew).delete(deregister))
         .layer(DefaultBodyLimit::max(REQUEST_BYTES))
+        .layer(from_fn_with_state(port.clone(), access::check))
 }
 
 /// 201 with the id of a new endpoint; 200 where its cluster had one of this address and port, which is renewed: with its id, or

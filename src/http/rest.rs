@@ -15,7 +15,7 @@ use axum::{
     Router,
     body::{Body, Bytes},
     extract::{Extension, Request, State},
-    http::{HeaderValue, StatusCode, header},
+    http::{Extensions, HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
     routing::post,
 };
@@ -30,8 +30,9 @@ use self::{
     render::Renderings,
     request::Poll,
 };
-use super::{Failure, Port};
+use super::{Failure, Port, access};
 use crate::{
+    authority::{Authority, Purpose, Visitor},
     cache::SnapshotCache,
     connection::Connection,
     fleet::Fleet,
@@ -39,7 +40,7 @@ use crate::{
     node::{Grouping, Node, NodeGroup},
     proto::discovery::DiscoveryRequest,
     protocol::{PollLimits, ProtocolError, Reply, StreamLimits},
-    resource::{ResourceType, Version},
+    resource::{ResourceName, ResourceType, Version},
 };
 
 /// The types that REST has, as their paths call them (section 3 of the rules).
@@ -80,6 +81,7 @@ pub struct Rest {
 struct Shared {
     cache: SnapshotCache,
     metrics: Arc<ServingMetrics>,
+    authority: Authority,
     grouping: Grouping,
     limits: StreamLimits,
     poll_limits: PollLimits,
@@ -92,12 +94,13 @@ struct Shared {
 // === impl Rest ===
 
 impl Rest {
-    /// Serves what is in `cache`, and enters what happens in `fleet`.
+    /// Serves what is in `cache` to whom `authority` lets in, and enters what happens in `fleet`.
     #[must_use]
     pub fn new(
         cache: SnapshotCache,
         fleet: Arc<Fleet>,
         metrics: Arc<ServingMetrics>,
+        authority: Authority,
         settings: RestSettings,
         tracker: TaskTracker,
     ) -> Self {
@@ -110,6 +113,7 @@ impl Rest {
         Self {
             shared: Arc::new(Shared {
                 cache,
+                authority,
                 grouping,
                 limits,
                 poll_limits: polls,
@@ -129,15 +133,17 @@ impl Rest {
     /// Answers a poll, and counts how.
     async fn discover(
         &self,
-        kind: ResourceType,
-        peer: SocketAddr,
+        (action, kind): (&'static str, ResourceType),
+        connection: &Connection,
+        (headers, extensions): (&HeaderMap, &Extensions),
         body: Result<Bytes, Failure>,
     ) -> Result<Response, Failure> {
         let (metrics, label) = (&self.shared.metrics, (&kind).into());
         metrics.requested(Protocol::Rest);
-        let answered = match body {
-            Ok(body) => self.answer(kind, peer, &body).await,
-            Err(failure) => Err(failure),
+        let visitor = access::identify(&self.shared.authority, Purpose::Node, extensions, headers, action).await;
+        let answered = match (visitor, body) {
+            (Ok(visitor), Ok(body)) => self.answer((action, kind), connection.peer, &visitor, &body).await,
+            (Err(failure), _) | (Ok(_), Err(failure)) => Err(failure),
         };
         let status = match &answered {
             Ok(response) => response.status(),
@@ -172,9 +178,17 @@ impl Rest {
         })
     }
 
-    async fn answer(&self, kind: ResourceType, peer: SocketAddr, body: &[u8]) -> Result<Response, Failure> {
+    async fn answer(
+        &self,
+        (action, kind): (&'static str, ResourceType),
+        peer: SocketAddr,
+        visitor: &Visitor,
+        body: &[u8],
+    ) -> Result<Response, Failure> {
         let request = self.read(body, &kind)?;
         let (node, group) = self.identify(request.node.map(Node::from))?;
+        let authority = &self.shared.authority;
+        let admitted = authority.admit(visitor, &node.id, &group, action)?;
         let poll = Poll {
             names: request::names(request.resource_names, &self.limits())?,
             resource_type: kind,
@@ -189,7 +203,12 @@ impl Rest {
                 format!("{len} bytes long, more than {longest}"),
             ));
         }
+        if poll.resource_type == ResourceType::Secret {
+            let names = poll.names.iter().flatten().map(ResourceName::as_str);
+            authority.note_secrets(&admitted, names, action);
+        }
         let snapshot = self.shared.cache.get(&group);
+        let snapshot = snapshot.map(|snapshot| authority.view(snapshot, &admitted));
         let answer = match &snapshot {
             Some(snapshot) => Answer::choose(snapshot, &poll.resource_type, poll.names.as_deref()),
             None => Err(Silence::NoSnapshot),
@@ -291,13 +310,15 @@ impl Silence {
 
 /// A route for each type; any other type has no REST form (H-6).
 pub(super) fn routes() -> Router<Port> {
-    let route = |router: Router<Port>, (path, kind): (&str, ResourceType)| {
+    let route = |router: Router<Port>, (path, kind): (&'static str, ResourceType)| {
         let poll = move |State(port): State<Port>, Extension(connection): Extension<Connection>, request: Request| {
             let kind = kind.clone();
             async move {
                 let rest = port.rest()?;
-                let body = rest.collect(request.into_body()).await;
-                rest.discover(kind, connection.peer, body).await
+                let (parts, body) = request.into_parts();
+                let body = rest.collect(body).await;
+                let shown = (&parts.headers, &parts.extensions);
+                rest.discover((path, kind), &connection, shown, body).await
             }
         };
         router.route(path, post(poll))

@@ -82,6 +82,8 @@ label! {
         Shutdown => "shutdown",
         /// Its messages are compressed.
         Encoding => "encoding",
+        /// What its client shows of who it is is not taken.
+        Identity => "identity",
     }
 }
 
@@ -148,6 +150,10 @@ label! {
         NotModified => "304",
         /// 400.
         BadRequest => "400",
+        /// 401.
+        Unauthorized => "401",
+        /// 403.
+        Forbidden => "403",
         /// 404.
         NotFound => "404",
         /// 413.
@@ -321,6 +327,38 @@ label! {
     }
 }
 
+label! {
+    /// Why somebody was refused.
+    DenialLabel = "reason" {
+        /// Nobody showed who they are.
+        Anonymous => "anonymous",
+        /// What was shown is not taken.
+        Credential => "credential",
+        /// What was shown no longer counts.
+        Expired => "expired",
+        /// No rule is for them.
+        Stranger => "stranger",
+        /// They may not be this node.
+        Node => "node",
+        /// Their node may not be in this group.
+        Group => "group",
+        /// Their node may not have this secret.
+        Secret => "secret",
+        /// They may not do this.
+        Role => "role",
+    }
+}
+
+label! {
+    /// What became of the rules when they were read again.
+    ReloadLabel = "outcome" {
+        /// They hold.
+        Loaded => "loaded",
+        /// They cannot be used: those before hold.
+        Failed => "failed",
+    }
+}
+
 // === impl TypeLabel ===
 
 impl From<&ResourceType> for TypeLabel {
@@ -363,6 +401,8 @@ impl From<u16> for PollLabel {
             200 => Self::Answered,
             304 => Self::NotModified,
             400 => Self::BadRequest,
+            401 => Self::Unauthorized,
+            403 => Self::Forbidden,
             404 => Self::NotFound,
             413 => Self::TooLarge,
             429 => Self::TooMany,

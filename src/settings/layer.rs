@@ -4,6 +4,7 @@
 //! The same structs are the flags (clap) and the keys of the file (serde), so that neither can have what the other lacks:
 //! `--fleet-max-nodes`, `CHANCERY_FLEET_MAX_NODES` and `fleet: {max_nodes: …}` are one field.
 
+mod audit;
 mod limits;
 mod ports;
 mod protocol;
@@ -15,13 +16,14 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    audit::AuditLayer,
     limits::LimitsLayer,
     ports::{AdminLayer, ConnectionsLayer, HttpLayer, PortName},
     protocol::ProtocolLayer,
     shared::SharedLayer,
 };
 use super::{LogFormat, RulesMode, value::ByteSize, value::Share, value::Span};
-use crate::{node::GroupRule, tls::ClientAuth};
+use crate::{access::AccessConfig, node::GroupRule, tls::ClientAuth};
 
 /// Everything that can be set.
 #[derive(Args, Clone, Debug, Default, Deserialize, Serialize)]
@@ -106,6 +108,13 @@ pub struct Layer {
     /// What is remembered of nodes.
     #[command(flatten)]
     pub fleet: FleetLayer,
+    /// The audit log.
+    #[command(flatten)]
+    pub audit: AuditLayer,
+    /// Who may be which node, and who may do what; only in the file
+    #[arg(skip)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub access: Option<AccessConfig>,
     /// Rules that put nodes into groups; only in the file
     #[arg(skip)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -482,6 +491,8 @@ impl Layer {
             protocol: self.protocol.or(below.protocol),
             shared: self.shared.or(below.shared),
             fleet: self.fleet.or(below.fleet),
+            audit: self.audit.or(below.audit),
+            access: self.access.or(below.access),
             groups: self.groups.or(below.groups),
         }
     }

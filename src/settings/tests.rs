@@ -158,3 +158,33 @@ fn what_is_printed_can_be_read_again() {
     assert_eq!(printed, again);
     assert!(printed.contains("forget_after: 10m"), "{printed}");
 }
+
+#[test]
+fn the_example_of_the_page_on_access_can_be_used() {
+    let page = include_str!("../../docs/access.md");
+    let (_, rest) = page.split_once("```yaml\n").unwrap();
+    let (example, _) = rest.split_once("```").unwrap();
+    let settings = Settings::resolve(file(example).unwrap()).unwrap();
+    assert_eq!(settings.access.nodes.as_ref().map(Vec::len), Some(3));
+    assert_eq!(settings.access.admin.as_ref().map(Vec::len), Some(4));
+    assert_eq!(
+        settings.audit.file.as_deref(),
+        Some(Path::new("/var/log/chancery/audit.log"))
+    );
+    let printed = settings.to_yaml();
+    assert_eq!(
+        Settings::resolve(file(&printed).unwrap()).unwrap().access,
+        settings.access
+    );
+}
+
+#[test]
+fn access_rules_that_cannot_be_used_are_refused_at_the_start() {
+    let rules = "access: {nodes: [{identity: 'spiffe://a/{ns}', node_id: '{ns}*', groups: a}]}\n";
+    let error = Settings::resolve(file(rules).unwrap()).unwrap_err().to_string();
+    assert!(error.starts_with("access.nodes[0].node_id: \"{ns}*\": "), "{error}");
+    let error = file("access:\n  nodes:\n  - {identity: a, node_id: a}\n").unwrap_err();
+    assert!(error.contains("missing field `groups`"), "{error}");
+    let error = file("access:\n  admin:\n  - {token: a, roles: [root]}\n").unwrap_err();
+    assert!(error.contains("access.admin[0].roles[0]"), "{error}");
+}

@@ -23,6 +23,7 @@ use tracing::{debug, info, info_span, warn};
 
 use self::running::Running;
 use super::{
+    admittance::Admittance,
     answer::{check_headers, refuse, respond},
     error::RequestError,
     frame::Chunks,
@@ -35,10 +36,12 @@ use super::{
     timer::{Timer, jitter},
 };
 use crate::{
+    authority::Visitor,
     fleet::{Protocol, StreamInfo},
     metrics::{Refusal, StatusCode},
     proto::envoy::config::core::v3 as core,
     protocol::{Features, Lists, ProtocolError, Scope, Session, Variant},
+    resource::ResourceType,
 };
 
 /// Requests taken in before responses are looked at again: one stream must not keep a connection's task to itself.
@@ -67,6 +70,9 @@ struct Driver {
     variant: Variant,
     shared: Arc<Shared>,
     scope: Scope,
+    /// The path of the RPC.
+    action: Arc<str>,
+    visitor: Visitor,
     peer: String,
     requests: Messages<axum::body::Body>,
     /// A large request that waits for a lane.
@@ -101,10 +107,11 @@ enum State {
 }
 
 /// Begins a stream, or refuses it at once (L-7).
-pub(super) fn open(
+pub(super) async fn open(
     variant: Variant,
     shared: Arc<Shared>,
     scope: Scope,
+    action: Arc<str>,
     request: Request<axum::body::Body>,
 ) -> Response<Body> {
     if let Err(status) = check_headers(request.headers()) {
@@ -120,7 +127,16 @@ pub(super) fn open(
         Ok(permit) => permit,
         Err(status) => return refuse(&status),
     };
-    respond(Body::new(Driver::new(variant, shared, scope, request, peer, permit)))
+    let visitor = match shared.visitor(request.extensions(), request.headers(), &action).await {
+        Ok(visitor) => visitor,
+        Err(status) => {
+            shared.metrics().refused(Refusal::Identity);
+            return refuse(&status);
+        }
+    };
+    respond(Body::new(Driver::new(
+        variant, shared, scope, action, visitor, request, peer, permit,
+    )))
 }
 
 // === impl Driver ===
@@ -130,6 +146,8 @@ impl Driver {
         variant: Variant,
         shared: Arc<Shared>,
         scope: Scope,
+        action: Arc<str>,
+        visitor: Visitor,
         request: Request<axum::body::Body>,
         peer: Option<SocketAddr>,
         permit: Permit,
@@ -139,6 +157,8 @@ impl Driver {
         timer.set(now.checked_add(shared.limits.first_request));
         Self {
             scope,
+            action,
+            visitor,
             peer: peer.map_or_else(|| "unknown".to_owned(), |address| address.to_string()),
             requests: shared.messages(request.into_body(), peer, shared.limits.request_bytes),
             waiting: None,
@@ -162,6 +182,7 @@ impl Driver {
     fn turn(&mut self, cx: &mut Context<'_>, now: Instant) {
         self.take_requests(cx, now);
         self.check_shutdown(cx);
+        self.check_admittance(cx);
         if self.waiting.is_some() {
             self.pause(cx, now);
         }
@@ -197,7 +218,9 @@ impl Driver {
         {
             let revision = snapshot.revision();
             running.on_publish(revision, self.shared.cache.began(revision));
-            running.session.on_snapshot(snapshot);
+            running
+                .session
+                .on_snapshot(running.admittance.view(snapshot, &self.shared.authority));
         }
         running.exchange_names(cx, now);
         let response = running.session.poll_response(now);
@@ -287,6 +310,7 @@ impl Driver {
                 RequestError::Excess(_) | RequestError::Refused(_) => {
                     warn!(peer = %self.peer, %error, "stream ended: bad request");
                 }
+                RequestError::Denied(denial) => warn!(peer = %self.peer, %denial, "stream ended: not allowed"),
             }
             self.end(error.into());
         }
@@ -301,19 +325,28 @@ impl Driver {
             self.timer.set(None);
         }
         if let State::Running(running) = &mut self.state {
+            let asks_secrets = match &self.scope {
+                Scope::Aggregated => incoming.request.type_url == ResourceType::Secret.type_url(),
+                Scope::Single(kind) => *kind == ResourceType::Secret,
+            };
+            if asks_secrets && running.admittance.is_restricted() {
+                running.note_secrets(&incoming.request.names.to_vec(), &self.shared.authority);
+            }
             running.session.on_request(&incoming.request)?;
         }
         Ok(())
     }
 
     /// Learns from the first request who the client is (L-1).
-    fn begin(&self, node: Option<core::Node>) -> Result<Running, ProtocolError> {
+    fn begin(&self, node: Option<core::Node>) -> Result<Running, RequestError> {
         let shared = &self.shared;
         let (node, group) = shared.identify(node)?;
         let most = shared.limits.streams_per_node;
         if shared.fleet.streams_of(&node.id) >= most {
-            return Err(ProtocolError::TooManyStreams(most));
+            return Err(ProtocolError::TooManyStreams(most).into());
         }
+        let admitted = shared.authority.admit(&self.visitor, &node.id, &group, &self.action)?;
+        let admittance = Admittance::new(admitted, Arc::clone(&self.action), shared.limits.drain);
         let stream = format!(
             "{}-{}",
             shared.process,
@@ -339,11 +372,15 @@ impl Driver {
         .with_features(features)
         .with_names(Arc::clone(&shared.lists) as Arc<dyn Lists>);
         if self.scope == Scope::Aggregated {
-            session = session.recall(shared.memories.take(&node.id, self.variant, Instant::now()));
+            let sight = admittance.sight();
+            let memory = shared
+                .memories
+                .take(&node.id, self.variant, sight.as_ref(), Instant::now());
+            session = session.recall(memory);
         }
         let mut watch = shared.cache.subscribe(&group);
         if let Some(snapshot) = watch.current() {
-            session.on_snapshot(snapshot);
+            session.on_snapshot(admittance.view(snapshot, &shared.authority));
         }
         let info = StreamInfo {
             protocol: Protocol::Grpc(self.variant),
@@ -354,7 +391,7 @@ impl Driver {
         // Debug formatting escapes what a client put into its id.
         let span = info_span!("xds_stream", id = guard.stream_id(), node = ?node.id, group = ?group);
         info!(parent: &span, peer = %self.peer, variant = ?self.variant, agent = ?node.user_agent, "stream opened");
-        Ok(Running::new(node.id, session, watch, guard, member, span))
+        Ok(Running::new(node.id, session, watch, guard, member, admittance, span))
     }
 
     /// Ends the stream, after what is being written.
@@ -371,7 +408,10 @@ impl Driver {
     fn leave_memory(&self) {
         if let State::Running(running) = &self.state {
             let (node, memory) = (running.node.clone(), running.session.memory());
-            self.shared.memories.keep(node, self.variant, memory, Instant::now());
+            let sight = running.admittance.sight();
+            self.shared
+                .memories
+                .keep(node, self.variant, memory, sight, Instant::now());
         }
     }
 
@@ -380,6 +420,16 @@ impl Driver {
         let waited = self.given.take().map(|given| now.saturating_duration_since(given));
         if waited.is_some_and(|waited| waited > SLOW) {
             self.shared.metrics().slow();
+        }
+    }
+
+    /// After [`Driver::check_shutdown`], which has the task woken when the rules change.
+    fn check_admittance(&mut self, cx: &mut Context<'_>) {
+        if let State::Running(running) = &mut self.state
+            && let Err(dismissal) = running.admittance.poll(cx, &self.shared.authority)
+        {
+            warn!(parent: &running.span, %dismissal, "the node may not stay");
+            self.end(dismissal.into());
         }
     }
 

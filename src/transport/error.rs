@@ -1,7 +1,7 @@
 //! Why a request is not served.
 
 use super::wire::Malformed;
-use crate::protocol::ProtocolError;
+use crate::{access::Denial, protocol::ProtocolError};
 
 /// Why a request is not served.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +18,9 @@ pub(super) enum RequestError {
     /// The session refuses it.
     #[error(transparent)]
     Refused(#[from] ProtocolError),
+    /// Whoever sends it may not be its node.
+    #[error(transparent)]
+    Denied(#[from] Denial),
 }
 
 /// A request that holds more than a limit lets it: found by the scan, before anything is made of it.

@@ -19,11 +19,19 @@ use super::{
     shared::Shared,
     status::trailers,
 };
-use crate::protocol::{Delivery, Nonce, Request, Response as Answer, Scope, Session, Variant};
+use crate::{
+    protocol::{Delivery, Nonce, Request, Response as Answer, Scope, Session, Variant},
+    resource::ResourceType,
+};
 
 /// Answers one request.
-pub(super) async fn fetch(shared: &Arc<Shared>, scope: Scope, request: http::Request<Body>) -> Response<Body> {
-    match answer(shared, scope, request).await {
+pub(super) async fn fetch(
+    shared: &Arc<Shared>,
+    scope: Scope,
+    action: &Arc<str>,
+    request: http::Request<Body>,
+) -> Response<Body> {
+    match answer(shared, scope, action, request).await {
         Ok(chunks) => {
             let end: HeaderMap = trailers(&Status::ok(""));
             let frames = chunks.map(Frame::data).chain([Frame::trailers(end)]);
@@ -34,11 +42,17 @@ pub(super) async fn fetch(shared: &Arc<Shared>, scope: Scope, request: http::Req
     }
 }
 
-async fn answer(shared: &Arc<Shared>, scope: Scope, request: http::Request<Body>) -> Result<Chunks, Status> {
+async fn answer(
+    shared: &Arc<Shared>,
+    scope: Scope,
+    action: &Arc<str>,
+    request: http::Request<Body>,
+) -> Result<Chunks, Status> {
     check_headers(request.headers())?;
     let peer = peer::address(request.extensions());
     // It is over with this call, and counts until then.
     let _permit = shared.admit(peer)?;
+    let visitor = shared.visitor(request.extensions(), request.headers(), action).await?;
     let mut messages = shared.messages(request.into_body(), peer, shared.limits.request_bytes);
     let message = timeout(shared.limits.first_request, poll_fn(|cx| messages.poll_next(cx))).await;
     let message = message.map_err(|_| Status::deadline_exceeded("no request came"))?;
@@ -48,6 +62,7 @@ async fn answer(shared: &Arc<Shared>, scope: Scope, request: http::Request<Body>
     let noted = |error: &RequestError| shared.note_refused(error);
     let incoming = request::read(Variant::Sotw, &message, limits).inspect_err(noted)?;
     let (node, group) = shared.identify(incoming.decode_node(limits).inspect_err(noted)?)?;
+    let admitted = shared.authority.admit(&visitor, &node.id, &group, action)?;
     let request = unary(incoming.request);
 
     let Scope::Single(kind) = scope.clone() else {
@@ -62,7 +77,11 @@ async fn answer(shared: &Arc<Shared>, scope: Scope, request: http::Request<Body>
         node.id.to_string(),
     );
     session.on_request(&request)?;
+    if kind == ResourceType::Secret {
+        shared.authority.note_secrets(&admitted, request.names.to_vec(), action);
+    }
     let snapshot = shared.cache.get(&group);
+    let snapshot = snapshot.map(|snapshot| shared.authority.view(snapshot, &admitted));
     let resources = snapshot.as_ref().and_then(|snapshot| snapshot.get(&kind));
     let (Some(snapshot), Some(resources)) = (&snapshot, resources) else {
         // Never empty: that would delete everything (S-9).

@@ -25,6 +25,7 @@ use tracing::{debug, info, warn};
 
 use self::report::Report;
 use super::{
+    admittance::Admittance,
     answer::{check_headers, refuse, respond},
     error::RequestError,
     messages::Messages,
@@ -36,6 +37,7 @@ use super::{
     timer::Timer,
 };
 use crate::{
+    authority::Visitor,
     cache::SnapshotWatch,
     metrics::Refusal,
     node::{Node, NodeId},
@@ -50,6 +52,9 @@ pub(super) const PATH: &str = "/envoy.service.load_stats.v3.LoadReportingService
 /// The feature of clients that understand "all clusters" (F).
 const ALL_CLUSTERS: &str = "envoy.lrs.supports_send_all_clusters";
 
+/// The path of the RPC.
+const ACTION: &str = "/envoy.service.load_stats.v3.LoadReportingService/StreamLoadStats";
+
 /// Requests taken in before others on the connection get their turn.
 const REQUESTS_PER_TURN: usize = 16;
 
@@ -57,25 +62,27 @@ const REQUESTS_PER_TURN: usize = 16;
 struct LoadStream {
     shared: Arc<Shared>,
     requests: Messages<RequestBody>,
+    visitor: Visitor,
     state: State,
     /// How many reports may be read yet, and until when none are (Z-1).
     allowance: Bucket,
     throttled: Timer,
     shutdown: Pin<Box<WaitForCancellationFutureOwned>>,
     /// Counts the stream as open until it is dropped.
-    _permit: Permit,
+    permit: Permit,
 }
 
 enum State {
     /// Waits for the first request, so long.
     Opening(Pin<Box<Sleep>>),
-    Reporting(Reporter),
+    Reporting(Box<Reporter>),
     Ended,
 }
 
 /// A client whose node is known.
 struct Reporter {
     node: NodeId,
+    admittance: Admittance,
     asked: Asked,
 }
 
@@ -91,7 +98,7 @@ enum Asked {
 }
 
 /// Begins a stream of reports, or refuses it at once (L-7).
-pub(super) fn open(shared: Arc<Shared>, request: Request<RequestBody>) -> Response<Body> {
+pub(super) async fn open(shared: Arc<Shared>, request: Request<RequestBody>) -> Response<Body> {
     if let Err(status) = check_headers(request.headers()) {
         shared.metrics().refused(Refusal::Encoding);
         return refuse(&status);
@@ -105,6 +112,13 @@ pub(super) fn open(shared: Arc<Shared>, request: Request<RequestBody>) -> Respon
         Ok(permit) => permit,
         Err(status) => return refuse(&status),
     };
+    let visitor = match shared.visitor(request.extensions(), request.headers(), ACTION).await {
+        Ok(visitor) => visitor,
+        Err(status) => {
+            shared.metrics().refused(Refusal::Identity);
+            return refuse(&status);
+        }
+    };
     let patience = tokio::time::sleep(shared.limits.first_request);
     respond(Body::new(LoadStream {
         requests: shared.messages(request.into_body(), peer, shared.lrs.request_bytes),
@@ -113,7 +127,8 @@ pub(super) fn open(shared: Arc<Shared>, request: Request<RequestBody>) -> Respon
         throttled: Timer::default(),
         shutdown: Box::pin(shared.shutdown.clone().cancelled_owned()),
         shared,
-        _permit: permit,
+        visitor,
+        permit,
     }))
 }
 
@@ -127,11 +142,13 @@ impl LoadStream {
             let node = report.node.as_deref();
             let node = node.map(|node| request::decode_node(node, limits)).transpose()?;
             let (node, group) = self.shared.identify(node)?;
+            let admitted = self.shared.authority.admit(&self.visitor, &node.id, &group, ACTION)?;
             info!(node = ?node.id, group = ?group, "load report stream opened");
-            self.state = State::Reporting(Reporter {
+            self.state = State::Reporting(Box::new(Reporter {
                 asked: Asked::of(&node, || self.shared.cache.subscribe(&group)),
                 node: node.id,
-            });
+                admittance: Admittance::new(admitted, ACTION.into(), self.shared.limits.drain),
+            }));
         }
         if let State::Reporting(reporter) = &self.state
             && !report.clusters.is_empty()
@@ -173,7 +190,14 @@ impl LoadStream {
     }
 
     fn poll_response(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<LoadStatsResponse, Status>>> {
+        // First: rules that change after the look below wake the task.
+        self.permit.register(cx.waker());
         let mut ended = self.poll_requests(cx);
+        if let State::Reporting(reporter) = &mut self.state
+            && let Err(dismissal) = reporter.admittance.poll(cx, &self.shared.authority)
+        {
+            ended = Poll::Ready(Err(dismissal.into()));
+        }
         if self.shutdown.as_mut().poll(cx).is_ready() {
             ended = Poll::Ready(Err(shutting_down()));
         }
@@ -253,8 +277,14 @@ impl Asked {
                 })
             }
             Self::Named { watch, last } => loop {
-                ready!(watch.poll_changed(cx));
-                let Some(snapshot) = watch.current() else { continue };
+                let changed = watch.poll_changed(cx).is_ready();
+                // What there was already when the stream began is no change.
+                if !changed && last.is_some() {
+                    return Poll::Pending;
+                }
+                let Some(snapshot) = watch.current() else {
+                    return Poll::Pending;
+                };
                 let clusters = cluster_names(&snapshot);
                 if last.as_ref() != Some(&clusters) {
                     *last = Some(clusters.clone());

@@ -34,6 +34,7 @@ use super::{
     unfinished::{Bounds, Unfinished},
 };
 use crate::{
+    authority::Authority,
     cache::{SnapshotCache, WakerSlot, Wakers},
     connection::counted_as,
     fleet::Fleet,
@@ -48,6 +49,8 @@ pub(super) struct Shared {
     pub(super) cache: SnapshotCache,
     pub(super) fleet: Arc<Fleet>,
     metrics: Arc<ServingMetrics>,
+    /// Who may be which node.
+    pub(super) authority: Authority,
     pub(super) frames: Frames,
     pub(super) limits: Limits,
     pub(super) grouping: Grouping,
@@ -91,6 +94,7 @@ impl Shared {
         cache: SnapshotCache,
         fleet: Arc<Fleet>,
         metrics: Arc<ServingMetrics>,
+        authority: Authority,
         settings: XdsSettings,
         shutdown: CancellationToken,
     ) -> Self {
@@ -100,6 +104,7 @@ impl Shared {
             cache,
             fleet,
             metrics,
+            authority,
             frames: Frames::new(identifier),
             limits: settings.limits,
             grouping: settings.grouping,
@@ -181,7 +186,7 @@ impl Shared {
         let is_excess = match error {
             RequestError::Excess(_) => true,
             RequestError::Refused(error) => error.kind() == ErrorKind::Exhausted,
-            RequestError::Malformed(_) | RequestError::Node(_) => false,
+            RequestError::Malformed(_) | RequestError::Node(_) | RequestError::Denied(_) => false,
         };
         if is_excess {
             self.metrics.request_refused(RequestRefusal::Limit);

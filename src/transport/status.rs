@@ -7,7 +7,11 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::{error::RequestError, messages::Broken, timer::jitter};
-use crate::protocol::{ErrorKind, ProtocolError};
+use crate::{
+    access::Denial,
+    authority::{Dismissal, Unverified},
+    protocol::{ErrorKind, ProtocolError},
+};
 
 impl From<RequestError> for Status {
     fn from(error: RequestError) -> Self {
@@ -15,6 +19,44 @@ impl From<RequestError> for Status {
             RequestError::Malformed(_) | RequestError::Node(_) => Self::internal(error.to_string()),
             RequestError::Excess(_) => Self::resource_exhausted(error.to_string()),
             RequestError::Refused(error) => error.into(),
+            RequestError::Denied(denial) => denial.into(),
+        }
+    }
+}
+
+impl From<Denial> for Status {
+    fn from(denial: Denial) -> Self {
+        let code = match &denial {
+            Denial::Anonymous | Denial::Expired => Code::Unauthenticated,
+            Denial::Stranger(_)
+            | Denial::Node { .. }
+            | Denial::Group { .. }
+            | Denial::Role { .. }
+            | Denial::RoleInGroup { .. } => Code::PermissionDenied,
+        };
+        Self::new(code, denial.to_string())
+    }
+}
+
+impl From<Unverified> for Status {
+    fn from(unverified: Unverified) -> Self {
+        let code = match unverified {
+            Unverified::Busy => Code::ResourceExhausted,
+            Unverified::Bearer(_)
+            | Unverified::Token
+            | Unverified::Jwt(_)
+            | Unverified::Kind
+            | Unverified::Certificate => Code::Unauthenticated,
+        };
+        Self::new(code, unverified.to_string())
+    }
+}
+
+impl From<Dismissal> for Status {
+    fn from(dismissal: Dismissal) -> Self {
+        match dismissal {
+            Dismissal::Denied(denial) => denial.into(),
+            Dismissal::Changed => Self::unavailable(dismissal.to_string()),
         }
     }
 }

@@ -119,6 +119,14 @@ fn client_that_can_is_asked_for_all_clusters() {
 }
 
 #[test]
+fn clients_are_asked_for_what_was_published_before_they_came() {
+    let server = Server::start();
+    publish(&server, &["a", "b"]);
+    let mut reporter = Reporter::connect(&server, &[]);
+    assert_eq!(reporter.next(&server).unwrap().unwrap().clusters, ["a", "b"]);
+}
+
+#[test]
 fn other_clients_are_asked_for_the_clusters_of_their_snapshot_as_it_changes() {
     let server = Server::start();
     let mut reporter = Reporter::connect(&server, &[]);

@@ -5,6 +5,7 @@
 
 mod harness;
 
+mod access;
 #[path = "../common/authority.rs"]
 mod authority;
 mod commands;

@@ -206,6 +206,30 @@ pub(crate) const LAYERS: &[Layer] = &[
         without: &[RUNTIME, GRPC, STATUSES, METRICS],
     },
     Layer {
+        module: "access",
+        knows: Knows::Only(&["connection", "node"]),
+        without: &[RUNTIME, GRPC, SHARING, METRICS, CLOCKS, RANDOMNESS],
+    },
+    Layer {
+        module: "audit",
+        knows: Knows::Only(&[]),
+        without: &[RUNTIME, GRPC, SHARING, METRICS, CLOCKS, RANDOMNESS],
+    },
+    Layer {
+        // Holds the rules of the moment, and asks the pure ones.
+        module: "authority",
+        knows: Knows::Only(&[
+            "access",
+            "audit",
+            "connection",
+            "metrics",
+            "node",
+            "resource",
+            "snapshot",
+        ]),
+        without: &[GRPC],
+    },
+    Layer {
         module: "readiness",
         knows: Knows::Only(&[]),
         without: &[GRPC, STATUSES],

@@ -3,6 +3,7 @@
 // The harness is test code as well, which clippy sees in test functions only.
 #![allow(clippy::unwrap_used)]
 
+mod access;
 mod endpoints;
 mod guard;
 mod harness;

@@ -121,7 +121,9 @@ async fn body_that_stays_unfinished_is_given_up() {
     .await;
     let begun = tokio_stream::once(Ok::<_, std::io::Error>(Frame::data(Bytes::from_static(b"{"))));
     let body = Body::wrap(StreamBody::new(begun.chain(tokio_stream::pending())));
-    let request = server.request(Method::POST, EDS).header(CONTENT_TYPE, "application/json");
+    let request = server
+        .request(Method::POST, EDS)
+        .header(CONTENT_TYPE, "application/json");
     let reply = read(request.body(body)).await;
     assert_eq!(reply.status, StatusCode::REQUEST_TIMEOUT, "{reply:?}");
 }

@@ -10,6 +10,7 @@ mod client;
 mod config;
 mod server;
 
+mod access;
 mod answers;
 mod bad_requests;
 mod connections;

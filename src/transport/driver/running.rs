@@ -1,10 +1,11 @@
 //! A stream whose node is known: its session, and what of it is noted in the books, the metrics and the log.
 
-use std::{task::Context, time::Instant};
+use std::{collections::BTreeSet, task::Context, time::Instant};
 
 use tracing::{Span, debug, warn};
 
 use crate::{
+    authority::Authority,
     cache::SnapshotWatch,
     fleet::{Moment, StreamGuard},
     metrics::{ServingMetrics, TypeLabel},
@@ -12,11 +13,14 @@ use crate::{
     protocol::{Delivery, Outcome, Session},
     snapshot::Revision,
     text::head,
-    transport::on_demand::Member,
+    transport::{admittance::Admittance, on_demand::Member},
 };
 
 /// Bytes logged of a NACK's message.
 const LOGGED_BYTES: usize = 1000;
+
+/// Secrets a node may not have that are noted of one stream: it may ask for any number of names.
+const NOTED: usize = 256;
 
 /// A stream whose node is known.
 pub(super) struct Running {
@@ -25,6 +29,10 @@ pub(super) struct Running {
     pub(super) watch: SnapshotWatch,
     pub(super) guard: StreamGuard,
     pub(super) span: Span,
+    /// That the node may be this one, and what it may see.
+    pub(super) admittance: Admittance,
+    /// Names of secrets that were looked at: a node repeats what it asks for.
+    noted: BTreeSet<String>,
     /// The stream among those of its node, where any name is on demand.
     member: Option<Member>,
     /// What was published while the stream was open, and when, until the stream holds all of it.
@@ -44,6 +52,7 @@ impl Running {
         watch: SnapshotWatch,
         guard: StreamGuard,
         member: Option<Member>,
+        admittance: Admittance,
         span: Span,
     ) -> Self {
         Self {
@@ -52,6 +61,8 @@ impl Running {
             watch,
             guard,
             span,
+            admittance,
+            noted: BTreeSet::new(),
             member,
             push: None,
             logged: None,
@@ -68,6 +79,16 @@ impl Running {
     pub(super) fn exchange_names(&mut self, cx: &Context<'_>, now: Instant) {
         if let Some(member) = &mut self.member {
             member.exchange(&mut self.session, cx, now);
+        }
+    }
+
+    /// Notes once which of these secrets the node asks for and may not have.
+    pub(super) fn note_secrets(&mut self, names: &[&str], authority: &Authority) {
+        for name in names {
+            if self.noted.len() < NOTED && !self.noted.contains(*name) {
+                self.admittance.note_secrets([*name], authority);
+                self.noted.insert((*name).to_owned());
+            }
         }
     }
 

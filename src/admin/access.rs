@@ -1,0 +1,275 @@
+//! Who may call what: the right that each RPC of the port needs, and the layer in front of all services that asks for it.
+//!
+//! The layer knows the path only. What a caller may do in which group is asked by the service that read the request, of the
+//! [`Caller`] that the layer puts into it.
+
+use axum::{
+    extract::{Request as HttpRequest, State},
+    middleware::Next,
+    response::Response,
+};
+use http::{Extensions, header, request::Parts};
+use tonic::{Code, Request, Status, transport::server::TcpConnectInfo};
+use tracing::warn;
+
+use super::watched::Watched;
+use crate::{
+    access::{AdminReach, Denial, Right, Role},
+    audit::Event,
+    authority::{Authority, Purpose, Unverified, Visitor},
+    connection::Connection,
+    metrics::PortLabel,
+};
+
+/// Every RPC of the port, and what it takes to call it.
+const RIGHTS: &[(&str, Right)] = &[
+    ("/chancery.admin.v1.SnapshotService/ReplaceSnapshot", Right::Publish),
+    ("/chancery.admin.v1.SnapshotService/PatchSnapshot", Right::Publish),
+    ("/chancery.admin.v1.SnapshotService/DeleteSnapshot", Right::Publish),
+    ("/chancery.admin.v1.SnapshotService/RollbackSnapshot", Right::Publish),
+    ("/chancery.admin.v1.SnapshotService/GetSnapshot", Right::Read),
+    ("/chancery.admin.v1.SnapshotService/ListSnapshots", Right::Read),
+    ("/chancery.admin.v1.SnapshotService/ListRevisions", Right::Read),
+    ("/chancery.admin.v1.SnapshotService/GetRevision", Right::Read),
+    ("/chancery.admin.v1.SnapshotService/DiffSnapshot", Right::Read),
+    ("/chancery.admin.v1.SnapshotService/WatchSnapshots", Right::Read),
+    ("/chancery.admin.v1.NodeService/ListNodes", Right::Read),
+    ("/chancery.admin.v1.NodeService/GetNode", Right::Read),
+    ("/chancery.admin.v1.NodeService/WatchNodes", Right::Read),
+    ("/chancery.admin.v1.SourceService/ListSources", Right::Read),
+    // A backup holds every secret.
+    ("/chancery.admin.v1.StoreService/Backup", Right::Administer),
+    (
+        "/envoy.service.status.v3.ClientStatusDiscoveryService/StreamClientStatus",
+        Right::Read,
+    ),
+    (
+        "/envoy.service.status.v3.ClientStatusDiscoveryService/FetchClientStatus",
+        Right::Read,
+    ),
+    ("/grpc.health.v1.Health/Check", Right::Open),
+    ("/grpc.health.v1.Health/Watch", Right::Open),
+    ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", Right::Read),
+    (
+        "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+        Right::Read,
+    ),
+];
+
+/// Who makes a call, and what they may do.
+#[derive(Clone, Debug)]
+pub(super) struct Caller {
+    authority: Authority,
+    visitor: Visitor,
+    reach: AdminReach,
+    action: &'static str,
+    right: Right,
+}
+
+/// Lets a call through to its service with its [`Caller`], or refuses it.
+pub(super) async fn check(State(authority): State<Authority>, request: HttpRequest, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
+    match caller(authority, &parts).await {
+        Ok(caller) => {
+            let still = caller.clone();
+            parts.extensions.insert(caller);
+            let response = next.run(HttpRequest::from_parts(parts, body)).await;
+            if still.right.role().is_none() || !still.authority.restricts_admin() {
+                return response;
+            }
+            response.map(|body| Watched::body(body, move || still.check_again()))
+        }
+        Err(status) => status.into_http(),
+    }
+}
+
+async fn caller(authority: Authority, parts: &Parts) -> Result<Caller, Status> {
+    let known = RIGHTS.iter().find(|(known, _)| *known == parts.uri.path());
+    let (action, right) = *known.ok_or_else(|| Status::unimplemented("no such method on the admin port"))?;
+    let extensions = &parts.extensions;
+    let authorization = parts.headers.get(header::AUTHORIZATION);
+    let authorization = authorization.map(|value| value.to_str().unwrap_or_default());
+    let identified = authority
+        .identify(
+            PortLabel::Admin,
+            Purpose::Call,
+            &peer(extensions),
+            extensions.get::<Connection>(),
+            // Whoever needs no right need not show anything.
+            authorization.filter(|_| right.role().is_some()),
+            action,
+        )
+        .await;
+    let visitor = identified.map_err(|error| of_unverified(&error))?;
+    match authority.caller(&visitor, right) {
+        Ok(reach) => {
+            let caller = Caller {
+                authority,
+                visitor,
+                reach,
+                action,
+                right,
+            };
+            if right == Right::Administer {
+                caller.audit("", None, "");
+            }
+            Ok(caller)
+        }
+        Err(denial) => Err(refuse(&authority, &visitor, action, "", &denial)),
+    }
+}
+
+fn peer(extensions: &Extensions) -> String {
+    let connection = extensions.get::<Connection>().map(|connection| connection.peer);
+    let plain = || extensions.get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
+    connection
+        .or_else(plain)
+        .map_or_else(|| "unknown".to_owned(), |peer| peer.to_string())
+}
+
+fn refuse(authority: &Authority, visitor: &Visitor, action: &str, group: &str, denial: &Denial) -> Status {
+    warn!(peer = %visitor.from, action, group, %denial, "call refused");
+    let event = Event {
+        action,
+        group,
+        ..Event::default()
+    };
+    authority.refused(visitor, denial.into(), denial, event);
+    let code = match denial {
+        Denial::Anonymous | Denial::Expired => Code::Unauthenticated,
+        Denial::Stranger(_)
+        | Denial::Node { .. }
+        | Denial::Group { .. }
+        | Denial::Role { .. }
+        | Denial::RoleInGroup { .. } => Code::PermissionDenied,
+    };
+    Status::new(code, denial.to_string())
+}
+
+fn of_unverified(error: &Unverified) -> Status {
+    let code = match error {
+        Unverified::Busy => Code::ResourceExhausted,
+        Unverified::Bearer(_) | Unverified::Token | Unverified::Jwt(_) | Unverified::Kind | Unverified::Certificate => {
+            Code::Unauthenticated
+        }
+    };
+    Status::new(code, error.to_string())
+}
+
+// === impl Caller ===
+
+impl Caller {
+    /// Who makes this call.
+    pub(super) fn of<T>(request: &Request<T>) -> Result<Self, Status> {
+        // Every service is behind the layer; one that is not lets nobody do anything.
+        let caller = request.extensions().get::<Self>();
+        caller
+            .cloned()
+            .ok_or_else(|| Status::internal("the caller is not known"))
+    }
+
+    /// Asks for a role in a group.
+    pub(super) fn check(&self, role: Role, group: &str) -> Result<(), Status> {
+        let checked = self.visitor.check(&self.reach, role, group);
+        checked.map_err(|denial| refuse(&self.authority, &self.visitor, self.action, group, &denial))
+    }
+
+    /// Whether the call may go on: what the caller showed may have expired, and the rules may be others.
+    fn check_again(&self) -> Result<(), Status> {
+        let checked = self.authority.caller(&self.visitor, self.right).map(drop);
+        checked.map_err(|denial| refuse(&self.authority, &self.visitor, self.action, "", &denial))
+    }
+
+    /// The author of what the caller publishes: who it is, as far as that was verified, and the name that it gave behind it.
+    pub(super) fn author(&self, given: &str) -> String {
+        match (self.visitor.name(), given) {
+            (verified, "") => verified,
+            (verified, given) if verified.is_empty() => given.to_owned(),
+            (verified, given) => format!("{verified} (as {given})"),
+        }
+    }
+
+    /// Audits what the caller did: it was allowed, whatever became of it.
+    pub(super) fn audit(&self, group: &str, revision: Option<u64>, came_to: &str) {
+        self.audit_given(group, revision, came_to, "");
+    }
+
+    /// [`Caller::audit`] with the author that the caller named.
+    pub(super) fn audit_given(&self, group: &str, revision: Option<u64>, came_to: &str, given_author: &str) {
+        let event = Event {
+            action: self.action,
+            group,
+            revision,
+            given_author,
+            allowed: true,
+            reason: came_to,
+            ..Event::default()
+        };
+        self.authority.audit(&self.visitor, event);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::proto::descriptors;
+
+    /// The methods of the services that the port has.
+    fn served() -> BTreeSet<String> {
+        let pool = descriptors();
+        let admin = pool
+            .services()
+            .filter(|service| service.package_name() == "chancery.admin.v1");
+        let csds = pool.get_service_by_name("envoy.service.status.v3.ClientStatusDiscoveryService");
+        let ours = admin.chain(csds).flat_map(|service| {
+            let name = service.full_name().to_owned();
+            service
+                .methods()
+                .map(|method| format!("/{name}/{}", method.name()))
+                .collect::<Vec<_>>()
+        });
+        let theirs = [
+            tonic_health::pb::FILE_DESCRIPTOR_SET,
+            tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
+            tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
+        ];
+        let theirs = theirs.into_iter().flat_map(|set| {
+            let pool = prost_reflect::DescriptorPool::decode(set).unwrap();
+            let paths = |service: prost_reflect::ServiceDescriptor| {
+                let name = service.full_name().to_owned();
+                service
+                    .methods()
+                    .map(|method| format!("/{name}/{}", method.name()))
+                    .collect::<Vec<_>>()
+            };
+            pool.services().flat_map(paths).collect::<Vec<_>>()
+        });
+        ours.chain(theirs).collect()
+    }
+
+    #[test]
+    fn every_rpc_of_the_port_has_its_right_and_nothing_else_has_one() {
+        let listed: BTreeSet<String> = RIGHTS.iter().map(|(path, _)| (*path).to_owned()).collect();
+        assert_eq!(listed.len(), RIGHTS.len(), "no RPC is listed twice");
+        assert_eq!(listed, served());
+    }
+
+    #[test]
+    fn only_health_is_open() {
+        for (path, right) in RIGHTS {
+            assert_eq!(*right == Right::Open, path.starts_with("/grpc.health."), "{path}");
+        }
+    }
+
+    #[test]
+    fn what_changes_something_is_no_read() {
+        for (path, right) in RIGHTS {
+            let method = path.rsplit('/').next().unwrap();
+            let reads = ["Get", "List", "Diff", "Watch", "Fetch", "Stream", "Check", "Server"];
+            let is_read = reads.iter().any(|verb| method.starts_with(verb));
+            assert_eq!(matches!(right, Right::Read | Right::Open), is_read, "{path}");
+        }
+    }
+}
