@@ -317,10 +317,10 @@ impl Driver {
     }
 
     fn take_message(&mut self, message: &[u8]) -> Result<(), RequestError> {
-        let limits = &self.shared.policies.common().limits.clone();
-        let incoming = request::read(self.variant, message, limits)?;
+        let limits = self.shared.policies.common().limits;
+        let incoming = request::read(self.variant, message, &limits)?;
         if matches!(self.state, State::Opening) {
-            let running = self.begin(incoming.decode_node(limits)?)?;
+            let running = self.begin(incoming.decode_node(&limits)?)?;
             self.state = State::Running(Box::new(running));
             self.timer.set(None);
         }
