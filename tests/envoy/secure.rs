@@ -2,8 +2,11 @@
 
 use std::path::Path;
 
-use chancery::settings::{Layer, XdsLayer};
-use serde_json::Value;
+use chancery::{
+    access::AccessConfig,
+    settings::{Layer, XdsLayer},
+};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{
@@ -18,6 +21,7 @@ for_every_envoy_on_ads! {
     an_envoy_is_served_over_mtls_while_certificates_change,
 }
 for_both_releases! {
+    an_identity_is_the_nodes_that_its_rule_lets_it_be,
     whoever_shows_no_good_certificate_is_not_served,
 }
 
@@ -35,6 +39,11 @@ fn config(mode: Mode, upstream: &Upstream) -> Config {
 
 /// A control plane whose files are in the directory.
 fn start(dir: &Path, authority: &Authority) -> Control {
+    start_with(dir, authority, None)
+}
+
+/// The same with rules.
+fn start_with(dir: &Path, authority: &Authority, access: Option<AccessConfig>) -> Control {
     authority.server().write(dir, "server");
     std::fs::write(dir.join("ca.pem"), authority.pem()).unwrap();
     Control::with(Layer {
@@ -44,6 +53,7 @@ fn start(dir: &Path, authority: &Authority) -> Control {
             client_ca: Some(dir.join("ca.pem")),
             ..XdsLayer::default()
         },
+        access,
         ..Layer::default()
     })
 }
@@ -126,4 +136,36 @@ fn whoever_shows_no_good_certificate_is_not_served(release: Release) {
         envoy.expect_stat("control_plane.connected_state", 0);
         assert!(control.status(node).is_err(), "{node} is known");
     }
+}
+
+fn an_identity_is_the_nodes_that_its_rule_lets_it_be(release: Release) {
+    let dir = TempDir::new().unwrap();
+    let authority = Authority::new();
+    let rules = json!({ "nodes": [
+        { "identity": "spiffe://prod/ns/{ns}/sa/{sa}", "node_id": "{ns}-*", "groups": ["{ns}"] },
+    ] });
+    let control = start_with(dir.path(), &authority, Some(serde_json::from_value(rules).unwrap()));
+    let mode = Mode::AdsDelta;
+    let upstream = Upstream::named("blue");
+    control.publish(&config(mode, &upstream));
+    let own = authority.client(IDENTITY);
+    let known = Envoy::boot(release, "demo-1", &bootstrap(&control, "demo-1", mode, dir.path(), Some(&own)));
+    known.expect_body("web", "blue");
+
+    let denied = || metric(&control, "xds_access_denied_total{port=\"xds\",reason=\"node\"}").unwrap_or_default();
+    let strange = bootstrap(&control, "shop-1", mode, dir.path(), Some(&own));
+    let stranger = Envoy::boot(release, "shop-1", &strange);
+    eventually("another node id is refused", || expect(denied() > 0, true));
+    stranger.expect_stat("control_plane.connected_state", 0);
+    assert!(control.status("shop-1").is_err(), "it is known");
+    // The group is another: that of the node's cluster.
+    let elsewhere = authority.client("spiffe://prod/ns/shop/sa/envoy");
+    let elsewhere = bootstrap(&control, "shop-2", mode, dir.path(), Some(&elsewhere));
+    let _other = Envoy::boot(release, "shop-2", &elsewhere);
+    eventually("another group is refused", || {
+        let denied = metric(&control, "xds_access_denied_total{port=\"xds\",reason=\"group\"}");
+        expect(denied.unwrap_or_default() > 0, true)
+    });
+    assert!(control.status("shop-2").is_err(), "it is known");
+    known.expect_body("web", "blue");
 }
