@@ -152,7 +152,9 @@ impl TypeMemory {
         }
         let unanswered = state.in_flight.iter().map(|sent| Unanswered::of(state, sent)).collect();
         let settled = Settled::of(state).filter(|_| view.acked().is_none());
-        let acked = view.acked().or_else(|| settled.as_ref().map(|settled| settled.snapshot));
+        let acked = view
+            .acked()
+            .or_else(|| settled.as_ref().map(|settled| settled.snapshot));
         let Some(acked) = acked else {
             return (!origins.is_empty()).then(|| Self {
                 acked: None,

@@ -157,13 +157,16 @@ impl TypeState {
         if self.is_full_state(variant) {
             self.refused.accept_state();
         } else {
+            let any = self.refused.any();
             let suspects = self.refused.accept(sent.number, &sent.resources);
-            self.due.retry(suspects.removed, false);
-            if !applies_valid_part(&self.kind) {
-                self.due.retry(suspects.resources, false);
+            if any {
+                self.due.retry(suspects.removed, false);
+                if !applies_valid_part(&self.kind) {
+                    self.due.retry(suspects.resources, false);
+                }
+                let suspects = self.refused.forget(&sent.removed);
+                self.reconsider(suspects);
             }
-            let suspects = self.refused.forget(&sent.removed);
-            self.reconsider(suspects);
         }
         let sent_names = sent.resources.iter().map(|resource| &resource.name);
         self.view.forget_fallback(sent_names.chain(&sent.removed));
@@ -265,6 +268,10 @@ impl TypeState {
         from: Option<&Arc<TypeResources>>,
         to: &Arc<TypeResources>,
     ) -> Vec<ResourceName> {
+        if !self.refused.any() {
+            self.refused.compare_with_base(true);
+            return Vec::new();
+        }
         let mut suspects = match from {
             Some(from) if self.refused.is_of_base() => self.refused.supersede_by(&to.diff_from(from)),
             Some(_) | None => self.refused.supersede(to),

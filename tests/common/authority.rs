@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, SanType, date_time_ymd};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SanType, date_time_ymd};
 
 pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
@@ -17,6 +17,8 @@ pub(crate) struct Issued {
 impl Authority {
     pub(crate) fn new() -> Self {
         let mut params = CertificateParams::default();
+        // A certificate whose issuer has its own name would be taken for its own CA.
+        params.distinguished_name.push(DnType::CommonName, "CA of a test");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }

@@ -149,7 +149,11 @@ fn an_identity_is_the_nodes_that_its_rule_lets_it_be(release: Release) {
     let upstream = Upstream::named("blue");
     control.publish(&config(mode, &upstream));
     let own = authority.client(IDENTITY);
-    let known = Envoy::boot(release, "demo-1", &bootstrap(&control, "demo-1", mode, dir.path(), Some(&own)));
+    let known = Envoy::boot(
+        release,
+        "demo-1",
+        &bootstrap(&control, "demo-1", mode, dir.path(), Some(&own)),
+    );
     known.expect_body("web", "blue");
 
     let denied = || metric(&control, "xds_access_denied_total{port=\"xds\",reason=\"node\"}").unwrap_or_default();

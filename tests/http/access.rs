@@ -4,7 +4,10 @@ use chancery::{
     access::{AccessConfig, NewToken, SALT_BYTES, SECRET_BYTES},
     settings::Layer,
 };
-use reqwest::{Method, StatusCode, header::AUTHORIZATION};
+use reqwest::{
+    Method, StatusCode,
+    header::{AUTHORIZATION, CONTENT_TYPE},
+};
 use serde_json::{Value, json};
 
 use crate::harness::{Reply, Server, cluster, read};
@@ -30,7 +33,8 @@ async fn start(rules: &str) -> (Server, tempfile::TempDir) {
 }
 
 async fn send(server: &Server, method: Method, path: &str, who: &str, body: &Value) -> Reply {
-    let mut request = server.request(method, path).body(body.to_string());
+    let request = server.request(method, path).header(CONTENT_TYPE, "application/json");
+    let mut request = request.body(body.to_string());
     if !who.is_empty() {
         request = request.header(AUTHORIZATION, format!("Bearer {}", token(who).token));
     }

@@ -19,7 +19,7 @@ use crate::{
         type_state::{ClientView, Exceptions, Held, Replaced, Retained},
     },
     resource::{Resource, ResourceName, ResourceType},
-    snapshot::TypeResources,
+    snapshot::{Diff, TypeResources},
 };
 
 /// The order that a step keeps to.
@@ -63,7 +63,11 @@ pub(in crate::protocol) struct Plan {
 pub(in crate::protocol) fn plan(client: Client<'_>, to: &Arc<TypeResources>, terms: Terms<'_>) -> Plan {
     let from = client.view.resources();
     let changed = changes(client, from, to);
-    let gone = gone(client, from, to);
+    let diff = match &changed {
+        Contents::Changed(diff) => Some(Arc::clone(diff)),
+        _ => from.map(|from| to.diff_from(from)),
+    };
+    let gone = gone(client, diff.as_deref(), to);
     let (mut blocked, lasts) = blocked(client, &changed, terms);
     let hand_over = if terms.keeps {
         places::hand_over(client, to, &changed, &gone, (&mut blocked, &lasts))
@@ -84,7 +88,7 @@ pub(in crate::protocol) fn plan(client: Client<'_>, to: &Arc<TypeResources>, ter
             return plan;
         }
     }
-    if terms.keeps {
+    if terms.keeps && !(gone.is_empty() && client.view.retained().is_empty()) {
         plan.retain(client, to, &gone, &hand_over, terms);
     }
     let is_left = |name: &&ResourceName| plan.exceptions.retained.contains_key(*name);
@@ -179,10 +183,9 @@ fn changed_between(
 }
 
 /// The subscribed resources that the client holds and that are not in `to`, but for those that are left with it anyway.
-fn gone(client: Client<'_>, from: Option<&Arc<TypeResources>>, to: &Arc<TypeResources>) -> Vec<Gone> {
+fn gone(client: Client<'_>, diff: Option<&Diff>, to: &Arc<TypeResources>) -> Vec<Gone> {
     let view = client.view;
-    let diff = from.map(|from| to.diff_from(from));
-    let removed = diff.iter().flat_map(|diff| &diff.removed);
+    let removed = diff.into_iter().flat_map(|diff| &diff.removed);
     let selected = removed.filter(|resource| client.subscription.selects(resource));
     let of_base = selected.filter(|resource| !view.held().contains_key(&resource.name));
     let mut gone: Vec<Gone> = of_base

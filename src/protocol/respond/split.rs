@@ -23,7 +23,8 @@ pub(in crate::protocol) struct Part {
 }
 
 /// Divides what is to be sent into parts of at most `most` bytes, each with one resource at least; `None` leaves it whole.
-pub(in crate::protocol) fn parts(draft: &mut Draft, most: Option<usize>) -> Vec<Part> {
+/// Gives the first, and those after it.
+pub(in crate::protocol) fn parts(draft: &mut Draft, most: Option<usize>) -> (Part, Vec<Part>) {
     let resources = std::mem::take(&mut draft.resources);
     let removed = std::mem::take(&mut draft.removed);
     let unresolved = std::mem::take(&mut draft.unresolved);
@@ -34,16 +35,19 @@ pub(in crate::protocol) fn parts(draft: &mut Draft, most: Option<usize>) -> Vec<
     };
     let room = most.map(|most| most.saturating_sub(RESPONSE_ENVELOPE));
     let Some(room) = room.filter(|room| !fits(*room)) else {
-        return vec![Part {
+        let whole = Part {
             resources,
             removed,
             unresolved,
-        }];
+        };
+        return (whole, Vec::new());
     };
     let resources = divide(resources.as_slice(), room, |resource| size_of(resource)).map(Item::Resources);
     let removed = divide(&removed, room, size_of_name).map(Item::Removed);
     let unresolved = divide(&unresolved, room, size_of_name).map(Item::Unresolved);
-    resources.chain(removed).chain(unresolved).map(Part::from).collect()
+    let mut parts = resources.chain(removed).chain(unresolved).map(Part::from);
+    let first = parts.next().expect("what does not fit is not nothing");
+    (first, parts.collect())
 }
 
 /// What is sent is either of these: a part that mixes them would be smaller by nothing.

@@ -9,7 +9,7 @@ use crate::{
             draft::Draft,
             split::{Part, parts},
         },
-        type_state::{Sent, Step, TypeState},
+        type_state::{Replaced, Sent, Step, TypeState},
     },
     resource::{Resource, ResourceName, ResourceType, Version},
 };
@@ -28,20 +28,36 @@ impl Session {
         // L-13: in SotW absence means deletion, so what is missing in a part would be deleted.
         let divided = self.variant == Variant::Delta && self.features.divided;
         let most = divided.then_some(self.policy.limits.response_bytes);
-        let mut parts = parts(&mut draft, most).into_iter();
-        let first = parts.next().expect("a draft has one part at least");
-        let mut first = self.enter_sent(index, first, step, &draft, now);
+        let (first, rest) = parts(&mut draft, most);
+        let Draft {
+            changed,
+            replaced,
+            lead,
+            ..
+        } = draft;
+        let further: Vec<_> = rest
+            .into_iter()
+            .map(|part| (part, changed.clone(), replaced.clone()))
+            .collect();
+        let mut first = self.enter_sent(index, step, first, (changed, replaced), now);
         first.errors = errors;
-        first.lead = std::mem::take(&mut draft.lead);
-        for part in parts {
-            let part = self.enter_sent(index, part, step, &draft, now);
+        first.lead = lead;
+        for (part, changed, replaced) in further {
+            let part = self.enter_sent(index, step, part, (changed, replaced), now);
             self.parts.push_back(part);
         }
         first
     }
 
     /// Enters a part; each of several stands for the whole change, so that it counts as open until the last was answered.
-    fn enter_sent(&mut self, index: usize, part: Part, step: Step, draft: &Draft, now: Instant) -> Response {
+    fn enter_sent(
+        &mut self,
+        index: usize,
+        step: Step,
+        part: Part,
+        (changed, replaced): (Contents, Replaced),
+        now: Instant,
+    ) -> Response {
         let (nonce, number) = self.nonces.draw();
         let state = &mut self.types[index];
         let snapshot = Arc::clone(state.view.base().expect("a draft is made from a base"));
@@ -58,9 +74,9 @@ impl Session {
             step,
             snapshot,
             resources: part.resources.clone(),
-            changed: draft.changed.clone(),
+            changed,
             removed: part.removed.clone(),
-            replaced: draft.replaced.clone(),
+            replaced,
             sent_at: now,
         });
         Response {
