@@ -1,6 +1,10 @@
 //! A certificate authority, and what it signs.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SanType, date_time_ymd};
 
@@ -17,8 +21,10 @@ pub(crate) struct Issued {
 impl Authority {
     pub(crate) fn new() -> Self {
         let mut params = CertificateParams::default();
-        // A certificate whose issuer has its own name would be taken for its own CA.
-        params.distinguished_name.push(DnType::CommonName, "CA of a test");
+        // A name of its own: a certificate with the name of its issuer would be taken for its own CA.
+        static MADE: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("CA {}", MADE.fetch_add(1, Ordering::Relaxed));
+        params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
