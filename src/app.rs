@@ -103,6 +103,11 @@ impl App {
     ///
     /// Where a port cannot be bound or the store cannot be opened or read whole; nothing runs then.
     pub async fn start(settings: Settings) -> anyhow::Result<Running> {
+        // Boxed: there are many settings, and whoever waits for this would hold them several times over.
+        Box::pin(Self::begin(Box::new(settings))).await
+    }
+
+    async fn begin(settings: Box<Settings>) -> anyhow::Result<Running> {
         let readiness = Readiness::default();
         let loading = readiness.awaits("snapshots");
         let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION"), SystemTime::now()));
@@ -256,7 +261,11 @@ fn rest_settings(settings: &Settings) -> RestSettings {
 }
 
 /// Opens the store and loads what was published, on a thread that may block.
-async fn open(tracker: &TaskTracker, settings: Settings, cache: Arc<SnapshotCache>) -> anyhow::Result<Arc<Publisher>> {
+async fn open(
+    tracker: &TaskTracker,
+    settings: Box<Settings>,
+    cache: Arc<SnapshotCache>,
+) -> anyhow::Result<Arc<Publisher>> {
     let load = move || {
         let retention = settings.keep_revisions;
         let store: Arc<dyn RevisionStore> = match &settings.store {

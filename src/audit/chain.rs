@@ -225,7 +225,7 @@ mod tests {
             let event = Event {
                 who: &who,
                 action: "/a/B",
-                allowed: index % 2 == 0,
+                allowed: index.is_multiple_of(2),
                 revision: Some(index as u64),
                 ..Event::default()
             };

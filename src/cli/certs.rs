@@ -68,7 +68,7 @@ impl Demo {
         ];
         write(&self.dir.join("ca.pem"), &authority.pem(), 0o644)?;
         for (name, params) in made {
-            let (cert, key) = issue(params, &authority).map_err(|error| malformed(&error))?;
+            let (cert, key) = issue(&params, &authority).map_err(|error| malformed(&error))?;
             write(&self.dir.join(format!("{name}.pem")), &cert, 0o644)?;
             write(&self.dir.join(format!("{name}.key")), &key, 0o600)?;
         }
@@ -89,7 +89,7 @@ fn authority() -> Result<CertifiedIssuer<'static, KeyPair>, rcgen::Error> {
 }
 
 fn issue(
-    params: CertificateParams,
+    params: &CertificateParams,
     authority: &CertifiedIssuer<'static, KeyPair>,
 ) -> Result<(String, String), rcgen::Error> {
     let key = KeyPair::generate()?;

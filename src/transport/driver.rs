@@ -7,7 +7,6 @@ mod running;
 
 use std::{
     future::Future as _,
-    net::SocketAddr,
     pin::Pin,
     sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
@@ -122,8 +121,7 @@ pub(super) async fn open(
         shared.metrics().refused(Refusal::Shutdown);
         return refuse(&Status::unavailable("the server is shutting down"));
     }
-    let peer = peer::address(request.extensions());
-    let permit = match shared.admit(peer) {
+    let permit = match shared.admit(peer::address(request.extensions())) {
         Ok(permit) => permit,
         Err(status) => return refuse(&status),
     };
@@ -135,7 +133,7 @@ pub(super) async fn open(
         }
     };
     respond(Body::new(Driver::new(
-        variant, shared, scope, action, visitor, request, peer, permit,
+        variant, shared, scope, action, visitor, request, permit,
     )))
 }
 
@@ -149,9 +147,9 @@ impl Driver {
         action: Arc<str>,
         visitor: Visitor,
         request: Request<axum::body::Body>,
-        peer: Option<SocketAddr>,
         permit: Permit,
     ) -> Self {
+        let peer = peer::address(request.extensions());
         let now = Instant::now();
         let mut timer = Timer::default();
         timer.set(now.checked_add(shared.limits.first_request));

@@ -75,6 +75,8 @@ impl Drop for Lane {
 
 #[cfg(test)]
 mod tests {
+    use tokio_util::task::TaskTracker;
+
     use super::*;
 
     #[test]
@@ -93,8 +95,9 @@ mod tests {
         let (go_on, wait) = std::sync::mpsc::channel();
         let lanes = Lanes::new(1);
         // Were the only thread of the runtime kept, the second task would never run.
-        let long = tokio::spawn(async move { lanes.enter().unwrap().run(|| wait.recv().unwrap()) });
-        let other = tokio::spawn(async move { go_on.send(1).unwrap() });
+        let tracker = TaskTracker::new();
+        let long = tracker.spawn(async move { lanes.enter().unwrap().run(|| wait.recv().unwrap()) });
+        let other = tracker.spawn(async move { go_on.send(1).unwrap() });
         assert_eq!(long.await.unwrap(), 1);
         other.await.unwrap();
     }

@@ -218,7 +218,7 @@ async fn what_everyone_sees_takes_nothing_out() {
         id.digest()
             .to_string()
             .parse::<EndpointId>()
-            .map_or(true, |other| other != id)
+            .is_ok_and(|other| other != id)
     );
     // As text a digest has the form of an id without its dashes.
     let seen: EndpointId = id.digest().to_string().parse().unwrap();
