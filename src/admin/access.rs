@@ -8,7 +8,7 @@ use axum::{
     middleware::Next,
     response::Response,
 };
-use http::{Extensions, header, request::Parts};
+use http::{Extensions, HeaderMap, HeaderValue, header, request::Parts};
 use tonic::{Code, Request, Status, transport::server::TcpConnectInfo};
 use tracing::warn;
 
@@ -83,9 +83,23 @@ pub(super) async fn check(State(authority): State<Authority>, request: HttpReque
     }
 }
 
+/// Refuses what a page of a browser could send with the certificate that the browser holds: a page says where it comes from,
+/// and cannot call what it sends gRPC without asking first, which is not answered.
+fn of_program(headers: &HeaderMap) -> Result<(), Status> {
+    let content_type = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+    let is_grpc = content_type.is_some_and(|given| given.starts_with(b"application/grpc"));
+    if is_grpc && !headers.contains_key(header::ORIGIN) {
+        return Ok(());
+    }
+    Err(Status::permission_denied(
+        "pages of a browser are not served: calls have the content-type application/grpc and no origin",
+    ))
+}
+
 async fn caller(authority: Authority, parts: &Parts) -> Result<Caller, Status> {
     let known = RIGHTS.iter().find(|(known, _)| *known == parts.uri.path());
     let (action, right) = *known.ok_or_else(|| Status::unimplemented("no such method on the admin port"))?;
+    of_program(&parts.headers)?;
     let extensions = &parts.extensions;
     let authorization = parts.headers.get(header::AUTHORIZATION);
     let authorization = authorization.map(|value| value.to_str().unwrap_or_default());

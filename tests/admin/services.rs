@@ -1,5 +1,8 @@
 //! Health, reflection, readiness and what gRPC clients are told of errors.
 
+use std::future::poll_fn;
+
+use bytes::Bytes;
 use chancery::proto::admin::{
     Document, PublishOptions, Rejection, ReplaceSnapshotRequest, WatchNodesRequest, WatchSnapshotsRequest,
     node_service_client::NodeServiceClient, snapshot_service_client::SnapshotServiceClient, watch_nodes_response,
@@ -9,6 +12,7 @@ use prost::Message as _;
 use tokio_stream::StreamExt as _;
 use tonic::Code;
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+use tower_service::Service as _;
 
 use crate::harness::{PATIENCE, Server, clusters};
 
@@ -219,4 +223,39 @@ fn live_streams_do_not_hold_up_a_shutdown() {
         }
     });
     assert!(server.shutdown(), "shutdown was forced");
+}
+
+#[test]
+fn what_a_page_of_a_browser_could_send_is_refused() {
+    let server = Server::start();
+    let call = |headers: &[(&str, &str)]| {
+        let mut channel = server.channel();
+        let path = "http://localhost/chancery.admin.v1.SnapshotService/ListSnapshots";
+        let request = headers
+            .iter()
+            .fold(http::Request::post(path), |request, (name, value)| {
+                request.header(*name, *value)
+            });
+        // An empty message.
+        let request = request
+            .body(tonic::body::Body::new(http_body_util::Full::new(Bytes::from_static(
+                &[0; 5],
+            ))))
+            .unwrap();
+        let response = server.runtime.block_on(async {
+            poll_fn(|cx| channel.poll_ready(cx)).await.unwrap();
+            channel.call(request).await.unwrap()
+        });
+        let status = response.headers().get("grpc-status");
+        status.map(|status| status.to_str().unwrap().to_owned())
+    };
+    let grpc = ("content-type", "application/grpc");
+    assert_eq!(call(&[grpc]), None, "it is answered, and the status follows");
+    for headers in [
+        &[("content-type", "text/plain")][..],
+        &[],
+        &[grpc, ("origin", "https://page.example")],
+    ] {
+        assert_eq!(call(headers).as_deref(), Some("7"), "{headers:?}");
+    }
 }
