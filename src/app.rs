@@ -325,7 +325,7 @@ impl Ports {
             followed.extend(tls.clone().map(|tls| (port, tls)));
             let crowd = match port {
                 PortLabel::Xds => Crowd::new(room.xds, room.xds_of_peer),
-                PortLabel::Admin | PortLabel::Http | PortLabel::Probe => Crowd::new(room.other, room.other),
+                PortLabel::Admin | PortLabel::Http | PortLabel::Probe => Crowd::new(room.other, room.other_of_peer),
             };
             let terms = Terms {
                 port,

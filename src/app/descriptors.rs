@@ -16,6 +16,7 @@ pub(super) struct Room {
     pub(super) xds_of_peer: usize,
     /// On each of the three other ports.
     pub(super) other: usize,
+    pub(super) other_of_peer: usize,
 }
 
 /// Raises the limit of open files as far as it goes, and divides what there is.
@@ -53,6 +54,7 @@ impl Room {
             xds,
             xds_of_peer: wanted.most_of_peer.min(xds.div_ceil(2)),
             other,
+            other_of_peer: other.div_ceil(2),
         }
     }
 }
@@ -66,6 +68,7 @@ mod tests {
         let wanted = ConnectionSettings::default();
         let room = Room::within(1024, &wanted);
         assert_eq!((room.other, room.xds, room.xds_of_peer), (64, 768, 384));
+        assert_eq!(room.other_of_peer, 32);
         let room = Room::within(usize::MAX, &wanted);
         assert_eq!(
             (room.other, room.xds, room.xds_of_peer),

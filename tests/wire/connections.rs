@@ -80,6 +80,7 @@ async fn a_peer_has_no_more_than_its_share_of_connections() {
         connections: ConnectionsLayer {
             max: Some(8),
             max_per_peer: Some(2),
+            max_other: Some(2),
             ..ConnectionsLayer::default()
         },
         ..Layer::default()
@@ -89,6 +90,8 @@ async fn a_peer_has_no_more_than_its_share_of_connections() {
     let _second = server.connect().await;
     // At once, and not after the time that a silent one has.
     closed_after(server.xds(), b"").await;
+    // Of the other ports half is for others: this one has the admin API's already.
+    closed_after(server.admin(), b"").await;
     let metrics = reqwest::get(format!("http://{}/metrics", server.http())).await.unwrap();
     let metrics = metrics.text().await.unwrap();
     let series = "xds_connections_refused_total{port=\"xds\",reason=\"peer\"} 1";
