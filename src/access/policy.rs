@@ -84,6 +84,23 @@ pub enum Denial {
     },
 }
 
+// === impl Denial ===
+
+impl Denial {
+    /// Credentials are missing or count no longer: others may be let in. Otherwise who asks is known, and may not.
+    #[must_use]
+    pub const fn is_of_credentials(&self) -> bool {
+        match self {
+            Self::Anonymous | Self::Expired => true,
+            Self::Stranger(_)
+            | Self::Node { .. }
+            | Self::Group { .. }
+            | Self::Role { .. }
+            | Self::RoleInGroup { .. } => false,
+        }
+    }
+}
+
 /// A rule that cannot be used. The place is a path in the config file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RuleError {

@@ -149,13 +149,10 @@ fn refuse(authority: &Authority, visitor: &Visitor, action: &str, group: &str, d
         ..Event::default()
     };
     authority.refused(visitor, denial.into(), denial, event);
-    let code = match denial {
-        Denial::Anonymous | Denial::Expired => Code::Unauthenticated,
-        Denial::Stranger(_)
-        | Denial::Node { .. }
-        | Denial::Group { .. }
-        | Denial::Role { .. }
-        | Denial::RoleInGroup { .. } => Code::PermissionDenied,
+    let code = if denial.is_of_credentials() {
+        Code::Unauthenticated
+    } else {
+        Code::PermissionDenied
     };
     Status::new(code, denial.to_string())
 }

@@ -80,13 +80,10 @@ pub(super) async fn identify(
 
 impl From<Denial> for Failure {
     fn from(denial: Denial) -> Self {
-        let status = match &denial {
-            Denial::Anonymous | Denial::Expired => StatusCode::UNAUTHORIZED,
-            Denial::Stranger(_)
-            | Denial::Node { .. }
-            | Denial::Group { .. }
-            | Denial::Role { .. }
-            | Denial::RoleInGroup { .. } => StatusCode::FORBIDDEN,
+        let status = if denial.is_of_credentials() {
+            StatusCode::UNAUTHORIZED
+        } else {
+            StatusCode::FORBIDDEN
         };
         Self::new(status, denial.to_string())
     }

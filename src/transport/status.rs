@@ -26,13 +26,10 @@ impl From<RequestError> for Status {
 
 impl From<Denial> for Status {
     fn from(denial: Denial) -> Self {
-        let code = match &denial {
-            Denial::Anonymous | Denial::Expired => Code::Unauthenticated,
-            Denial::Stranger(_)
-            | Denial::Node { .. }
-            | Denial::Group { .. }
-            | Denial::Role { .. }
-            | Denial::RoleInGroup { .. } => Code::PermissionDenied,
+        let code = if denial.is_of_credentials() {
+            Code::Unauthenticated
+        } else {
+            Code::PermissionDenied
         };
         Self::new(code, denial.to_string())
     }
