@@ -28,7 +28,7 @@ pub use self::{
     delivery::{Delivery, Variant},
     error::{ErrorKind, ProtocolError},
     features::Features,
-    listing::{ListPrint, Listing, NameList, ReadNext},
+    listing::{Listing, NameList, ReadNext},
     memory::Memory,
     nonce::Nonce,
     outcome::Outcome,

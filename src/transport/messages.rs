@@ -140,6 +140,9 @@ where
             self.frame.advance(PREFIX);
             return Ok(Some(self.frame.split_to(len)));
         }
+        if self.frame.is_empty() {
+            return Ok(None);
+        }
         self.take(PREFIX)?;
         let Some(len) = self.announced(&self.part)? else {
             return Ok(None);

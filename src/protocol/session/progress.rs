@@ -30,10 +30,13 @@ impl Session {
                 });
             }
         }
-        let standing = self.standing(goal, now);
-        if standing != self.standing {
-            self.standing = standing.clone();
-            self.outcomes.push_back(Outcome::Standing(standing));
+        let is_plain = self.types.iter().all(|state| state.view.is_plain());
+        if !is_plain || !self.standing.is_nothing() {
+            let standing = self.standing(goal, now);
+            if standing != self.standing {
+                self.standing = standing.clone();
+                self.outcomes.push_back(Outcome::Standing(standing));
+            }
         }
         self.report_progress(goal, now);
     }

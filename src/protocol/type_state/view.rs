@@ -18,6 +18,8 @@ pub(in crate::protocol) struct ClientView {
     kind: ResourceType,
     /// The snapshot the client was last brought to; `None` until the first response.
     base: Option<Arc<Snapshot>>,
+    /// Its resources of this type: looked at many times for each response.
+    resources: Option<Arc<TypeResources>>,
     /// The snapshot that the resources of the base came from: the base itself follows newer ones in which they are the same.
     source: Option<Arc<Snapshot>>,
     /// The last base that was ACKed: what a refused change is measured from (O-4).
@@ -71,6 +73,15 @@ pub(in crate::protocol) struct Retained {
 pub(in crate::protocol) struct Exceptions {
     pub(in crate::protocol) held: BTreeMap<ResourceName, Held>,
     pub(in crate::protocol) retained: BTreeMap<ResourceName, Retained>,
+}
+
+// === impl Exceptions ===
+
+impl Exceptions {
+    /// Whether the client holds what the snapshot says.
+    fn is_none(&self) -> bool {
+        self.held.is_empty() && self.retained.is_empty()
+    }
 }
 
 // === impl Held ===
@@ -134,6 +145,7 @@ impl ClientView {
         Self {
             kind,
             base: None,
+            resources: None,
             source: None,
             acked: None,
             acked_exceptions: Exceptions {
@@ -163,8 +175,8 @@ impl ClientView {
     }
 
     /// Its resources of this type.
-    pub(in crate::protocol) fn resources(&self) -> Option<&Arc<TypeResources>> {
-        self.base.as_ref().and_then(|base| base.get(&self.kind))
+    pub(in crate::protocol) const fn resources(&self) -> Option<&Arc<TypeResources>> {
+        self.resources.as_ref()
     }
 
     /// The last base that was ACKed.
@@ -328,14 +340,14 @@ impl ClientView {
         let was_plain = self.is_plain();
         self.held = exceptions.held;
         self.retained = exceptions.retained;
-        let is_same = matches!((self.resources(), goal.get(&self.kind)), (Some(a), Some(b)) if Arc::ptr_eq(a, b));
+        let to = goal.get(&self.kind);
+        let is_same = matches!((self.resources(), to), (Some(a), Some(b)) if Arc::ptr_eq(a, b));
         if !is_same {
             self.source = Some(Arc::clone(goal));
         }
         // From a plain state that was ACKed to another that one is enough.
-        let of =
-            |snapshot: &Option<Arc<Snapshot>>| snapshot.as_ref().and_then(|it| it.get(&self.kind)).map(Arc::as_ptr);
-        let was_acked = of(&self.base) == of(&self.acked);
+        let acked = self.acked.as_ref().and_then(|acked| acked.get(&self.kind));
+        let was_acked = self.resources().map(Arc::as_ptr) == acked.map(Arc::as_ptr);
         let has_others = !was_acked || !was_plain || !self.is_plain() || !self.fallback.is_empty();
         if has_others
             && let Some(base) = self.base.take()
@@ -347,13 +359,18 @@ impl ClientView {
             }
             self.origins.push_back(base);
         }
-        if let Some(to) = goal.get(&self.kind) {
+        if let Some(to) = to.filter(|_| !self.drained.is_empty()) {
             // What returns and waits drains still.
             let held = &self.held;
             let drains = |name: &ResourceName| to.get(name.as_str()).is_none() || held.contains_key(name);
             self.drained.retain(|name, _| drains(name));
         }
-        self.base = Some(Arc::clone(goal));
+        self.rebase(goal);
+    }
+
+    fn rebase(&mut self, to: &Arc<Snapshot>) {
+        self.resources = to.get(&self.kind).cloned();
+        self.base = Some(Arc::clone(to));
     }
 
     /// The client holds what the snapshot says, without a response; `accepted` where nothing it was sent is open or refused.
@@ -361,11 +378,15 @@ impl ClientView {
         if accepted {
             self.accept(Arc::clone(goal));
         }
-        self.base = Some(Arc::clone(goal));
+        self.rebase(goal);
     }
 
     /// Follows a snapshot in which this type is the same, so that the older one can be freed.
     pub(in crate::protocol) fn follow(&mut self, goal: &Arc<Snapshot>) {
+        let is_goal = |held: &Option<Arc<Snapshot>>| held.as_ref().is_some_and(|held| Arc::ptr_eq(held, goal));
+        if is_goal(&self.base) && is_goal(&self.acked) {
+            return;
+        }
         let same = |held: &Option<Arc<Snapshot>>| {
             if held.as_ref().is_some_and(|held| Arc::ptr_eq(held, goal)) {
                 return false;
@@ -387,10 +408,12 @@ impl ClientView {
         if self.is_plain() && self.fallback.is_empty() {
             self.origins.clear();
         }
-        self.acked_exceptions = Exceptions {
-            held: self.held.clone(),
-            retained: self.retained.clone(),
-        };
+        if !self.is_plain() || !self.acked_exceptions.is_none() {
+            self.acked_exceptions = Exceptions {
+                held: self.held.clone(),
+                retained: self.retained.clone(),
+            };
+        }
     }
 
     /// The client holds this under the name, whatever the base says.
@@ -415,7 +438,7 @@ impl ClientView {
         origins: Vec<Arc<Snapshot>>,
     ) {
         self.remember(origins);
-        self.base = Some(Arc::clone(&acked));
+        self.rebase(&acked);
         self.held = held;
         self.retained = retained;
         self.accept(acked);

@@ -92,8 +92,8 @@ impl Running {
         }
     }
 
-    /// Enters what happened in the books, the metrics and the log.
-    pub(super) fn record_outcomes(&mut self, metrics: &ServingMetrics, now: Instant) {
+    /// Enters what happened in the books, the metrics and the log; gives the moment of that, where anything did.
+    pub(super) fn record_outcomes(&mut self, metrics: &ServingMetrics, now: Instant) -> Option<Instant> {
         let mut clock = None;
         while let Some(outcome) = self.session.poll_outcome() {
             let time = *clock.get_or_insert_with(Moment::now);
@@ -101,6 +101,7 @@ impl Running {
             self.time(&outcome, metrics, now);
             self.log(&outcome);
         }
+        clock.map(|moment| moment.steady)
     }
 
     /// How long a publish took to be accepted, by each type that it changed. What is asked for when all of it was accepted is
