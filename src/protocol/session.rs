@@ -76,8 +76,16 @@ pub struct Session {
     /// The rest of a response that was divided: entered as sent, and handed out before anything else (L-13).
     parts: VecDeque<Response>,
     outcomes: VecDeque<Outcome>,
-    progress: Option<Outcome>,
-    standing: Standing,
+    progress: Option<Progress>,
+    /// Where the order stood when it was last reported; `None` where nothing waited and nothing was held.
+    standing: Option<Box<Standing>>,
+}
+
+/// How far a stream is when nothing is in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    Synced(Revision),
+    Blocked(Revision),
 }
 
 /// The first of several moments, of those after a given one.
@@ -127,7 +135,7 @@ impl Session {
             parts: VecDeque::new(),
             outcomes: VecDeque::new(),
             progress: None,
-            standing: Standing::default(),
+            standing: None,
         }
     }
 

@@ -226,9 +226,8 @@ impl Session {
     fn draft(&mut self, index: usize, goal: &Arc<Snapshot>, now: Instant, step: Plan, first: bool) -> Option<Draft> {
         let variant = self.variant;
         let to = Arc::clone(self.types[index].view.resources()?);
-        let due = &mut self.types[index].due;
-        let owed = due.owes_anything().then(|| due.take());
-        let mut resolution = match owed.as_ref().filter(|owed| !owed.is_nothing()) {
+        let owed = self.types[index].due.take();
+        let mut resolution = match owed.as_ref().filter(|owed| !owed.needs_no_look()) {
             Some(owed) => self.resolve(index, owed, &step.changed, goal, now),
             None => Resolution::default(),
         };
