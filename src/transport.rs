@@ -11,6 +11,7 @@ mod fetch;
 mod frame;
 mod identity;
 mod lanes;
+mod ledger;
 mod lists;
 mod lrs;
 mod memories;
@@ -23,8 +24,8 @@ mod services;
 mod settings;
 mod shared;
 mod status;
+mod subscribed;
 mod timer;
-mod unfinished;
 mod wire;
 
 use std::{
@@ -127,6 +128,12 @@ impl Xds {
     #[must_use]
     pub fn open_streams(&self) -> usize {
         self.shared.open_streams.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that the names of all open streams take.
+    #[must_use]
+    pub fn subscribed_bytes(&self) -> usize {
+        self.shared.subscribed_bytes()
     }
 }
 

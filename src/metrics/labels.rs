@@ -94,6 +94,8 @@ label! {
         Limit => "limit",
         /// Too many bytes of unfinished requests are under way.
         Unfinished => "unfinished",
+        /// The names of all streams take too many bytes.
+        Subscribed => "subscribed",
         /// It was unfinished for too long.
         Slow => "slow",
     }

@@ -26,12 +26,14 @@ use super::{
     answer::{check_headers, refuse, respond},
     error::RequestError,
     frame::Chunks,
+    lanes::{LARGE, PAUSE},
     messages::Messages,
     peer,
     rate::Bucket,
     request,
     shared::{Permit, Shared},
     status::trailers,
+    subscribed::Account,
     timer::{Timer, jitter},
 };
 use crate::{
@@ -55,12 +57,6 @@ const TURN: Duration = Duration::from_millis(5);
 /// From when on a turn took so long that those to come are worked on apart from the other streams.
 const LONG: Duration = Duration::from_millis(50);
 
-/// Bytes of a request from which on it is worked on apart from the other streams: some ten thousand names.
-const LARGE: usize = 256 * 1024;
-
-/// How soon a stream looks again for a free lane.
-const PAUSE: Duration = Duration::from_millis(5);
-
 /// How long a client may take to make room for what it was sent before it counts as slow.
 const SLOW: Duration = Duration::from_secs(5);
 
@@ -80,6 +76,8 @@ struct Driver {
     large: bool,
     pause: Timer,
     state: State,
+    /// What the stream asks for, as far as it counts together with that of others.
+    account: Account,
     /// Chunks of the response being written.
     chunks: Chunks,
     /// When the response was made that the client has not made room for yet.
@@ -164,6 +162,7 @@ impl Driver {
             pause: Timer::default(),
             variant,
             state: State::Opening,
+            account: shared.account(peer),
             chunks: Chunks::default(),
             given: None,
             timer,
@@ -305,7 +304,7 @@ impl Driver {
             self.shared.note_refused(&error);
             match &error {
                 RequestError::Malformed(_) | RequestError::Node(_) => debug!(peer = %self.peer, %error, "stream broke"),
-                RequestError::Excess(_) | RequestError::Refused(_) => {
+                RequestError::Excess(_) | RequestError::Full(_) | RequestError::Refused(_) => {
                     warn!(peer = %self.peer, %error, "stream ended: bad request");
                 }
                 RequestError::Denied(denial) => warn!(peer = %self.peer, %denial, "stream ended: not allowed"),
@@ -331,6 +330,7 @@ impl Driver {
                 running.note_secrets(&incoming.request.names.to_vec(), &self.shared.authority);
             }
             running.session.on_request(&incoming.request)?;
+            self.account.settle(&running.session, &incoming.request, &self.scope)?;
         }
         Ok(())
     }
@@ -481,6 +481,13 @@ impl http_body::Body for Driver {
 impl Drop for Driver {
     fn drop(&mut self) {
         self.leave_memory();
+        // Hundreds of thousands of names are not given up in a moment.
+        if self.large
+            && let Some(lane) = self.shared.lanes.enter()
+        {
+            let state = std::mem::replace(&mut self.state, State::Ended);
+            lane.run(|| drop(state));
+        }
         let metrics = self.shared.metrics();
         if self.given.is_some_and(|given| given.elapsed() > SLOW) {
             metrics.slow();

@@ -10,17 +10,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::{Buf as _, Bytes};
 use http_body::Body;
 use tonic::{Code, Status};
 
 use super::{
+    ledger::{Full, Lease},
     timer::Timer,
-    unfinished::{Full, Lease},
 };
 
 /// The compression flag and the length.
-const PREFIX: usize = 5;
+pub(super) const PREFIX: usize = 5;
 
 /// Reserved at once for a message that comes in parts. What a client says of its length is no reason to believe it.
 const RESERVED: usize = 64 * 1024;
@@ -52,7 +52,7 @@ pub(super) struct Messages<B> {
     /// What came last and was not looked at yet.
     frame: Bytes,
     /// The beginning of a message whose rest is still to come.
-    part: BytesMut,
+    part: Vec<u8>,
     /// What that counts as.
     lease: Lease,
     /// How long the rest may take, and until when it may.
@@ -71,7 +71,7 @@ where
             body,
             limit,
             frame: Bytes::new(),
-            part: BytesMut::new(),
+            part: Vec::new(),
             lease,
             patience,
             due: Timer::default(),
@@ -148,7 +148,7 @@ where
         if self.part.len() < PREFIX + len {
             return Ok(None);
         }
-        let mut message = std::mem::take(&mut self.part).freeze();
+        let mut message = Bytes::from(std::mem::take(&mut self.part));
         message.advance(PREFIX);
         Ok(Some(message))
     }
@@ -156,9 +156,12 @@ where
     /// Moves of the frame what the part lacks to be so long.
     fn take(&mut self, len: usize) -> Result<(), Broken> {
         let lacks = len.saturating_sub(self.part.len()).min(self.frame.len());
-        self.lease.grow(self.part.len() + lacks)?;
-        if self.part.capacity() < len {
-            self.part.reserve(len.min(RESERVED).saturating_sub(self.part.len()));
+        let needed = self.part.len() + lacks;
+        if self.part.capacity() < needed {
+            // What is counted is what is reserved: never more than the message may come to.
+            let reserved = (2 * self.part.capacity()).max(RESERVED).max(needed).min(len);
+            self.lease.grow(reserved)?;
+            self.part.reserve_exact(reserved - self.part.len());
         }
         self.part.extend_from_slice(&self.frame.split_to(lacks));
         Ok(())

@@ -29,13 +29,16 @@ pub struct Limits {
     /// Streams that may begin a second over all connections: a fleet that reconnects at once is served one part after the
     /// other, instead of all of it slowly (Z-2).
     pub new_streams: Rate,
-    /// What one address may take of what all share: of the streams that may begin, and of unfinished requests.
+    /// What one address may take of what all share: of the streams that may begin, of unfinished requests, and of names.
     pub peer_share: f64,
     /// Streams of one node: an Envoy without ADS has one for each type, and two of them run while it restarts. Misled fleets
     /// give all nodes one id.
     pub streams_per_node: usize,
     /// Bytes of requests whose rest is still to come, over all connections.
     pub unfinished_bytes: usize,
+    /// Bytes that names, globs and presented versions of all streams take. Lists that streams have in common count once: what
+    /// a fleet of a thousand groups asks for, each for some thousand names.
+    pub subscribed_bytes: usize,
     /// How long a request may be unfinished.
     pub request_timeout: Duration,
     /// Requests of one stream that are read a second; more wait in the connection's window (Z-1).
@@ -85,7 +88,8 @@ impl Default for Limits {
             new_streams: Rate { per_second: 2000 },
             peer_share: 0.5,
             streams_per_node: 1000,
-            unfinished_bytes: 256 * 1024 * 1024,
+            unfinished_bytes: 128 * 1024 * 1024,
+            subscribed_bytes: 256 * 1024 * 1024,
             request_timeout: Duration::from_secs(30),
             requests: Rate { per_second: 1000 },
         }
@@ -106,6 +110,11 @@ impl Limits {
     /// Bytes of unfinished requests from one address.
     pub(super) fn unfinished_bytes_of_peer(&self) -> usize {
         (self.unfinished_bytes as f64 * self.peer_share) as usize
+    }
+
+    /// Bytes of the names of streams from one address.
+    pub(super) fn subscribed_bytes_of_peer(&self) -> usize {
+        (self.subscribed_bytes as f64 * self.peer_share) as usize
     }
 }
 

@@ -37,6 +37,14 @@ pub struct LimitsLayer {
         value_name = "SIZE"
     )]
     pub max_subscribed_bytes: Option<ByteSize>,
+    /// Bytes that the names of all streams take
+    #[arg(
+        id = "limits_max_total_subscribed_bytes",
+        long = "limits-max-total-subscribed-bytes",
+        env = "CHANCERY_LIMITS_MAX_TOTAL_SUBSCRIBED_BYTES",
+        value_name = "SIZE"
+    )]
+    pub max_total_subscribed_bytes: Option<ByteSize>,
     /// Streams open at once of one node
     #[arg(
         id = "limits_max_streams_per_node",
@@ -119,6 +127,7 @@ impl LimitsLayer {
             max_node_bytes: self.max_node_bytes.or(below.max_node_bytes),
             max_names: self.max_names.or(below.max_names),
             max_subscribed_bytes: self.max_subscribed_bytes.or(below.max_subscribed_bytes),
+            max_total_subscribed_bytes: self.max_total_subscribed_bytes.or(below.max_total_subscribed_bytes),
             max_streams_per_node: self.max_streams_per_node.or(below.max_streams_per_node),
             max_peer_share: self.max_peer_share.or(below.max_peer_share),
             max_unfinished_bytes: self.max_unfinished_bytes.or(below.max_unfinished_bytes),
@@ -138,6 +147,7 @@ impl LimitsLayer {
             max_node_bytes: Some(ByteSize(stream.node_bytes)),
             max_names: Some(stream.names_per_type),
             max_subscribed_bytes: Some(ByteSize(stream.subscribed_bytes)),
+            max_total_subscribed_bytes: Some(ByteSize(xds.subscribed_bytes)),
             max_streams_per_node: Some(xds.streams_per_node),
             max_peer_share: Some(Share(xds.peer_share)),
             max_unfinished_bytes: Some(ByteSize(xds.unfinished_bytes)),
@@ -165,6 +175,9 @@ impl LimitsLayer {
         transport::Limits {
             streams_per_node: self.max_streams_per_node.unwrap_or(limits.streams_per_node),
             peer_share: self.max_peer_share.map_or(limits.peer_share, |share| share.0),
+            subscribed_bytes: self
+                .max_total_subscribed_bytes
+                .map_or(limits.subscribed_bytes, |size| size.0),
             unfinished_bytes: self.max_unfinished_bytes.map_or(limits.unfinished_bytes, |size| size.0),
             request_timeout: self.request_timeout.map_or(limits.request_timeout, |span| span.0),
             ..limits
