@@ -85,6 +85,8 @@ pub struct Settings {
     pub removals: RemovalGuard,
     /// What is remembered of nodes.
     pub fleet: fleet::Limits,
+    /// Bytes of memory above which newcomers are refused; `None` for a part of what the control group may have, 0 for no end.
+    pub memory: Option<usize>,
     /// How long a shutdown may take before it is forced.
     pub shutdown_grace: Duration,
     /// What is logged, and how.
@@ -365,6 +367,7 @@ impl Settings {
             removals: admission.removals(),
             admission: admission.limits(),
             fleet: fleet.limits(),
+            memory: limits.memory.map(|size| size.0),
             shutdown_grace: grace,
             log: log.settings()?,
             access,
@@ -550,6 +553,8 @@ impl XdsLayer {
             max_request_bytes: Some(ByteSize(limits.request_bytes)),
             keepalive_interval: Some(Span(limits.keepalive_interval)),
             keepalive_timeout: Some(Span(limits.keepalive_timeout)),
+            send_timeout: Some(Span(limits.send_timeout)),
+            max_stream_age: None,
             first_request_timeout: Some(Span(limits.first_request)),
             drain: Some(Span(limits.drain)),
             new_streams_per_second: Some(limits.new_streams.per_second),
@@ -568,6 +573,8 @@ impl XdsLayer {
             request_bytes: self.max_request_bytes.map_or(defaults.request_bytes, |size| size.0),
             keepalive_interval: span(self.keepalive_interval, defaults.keepalive_interval),
             keepalive_timeout: span(self.keepalive_timeout, defaults.keepalive_timeout),
+            send_timeout: span(self.send_timeout, defaults.send_timeout),
+            max_stream_age: self.max_stream_age.map(|span| span.0),
             first_request: span(self.first_request_timeout, defaults.first_request),
             drain: span(self.drain, defaults.drain),
             new_streams: self.new_streams_per_second.map_or(defaults.new_streams, Rate::from),

@@ -89,14 +89,14 @@ fn answer_to(
     let policy = Arc::clone(shared.policies.common());
     let mut session = Session::new(
         Variant::Sotw,
-        scope.clone(),
+        scope,
         policy,
         shared.process.as_str().into(),
         node.id.to_string(),
     );
     session.on_request(&request)?;
     let mut account = shared.account(peer);
-    let settled = account.settle(&session, &request, &scope).map_err(RequestError::from);
+    let settled = account.settle(&kind, &session, &request).map_err(RequestError::from);
     settled.inspect_err(noted)?;
     if kind == ResourceType::Secret {
         shared.authority.note_secrets(&admitted, request.names.to_vec(), action);

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use super::rate::Rate;
+use super::{rate::Rate, timer::jitter};
 use crate::{
     node::{Grouping, NodeGroup},
     protocol::Policy,
@@ -22,6 +22,11 @@ pub struct Limits {
     pub keepalive_interval: Duration,
     /// How long a PING may go unanswered.
     pub keepalive_timeout: Duration,
+    /// How long a client may leave what it was sent without making room for it: a client that answers PINGs and reads nothing
+    /// would hold its stream for ever.
+    pub send_timeout: Duration,
+    /// How long a stream may last before it is to be opened again; `None` for ever.
+    pub max_stream_age: Option<Duration>,
     /// How long a stream may take to send its first request.
     pub first_request: Duration,
     /// Over how long streams are ended at shutdown, so that not every client reconnects elsewhere at once (L-7).
@@ -83,6 +88,8 @@ impl Default for Limits {
             streams_per_connection: 1000,
             keepalive_interval: Duration::from_secs(30),
             keepalive_timeout: Duration::from_secs(10),
+            send_timeout: Duration::from_secs(60),
+            max_stream_age: None,
             first_request: Duration::from_secs(30),
             drain: Duration::from_secs(2),
             new_streams: Rate { per_second: 2000 },
@@ -105,6 +112,12 @@ impl Limits {
         Rate {
             per_second: share.clamp(all.min(1), all),
         }
+    }
+
+    /// How long one stream may last, where there is an end to it: a moment of its own, up to a tenth earlier or later.
+    pub(super) fn stream_age(&self) -> Option<Duration> {
+        let age = self.max_stream_age?;
+        Some(age - age / 10 + jitter(age / 5))
     }
 
     /// Bytes of unfinished requests from one address.

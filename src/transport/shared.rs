@@ -39,6 +39,7 @@ use crate::{
     cache::{SnapshotCache, WakerSlot, Wakers},
     connection::counted_as,
     fleet::Fleet,
+    memory::MemoryBudget,
     metrics::{Refusal, RequestRefusal, ServingMetrics},
     node::{Grouping, Node, NodeGroup},
     proto::envoy::config::core::v3 as core,
@@ -58,6 +59,8 @@ pub(super) struct Shared {
     pub(super) policies: Policies,
     pub(super) lrs: LrsSettings,
     pub(super) ttl: BTreeSet<NodeGroup>,
+    /// Above it nobody is let in.
+    memory: MemoryBudget,
     new_streams: Mutex<Bucket>,
     /// What one peer may take of that.
     peer_rates: PeerRates,
@@ -99,6 +102,7 @@ impl Shared {
         metrics: Arc<ServingMetrics>,
         authority: Authority,
         settings: XdsSettings,
+        memory: MemoryBudget,
         shutdown: CancellationToken,
     ) -> Self {
         let process = format!("{:016x}", RandomState::new().build_hasher().finish());
@@ -114,6 +118,7 @@ impl Shared {
             policies: Policies::new(settings.policy, settings.unordered),
             lrs: settings.lrs,
             ttl: settings.ttl,
+            memory,
             new_streams: Mutex::new(Bucket::new(settings.limits.new_streams, Instant::now())),
             peer_rates: PeerRates::new(settings.limits.new_streams_of_peer()),
             unfinished: Arc::new(Ledger::with_least(
@@ -173,6 +178,14 @@ impl Shared {
 
     /// Counts a stream of a peer that begins, or refuses it at once (L-7).
     pub(super) fn admit(self: &Arc<Self>, peer: Option<SocketAddr>) -> Result<Permit, Status> {
+        if self.memory.is_exceeded() {
+            debug!(?peer, "stream refused: the memory budget is exceeded");
+            self.metrics().refused(Refusal::Memory);
+            return Err(exhausted(
+                "the server uses more memory than its budget (limits.memory): try again later",
+                Duration::from_secs(5),
+            ));
+        }
         if let Some(peer) = peer
             && let Err(wait) = self.peer_rates.take(counted_as(peer), Instant::now())
         {

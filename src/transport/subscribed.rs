@@ -10,7 +10,7 @@ use dashmap::DashMap;
 
 use super::ledger::{Bounds, Full, Lease, Ledger, Subject};
 use crate::{
-    protocol::{Names, NamesPrint, Request, Scope, Session, WeakNames},
+    protocol::{Names, NamesPrint, Request, Session, WeakNames},
     resource::ResourceType,
 };
 
@@ -185,19 +185,11 @@ impl Account {
     }
 
     /// Charges what the stream asks for of a type after a request. Costs a comparison where nothing changed.
-    pub(super) fn settle(&mut self, session: &Session, request: &Request<'_>, scope: &Scope) -> Result<(), Full> {
+    pub(super) fn settle(&mut self, kind: &ResourceType, session: &Session, request: &Request<'_>) -> Result<(), Full> {
         let brought = Brought::of(request);
         if brought.is_nothing() && self.types.is_empty() {
             return Ok(());
         }
-        let kind = match scope {
-            Scope::Single(kind) => Some(kind.clone()),
-            Scope::Aggregated => ResourceType::from_type_url(request.type_url),
-        };
-        kind.map_or(Ok(()), |kind| self.settle_type(&kind, session, brought))
-    }
-
-    fn settle_type(&mut self, kind: &ResourceType, session: &Session, brought: Brought) -> Result<(), Full> {
         let Some(names) = session.names_of(kind) else {
             return Ok(());
         };

@@ -13,6 +13,15 @@ use crate::{
 #[derive(Args, Clone, Copy, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LimitsLayer {
+    /// Memory of the process above which no stream is let in; 0 for no end
+    #[arg(
+        id = "limits_memory",
+        long = "limits-memory",
+        env = "CHANCERY_LIMITS_MEMORY",
+        value_name = "SIZE"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<ByteSize>,
     /// Bytes of what is used of a node that says who it is
     #[arg(
         id = "limits_max_node_bytes",
@@ -124,6 +133,7 @@ pub struct LimitsLayer {
 impl LimitsLayer {
     pub(super) fn or(self, below: Self) -> Self {
         Self {
+            memory: self.memory.or(below.memory),
             max_node_bytes: self.max_node_bytes.or(below.max_node_bytes),
             max_names: self.max_names.or(below.max_names),
             max_subscribed_bytes: self.max_subscribed_bytes.or(below.max_subscribed_bytes),
@@ -144,6 +154,7 @@ impl LimitsLayer {
         let (stream, xds) = (StreamLimits::default(), transport::Limits::default());
         let (lrs, polls) = (LrsSettings::default(), PollLimits::default());
         Self {
+            memory: None,
             max_node_bytes: Some(ByteSize(stream.node_bytes)),
             max_names: Some(stream.names_per_type),
             max_subscribed_bytes: Some(ByteSize(stream.subscribed_bytes)),

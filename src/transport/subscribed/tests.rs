@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use super::*;
 use crate::{
-    protocol::{Listing, Lists, Policies, Policy, Variant},
+    protocol::{Listing, Lists, Policies, Policy, Scope, Variant},
     transport::lists::SharedLists,
 };
 
@@ -42,7 +42,7 @@ impl Fixture {
 impl Stream {
     fn send(&mut self, request: &Request<'_>) -> Result<(), Full> {
         self.session.on_request(request).unwrap();
-        self.account.settle(&self.session, request, &Scope::Aggregated)
+        self.account.settle(&ENDPOINT, &self.session, request)
     }
 
     fn edit(&mut self, add: &[String], remove: &[String]) -> Result<(), Full> {

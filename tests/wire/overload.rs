@@ -1,0 +1,242 @@
+//! What all clients share has a bound: names, memory, the patience with those that do not read, the age of streams.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use chancery::{
+    proto::admin::server_health::State,
+    resource::ResourceType::{Cluster, Endpoint},
+    settings::{ByteSize, Layer, LimitsLayer, Share, Span, XdsLayer},
+};
+use h2::client;
+use http::{Method, Request};
+use tokio::{net::TcpStream, task::JoinSet};
+use tonic::{Code, Status};
+
+use crate::{
+    client::{Ask, Client, Form, call, node},
+    config::clusters,
+    server::{PATIENCE, Server},
+};
+
+fn xds(xds: XdsLayer) -> Layer {
+    Layer {
+        xds,
+        ..Layer::default()
+    }
+}
+
+fn names(of: usize, count: usize) -> Vec<String> {
+    (0..count).map(|number| format!("name-{of}-{number}")).collect()
+}
+
+fn ask(names: &[String]) -> Ask {
+    Ask::of(&Endpoint).names(&names.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+fn is_too_much(end: &Status, setting: &str) {
+    assert_eq!(end.code(), Code::ResourceExhausted, "{end:?}");
+    assert!(end.message().contains(setting), "{end:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn names_of_all_streams_together_have_a_bound() {
+    let server = Server::with(Layer {
+        limits: LimitsLayer {
+            max_total_subscribed_bytes: Some(ByteSize(4 << 20)),
+            max_peer_share: Some(Share(0.5)),
+            ..LimitsLayer::default()
+        },
+        ..Layer::default()
+    })
+    .await;
+    server.publish(&clusters(&[("a", 1)])).await;
+    let mut clients = Vec::new();
+    let mut refused = 0;
+    for (number, form) in [Form::SotwAds, Form::DeltaAds].into_iter().cycle().take(8).enumerate() {
+        let mut client = Client::open(&server, form, &Endpoint, &format!("n{number}")).await;
+        client.send(ask(&names(number, 9000)).node(node(&format!("n{number}"))));
+        client.subscribe(&Cluster, &[]);
+        clients.push(client);
+    }
+    let mut kept = Vec::new();
+    for mut client in clients {
+        match client.next_or_end().await {
+            Ok(()) => kept.push(client),
+            Err(end) => {
+                is_too_much(&end, "limits.max_total_subscribed_bytes");
+                refused += 1;
+            }
+        }
+    }
+    assert!(
+        refused >= 4 && !kept.is_empty(),
+        "{refused} refused, {} kept",
+        kept.len()
+    );
+    let series = "xds_requests_refused_total{reason=\"subscribed\"}";
+    server.await_metric(series, f64::from(refused)).await;
+    let held = server.metrics().await["xds_subscribed_bytes"];
+    assert!(held > 0.0 && held <= f64::from(2 << 20), "{held} bytes");
+    drop(kept);
+    server.await_metric("xds_subscribed_bytes", 0.0).await;
+    // What was given back is there for the next one.
+    let mut again = Client::open(&server, Form::SotwAds, &Cluster, "again").await;
+    again.send(ask(&names(100, 9000)).node(node("again")));
+    again.subscribe(&Cluster, &[]);
+    again.expect(&Cluster, &["a"]).await;
+}
+
+#[tokio::test]
+async fn above_the_memory_budget_newcomers_are_refused_and_others_go_on() {
+    let budget = chancery::memory::resident().unwrap() + (256 << 20);
+    let server = Server::with(Layer {
+        limits: LimitsLayer {
+            memory: Some(ByteSize(usize::try_from(budget).unwrap())),
+            ..LimitsLayer::default()
+        },
+        rest: chancery::settings::RestLayer {
+            enabled: Some(true),
+            ..Default::default()
+        },
+        ..Layer::default()
+    })
+    .await;
+    server.publish(&clusters(&[("a", 1)])).await;
+    let mut open = Client::open(&server, Form::SotwAds, &Cluster, "open").await;
+    open.subscribe(&Cluster, &[]);
+    open.accept(&Cluster, &["a"]).await;
+    assert_eq!(server.get("/readyz").await.0, 200);
+
+    let ballast: Arc<[u8]> = vec![7; 512 << 20].into();
+    server.await_ready(503).await;
+    let (_, text) = server.get("/readyz").await;
+    assert!(text.contains("limits.memory"), "{text}");
+    for form in Form::ALL {
+        let first = Ask::of(&Cluster).node(node("late")).encode(form);
+        let begun = call(server.connect().await, &form.path(&Cluster), tokio_stream::once(first)).await;
+        is_too_much(&begun.map(drop).unwrap_err(), "limits.memory");
+    }
+    let refused = "xds_streams_refused_total{reason=\"memory\"}";
+    assert!(server.metrics().await[refused] >= 4.0);
+    let poll = r#"{"node": {"id": "late", "cluster": "demo"}}"#;
+    let (status, text) = server.post("/v3/discovery:clusters", poll).await;
+    assert_eq!(status, 503, "{text}");
+    assert!(text.contains("limits.memory"), "{text}");
+    // What is open, the admin API and the probes go on.
+    server.publish(&clusters(&[("a", 2)])).await;
+    open.accept(&Cluster, &["a"]).await;
+    assert_eq!(server.get("/livez").await.0, 200);
+    let health = server.health().await;
+    assert!(
+        health.state() == State::Degraded && health.reasons[0].contains("memory"),
+        "{health:?}"
+    );
+
+    drop(ballast);
+    server.await_ready(200).await;
+    let mut next = Client::open(&server, Form::SotwAds, &Cluster, "next").await;
+    next.subscribe(&Cluster, &[]);
+    next.accept(&Cluster, &["a"]).await;
+    assert_eq!(server.health().await.state(), State::Healthy);
+}
+
+/// A client that answers pings, and never makes room on its stream.
+struct NoRoom {
+    end: JoinSet<Result<Bytes, h2::Error>>,
+    /// It would end with this.
+    _connection: JoinSet<()>,
+}
+
+impl NoRoom {
+    async fn open(server: &Server, id: &str) -> Self {
+        let tcp = TcpStream::connect(server.xds()).await.unwrap();
+        let mut builder = client::Builder::new();
+        let (mut send, connection) = builder.initial_window_size(0).handshake::<_, Bytes>(tcp).await.unwrap();
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(format!("http://localhost{}", Form::SotwAds.path(&Cluster)))
+            .header("content-type", "application/grpc")
+            .header("te", "trailers")
+            .body(())
+            .unwrap();
+        let mut driving = JoinSet::new();
+        driving.spawn(async move { connection.await.unwrap_or_default() });
+        let (response, mut requests) = send.send_request(request, false).unwrap();
+        let first = Ask::of(&Cluster).node(node(id)).encode(Form::SotwAds);
+        let len = u32::try_from(first.len()).unwrap().to_be_bytes();
+        let framed = [&[0][..], &len, &first].concat();
+        requests.send_data(framed.into(), false).unwrap();
+        let mut end = JoinSet::new();
+        end.spawn(async move {
+            let mut body = response.await?.into_body();
+            let end = body.data().await.expect("no end without an error");
+            drop((requests, send));
+            end
+        });
+        Self {
+            end,
+            _connection: driving,
+        }
+    }
+
+    async fn end(&mut self) -> Result<Bytes, h2::Error> {
+        let end = tokio::time::timeout(PATIENCE, self.end.join_next()).await;
+        end.expect("an end in time").unwrap().unwrap()
+    }
+}
+
+#[tokio::test]
+async fn stream_whose_client_reads_nothing_is_ended_and_others_on_its_connection_go_on() {
+    let server = Server::with(xds(XdsLayer {
+        send_timeout: Some(Span(Duration::from_millis(300))),
+        ..XdsLayer::default()
+    }))
+    .await;
+    server.publish(&clusters(&[("a", 1)])).await;
+    let mut reader = Client::open(&server, Form::SotwAds, &Cluster, "reader").await;
+    reader.subscribe(&Cluster, &[]);
+    reader.accept(&Cluster, &["a"]).await;
+    let mut stuck = NoRoom::open(&server, "stuck").await;
+    let error = stuck.end().await.expect_err("the stream is reset");
+    assert!(error.is_reset(), "{error:?}");
+    let dropped = "xds_unread_streams_dropped_total{port=\"xds\"}";
+    server.await_metric(dropped, 1.0).await;
+    server.await_metric("xds_streams{protocol=\"sotw\"}", 1.0).await;
+    server.publish(&clusters(&[("a", 2)])).await;
+    reader.accept(&Cluster, &["a"]).await;
+    assert_eq!(server.metrics().await[dropped], 1.0);
+}
+
+#[tokio::test]
+async fn stream_whose_client_reads_nothing_is_shown_while_it_is_stuck() {
+    let server = Server::serving(&clusters(&[("a", 1)])).await;
+    let _stuck = NoRoom::open(&server, "stuck").await;
+    server.await_metric("xds_unread_streams{port=\"xds\"}", 1.0).await;
+    let nodes = server.nodes().await;
+    let unread = nodes[0].streams[0].unread_since;
+    assert!(unread.is_some(), "{:?}", nodes[0]);
+}
+
+#[tokio::test]
+async fn streams_that_are_old_enough_end_and_their_clients_lose_nothing() {
+    let server = Server::with(xds(XdsLayer {
+        max_stream_age: Some(Span(Duration::from_millis(500))),
+        ..XdsLayer::default()
+    }))
+    .await;
+    server.publish(&clusters(&[("a", 1)])).await;
+    for form in Form::ALL {
+        let mut client = Client::open(&server, form, &Cluster, "n").await;
+        client.subscribe(&Cluster, &[]);
+        let held = client.expect(&Cluster, &["a"]).await;
+        client.ack(&held);
+        let end = client.end().await.unwrap_err();
+        assert_eq!(end.code(), Code::Unavailable, "{end:?}");
+        assert!(end.message().contains("age"), "{end:?}");
+        let mut next = Client::open(&server, form, &Cluster, "n").await;
+        next.subscribe(&Cluster, &[]);
+        let again = next.expect(&Cluster, &["a"]).await;
+        assert_eq!(again.version, held.version);
+    }
+}
