@@ -63,9 +63,10 @@ impl Lanes {
 }
 
 impl Default for Lanes {
-    /// As many as there are processors: more would only take turns.
+    /// One less than there are processors: what is short, as probes are, finds one free.
     fn default() -> Self {
-        Self::new(available_parallelism().map_or(1, usize::from))
+        let processors = available_parallelism().map_or(1, usize::from);
+        Self::new(processors.saturating_sub(1).max(1))
     }
 }
 
