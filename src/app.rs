@@ -33,6 +33,7 @@ use self::{
 use crate::{
     admin::{Admin, Process},
     cache::SnapshotCache,
+    connection::Http2Limits,
     fleet::Fleet,
     http::{Guard, Port, Rest, RestSettings, Services},
     memory::MemoryBudget,
@@ -141,6 +142,7 @@ impl App {
         vital.spawn("memory", rest.clone().run_until_cancelled_owned(watching));
         let port = Port::new(readiness.clone(), Arc::clone(&metrics), guard, tracker.clone());
         let request_timeout = settings.connections.request;
+        let header_bytes = u32::try_from(settings.connections.header_bytes).unwrap_or(u32::MAX);
         let spawn_http = |bound, routes, port| {
             http_server::spawn(&vital, bound, routes, port, request_timeout, rest.clone());
         };
@@ -245,7 +247,7 @@ impl App {
         let spawn = |bound, routes: Router, port, limits| {
             let terms = grpc_server::Terms {
                 port,
-                limits,
+                limits: Http2Limits { header_bytes, ..limits },
                 metrics: ports.metrics.clone(),
                 stop: serving.clone(),
             };

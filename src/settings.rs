@@ -121,6 +121,8 @@ pub struct ConnectionSettings {
     pub most_of_peer: usize,
     /// Connections of each other port.
     pub most_of_others: usize,
+    /// Bytes of the headers of a request over HTTP/2.
+    pub header_bytes: usize,
     /// For the handshake and the first bytes.
     pub opening: Duration,
     /// For a byte over HTTP/1.1.
@@ -505,6 +507,7 @@ impl Default for ConnectionSettings {
             most: 20_000,
             most_of_peer: 10_000,
             most_of_others: 512,
+            header_bytes: 16 * 1024,
             opening: Duration::from_secs(10),
             idle: Duration::from_secs(60),
             request: Duration::from_secs(60),
@@ -519,6 +522,7 @@ impl ConnectionsLayer {
             max: Some(settings.most),
             max_per_peer: Some(settings.most_of_peer),
             max_other: Some(settings.most_of_others),
+            max_header_bytes: Some(ByteSize(settings.header_bytes)),
             opening_timeout: Some(Span(settings.opening)),
             idle_timeout: Some(Span(settings.idle)),
             request_timeout: Some(Span(settings.request)),
@@ -533,6 +537,7 @@ impl ConnectionsLayer {
             most: self.max.unwrap_or(defaults.most),
             most_of_peer: self.max_per_peer.unwrap_or(defaults.most_of_peer),
             most_of_others: self.max_other.unwrap_or(defaults.most_of_others),
+            header_bytes: self.max_header_bytes.map_or(defaults.header_bytes, |size| size.0),
             opening: span(self.opening_timeout, defaults.opening),
             idle: span(self.idle_timeout, defaults.idle),
             request: span(self.request_timeout, defaults.request),

@@ -25,6 +25,9 @@ use super::{
 };
 use crate::metrics::{Label as _, PanicMetrics, PortLabel};
 
+/// Bytes that wait to be read of a connection, or to be written to it: a head has to fit.
+const MOST_BUFFERED: usize = 64 * 1024;
+
 /// Serves the routes until `stop`; what is being answered then is answered.
 pub(super) fn spawn(
     vital: &Vital,
@@ -72,6 +75,7 @@ fn serve(accepted: Accepted, routes: &Router, request: Duration) -> Served {
     http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(request)
+        .max_buf_size(MOST_BUFFERED)
         .serve_connection(TokioIo::new(accepted), TowerToHyperService::new(routes))
 }
 

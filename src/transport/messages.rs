@@ -25,6 +25,9 @@ pub(super) const PREFIX: usize = 5;
 /// Reserved at once for a message that comes in parts. What a client says of its length is no reason to believe it.
 const RESERVED: usize = 64 * 1024;
 
+/// Frames that are taken in before other streams get their turn, where no message is whole.
+const FRAMES_PER_TURN: usize = 256;
+
 /// Why no message came out of a body.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Broken {
@@ -81,7 +84,7 @@ where
     /// The next message; `None` at the end of the body. The one before is done with.
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
         self.release();
-        loop {
+        for _ in 0..FRAMES_PER_TURN {
             match self.split() {
                 Ok(Some(message)) => {
                     self.due.set(None);
@@ -111,6 +114,9 @@ where
                 }
             }
         }
+        // Frames may hold nothing: whoever sends them without end keeps the task from no other stream.
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// The last message is done with: it counts no longer.

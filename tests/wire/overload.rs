@@ -5,16 +5,17 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use chancery::{
     proto::admin::server_health::State,
-    resource::ResourceType::{Cluster, Endpoint},
-    settings::{ByteSize, Layer, LimitsLayer, Share, Span, XdsLayer},
+    resource::ResourceType::{Cluster, Endpoint, Listener},
+    settings::{ByteSize, ConnectionsLayer, Layer, LimitsLayer, Share, Span, XdsLayer},
 };
 use h2::client;
 use http::{Method, Request};
 use tokio::{net::TcpStream, task::JoinSet};
+use tokio_stream::StreamExt as _;
 use tonic::{Code, Status};
 
 use crate::{
-    client::{Ask, Client, Form, call, node},
+    client::{Ask, Client, Form, RawCodec, call, node},
     config::clusters,
     server::{PATIENCE, Server},
 };
@@ -239,4 +240,82 @@ async fn streams_that_are_old_enough_end_and_their_clients_lose_nothing() {
         let again = next.expect(&Cluster, &["a"]).await;
         assert_eq!(again.version, held.version);
     }
+}
+
+#[tokio::test]
+async fn names_that_a_fetch_asks_for_count_as_those_of_a_stream() {
+    let server = Server::with(Layer {
+        limits: LimitsLayer {
+            max_total_subscribed_bytes: Some(ByteSize(1 << 20)),
+            ..LimitsLayer::default()
+        },
+        ..Layer::default()
+    })
+    .await;
+    server.publish(&clusters(&[("a", 1)])).await;
+    let path = "/envoy.service.endpoint.v3.EndpointDiscoveryService/FetchEndpoints";
+    // The second one is worked on apart from other streams.
+    for count in [9000, 20_000] {
+        let message = ask(&names(1, count)).node(node("n")).encode(Form::SotwAds);
+        let answer = call(server.connect().await, path, tokio_stream::once(message)).await;
+        is_too_much(&answer.map(drop).unwrap_err(), "limits.max_total_subscribed_bytes");
+    }
+    server.await_metric("xds_subscribed_bytes", 0.0).await;
+}
+
+#[tokio::test]
+async fn types_and_lengths_of_names_have_the_limits_that_are_set() {
+    let server = Server::with(Layer {
+        limits: LimitsLayer {
+            max_types: Some(2),
+            max_name_bytes: Some(ByteSize(70)),
+            ..LimitsLayer::default()
+        },
+        ..Layer::default()
+    })
+    .await;
+    let mut many = Client::open(&server, Form::SotwAds, &Cluster, "n").await;
+    for kind in [Cluster, Endpoint, Listener] {
+        many.subscribe(&kind, &[]);
+    }
+    let end = many.end().await.unwrap_err();
+    assert_eq!(end.code(), Code::ResourceExhausted, "{end:?}");
+    assert!(end.message().contains("more than 2 types"), "{end:?}");
+    let mut long = Client::open(&server, Form::SotwPerType, &Cluster, "n").await;
+    long.subscribe(&Cluster, &[&"x".repeat(71)]);
+    let end = long.end().await.unwrap_err();
+    assert!(end.message().contains("71 bytes long, more than 70"), "{end:?}");
+}
+
+/// What comes of a fetch with so long a header.
+async fn with_header(server: &Server, bytes: usize) -> Result<(), Status> {
+    let mut grpc = tonic::client::Grpc::new(server.connect().await);
+    grpc.ready().await.unwrap();
+    let first = Ask::of(&Cluster).node(node("n")).encode(Form::SotwPerType);
+    let mut request = tonic::Request::new(tokio_stream::once(first).chain(tokio_stream::pending()));
+    let value = "x".repeat(bytes).parse().unwrap();
+    request.metadata_mut().insert("authorization", value);
+    let path = http::uri::PathAndQuery::from_static("/envoy.service.cluster.v3.ClusterDiscoveryService/StreamClusters");
+    let mut stream = grpc.streaming(request, path, RawCodec).await?.into_inner();
+    let said = tokio::time::timeout(PATIENCE, stream.message()).await;
+    said.expect("an answer in time")?
+        .map(drop)
+        .ok_or_else(|| Status::ok("no answer"))
+}
+
+#[tokio::test]
+async fn headers_have_the_length_that_is_set() {
+    let short = Server::serving(&clusters(&[("a", 1)])).await;
+    with_header(&short, 12 << 10).await.unwrap();
+    with_header(&short, 20 << 10).await.unwrap_err();
+    let long = Server::with(Layer {
+        connections: ConnectionsLayer {
+            max_header_bytes: Some(ByteSize(32 << 10)),
+            ..ConnectionsLayer::default()
+        },
+        ..Layer::default()
+    })
+    .await;
+    long.publish(&clusters(&[("a", 1)])).await;
+    with_header(&long, 20 << 10).await.unwrap();
 }

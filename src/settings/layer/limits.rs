@@ -38,6 +38,22 @@ pub struct LimitsLayer {
         value_name = "COUNT"
     )]
     pub max_names: Option<usize>,
+    /// Bytes of one name, version or nonce of a request
+    #[arg(
+        id = "limits_max_name_bytes",
+        long = "limits-max-name-bytes",
+        env = "CHANCERY_LIMITS_MAX_NAME_BYTES",
+        value_name = "SIZE"
+    )]
+    pub max_name_bytes: Option<ByteSize>,
+    /// Types of resources on one stream
+    #[arg(
+        id = "limits_max_types",
+        long = "limits-max-types",
+        env = "CHANCERY_LIMITS_MAX_TYPES",
+        value_name = "COUNT"
+    )]
+    pub max_types: Option<usize>,
     /// Bytes of all names on one stream
     #[arg(
         id = "limits_max_subscribed_bytes",
@@ -136,6 +152,8 @@ impl LimitsLayer {
             memory: self.memory.or(below.memory),
             max_node_bytes: self.max_node_bytes.or(below.max_node_bytes),
             max_names: self.max_names.or(below.max_names),
+            max_name_bytes: self.max_name_bytes.or(below.max_name_bytes),
+            max_types: self.max_types.or(below.max_types),
             max_subscribed_bytes: self.max_subscribed_bytes.or(below.max_subscribed_bytes),
             max_total_subscribed_bytes: self.max_total_subscribed_bytes.or(below.max_total_subscribed_bytes),
             max_streams_per_node: self.max_streams_per_node.or(below.max_streams_per_node),
@@ -157,6 +175,8 @@ impl LimitsLayer {
             memory: None,
             max_node_bytes: Some(ByteSize(stream.node_bytes)),
             max_names: Some(stream.names_per_type),
+            max_name_bytes: Some(ByteSize(stream.name_bytes)),
+            max_types: Some(stream.types),
             max_subscribed_bytes: Some(ByteSize(stream.subscribed_bytes)),
             max_total_subscribed_bytes: Some(ByteSize(xds.subscribed_bytes)),
             max_streams_per_node: Some(xds.streams_per_node),
@@ -176,6 +196,8 @@ impl LimitsLayer {
         StreamLimits {
             node_bytes: self.max_node_bytes.map_or(limits.node_bytes, |size| size.0),
             names_per_type: self.max_names.unwrap_or(limits.names_per_type),
+            name_bytes: self.max_name_bytes.map_or(limits.name_bytes, |size| size.0),
+            types: self.max_types.unwrap_or(limits.types),
             subscribed_bytes: self.max_subscribed_bytes.map_or(limits.subscribed_bytes, |size| size.0),
             ..limits
         }

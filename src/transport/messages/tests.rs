@@ -169,3 +169,27 @@ fn unfinished_messages_count_until_they_are_whole() {
     third.release();
     assert_eq!(unfinished.bytes(), 0);
 }
+
+/// A body of frames without a byte, for ever.
+struct Nothing(usize);
+
+impl Body for Nothing {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0 += 1;
+        assert!(self.0 < 1_000_000, "nothing is read for ever");
+        Poll::Ready(Some(Ok(Frame::data(Bytes::new()))))
+    }
+}
+
+#[test]
+fn frames_without_bytes_give_way_to_others() {
+    let mut messages = messages(Nothing(0), 100);
+    let mut context = Context::from_waker(Waker::noop());
+    for turn in 1..=3 {
+        assert!(messages.poll_next(&mut context).is_pending());
+        assert_eq!(messages.body.0, turn * FRAMES_PER_TURN);
+    }
+}
