@@ -220,8 +220,8 @@ impl Account {
         }
         row.globs.grow(globs)?;
         row.globs.shrink(globs);
-        if brought.presented > 0 {
-            row.each = PRESENTED + brought.presented_bytes / brought.presented;
+        if let Some(bytes) = brought.presented_bytes.checked_div(brought.presented) {
+            row.each = PRESENTED + bytes;
         }
         if brought.presented > 0 || row.presented.bytes() > 0 {
             let presented = session.exceptions_of(kind) * row.each;

@@ -8,7 +8,10 @@ use chancery::{
     resource::ResourceType::{Cluster, Endpoint, Listener},
     settings::{ByteSize, ConnectionsLayer, Layer, LimitsLayer, Share, Span, XdsLayer},
 };
-use h2::client;
+use h2::{
+    RecvStream, SendStream,
+    client::{self, SendRequest},
+};
 use http::{Method, Request};
 use tokio::{net::TcpStream, task::JoinSet};
 use tokio_stream::StreamExt as _;
@@ -142,18 +145,21 @@ async fn above_the_memory_budget_newcomers_are_refused_and_others_go_on() {
     assert_eq!(server.health().await.state(), State::Healthy);
 }
 
-/// A client that answers pings, and never makes room on its stream.
-struct NoRoom {
-    end: JoinSet<Result<Bytes, h2::Error>>,
-    /// It would end with this.
-    _connection: JoinSet<()>,
+/// A stream as HTTP/2 has it: its client makes room when a test says so.
+struct RawStream {
+    body: JoinSet<Result<RecvStream, h2::Error>>,
+    requests: SendStream<Bytes>,
+    /// It would end with these.
+    _connection: (SendRequest<Bytes>, JoinSet<()>),
 }
 
-impl NoRoom {
-    async fn open(server: &Server, id: &str) -> Self {
+impl RawStream {
+    /// Of a client that answers pings.
+    async fn open(server: &Server, id: &str, window: u32) -> Self {
         let tcp = TcpStream::connect(server.xds()).await.unwrap();
         let mut builder = client::Builder::new();
-        let (mut send, connection) = builder.initial_window_size(0).handshake::<_, Bytes>(tcp).await.unwrap();
+        builder.initial_window_size(window);
+        let (mut send, connection) = builder.handshake::<_, Bytes>(tcp).await.unwrap();
         let request = Request::builder()
             .method(Method::POST)
             .uri(format!("http://localhost{}", Form::SotwAds.path(&Cluster)))
@@ -163,27 +169,28 @@ impl NoRoom {
             .unwrap();
         let mut driving = JoinSet::new();
         driving.spawn(async move { connection.await.unwrap_or_default() });
-        let (response, mut requests) = send.send_request(request, false).unwrap();
-        let first = Ask::of(&Cluster).node(node(id)).encode(Form::SotwAds);
-        let len = u32::try_from(first.len()).unwrap().to_be_bytes();
-        let framed = [&[0][..], &len, &first].concat();
-        requests.send_data(framed.into(), false).unwrap();
-        let mut end = JoinSet::new();
-        end.spawn(async move {
-            let mut body = response.await?.into_body();
-            let end = body.data().await.expect("no end without an error");
-            drop((requests, send));
-            end
-        });
-        Self {
-            end,
-            _connection: driving,
-        }
+        let (response, requests) = send.send_request(request, false).unwrap();
+        let mut body = JoinSet::new();
+        body.spawn(async move { Ok(response.await?.into_body()) });
+        let mut stream = Self {
+            body,
+            requests,
+            _connection: (send, driving),
+        };
+        stream.send(Ask::of(&Cluster).node(node(id)));
+        stream
     }
 
-    async fn end(&mut self) -> Result<Bytes, h2::Error> {
-        let end = tokio::time::timeout(PATIENCE, self.end.join_next()).await;
-        end.expect("an end in time").unwrap().unwrap()
+    fn send(&mut self, ask: Ask) {
+        let message = ask.encode(Form::SotwAds);
+        let len = u32::try_from(message.len()).unwrap().to_be_bytes();
+        let framed = [&[0][..], &len, &message].concat();
+        self.requests.send_data(framed.into(), false).unwrap();
+    }
+
+    async fn body(&mut self) -> RecvStream {
+        let body = tokio::time::timeout(PATIENCE, self.body.join_next()).await;
+        body.expect("headers in time").unwrap().unwrap().unwrap()
     }
 }
 
@@ -198,8 +205,12 @@ async fn stream_whose_client_reads_nothing_is_ended_and_others_on_its_connection
     let mut reader = Client::open(&server, Form::SotwAds, &Cluster, "reader").await;
     reader.subscribe(&Cluster, &[]);
     reader.accept(&Cluster, &["a"]).await;
-    let mut stuck = NoRoom::open(&server, "stuck").await;
-    let error = stuck.end().await.expect_err("the stream is reset");
+    let mut stuck = RawStream::open(&server, "stuck", 0).await;
+    let mut body = stuck.body().await;
+    let end = tokio::time::timeout(PATIENCE, body.data())
+        .await
+        .expect("an end in time");
+    let error = end.expect("no end without an error").expect_err("the stream is reset");
     assert!(error.is_reset(), "{error:?}");
     let dropped = "xds_unread_streams_dropped_total{port=\"xds\"}";
     server.await_metric(dropped, 1.0).await;
@@ -212,7 +223,7 @@ async fn stream_whose_client_reads_nothing_is_ended_and_others_on_its_connection
 #[tokio::test]
 async fn stream_whose_client_reads_nothing_is_shown_while_it_is_stuck() {
     let server = Server::serving(&clusters(&[("a", 1)])).await;
-    let _stuck = NoRoom::open(&server, "stuck").await;
+    let _stuck = RawStream::open(&server, "stuck", 0).await;
     server.await_metric("xds_unread_streams{port=\"xds\"}", 1.0).await;
     let nodes = server.nodes().await;
     let unread = nodes[0].streams[0].unread_since;

@@ -16,12 +16,18 @@ use http_body::{Frame, SizeHint};
 use super::open;
 use crate::transport::panicked;
 
+/// Bytes handed out at once: a client that takes in a large response slowly is seen to take it in. No fewer, since where the
+/// client's window is used up each part begins with frames of a byte.
+const SLICE: usize = 1024 * 1024;
+
 /// The body of a response.
 #[derive(Debug)]
 pub(super) struct Watched<B> {
     /// `None` once it is over.
     body: Option<B>,
     response: Arc<open::Response>,
+    /// What is left of the last frame.
+    rest: Bytes,
     /// Something was handed out, and nothing asked for since.
     given: bool,
 }
@@ -48,8 +54,18 @@ impl Watched<Body> {
         answer.map(|body| Self {
             body: Some(body),
             response,
+            rest: Bytes::new(),
             given: false,
         })
+    }
+}
+
+impl<B> Watched<B> {
+    /// The next part of the frame that came last.
+    fn slice(&mut self) -> Frame<Bytes> {
+        self.given = true;
+        self.response.pace().note_given();
+        Frame::data(self.rest.split_to(self.rest.len().min(SLICE)))
     }
 }
 
@@ -67,6 +83,9 @@ impl http_body::Body for Watched<Body> {
         if std::mem::take(&mut this.given) {
             this.response.pace().note_taken();
         }
+        if !this.rest.is_empty() {
+            return Poll::Ready(Some(Ok(this.slice())));
+        }
         let Some(body) = &mut this.body else {
             return Poll::Ready(None);
         };
@@ -78,22 +97,30 @@ impl http_body::Body for Watched<Body> {
             let (parts, _) = panicked().into_parts();
             return Poll::Ready(Some(Ok(Frame::trailers(parts.headers))));
         };
-        if let Poll::Ready(Some(Ok(frame))) = &polled
-            && frame.is_data()
-        {
-            this.given = true;
-            this.response.pace().note_given();
-        }
-        polled
+        let Poll::Ready(Some(Ok(frame))) = polled else {
+            return polled;
+        };
+        Poll::Ready(Some(Ok(match frame.into_data() {
+            Ok(data) => {
+                this.rest = data;
+                this.slice()
+            }
+            Err(other) => other,
+        })))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(Body::is_end_stream)
+        self.rest.is_empty() && self.body.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body
-            .as_ref()
-            .map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+        let of_body = self.body.as_ref().map(Body::size_hint);
+        let mut hint = of_body.unwrap_or_else(|| SizeHint::with_exact(0));
+        let rest = self.rest.len() as u64;
+        if let Some(upper) = hint.upper() {
+            hint.set_upper(upper + rest);
+        }
+        hint.set_lower(hint.lower() + rest);
+        hint
     }
 }

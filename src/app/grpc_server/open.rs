@@ -91,7 +91,8 @@ impl Open {
         response
     }
 
-    fn sweep(&self, now: SystemTime, patience: Duration) {
+    /// Looks at all of them, as of now.
+    pub(super) fn sweep(&self, now: SystemTime, patience: Duration) {
         self.0.clock.set(now);
         // Collected first: the last one to let go of a response takes it out of the list.
         let open: Vec<Arc<Response>> = self.0.lock().iter().filter_map(|(_, open)| open.upgrade()).collect();

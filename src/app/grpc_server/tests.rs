@@ -122,3 +122,43 @@ async fn panics_end_their_call_with_internal_and_leave_the_others_alone() {
     assert!(!vital.failed.is_cancelled());
     stop.cancel();
 }
+
+#[tokio::test]
+async fn client_that_takes_in_a_large_response_slowly_is_seen_to_take_it_in() {
+    let vital = Vital {
+        tracker: TaskTracker::new(),
+        panics: PanicMetrics::default(),
+        failed: CancellationToken::new(),
+    };
+    let terms = Terms {
+        port: PortLabel::Xds,
+        limits: LIMITS,
+        metrics: ConnectionMetrics::default(),
+        stop: CancellationToken::new(),
+    };
+    let open = Open::spawn(&vital, &terms);
+    let at = |second: u64| std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(second);
+    open.sweep(at(100), Duration::MAX);
+    let response = open.begin("/s/M", ([127, 0, 0, 1], 1).into());
+    let whole: Vec<u8> = (0..3_000_000_u32).map(|byte| byte as u8).collect();
+    let answering = std::future::ready(Ok(Response::new(Body::from(whole.clone()))));
+    let mut body = Watched::answer(answering, Arc::clone(&response)).await.into_body();
+    let mut read = Vec::new();
+    for second in 1.. {
+        assert!(!http_body::Body::is_end_stream(&body));
+        let frame = std::future::poll_fn(|cx| http_body::Body::poll_frame(Pin::new(&mut body), cx)).await;
+        let Some(frame) = frame else { break };
+        open.sweep(at(100 + second), Duration::MAX);
+        assert_eq!(
+            response.pace().unread_for(),
+            Some(Duration::from_secs(1)),
+            "since this part alone"
+        );
+        read.extend_from_slice(&frame.unwrap().into_data().unwrap());
+        if read.len() == whole.len() {
+            break;
+        }
+        assert!(read.len() <= usize::try_from(second).unwrap() << 20);
+    }
+    assert!(read == whole);
+}
