@@ -10,6 +10,7 @@ mod nodes;
 mod outcomes;
 mod page;
 mod plan;
+mod process;
 mod reflection;
 mod snapshots;
 mod sources;
@@ -20,7 +21,6 @@ mod watched;
 use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::sync::Semaphore;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{Status, server::NamedService, service::Routes};
 use tonic_health::{ServingStatus, server::HealthReporter};
 
@@ -29,7 +29,6 @@ use crate::{
     authority::Authority,
     connection::Http2Limits,
     fleet::Fleet,
-    metrics::{PanicMetrics, PortLabel},
     proto::{
         admin::{
             node_service_server::NodeServiceServer, snapshot_service_server::SnapshotServiceServer,
@@ -39,11 +38,10 @@ use crate::{
     },
     protocol::Policies,
     publisher::Publisher,
-    readiness::Readiness,
     source::Files,
 };
 
-pub use self::{convert::finding, reflection::ReflectionError};
+pub use self::{convert::finding, process::Process, reflection::ReflectionError};
 
 /// Largest request: a publish of the largest snapshot that admission lets in, with room for how YAML writes it.
 pub const MAX_REQUEST_BYTES: usize = 256 << 20;
@@ -66,19 +64,6 @@ pub struct Admin {
     shared: Arc<Shared>,
     health: HealthReporter,
     authority: Authority,
-}
-
-/// The process that the services are part of.
-#[derive(Clone, Debug)]
-pub struct Process {
-    /// What holds it back from being ready.
-    pub readiness: Readiness,
-    /// Counts what panics apart from the calls themselves.
-    pub panics: PanicMetrics,
-    /// Runs tasks.
-    pub tracker: TaskTracker,
-    /// Ends watches.
-    pub shutdown: CancellationToken,
 }
 
 /// What the services share.
@@ -106,12 +91,7 @@ impl Shared {
             let _permit = permit;
             look()
         });
-        looking.await.map_err(|error| {
-            if error.is_panic() {
-                self.process.panics.of_port(PortLabel::Admin);
-            }
-            Status::internal(error.to_string())
-        })
+        looking.await.map_err(|broken| self.process.broken(&broken))
     }
 }
 

@@ -57,14 +57,9 @@ impl ClientStatusDiscoveryService for ClientStatus {
         let page = asked_page(request.metadata())?;
         let (answers, stream) = mpsc::channel(ANSWER_BUFFER);
         let shared = Arc::clone(&self.shared);
-        self.shared.process.tracker.spawn(async move {
-            tokio::select! {
-                () = answer_all(&shared, request.into_inner(), &page, &answers) => {}
-                () = shared.process.shutdown.cancelled() => {
-                    // A reader that is behind learns of the end from the connection.
-                    answers.try_send(Err(Status::unavailable("the server is shutting down"))).ok();
-                }
-            }
+        let fed = answers.clone();
+        self.shared.process.feed(answers, async move {
+            answer_all(&shared, request.into_inner(), &page, &fed).await;
         });
         Ok(Response::new(ReceiverStream::new(stream)))
     }

@@ -83,15 +83,10 @@ impl NodeService for Nodes {
         let watch = self.shared.fleet.watch(group(&request.get_ref().group));
         let (events, stream) = mpsc::channel(WATCH_BUFFER);
         let shared = Arc::clone(&self.shared);
-        self.shared.process.tracker.spawn(async move {
-            tokio::select! {
-                () = feed(&shared, watch, &events) => {}
-                () = shared.process.shutdown.cancelled() => {
-                    // A reader that is behind learns of the end from the connection.
-                    events.try_send(Err(Status::unavailable("the server is shutting down"))).ok();
-                }
-            }
-        });
+        let fed = events.clone();
+        self.shared
+            .process
+            .feed(events, async move { feed(&shared, watch, &fed).await });
         Ok(Response::new(ReceiverStream::new(stream)))
     }
 }

@@ -51,7 +51,7 @@ impl Snapshots {
     ) -> Result<T, Status> {
         let publisher = Arc::clone(&self.shared.publisher);
         let task = self.shared.process.tracker.spawn_blocking(move || call(&publisher));
-        task.await.map_err(|failure| status::of_join(&failure))?
+        task.await.map_err(|broken| self.shared.process.broken(&broken))?
     }
 
     /// Runs a publish, logs and audits it once.
@@ -304,15 +304,8 @@ impl SnapshotService for Snapshots {
             told: BTreeMap::new(),
             events: events.clone(),
         };
-        let shutdown = self.shared.process.shutdown.clone();
-        self.shared.process.tracker.spawn(async move {
-            tokio::select! {
-                Gone = feed.run() => {}
-                () = shutdown.cancelled() => {
-                    // A reader that is behind learns of the end from the connection.
-                    events.try_send(Err(Status::unavailable("the server is shutting down"))).ok();
-                }
-            }
+        self.shared.process.feed(events, async move {
+            let Gone = feed.run().await;
         });
         Ok(Response::new(ReceiverStream::new(stream)))
     }

@@ -21,7 +21,7 @@ use tracing::{debug, error};
 
 use super::{
     listener::{Accepted, Bound},
-    tasks::{Vital, caught},
+    tasks::Vital,
 };
 use crate::metrics::{Label as _, PanicMetrics, PortLabel};
 
@@ -81,11 +81,10 @@ fn serve(accepted: Accepted, routes: &Router, request: Duration) -> Served {
 
 /// Answers a request whose handler panics as well, and counts it.
 async fn guarded(port: PortLabel, panics: &PanicMetrics, answer: impl Future<Output = Response>) -> Response {
-    if let Some(answer) = caught(answer).await {
+    if let Some(answer) = panics.caught(port.into(), answer).await {
         return answer;
     }
     error!(listener = port.text(), "a request panicked");
-    panics.of_port(port);
     let text = "the server failed at this request: its log says how\n";
     (StatusCode::INTERNAL_SERVER_ERROR, text).into_response()
 }

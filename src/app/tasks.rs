@@ -1,12 +1,6 @@
 //! Tasks without which the process is not what it seems: where one dies, the process ends in order, and whoever runs it starts it
 //! again.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    pin::pin,
-    task::Poll,
-};
-
 use tokio::task::JoinHandle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::error;
@@ -32,8 +26,7 @@ impl Vital {
     {
         let vital = self.clone();
         self.tracker.spawn(async move {
-            if caught(task).await.is_none() {
-                vital.panics.count(PanicPart::Task);
+            if vital.panics.caught(PanicPart::Task, task).await.is_none() {
                 vital.fail(name);
             }
         })
@@ -44,16 +37,6 @@ impl Vital {
         error!(task = name, "a task died that the process needs: the process ends");
         self.failed.cancel();
     }
-}
-
-/// What comes of a future; `None` where it panics, after which it is not looked at again.
-pub(super) async fn caught<F: Future>(future: F) -> Option<F::Output> {
-    let mut future = pin!(future);
-    std::future::poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
-        Ok(polled) => polled.map(Some),
-        Err(_) => Poll::Ready(None),
-    })
-    .await
 }
 
 #[cfg(test)]

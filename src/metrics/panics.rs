@@ -1,5 +1,12 @@
 //! Panics that were caught: each is a fault of this program, whatever it was asked.
 
+use std::{
+    future::poll_fn,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
+    task::Poll,
+};
+
 use prometheus_client::{metrics::counter::Counter, registry::Registry};
 
 use super::{
@@ -23,12 +30,20 @@ impl PanicMetrics {
 
     /// A request to this port panicked.
     pub fn of_port(&self, port: PortLabel) {
-        self.count(match port {
-            PortLabel::Xds => PanicPart::Xds,
-            PortLabel::Admin => PanicPart::Admin,
-            PortLabel::Http => PanicPart::Http,
-            PortLabel::Probe => PanicPart::Probe,
-        });
+        self.count(port.into());
+    }
+
+    /// What comes of a future; `None` where it panics, which is counted. It is not looked at again then.
+    pub async fn caught<F: Future>(&self, part: PanicPart, future: F) -> Option<F::Output> {
+        let mut future = pin!(future);
+        poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+            Ok(polled) => polled.map(Some),
+            Err(_) => {
+                self.count(part);
+                Poll::Ready(None)
+            }
+        })
+        .await
     }
 
     /// Something panicked.
@@ -40,5 +55,16 @@ impl PanicMetrics {
     #[must_use]
     pub fn of(&self, part: PanicPart) -> u64 {
         self.panics.at((part,)).get()
+    }
+}
+
+impl From<PortLabel> for PanicPart {
+    fn from(port: PortLabel) -> Self {
+        match port {
+            PortLabel::Xds => Self::Xds,
+            PortLabel::Admin => Self::Admin,
+            PortLabel::Http => Self::Http,
+            PortLabel::Probe => Self::Probe,
+        }
     }
 }
