@@ -22,6 +22,7 @@ mod import;
 mod input;
 mod logging;
 mod output;
+mod pages;
 mod plan;
 mod private;
 mod publish;

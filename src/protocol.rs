@@ -5,6 +5,7 @@
 mod delivery;
 mod error;
 mod features;
+mod holdings;
 mod listing;
 mod memory;
 mod nonce;

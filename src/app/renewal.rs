@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
+use super::tasks::Vital;
 use crate::{
     metrics::{ConnectionMetrics, Label as _, PortLabel},
     tls::Tls,
@@ -13,17 +14,12 @@ use crate::{
 const EVERY: Duration = Duration::from_secs(1);
 
 /// Follows the files of all ports until `stop`.
-pub(super) fn spawn(
-    tracker: &TaskTracker,
-    ports: Vec<(PortLabel, Tls)>,
-    metrics: ConnectionMetrics,
-    stop: CancellationToken,
-) {
+pub(super) fn spawn(vital: &Vital, ports: Vec<(PortLabel, Tls)>, metrics: ConnectionMetrics, stop: CancellationToken) {
     if ports.is_empty() {
         return;
     }
-    let blocking = tracker.clone();
-    tracker.spawn(stop.run_until_cancelled_owned(async move {
+    let blocking = vital.tracker.clone();
+    let following = stop.run_until_cancelled_owned(async move {
         let mut ticks = tokio::time::interval(EVERY);
         let mut told: Vec<Option<String>> = vec![None; ports.len()];
         loop {
@@ -52,5 +48,6 @@ pub(super) fn spawn(
                 }
             }
         }
-    }));
+    });
+    vital.spawn("renewal", following);
 }

@@ -8,11 +8,12 @@ use super::{
     exit::{Exit, Failure},
     findings::short_type,
     output::{Format, Output, Table, proto_json, quoted_of, some_of, time},
-    sources,
+    pages, sources,
 };
 use crate::proto::admin::{
-    GetNodeRequest, ListNodesRequest, ListNodesResponse, NodeStatus, OrderStatus, TypeStatus, Unanswered,
+    GetNodeRequest, NodeStatus, OrderStatus, ServerHealth, TypeStatus, Unanswered,
     order_status::{Awaited, Hold, Wait, awaited::Reason},
+    server_health,
     type_status::State,
 };
 
@@ -42,22 +43,25 @@ impl Status {
             return sources::run(clients, output).await;
         }
         let everything = self.node.is_none() && self.group.is_none();
-        let mut client = clients.nodes().await?;
+        let mut health = ServerHealth::default();
         let (nodes, value) = match self.node {
             Some(id) => {
+                let mut client = clients.nodes().await?;
                 let node = client.get_node(GetNodeRequest { id }).await?.into_inner();
                 let value = proto_json(&node, "NodeStatus");
                 (vec![node], value)
             }
             None => {
                 let group = self.group.unwrap_or_default();
-                let ListNodesResponse { nodes } = client.list_nodes(ListNodesRequest { group }).await?.into_inner();
+                let nodes;
+                (nodes, health) = pages::nodes(clients, &group).await?;
                 let value = Value::Array(nodes.iter().map(|node| proto_json(node, "NodeStatus")).collect());
                 (nodes, value)
             }
         };
         match output.format {
             Format::Table => {
+                output.text(&degraded(&health))?;
                 output.text(&table(&nodes))?;
                 if everything {
                     output.text(&sources::troubled(clients).await?)?;
@@ -67,6 +71,14 @@ impl Status {
         }
         Ok(Exit::Ok)
     }
+}
+
+/// A line where the server is not as it should be.
+fn degraded(health: &ServerHealth) -> String {
+    if health.state() != server_health::State::Degraded {
+        return String::new();
+    }
+    format!("server DEGRADED: {}\n", health.reasons.join("; "))
 }
 
 /// A row for each type of each node; below a refused one the node's own words.

@@ -1,6 +1,9 @@
 //! What became of connections, by port.
 
-use prometheus_client::{metrics::counter::Counter, registry::Registry};
+use prometheus_client::{
+    metrics::{counter::Counter, gauge::Gauge},
+    registry::Registry,
+};
 
 use super::{
     labels::{ConnectionRefusal, HandshakeFailure, PortLabel, Silence},
@@ -10,6 +13,9 @@ use super::{
 /// Counters of connections. Clones are one and the same.
 #[derive(Clone, Debug, Default)]
 pub struct ConnectionMetrics {
+    open: Table<(PortLabel,), Gauge>,
+    unread: Table<(PortLabel,), Gauge>,
+    unread_dropped: Table<(PortLabel,), Counter>,
     accept_errors: Table<(PortLabel,), Counter>,
     refused: Table<(PortLabel, ConnectionRefusal), Counter>,
     handshakes: Table<(PortLabel, HandshakeFailure), Counter>,
@@ -23,6 +29,17 @@ pub struct ConnectionMetrics {
 impl ConnectionMetrics {
     /// Exposes the counters.
     pub fn register(&self, registry: &mut Registry) {
+        registry.register("xds_connections", "Connections that are open", self.open.clone());
+        registry.register(
+            "xds_unread_streams",
+            "Streams whose client has made no room for what it was sent for more than 5 seconds",
+            self.unread.clone(),
+        );
+        registry.register(
+            "xds_unread_streams_dropped",
+            "Streams that were ended because the client made no room for what it was sent",
+            self.unread_dropped.clone(),
+        );
         registry.register(
             "xds_accept_errors",
             "Times that no connection could be accepted, for want of descriptors most of the time",
@@ -53,6 +70,26 @@ impl ConnectionMetrics {
             "Times that certificates, keys or CAs changed into what could not be taken",
             self.broken_files.clone(),
         );
+    }
+
+    /// A connection is open.
+    pub fn opened(&self, port: PortLabel) {
+        self.open.at((port,)).inc();
+    }
+
+    /// A connection is open no longer.
+    pub fn closed(&self, port: PortLabel) {
+        self.open.at((port,)).dec();
+    }
+
+    /// So many streams are not read now.
+    pub fn unread(&self, port: PortLabel, streams: i64) {
+        self.unread.at((port,)).set(streams);
+    }
+
+    /// A stream was ended for it.
+    pub fn unread_dropped(&self, port: PortLabel) {
+        self.unread_dropped.at((port,)).inc();
     }
 
     /// Nothing could be accepted.

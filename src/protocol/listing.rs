@@ -83,6 +83,15 @@ impl<'a, T> Listing<'a, T> {
     pub const fn is_empty(&self) -> bool {
         self.len == 0
     }
+
+    /// Bytes that the items are written in; 0 where they were read already.
+    #[must_use]
+    pub const fn bytes(&self) -> usize {
+        match &self.items {
+            Items::Encoded { bytes, .. } => bytes.len(),
+            Items::Read(_) => 0,
+        }
+    }
 }
 
 impl<'a, T: Copy> Listing<'a, T> {

@@ -48,6 +48,18 @@ impl Publisher {
         self.heads().values().map(|head| head.info()).collect()
     }
 
+    /// The first published groups behind a name, sorted; whether there are more.
+    #[must_use]
+    pub fn page(&self, after: Option<&str>, most: usize) -> (Vec<RevisionInfo>, bool) {
+        let heads = self.heads();
+        let behind = heads
+            .iter()
+            .filter(|(group, _)| after.is_none_or(|after| group.as_str() > after));
+        let mut behind = behind.map(|(_, head)| head);
+        let page = behind.by_ref().take(most).map(|head| head.info()).collect();
+        (page, behind.next().is_some())
+    }
+
     /// How much is published.
     #[must_use]
     pub fn totals(&self) -> Totals {

@@ -289,6 +289,23 @@ pub struct XdsLayer {
         value_name = "DURATION"
     )]
     pub keepalive_timeout: Option<Span>,
+    /// End a stream whose client makes no room for what it was sent for so long
+    #[arg(
+        id = "xds_send_timeout",
+        long = "xds-send-timeout",
+        env = "CHANCERY_XDS_SEND_TIMEOUT",
+        value_name = "DURATION"
+    )]
+    pub send_timeout: Option<Span>,
+    /// End a stream that is so old, give or take a tenth, so that its client opens another
+    #[arg(
+        id = "xds_max_stream_age",
+        long = "xds-max-stream-age",
+        env = "CHANCERY_XDS_MAX_STREAM_AGE",
+        value_name = "DURATION"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_stream_age: Option<Span>,
     /// How long a stream may take to send its first request
     #[arg(
         id = "xds_first_request_timeout",
@@ -535,6 +552,8 @@ impl XdsLayer {
             max_request_bytes: self.max_request_bytes.or(below.max_request_bytes),
             keepalive_interval: self.keepalive_interval.or(below.keepalive_interval),
             keepalive_timeout: self.keepalive_timeout.or(below.keepalive_timeout),
+            send_timeout: self.send_timeout.or(below.send_timeout),
+            max_stream_age: self.max_stream_age.or(below.max_stream_age),
             first_request_timeout: self.first_request_timeout.or(below.first_request_timeout),
             drain: self.drain.or(below.drain),
             new_streams_per_second: self.new_streams_per_second.or(below.new_streams_per_second),

@@ -15,6 +15,7 @@ mod guard;
 mod history;
 mod input;
 mod load;
+mod pages;
 mod plan;
 mod process;
 mod refused;

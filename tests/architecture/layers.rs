@@ -191,6 +191,11 @@ pub(crate) const LAYERS: &[Layer] = &[
         without: &[RUNTIME, GRPC, SHARING, METRICS, CLOCKS, RANDOMNESS],
     },
     Layer {
+        module: "memory",
+        knows: Knows::Only(&[]),
+        without: &[RUNTIME, GRPC, METRICS, CLOCKS, RANDOMNESS],
+    },
+    Layer {
         module: "text",
         knows: Knows::Only(&[]),
         without: &[RUNTIME, GRPC, SHARING, METRICS, CLOCKS, RANDOMNESS],

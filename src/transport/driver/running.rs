@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, task::Context, time::Instant};
 use tracing::{Span, debug, warn};
 
 use crate::{
-    authority::Authority,
+    authority::{Authority, NOTED},
     cache::SnapshotWatch,
     fleet::{Moment, StreamGuard},
     metrics::{ServingMetrics, TypeLabel},
@@ -18,9 +18,6 @@ use crate::{
 
 /// Bytes logged of a NACK's message.
 const LOGGED_BYTES: usize = 1000;
-
-/// Secrets a node may not have that are noted of one stream: it may ask for any number of names.
-const NOTED: usize = 256;
 
 /// A stream whose node is known.
 pub(super) struct Running {
