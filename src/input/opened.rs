@@ -63,12 +63,22 @@ pub fn open_below(dir: &Path, below: &Path) -> io::Result<File> {
 /// Where it cannot be read, or there is more: [`io::ErrorKind::FileTooLarge`].
 pub fn read_bounded(file: impl io::Read, most: u64) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();
-    file.take(most.saturating_add(1)).read_to_end(&mut content)?;
+    read_bounded_into(file, most, &mut content)?;
+    Ok(content)
+}
+
+/// [`read_bounded`] into a buffer of the caller, who knows how to get rid of it.
+///
+/// # Errors
+///
+/// As [`read_bounded`] has.
+pub fn read_bounded_into(file: impl io::Read, most: u64, content: &mut Vec<u8>) -> io::Result<()> {
+    file.take(most.saturating_add(1)).read_to_end(content)?;
     if content.len() as u64 > most {
         let reason = format!("is larger than {most} bytes");
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, reason));
     }
-    Ok(content)
+    Ok(())
 }
 
 fn opened(descriptor: OwnedFd) -> io::Result<File> {

@@ -18,6 +18,7 @@ mod load;
 mod plan;
 mod process;
 mod refused;
+mod sealed;
 mod secure;
 mod services;
 mod store;
