@@ -8,6 +8,7 @@ mod harness;
 mod access;
 #[path = "../common/authority.rs"]
 mod authority;
+mod canary;
 mod commands;
 mod csds;
 mod envoy;

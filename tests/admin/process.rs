@@ -55,6 +55,10 @@ impl Process {
         self.child.id()
     }
 
+    pub(crate) fn address(&self, name: &str) -> std::net::SocketAddr {
+        self.addresses[name].parse().unwrap()
+    }
+
     fn get(&self, path: &str) -> (u16, String) {
         let url = format!("http://{}{path}", self.addresses["http"]);
         Runtime::new().unwrap().block_on(async {
