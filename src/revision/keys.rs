@@ -4,9 +4,7 @@
 //! another and a message can name the one that is missing.
 
 use std::{
-    fmt,
-    fs::File,
-    io,
+    fmt, io,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
@@ -92,7 +90,7 @@ impl StoreKeys {
                 mode,
             });
         }
-        let content = read(opened).map_err(told)?;
+        let content = input::read_secret(&opened, LARGEST).map_err(told)?;
         let keys = parse(&content).map_err(|reason| KeyFileError::Content {
             file: file.to_owned(),
             reason,
@@ -133,16 +131,6 @@ impl fmt::Debug for StoreKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "StoreKeys({})", self.ids())
     }
-}
-
-/// The buffer is as large as the file may be from the start: one that grew would leave a copy behind.
-fn read(opened: File) -> io::Result<Zeroizing<Vec<u8>>> {
-    let length = opened.metadata()?.len();
-    let mut content = Zeroizing::new(Vec::with_capacity(
-        usize::try_from(length.min(LARGEST)).unwrap_or(0) + 1,
-    ));
-    input::read_bounded_into(opened, LARGEST, &mut content)?;
-    Ok(content)
 }
 
 fn parse(content: &[u8]) -> Result<Vec<StoreKey>, String> {

@@ -16,6 +16,7 @@ mod guard;
 mod history;
 mod input;
 mod load;
+mod memory;
 mod plan;
 mod process;
 mod refused;

@@ -202,7 +202,7 @@ pub(crate) const LAYERS: &[Layer] = &[
     },
     Layer {
         module: "tls",
-        knows: Knows::Only(&["connection"]),
+        knows: Knows::Only(&["connection", "input"]),
         without: &[RUNTIME, GRPC, STATUSES, METRICS],
     },
     Layer {
@@ -222,6 +222,7 @@ pub(crate) const LAYERS: &[Layer] = &[
             "access",
             "audit",
             "connection",
+            "input",
             "metrics",
             "node",
             "resource",
