@@ -9,7 +9,7 @@ use super::{ContentHash, Hasher};
 
 /// Makes the content hashes of secrets. A store has one, made once: with another every secret would get another version.
 #[derive(Clone)]
-pub struct ContentKey(Zeroizing<[u8; ContentKey::BYTES]>);
+pub struct ContentKey(Zeroizing<[u8; Self::BYTES]>);
 
 // === impl ContentKey ===
 

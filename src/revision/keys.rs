@@ -38,7 +38,7 @@ pub struct StoreKey {
 
 /// Names a key without telling it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct KeyId([u8; KeyId::BYTES]);
+pub struct KeyId([u8; Self::BYTES]);
 
 /// Why a key file cannot be used.
 #[derive(Debug, thiserror::Error)]

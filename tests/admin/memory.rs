@@ -41,7 +41,7 @@ fn is_found(memory: &[Vec<u8>], needle: &[u8]) -> bool {
 }
 
 #[test]
-fn files_with_keys_are_not_left_in_memory() {
+fn files_with_keys_are_not_kept_in_memory() {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
     let port = Authority::new().server();
@@ -77,6 +77,6 @@ fn files_with_keys_are_not_left_in_memory() {
         ("the line of the store's key", encoded.as_bytes()),
         ("the store's key", &key),
     ] {
-        assert!(!is_found(&memory, needle), "{what} is left in memory");
+        assert!(!is_found(&memory, needle), "{what} is kept in memory");
     }
 }

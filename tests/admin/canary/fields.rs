@@ -38,7 +38,7 @@ impl Fields {
         self.canaries.iter().zip(items)
     }
 
-    fn add(&mut self, canary: Canary, item: String) {
+    fn add(&mut self, canary: Canary, item: &str) {
         self.canaries.push(canary);
         self.items.push(format!("- {item}\n"));
     }
@@ -55,7 +55,7 @@ impl Fields {
             self.names.push(name.to_owned());
             self.add(
                 key.canary.clone(),
-                format!(
+                &format!(
                     "{{{SECRET}, name: {name}, tls_certificate: {{certificate_chain: {}, private_key: {}}}}}",
                     source(&key.cert),
                     source(&key.canary.text)
@@ -81,7 +81,7 @@ impl Fields {
             let canary = Canary::new(name);
             self.names.push(name.to_owned());
             let item = generic(name, &format!("{{inline_string: {}}}", canary.text));
-            self.add(canary, item);
+            self.add(canary, &item);
         }
         let canary = Canary::new("a generic secret as bytes");
         self.names.push("generic-bytes".to_owned());
@@ -89,13 +89,13 @@ impl Fields {
             "generic-bytes",
             &format!("{{inline_bytes: {}}}", STANDARD.encode(&canary.text)),
         );
-        self.add(canary, item);
+        self.add(canary, &item);
         let canary = Canary::new("a session ticket key");
         self.names.push("tickets".to_owned());
         let key = STANDARD.encode(format!("{:x<80}", canary.text));
         self.add(
             canary,
-            format!("{{{SECRET}, name: tickets, session_ticket_keys: {{keys: [{{inline_bytes: {key}}}]}}}}"),
+            &format!("{{{SECRET}, name: tickets, session_ticket_keys: {{keys: [{{inline_bytes: {key}}}]}}}}"),
         );
     }
 
@@ -179,7 +179,7 @@ impl Fields {
         let encoded = STANDARD.encode(&text);
         self.add(
             canary,
-            format!(
+            &format!(
                 "{{'@type': type.googleapis.com/envoy.config.route.v3.RouteConfiguration, name: r, request_headers_to_add: \
                  [{{header: {{key: authorization, value: {text}}}}}, {{header: {{key: cookie, raw_value: {encoded}}}}}], \
                  virtual_hosts: [{{name: v, domains: ['*'], routes: [{{match: {{prefix: /, query_parameters: [{{name: token, \
@@ -199,7 +199,7 @@ impl Fields {
         let name = format!("c{}", self.canaries.len());
         self.add(
             canary,
-            format!("{{'@type': type.googleapis.com/envoy.config.cluster.v3.Cluster, name: {name}, connect_timeout: 1s, {rest}}}"),
+            &format!("{{'@type': type.googleapis.com/envoy.config.cluster.v3.Cluster, name: {name}, connect_timeout: 1s, {rest}}}"),
         );
     }
 }

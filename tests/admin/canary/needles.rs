@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE},
+};
 use rcgen::{CertificateParams, KeyPair};
 
 /// A secret that nothing else contains.
@@ -92,9 +95,7 @@ impl KeyCanary {
         let lines: Vec<&str> = key.lines().filter(|line| !line.starts_with("-----")).collect();
         // The first line begins as that of any other key does, and the last ones have the public key.
         canary.look_for(&lines[0].as_bytes()[40..]);
-        let bytes = base64::engine::general_purpose::STANDARD
-            .decode(lines.concat())
-            .unwrap();
+        let bytes = STANDARD.decode(lines.concat()).unwrap();
         canary.look_for(&bytes[36..60]);
         Self { canary, cert }
     }
@@ -128,18 +129,11 @@ fn a_canary_is_found_in_every_form() {
         let within = format!("{around}{text}{around}");
         for form in [
             within.clone(),
-            base64::engine::general_purpose::STANDARD.encode(&within),
-            base64::engine::general_purpose::URL_SAFE.encode(&within),
+            STANDARD.encode(&within),
+            URL_SAFE.encode(&within),
             within.bytes().map(|byte| format!("{byte:02x}")).collect(),
             within.bytes().map(|byte| format!("%{byte:02X}")).collect(),
             format!("{:?}", within.as_bytes()),
-            format!(
-                "{:?}",
-                base64::engine::general_purpose::STANDARD
-                    .encode(&within)
-                    .as_bytes()
-                    .len()
-            ) + &within,
         ] {
             assert!(canary.found_in(format!("x {form} y").as_bytes()).is_some(), "{form}");
         }
@@ -147,7 +141,7 @@ fn a_canary_is_found_in_every_form() {
     assert!(canary.found_in(Canary::new("another").text.as_bytes()).is_none());
     let key = KeyCanary::new("key");
     let pem = &key.canary.text;
-    let bytes = base64::engine::general_purpose::STANDARD.encode(pem);
+    let bytes = STANDARD.encode(pem);
     for form in [
         pem.clone(),
         pem.replace('\n', "\\n"),
