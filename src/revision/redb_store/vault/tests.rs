@@ -1,3 +1,5 @@
+//! What a sealed value gives away, where it opens, and with which keys.
+
 use super::*;
 use crate::revision::{keys::tests::keys, redb_store::records::ReceiptRecord};
 
