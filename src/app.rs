@@ -41,7 +41,7 @@ use crate::{
     protocol::Policies,
     publisher::{Publisher, PublisherSettings, RemovalGuard},
     readiness::Readiness,
-    revision::{MemoryStore, RedbStore, RevisionStore},
+    revision::{MemoryStore, RedbStore, RevisionStore, StoreKeys},
     settings::{Settings, StoreSettings},
     source::{Files, Registry, is_registered},
     tls::{Tls, TlsSettings},
@@ -305,7 +305,8 @@ async fn open(
                 Arc::new(MemoryStore::new(retention))
             }
             StoreSettings::DataDir(dir) => {
-                let opened = RedbStore::open(dir, retention);
+                let keys = settings.key_file.as_deref().map(StoreKeys::read).transpose()?;
+                let opened = RedbStore::open(dir, retention, keys.as_ref());
                 Arc::new(opened.with_context(|| format!("cannot open the data directory {}", dir.display()))?)
             }
         };

@@ -22,7 +22,7 @@ pub use self::{
     file::Spot,
     layer::{
         AdminLayer, AdmissionLayer, AuditLayer, ConnectionsLayer, FleetLayer, HttpLayer, Layer, LimitsLayer, LogLayer,
-        LrsLayer, OrderingLayer, PortName, ProtocolLayer, RegistryLayer, RestLayer, SharedLayer, XdsLayer,
+        LrsLayer, OrderingLayer, PortName, ProtocolLayer, RegistryLayer, RestLayer, SharedLayer, StoreLayer, XdsLayer,
     },
     value::{ByteSize, Share, Span, ValueError},
 };
@@ -59,6 +59,8 @@ pub struct Settings {
     pub connections: ConnectionSettings,
     /// Where snapshots are kept.
     pub store: StoreSettings,
+    /// The keys that seal it; `None` where it is not sealed.
+    pub key_file: Option<PathBuf>,
     /// The directory whose folders are published; `None` for no files.
     pub files: Option<PathBuf>,
     /// How many revisions of each group are kept.
@@ -193,6 +195,11 @@ pub enum SettingsError {
     /// Both stores were chosen.
     #[error("data_dir and ephemeral exclude each other")]
     TwoStores,
+    /// Keys, and nothing to seal with them.
+    #[error(
+        "store.key_file seals a data directory, and nothing is kept in one: set data_dir, or leave the key file out"
+    )]
+    NothingToSeal,
     /// A setting names a type that is none.
     #[error("protocol settings: {0}")]
     Type(#[from] UnknownType),
@@ -283,6 +290,9 @@ impl Settings {
             (Some(dir), false) => StoreSettings::DataDir(dir),
             (None, _) => StoreSettings::Ephemeral,
         };
+        if store == StoreSettings::Ephemeral && effective.store.key_file.is_some() {
+            return Err(SettingsError::NothingToSeal);
+        }
         effective.ephemeral = (store == StoreSettings::Ephemeral).then_some(true);
         let grace = effective.shutdown_grace.map_or(Duration::ZERO, |span| span.0);
         // Streams that are still being ended when the grace period is over would be cut.
@@ -342,6 +352,7 @@ impl Settings {
             open,
             connections: effective.connections.settings(),
             store,
+            key_file: effective.store.key_file.clone(),
             files: effective.files.clone(),
             keep_revisions: effective.keep_revisions.unwrap_or(DEFAULT_RETENTION),
             xds: XdsSettings {
@@ -402,6 +413,7 @@ impl Layer {
             insecure: None,
             data_dir: None,
             ephemeral: None,
+            store: StoreLayer::default(),
             files: None,
             keep_revisions: Some(DEFAULT_RETENTION),
             shutdown_grace: Some(Span(Duration::from_secs(10))),

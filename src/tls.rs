@@ -5,6 +5,7 @@
 mod authorities;
 mod certificate;
 mod files;
+mod key;
 
 use std::{
     fmt, io,
@@ -14,9 +15,10 @@ use std::{
 };
 
 use rustls::{
-    RootCertStore, ServerConfig,
+    Error, InconsistentKeys, RootCertStore, ServerConfig,
     crypto::{CryptoProvider, ring},
     server::{NoServerSessionStorage, WebPkiClientVerifier},
+    sign::{CertifiedKey, SingleCertAndKey},
     version::{TLS12, TLS13},
 };
 use serde::{Deserialize, Serialize};
@@ -180,13 +182,15 @@ fn build(settings: &TlsSettings, protocols: &[&str], contents: &Contents) -> Res
         Some(roots) => builder.with_client_cert_verifier(verifier(settings, roots, &provider)?),
         None => builder.with_no_client_auth(),
     };
-    let mut config = builder.with_single_cert(chain, key).map_err(|error| {
-        settings.content(
-            "tls_key",
-            &settings.key,
-            format!("it does not fit the certificate: {error}"),
-        )
-    })?;
+    let certified = CertifiedKey::new(chain, key);
+    match certified.keys_match() {
+        Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => {}
+        Err(error) => {
+            let reason = format!("it does not fit the certificate: {error}");
+            return Err(settings.content("tls_key", &settings.key, reason));
+        }
+    }
+    let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
     config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
     if settings.client_auth != ClientAuth::None {
         // A session that is resumed brings the certificate of its first handshake, which nobody verifies again.

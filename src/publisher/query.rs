@@ -1,6 +1,6 @@
 //! What was published, and how states of a group differ. Nothing here changes anything.
 
-use std::{io, sync::Arc, time::SystemTime};
+use std::{io, sync::Arc};
 
 use tokio::sync::broadcast;
 
@@ -12,7 +12,7 @@ use super::{
     types_of,
 };
 use crate::{
-    admission::{Admitted, Places, Rejection, Severity, admit_over},
+    admission::{Admitted, Places, Rejection, Severity},
     node::NodeGroup,
     revision::{RevisionInfo, StoredRevision},
     snapshot::{Revision, Snapshot},
@@ -104,10 +104,7 @@ impl Publisher {
             }
             DiffTarget::Candidate(candidate) => {
                 check_group(group)?;
-                let now = Some(SystemTime::now());
-                let admitted =
-                    admit_over(candidate, &self.settings.limits, None, now).map_err(PublishError::Rejected)?;
-                Wanted::Admitted(Box::new(admitted))
+                Wanted::Admitted(Box::new(self.admit(group, candidate, None)?))
             }
         };
         let from = from.map(|revision| self.stored(group, revision)).transpose()?;

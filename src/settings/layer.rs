@@ -9,6 +9,7 @@ mod limits;
 mod ports;
 mod protocol;
 mod shared;
+mod store;
 
 use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf};
 
@@ -21,6 +22,7 @@ pub use self::{
     ports::{AdminLayer, ConnectionsLayer, HttpLayer, PortName},
     protocol::ProtocolLayer,
     shared::SharedLayer,
+    store::StoreLayer,
 };
 use super::{LogFormat, RulesMode, value::ByteSize, value::Share, value::Span};
 use crate::{access::AccessConfig, node::GroupRule, tls::ClientAuth};
@@ -56,6 +58,10 @@ pub struct Layer {
           default_missing_value = "true", conflicts_with = "data_dir")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ephemeral: Option<bool>,
+    /// How the data directory is kept.
+    #[command(flatten)]
+    #[serde(skip_serializing_if = "StoreLayer::is_empty")]
+    pub store: StoreLayer,
     /// Publish what the folders of this directory say, one for each group
     #[arg(long, env = "CHANCERY_FILES", value_name = "DIR")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -494,6 +500,7 @@ impl Layer {
             } else {
                 self.ephemeral.or(below.ephemeral)
             },
+            store: self.store.or(below.store),
             files: self.files.or(below.files),
             keep_revisions: self.keep_revisions.or(below.keep_revisions),
             shutdown_grace: self.shutdown_grace.or(below.shutdown_grace),

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     proto::{envoy::config::core::v3 as core, google::rpc},
     protocol::{Listing, NameList, ReadNext, Request, StreamLimits, Variant},
-    text::head,
+    text::{head, without_secrets},
 };
 
 /// Bytes of a whole node for each that may be used: an Envoy lists its extensions, a hundred thousand bytes that nobody
@@ -296,7 +296,7 @@ fn pair(mut bytes: &[u8]) -> Result<(&str, &str), Malformed> {
 }
 
 /// Code and message of an encoded `google.rpc.Status`, of which one character more is kept than `most` bytes are: enough to
-/// see that it was longer. Nobody reads its details.
+/// see that it was longer. Nobody reads its details. What the client quotes of a secret goes no further.
 fn status(mut bytes: &[u8], most: usize) -> Result<rpc::Status, RequestError> {
     let mut status = rpc::Status::default();
     let (mut message, mut fields) = ("", 0);
@@ -309,7 +309,8 @@ fn status(mut bytes: &[u8], most: usize) -> Result<rpc::Status, RequestError> {
             _ => {}
         }
     }
-    head(message, most.saturating_add(4)).clone_into(&mut status.message);
+    let words = head(message, most.saturating_add(4));
+    status.message = without_secrets(words).into_owned();
     Ok(status)
 }
 

@@ -207,7 +207,7 @@ pub(crate) const LAYERS: &[Layer] = &[
     },
     Layer {
         module: "tls",
-        knows: Knows::Only(&["connection"]),
+        knows: Knows::Only(&["connection", "input"]),
         without: &[RUNTIME, GRPC, STATUSES, METRICS],
     },
     Layer {
@@ -227,6 +227,7 @@ pub(crate) const LAYERS: &[Layer] = &[
             "access",
             "audit",
             "connection",
+            "input",
             "metrics",
             "node",
             "resource",
