@@ -35,7 +35,7 @@ pub use self::{
     labels::{
         Change, ConnectionRefusal, DenialLabel, FolderLabel, HandshakeFailure, HttpRefusal, NodeLabel, Operation,
         PollLabel, PortLabel, Protocol, PublishOutcome, Refusal, ReloadLabel, RequestRefusal, Severity, Silence,
-        StatusCode, TypeLabel,
+        StatusCode, TypeLabel, WithdrawnLabel,
     },
     publishing::PublishMetrics,
     serving::ServingMetrics,

@@ -37,6 +37,7 @@ use http::Request;
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, body::Body, service::Routes, transport::Server};
 
+pub(crate) use self::timer::jitter;
 use self::{answer::refuse, services::Form, shared::Shared};
 pub use self::{
     rate::Rate,
