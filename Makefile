@@ -74,6 +74,9 @@ bench-micro: ## Admission, publishes and sessions by themselves, with criterion.
 bench-profile: ## Where Chancery's CPU goes, with perf; CASE=sotw1, sotw100, sotw1000, delta or commits.
 	@tools/bench.sh profile
 
+timing: ## Times of answers for secrets that a node may not have and for those that are not there, compared; TIMING_NAMES=n of each.
+	TIMING_NAMES=$(or $(TIMING_NAMES),10000) cargo test --release --locked --test wire timing:: -- --nocapture
+
 soak: ## Churn for 10 minutes, or SOAK_SECONDS: fails where memory, threads or open files grow.
 	@tools/bench.sh soak
 

@@ -28,3 +28,4 @@ mod secure;
 mod sotw;
 mod strangers;
 mod streams;
+mod timing;
