@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Coverage-guided fuzzing of what strangers and publishers send: every target of tests/fuzz, one after the other.
 
-libFuzzer drives the targets. The compiler counts coverage by the passes that a stable rustc has; no nightly is needed, but a C++
-compiler is, for libFuzzer itself. What is found grows in target/fuzz/corpus/NAME from run to run; an input that fails is kept in
-target/fuzz/findings/NAME, and the exit code is 1. Put it into tests/fuzz/corpus/NAME once it is mended: `cargo test` replays that.
+libFuzzer drives the targets. The compiler counts coverage by the passes that a stable rustc has; no nightly is
+needed, but a C++ compiler is, for libFuzzer itself. What is found grows in target/fuzz/corpus/NAME from run to run;
+an input that fails is kept in target/fuzz/findings/NAME, and the exit code is 1. Put it into tests/fuzz/corpus/NAME
+once it is mended: `cargo test` replays that.
 """
 
 import argparse

@@ -1,5 +1,5 @@
-"""Asks for one secret over mTLS, as an SDS client in delta does: ADDRESS CA CERTIFICATE KEY NODE CLUSTER NAME. One line says what
-came of it: `given NAMES`, `removed NAMES`, or `error CODE`."""
+"""Asks for one secret over mTLS, as an SDS client in delta does: ADDRESS CA CERTIFICATE KEY NODE CLUSTER NAME. One line
+says what came of it: `given NAMES`, `removed NAMES`, or `error CODE`."""
 
 import queue
 import sys
