@@ -77,7 +77,7 @@ bench-profile: ## Where Chancery's CPU goes, with perf; CASE=sotw1, sotw100, sot
 timing: ## Times of answers for secrets that a node may not have and for those that are not there, compared; TIMING_NAMES=n of each.
 	TIMING_NAMES=$(or $(TIMING_NAMES),10000) cargo test --release --locked --test wire timing:: -- --nocapture
 
-soak: ## Churn for 10 minutes, or SOAK_SECONDS: fails where memory, threads or open files grow.
+soak: ## Churn for 10 minutes, or SOAK_SECONDS: fails where memory, threads or open files grow; SOAK_HOSTILE=1 over mTLS, with denials and floods.
 	@tools/bench.sh soak
 
 bench-memory: ## What 300 slow readers of 10 MB each cost in memory.
