@@ -11,7 +11,7 @@ use std::{fs, path::PathBuf};
 
 use self::targets::{TARGETS, Target};
 
-/// Changed forms of each input, and the longest of them.
+/// Changed forms of each input, unless `FUZZ_CHANGED` says how many; and the longest of them.
 const CHANGED: usize = 40;
 const LONGEST: usize = 4096;
 
@@ -45,11 +45,13 @@ fn replay(name: &str) {
     let (name, run): Target = TARGETS.into_iter().find(|(known, _)| *known == name).unwrap();
     let corpus = corpus(name);
     assert!(!corpus.is_empty(), "{name} has no corpus");
+    let asked = std::env::var("FUZZ_CHANGED").map(|count| count.parse().expect("FUZZ_CHANGED is a number"));
+    let forms = asked.unwrap_or(CHANGED);
     let mut random = Random(20_261_130);
     for (path, bytes) in &corpus {
         println!("{}", path.display());
         run(bytes);
-        for _ in 0..CHANGED {
+        for _ in 0..forms {
             let other = &corpus[random.below(corpus.len())].1;
             let changed = change(bytes, other, &mut random);
             let outcome = std::panic::catch_unwind(|| run(&changed));
