@@ -93,7 +93,8 @@ impl Client {
 
     fn publish(&mut self, revision: u64) {
         self.revision += 256;
-        self.session.on_snapshot(world::snapshot(self.revision | revision));
+        let types = world::types(revision);
+        self.session.on_snapshot(world::of(self.revision | revision, types));
     }
 
     fn subscribe(&mut self, input: &mut Input<'_>) -> Option<()> {
@@ -261,12 +262,7 @@ impl Client {
 
     /// A stream that lives is served, whatever was on it.
     fn end(mut self) {
-        let mut types = BTreeMap::new();
-        let set = world::snapshot(255);
-        types.extend(
-            set.types()
-                .map(|(kind, resources)| (kind.clone(), Arc::clone(resources))),
-        );
+        let mut types = world::types(255);
         types.insert(LAST, world::one(&LAST, "last"));
         self.session.on_snapshot(world::of(self.revision + 256, types));
         self.drain();

@@ -4,7 +4,7 @@
 use std::{
     net::{Ipv4Addr, SocketAddr},
     num::NonZeroUsize,
-    sync::Arc,
+    sync::{Arc, LazyLock},
     time::{Duration, SystemTime},
 };
 
@@ -21,6 +21,7 @@ use chancery::{
     publisher::{Publisher, PublisherSettings, RemovalGuard},
     readiness::Readiness,
     revision::MemoryStore,
+    snapshot::Snapshot,
     source::Registry,
 };
 use http::{HeaderValue, Method, Request, StatusCode, header};
@@ -33,6 +34,8 @@ use super::{input::Input, world};
 
 /// Longer than any request may take.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+static SNAPSHOT: LazyLock<Arc<Snapshot>> = LazyLock::new(|| world::snapshot(255));
 
 thread_local! {
     static RUNTIME: Runtime = Builder::new_current_thread().enable_all().build().unwrap();
@@ -102,7 +105,7 @@ async fn call(request: Request<Body>) -> (StatusCode, usize) {
     };
     let store = Arc::new(MemoryStore::new(NonZeroUsize::MIN));
     let publisher = Arc::new(Publisher::open(store, Arc::clone(&cache), settings).unwrap());
-    cache.set("demo".into(), world::snapshot(255));
+    cache.set("demo".into(), Arc::clone(&SNAPSHOT));
     let served = Arc::new(ServingMetrics::default());
     let fleet = Fleet::new(fleet::Limits::default(), Arc::clone(&served));
     let limits = RestSettings {

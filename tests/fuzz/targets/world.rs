@@ -1,6 +1,6 @@
 //! A small configuration of every kind, in as many contents as are asked for.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{cell::RefCell, collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use chancery::{
@@ -9,8 +9,25 @@ use chancery::{
 };
 use prost::Message as _;
 
-/// The snapshot of a revision: which names are there and which content they have is said by the bits of its number.
+type Types = BTreeMap<ResourceType, Arc<TypeResources>>;
+
+thread_local! {
+    /// What was made once.
+    static MADE: RefCell<BTreeMap<u64, Types>> = RefCell::default();
+}
+
+/// The snapshot of a revision: which names are there and which content they have is said by the last eight bits of its number.
 pub(super) fn snapshot(revision: u64) -> Arc<Snapshot> {
+    of(revision, types(revision))
+}
+
+/// What it holds.
+pub(super) fn types(revision: u64) -> Types {
+    let number = revision % 256;
+    MADE.with_borrow_mut(|made| made.entry(number).or_insert_with(|| make(number)).clone())
+}
+
+fn make(revision: u64) -> Types {
     let has = |bit: u64| revision >> bit & 1 == 1;
     let content = |bit: u64| if has(bit) { "one" } else { "two" };
     let mut types: BTreeMap<ResourceType, Vec<Arc<Resource>>> = BTreeMap::new();
@@ -51,11 +68,11 @@ pub(super) fn snapshot(revision: u64) -> Arc<Snapshot> {
         let resources = TypeResources::new(resources).unwrap();
         (kind, Arc::new(resources))
     });
-    of(revision, types.collect())
+    types.collect()
 }
 
 /// The snapshot of these.
-pub(super) fn of(revision: u64, types: BTreeMap<ResourceType, Arc<TypeResources>>) -> Arc<Snapshot> {
+pub(super) fn of(revision: u64, types: Types) -> Arc<Snapshot> {
     let own = Snapshot::new("demo".into(), Revision(revision), types, Completeness::Published);
     Arc::new(Snapshot::compose(&"demo".into(), Some(&own), None, None))
 }

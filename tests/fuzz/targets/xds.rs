@@ -1,7 +1,12 @@
 //! What arrives on the xDS port: the body of a call, through the services, the bounded readers and the driver as in production. The
 //! first byte says which call, the second how the body is cut; then messages, each with its length before it, or any bytes.
 
-use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    convert::Infallible,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use axum::body::Body;
 use bytes::{BufMut as _, Bytes, BytesMut};
@@ -15,7 +20,8 @@ use chancery::{
         envoy::service::load_stats::v3::LoadStatsResponse,
     },
     settings::{Layer, Settings},
-    transport::Xds,
+    snapshot::Snapshot,
+    transport::{Xds, XdsSettings},
 };
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, StreamBody};
@@ -72,6 +78,19 @@ const CALLS: [(&str, Form); 8] = [
 /// Longer than any call that says nothing more may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+static SNAPSHOT: LazyLock<Arc<Snapshot>> = LazyLock::new(|| world::snapshot(255));
+
+/// As in production, but that nobody waits for a report.
+static SETTINGS: LazyLock<XdsSettings> = LazyLock::new(|| {
+    let layer = Layer {
+        ephemeral: Some(true),
+        ..Layer::default()
+    };
+    let mut settings = Settings::resolve(layer).unwrap().xds;
+    settings.lrs.interval = Duration::from_millis(1);
+    settings
+});
+
 thread_local! {
     static RUNTIME: Runtime = Builder::new_current_thread().enable_all().build().unwrap();
 }
@@ -107,21 +126,15 @@ fn framed(mut input: Input<'_>) -> Bytes {
 
 /// The messages of the answer. A server of its own: what one call leaves is not there for the next.
 async fn call(path: &str, body: Bytes, cut: usize) -> Vec<Bytes> {
-    let layer = Layer {
-        ephemeral: Some(true),
-        ..Layer::default()
-    };
-    let mut settings = Settings::resolve(layer).unwrap().xds;
-    settings.lrs.interval = Duration::from_millis(1);
     let metrics = Arc::new(ServingMetrics::default());
     let cache = SnapshotCache::default();
-    cache.set("demo".into(), world::snapshot(1));
+    cache.set("demo".into(), Arc::clone(&SNAPSHOT));
     let xds = Xds::new(
         cache,
         Fleet::new(chancery::fleet::Limits::default(), Arc::clone(&metrics)),
         metrics,
         Authority::open(),
-        settings,
+        SETTINGS.clone(),
         CancellationToken::new(),
     );
     let pieces: Vec<Bytes> = match cut {
