@@ -49,8 +49,8 @@ fn replay(name: &str) {
     let forms = asked.unwrap_or(CHANGED);
     let mut random = Random(20_261_130);
     for (path, bytes) in &corpus {
-        println!("{}", path.display());
-        run(bytes);
+        let outcome = std::panic::catch_unwind(|| run(bytes));
+        assert!(outcome.is_ok(), "{}", path.display());
         for _ in 0..forms {
             let other = &corpus[random.below(corpus.len())].1;
             let changed = change(bytes, other, &mut random);

@@ -158,6 +158,7 @@ async fn alternately(asks: &mut impl Asks, names: usize) -> [Vec<(String, Durati
 }
 
 /// Prints how far apart the times are, and holds that the answers are the same.
+#[allow(clippy::print_stdout, reason = "the figures are what it is run for")]
 async fn compare(what: &str, asks: &mut impl Asks, names: usize) {
     // What is built once is built before anything is measured.
     alternately(asks, names.min(20)).await;
