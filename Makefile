@@ -1,7 +1,7 @@
 # Everything a developer runs. Tools are installed below target/tools/ and nowhere else.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test build tools fmt lint doc fuzz no-loss kill9 publish-cost bench bench-report bench-micro bench-memory bench-profile soak
+.PHONY: help demo test build tools fmt lint doc fuzz no-loss kill9 publish-cost deny audit model timing bench bench-report bench-micro bench-memory bench-profile soak
 
 help: ## Show this help.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -23,20 +23,33 @@ fmt: tools ## Format the sources, Rust and Python.
 	cargo fmt
 	cargo fmt --manifest-path tests/clients/rust/Cargo.toml
 	cargo fmt --manifest-path benches/Cargo.toml --all
+	cargo fmt --manifest-path tests/fuzz/engine/Cargo.toml
 	target/tools/venv/bin/ruff format tools tests
 
-lint: ## Format check and lints, with warnings as errors.
+lint: deny ## Format check and lints, with warnings as errors.
 	cargo fmt --check
 	cargo fmt --check --manifest-path tests/clients/rust/Cargo.toml
 	cargo fmt --check --manifest-path benches/Cargo.toml --all
+	cargo fmt --check --manifest-path tests/fuzz/engine/Cargo.toml
 	cargo clippy --all-targets --locked -- -D warnings
 	cargo clippy --manifest-path benches/Cargo.toml --target-dir $(or $(CARGO_TARGET_DIR),target) --all-targets --locked -- -D warnings
+
+deny: ## Licences, sources and versions of everything that is depended on: deny.toml.
+	@python3 tools/install.py --python
+	@tools/deny.sh
+
+audit: ## The same, and known vulnerabilities; fetches the RustSec database.
+	@python3 tools/install.py --python
+	@tools/deny.sh advisories
 
 doc: ## The library's documentation, private items included, with warnings as errors.
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked --document-private-items
 
-fuzz: ## Random client sessions and garbage against the protocol core (CASES=n of each), and against the server (SESSIONS=n).
+fuzz: ## Coverage-guided fuzzing of every target for FUZZ_SECONDS (600) each; ONLY=xds,rest for some.
+	@python3 tools/fuzz.py --seconds $(or $(FUZZ_SECONDS),600) --target-dir $(or $(CARGO_TARGET_DIR),target) $(if $(ONLY),--only $(ONLY))
+
+model: ## Random client sessions and garbage against the protocol core (CASES=n of each), and against the server (SESSIONS=n).
 	PROPTEST_CASES=$(or $(CASES),200000) cargo test --release --locked --lib protocol::tests:: -- --nocapture
 	WIRE_MODEL_SESSIONS=$(or $(SESSIONS),5000) cargo test --release --locked --test wire model:: -- --nocapture
 
@@ -61,7 +74,10 @@ bench-micro: ## Admission, publishes and sessions by themselves, with criterion.
 bench-profile: ## Where Chancery's CPU goes, with perf; CASE=sotw1, sotw100, sotw1000, delta or commits.
 	@tools/bench.sh profile
 
-soak: ## Churn for 10 minutes, or SOAK_SECONDS: fails where memory, threads or open files grow.
+timing: ## Times of answers for secrets that a node may not have and for those that are not there, compared; TIMING_NAMES=n of each.
+	TIMING_NAMES=$(or $(TIMING_NAMES),10000) cargo test --release --locked --test wire timing:: -- --nocapture
+
+soak: ## Churn for 10 minutes, or SOAK_SECONDS: fails where memory, threads or open files grow; SOAK_HOSTILE=1 over mTLS, with denials and floods.
 	@tools/bench.sh soak
 
 bench-memory: ## What 300 slow readers of 10 MB each cost in memory.

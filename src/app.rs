@@ -21,13 +21,14 @@ use std::{
 
 use anyhow::Context as _;
 use axum::Router;
-use tokio::{task::JoinHandle, time::Instant};
+use tokio::{sync::watch, task::JoinHandle, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{Instrument as _, info, info_span, warn};
 
 use self::{
     gauges::{Load, Standing},
-    listener::{Bound, Crowd, Patience, Terms},
+    listener::{Bound, Crowd, Followed, Patience, Terms},
+    renewal::Renewing,
     tasks::Vital,
 };
 use crate::{
@@ -97,7 +98,7 @@ struct Ports {
     http: Bound,
     probe: Option<Bound>,
     /// Of those that have TLS.
-    tls: Vec<(PortLabel, Tls)>,
+    tls: Vec<Renewing>,
     metrics: ConnectionMetrics,
 }
 
@@ -354,7 +355,22 @@ impl Ports {
                 (HTTP_1, OPENING_OF_HTTP_1, Some(limits.idle))
             };
             let tls = tls.map(|tls| Tls::load(tls.clone(), protocols)).transpose()?;
-            followed.extend(tls.clone().map(|tls| (port, tls)));
+            // Nodes come back all at once otherwise.
+            let window = match port {
+                PortLabel::Xds => settings.xds.limits.drain,
+                PortLabel::Admin | PortLabel::Http | PortLabel::Probe => Duration::ZERO,
+            };
+            let tls = tls.map(|tls| {
+                counted.lists_until(port, tls.next_update());
+                let (sender, changed) = watch::channel(());
+                let renewing = Renewing {
+                    port,
+                    tls: tls.clone(),
+                    changed: sender,
+                };
+                followed.push(renewing);
+                Followed { tls, changed, window }
+            });
             let crowd = match port {
                 PortLabel::Xds => Crowd::new(room.xds, room.xds_of_peer),
                 PortLabel::Admin | PortLabel::Http | PortLabel::Probe => Crowd::new(room.other, room.other_of_peer),

@@ -36,7 +36,7 @@ pub use self::{
     labels::{
         Change, ConnectionRefusal, DenialLabel, FolderLabel, HandshakeFailure, HttpRefusal, NodeLabel, Operation,
         PanicPart, PollLabel, PortLabel, Protocol, PublishOutcome, Refusal, ReloadLabel, RequestRefusal, Severity,
-        Silence, StatusCode, TypeLabel,
+        Silence, StatusCode, TypeLabel, WithdrawnLabel,
     },
     panics::PanicMetrics,
     publishing::PublishMetrics,

@@ -564,6 +564,7 @@ impl XdsLayer {
             tls_cert: None,
             tls_key: None,
             client_ca: None,
+            crl: None,
             client_auth: None,
             max_streams: Some(limits.streams),
             max_streams_per_connection: Some(limits.streams_per_connection),

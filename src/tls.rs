@@ -6,6 +6,7 @@ mod authorities;
 mod certificate;
 mod files;
 mod key;
+mod revocation;
 
 use std::{
     fmt, io,
@@ -15,16 +16,17 @@ use std::{
 };
 
 use rustls::{
-    Error, InconsistentKeys, RootCertStore, ServerConfig,
+    CertificateError, Error, InconsistentKeys, RootCertStore, ServerConfig,
     crypto::{CryptoProvider, ring},
-    server::{NoServerSessionStorage, WebPkiClientVerifier},
+    pki_types::{CertificateDer, UnixTime},
+    server::{NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier, danger::ClientCertVerifier},
     sign::{CertifiedKey, SingleCertAndKey},
     version::{TLS12, TLS13},
 };
 use serde::{Deserialize, Serialize};
 
 pub use self::certificate::client_certificate;
-use self::files::Contents;
+use self::{files::Contents, revocation::Lists};
 
 /// The files of a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +39,8 @@ pub struct TlsSettings {
     pub key: PathBuf,
     /// CAs of clients: PEM, or a SPIFFE trust bundle (JSON).
     pub client_ca: Option<PathBuf>,
+    /// Certificates of clients that were revoked: a list (CRL) of each of the CAs.
+    pub crl: Option<PathBuf>,
     /// Whether a client must show a certificate.
     pub client_auth: ClientAuth,
 }
@@ -65,9 +69,23 @@ pub struct Tls {
 #[derive(Clone)]
 struct Current {
     config: Arc<ServerConfig>,
+    /// Of the certificates of clients; `None` where they are not asked for any.
+    verifier: Option<Arc<dyn ClientCertVerifier>>,
     /// Of the files as they were read last, be they taken or not.
     read: blake3::Hash,
     not_after: SystemTime,
+    next_update: Option<SystemTime>,
+}
+
+/// Why the certificate of a client is no longer good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Withdrawn {
+    /// It has expired.
+    Expired,
+    /// Its CA revoked it, or one between it and its CA.
+    Revoked,
+    /// None of the CAs of now signed it, or none says whether it was revoked.
+    Untrusted,
 }
 
 /// Files that no TLS can be made of.
@@ -100,6 +118,8 @@ pub enum TlsError {
 pub struct Renewed {
     /// When the certificate expires.
     pub not_after: SystemTime,
+    /// When the first of the lists of revoked certificates is to be replaced; `None` where there are none, or none says.
+    pub next_update: Option<SystemTime>,
 }
 
 // === impl Tls ===
@@ -132,6 +152,34 @@ impl Tls {
         self.current.read().unwrap_or_else(PoisonError::into_inner).not_after
     }
 
+    /// When the first of the lists of revoked certificates is to be replaced. One that was not is used on.
+    #[must_use]
+    pub fn next_update(&self) -> Option<SystemTime> {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).next_update
+    }
+
+    /// Verifies the certificate of a client again, with those between it and its CA, by the files as they are now.
+    ///
+    /// # Errors
+    ///
+    /// Why it would not be let in any more.
+    pub fn verify(&self, chain: &[CertificateDer<'_>], now: SystemTime) -> Result<(), Withdrawn> {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        let (Some(verifier), Some((own, between))) = (current.verifier.clone(), chain.split_first()) else {
+            return Ok(());
+        };
+        drop(current);
+        let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        match verifier.verify_client_cert(own, between, UnixTime::since_unix_epoch(now)) {
+            Ok(_) => Ok(()),
+            // It was good once: the clock was set back.
+            Err(Error::InvalidCertificate(
+                CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. },
+            )) => Ok(()),
+            Err(error) => Err(Withdrawn::of(&error)),
+        }
+    }
+
     /// Looks at the files again: `None` where they are as they were. Reads them whole, so that every way to exchange a file
     /// is seen: a rename, a symlink that is swapped, a write in place. Connections that are open stay as they are.
     ///
@@ -151,6 +199,7 @@ impl Tls {
         *current = built?;
         Ok(Some(Renewed {
             not_after: current.not_after,
+            next_update: current.next_update,
         }))
     }
 
@@ -169,6 +218,20 @@ impl fmt::Debug for Tls {
     }
 }
 
+// === impl Withdrawn ===
+
+impl Withdrawn {
+    fn of(error: &Error) -> Self {
+        match error {
+            Error::InvalidCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => {
+                Self::Expired
+            }
+            Error::InvalidCertificate(CertificateError::Revoked) => Self::Revoked,
+            _ => Self::Untrusted,
+        }
+    }
+}
+
 /// TLS 1.2 and 1.3 with the cipher suites of the provider, which has no weak ones.
 fn build(settings: &TlsSettings, protocols: &[&str], contents: &Contents) -> Result<Current, TlsError> {
     let provider = Arc::new(ring::default_provider());
@@ -177,9 +240,13 @@ fn build(settings: &TlsSettings, protocols: &[&str], contents: &Contents) -> Res
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&[&TLS13, &TLS12])
         .map_err(|error| settings.content("tls_cert", &settings.cert, error))?;
-    let authorities = contents.authorities(settings)?;
-    let builder = match authorities {
-        Some(roots) => builder.with_client_cert_verifier(verifier(settings, roots, &provider)?),
+    let lists = contents.revoked(settings)?;
+    let verifier = match contents.authorities(settings)? {
+        Some(roots) => Some(verifier(settings, roots, lists.as_ref(), &provider)?),
+        None => None,
+    };
+    let builder = match &verifier {
+        Some(verifier) => builder.with_client_cert_verifier(Arc::clone(verifier)),
         None => builder.with_no_client_auth(),
     };
     let certified = CertifiedKey::new(chain, key);
@@ -199,25 +266,37 @@ fn build(settings: &TlsSettings, protocols: &[&str], contents: &Contents) -> Res
     }
     Ok(Current {
         config: Arc::new(config),
+        verifier,
         read: contents.hash(),
         not_after,
+        next_update: lists.and_then(|lists| lists.next_update),
     })
 }
 
 fn verifier(
     settings: &TlsSettings,
     roots: RootCertStore,
+    lists: Option<&Lists>,
     provider: &Arc<CryptoProvider>,
-) -> Result<Arc<dyn rustls::server::danger::ClientCertVerifier>, TlsError> {
+) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let file = settings.client_ca.as_ref().unwrap_or(&settings.cert);
+    if let (Some(lists), Some(crl)) = (lists, &settings.crl) {
+        lists
+            .cover(&roots)
+            .map_err(|reason| settings.content("crl", crl, reason))?;
+    }
     let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
     let builder = match settings.client_auth {
         ClientAuth::Require => builder,
         ClientAuth::Request | ClientAuth::None => builder.allow_unauthenticated(),
     };
-    let file = settings.client_ca.as_ref().unwrap_or(&settings.cert);
-    builder
-        .build()
-        .map_err(|error| settings.content("client_ca", file, error))
+    // A certificate of which no list says whether it was revoked is refused, one between a client's and its CA as well. A list
+    // that is older than it says it may be is used on: nodes without a control plane would be worse.
+    let builder = builder.with_crls(lists.iter().flat_map(|lists| lists.encoded.iter().cloned()));
+    builder.build().map_err(|error| match (&error, &settings.crl) {
+        (VerifierBuilderError::InvalidCrl(_), Some(crl)) => settings.content("crl", crl, error),
+        _ => settings.content("client_ca", file, error),
+    })
 }
 
 impl TlsSettings {

@@ -38,6 +38,7 @@ use http::{Request, Response};
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, body::Body, service::Routes};
 
+pub(crate) use self::timer::jitter;
 use self::{answer::refuse, services::Form, shared::Shared};
 pub use self::{
     rate::Rate,

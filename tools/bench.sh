@@ -30,7 +30,8 @@ short)
     ;;
 soak)
     build
-    "$target/release/chancery-bench" soak --chancery "$target/release/chancery" --seconds "${SOAK_SECONDS:-600}"
+    "$target/release/chancery-bench" soak --chancery "$target/release/chancery" --seconds "${SOAK_SECONDS:-600}" \
+        ${SOAK_HOSTILE:+--hostile}
     ;;
 profile)
     build

@@ -7,8 +7,9 @@
     target/tools/clients/                 the xDS clients of tests/clients, built; Go and Node are in the venv
     target/tools/bench/go-peer/           go-control-plane, to compare with: benches/go-peer, built; with `--bench` only
 
-With `--demo` only what `make demo` needs: the newest Envoy. With `--bench` only what `make bench` needs. Runs that find
-everything in place return at once; runs at the same time wait for each other.
+With `--demo` only what `make demo` needs: the newest Envoy. With `--bench` only what `make bench` needs. With
+`--python` only the Python packages. Runs that find everything in place return at once; runs at the same time wait
+for each other.
 """
 
 import fcntl
@@ -62,6 +63,9 @@ def main() -> int:
             envoys = envoy_requirements()
             if sys.argv[1:] == ["--demo"]:
                 install_envoy(envoys[0])
+                return 0
+            if sys.argv[1:] == ["--python"]:
+                install_venv()
                 return 0
             if sys.argv[1:] == ["--bench"]:
                 install_venv()

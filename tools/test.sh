@@ -24,6 +24,8 @@ step tools python3 tools/install.py
 step fmt cargo fmt --check
 step fmt-client cargo fmt --check --manifest-path tests/clients/rust/Cargo.toml
 step fmt-benches cargo fmt --check --manifest-path benches/Cargo.toml --all
+step fmt-fuzz cargo fmt --check --manifest-path tests/fuzz/engine/Cargo.toml
+step deny tools/deny.sh
 step clippy cargo clippy --all-targets --locked -- -D warnings
 step clippy-benches cargo clippy --manifest-path benches/Cargo.toml --target-dir "$target" --all-targets --locked -- -D warnings
 step doc env RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked

@@ -6,6 +6,7 @@
 mod connection;
 mod crowd;
 mod handshake;
+mod tenure;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -20,11 +21,11 @@ use tracing::{debug, warn};
 pub(super) use self::{
     connection::{Accepted, Patience},
     crowd::Crowd,
+    tenure::Followed,
 };
 use crate::{
     connection::Connection,
     metrics::{ConnectionMetrics, Label as _, PortLabel},
-    tls::Tls,
 };
 
 /// Connections that may wait to be accepted, where the system lets so many: a fleet reconnects all at once, and what does
@@ -43,7 +44,7 @@ const READY: usize = 64;
 pub(super) struct Terms {
     pub(super) port: PortLabel,
     /// `None` where it is spoken in the clear.
-    pub(super) tls: Option<Tls>,
+    pub(super) tls: Option<Followed>,
     pub(super) crowd: Arc<Crowd>,
     pub(super) patience: Patience,
     pub(super) metrics: ConnectionMetrics,
@@ -132,7 +133,7 @@ impl Bound {
         if let Err(error) = stream.set_nodelay(true) {
             debug!(%error, %peer, "cannot set TCP_NODELAY");
         }
-        let Some(tls) = &terms.tls else {
+        let Some(mut followed) = terms.tls.clone() else {
             let connection = Connection {
                 peer,
                 certificate: None,
@@ -141,7 +142,9 @@ impl Bound {
             ready.send(accepted).await.ok();
             return;
         };
-        let handshake = handshake::shake_hands(stream, peer, tls.config(), place, terms.clone());
+        // Changes from here on are looked at; the files are those of now, or newer.
+        followed.changed.mark_unchanged();
+        let handshake = handshake::shake_hands(stream, peer, followed, place, terms.clone());
         let ready = ready.clone();
         handshakes.spawn(async move {
             if let Some(accepted) = handshake.await {

@@ -1,12 +1,14 @@
 //! What became of connections, by port.
 
+use std::time::SystemTime;
+
 use prometheus_client::{
     metrics::{counter::Counter, gauge::Gauge},
     registry::Registry,
 };
 
 use super::{
-    labels::{ConnectionRefusal, HandshakeFailure, PortLabel, Silence},
+    labels::{ConnectionRefusal, HandshakeFailure, PortLabel, Silence, WithdrawnLabel},
     table::Table,
 };
 
@@ -22,6 +24,8 @@ pub struct ConnectionMetrics {
     silent: Table<(PortLabel, Silence), Counter>,
     renewals: Table<(PortLabel,), Counter>,
     broken_files: Table<(PortLabel,), Counter>,
+    withdrawn: Table<(PortLabel, WithdrawnLabel), Counter>,
+    next_update: Table<(PortLabel,), Gauge>,
 }
 
 // === impl ConnectionMetrics ===
@@ -70,6 +74,16 @@ impl ConnectionMetrics {
             "Times that certificates, keys or CAs changed into what could not be taken",
             self.broken_files.clone(),
         );
+        registry.register(
+            "xds_tls_withdrawn_certificates",
+            "Connections that were closed because the certificate of their client is good no longer",
+            self.withdrawn.clone(),
+        );
+        registry.register(
+            "xds_tls_crl_next_update_seconds",
+            "When the first list of revoked certificates is to be replaced, in seconds since 1970; 0 without lists",
+            self.next_update.clone(),
+        );
     }
 
     /// A connection is open.
@@ -110,6 +124,18 @@ impl ConnectionMetrics {
     /// A connection was closed for what its peer did not do.
     pub fn silent(&self, port: PortLabel, silence: Silence) {
         self.silent.at((port, silence)).inc();
+    }
+
+    /// A connection was closed for the certificate of its client.
+    pub fn withdrawn(&self, port: PortLabel, reason: WithdrawnLabel) {
+        self.withdrawn.at((port, reason)).inc();
+    }
+
+    /// Lists of revoked certificates are to be replaced at this time.
+    pub fn lists_until(&self, port: PortLabel, next_update: Option<SystemTime>) {
+        let since = next_update.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
+        let seconds = since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX));
+        self.next_update.at((port,)).set(seconds);
     }
 
     /// Files of TLS changed: they were taken, or could not be.

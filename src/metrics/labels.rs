@@ -326,6 +326,10 @@ label! {
         Expired => "expired",
         /// None of the CAs signed its certificate.
         UnknownCa => "unknown_ca",
+        /// Its CA revoked its certificate.
+        Revoked => "revoked",
+        /// No list says whether its certificate was revoked.
+        UnknownRevocation => "unknown_revocation",
         /// Its certificate is bad otherwise.
         BadCertificate => "bad_certificate",
         /// It does not trust our certificate.
@@ -334,6 +338,18 @@ label! {
         Version => "version",
         /// It does not keep to the protocol.
         Protocol => "protocol",
+    }
+}
+
+label! {
+    /// Why a connection did not outlive the certificate of its client.
+    WithdrawnLabel = "reason" {
+        /// It has expired.
+        Expired => "expired",
+        /// Its CA revoked it.
+        Revoked => "revoked",
+        /// Its CA is none of the port's any more.
+        Untrusted => "untrusted",
     }
 }
 

@@ -63,7 +63,8 @@ fn unescape(text: &str) -> String {
             rest = after;
             continue;
         };
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+        let needs_none = byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+        if needs_none && !(byte.is_ascii_hexdigit() && begins_escape(&plain)) {
             plain.push(char::from(byte));
         } else {
             plain.push('%');
@@ -73,6 +74,15 @@ fn unescape(text: &str) -> String {
     }
     plain.push_str(rest);
     plain
+}
+
+/// Whether a digit behind this would make an escape of a `%` that means itself: the next reader would take it for another name.
+fn begins_escape(plain: &str) -> bool {
+    match plain.as_bytes() {
+        [.., b'%'] => true,
+        [.., b'%', digit] => digit.is_ascii_hexdigit(),
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -108,6 +118,18 @@ mod tests {
             "xdstp://a/t.T/ä%C3",
         ] {
             expect(same, same);
+        }
+    }
+
+    #[test]
+    fn no_escape_is_made_of_what_is_none() {
+        for (name, canonical) in [
+            ("xdstp://%%36%31", "xdstp://%%361"),
+            ("xdstp://%6%31", "xdstp://%6%31"),
+            ("xdstp://%%63C%A4", "xdstp://%%63C%A4"),
+            ("xdstp://a?%%41=%%7a", "xdstp://a?%%41=%z"),
+        ] {
+            expect(name, canonical);
         }
     }
 

@@ -246,6 +246,10 @@ pub struct XdsLayer {
     )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_ca: Option<PathBuf>,
+    /// Certificates of clients that were revoked: a list (CRL) of each of these CAs, PEM or DER; followed as it changes
+    #[arg(id = "xds_crl", long = "xds-crl", env = "CHANCERY_XDS_CRL", value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub crl: Option<PathBuf>,
     /// Whether a client must show a certificate: require where there is a CA, else none
     #[arg(
         id = "xds_client_auth",
@@ -553,6 +557,7 @@ impl XdsLayer {
             tls_cert: self.tls_cert.or(below.tls_cert),
             tls_key: self.tls_key.or(below.tls_key),
             client_ca: self.client_ca.or(below.client_ca),
+            crl: self.crl.or(below.crl),
             client_auth: self.client_auth.or(below.client_auth),
             max_streams: self.max_streams.or(below.max_streams),
             max_streams_per_connection: self.max_streams_per_connection.or(below.max_streams_per_connection),

@@ -204,3 +204,22 @@ fn access_rules_that_cannot_be_used_are_refused_at_the_start() {
     let error = file("access:\n  admin:\n  - {token: a, roles: [root]}\n").unwrap_err();
     assert!(error.contains("access.admin[0].roles[0]"), "{error}");
 }
+
+#[test]
+fn lists_of_revoked_certificates_need_cas_and_clients_that_show_certificates() {
+    let resolved = |text: &str| Settings::resolve(file(text).unwrap()).map(|settings| settings.tls.xds.unwrap().crl);
+    let port = "xds: {tls_cert: c, tls_key: k, crl: l";
+    let whole = resolved(&format!("{port}, client_ca: a}}")).unwrap();
+    assert_eq!(whole, Some("l".into()));
+    for (text, lacks) in [
+        ("xds: {crl: l}".to_owned(), "xds.crl needs xds.tls_cert"),
+        (format!("{port}}}"), "xds.crl needs xds.client_ca"),
+        (
+            format!("{port}, client_ca: a, client_auth: none}}"),
+            "xds.crl needs xds.client_auth",
+        ),
+    ] {
+        let error = resolved(&text).unwrap_err().to_string();
+        assert!(error.starts_with(lacks), "{error}");
+    }
+}

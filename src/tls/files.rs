@@ -10,7 +10,10 @@ use rustls::{
 
 use zeroize::Zeroizing;
 
-use super::{ClientAuth, TlsError, TlsSettings, authorities::authorities, certificate::validity, key::signing_key};
+use super::{
+    ClientAuth, TlsError, TlsSettings, authorities::authorities, certificate::validity, key::signing_key,
+    revocation::Lists,
+};
 use crate::input;
 
 /// Bytes of one file: hundreds of certificates.
@@ -21,6 +24,7 @@ pub(super) struct Contents {
     cert: Zeroizing<Vec<u8>>,
     key: Zeroizing<Vec<u8>>,
     client_ca: Option<Zeroizing<Vec<u8>>>,
+    crl: Option<Zeroizing<Vec<u8>>>,
 }
 
 // === impl Contents ===
@@ -40,16 +44,24 @@ impl Contents {
             cert: one("tls_cert", &settings.cert)?,
             key: one("tls_key", &settings.key)?,
             client_ca: client_ca.map(|file| one("client_ca", file)).transpose()?,
+            crl: settings.crl.as_deref().map(|file| one("crl", file)).transpose()?,
         })
     }
 
     /// Of all of it. The key is read by nobody through it.
     pub(super) fn hash(&self) -> blake3::Hash {
         let mut hasher = blake3::Hasher::new();
-        for part in [Some(&self.cert), Some(&self.key), self.client_ca.as_ref()]
-            .into_iter()
-            .flatten()
-        {
+        // One that is not there differs from one that is empty, and from another.
+        for part in [
+            Some(&self.cert),
+            Some(&self.key),
+            self.client_ca.as_ref(),
+            self.crl.as_ref(),
+        ] {
+            let Some(part) = part else {
+                hasher.update(&u64::MAX.to_le_bytes());
+                continue;
+            };
             hasher.update(&(part.len() as u64).to_le_bytes());
             hasher.update(part);
         }
@@ -84,5 +96,14 @@ impl Contents {
         }
         let roots = authorities(bytes).map_err(|reason| settings.content("client_ca", file, reason))?;
         Ok(Some(roots))
+    }
+
+    /// The lists of revoked certificates, where there are any.
+    pub(super) fn revoked(&self, settings: &TlsSettings) -> Result<Option<Lists>, TlsError> {
+        let (Some(bytes), Some(file)) = (&self.crl, &settings.crl) else {
+            return Ok(None);
+        };
+        let lists = Lists::read(bytes).map_err(|reason| settings.content("crl", file, reason))?;
+        Ok(Some(lists))
     }
 }

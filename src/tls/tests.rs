@@ -1,10 +1,14 @@
 //! Files of a port: what is taken, what is refused and how that is told.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, SanType};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType, IsCa, KeyIdMethod,
+    KeyPair, RevokedCertParams, SanType,
+};
 use tempfile::TempDir;
+use time::OffsetDateTime;
 
 use super::*;
 
@@ -12,7 +16,12 @@ struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
     fn new() -> Self {
+        Self::named("CA")
+    }
+
+    fn named(name: &str) -> Self {
         let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
@@ -21,6 +30,37 @@ impl Authority {
         let key = KeyPair::generate().unwrap();
         let cert = params.signed_by(&key, &self.0).unwrap();
         (cert.pem(), key.serialize_pem())
+    }
+
+    /// A list in which these serial numbers are revoked, and that is to be replaced so many seconds from now.
+    fn list(&self, revoked: &[u64], seconds: i64) -> rcgen::CertificateRevocationList {
+        let now = OffsetDateTime::now_utc();
+        let entry = |serial: &u64| RevokedCertParams {
+            serial_number: (*serial).into(),
+            revocation_time: now,
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let params = CertificateRevocationListParams {
+            this_update: now - time::Duration::days(1),
+            next_update: now + time::Duration::seconds(seconds),
+            crl_number: 1.into(),
+            issuing_distribution_point: None,
+            revoked_certs: revoked.iter().map(entry).collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        params.signed_by(&self.0).unwrap()
+    }
+
+    fn client(&self, serial: u64) -> CertificateDer<'static> {
+        let mut params = CertificateParams::new(vec!["cart.shop.example".to_owned()]).unwrap();
+        params.serial_number = Some(serial.into());
+        params.distinguished_name.push(DnType::CommonName, "client");
+        params
+            .signed_by(&KeyPair::generate().unwrap(), &self.0)
+            .unwrap()
+            .der()
+            .clone()
     }
 
     fn write(&self, dir: &Path) {
@@ -37,6 +77,7 @@ fn settings(dir: &Path) -> TlsSettings {
         cert: dir.join("cert.pem"),
         key: dir.join("key.pem"),
         client_ca: Some(dir.join("ca.pem")),
+        crl: None,
         client_auth: ClientAuth::Require,
     }
 }
@@ -167,4 +208,115 @@ fn a_clients_names_are_those_of_its_certificate() {
     assert_eq!(read.dns_names, ["cart.shop.example"]);
     assert_eq!(read.fingerprint.len(), 64);
     assert!(read.not_after > SystemTime::now());
+}
+
+/// With a list in `ca.crl`.
+fn listed(dir: &Path) -> TlsSettings {
+    TlsSettings {
+        crl: Some(dir.join("ca.crl")),
+        ..settings(dir)
+    }
+}
+
+#[test]
+fn a_certificate_is_good_until_its_ca_revokes_it() {
+    let (dir, authority) = written();
+    let list = dir.path().join("ca.crl");
+    let (first, second) = ([authority.client(1)], [authority.client(2)]);
+    let now = SystemTime::now();
+    fs::write(&list, authority.list(&[], 3600).pem().unwrap()).unwrap();
+    let tls = Tls::load(listed(dir.path()), &["h2"]).unwrap();
+    assert_eq!((tls.verify(&first, now), tls.verify(&second, now)), (Ok(()), Ok(())));
+    // In DER as well as in PEM.
+    fs::write(&list, authority.list(&[1], 3600).der()).unwrap();
+    let renewed = tls.refresh().unwrap().unwrap();
+    assert_eq!(
+        (tls.verify(&first, now), tls.verify(&second, now)),
+        (Err(Withdrawn::Revoked), Ok(()))
+    );
+    let next = renewed.next_update.unwrap().duration_since(now).unwrap();
+    assert!(
+        next > Duration::from_secs(3500) && next < Duration::from_secs(3700),
+        "{next:?}"
+    );
+}
+
+#[test]
+fn an_old_list_is_used_on() {
+    let (dir, authority) = written();
+    fs::write(dir.path().join("ca.crl"), authority.list(&[1], -60).pem().unwrap()).unwrap();
+    let tls = Tls::load(listed(dir.path()), &["h2"]).unwrap();
+    let now = SystemTime::now();
+    assert!(tls.next_update().unwrap() < now);
+    assert_eq!(tls.verify(&[authority.client(2)], now), Ok(()));
+    assert_eq!(tls.verify(&[authority.client(1)], now), Err(Withdrawn::Revoked));
+}
+
+#[test]
+fn a_list_that_another_signed_vouches_for_nobody() {
+    let (dir, authority) = written();
+    // By its name it is the same.
+    fs::write(
+        dir.path().join("ca.crl"),
+        Authority::new().list(&[], 3600).pem().unwrap(),
+    )
+    .unwrap();
+    let tls = Tls::load(listed(dir.path()), &["h2"]).unwrap();
+    let judged = tls.verify(&[authority.client(1)], SystemTime::now());
+    assert_eq!(judged, Err(Withdrawn::Untrusted));
+}
+
+#[test]
+fn lists_that_would_keep_everybody_out_are_refused() {
+    let (dir, authority) = written();
+    let list = dir.path().join("ca.crl");
+    let loaded = || refused(Tls::load(listed(dir.path()), &["h2"]));
+    let pem = authority.list(&[], 3600).pem().unwrap();
+    let other = Authority::named("another").list(&[], 3600).pem().unwrap();
+    for (text, reason) in [
+        ("", "no list"),
+        (authority.0.pem().as_str(), "no list"),
+        (
+            "-----BEGIN X509 CRL-----\nMAA=\n-----END X509 CRL-----\n",
+            "list 1 in it cannot be read",
+        ),
+        (other.as_str(), "1 of the 1 CAs of client_ca have no list in it"),
+        (&pem.replace("END X509", "END"), "no PEM"),
+    ] {
+        fs::write(&list, text).unwrap();
+        let error = loaded();
+        assert!(error.starts_with("xds.crl: ") && error.contains(reason), "{error}");
+    }
+    let mut der = authority.list(&[], 3600).der().to_vec();
+    der.push(0);
+    fs::write(&list, der).unwrap();
+    assert!(loaded().contains("1 bytes are behind it"));
+    fs::remove_file(&list).unwrap();
+    assert!(loaded().starts_with("xds.crl: "));
+    // Several lists are one file, and those of other CAs do no harm.
+    fs::write(&list, pem + &other).unwrap();
+    Tls::load(listed(dir.path()), &["h2"]).unwrap();
+}
+
+#[test]
+fn a_certificate_is_good_until_it_expires_or_its_ca_is_taken_out() {
+    let (dir, authority) = written();
+    let tls = Tls::load(settings(dir.path()), &["h2"]).unwrap();
+    let client = [authority.client(1)];
+    let now = SystemTime::now();
+    assert_eq!(tls.verify(&client, now), Ok(()));
+    let end = client_certificate(&client[0]).unwrap().not_after;
+    assert_eq!(
+        tls.verify(&client, end + Duration::from_secs(1)),
+        Err(Withdrawn::Expired)
+    );
+    let before = SystemTime::UNIX_EPOCH + Duration::from_secs(60);
+    assert_eq!(
+        tls.verify(&client, before),
+        Ok(()),
+        "a clock that is set back withdraws nothing"
+    );
+    fs::write(dir.path().join("ca.pem"), Authority::named("another").0.pem()).unwrap();
+    tls.refresh().unwrap().unwrap();
+    assert_eq!(tls.verify(&client, now), Err(Withdrawn::Untrusted));
 }

@@ -49,7 +49,7 @@ impl Timer {
 }
 
 /// Some moment within `window`, another for each stream. The wall clock's nanoseconds are random enough.
-pub(super) fn jitter(window: Duration) -> Duration {
+pub(crate) fn jitter(window: Duration) -> Duration {
     let nanos = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .map_or(0, |since| since.subsec_nanos());

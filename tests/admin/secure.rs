@@ -68,6 +68,10 @@ fn the_admin_api_is_reached_with_a_certificate_of_its_ca() {
     std::fs::write(path("ca.pem"), authority.pem()).unwrap();
     std::fs::write(path("other.pem"), stranger.pem()).unwrap();
     let (cert, key, ca) = (path("server.pem"), path("server.key"), path("ca.pem"));
+    let revoked = authority.client("spiffe://prod/ns/ops/sa/gone");
+    revoked.write(dir.path(), "gone");
+    let crl = path("ca.crl");
+    std::fs::write(&crl, authority.crl(&[&revoked])).unwrap();
     let serving = Serving::start(&[
         "--xds-addr=127.0.0.1:0",
         "--admin-addr=127.0.0.1:0",
@@ -77,6 +81,8 @@ fn the_admin_api_is_reached_with_a_certificate_of_its_ca() {
         &key,
         "--admin-client-ca",
         &ca,
+        "--admin-crl",
+        &crl,
     ]);
     let url = format!("https://{}", serving.admin);
     let ask = |flags: &[&str]| {
@@ -111,6 +117,8 @@ fn the_admin_api_is_reached_with_a_certificate_of_its_ca() {
         .write(dir.path(), "late");
     let late = ask(&["--ca", &ca, "--cert", &path("late.pem"), "--key", &path("late.key")]);
     assert_eq!(late.code, 6, "{late:?}");
+    let gone = ask(&["--ca", &ca, "--cert", &path("gone.pem"), "--key", &path("gone.key")]);
+    assert_eq!(gone.code, 6, "{gone:?}");
     let nobody = ask(&["--ca", &ca]);
     assert_eq!(nobody.code, 6, "{nobody:?}");
     let distrusting = ask(&["--ca", &path("other.pem"), "--cert", &ci, "--key", &ci_key]);

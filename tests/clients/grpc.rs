@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 
 use crate::harness::{Backend, Caller, Chancery, source, tool};
 
-const GROUP: &str = "services";
+pub(crate) const GROUP: &str = "services";
 const CLUSTER: &str = "backend";
 /// What a client asks for: its listener, route, cluster and endpoints.
-const TYPES: usize = 4;
+pub(crate) const TYPES: usize = 4;
 
 #[test]
 fn python_on_c_core_follows_endpoints_and_survives_a_restart() {
@@ -111,20 +111,25 @@ fn node() -> PathBuf {
 /// Writes a gRPC bootstrap and gives its path.
 fn bootstrap(dir: &Path, server: &str, id: &str) -> PathBuf {
     let path = dir.join("bootstrap.json");
-    let bootstrap = json!({
-        "xds_servers": [{
-            "server_uri": server,
-            "channel_creds": [{ "type": "insecure" }],
-            "server_features": ["xds_v3"],
-        }],
-        "node": { "id": id, "cluster": GROUP, "locality": { "region": "r", "zone": "z" } },
-    });
-    std::fs::write(&path, bootstrap.to_string()).unwrap();
+    write_bootstrap(&path, server, &json!({ "type": "insecure" }), id, GROUP);
     path
 }
 
+/// The same with these credentials, for a node of this cluster.
+pub(crate) fn write_bootstrap(path: &Path, server: &str, credentials: &Value, id: &str, cluster: &str) {
+    let bootstrap = json!({
+        "xds_servers": [{
+            "server_uri": server,
+            "channel_creds": [credentials],
+            "server_features": ["xds_v3"],
+        }],
+        "node": { "id": id, "cluster": cluster, "locality": { "region": "r", "zone": "z" } },
+    });
+    std::fs::write(path, bootstrap.to_string()).unwrap();
+}
+
 /// A service with one backend, as gRPC wants it: an API listener, routes, a cluster and endpoints, each found by name.
-fn service(backend: &Backend) -> Value {
+pub(crate) fn service(backend: &Backend) -> Value {
     let from_ads = json!({ "ads": {}, "resource_api_version": "V3" });
     json!([
         {

@@ -1,8 +1,8 @@
 //! The real binary, real gRPC backends, and client programs that say what came of each call, a line per call.
 
 use std::{
-    io::{BufRead as _, BufReader, Write as _},
-    net::SocketAddr,
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::mpsc::{Receiver, channel},
@@ -20,9 +20,14 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Chancery {
     dir: tempfile::TempDir,
     process: Process,
+    flags: Vec<String>,
     pub(crate) xds: SocketAddr,
     admin: SocketAddr,
+    http: SocketAddr,
 }
+
+/// Where it listens: xDS, admin, HTTP.
+type Addresses = [SocketAddr; 3];
 
 /// A child that ends with the test.
 pub(crate) struct Process(Child);
@@ -45,15 +50,45 @@ pub(crate) struct Caller {
 
 impl Chancery {
     pub(crate) fn start() -> Self {
+        Self::with(Vec::new())
+    }
+
+    /// With these flags beside the others.
+    pub(crate) fn with(flags: Vec<String>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         // It will be started again where it was.
-        let (process, xds, admin) = serve(dir.path(), free_address(), free_address());
+        let (process, [xds, admin, http]) = serve(dir.path(), free_address(), free_address(), &flags);
         Self {
             dir,
             process,
+            flags,
             xds,
             admin,
+            http,
         }
+    }
+
+    /// Waits until a series of `/metrics` is above zero.
+    #[track_caller]
+    pub(crate) fn wait_counted(&self, series: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.metric(series).is_none_or(|count| count == 0.0) {
+            assert!(Instant::now() < deadline, "never counted: {series}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    fn metric(&self, series: &str) -> Option<f64> {
+        let mut stream = TcpStream::connect(self.http).unwrap();
+        write!(
+            stream,
+            "GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
+        )
+        .unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        let line = text.lines().find(|line| line.starts_with(series))?;
+        line.rsplit_once(' ')?.1.parse().ok()
     }
 
     /// Ends it without a word, as a crash does.
@@ -62,7 +97,7 @@ impl Chancery {
     }
 
     pub(crate) fn start_again(&mut self) {
-        (self.process, self.xds, self.admin) = serve(self.dir.path(), self.xds, self.admin);
+        (self.process, [self.xds, self.admin, self.http]) = serve(self.dir.path(), self.xds, self.admin, &self.flags);
     }
 
     /// Publishes exactly these resources for the group.
@@ -119,28 +154,30 @@ impl Chancery {
 }
 
 /// Runs it and reads where it listens.
-fn serve(data: &Path, xds: SocketAddr, admin: SocketAddr) -> (Process, SocketAddr, SocketAddr) {
+fn serve(data: &Path, xds: SocketAddr, admin: SocketAddr, flags: &[String]) -> (Process, Addresses) {
     let mut child = chancery(&["serve", "--http-addr=127.0.0.1:0", "--lrs-interval=1s"])
         .arg(format!("--data-dir={}", data.join("data").display()))
         .arg(format!("--xds-addr={xds}"))
         .arg(format!("--admin-addr={admin}"))
+        .args(flags)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let process = Process(child);
-    let mut addresses = lines.take(3).map(|line| {
-        let line = line.expect("chancery says where it listens");
-        line.split_once(" listening on ")
-            .expect("an address")
-            .1
-            .parse()
-            .unwrap()
-    });
-    let (xds, admin) = (addresses.next().unwrap(), addresses.next().unwrap());
-    assert!(addresses.next().is_some(), "all three ports are bound");
-    (process, xds, admin)
+    let addresses: Vec<SocketAddr> = lines
+        .take(3)
+        .map(|line| {
+            let line = line.expect("chancery says where it listens");
+            line.split_once(" listening on ")
+                .expect("an address")
+                .1
+                .parse()
+                .unwrap()
+        })
+        .collect();
+    (process, addresses.try_into().expect("all three ports are bound"))
 }
 
 /// The real binary, with none of the caller's settings.
@@ -230,6 +267,17 @@ impl Caller {
         assert_eq!(answer, format!("ok {backend}"), "{:#?}", self.heard);
     }
 
+    /// None of the next calls succeeds.
+    #[track_caller]
+    pub(crate) fn fails(&mut self) {
+        let mut failed = 0;
+        while failed < 2 {
+            let line = self.next();
+            assert!(!line.starts_with("ok "), "a call succeeds: {:#?}", self.heard);
+            failed += usize::from(line.starts_with("error "));
+        }
+    }
+
     /// Waits until calls are answered by this backend. No call may fail on the way.
     #[track_caller]
     pub(crate) fn answers_of(&mut self, backend: &str) {
@@ -254,8 +302,9 @@ impl Caller {
         }
     }
 
+    /// The next line it says.
     #[track_caller]
-    fn next(&mut self) -> String {
+    pub(crate) fn next(&mut self) -> String {
         let Ok(line) = self.lines.recv_timeout(PATIENCE) else {
             panic!("the client ended or said nothing any more: {:#?}", self.heard);
         };

@@ -4,8 +4,11 @@
 // The harness is test code as well, which clippy sees in test functions only.
 #![allow(clippy::unwrap_used)]
 
+#[path = "../common/authority.rs"]
+mod authority;
 mod grpc;
 mod harness;
 mod load;
 #[path = "../common/ports.rs"]
 mod ports;
+mod secure;

@@ -6,7 +6,11 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SanType, date_time_ymd};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType, IsCa, KeyIdMethod,
+    KeyPair, RevokedCertParams, SanType, date_time_ymd,
+};
+use time::{Duration, OffsetDateTime};
 
 pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
@@ -14,7 +18,10 @@ pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 pub(crate) struct Issued {
     pub(crate) cert: String,
     pub(crate) key: String,
+    serial: u64,
 }
+
+static MADE: AtomicUsize = AtomicUsize::new(1);
 
 // === impl Authority ===
 
@@ -22,7 +29,6 @@ impl Authority {
     pub(crate) fn new() -> Self {
         let mut params = CertificateParams::default();
         // A name of its own: a certificate with the name of its issuer would be taken for its own CA.
-        static MADE: AtomicUsize = AtomicUsize::new(0);
         let name = format!("CA {}", MADE.fetch_add(1, Ordering::Relaxed));
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -45,15 +51,44 @@ impl Authority {
 
     /// The same, and it has expired.
     pub(crate) fn expired_client(&self, uri: &str) -> Issued {
+        self.client_until(uri, date_time_ymd(2021, 1, 1))
+    }
+
+    /// The same, and it expires then.
+    pub(crate) fn client_until(&self, uri: &str, not_after: OffsetDateTime) -> Issued {
         let mut params = identified(uri);
         params.not_before = date_time_ymd(2020, 1, 1);
-        params.not_after = date_time_ymd(2021, 1, 1);
+        params.not_after = not_after;
         self.issue(&params)
+    }
+
+    /// A list in which these are revoked.
+    pub(crate) fn crl(&self, revoked: &[&Issued]) -> String {
+        let now = OffsetDateTime::now_utc();
+        let entry = |issued: &&Issued| RevokedCertParams {
+            serial_number: issued.serial.into(),
+            revocation_time: now - Duration::minutes(1),
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let params = CertificateRevocationListParams {
+            this_update: now - Duration::minutes(1),
+            next_update: now + Duration::days(7),
+            crl_number: 1.into(),
+            issuing_distribution_point: None,
+            revoked_certs: revoked.iter().map(entry).collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        params.signed_by(&self.0).unwrap().pem().unwrap()
     }
 
     fn issue(&self, params: &CertificateParams) -> Issued {
         let key = KeyPair::generate().unwrap();
+        let serial = MADE.fetch_add(1, Ordering::Relaxed) as u64;
+        let mut params = params.clone();
+        params.serial_number = Some(serial.into());
         Issued {
+            serial,
             cert: params.signed_by(&key, &self.0).unwrap().pem(),
             key: key.serialize_pem(),
         }

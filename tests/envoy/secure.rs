@@ -46,11 +46,15 @@ fn start(dir: &Path, authority: &Authority) -> Control {
 fn start_with(dir: &Path, authority: &Authority, access: Option<AccessConfig>) -> Control {
     authority.server().write(dir, "server");
     std::fs::write(dir.join("ca.pem"), authority.pem()).unwrap();
+    if !dir.join("ca.crl").exists() {
+        std::fs::write(dir.join("ca.crl"), authority.crl(&[])).unwrap();
+    }
     Control::with(Layer {
         xds: XdsLayer {
             tls_cert: Some(dir.join("server.pem")),
             tls_key: Some(dir.join("server.key")),
             client_ca: Some(dir.join("ca.pem")),
+            crl: Some(dir.join("ca.crl")),
             ..XdsLayer::default()
         },
         access,
@@ -118,6 +122,8 @@ fn an_envoy_is_served_over_mtls_while_certificates_change(release: Release, mode
 fn whoever_shows_no_good_certificate_is_not_served(release: Release) {
     let dir = TempDir::new().unwrap();
     let authority = Authority::new();
+    let revoked = authority.client(IDENTITY);
+    std::fs::write(dir.path().join("ca.crl"), authority.crl(&[&revoked])).unwrap();
     let control = start(dir.path(), &authority);
     let upstream = Upstream::named("blue");
     control.publish(&config(Mode::AdsDelta, &upstream));
@@ -125,6 +131,7 @@ fn whoever_shows_no_good_certificate_is_not_served(release: Release) {
     for (node, client, reason) in [
         ("none", None, "no_certificate"),
         ("stranger", Some(stranger.client(IDENTITY)), "unknown_ca"),
+        ("revoked", Some(revoked), "revoked"),
         ("late", Some(authority.expired_client(IDENTITY)), "expired"),
     ] {
         let asked = bootstrap(&control, node, Mode::AdsDelta, dir.path(), client.as_ref());

@@ -33,16 +33,16 @@ use crate::{
 };
 
 /// A server whose nodes are told by their tokens: `shop` and `short`, which expires.
-struct Guarded {
-    server: Server,
+pub(crate) struct Guarded {
+    pub(crate) server: Server,
     dir: tempfile::TempDir,
-    shop: String,
+    pub(crate) shop: String,
     short: String,
 }
 
 /// A stream, and what was sent on it.
-struct Stream<Q, A> {
-    requests: mpsc::UnboundedSender<Q>,
+pub(crate) struct Stream<Q, A> {
+    pub(crate) requests: mpsc::UnboundedSender<Q>,
     answers: Streaming<A>,
 }
 
@@ -65,13 +65,17 @@ nodes:
 
 impl Guarded {
     async fn start() -> Self {
+        Self::with(Layer::default()).await
+    }
+
+    pub(crate) async fn with(layer: Layer) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let shop = made("shop", None);
         let short = made("short", SystemTime::now().checked_add(Duration::from_secs(4)));
         std::fs::write(dir.path().join("tokens"), format!("{}\n{}\n", shop.line, short.line)).unwrap();
         let mut layer = Layer {
             access: Some(config(dir.path())),
-            ..Layer::default()
+            ..layer
         };
         layer.audit.file = Some(dir.path().join("audit.log"));
         let server = Server::with(layer).await;
@@ -83,7 +87,7 @@ impl Guarded {
         }
     }
 
-    async fn sotw(
+    pub(crate) async fn sotw(
         &self,
         token: &str,
         first: DiscoveryRequest,
@@ -96,7 +100,7 @@ impl Guarded {
         Ok(Stream { requests, answers })
     }
 
-    async fn delta(
+    pub(crate) async fn delta(
         &self,
         token: &str,
         first: DeltaDiscoveryRequest,
@@ -148,7 +152,7 @@ impl Guarded {
 }
 
 impl<Q, A> Stream<Q, A> {
-    async fn next(&mut self) -> Result<Option<A>, Status> {
+    pub(crate) async fn next(&mut self) -> Result<Option<A>, Status> {
         timeout(PATIENCE, self.answers.message())
             .await
             .expect("an answer or the end")

@@ -6,6 +6,8 @@
 // The harness is test code as well, which clippy sees in test functions only.
 #![allow(clippy::unwrap_used)]
 
+#[path = "../common/authority.rs"]
+mod authority;
 mod client;
 mod config;
 mod server;
@@ -25,6 +27,8 @@ mod names;
 mod order;
 mod overload;
 mod rpcs;
+mod secure;
 mod sotw;
 mod strangers;
 mod streams;
+mod timing;

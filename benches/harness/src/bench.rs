@@ -1,7 +1,7 @@
 //! What a scenario runs with: the machine's cores, the binaries, and where its samples go.
 
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -13,6 +13,7 @@ use crate::{
     peer::{Machines, Peer, PeerKind, Publish},
     process,
     results::Outcome,
+    secure::Secure,
 };
 
 /// How long a fleet may take to receive one commit, or to connect and receive everything.
@@ -24,7 +25,7 @@ pub(crate) struct Bench {
     pub(crate) machines: Machines,
     /// The short form.
     pub(crate) quick: bool,
-    outcome: Mutex<Outcome>,
+    outcome: Arc<Mutex<Outcome>>,
 }
 
 /// A server with its fleet.
@@ -61,8 +62,20 @@ impl Bench {
         Self {
             machines,
             quick,
-            outcome: Mutex::default(),
+            outcome: Arc::default(),
         }
+    }
+
+    /// The same run, over mTLS.
+    pub(crate) fn over_tls(&self) -> Result<Self> {
+        Ok(Self {
+            machines: Machines {
+                tls: Some(Arc::new(Secure::new()?)),
+                ..self.machines.clone()
+            },
+            quick: self.quick,
+            outcome: Arc::clone(&self.outcome),
+        })
     }
 
     fn outcome(&self) -> MutexGuard<'_, Outcome> {
@@ -98,7 +111,8 @@ impl Bench {
 
     /// Those of `kinds` that there are binaries for.
     pub(crate) fn peers(&self, kinds: &[PeerKind]) -> Vec<PeerKind> {
-        let there = |kind: &&PeerKind| self.machines.go_peer.is_some() || !kind.is_go();
+        let built = |kind: PeerKind| self.machines.go_peer.is_some() || !kind.is_go();
+        let there = |kind: &&PeerKind| built(**kind) && (self.machines.tls.is_none() || kind.can_tls());
         kinds.iter().filter(there).copied().collect()
     }
 
@@ -140,7 +154,7 @@ impl Arm {
 
     /// Connects nodes and waits until they have all they expect.
     pub(crate) async fn connect(&mut self, plans: Vec<NodePlan>) -> Result<()> {
-        self.fleet.add(self.peer.xds, plans, 1).await?;
+        self.fleet.add(&self.peer.xds, plans, 1).await?;
         self.synced().await?;
         self.peer.settle().await
     }

@@ -5,13 +5,12 @@ mod client;
 mod parser;
 mod plan;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
 use h2::client::SendRequest;
 use tokio::{
-    net::TcpStream,
     task::{AbortHandle, JoinSet},
     time::timeout,
 };
@@ -21,6 +20,7 @@ pub(crate) use self::{
     client::learn,
     plan::{Behaviour, NodePlan, TypePlan, Variant},
 };
+use crate::secure::Door;
 
 /// Windows of a client that reads at once, as an Envoy has them: they are never what a push waits for.
 const STREAM_WINDOW: u32 = 16 * 1024 * 1024;
@@ -52,14 +52,14 @@ impl Drop for Fleet {
 
 impl Fleet {
     /// Connects every node of `plans`, `streams` to a connection, and sends their first requests.
-    pub(crate) async fn connect(server: SocketAddr, plans: Vec<NodePlan>, streams: usize) -> Result<Self> {
+    pub(crate) async fn connect(server: &Door, plans: Vec<NodePlan>, streams: usize) -> Result<Self> {
         let mut fleet = Self::default();
         fleet.add(server, plans, streams).await?;
         Ok(fleet)
     }
 
     /// More nodes.
-    pub(crate) async fn add(&mut self, server: SocketAddr, plans: Vec<NodePlan>, streams: usize) -> Result<()> {
+    pub(crate) async fn add(&mut self, server: &Door, plans: Vec<NodePlan>, streams: usize) -> Result<()> {
         self.board.expect_nodes(&plans);
         let mut joining: JoinSet<Result<Vec<AbortHandle>>> = JoinSet::new();
         let mut plans = plans.into_iter().peekable();
@@ -68,8 +68,8 @@ impl Fleet {
             if joining.len() >= AT_ONCE {
                 self.joined(joining.join_next().await)?;
             }
-            let board = Arc::clone(&self.board);
-            joining.spawn(async move { open(server, some, board).await });
+            let (server, board) = (server.clone(), Arc::clone(&self.board));
+            joining.spawn(async move { open(&server, some, board).await });
         }
         while !joining.is_empty() {
             self.joined(joining.join_next().await)?;
@@ -90,14 +90,15 @@ impl Fleet {
     }
 }
 
-async fn open(server: SocketAddr, plans: Vec<NodePlan>, board: Arc<Board>) -> Result<Vec<AbortHandle>> {
+async fn open(server: &Door, plans: Vec<NodePlan>, board: Arc<Board>) -> Result<Vec<AbortHandle>> {
     let unread = plans.iter().any(|plan| plan.behaviour == Behaviour::NeverReads);
     let (requests, connection) = connect(server, unread).await?;
     let mut tasks = vec![connection];
+    let address = server.address;
     for plan in plans {
         let (requests, board) = (requests.clone(), Arc::clone(&board));
         let task = async move {
-            if let Err(error) = client::run(server, requests, plan, &board).await {
+            if let Err(error) = client::run(address, requests, plan, &board).await {
                 board.failed(format!("{error:#}"));
             }
         };
@@ -106,10 +107,9 @@ async fn open(server: SocketAddr, plans: Vec<NodePlan>, board: Arc<Board>) -> Re
     Ok(tasks)
 }
 
-async fn connect(server: SocketAddr, unread: bool) -> Result<(SendRequest<Bytes>, AbortHandle)> {
+pub(crate) async fn connect(server: &Door, unread: bool) -> Result<(SendRequest<Bytes>, AbortHandle)> {
     let connecting = async {
-        let tcp = TcpStream::connect(server).await?;
-        tcp.set_nodelay(true)?;
+        let stream = server.open().await?;
         let mut builder = h2::client::Builder::new();
         if unread {
             builder.initial_window_size(UNREAD_WINDOW);
@@ -118,15 +118,16 @@ async fn connect(server: SocketAddr, unread: bool) -> Result<(SendRequest<Bytes>
                 .initial_window_size(STREAM_WINDOW)
                 .initial_connection_window_size(CONNECTION_WINDOW);
         }
-        let (requests, connection) = builder.handshake::<_, Bytes>(tcp).await?;
+        let (requests, connection) = builder.handshake::<_, Bytes>(stream).await?;
         let task = tokio::spawn(async move {
             connection.await.ok();
         });
         anyhow::Ok((requests, task.abort_handle()))
     };
+    let address = server.address;
     let made = timeout(CONNECT, connecting).await;
-    made.with_context(|| format!("{server} did not answer within {CONNECT:?}"))?
-        .with_context(|| format!("connecting to {server}"))
+    made.with_context(|| format!("{address} did not answer within {CONNECT:?}"))?
+        .with_context(|| format!("connecting to {address}"))
 }
 
 /// Waits until `done`, or fails with what is missing.

@@ -3,6 +3,7 @@
 mod bench;
 mod content;
 mod environment;
+mod hostile;
 mod load;
 mod peer;
 mod process;
@@ -10,6 +11,7 @@ mod profile;
 mod report;
 mod results;
 mod scenario;
+mod secure;
 mod servers;
 mod short;
 mod soak;
@@ -69,6 +71,9 @@ enum Command {
         /// How long.
         #[arg(long, default_value_t = 600)]
         seconds: u64,
+        /// Over mTLS, with rules, nodes that are denied, and floods of what is no node.
+        #[arg(long)]
+        hostile: bool,
     },
     /// Keep Chancery busy with one kind of work under `perf`, and print where its CPU went.
     Profile {
@@ -87,6 +92,9 @@ enum Command {
     Serve {
         /// Which.
         kind: servers::Kind,
+        /// Its certificate, key and the CA of its clients: with all three it speaks mTLS.
+        #[command(flatten)]
+        tls: servers::TlsFiles,
     },
 }
 
@@ -124,7 +132,7 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<ExitCode> {
     match command {
-        Command::Serve { kind } => servers::serve(kind).map(|()| ExitCode::SUCCESS),
+        Command::Serve { kind, tls } => servers::serve(kind, &tls).map(|()| ExitCode::SUCCESS),
         Command::Report { files } => {
             files.write(&Results::load(&files.results)?)?;
             Ok(ExitCode::SUCCESS)
@@ -142,9 +150,13 @@ fn run(command: Command) -> Result<ExitCode> {
             let bench = Bench::new(servers.machines()?, true);
             on_one_core(&bench, short::run(&bench))
         }
-        Command::Soak { servers, seconds } => {
+        Command::Soak {
+            servers,
+            seconds,
+            hostile,
+        } => {
             let bench = Bench::new(servers.machines()?, false);
-            on_one_core(&bench, soak::run(&bench, Duration::from_secs(seconds)))
+            on_one_core(&bench, soak::run(&bench, Duration::from_secs(seconds), hostile))
         }
         Command::Profile {
             servers,
@@ -237,6 +249,8 @@ impl Servers {
             chancery: absolute(&self.chancery)?,
             go_peer: self.go_peer.as_deref().map(absolute).transpose()?,
             cores: (cores.len() > 1).then(|| (cores[0], cores[1])),
+            tls: None,
+            rules: None,
         })
     }
 }

@@ -10,6 +10,7 @@ use std::{
     os::unix::fs::FileExt as _,
     path::PathBuf,
     process::Stdio,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -24,6 +25,7 @@ use self::{chancery::Admin, pipe::Pipe};
 use crate::{
     content::Item,
     process::{self, Watched},
+    secure::{Door, Secure},
 };
 
 /// How long a server may take to start.
@@ -57,12 +59,16 @@ pub(crate) struct Machines {
     pub(crate) go_peer: Option<PathBuf>,
     /// Of the servers and of the generator; `None` with a single core.
     pub(crate) cores: Option<(usize, usize)>,
+    /// With it the xDS port speaks mTLS, of the servers that can: Chancery and limit-raw.
+    pub(crate) tls: Option<Arc<Secure>>,
+    /// Rules over who may be which node, as a config file of Chancery has them.
+    pub(crate) rules: Option<PathBuf>,
 }
 
 /// A running server.
 pub(crate) struct Peer {
     pub(crate) kind: PeerKind,
-    pub(crate) xds: SocketAddr,
+    pub(crate) xds: Door,
     pub(crate) watched: Watched,
     publisher: Publisher,
     child: Child,
@@ -99,6 +105,11 @@ impl PeerKind {
             Self::GoSnapshot => "go SnapshotCache",
             Self::GoLinear => "go LinearCache",
         }
+    }
+
+    /// Whether it can be told to speak mTLS.
+    pub(crate) const fn can_tls(self) -> bool {
+        matches!(self, Self::Chancery | Self::ChanceryOnDisk | Self::LimitRaw)
     }
 
     pub(crate) const fn is_go(self) -> bool {
@@ -145,6 +156,10 @@ impl Peer {
                 let input = child.stdin.take().context("its input is piped")?;
                 (xds, Publisher::Pipe(Pipe::new(input, output)))
             }
+        };
+        let xds = Door {
+            address: xds,
+            tls: machines.tls.clone().filter(|_| kind.can_tls()),
         };
         Ok(Self {
             kind,
@@ -237,6 +252,12 @@ fn command(kind: PeerKind, machines: &Machines) -> Result<(Command, Option<tempf
                     "--admin-addr=127.0.0.1:0",
                     "--http-addr=127.0.0.1:0",
                 ]);
+            if let Some(secure) = &machines.tls {
+                command.args(secure.flags("xds-"));
+            }
+            if let Some(rules) = &machines.rules {
+                command.arg("--config").arg(rules);
+            }
             if kind == PeerKind::ChanceryOnDisk {
                 let dir = tempfile::tempdir().context("no directory for its data")?;
                 command.arg("--data-dir").arg(dir.path());
@@ -250,6 +271,9 @@ fn command(kind: PeerKind, machines: &Machines) -> Result<(Command, Option<tempf
             let mut command = Command::new(std::env::current_exe()?);
             let which = if kind == PeerKind::Naive { "naive" } else { "limit-raw" };
             command.args(["serve", which]);
+            if let Some(secure) = machines.tls.as_ref().filter(|_| kind.can_tls()) {
+                command.args(secure.flags(""));
+            }
             command
         }
         PeerKind::GoSnapshot | PeerKind::GoLinear => {

@@ -5,6 +5,7 @@ mod commits;
 pub(crate) mod fan_out;
 mod groups;
 pub(crate) mod memory;
+mod over_tls;
 mod propagation;
 pub(crate) mod slope;
 mod storm;
@@ -27,7 +28,7 @@ pub(crate) struct Scenario {
 }
 
 /// All of them.
-pub(crate) const ALL: [Scenario; 8] = [
+pub(crate) const ALL: [Scenario; 9] = [
     Scenario {
         number: 1,
         title: "SotW fan-out",
@@ -75,5 +76,11 @@ pub(crate) const ALL: [Scenario; 8] = [
         title: "Many groups, named endpoints",
         run: |bench| Box::pin(groups::run(bench)),
         report: groups::report,
+    },
+    Scenario {
+        number: 9,
+        title: "Over mTLS",
+        run: |bench| Box::pin(over_tls::run(bench)),
+        report: over_tls::report,
     },
 ];

@@ -8,8 +8,10 @@ mod naive;
 mod stock;
 
 use std::{
+    fs,
     io::{Read as _, Write as _},
     net::SocketAddr,
+    path::PathBuf,
     sync::Arc,
     thread,
     time::Duration,
@@ -22,7 +24,7 @@ use tokio::{
     sync::{oneshot, watch},
 };
 use tokio_stream::{StreamExt as _, wrappers::TcpListenerStream};
-use tonic::transport::Server;
+use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 
 use self::stock::Stock;
 use crate::{
@@ -37,15 +39,40 @@ pub(crate) enum Kind {
     Naive,
 }
 
+/// Files of mTLS, in PEM.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct TlsFiles {
+    /// The certificate.
+    #[arg(long, requires_all = ["tls_key", "client_ca"])]
+    tls_cert: Option<PathBuf>,
+    /// Its key.
+    #[arg(long)]
+    tls_key: Option<PathBuf>,
+    /// The CA of clients.
+    #[arg(long)]
+    client_ca: Option<PathBuf>,
+}
+
 /// Serves until standard input ends.
-pub(crate) fn serve(kind: Kind) -> Result<()> {
+pub(crate) fn serve(kind: Kind, tls: &TlsFiles) -> Result<()> {
     crate::process::raise_file_limit();
     // As many threads as cores it may run on, as every other server here.
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(run(kind))
+    runtime.block_on(run(kind, tls.config()?))
 }
 
-async fn run(kind: Kind) -> Result<()> {
+impl TlsFiles {
+    fn config(&self) -> Result<Option<ServerTlsConfig>> {
+        let (Some(cert), Some(key), Some(ca)) = (&self.tls_cert, &self.tls_key, &self.client_ca) else {
+            return Ok(None);
+        };
+        let identity = Identity::from_pem(fs::read(cert)?, fs::read(key)?);
+        let config = ServerTlsConfig::new().identity(identity);
+        Ok(Some(config.client_ca_root(Certificate::from_pem(fs::read(ca)?))))
+    }
+}
+
+async fn run(kind: Kind, tls: Option<ServerTlsConfig>) -> Result<()> {
     let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
     let address = listener.local_addr()?;
     let (stock, watched) = watch::channel(Arc::new(Stock::default()));
@@ -62,6 +89,10 @@ async fn run(kind: Kind) -> Result<()> {
         .initial_stream_window_size(256 * 1024)
         .initial_connection_window_size(2 * 1024 * 1024)
         .tcp_nodelay(true);
+    let server = match tls {
+        Some(tls) => server.tls_config(tls)?,
+        None => server,
+    };
     let incoming = TcpListenerStream::new(listener).map(|stream| {
         let stream = stream?;
         stream.set_nodelay(true)?;

@@ -14,10 +14,12 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use crate::{
     bench::Bench,
     content::{self, Item, cluster_name},
+    hostile,
     load::{Behaviour, Fleet, NodePlan, TypePlan, Variant},
-    peer::{Peer, PeerKind, Publish},
+    peer::{Machines, Peer, PeerKind, Publish},
     results::quantile,
     scenario::memory,
+    secure::Secure,
     wire::type_url,
 };
 
@@ -50,10 +52,21 @@ struct Look {
     streams: f64,
 }
 
-/// Runs for so long, and says what grew.
-pub(crate) async fn run(bench: &Bench, span: Duration) -> Result<ExitCode> {
-    let mut peer = Peer::start(PeerKind::Chancery, &bench.machines).await?;
+/// Runs for so long, and says what grew. A hostile run is over mTLS, with rules, and in company that must not be served.
+pub(crate) async fn run(bench: &Bench, span: Duration, is_hostile: bool) -> Result<ExitCode> {
     let groups = ["soak".to_owned()];
+    let machines = if is_hostile {
+        let secure = Secure::new()?;
+        let rules = Some(hostile::rules(&secure, &groups[0])?);
+        Machines {
+            tls: Some(Arc::new(secure)),
+            rules,
+            ..bench.machines.clone()
+        }
+    } else {
+        bench.machines.clone()
+    };
+    let mut peer = Peer::start(PeerKind::Chancery, &machines).await?;
     let mut churn = Churn::default();
     churn.publish(&mut peer, &groups).await?;
     let base = look(&mut peer, 0.0).await?;
@@ -66,6 +79,9 @@ pub(crate) async fn run(bench: &Bench, span: Duration) -> Result<ExitCode> {
         churn.publish(&mut peer, &groups).await?;
         if churn.version % PUBLISHES_PER_SECOND == 0 {
             churn.replace_fleet(&peer, &groups[0]).await?;
+            if is_hostile {
+                hostile::second(&peer.xds, &groups[0]).await?;
+            }
             let look = look(&mut peer, begun.elapsed().as_secs_f64()).await?;
             if looks.len() % 10 == 0 {
                 println!("    {look}");
@@ -174,7 +190,7 @@ impl Churn {
         let plans = plans(self.turn, group);
         self.turn += 1;
         self.fleets
-            .push_back(Fleet::connect(peer.xds, plans, 1 + self.turn % 3).await?);
+            .push_back(Fleet::connect(&peer.xds, plans, 1 + self.turn % 3).await?);
         Ok(())
     }
 }

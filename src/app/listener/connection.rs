@@ -5,7 +5,7 @@ use std::{
     future::Future as _,
     io,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -15,11 +15,13 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 use tokio_rustls::server::TlsStream;
+use tracing::info;
 
-use super::{Terms, crowd::Place};
+use super::{Terms, crowd::Place, tenure::Tenure};
 use crate::{
     connection::Connection,
-    metrics::{ConnectionMetrics, PortLabel, Silence},
+    metrics::{ConnectionMetrics, Label as _, PortLabel, Silence, WithdrawnLabel},
+    tls::Withdrawn,
 };
 
 /// How long a peer is waited for.
@@ -39,6 +41,8 @@ pub(crate) struct Patience {
 pub(crate) struct Accepted {
     io: Io,
     connection: Connection,
+    /// Of a client that showed a certificate.
+    tenure: Option<Tenure>,
     patience: Patience,
     /// Bytes that are missing until it counts as open.
     missing: usize,
@@ -60,18 +64,25 @@ enum Io {
 
 impl Accepted {
     pub(super) fn plain(stream: TcpStream, connection: Connection, place: Place, terms: &Terms) -> Self {
-        Self::new(Io::Plain(stream), connection, place, terms)
+        Self::new(Io::Plain(stream), connection, None, place, terms)
     }
 
-    pub(super) fn secure(stream: TlsStream<TcpStream>, connection: Connection, place: Place, terms: &Terms) -> Self {
-        Self::new(Io::Secure(Box::new(stream)), connection, place, terms)
+    pub(super) fn secure(
+        stream: TlsStream<TcpStream>,
+        connection: Connection,
+        tenure: Option<Tenure>,
+        place: Place,
+        terms: &Terms,
+    ) -> Self {
+        Self::new(Io::Secure(Box::new(stream)), connection, tenure, place, terms)
     }
 
-    fn new(io: Io, connection: Connection, place: Place, terms: &Terms) -> Self {
+    fn new(io: Io, connection: Connection, tenure: Option<Tenure>, place: Place, terms: &Terms) -> Self {
         terms.metrics.opened(terms.port);
         Self {
             io,
             connection,
+            tenure,
             patience: terms.patience,
             missing: terms.patience.opening_bytes,
             reading: Some(Box::pin(sleep(terms.patience.opening))),
@@ -85,6 +96,31 @@ impl Accepted {
     /// Who is at the other end.
     pub(crate) const fn connection(&self) -> &Connection {
         &self.connection
+    }
+
+    /// Ready where the certificate of the client is good no longer.
+    fn outlived(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        let (Some(tenure), Io::Secure(stream)) = (&mut self.tenure, &self.io) else {
+            return Poll::Pending;
+        };
+        let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
+        let withdrawn = ready!(tenure.poll(cx, chain));
+        let reason = match withdrawn {
+            Withdrawn::Expired => WithdrawnLabel::Expired,
+            Withdrawn::Revoked => WithdrawnLabel::Revoked,
+            Withdrawn::Untrusted => WithdrawnLabel::Untrusted,
+        };
+        self.metrics.withdrawn(self.port, reason);
+        info!(
+            listener = self.port.text(),
+            peer = %self.connection.peer,
+            reason = reason.text(),
+            "connection closed: the certificate of its client is good no longer"
+        );
+        Poll::Ready(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            "the certificate of the client is good no longer",
+        ))
     }
 
     /// Counts what was read, or written, as a sign of life.
@@ -132,6 +168,9 @@ fn timed_out(reason: &'static str) -> io::Error {
 impl AsyncRead for Accepted {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        if let Poll::Ready(error) = this.outlived(cx) {
+            return Poll::Ready(Err(error));
+        }
         let before = buf.filled().len();
         let outcome = match &mut this.io {
             Io::Plain(stream) => Pin::new(stream).poll_read(cx, buf),

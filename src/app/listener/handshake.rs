@@ -2,12 +2,16 @@
 
 use std::{io, net::SocketAddr, sync::Arc};
 
-use rustls::{AlertDescription, CertificateError, ServerConfig};
+use rustls::{AlertDescription, CertificateError};
 use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tracing::debug;
 
-use super::{Accepted, Terms, crowd::Place};
+use super::{
+    Accepted, Terms,
+    crowd::Place,
+    tenure::{Followed, Tenure},
+};
 use crate::{
     connection::{ClientCertificate, Connection},
     metrics::{HandshakeFailure, Label as _},
@@ -18,11 +22,11 @@ use crate::{
 pub(super) async fn shake_hands(
     stream: TcpStream,
     peer: SocketAddr,
-    config: Arc<ServerConfig>,
+    followed: Followed,
     place: Place,
     terms: Terms,
 ) -> Option<Accepted> {
-    let accepting = TlsAcceptor::from(config).accept(stream);
+    let accepting = TlsAcceptor::from(followed.tls.config()).accept(stream);
     let shaken = match timeout(terms.patience.opening, accepting).await {
         Ok(Ok(stream)) => certificate(&stream).map(|certificate| (stream, certificate)),
         Ok(Err(error)) => Err((handshake_failure(&error), error.to_string())),
@@ -30,8 +34,9 @@ pub(super) async fn shake_hands(
     };
     match shaken {
         Ok((stream, certificate)) => {
+            let tenure = certificate.as_ref().map(|it| Tenure::new(followed, it.not_after));
             let connection = Connection { peer, certificate };
-            Some(Accepted::secure(stream, connection, place, &terms))
+            Some(Accepted::secure(stream, connection, tenure, place, &terms))
         }
         Err((failure, reason)) => {
             terms.metrics.handshake_failed(terms.port, failure);
@@ -60,8 +65,11 @@ fn handshake_failure(error: &io::Error) -> HandshakeFailure {
         Some(rustls::Error::InvalidCertificate(reason)) => match reason {
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => HandshakeFailure::Expired,
             CertificateError::UnknownIssuer => HandshakeFailure::UnknownCa,
+            CertificateError::Revoked => HandshakeFailure::Revoked,
+            CertificateError::UnknownRevocationStatus => HandshakeFailure::UnknownRevocation,
             _ => HandshakeFailure::BadCertificate,
         },
+        Some(rustls::Error::InvalidCertRevocationList(_)) => HandshakeFailure::UnknownRevocation,
         Some(rustls::Error::PeerIncompatible(_)) => HandshakeFailure::Version,
         Some(rustls::Error::AlertReceived(
             AlertDescription::UnknownCA

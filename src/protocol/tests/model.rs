@@ -542,7 +542,7 @@ fn run(variant: Variant, actions: Vec<Action>, last: &[[u8; 4]]) {
     client.converge(last);
 }
 
-/// As many as `PROPTEST_CASES` says, always others (`make fuzz`); or else these, the same each time: what a change broke must
+/// As many as `PROPTEST_CASES` says, always others (`make model`); or else these, the same each time: what a change broke must
 /// not depend on luck.
 pub(super) fn cases(cases: u32) -> ProptestConfig {
     let set = std::env::var("PROPTEST_CASES").ok().and_then(|set| set.parse().ok());

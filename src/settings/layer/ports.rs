@@ -57,6 +57,15 @@ pub struct AdminLayer {
     )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_ca: Option<PathBuf>,
+    /// Certificates of clients that were revoked: a list (CRL) of each of these CAs, PEM or DER; followed as it changes
+    #[arg(
+        id = "admin_crl",
+        long = "admin-crl",
+        env = "CHANCERY_ADMIN_CRL",
+        value_name = "FILE"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub crl: Option<PathBuf>,
     /// Whether a client must show a certificate: require where there is a CA, else none
     #[arg(
         id = "admin_client_auth",
@@ -108,6 +117,10 @@ pub struct HttpLayer {
     )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_ca: Option<PathBuf>,
+    /// Certificates of clients that were revoked: a list (CRL) of each of these CAs, PEM or DER; followed as it changes
+    #[arg(id = "http_crl", long = "http-crl", env = "CHANCERY_HTTP_CRL", value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub crl: Option<PathBuf>,
     /// Whether a client must show a certificate: require where there is a CA, else none
     #[arg(
         id = "http_client_auth",
@@ -203,12 +216,13 @@ impl PortName {
     }
 }
 
-/// The four files of a port, as its layer has them.
+/// The files of a port, as its layer has them.
 pub(in crate::settings) struct TlsFiles<'a> {
     port: PortName,
     cert: Option<&'a PathBuf>,
     key: Option<&'a PathBuf>,
     client_ca: Option<&'a PathBuf>,
+    crl: Option<&'a PathBuf>,
     client_auth: Option<ClientAuth>,
 }
 
@@ -225,6 +239,7 @@ impl TlsFiles<'_> {
             (Some(_), None) => return Err(missing("tls_cert", "tls_key")),
             (None, Some(_)) => return Err(missing("tls_key", "tls_cert")),
             (None, None) if self.client_ca.is_some() => return Err(missing("client_ca", "tls_cert")),
+            (None, None) if self.crl.is_some() => return Err(missing("crl", "tls_cert")),
             (None, None) if self.client_auth.is_some_and(|auth| auth != ClientAuth::None) => {
                 return Err(missing("client_auth", "tls_cert"));
             }
@@ -236,11 +251,20 @@ impl TlsFiles<'_> {
             (None | Some(ClientAuth::None), None) => ClientAuth::None,
             (Some(ClientAuth::Require | ClientAuth::Request), None) => return Err(missing("client_auth", "client_ca")),
         };
+        if self.crl.is_some() && client_auth == ClientAuth::None {
+            let lacks = if self.client_ca.is_some() {
+                "client_auth"
+            } else {
+                "client_ca"
+            };
+            return Err(missing("crl", lacks));
+        }
         Ok(Some(TlsSettings {
             port: self.port.text(),
             cert: cert.clone(),
             key: key.clone(),
             client_ca: self.client_ca.cloned(),
+            crl: self.crl.cloned(),
             client_auth,
         }))
     }
@@ -253,6 +277,7 @@ impl XdsLayer {
             cert: self.tls_cert.as_ref(),
             key: self.tls_key.as_ref(),
             client_ca: self.client_ca.as_ref(),
+            crl: self.crl.as_ref(),
             client_auth: self.client_auth,
         }
     }
@@ -266,6 +291,7 @@ impl AdminLayer {
             tls_cert: self.tls_cert.or(below.tls_cert),
             tls_key: self.tls_key.or(below.tls_key),
             client_ca: self.client_ca.or(below.client_ca),
+            crl: self.crl.or(below.crl),
             client_auth: self.client_auth.or(below.client_auth),
         }
     }
@@ -276,6 +302,7 @@ impl AdminLayer {
             cert: self.tls_cert.as_ref(),
             key: self.tls_key.as_ref(),
             client_ca: self.client_ca.as_ref(),
+            crl: self.crl.as_ref(),
             client_auth: self.client_auth,
         }
     }
@@ -290,6 +317,7 @@ impl HttpLayer {
             tls_cert: self.tls_cert.or(below.tls_cert),
             tls_key: self.tls_key.or(below.tls_key),
             client_ca: self.client_ca.or(below.client_ca),
+            crl: self.crl.or(below.crl),
             client_auth: self.client_auth.or(below.client_auth),
         }
     }
@@ -300,6 +328,7 @@ impl HttpLayer {
             cert: self.tls_cert.as_ref(),
             key: self.tls_key.as_ref(),
             client_ca: self.client_ca.as_ref(),
+            crl: self.crl.as_ref(),
             client_auth: self.client_auth,
         }
     }

@@ -1,5 +1,5 @@
 // Calls `chancery.test.Backend/Name` at the target given, ten times a second, until it is killed. A line per call:
-// `ok NAME`, or `error CODE MESSAGE`.
+// `ok NAME`, or `error CODE MESSAGE`. With `secret` first it asks for one secret: see secret.go.
 package main
 
 import (
@@ -18,6 +18,10 @@ import (
 )
 
 func main() {
+	if os.Args[1] == "secret" {
+		askSecret(os.Args[2:])
+		return
+	}
 	fmt.Println("version grpc-go", grpc.Version)
 	client, err := grpc.NewClient(os.Args[1], grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {

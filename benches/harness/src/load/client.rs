@@ -16,7 +16,10 @@ use super::{
     Behaviour, Board, NodePlan, TypePlan, Variant,
     parser::{Parser, Received},
 };
-use crate::wire::{DeltaDiscoveryResponse, DiscoveryResponse};
+use crate::{
+    secure::Door,
+    wire::{DeltaDiscoveryResponse, DiscoveryResponse},
+};
 
 /// How long a server may take to begin its answer; it may only begin it once there is something to send.
 const ANSWER: Duration = Duration::from_secs(300);
@@ -232,15 +235,15 @@ pub(crate) struct Learned {
 }
 
 /// Connects one node, reads its responses whole until it has all it expects, and leaves.
-pub(crate) async fn learn(server: SocketAddr, plan: &NodePlan, patience: Duration) -> Result<Learned> {
+pub(crate) async fn learn(server: &Door, plan: &NodePlan, patience: Duration) -> Result<Learned> {
     timeout(patience, learning(server, plan))
         .await
         .with_context(|| format!("{} was not sent all it asked for within {patience:?}", plan.id))?
 }
 
-async fn learning(server: SocketAddr, plan: &NodePlan) -> Result<Learned> {
+async fn learning(server: &Door, plan: &NodePlan) -> Result<Learned> {
     let (connection, task) = super::connect(server, false).await?;
-    let (response, requests) = begin(server, connection, plan.variant).await?;
+    let (response, requests) = begin(server.address, connection, plan.variant).await?;
     let board = Board::default();
     let mut client = Client {
         plan,

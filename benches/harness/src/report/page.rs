@@ -60,7 +60,7 @@ fn head(text: &mut String) {
          Made by `make bench` (`make bench ONLY=1,2` for some scenarios, `BENCH_QUICK=1 make bench` for a look); `make bench-report` makes this page \
          again from [benchmarks/results.json](benchmarks/results.json). How it is measured: [benches/README.md](../benches/README.md). Absolute times \
          are those of one machine; what counts is the ratio of peers that were measured in turn. Everything is plaintext HTTP/2 on loopback, \
-         without TLS.\n\n\
+         but for scenario 9, which is over mTLS.\n\n\
          | peer | what it is |\n| --- | --- |\n\
          | chancery | `chancery serve --ephemeral --log-level=error`, published to through its admin API: admission is part of its CPU |\n\
          | limit-raw | tonic's server and one shared `Bytes` per push, no xDS: the least a tonic server can cost |\n\

@@ -48,7 +48,7 @@ async fn one(bench: &Bench, case: &str, span: Duration) -> Result<()> {
     let kind = PeerKind::Chancery;
     let items: Vec<Item> = (0..RESOURCES).map(|number| content::cluster(number, 1, SIZE)).collect();
     let mut arm = Arm::start(bench, kind, &[GROUP.to_owned()], &items).await?;
-    arm.fleet.add(arm.peer.xds, plans(case == BAD), 1).await?;
+    arm.fleet.add(&arm.peer.xds, plans(case == BAD), 1).await?;
     arm.synced().await?;
     // Until what is warmed up is warm: the bad ones are at it from the start.
     steady(&mut arm, RATE, Duration::from_secs(bench.pick(10, 4))).await?;

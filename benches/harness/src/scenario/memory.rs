@@ -25,20 +25,20 @@ const PEERS: [PeerKind; 5] = [
 ];
 
 /// Proportional set size in bytes.
-const PSS: &str = "pss_bytes";
+pub(super) const PSS: &str = "pss_bytes";
 
 /// Of the case with many resources.
 const MANY: usize = 10_000;
 const LARGE: usize = 1000;
 
 /// A fleet that grows, and what it subscribes to.
-struct Growth<'a> {
+pub(super) struct Growth<'a> {
     /// `idle` or `loaded`.
-    name: &'static str,
-    resources: usize,
-    size: usize,
-    variant: Variant,
-    steps: &'a [usize],
+    pub(super) name: &'static str,
+    pub(super) resources: usize,
+    pub(super) size: usize,
+    pub(super) variant: Variant,
+    pub(super) steps: &'a [usize],
 }
 
 pub(crate) async fn run(bench: &Bench) -> Result<()> {
@@ -94,7 +94,7 @@ pub(crate) async fn run_short(bench: &Bench) -> Result<()> {
 }
 
 impl Growth<'_> {
-    async fn run(&self, bench: &Bench, kind: PeerKind) -> Result<()> {
+    pub(super) async fn run(&self, bench: &Bench, kind: PeerKind) -> Result<()> {
         let items: Vec<Item> = (0..self.resources)
             .map(|number| content::cluster(number, 1, self.size))
             .collect();

@@ -32,12 +32,12 @@ const LATE: Duration = Duration::from_millis(500);
 /// In ms, a value per commit.
 const FIRST: &str = "first_node_ms";
 const MEDIAN: &str = "median_node_ms";
-const LAST: &str = "last_node_ms";
+pub(super) const LAST: &str = "last_node_ms";
 const PUBLISH: &str = "publish_ms";
 /// Of a run.
 const SHARE: &str = "generator_share";
-const SERVER: &str = "server_share";
-const ACHIEVED: &str = "commits_per_second";
+pub(super) const SERVER: &str = "server_share";
+pub(super) const ACHIEVED: &str = "commits_per_second";
 const SUSTAINED: &str = "sustained";
 
 pub(crate) async fn run(bench: &Bench) -> Result<()> {
@@ -60,7 +60,7 @@ fn case(rate: u32) -> String {
     format!("{rate} commits/s")
 }
 
-async fn one(bench: &Bench, kind: PeerKind, case: &str, rate: u32, seconds: u64) -> Result<()> {
+pub(super) async fn one(bench: &Bench, kind: PeerKind, case: &str, rate: u32, seconds: u64) -> Result<()> {
     let items: Vec<Item> = (0..RESOURCES).map(|number| content::cluster(number, 1, SIZE)).collect();
     let mut arm = Arm::start(bench, kind, &[GROUP.to_owned()], &items).await?;
     let types: Arc<[TypePlan]> = Arc::new([TypePlan::wildcard(Variant::Delta, type_url::CLUSTER, RESOURCES)]);

@@ -87,9 +87,9 @@ async fn storm(
     let Arm {
         mut peer, mut fleet, ..
     } = arm;
-    let xds = peer.xds;
+    let xds = peer.xds.clone();
     let coming_in = async {
-        fleet.add(xds, plans, 1).await?;
+        fleet.add(&xds, plans, 1).await?;
         load::until(fleet.board(), "the whole fleet", PATIENCE, |totals| {
             totals.synced >= totals.nodes
         })
@@ -175,7 +175,7 @@ async fn types(peer: &Peer, variant: Variant, coming: Return) -> Result<Arc<[Typ
         types: Arc::new(cold),
         behaviour: Behaviour::Healthy,
     };
-    let learned = load::learn(peer.xds, &learner, Duration::from_secs(30)).await?;
+    let learned = load::learn(&peer.xds, &learner, Duration::from_secs(30)).await?;
     let warm = learner.types.iter().map(|cold| {
         let mut warm = cold.clone();
         warm.after = None;

@@ -1,0 +1,162 @@
+//! mTLS on the xDS port: a certificate that is good no longer ends what was begun with it.
+
+use std::{fs, path::Path};
+
+use chancery::{
+    access::AccessConfig,
+    resource::ResourceType,
+    settings::{Layer, XdsLayer},
+};
+use time::{Duration, OffsetDateTime};
+use tonic::{
+    Code,
+    transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity},
+};
+
+use crate::{
+    authority::{Authority, Issued},
+    client::{Client, Form, call},
+    config::Config,
+    server::Server,
+};
+
+const IDENTITY: &str = "spiffe://prod/ns/demo/sa/envoy";
+
+/// A server whose clients show certificates of `authority`.
+struct Secure {
+    server: Server,
+    authority: Authority,
+    dir: tempfile::TempDir,
+}
+
+impl Secure {
+    /// With the list of revoked certificates of the moment, which is empty.
+    async fn start(access: Option<AccessConfig>) -> Self {
+        let (dir, authority) = (tempfile::tempdir().unwrap(), Authority::new());
+        let path = |name: &str| Some(dir.path().join(name));
+        authority.server().write(dir.path(), "server");
+        fs::write(dir.path().join("ca.pem"), authority.pem()).unwrap();
+        exchange(dir.path(), "ca.crl", &authority.crl(&[]));
+        let layer = Layer {
+            xds: XdsLayer {
+                tls_cert: path("server.pem"),
+                tls_key: path("server.key"),
+                client_ca: path("ca.pem"),
+                crl: path("ca.crl"),
+                ..XdsLayer::default()
+            },
+            access,
+            ..Layer::default()
+        };
+        let server = Server::with(layer).await;
+        server.publish(&config(&["a"])).await;
+        Self { server, authority, dir }
+    }
+
+    fn endpoint(&self, client: &Issued) -> Endpoint {
+        let tls = ClientTlsConfig::new()
+            .ca_certificate(Certificate::from_pem(self.authority.pem()))
+            .domain_name("localhost")
+            .identity(Identity::from_pem(&client.cert, &client.key));
+        let url = format!("https://{}", self.server.xds());
+        Endpoint::from_shared(url).unwrap().tls_config(tls).unwrap()
+    }
+
+    async fn connect(&self, client: &Issued) -> Channel {
+        self.endpoint(client).connect().await.unwrap()
+    }
+
+    /// A stream that was served.
+    async fn stream(channel: Channel, node: &str) -> Client {
+        let mut client = Client::open_on(channel, Form::DeltaAds, &ResourceType::Cluster, node).await;
+        client.subscribe(&ResourceType::Cluster, &["a"]);
+        let answer = client.next().await;
+        client.ack(&answer);
+        client
+    }
+
+    fn revoke(&self, revoked: &[&Issued]) {
+        exchange(self.dir.path(), "ca.crl", &self.authority.crl(revoked));
+    }
+
+    /// What a stream is ended with.
+    async fn end_of(client: Client) -> Code {
+        client.end().await.map_or_else(|status| status.code(), |()| Code::Ok)
+    }
+}
+
+fn config(clusters: &[&str]) -> Config {
+    let with = |config: Config, name: &&str| config.with(&ResourceType::Cluster, name, 0);
+    clusters.iter().fold(Config::new(), with)
+}
+
+fn exchange(dir: &Path, name: &str, text: &str) {
+    let beside = dir.join(format!(".{name}"));
+    fs::write(&beside, text).unwrap();
+    fs::rename(beside, dir.join(name)).unwrap();
+}
+
+fn rules() -> Option<AccessConfig> {
+    let rules = r#"{"nodes": [{"identity": "spiffe://prod/ns/{ns}/sa/{sa}", "node_id": "*", "groups": "{ns}"}]}"#;
+    Some(serde_json::from_str(rules).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_certificate_ends_its_connection_and_begins_none() {
+    let secure = Secure::start(None).await;
+    let (stolen, other) = (secure.authority.client(IDENTITY), secure.authority.client(IDENTITY));
+    let taken = Secure::stream(secure.connect(&stolen).await, "stolen").await;
+    let mut stays = Secure::stream(secure.connect(&other).await, "other").await;
+
+    secure.revoke(&[&stolen]);
+    assert_ne!(Secure::end_of(taken).await, Code::Ok);
+    let metrics = secure.server.metrics().await;
+    let withdrawn = r#"xds_tls_withdrawn_certificates_total{port="xds",reason="revoked"}"#;
+    assert_eq!(metrics[withdrawn], 1.0);
+    assert!(metrics[r#"xds_tls_crl_next_update_seconds{port="xds"}"#] > 0.0);
+
+    let late = secure.authority.expired_client(IDENTITY);
+    for (client, reason) in [(&stolen, "revoked"), (&late, "expired")] {
+        // TLS 1.3 has the client done before the server has looked: it is the first call that fails.
+        let channel = secure.endpoint(client).connect_lazy();
+        let path = Form::DeltaAds.path(&ResourceType::Cluster);
+        assert!(call(channel, &path, tokio_stream::pending()).await.is_err());
+        let refused = format!("xds_tls_handshake_failures_total{{port=\"xds\",reason=\"{reason}\"}}");
+        assert!(secure.server.metrics().await[&refused] > 0.0);
+    }
+
+    // Another certificate of the same identity goes on, and is served what comes.
+    secure.server.publish(&config(&["a", "b"])).await;
+    stays.subscribe(&ResourceType::Cluster, &["a", "b"]);
+    assert_eq!(stays.next().await.names(), ["b"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_whose_ca_is_taken_out_ends_its_connection() {
+    let secure = Secure::start(None).await;
+    let client = secure.authority.client(IDENTITY);
+    let open = Secure::stream(secure.connect(&client).await, "old").await;
+    let next = Authority::new();
+    exchange(secure.dir.path(), "ca.crl", &next.crl(&[]));
+    exchange(secure.dir.path(), "ca.pem", &next.pem());
+    assert_ne!(Secure::end_of(open).await, Code::Ok);
+    let withdrawn = r#"xds_tls_withdrawn_certificates_total{port="xds",reason="untrusted"}"#;
+    assert_eq!(secure.server.metrics().await[withdrawn], 1.0);
+}
+
+/// A connection that stayed would refuse every stream of a client that has long renewed its certificate, and comes back on it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_ends_with_the_certificate_that_it_began_with() {
+    for (access, code) in [(None, None), (rules(), Some(Code::Unauthenticated))] {
+        let secure = Secure::start(access).await;
+        let soon = OffsetDateTime::now_utc() + Duration::seconds(3);
+        let client = secure.authority.client_until(IDENTITY, soon);
+        let channel = secure.connect(&client).await;
+        let open = Secure::stream(channel.clone(), "short").await;
+        let ended = Secure::end_of(open).await;
+        assert!(ended != Code::Ok && code.is_none_or(|code| code == ended), "{ended}");
+        let withdrawn = r#"xds_tls_withdrawn_certificates_total{port="xds",reason="expired"}"#;
+        secure.server.await_metric(withdrawn, 1.0).await;
+        drop(channel);
+    }
+}
