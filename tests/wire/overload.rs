@@ -221,6 +221,33 @@ async fn stream_whose_client_reads_nothing_is_ended_and_others_on_its_connection
 }
 
 #[tokio::test]
+async fn stream_whose_client_stops_reading_within_a_response_is_ended() {
+    let server = Server::with(xds(XdsLayer {
+        send_timeout: Some(Span(Duration::from_millis(300))),
+        ..XdsLayer::default()
+    }))
+    .await;
+    let names: Vec<String> = (0..300)
+        .map(|number| format!("{number}-{}", "x".repeat(1900)))
+        .collect();
+    let large = clusters(&names.iter().map(|name| (name.as_str(), 1)).collect::<Vec<_>>());
+    server.publish(&large).await;
+    let mut stuck = RawStream::open(&server, "stuck", 65_535).await;
+    let mut body = stuck.body().await;
+    // What fits into the window comes, and no room is made for more.
+    let end = async {
+        while let Some(data) = body.data().await {
+            data?;
+        }
+        Ok(())
+    };
+    let end: Result<(), h2::Error> = tokio::time::timeout(PATIENCE, end).await.expect("an end in time");
+    assert!(end.expect_err("the stream is reset").is_reset());
+    let dropped = "xds_unread_streams_dropped_total{port=\"xds\"}";
+    server.await_metric(dropped, 1.0).await;
+}
+
+#[tokio::test]
 async fn stream_whose_client_reads_nothing_is_shown_while_it_is_stuck() {
     let server = Server::serving(&clusters(&[("a", 1)])).await;
     let _stuck = RawStream::open(&server, "stuck", 0).await;
