@@ -1,10 +1,10 @@
 //! What all clients share has a bound: names, memory, the patience with those that do not read, the age of streams.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use bytes::Bytes;
 use chancery::{
-    proto::admin::server_health::State,
+    proto::{admin::server_health::State, envoy::service::load_stats::v3::LoadStatsRequest},
     resource::ResourceType::{Cluster, Endpoint, Listener},
     settings::{ByteSize, ConnectionsLayer, Layer, LimitsLayer, Share, Span, XdsLayer},
 };
@@ -13,6 +13,7 @@ use h2::{
     client::{self, SendRequest},
 };
 use http::{Method, Request};
+use prost::Message as _;
 use tokio::{net::TcpStream, task::JoinSet};
 use tokio_stream::StreamExt as _;
 use tonic::{Code, Status};
@@ -112,7 +113,7 @@ async fn above_the_memory_budget_newcomers_are_refused_and_others_go_on() {
     open.accept(&Cluster, &["a"]).await;
     assert_eq!(server.get("/readyz").await.0, 200);
 
-    let ballast: Arc<[u8]> = vec![7; 512 << 20].into();
+    let ballast = std::hint::black_box(vec![7_u8; 512 << 20]);
     server.await_ready(503).await;
     let (_, text) = server.get("/readyz").await;
     assert!(text.contains("limits.memory"), "{text}");
@@ -278,6 +279,33 @@ async fn streams_that_are_old_enough_end_and_their_clients_lose_nothing() {
         let again = next.expect(&Cluster, &["a"]).await;
         assert_eq!(again.version, held.version);
     }
+}
+
+#[tokio::test]
+async fn streams_of_load_reports_that_are_old_enough_end_too() {
+    let server = Server::with(xds(XdsLayer {
+        max_stream_age: Some(Span(Duration::from_millis(300))),
+        ..XdsLayer::default()
+    }))
+    .await;
+    let path = "/envoy.service.load_stats.v3.LoadReportingService/StreamLoadStats";
+    let first = LoadStatsRequest {
+        node: Some(node("n")),
+        ..LoadStatsRequest::default()
+    };
+    let messages = tokio_stream::once(Bytes::from(first.encode_to_vec())).chain(tokio_stream::pending());
+    let mut stream = call(server.connect().await, path, messages).await.unwrap();
+    let end = loop {
+        match tokio::time::timeout(PATIENCE, stream.message())
+            .await
+            .expect("an end in time")
+        {
+            Ok(message) => assert!(message.is_some(), "it ends with an error"),
+            Err(end) => break end,
+        }
+    };
+    assert_eq!(end.code(), Code::Unavailable, "{end:?}");
+    assert!(end.message().contains("age"), "{end:?}");
 }
 
 #[tokio::test]
