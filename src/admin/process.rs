@@ -71,6 +71,10 @@ mod tests {
 
     use super::*;
 
+    fn dies() {
+        panic!("of nothing in particular");
+    }
+
     fn process() -> Process {
         Process {
             readiness: Readiness::default(),
@@ -84,11 +88,10 @@ mod tests {
     async fn stream_whose_feed_panics_ends_with_internal() {
         let process = process();
         let (events, mut stream) = mpsc::channel(1);
-        let nothing: Option<u8> = None;
         let said = events.clone();
         process.feed(events, async move {
-            said.send(Ok(1)).await.ok();
-            nothing.expect("more to say");
+            said.send(Ok(1_u8)).await.ok();
+            dies();
         });
         assert_eq!(stream.recv().await.unwrap().unwrap(), 1);
         assert_eq!(stream.recv().await.unwrap().unwrap_err().code(), Code::Internal);
@@ -109,8 +112,7 @@ mod tests {
     #[tokio::test]
     async fn work_that_panics_is_counted() {
         let process = process();
-        let nothing: Option<u8> = None;
-        let work = process.tracker.spawn_blocking(move || nothing.expect("work"));
+        let work = process.tracker.spawn_blocking(dies);
         let status = process.broken(&work.await.unwrap_err());
         assert_eq!(status.code(), Code::Internal);
         assert_eq!(process.panics.of(PanicPart::Admin), 1);

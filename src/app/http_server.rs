@@ -96,3 +96,27 @@ async fn within(time: Duration, request: Request, next: Next) -> Response {
         Err(_) => (StatusCode::REQUEST_TIMEOUT, "the request took too long\n").into_response(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::PanicPart;
+
+    fn dies() {
+        panic!("of nothing in particular");
+    }
+
+    #[tokio::test]
+    async fn request_that_panics_is_answered_and_counted() {
+        let panics = PanicMetrics::default();
+        let answer = async {
+            dies();
+            StatusCode::OK.into_response()
+        };
+        let answer = guarded(PortLabel::Http, &panics, answer).await;
+        assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(panics.of(PanicPart::Http), 1);
+        let sound = guarded(PortLabel::Http, &panics, async { StatusCode::OK.into_response() }).await;
+        assert_eq!((sound.status(), panics.of(PanicPart::Http)), (StatusCode::OK, 1));
+    }
+}

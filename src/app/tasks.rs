@@ -43,6 +43,10 @@ impl Vital {
 mod tests {
     use super::*;
 
+    fn dies() {
+        panic!("of nothing in particular");
+    }
+
     #[tokio::test]
     async fn task_that_dies_ends_the_process_and_one_that_ends_does_not() {
         let vital = Vital {
@@ -52,11 +56,7 @@ mod tests {
         };
         vital.spawn("ends", async {}).await.unwrap();
         assert!(!vital.failed.is_cancelled());
-        let nothing: Option<()> = None;
-        vital
-            .spawn("dies", async move { nothing.expect("nothing in particular") })
-            .await
-            .unwrap();
+        vital.spawn("dies", async { dies() }).await.unwrap();
         assert!(vital.failed.is_cancelled());
         assert_eq!(vital.panics.of(PanicPart::Task), 1);
     }

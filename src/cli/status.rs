@@ -11,7 +11,7 @@ use super::{
     pages, sources,
 };
 use crate::proto::admin::{
-    GetNodeRequest, NodeStatus, OrderStatus, ServerHealth, TypeStatus, Unanswered,
+    GetNodeRequest, NodeStatus, OrderStatus, ServerHealth, StreamStatus, TypeStatus, Unanswered,
     order_status::{Awaited, Hold, Wait, awaited::Reason},
     server_health,
     type_status::State,
@@ -133,6 +133,9 @@ pub(super) fn table(nodes: &[NodeStatus]) -> String {
                 table.note(UNCONFIRMED);
             }
         }
+        for line in node.streams.iter().filter_map(unread) {
+            table.note(&line);
+        }
         for line in node
             .streams
             .iter()
@@ -143,6 +146,16 @@ pub(super) fn table(nodes: &[NodeStatus]) -> String {
         }
     }
     table.render()
+}
+
+/// That the client of a stream does not read.
+fn unread(stream: &StreamStatus) -> Option<String> {
+    let since = stream.unread_since.as_ref()?;
+    Some(format!(
+        "the client at {} makes no room for what it was sent since {}",
+        stream.peer,
+        time(Some(since))
+    ))
 }
 
 /// What is wrong with a type, in the node's own words where it has some.
@@ -310,6 +323,28 @@ mod tests {
         assert!(lines[3].starts_with("the last response has 5.0 MiB"), "{}", lines[3]);
         assert_eq!(lines.len(), 4);
         assert!(notes(&TypeStatus::default()).is_empty());
+    }
+
+    #[test]
+    fn client_that_does_not_read_is_named() {
+        let stream = StreamStatus {
+            peer: "10.0.0.1:7".to_owned(),
+            unread_since: Some(prost_types::Timestamp { seconds: 0, nanos: 0 }),
+            ..StreamStatus::default()
+        };
+        let line = unread(&stream).unwrap();
+        assert!(line.starts_with("the client at 10.0.0.1:7 makes no room"), "{line}");
+        assert_eq!(unread(&StreamStatus::default()), None);
+    }
+
+    #[test]
+    fn server_that_is_degraded_says_why() {
+        let health = ServerHealth {
+            state: server_health::State::Degraded.into(),
+            reasons: vec!["memory".to_owned(), "store".to_owned()],
+        };
+        assert_eq!(degraded(&health), "server DEGRADED: memory; store\n");
+        assert_eq!(degraded(&ServerHealth::default()), "");
     }
 
     #[test]

@@ -40,7 +40,7 @@ impl Scene {
     }
 
     /// Nothing of the attacker is left once it went.
-    async fn is_left_alone(self, attacker: Frames) {
+    async fn nothing_is_left(self, attacker: Frames) {
         drop(attacker);
         self.server.await_metric("xds_connections{port=\"xds\"}", 1.0).await;
         self.server.await_metric("xds_streams{protocol=\"sotw\"}", 1.0).await;
@@ -66,7 +66,7 @@ async fn streams_that_are_reset_at_once_end_the_connection() {
     let taken = attacker.flood(resets).await;
     assert_eq!(taken, Taken::Closed);
     scene.goes_on(2).await;
-    scene.is_left_alone(attacker).await;
+    scene.nothing_is_left(attacker).await;
 }
 
 #[tokio::test]
@@ -80,7 +80,7 @@ async fn few_streams_that_are_reset_at_once_end_the_connection_by_name() {
     attacker.flood(resets).await;
     assert_eq!(attacker.goaway().await, Some(ENHANCE_YOUR_CALM));
     scene.goes_on(2).await;
-    scene.is_left_alone(attacker).await;
+    scene.nothing_is_left(attacker).await;
 }
 
 #[tokio::test]
@@ -92,7 +92,7 @@ async fn pings_that_nobody_reads_the_answers_of_are_not_taken_in_for_ever() {
     let taken = attacker.flood(std::iter::repeat_n(ping, 20_000_000)).await;
     assert_ne!(taken, Taken::All);
     scene.goes_on(2).await;
-    scene.is_left_alone(attacker).await;
+    scene.nothing_is_left(attacker).await;
 }
 
 #[tokio::test]
@@ -103,7 +103,7 @@ async fn settings_that_nobody_reads_the_answers_of_are_not_taken_in_for_ever() {
     let taken = attacker.flood(std::iter::repeat_n(settings, 20_000_000)).await;
     assert_ne!(taken, Taken::All);
     scene.goes_on(2).await;
-    scene.is_left_alone(attacker).await;
+    scene.nothing_is_left(attacker).await;
 }
 
 #[tokio::test]
@@ -119,7 +119,7 @@ async fn headers_that_never_end_end_the_connection() {
         // With a code or without: what was still on its way when the server closed the connection may take the code with it.
         attacker.goaway().await;
         scene.goes_on(2).await;
-        scene.is_left_alone(attacker).await;
+        scene.nothing_is_left(attacker).await;
     }
 }
 
@@ -133,5 +133,5 @@ async fn data_without_bytes_ends_the_connection() {
         .await;
     assert_ne!(taken, Taken::All);
     scene.goes_on(2).await;
-    scene.is_left_alone(attacker).await;
+    scene.nothing_is_left(attacker).await;
 }

@@ -1,10 +1,10 @@
 //! What all clients share has a bound: names, memory, the patience with those that do not read, the age of streams.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use bytes::Bytes;
 use chancery::{
-    proto::admin::server_health::State,
+    proto::{admin::server_health::State, envoy::service::load_stats::v3::LoadStatsRequest},
     resource::ResourceType::{Cluster, Endpoint, Listener},
     settings::{ByteSize, ConnectionsLayer, Layer, LimitsLayer, Share, Span, XdsLayer},
 };
@@ -13,6 +13,7 @@ use h2::{
     client::{self, SendRequest},
 };
 use http::{Method, Request};
+use prost::Message as _;
 use tokio::{net::TcpStream, task::JoinSet};
 use tokio_stream::StreamExt as _;
 use tonic::{Code, Status};
@@ -112,7 +113,7 @@ async fn above_the_memory_budget_newcomers_are_refused_and_others_go_on() {
     open.accept(&Cluster, &["a"]).await;
     assert_eq!(server.get("/readyz").await.0, 200);
 
-    let ballast: Arc<[u8]> = vec![7; 512 << 20].into();
+    let ballast = std::hint::black_box(vec![7_u8; 512 << 20]);
     server.await_ready(503).await;
     let (_, text) = server.get("/readyz").await;
     assert!(text.contains("limits.memory"), "{text}");
@@ -221,6 +222,33 @@ async fn stream_whose_client_reads_nothing_is_ended_and_others_on_its_connection
 }
 
 #[tokio::test]
+async fn stream_whose_client_stops_reading_within_a_response_is_ended() {
+    let server = Server::with(xds(XdsLayer {
+        send_timeout: Some(Span(Duration::from_millis(300))),
+        ..XdsLayer::default()
+    }))
+    .await;
+    let names: Vec<String> = (0..300)
+        .map(|number| format!("{number}-{}", "x".repeat(1900)))
+        .collect();
+    let large = clusters(&names.iter().map(|name| (name.as_str(), 1)).collect::<Vec<_>>());
+    server.publish(&large).await;
+    let mut stuck = RawStream::open(&server, "stuck", 65_535).await;
+    let mut body = stuck.body().await;
+    // What fits into the window comes, and no room is made for more.
+    let end = async {
+        while let Some(data) = body.data().await {
+            data?;
+        }
+        Ok(())
+    };
+    let end: Result<(), h2::Error> = tokio::time::timeout(PATIENCE, end).await.expect("an end in time");
+    assert!(end.expect_err("the stream is reset").is_reset());
+    let dropped = "xds_unread_streams_dropped_total{port=\"xds\"}";
+    server.await_metric(dropped, 1.0).await;
+}
+
+#[tokio::test]
 async fn stream_whose_client_reads_nothing_is_shown_while_it_is_stuck() {
     let server = Server::serving(&clusters(&[("a", 1)])).await;
     let _stuck = RawStream::open(&server, "stuck", 0).await;
@@ -251,6 +279,33 @@ async fn streams_that_are_old_enough_end_and_their_clients_lose_nothing() {
         let again = next.expect(&Cluster, &["a"]).await;
         assert_eq!(again.version, held.version);
     }
+}
+
+#[tokio::test]
+async fn streams_of_load_reports_that_are_old_enough_end_too() {
+    let server = Server::with(xds(XdsLayer {
+        max_stream_age: Some(Span(Duration::from_millis(300))),
+        ..XdsLayer::default()
+    }))
+    .await;
+    let path = "/envoy.service.load_stats.v3.LoadReportingService/StreamLoadStats";
+    let first = LoadStatsRequest {
+        node: Some(node("n")),
+        ..LoadStatsRequest::default()
+    };
+    let messages = tokio_stream::once(Bytes::from(first.encode_to_vec())).chain(tokio_stream::pending());
+    let mut stream = call(server.connect().await, path, messages).await.unwrap();
+    let end = loop {
+        match tokio::time::timeout(PATIENCE, stream.message())
+            .await
+            .expect("an end in time")
+        {
+            Ok(message) => assert!(message.is_some(), "it ends with an error"),
+            Err(end) => break end,
+        }
+    };
+    assert_eq!(end.code(), Code::Unavailable, "{end:?}");
+    assert!(end.message().contains("age"), "{end:?}");
 }
 
 #[tokio::test]

@@ -20,6 +20,12 @@ use crate::transport::panicked;
 /// client's window is used up each part begins with frames of a byte.
 const SLICE: usize = 1024 * 1024;
 
+/// From how many bytes on the last of a frame are handed out apart, and how many these are. HTTP/2 takes in at once what is handed
+/// out, be there room at the client for a byte of it; what comes behind it is asked for once there is room for all of it. So the
+/// tail says whether the client takes in the rest.
+const WITH_TAIL: usize = 4 * 1024;
+const TAIL: usize = 1024;
+
 /// The body of a response.
 #[derive(Debug)]
 pub(super) struct Watched<B> {
@@ -65,7 +71,9 @@ impl<B> Watched<B> {
     fn slice(&mut self) -> Frame<Bytes> {
         self.given = true;
         self.response.pace().note_given();
-        Frame::data(self.rest.split_to(self.rest.len().min(SLICE)))
+        let left = self.rest.len();
+        let bytes = if left >= WITH_TAIL { left - TAIL } else { left };
+        Frame::data(self.rest.split_to(bytes.min(SLICE)))
     }
 }
 

@@ -31,6 +31,10 @@ impl http_body::Body for Panics {
     }
 }
 
+fn dies() {
+    panic!("of nothing in particular");
+}
+
 const LIMITS: Http2Limits = Http2Limits {
     streams: 10,
     stream_window: 65_535,
@@ -104,9 +108,8 @@ async fn panics_end_their_call_with_internal_and_leave_the_others_alone() {
         panics: PanicMetrics::default(),
         failed: CancellationToken::new(),
     };
-    let nothing: Option<&'static str> = None;
     let routes = Router::new()
-        .route("/handler", post(async move || nothing.expect("an answer")))
+        .route("/handler", post(async || dies()))
         .route(
             "/body",
             post(async || Body::new(Panics(Some(Bytes::from_static(b"some"))))),
