@@ -137,6 +137,19 @@ fn key_that_sealed_something_is_needed_until_the_store_is_rekeyed() {
 }
 
 #[test]
+fn key_that_sealed_nothing_is_not_needed() {
+    let dir = tempfile::tempdir().unwrap();
+    sample(dir.path(), Some(&keys(&[1])));
+    let before = all_of(dir.path(), Some(&keys(&[2, 1])));
+    assert_eq!(all_of(dir.path(), Some(&keys(&[1]))), before);
+    let store = RedbStore::open(dir.path(), three(), Some(&keys(&[2, 1]))).unwrap();
+    store.keep_receipt(&"g".into(), &receipt("key 9", 5)).unwrap();
+    drop(store);
+    let refused = RedbStore::open(dir.path(), three(), Some(&keys(&[1]))).unwrap_err();
+    assert!(matches!(refused, StoreError::KeyMissing { .. }), "{refused}");
+}
+
+#[test]
 fn plain_store_is_sealed_into_a_new_file() {
     let dir = tempfile::tempdir().unwrap();
     sample(dir.path(), None);
