@@ -101,7 +101,7 @@ fn fields(text: &str) -> Vec<Range<usize>> {
             at = value.start();
             continue;
         }
-        let is_credential = is_credential(name.as_str());
+        let is_credential = is_credential(name.as_str()) && !goes_on(text, value.range());
         if is_credential || FIELDS.contains(&name.as_str()) || (names_credential && NAMED.contains(&name.as_str())) {
             secrets.push(value.range());
         }
@@ -114,6 +114,13 @@ fn fields(text: &str) -> Vec<Range<usize>> {
         at = if looks_inside { value.start() + 1 } else { value.end() };
     }
     secrets
+}
+
+/// Whether a value without quotes is the beginning of a sentence, as in `cannot load the secret: no such file`.
+fn goes_on(text: &str, value: Range<usize>) -> bool {
+    let rest = text[value.end..].trim_start_matches([' ', '\t']);
+    let is_quoted = text[value].starts_with(['"', '\'', '\\']);
+    !is_quoted && rest.starts_with(char::is_alphanumeric)
 }
 
 fn is_credential(name: &str) -> bool {
@@ -135,6 +142,8 @@ mod tests {
             r#"error "{\"inline_string\":\"CANARY\"}" in it"#,
             "private_key:\n  inline_string: CANARY\n",
             "private_key: {inline_bytes: CANARY}",
+            "credentials:\n  password: CANARY\n  user: a\n",
+            "{password: CANARY, user: a}",
             r#"headers { key: "authorization" value: "Bearer CANARY" }"#,
             r#"header { key: "x-api-key" raw_value: "CANARY" }"#,
             r#"string_match { exact: "CANARY" } name: "cookie" exact: "CANARY""#,
@@ -167,6 +176,7 @@ mod tests {
             r#"headers { key: "x-kept" value: "shown" }"#,
             "Failed to load certificate chain from <inline>: expired at 2026-01-01T00:00:00Z",
             "http://host:8080/path and a: b",
+            "cannot load the secret: no such file",
             "größe: 東京",
         ] {
             assert!(

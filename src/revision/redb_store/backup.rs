@@ -18,7 +18,7 @@ use super::{
     META, META_LAST, OBJECTS, REFERENCES, REVISIONS, RedbStore, SEALED_FORMAT,
     address::Address,
     failure::{Failure, io_error},
-    file::{File, remove, rename},
+    file::{File, remove_leftovers, rename},
     read_last,
     receipts::{RECEIPT_ORDER, RECEIPTS},
     unlocked::{Unlocked, expect_format},
@@ -219,7 +219,7 @@ pub fn restore(backup: &Path, data_dir: &Path, keys: Option<&StoreKeys>, force: 
     }
     let used = last_of(&path)?;
     let restoring = path.with_extension("redb.restoring");
-    remove(&restoring)?;
+    remove_leftovers(&restoring)?;
     let restored = Unlocked::create(restoring.clone(), opened.vault.clone())
         .and_then(|store| fill(opened, &store, used))
         .and_then(|contents| {
@@ -228,7 +228,7 @@ pub fn restore(backup: &Path, data_dir: &Path, keys: Option<&StoreKeys>, force: 
             Ok(Restored { contents, replaced })
         });
     if restored.is_err() {
-        remove(&restoring)?;
+        remove_leftovers(&restoring)?;
     }
     restored
 }

@@ -267,8 +267,26 @@ pub(super) fn rename(from: &Path, to: &Path) -> Result<(), StoreError> {
     fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(told)
 }
 
+/// Removes what a process that was killed left of a file of this name: the file, and what was made aside to become it.
+pub(super) fn remove_leftovers(path: &Path) -> Result<(), StoreError> {
+    let dir = path.parent().unwrap_or_else(|| Path::new("."));
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(io_error(dir, error)),
+    };
+    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+    for entry in entries {
+        let entry = entry.map_err(|error| io_error(dir, error))?;
+        if entry.file_name().as_encoded_bytes().starts_with(name) {
+            remove(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 /// Removes a file, where it is there.
-pub(super) fn remove(path: &Path) -> Result<(), StoreError> {
+fn remove(path: &Path) -> Result<(), StoreError> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error(path, error)),
         _ => Ok(()),

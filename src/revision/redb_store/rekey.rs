@@ -65,16 +65,17 @@ pub fn rekey(data_dir: &Path, keys: &StoreKeys, to: RekeyTo) -> Result<Rekeyed, 
         RekeyTo::FirstKey => Some(keys),
         RekeyTo::Plain => None,
     };
+    let aside = path.with_extension("redb.rekeying");
+    // Whatever is to become of the store: they may be plain.
+    file::remove_leftovers(&aside)?;
     let changed = !old.is_under(target, &rows);
     if changed {
-        let aside = path.with_extension("redb.rekeying");
-        file::remove(&aside)?;
         // Versions of secrets stay what they are.
         let new = Vault::make(target, Some(old.content_key().clone()));
         write_aside(&file, &old, aside.clone(), new)
             .and_then(|()| file::rename(&aside, &path))
             .inspect_err(|_| {
-                file::remove(&aside).ok();
+                file::remove_leftovers(&aside).ok();
             })?;
     }
     // Nobody may open the old file until the new one has its name.

@@ -1,6 +1,9 @@
 //! A store's file with what is needed to read it: opened with its keys, or made.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use redb::{ReadTransaction, TableError, WriteTransaction};
 
@@ -17,6 +20,9 @@ use crate::revision::{StoreError, keys::StoreKeys};
 pub(super) struct Unlocked {
     file: File,
     vault: Vault,
+    /// The file says that something may be sealed with the first key. It does from the first write on, and not before: a key
+    /// that sealed nothing is not needed.
+    says_first_key: AtomicBool,
 }
 
 // === impl Unlocked ===
@@ -29,28 +35,36 @@ impl Unlocked {
         let Some((format, rows)) = file.read(vault::read)? else {
             let vault = Vault::make(keys, None);
             file.write(|txn| make_tables(txn, &vault))?;
-            return Ok(Self { file, vault });
+            return Ok(Self::of(file, vault));
         };
         expect_format(format, file.path())?;
         let vault = Vault::unlock(format, &rows, keys, file.path())?;
-        // Made before there were receipts or keys of content hashes, or the first one of a sealed store is new.
-        if !vault.missing(&rows).is_empty() || !file.read(has_receipts)? {
+        // Made before there were receipts or keys of content hashes.
+        if vault.is_incomplete(&rows) || !file.read(has_receipts)? {
             file.write(|txn| make_tables(txn, &vault))?;
         }
-        Ok(Self { file, vault })
+        Ok(Self::of(file, vault))
+    }
+
+    const fn of(file: File, vault: Vault) -> Self {
+        Self {
+            file,
+            vault,
+            says_first_key: AtomicBool::new(false),
+        }
     }
 
     /// Makes a file of this vault that holds nothing yet.
     pub(super) fn create(path: PathBuf, vault: Vault) -> Result<Self, StoreError> {
         let file = File::open(path, |txn| make_tables(txn, &vault))?;
-        Ok(Self { file, vault })
+        Ok(Self::of(file, vault))
     }
 
     /// [`Unlocked::create`] without a file; failures name `of`.
     pub(super) fn in_memory(of: &Path, vault: Vault) -> Result<Self, StoreError> {
         let file = File::in_memory(of)?;
         file.write(|txn| make_tables(txn, &vault))?;
-        Ok(Self { file, vault })
+        Ok(Self::of(file, vault))
     }
 
     pub(super) const fn file(&self) -> &File {
@@ -74,7 +88,15 @@ impl Unlocked {
         &self,
         change: impl FnOnce(&WriteTransaction, &Vault) -> Result<T, Failure>,
     ) -> Result<T, StoreError> {
-        self.file.write(|txn| change(txn, &self.vault))
+        let says_first_key = self.says_first_key.load(Ordering::Relaxed);
+        let written = self.file.write(|txn| {
+            if !says_first_key {
+                self.vault.complete(txn)?;
+            }
+            change(txn, &self.vault)
+        })?;
+        self.says_first_key.store(true, Ordering::Relaxed);
+        Ok(written)
     }
 }
 

@@ -155,6 +155,11 @@ impl Vault {
         wanted
     }
 
+    /// Whether a store with these rows lacks more than to say that the first key is used.
+    pub(super) fn is_incomplete(&self, rows: &Rows) -> bool {
+        self.missing(rows).iter().any(|(name, _)| !name.starts_with(USED))
+    }
+
     /// Writes what the store lacks of it.
     pub(super) fn complete(&self, txn: &WriteTransaction) -> Result<(), Failure> {
         let mut rows = Rows::new();

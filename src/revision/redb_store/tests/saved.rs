@@ -104,6 +104,10 @@ fn restore_overwrites_nothing_unless_told_to() {
     assert!(refused.to_string().contains("notes"), "{refused}");
     fs::remove_file(data.join("notes")).unwrap();
     restore(&path, &data, None, false).unwrap();
+    // What a restore left that was killed.
+    for name in ["chancery.redb.restoring", "chancery.redb.restoring.new-17"] {
+        fs::write(data.join(name), "half").unwrap();
+    }
 
     let refused = restore(&path, &data, None, false).unwrap_err();
     assert!(matches!(refused, StoreError::NotEmpty { .. }), "{refused}");
@@ -122,6 +126,12 @@ fn restore_overwrites_nothing_unless_told_to() {
             .starts_with("chancery.redb.replaced-")
     );
     assert!(replaced.exists());
+    let names = fs::read_dir(&data).unwrap().map(|entry| entry.unwrap().file_name());
+    assert!(
+        !names
+            .into_iter()
+            .any(|name| name.to_str().unwrap().contains("restoring"))
+    );
 }
 
 #[test]

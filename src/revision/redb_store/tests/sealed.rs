@@ -132,8 +132,23 @@ fn key_that_sealed_something_is_needed_until_the_store_is_rekeyed() {
     let rekeyed = rekey(dir.path(), &keys(&[2, 1]), RekeyTo::FirstKey).unwrap();
     assert!(rekeyed.changed);
     assert_eq!(all_of(dir.path(), Some(&keys(&[2]))), before);
+    fs::write(dir.path().join("chancery.redb.rekeying"), CANARY).unwrap();
     let again = rekey(dir.path(), &keys(&[2]), RekeyTo::FirstKey).unwrap();
+    assert!(again.left.is_empty() && !dir.path().join("chancery.redb.rekeying").exists());
     assert_eq!((again.changed, again.contents), (false, rekeyed.contents));
+}
+
+#[test]
+fn key_that_sealed_nothing_is_not_needed() {
+    let dir = tempfile::tempdir().unwrap();
+    sample(dir.path(), Some(&keys(&[1])));
+    let before = all_of(dir.path(), Some(&keys(&[2, 1])));
+    assert_eq!(all_of(dir.path(), Some(&keys(&[1]))), before);
+    let store = RedbStore::open(dir.path(), three(), Some(&keys(&[2, 1]))).unwrap();
+    store.keep_receipt(&"g".into(), &receipt("key 9", 5)).unwrap();
+    drop(store);
+    let refused = RedbStore::open(dir.path(), three(), Some(&keys(&[1]))).unwrap_err();
+    assert!(matches!(refused, StoreError::KeyMissing { .. }), "{refused}");
 }
 
 #[test]
@@ -143,6 +158,7 @@ fn plain_store_is_sealed_into_a_new_file() {
     let before = all_of(dir.path(), None);
     // What a rekey left that was interrupted, and what a restore kept.
     fs::write(dir.path().join("chancery.redb.rekeying"), CANARY).unwrap();
+    fs::write(dir.path().join("chancery.redb.rekeying.new-17"), CANARY).unwrap();
     fs::write(dir.path().join("chancery.redb.replaced-1"), CANARY).unwrap();
     let rekeyed = rekey(dir.path(), &keys(&[1]), RekeyTo::FirstKey).unwrap();
     assert_eq!(
