@@ -1,0 +1,140 @@
+//! Floods of every kind against the real binary, while a small fleet is served: nobody is locked out, nothing is lost, and the
+//! memory stays bounded.
+//!
+//! Each flood lasts some seconds here, and a minute in `make floods`, which also judges how long publishes and probes took.
+
+// The helpers are test code as well, which clippy sees in test functions only.
+#![allow(clippy::unwrap_used)]
+
+mod attack;
+mod caller;
+mod fleet;
+mod server;
+
+use std::{
+    sync::Arc,
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use tokio::{runtime::Builder, task::JoinSet};
+
+use self::{
+    attack::{FLOODS, Flood, Target},
+    fleet::{Fleet, Seen},
+    server::Server,
+};
+
+/// Attackers at once. Half of them share an address, the others have one each.
+const ATTACKERS: usize = 20;
+
+/// The server may grow to this under any flood, in KiB.
+const MOST_KIB: u64 = 512 * 1024;
+
+/// What `make floods` asks for.
+const SLOWEST_PUBLISH: Duration = Duration::from_secs(1);
+const SLOWEST_PROBE: Duration = Duration::from_millis(100);
+
+/// What one flood did.
+struct Outcome {
+    publishes: Seen,
+    probes: Seen,
+    peak_kib: u64,
+}
+
+fn seconds() -> u64 {
+    let seconds = std::env::var("FLOOD_SECONDS").ok();
+    seconds.map_or(4, |seconds| seconds.parse().expect("FLOOD_SECONDS is a number"))
+}
+
+/// `make floods` judges times as well, which depend on the machine and its load.
+fn judges() -> bool {
+    std::env::var_os("FLOODS_JUDGE").is_some()
+}
+
+/// The attackers have a thread of their own: what they are busy with holds up nobody who measures.
+fn attack(flood: &Flood, target: &Arc<Target>) -> JoinHandle<()> {
+    let attacks: Vec<_> = (0..ATTACKERS)
+        .map(|number| (flood.attack)(Arc::clone(target), number))
+        .collect();
+    std::thread::spawn(move || {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async move {
+            let mut attackers = JoinSet::new();
+            attacks.into_iter().for_each(|attack| {
+                attackers.spawn(attack);
+            });
+            attackers.join_all().await;
+        });
+    })
+}
+
+async fn run(flood: &Flood) -> Outcome {
+    let server = Server::start();
+    let fleet = Fleet::connect(&server).await;
+    fleet.publish().await;
+    let until = Instant::now() + Duration::from_secs(seconds());
+    let target = Arc::new(Target::new(&server, until));
+    let attackers = attack(flood, &target);
+    let (publishes, probes) = tokio::join!(fleet.publish_until(until), server.probe_until(until));
+    attackers.join().expect("an attacker does not panic");
+    // As before: who comes is served, and who was there has what was published last.
+    fleet.publish().await;
+    Fleet::connect(&server).await.publish().await;
+    Outcome {
+        publishes,
+        probes,
+        peak_kib: server.peak_kib(),
+    }
+}
+
+fn flooded(name: &str) {
+    let flood = FLOODS.iter().find(|flood| flood.name == name).unwrap();
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    let outcome = runtime.block_on(run(flood));
+    println!(
+        "{name:<20} publishes {:>4}: {}   probes {:>5}: {}   at most {:>4} MiB",
+        outcome.publishes.count(),
+        outcome.publishes,
+        outcome.probes.count(),
+        outcome.probes,
+        outcome.peak_kib / 1024
+    );
+    assert!(
+        outcome.peak_kib < MOST_KIB,
+        "{name}: the server grew to {} KiB",
+        outcome.peak_kib
+    );
+    if judges() {
+        let publish = outcome.publishes.p99();
+        assert!(publish < SLOWEST_PUBLISH, "{name}: publishes took {publish:?} at p99");
+        let probe = outcome.probes.p99();
+        assert!(probe < SLOWEST_PROBE, "{name}: probes took {probe:?} at p99");
+    }
+}
+
+/// A test for each flood, so that each is named where it fails.
+macro_rules! floods {
+    ($($name:ident),* $(,)?) => {
+        $(#[test]
+        fn $name() {
+            flooded(stringify!($name));
+        })*
+
+        #[test]
+        fn every_flood_is_run() {
+            let run = [$(stringify!($name)),*];
+            let all: Vec<&str> = FLOODS.iter().map(|flood| flood.name).collect();
+            assert_eq!(all, run);
+        }
+    };
+}
+
+floods![
+    extensions, metadata, nodes, names, edits, globs, type_urls, refusals, unfinished, streams, resets, pings,
+    settings, silence, polls, deaf,
+];
