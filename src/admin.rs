@@ -8,7 +8,9 @@ mod convert;
 mod csds;
 mod nodes;
 mod outcomes;
+mod page;
 mod plan;
+mod process;
 mod reflection;
 mod snapshots;
 mod sources;
@@ -19,13 +21,13 @@ mod watched;
 use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::sync::Semaphore;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tonic::{Status, server::NamedService, service::Routes, transport::Server};
+use tonic::{Status, server::NamedService, service::Routes};
 use tonic_health::{ServingStatus, server::HealthReporter};
 
 use self::{csds::ClientStatus, nodes::Nodes, snapshots::Snapshots, sources::Sources, store::Store};
 use crate::{
     authority::Authority,
+    connection::Http2Limits,
     fleet::Fleet,
     proto::{
         admin::{
@@ -39,7 +41,7 @@ use crate::{
     source::Files,
 };
 
-pub use self::{convert::finding, reflection::ReflectionError};
+pub use self::{convert::finding, process::Process, reflection::ReflectionError};
 
 /// Largest request: a publish of the largest snapshot that admission lets in, with room for how YAML writes it.
 pub const MAX_REQUEST_BYTES: usize = 256 << 20;
@@ -72,8 +74,7 @@ struct Shared {
     files: Option<Files>,
     /// How streams are served, for rehearsals.
     policies: Policies,
-    tracker: TaskTracker,
-    shutdown: CancellationToken,
+    process: Process,
     /// What looks at every node, of which little runs at once.
     surveys: Arc<Semaphore>,
 }
@@ -86,18 +87,18 @@ impl Shared {
     async fn survey<R: Send + 'static>(&self, look: impl FnOnce() -> R + Send + 'static) -> Result<R, Status> {
         let closed = |_| Status::unavailable("the server is shutting down");
         let permit = Arc::clone(&self.surveys).acquire_owned().await.map_err(closed)?;
-        let looking = self.tracker.spawn_blocking(move || {
+        let looking = self.process.tracker.spawn_blocking(move || {
             let _permit = permit;
             look()
         });
-        looking.await.map_err(|error| Status::internal(error.to_string()))
+        looking.await.map_err(|broken| self.process.broken(&broken))
     }
 }
 
 // === impl Admin ===
 
 impl Admin {
-    /// The services, for whom `authority` lets. Their tasks run on `tracker`; their watches end with `shutdown`.
+    /// The services, for whom `authority` lets. They are part of `process`.
     #[must_use]
     pub fn new(
         publisher: Arc<Publisher>,
@@ -105,8 +106,7 @@ impl Admin {
         files: Option<Files>,
         policies: Policies,
         authority: Authority,
-        tracker: TaskTracker,
-        shutdown: CancellationToken,
+        process: Process,
     ) -> Self {
         Self {
             shared: Arc::new(Shared {
@@ -114,8 +114,7 @@ impl Admin {
                 fleet,
                 files,
                 policies,
-                tracker,
-                shutdown,
+                process,
                 surveys: Arc::new(Semaphore::new(SURVEYS)),
             }),
             health: HealthReporter::new(),
@@ -155,14 +154,22 @@ impl Admin {
         Ok(Routes::from(routes.routes().into_axum_router().layer(check)))
     }
 
-    /// A server with the limits of this port.
-    pub fn server(&self) -> Server {
-        Server::builder()
-            .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-            .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-            .max_concurrent_streams(MAX_CONCURRENT_CALLS)
-            .initial_stream_window_size(WINDOW_BYTES)
-            .initial_connection_window_size(WINDOW_BYTES)
+    /// What the port's HTTP/2 server lets a peer do.
+    #[must_use]
+    pub const fn http2(&self) -> Http2Limits {
+        Http2Limits {
+            streams: MAX_CONCURRENT_CALLS,
+            stream_window: WINDOW_BYTES,
+            connection_window: WINDOW_BYTES,
+            send_buffer: 400 << 10,
+            header_bytes: 16 << 10,
+            reset_streams: 20,
+            failed_streams: 1024,
+            keepalive_interval: KEEPALIVE_INTERVAL,
+            keepalive_timeout: KEEPALIVE_TIMEOUT,
+            // An operator may leave a watch alone.
+            send_timeout: None,
+        }
     }
 
     /// What health checks are told, of the server and of each service.

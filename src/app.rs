@@ -5,10 +5,13 @@
 mod access;
 mod descriptors;
 mod gauges;
+mod grpc_server;
 mod http_server;
 mod listener;
+mod memory_watch;
 pub mod offline;
 mod renewal;
+mod tasks;
 
 use std::{
     net::SocketAddr,
@@ -17,26 +20,29 @@ use std::{
 };
 
 use anyhow::Context as _;
+use axum::Router;
 use tokio::{sync::watch, task::JoinHandle, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tonic::{service::Routes, transport::Server};
-use tracing::{Instrument as _, error, info, info_span, warn};
+use tracing::{Instrument as _, info, info_span, warn};
 
 use self::{
-    gauges::Standing,
+    gauges::{Load, Standing},
     listener::{Bound, Crowd, Followed, Patience, Terms},
     renewal::Renewing,
+    tasks::Vital,
 };
 use crate::{
-    admin::Admin,
+    admin::{Admin, Process},
     cache::SnapshotCache,
+    connection::Http2Limits,
     fleet::Fleet,
     http::{Guard, Port, Rest, RestSettings, Services},
+    memory::MemoryBudget,
     metrics::{ConnectionMetrics, Label as _, Metrics, PortLabel, ServingMetrics},
     protocol::Policies,
     publisher::{Publisher, PublisherSettings, RemovalGuard},
     readiness::Readiness,
-    revision::{MemoryStore, RedbStore, RevisionStore},
+    revision::{MemoryStore, RedbStore, RevisionStore, StoreKeys},
     settings::{Settings, StoreSettings},
     source::{Files, Registry, is_registered},
     tls::{Tls, TlsSettings},
@@ -79,6 +85,8 @@ pub struct Running {
     serving: CancellationToken,
     /// Ends the rest: the HTTP port answers until nothing else does.
     rest: CancellationToken,
+    /// Told once the process cannot go on.
+    failed: CancellationToken,
     servers: Vec<JoinHandle<()>>,
     grace: Duration,
 }
@@ -124,18 +132,30 @@ impl App {
 
         let grace = settings.shutdown_grace;
         let guard = Guard::new(addresses.http, &settings.allowed_hosts);
+        let served = Arc::new(ServingMetrics::default());
+        let vital = Vital {
+            tracker: tracker.clone(),
+            panics: served.panics().clone(),
+            failed: CancellationToken::new(),
+        };
+        let memory = MemoryBudget::of_process(settings.memory);
+        let watching = memory_watch::watch(memory.clone(), readiness.clone());
+        vital.spawn("memory", rest.clone().run_until_cancelled_owned(watching));
         let port = Port::new(readiness.clone(), Arc::clone(&metrics), guard, tracker.clone());
         let request_timeout = settings.connections.request;
+        let header_bytes = u32::try_from(settings.connections.header_bytes).unwrap_or(u32::MAX);
+        let spawn_http = |bound, routes, port| {
+            http_server::spawn(&vital, bound, routes, port, request_timeout, rest.clone());
+        };
         let http = match ports.probe {
             Some(probe) => {
-                http_server::spawn(&tracker, probe, port.probes(), request_timeout, rest.clone());
+                spawn_http(probe, port.probes(), PortLabel::Probe);
                 port.routes()
             }
             None => port.all_routes(),
         };
-        http_server::spawn(&tracker, ports.http, http, request_timeout, rest.clone());
-        renewal::spawn(&tracker, ports.tls, ports.metrics, rest.clone());
-        let served = Arc::new(ServingMetrics::default());
+        spawn_http(ports.http, http, PortLabel::Http);
+        renewal::spawn(&vital, ports.tls, ports.metrics.clone(), rest.clone());
         let fleet = Fleet::new(settings.fleet, Arc::clone(&served));
         let cache = Arc::new(SnapshotCache::with_sufficed(settings.sufficed.clone()));
         let xds_settings = settings.xds.clone();
@@ -149,13 +169,14 @@ impl App {
             Arc::clone(&served),
             authority.clone(),
             rest_settings(&settings),
+            memory.clone(),
             tracker.clone(),
         );
-        spawn_expiry(&tracker, Arc::clone(&fleet), polling.clone(), rest.clone());
+        spawn_expiry(&vital, Arc::clone(&fleet), polling.clone(), rest.clone());
         let (polls, registers) = (settings.rest, settings.registry);
         let following = settings.files.clone().map(|root| (root, settings.admission.clone()));
         let publisher = open(&tracker, settings, Arc::clone(&cache)).await?;
-        spawn_store_watch(&tracker, Arc::clone(&publisher), readiness.clone(), serving.clone());
+        spawn_store_watch(&vital, Arc::clone(&publisher), readiness.clone(), serving.clone());
         let (registry, registering) = Registry::new(Arc::clone(&publisher), tracker.clone(), serving.clone())
             .context("cannot read what is registered")?;
         // What was registered runs out also where nobody registers any more.
@@ -164,7 +185,7 @@ impl App {
         } else {
             registering.without_restoring()
         };
-        tracker.spawn(registering.run().instrument(info_span!("registry")));
+        vital.spawn("registry", registering.run().instrument(info_span!("registry")));
         port.open(Services {
             rest: polls.then_some(polling),
             registry: registers.then(|| registry.clone()),
@@ -172,13 +193,13 @@ impl App {
         });
         // Before the first files are read.
         let auditing = access::audit_files(&publisher, authority.clone(), rest.clone());
-        tracker.spawn(auditing.instrument(info_span!("audit")));
+        vital.spawn("audit", auditing.instrument(info_span!("audit")));
         let files = match following {
             Some((root, limits)) => {
                 let (files, mut task) =
                     Files::open(root, &limits, Arc::clone(&publisher), tracker.clone(), serving.clone())?;
                 task.begin().await;
-                tracker.spawn(task.run().instrument(info_span!("files")));
+                vital.spawn("files", task.run().instrument(info_span!("files")));
                 Some(files)
             }
             None => None,
@@ -196,38 +217,47 @@ impl App {
         let xds = Xds::new(
             SnapshotCache::clone(&cache),
             Arc::clone(&fleet),
-            served,
+            Arc::clone(&served),
             authority.clone(),
             xds_settings,
+            memory.clone(),
             serving.clone(),
         );
+        let load = Load {
+            xds: xds.clone(),
+            memory,
+        };
+        metrics.register(|exposed| exposed.register_collector(Box::new(load)));
         let following = source.follow(authority.clone(), xds.clone(), tracker.clone(), rest.clone());
-        tracker.spawn(following.instrument(info_span!("access")));
+        vital.spawn("access", following.instrument(info_span!("access")));
         let admin = Admin::new(
             publisher,
             fleet,
             files,
             policies,
             authority,
-            tracker.clone(),
-            serving.clone(),
+            Process {
+                readiness: readiness.clone(),
+                panics: served.panics().clone(),
+                tracker: tracker.clone(),
+                shutdown: serving.clone(),
+            },
         );
         admin.set_serving(true).await;
-        let admin_routes = admin.routes()?;
-        let spawn = |server, routes, listener, name| {
-            spawn_grpc(
-                &tracker,
-                server,
-                routes,
-                listener,
-                name,
-                serving.clone(),
-                readiness.clone(),
-            )
+        let admin_routes = admin.routes()?.prepare().into_axum_router();
+        let spawn = |bound, routes: Router, port, limits| {
+            let terms = grpc_server::Terms {
+                port,
+                limits: Http2Limits { header_bytes, ..limits },
+                metrics: ports.metrics.clone(),
+                stop: serving.clone(),
+            };
+            grpc_server::spawn(&vital, bound, routes, terms)
         };
+        let xds_routes = xds.routes().prepare().into_axum_router();
         let servers = vec![
-            spawn(xds.server(), xds.routes(), ports.xds, "xds"),
-            spawn(admin.server(), admin_routes, ports.admin, "admin"),
+            spawn(ports.xds, xds_routes, PortLabel::Xds, xds.http2()),
+            spawn(ports.admin, admin_routes, PortLabel::Admin, admin.http2()),
         ];
         let (serving, rest) = (undo_serving.disarm(), undo_rest.disarm());
         let Addresses {
@@ -245,6 +275,7 @@ impl App {
             tracker,
             serving,
             rest,
+            failed: vital.failed,
             servers,
             grace,
         })
@@ -275,7 +306,8 @@ async fn open(
                 Arc::new(MemoryStore::new(retention))
             }
             StoreSettings::DataDir(dir) => {
-                let opened = RedbStore::open(dir, retention);
+                let keys = settings.key_file.as_deref().map(StoreKeys::read).transpose()?;
+                let opened = RedbStore::open(dir, retention, keys.as_ref());
                 Arc::new(opened.with_context(|| format!("cannot open the data directory {}", dir.display()))?)
             }
         };
@@ -388,46 +420,23 @@ impl Ports {
 
 // === tasks ===
 
-fn spawn_grpc(
-    tracker: &TaskTracker,
-    mut server: Server,
-    routes: Routes,
-    listener: Bound,
-    name: &'static str,
-    stop: CancellationToken,
-    readiness: Readiness,
-) -> JoinHandle<()> {
-    let incoming = listener.accept(tracker);
-    let serve = async move {
-        let stopped = stop.clone().cancelled_owned();
-        let served = server
-            .add_routes(routes)
-            .serve_with_incoming_shutdown(incoming, stopped);
-        let ended = served.await;
-        if !stop.is_cancelled() {
-            error!(?ended, "the server ended by itself");
-            readiness.lost(name);
-        }
-    };
-    tracker.spawn(serve.instrument(info_span!("server", name)))
-}
-
-fn spawn_expiry(tracker: &TaskTracker, fleet: Arc<Fleet>, polling: Rest, stop: CancellationToken) {
-    tracker.spawn(stop.run_until_cancelled_owned(async move {
+fn spawn_expiry(vital: &Vital, fleet: Arc<Fleet>, polling: Rest, stop: CancellationToken) {
+    let expiring = stop.run_until_cancelled_owned(async move {
         let mut ticks = tokio::time::interval(EXPIRE_EVERY);
         loop {
             ticks.tick().await;
             polling.expire();
             fleet.expire(std::time::Instant::now());
         }
-    }));
+    });
+    vital.spawn("expiry", expiring);
 }
 
 /// Readiness follows the store: a server that cannot keep what is published is not to be published to.
-fn spawn_store_watch(tracker: &TaskTracker, publisher: Arc<Publisher>, readiness: Readiness, stop: CancellationToken) {
+fn spawn_store_watch(vital: &Vital, publisher: Arc<Publisher>, readiness: Readiness, stop: CancellationToken) {
     const NAME: &str = "store";
-    let blocking = tracker.clone();
-    tracker.spawn(stop.run_until_cancelled_owned(async move {
+    let blocking = vital.tracker.clone();
+    let watching = stop.run_until_cancelled_owned(async move {
         let mut works = publisher.store_works();
         let mut looks = tokio::time::interval(PROBE_STORE_EVERY);
         looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -447,7 +456,8 @@ fn spawn_store_watch(tracker: &TaskTracker, publisher: Arc<Publisher>, readiness
                 readiness.lost(NAME);
             }
         }
-    }));
+    });
+    vital.spawn("store", watching);
 }
 
 // === impl Running ===
@@ -457,6 +467,11 @@ impl Running {
     #[must_use]
     pub fn open_streams(&self) -> usize {
         self.xds.open_streams()
+    }
+
+    /// Comes to its end once a task died that the process needs: it is to be shut down then, and started again.
+    pub async fn failed(&self) {
+        self.failed.cancelled().await;
     }
 
     /// Readiness goes first, then streams end, then servers, then the HTTP port. `false` where the grace period was over

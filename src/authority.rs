@@ -24,7 +24,7 @@ use self::{verified::Verified, views::Views};
 use crate::{
     access::{AdminReach, Bearer, BearerError, Denial, Identity, JwtError, NodeReach, Right, Role, SecretReach},
     audit::{AuditLog, Event},
-    connection::Connection,
+    connection::{Connection, counted_as},
     metrics::{AccessMetrics, DenialLabel, PortLabel},
     node::{NodeGroup, NodeId},
     snapshot::Snapshot,
@@ -102,6 +102,9 @@ pub enum Unverified {
     #[error("too many tokens are being checked: try again later")]
     Busy,
 }
+
+/// Secrets a node may not have that are named in the log of one request, or of one stream: it may ask for any number of names.
+pub const NOTED: usize = 256;
 
 /// Why a node that was let in may no longer stay.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -211,11 +214,12 @@ impl Authority {
             Purpose::Call => rules.policy.restricts_admin(),
         };
         let authorization = authorization.filter(|_| asks);
+        let peer = connection.map(|connection| counted_as(connection.peer));
         let (mut token, mut jwt) = (None, None);
         match authorization.map(Bearer::parse).transpose()? {
             None => {}
             Some(Bearer::Token { name, secret }) => {
-                token = Some(self.shared.verified.token(&rules, name, secret, now).await?);
+                token = Some(self.shared.verified.token(&rules, name, secret, peer, now).await?);
             }
             Some(Bearer::Jwt(text)) => {
                 let verifier = rules.jwt.as_ref().ok_or(Unverified::Kind)?;
@@ -317,25 +321,30 @@ impl Authority {
         self.rules().policy.restricts_admin()
     }
 
-    /// Notes the secrets among these names that a node asks for and may not have; whether they exist makes no difference.
+    /// Notes the secrets among these names that a node asks for and may not have; whether they exist makes no difference. Of many
+    /// in one request the first [`NOTED`] are named, and the rest is counted.
     pub fn note_secrets<'a>(&self, admitted: &Admitted, names: impl IntoIterator<Item = &'a str>, action: &str) {
         let Some(reach) = &admitted.reach else { return };
-        for name in names
-            .into_iter()
-            .filter(|name| *name != "*" && !reach.secrets.contains(name))
-        {
+        let names = names.into_iter();
+        let mut denied = names.filter(|name| *name != "*" && !reach.secrets.contains(name));
+        let refuse = |resource: &str, reason: &dyn fmt::Display| {
             let event = Event {
                 action,
                 node: admitted.node.as_str(),
                 group: admitted.group.as_str(),
-                resource: name,
+                resource,
                 ..Event::default()
             };
-            self.refused(
-                &admitted.visitor,
-                DenialLabel::Secret,
-                &"the node may not have this secret",
-                event,
+            self.refused(&admitted.visitor, DenialLabel::Secret, reason, event);
+        };
+        for name in denied.by_ref().take(NOTED) {
+            refuse(name, &"the node may not have this secret");
+        }
+        let more = denied.count();
+        if more > 0 {
+            refuse(
+                "",
+                &format_args!("the node may not have {more} more secrets that it asks for at once"),
             );
         }
     }

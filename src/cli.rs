@@ -1,5 +1,5 @@
 //! The command line: one file per command, each a client of the admin API but for `serve`, `validate`, `bootstrap`, `restore`,
-//! `verify`, `token` and `audit`.
+//! `verify`, `rekey`, `token` and `audit`.
 //!
 //! Output goes to stdout, everything about it to stderr; exit codes are in `cli/exit.rs`.
 
@@ -22,9 +22,11 @@ mod import;
 mod input;
 mod logging;
 mod output;
+mod pages;
 mod plan;
 mod private;
 mod publish;
+mod rekey;
 mod render;
 mod replace;
 mod restore;
@@ -126,6 +128,8 @@ enum Command {
     Restore(restore::Restore),
     /// Check a data directory or a backup whole, without a server
     Verify(restore::Verify),
+    /// Write a data directory anew under the newest key of a key file, without a server
+    Rekey(rekey::Rekey),
     /// Make bearer tokens
     Token(token::Token),
     /// Check an audit log
@@ -171,6 +175,7 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Certs(certs) => certs.run(),
         Command::Restore(restore) => restore.run(&mut output),
         Command::Verify(verify) => verify.run(&mut output),
+        Command::Rekey(rekey) => rekey.run(&mut output),
         Command::Token(token) => token.run(&mut output),
         Command::Audit(audit) => audit.run(&mut output),
         command => tokio::runtime::Builder::new_current_thread()
@@ -208,6 +213,7 @@ async fn call(command: Command, clients: Clients, output: &mut Output) -> Result
         | Command::Certs(_)
         | Command::Restore(_)
         | Command::Verify(_)
+        | Command::Rekey(_)
         | Command::Token(_)
         | Command::Audit(_) => Err(Failure::new(Exit::Usage, "this command talks to no server")),
     }

@@ -1,10 +1,14 @@
 //! Who is at the other end of a connection: plain data, made where the connection is accepted, read where a call is judged.
 
+mod pace;
+
 use std::{
     net::{IpAddr, Ipv6Addr, SocketAddr},
     sync::Arc,
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
+
+pub use self::pace::{CoarseClock, Pace};
 
 /// A connection as it was accepted. Servers put it in the extensions of every request.
 #[derive(Clone, Debug)]
@@ -26,6 +30,31 @@ pub struct ClientCertificate {
     pub not_after: SystemTime,
     /// SHA-256 of its encoded form, in hexadecimal digits.
     pub fingerprint: String,
+}
+
+/// What a port lets an HTTP/2 peer do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Http2Limits {
+    /// Streams open at once on a connection.
+    pub streams: u32,
+    /// Bytes that may be under way to us on a stream.
+    pub stream_window: u32,
+    /// The same on a connection.
+    pub connection_window: u32,
+    /// Bytes that wait to be written on a stream.
+    pub send_buffer: usize,
+    /// Bytes of the headers of a request, as HTTP/2 counts them.
+    pub header_bytes: u32,
+    /// Streams that a peer may have reset before we looked at them: more end the connection.
+    pub reset_streams: usize,
+    /// Streams that we may have had to reset for errors of the peer: more end the connection.
+    pub failed_streams: usize,
+    /// A PING when the connection was quiet for so long.
+    pub keepalive_interval: Duration,
+    /// How long it may go unanswered.
+    pub keepalive_timeout: Duration,
+    /// How long a peer may leave what it was sent of a response before the response is given up; `None` for ever.
+    pub send_timeout: Option<Duration>,
 }
 
 /// What a peer is counted as where each may take a part: an address, and of IPv6 the network of 64 bits, of which a host has

@@ -13,7 +13,7 @@ mod stream;
 mod verdict;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BinaryHeap},
     sync::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -34,6 +34,7 @@ use self::{
     stream::{StreamRecord, Trouble},
 };
 use crate::{
+    connection::Pace,
     metrics::{self, ServingMetrics},
     node::{Node, NodeGroup, NodeId},
     protocol::{Delivery, Outcome, Variant},
@@ -103,12 +104,23 @@ pub enum Protocol {
 /// How a stream is served.
 #[derive(Clone, Debug)]
 pub struct StreamInfo {
+    /// Whether its client takes in what it is sent; `None` where nobody looks.
+    pub pace: Option<Arc<Pace>>,
     /// SotW, delta or REST.
     pub protocol: Protocol,
     /// ADS, or a service of one type.
     pub aggregated: bool,
     /// The peer's address, as text for people.
     pub peer: String,
+}
+
+/// What a node can be chosen by, besides its id.
+#[derive(Clone, Copy, Debug)]
+pub struct Standing<'a> {
+    /// Its group.
+    pub group: &'a NodeGroup,
+    /// Whether a stream of it is open.
+    pub connected: bool,
 }
 
 /// One open stream's entry in the books; dropping it takes the stream out.
@@ -227,6 +239,38 @@ impl Fleet {
             .collect();
         all.sort_by(|a, b| a.id.cmp(&b.id));
         all
+    }
+
+    /// The first nodes behind an id, sorted, that are wanted by their id and record; whether there are more. Costs a look at every
+    /// node, and memory for those of the page alone.
+    #[must_use]
+    pub fn page(
+        &self,
+        after: Option<&str>,
+        most: usize,
+        wanted: impl Fn(&NodeId, Standing<'_>) -> bool,
+    ) -> (Vec<NodeStatus>, bool) {
+        // The greatest on top, to give way to a smaller one.
+        let mut first = BinaryHeap::with_capacity(most.min(self.nodes.len()) + 1);
+        let mut more = false;
+        for entry in &self.nodes {
+            let (id, record) = entry.pair();
+            let standing = Standing {
+                group: record.group(),
+                connected: record.gone_since().is_none(),
+            };
+            if after.is_some_and(|after| id.as_str() <= after) || !wanted(id, standing) {
+                continue;
+            }
+            first.push(id.clone());
+            if first.len() > most {
+                more = true;
+                first.pop();
+            }
+        }
+        let ids = first.into_sorted_vec();
+        // A node that went meanwhile is left out.
+        (ids.iter().filter_map(|id| self.node(id)).collect(), more)
     }
 
     /// What the nodes made of each revision, sorted by id; those of one group where given. `current` is the one of them that

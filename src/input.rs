@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub use self::opened::{expect_regular, open, open_below, read_bounded};
+pub use self::opened::{expect_regular, open, open_below, read_bounded, read_secret};
 
 /// What a file's name must end in.
 pub const ENDINGS: [&str; 5] = ["yaml", "yml", "json", "pb", "binpb"];

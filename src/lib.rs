@@ -17,6 +17,7 @@ pub mod envoy;
 pub mod fleet;
 pub mod http;
 pub mod input;
+pub mod memory;
 pub mod metrics;
 pub mod node;
 pub mod proto;

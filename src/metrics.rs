@@ -10,6 +10,7 @@ mod gauges;
 mod histogram;
 mod http;
 mod labels;
+mod panics;
 mod process;
 mod publishing;
 mod serving;
@@ -34,9 +35,10 @@ pub use self::{
     http::HttpMetrics,
     labels::{
         Change, ConnectionRefusal, DenialLabel, FolderLabel, HandshakeFailure, HttpRefusal, NodeLabel, Operation,
-        PollLabel, PortLabel, Protocol, PublishOutcome, Refusal, ReloadLabel, RequestRefusal, Severity, Silence,
-        StatusCode, TypeLabel, WithdrawnLabel,
+        PanicPart, PollLabel, PortLabel, Protocol, PublishOutcome, Refusal, ReloadLabel, RequestRefusal, Severity,
+        Silence, StatusCode, TypeLabel, WithdrawnLabel,
     },
+    panics::PanicMetrics,
     publishing::PublishMetrics,
     serving::ServingMetrics,
     sources::{FilesMetrics, RegistryMetrics},

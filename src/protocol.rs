@@ -5,6 +5,7 @@
 mod delivery;
 mod error;
 mod features;
+mod holdings;
 mod listing;
 mod memory;
 mod nonce;
@@ -28,7 +29,7 @@ pub use self::{
     delivery::{Delivery, Variant},
     error::{ErrorKind, ProtocolError},
     features::Features,
-    listing::{ListPrint, Listing, NameList, ReadNext},
+    listing::{Listing, NameList, ReadNext},
     memory::Memory,
     nonce::Nonce,
     outcome::Outcome,

@@ -33,11 +33,11 @@ use self::{
     vetting::Vettings,
 };
 use crate::{
-    admission::{Admitted, Finding, GroupChecks, Known, Places, Rejection, Severity, admit_over},
+    admission::{Admitted, Candidate, Finding, GroupChecks, Known, Places, Rejection, Severity, admit_over},
     cache::SnapshotCache,
     metrics::PublishMetrics,
     node::NodeGroup,
-    resource::{ContentHash, Version},
+    resource::{ContentHash, ContentKey, Resource, ResourceType, Version},
     revision::{Content, Receipt, RevisionStore, StoreError, StoredRevision, Types},
     snapshot::{Revision, Snapshot},
 };
@@ -61,6 +61,8 @@ pub struct Publisher {
     store: Arc<dyn RevisionStore>,
     cache: Arc<SnapshotCache>,
     settings: PublisherSettings,
+    /// The store's.
+    content_key: ContentKey,
     /// Held from the look at the head until the new one is served; never while parsing.
     writer: Mutex<Writer>,
     /// The published groups. Written by the holder of `writer` alone, for an instant, so that readers never wait for the disk.
@@ -114,6 +116,7 @@ impl Publisher {
         settings: PublisherSettings,
     ) -> Result<Self, StoreError> {
         let loaded = store.load()?;
+        let content_key = store.content_key()?;
         let retention = store.retention();
         let (mut lineages, mut heads) = (HashMap::new(), BTreeMap::new());
         for group in loaded.groups {
@@ -127,6 +130,7 @@ impl Publisher {
             store,
             cache,
             settings,
+            content_key,
             writer: Mutex::new(Writer {
                 last: loaded.last,
                 lineages,
@@ -152,8 +156,7 @@ impl Publisher {
         check_request(&group, &options)?;
         let vetted = self.vettings.of(&group, self.head(&group));
         let known = vetted.as_ref().map(|vetted| vetted as &dyn Known);
-        let now = Some(SystemTime::now());
-        let admitted = admit_over(&candidate, &self.settings.limits, known, now).map_err(PublishError::Rejected)?;
+        let admitted = self.admit(&group, &candidate, known)?;
         let ticket = Ticket::of_replace(&options, &admitted.resources);
         let edits = |head: Option<&StoredRevision>| Ok(replacement(&types_of(head), &admitted.resources));
         let findings = &admitted.findings;
@@ -176,8 +179,7 @@ impl Publisher {
         check_request(&group, &options)?;
         deletions.sort();
         deletions.dedup();
-        let now = Some(SystemTime::now());
-        let admitted = admit_over(&candidate, &self.settings.limits, None, now).map_err(PublishError::Rejected)?;
+        let admitted = self.admit(&group, &candidate, None)?;
         let mut patched = Revision::default();
         let edits = |head: Option<&StoredRevision>| {
             patched = head.map_or_else(Revision::default, |head| head.revision);
@@ -199,6 +201,27 @@ impl Publisher {
             self.vettings.patched(&published, patched, given.chain(gone), findings);
         }
         Ok(published)
+    }
+
+    /// What a group's candidate became. From here on the content hashes of its secrets are those of the group.
+    fn admit(
+        &self,
+        group: &NodeGroup,
+        candidate: &Candidate,
+        known: Option<&dyn Known>,
+    ) -> Result<Admitted, PublishError> {
+        let now = Some(SystemTime::now());
+        let mut admitted = admit_over(candidate, &self.settings.limits, known, now).map_err(PublishError::Rejected)?;
+        let secrets = admitted.resources.get_mut(&ResourceType::Secret);
+        for secret in secrets.into_iter().flatten() {
+            let content = self.content_key.of_secret(group.as_str(), secret.content);
+            *secret = Arc::new(Resource {
+                content,
+                version: Version::from(content),
+                ..Resource::clone(secret)
+            });
+        }
+        Ok(admitted)
     }
 
     /// [`Publisher::rollback`], not counted.

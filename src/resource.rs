@@ -2,6 +2,7 @@
 //!
 //! Admission makes them, everything else passes them on. Nothing here decodes a body.
 
+mod content_key;
 mod kind;
 pub mod xdstp;
 
@@ -9,7 +10,10 @@ use std::{borrow::Borrow, fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
-pub use self::kind::{ResourceType, TypeUrl, UnknownType};
+pub use self::{
+    content_key::ContentKey,
+    kind::{ResourceType, TypeUrl, UnknownType},
+};
 
 /// The exact name a client subscribes to (W-5).
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -19,7 +23,8 @@ pub struct ResourceName(Arc<str>);
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Version(Arc<str>);
 
-/// The hash of a resource's type, name, canonical content, aliases and TTL. Unlike [`Version`], it never carries a suffix.
+/// The hash of a resource's type, name, canonical content, aliases and TTL. Unlike [`Version`], it never carries a suffix. That of a
+/// secret is keyed as well: see [`ContentKey`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ContentHash([u8; 16]);
 

@@ -3,7 +3,9 @@
 //! The publisher is the only writer. Calls block; nothing here knows who publishes or who is served.
 
 mod error;
+mod keys;
 mod memory;
+mod random;
 mod receipt;
 mod redb_store;
 
@@ -11,15 +13,16 @@ use std::{collections::BTreeMap, fmt, io, num::NonZeroUsize, sync::Arc, time::Sy
 
 use crate::{
     node::NodeGroup,
-    resource::{ContentHash, ResourceType, Version},
+    resource::{ContentHash, ContentKey, ResourceType, Version},
     snapshot::{Completeness, Revision, Snapshot, TypeResources},
 };
 
 pub use self::{
     error::StoreError,
+    keys::{KeyFileError, KeyId, StoreKey, StoreKeys},
     memory::MemoryStore,
     receipt::{Receipt, ReceiptChange},
-    redb_store::{Contents, RedbStore, Restored, restore, verify_backup},
+    redb_store::{Contents, RedbStore, RekeyTo, Rekeyed, Restored, rekey, restore, verify_backup},
 };
 
 /// Revisions kept per group, unless told otherwise: enough to go back a working day of frequent publishes.
@@ -158,6 +161,14 @@ pub trait RevisionStore: Send + Sync + fmt::Debug {
     ///
     /// [`StoreError`] where it cannot be read.
     fn last(&self) -> Result<Revision, StoreError>;
+
+    /// The key of the content hashes of secrets: the same as long as there is the store, and in what is restored from its
+    /// backups.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] where it cannot be read.
+    fn content_key(&self) -> Result<ContentKey, StoreError>;
 
     /// Adds a revision to its group's history, as its newest, and with it the receipt of the publish where it has a key.
     /// Durable when this returns `Ok`. The group's revisions, and its receipts, beyond [`RevisionStore::retention`] are

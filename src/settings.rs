@@ -22,7 +22,7 @@ pub use self::{
     file::Spot,
     layer::{
         AdminLayer, AdmissionLayer, AuditLayer, ConnectionsLayer, FleetLayer, HttpLayer, Layer, LimitsLayer, LogLayer,
-        LrsLayer, OrderingLayer, PortName, ProtocolLayer, RegistryLayer, RestLayer, SharedLayer, XdsLayer,
+        LrsLayer, OrderingLayer, PortName, ProtocolLayer, RegistryLayer, RestLayer, SharedLayer, StoreLayer, XdsLayer,
     },
     value::{ByteSize, Share, Span, ValueError},
 };
@@ -59,6 +59,8 @@ pub struct Settings {
     pub connections: ConnectionSettings,
     /// Where snapshots are kept.
     pub store: StoreSettings,
+    /// The keys that seal it; `None` where it is not sealed.
+    pub key_file: Option<PathBuf>,
     /// The directory whose folders are published; `None` for no files.
     pub files: Option<PathBuf>,
     /// How many revisions of each group are kept.
@@ -85,6 +87,8 @@ pub struct Settings {
     pub removals: RemovalGuard,
     /// What is remembered of nodes.
     pub fleet: fleet::Limits,
+    /// Bytes of memory above which newcomers are refused; `None` for a part of what the control group may have, 0 for no end.
+    pub memory: Option<usize>,
     /// How long a shutdown may take before it is forced.
     pub shutdown_grace: Duration,
     /// What is logged, and how.
@@ -119,6 +123,8 @@ pub struct ConnectionSettings {
     pub most_of_peer: usize,
     /// Connections of each other port.
     pub most_of_others: usize,
+    /// Bytes of the headers of a request over HTTP/2.
+    pub header_bytes: usize,
     /// For the handshake and the first bytes.
     pub opening: Duration,
     /// For a byte over HTTP/1.1.
@@ -189,6 +195,11 @@ pub enum SettingsError {
     /// Both stores were chosen.
     #[error("data_dir and ephemeral exclude each other")]
     TwoStores,
+    /// Keys, and nothing to seal with them.
+    #[error(
+        "store.key_file seals a data directory, and nothing is kept in one: set data_dir, or leave the key file out"
+    )]
+    NothingToSeal,
     /// A setting names a type that is none.
     #[error("protocol settings: {0}")]
     Type(#[from] UnknownType),
@@ -279,6 +290,9 @@ impl Settings {
             (Some(dir), false) => StoreSettings::DataDir(dir),
             (None, _) => StoreSettings::Ephemeral,
         };
+        if store == StoreSettings::Ephemeral && effective.store.key_file.is_some() {
+            return Err(SettingsError::NothingToSeal);
+        }
         effective.ephemeral = (store == StoreSettings::Ephemeral).then_some(true);
         let grace = effective.shutdown_grace.map_or(Duration::ZERO, |span| span.0);
         // Streams that are still being ended when the grace period is over would be cut.
@@ -338,6 +352,7 @@ impl Settings {
             open,
             connections: effective.connections.settings(),
             store,
+            key_file: effective.store.key_file.clone(),
             files: effective.files.clone(),
             keep_revisions: effective.keep_revisions.unwrap_or(DEFAULT_RETENTION),
             xds: XdsSettings {
@@ -365,6 +380,7 @@ impl Settings {
             removals: admission.removals(),
             admission: admission.limits(),
             fleet: fleet.limits(),
+            memory: limits.memory.map(|size| size.0),
             shutdown_grace: grace,
             log: log.settings()?,
             access,
@@ -397,6 +413,7 @@ impl Layer {
             insecure: None,
             data_dir: None,
             ephemeral: None,
+            store: StoreLayer::default(),
             files: None,
             keep_revisions: Some(DEFAULT_RETENTION),
             shutdown_grace: Some(Span(Duration::from_secs(10))),
@@ -502,6 +519,7 @@ impl Default for ConnectionSettings {
             most: 20_000,
             most_of_peer: 10_000,
             most_of_others: 512,
+            header_bytes: 16 * 1024,
             opening: Duration::from_secs(10),
             idle: Duration::from_secs(60),
             request: Duration::from_secs(60),
@@ -516,6 +534,7 @@ impl ConnectionsLayer {
             max: Some(settings.most),
             max_per_peer: Some(settings.most_of_peer),
             max_other: Some(settings.most_of_others),
+            max_header_bytes: Some(ByteSize(settings.header_bytes)),
             opening_timeout: Some(Span(settings.opening)),
             idle_timeout: Some(Span(settings.idle)),
             request_timeout: Some(Span(settings.request)),
@@ -530,6 +549,7 @@ impl ConnectionsLayer {
             most: self.max.unwrap_or(defaults.most),
             most_of_peer: self.max_per_peer.unwrap_or(defaults.most_of_peer),
             most_of_others: self.max_other.unwrap_or(defaults.most_of_others),
+            header_bytes: self.max_header_bytes.map_or(defaults.header_bytes, |size| size.0),
             opening: span(self.opening_timeout, defaults.opening),
             idle: span(self.idle_timeout, defaults.idle),
             request: span(self.request_timeout, defaults.request),
@@ -551,6 +571,8 @@ impl XdsLayer {
             max_request_bytes: Some(ByteSize(limits.request_bytes)),
             keepalive_interval: Some(Span(limits.keepalive_interval)),
             keepalive_timeout: Some(Span(limits.keepalive_timeout)),
+            send_timeout: Some(Span(limits.send_timeout)),
+            max_stream_age: None,
             first_request_timeout: Some(Span(limits.first_request)),
             drain: Some(Span(limits.drain)),
             new_streams_per_second: Some(limits.new_streams.per_second),
@@ -569,6 +591,8 @@ impl XdsLayer {
             request_bytes: self.max_request_bytes.map_or(defaults.request_bytes, |size| size.0),
             keepalive_interval: span(self.keepalive_interval, defaults.keepalive_interval),
             keepalive_timeout: span(self.keepalive_timeout, defaults.keepalive_timeout),
+            send_timeout: span(self.send_timeout, defaults.send_timeout),
+            max_stream_age: self.max_stream_age.map(|span| span.0),
             first_request: span(self.first_request_timeout, defaults.first_request),
             drain: span(self.drain, defaults.drain),
             new_streams: self.new_streams_per_second.map_or(defaults.new_streams, Rate::from),

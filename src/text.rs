@@ -1,10 +1,14 @@
 //! A stranger's text on its way to people: short, and without what steers a terminal, breaks a line or turns its order
 //! around. Used wherever such a text is logged, printed or put into a status.
 
+mod quoted;
+
 use std::{
     borrow::Cow,
     fmt::{self, Write},
 };
+
+pub use self::quoted::without_secrets;
 
 /// Bytes of a stranger's text that are shown within a sentence.
 pub const SHOWN: usize = 200;

@@ -5,6 +5,7 @@
 mod authorities;
 mod certificate;
 mod files;
+mod key;
 mod revocation;
 
 use std::{
@@ -15,10 +16,11 @@ use std::{
 };
 
 use rustls::{
-    CertificateError, RootCertStore, ServerConfig,
+    CertificateError, Error, InconsistentKeys, RootCertStore, ServerConfig,
     crypto::{CryptoProvider, ring},
     pki_types::{CertificateDer, UnixTime},
     server::{NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier, danger::ClientCertVerifier},
+    sign::{CertifiedKey, SingleCertAndKey},
     version::{TLS12, TLS13},
 };
 use serde::{Deserialize, Serialize};
@@ -171,7 +173,7 @@ impl Tls {
         match verifier.verify_client_cert(own, between, UnixTime::since_unix_epoch(now)) {
             Ok(_) => Ok(()),
             // It was good once: the clock was set back.
-            Err(rustls::Error::InvalidCertificate(
+            Err(Error::InvalidCertificate(
                 CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. },
             )) => Ok(()),
             Err(error) => Err(Withdrawn::of(&error)),
@@ -219,12 +221,12 @@ impl fmt::Debug for Tls {
 // === impl Withdrawn ===
 
 impl Withdrawn {
-    fn of(error: &rustls::Error) -> Self {
+    fn of(error: &Error) -> Self {
         match error {
-            rustls::Error::InvalidCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => {
+            Error::InvalidCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => {
                 Self::Expired
             }
-            rustls::Error::InvalidCertificate(CertificateError::Revoked) => Self::Revoked,
+            Error::InvalidCertificate(CertificateError::Revoked) => Self::Revoked,
             _ => Self::Untrusted,
         }
     }
@@ -247,13 +249,15 @@ fn build(settings: &TlsSettings, protocols: &[&str], contents: &Contents) -> Res
         Some(verifier) => builder.with_client_cert_verifier(Arc::clone(verifier)),
         None => builder.with_no_client_auth(),
     };
-    let mut config = builder.with_single_cert(chain, key).map_err(|error| {
-        settings.content(
-            "tls_key",
-            &settings.key,
-            format!("it does not fit the certificate: {error}"),
-        )
-    })?;
+    let certified = CertifiedKey::new(chain, key);
+    match certified.keys_match() {
+        Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => {}
+        Err(error) => {
+            let reason = format!("it does not fit the certificate: {error}");
+            return Err(settings.content("tls_key", &settings.key, reason));
+        }
+    }
+    let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
     config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
     if settings.client_auth != ClientAuth::None {
         // A session that is resumed brings the certificate of its first handshake, which nobody verifies again.

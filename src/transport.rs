@@ -11,6 +11,7 @@ mod fetch;
 mod frame;
 mod identity;
 mod lanes;
+mod ledger;
 mod lists;
 mod lrs;
 mod memories;
@@ -23,8 +24,8 @@ mod services;
 mod settings;
 mod shared;
 mod status;
+mod subscribed;
 mod timer;
-mod unfinished;
 mod wire;
 
 use std::{
@@ -33,9 +34,9 @@ use std::{
 };
 
 use axum::routing::post;
-use http::Request;
+use http::{Request, Response};
 use tokio_util::sync::CancellationToken;
-use tonic::{Status, body::Body, service::Routes, transport::Server};
+use tonic::{Status, body::Body, service::Routes};
 
 pub(crate) use self::timer::jitter;
 use self::{answer::refuse, services::Form, shared::Shared};
@@ -43,7 +44,10 @@ pub use self::{
     rate::Rate,
     settings::{Limits, LrsSettings, XdsSettings},
 };
-use crate::{authority::Authority, cache::SnapshotCache, fleet::Fleet, metrics::ServingMetrics, protocol::Variant};
+use crate::{
+    authority::Authority, cache::SnapshotCache, connection::Http2Limits, fleet::Fleet, memory::MemoryBudget,
+    metrics::ServingMetrics, protocol::Variant,
+};
 
 /// The xDS services.
 #[derive(Clone)]
@@ -63,10 +67,12 @@ impl Xds {
         metrics: Arc<ServingMetrics>,
         authority: Authority,
         settings: XdsSettings,
+        memory: MemoryBudget,
         shutdown: CancellationToken,
     ) -> Self {
+        let shared = Shared::new(cache, fleet, metrics, authority, settings, memory, shutdown);
         Self {
-            shared: Arc::new(Shared::new(cache, fleet, metrics, authority, settings, shutdown)),
+            shared: Arc::new(shared),
         }
     }
 
@@ -99,17 +105,22 @@ impl Xds {
         Routes::from(router.route(lrs::PATH, post(report)).fallback(unknown))
     }
 
-    /// An HTTP/2 server with our limits; its connections are to be accepted elsewhere.
+    /// What the port's HTTP/2 server lets a peer do.
     #[must_use]
-    pub fn server(&self) -> Server {
+    pub fn http2(&self) -> Http2Limits {
         let limits = self.shared.limits;
-        Server::builder()
-            .max_concurrent_streams(limits.streams_per_connection)
-            .http2_keepalive_interval(Some(limits.keepalive_interval))
-            .http2_keepalive_timeout(Some(limits.keepalive_timeout))
-            .initial_stream_window_size(256 * 1024)
-            .initial_connection_window_size(2 * 1024 * 1024)
-            .tcp_nodelay(true)
+        Http2Limits {
+            streams: limits.streams_per_connection,
+            stream_window: 256 * 1024,
+            connection_window: 2 * 1024 * 1024,
+            send_buffer: 400 * 1024,
+            header_bytes: 16 * 1024,
+            reset_streams: 20,
+            failed_streams: 1024,
+            keepalive_interval: limits.keepalive_interval,
+            keepalive_timeout: limits.keepalive_timeout,
+            send_timeout: Some(limits.send_timeout),
+        }
     }
 
     /// Ends every discovery stream, each at a moment of its own within [`Limits::drain`].
@@ -129,6 +140,18 @@ impl Xds {
     pub fn open_streams(&self) -> usize {
         self.shared.open_streams.load(Ordering::Relaxed)
     }
+
+    /// Bytes that the names of all open streams take.
+    #[must_use]
+    pub fn subscribed_bytes(&self) -> usize {
+        self.shared.subscribed_bytes()
+    }
+}
+
+/// What a call is answered whose handler panicked, of whatever service.
+#[must_use]
+pub fn panicked() -> Response<Body> {
+    refuse(&Status::internal("the server failed at this request: its log says how"))
 }
 
 impl fmt::Debug for Xds {

@@ -126,6 +126,15 @@ impl Tokens {
         self.0.contains_key(name)
     }
 
+    /// What is said of a name whose token counts now, as a text that changes with what is said; `None` for a name that is not
+    /// there, or whose time is over. Costs next to nothing.
+    #[must_use]
+    pub fn in_force(&self, name: &str, now: SystemTime) -> Option<impl fmt::Display + use<'_>> {
+        let line = self.0.get(name)?;
+        let counts = line.expires.is_none_or(|expires| now < expires);
+        counts.then_some(line)
+    }
+
     /// Who shows this token. Takes some ten milliseconds and some ten MiB, as much for a name that is not there.
     #[must_use]
     pub fn verify(&self, name: &str, secret: &str, now: SystemTime) -> Option<TokenIdentity> {
@@ -145,6 +154,12 @@ impl Tokens {
     pub fn still(&self, token: &TokenIdentity, now: SystemTime) -> bool {
         let line = self.0.get(&token.name).filter(|line| line.hash == token.hash);
         line.is_some_and(|line| line.expires.is_none_or(|expires| now < expires))
+    }
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{:?}", self.hash, self.expires)
     }
 }
 

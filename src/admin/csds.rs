@@ -8,12 +8,13 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Request, Response, Status, Streaming, metadata::MetadataMap};
 
 use self::matcher::{MatcherError, NodeMatch};
-use super::{Shared, convert::timestamp};
+use super::{Shared, convert::timestamp, page::Page};
 use crate::{
-    fleet::{NackStatus, NodeStatus, TypeState, TypeStatus},
+    fleet::{NackStatus, NodeStatus, Standing, TypeState, TypeStatus},
+    node::NodeId,
     proto::envoy::{
         admin::v3::UpdateFailureState,
         config::core::v3::{Node, node::UserAgentVersionType},
@@ -26,6 +27,11 @@ use crate::{
 
 /// Answers that a reader may be behind by before its requests wait.
 const ANSWER_BUFFER: usize = 1;
+
+/// What a call says of the page that it asks for, and is told of the next one.
+const PAGE_SIZE: &str = "page-size";
+const PAGE_TOKEN: &str = "page-token";
+const NEXT_PAGE_TOKEN: &str = "next-page-token";
 
 /// `ClientStatusDiscoveryService`.
 pub(super) struct ClientStatus {
@@ -48,16 +54,12 @@ impl ClientStatusDiscoveryService for ClientStatus {
         &self,
         request: Request<Streaming<ClientStatusRequest>>,
     ) -> Result<Response<Self::StreamClientStatusStream>, Status> {
+        let page = asked_page(request.metadata())?;
         let (answers, stream) = mpsc::channel(ANSWER_BUFFER);
         let shared = Arc::clone(&self.shared);
-        self.shared.tracker.spawn(async move {
-            tokio::select! {
-                () = answer_all(&shared, request.into_inner(), &answers) => {}
-                () = shared.shutdown.cancelled() => {
-                    // A reader that is behind learns of the end from the connection.
-                    answers.try_send(Err(Status::unavailable("the server is shutting down"))).ok();
-                }
-            }
+        let fed = answers.clone();
+        self.shared.process.feed(answers, async move {
+            answer_all(&shared, request.into_inner(), &page, &fed).await;
         });
         Ok(Response::new(ReceiverStream::new(stream)))
     }
@@ -66,38 +68,89 @@ impl ClientStatusDiscoveryService for ClientStatus {
         &self,
         request: Request<ClientStatusRequest>,
     ) -> Result<Response<ClientStatusResponse>, Status> {
-        answer(&self.shared, request.into_inner()).await.map(Response::new)
+        let page = asked_page(request.metadata())?;
+        let (answer, next) = answer(&self.shared, request.into_inner(), page).await?;
+        let mut response = Response::new(answer);
+        if !next.is_empty() {
+            let token = next.parse().map_err(|_| Status::internal("a token is no header"))?;
+            response.metadata_mut().insert(NEXT_PAGE_TOKEN, token);
+        }
+        Ok(response)
     }
 }
 
-/// Answers each request once, until the client is done, or asks for what there is not.
+/// Which page a call asks for, by its metadata: Envoy's messages have no fields for it.
+fn asked_page(metadata: &MetadataMap) -> Result<Page, Status> {
+    let text = |key: &str| {
+        let value = metadata.get(key).map(|value| value.to_str());
+        value.transpose().map(Option::unwrap_or_default)
+    };
+    let malformed = |_| Status::invalid_argument("page metadata: not a text");
+    let size = text(PAGE_SIZE).map_err(malformed)?;
+    let size = if size.is_empty() { Ok(0) } else { size.parse() };
+    let size = size.map_err(|_| Status::invalid_argument(format!("{PAGE_SIZE}: not a number")))?;
+    Page::of(size, text(PAGE_TOKEN).map_err(malformed)?)
+}
+
+/// Answers each request, until the client is done, or asks for what there is not. What is more than a page comes as one answer
+/// behind the other.
 async fn answer_all(
     shared: &Shared,
     mut requests: Streaming<ClientStatusRequest>,
+    first: &Page,
     answers: &mpsc::Sender<Result<ClientStatusResponse, Status>>,
 ) {
     while let Some(request) = requests.next().await {
-        let answered = match request {
-            Ok(request) => answer(shared, request).await,
-            Err(broken) => Err(broken),
+        let request = match request {
+            Ok(request) => request,
+            Err(broken) => {
+                answers.send(Err(broken)).await.ok();
+                return;
+            }
         };
-        let failed = answered.is_err();
-        if answers.send(answered).await.is_err() || failed {
-            return;
+        let mut page = Some(first.clone());
+        while let Some(asked) = page.take() {
+            let size = asked.size;
+            let answered = answer(shared, request.clone(), asked).await;
+            let sent = match answered {
+                Ok((answer, next)) => {
+                    page = next_page(&next, size);
+                    answers.send(Ok(answer)).await.is_ok()
+                }
+                Err(failed) => {
+                    answers.send(Err(failed)).await.ok();
+                    false
+                }
+            };
+            if !sent {
+                return;
+            }
         }
     }
 }
 
-/// The connected nodes that any of the matchers lets in; all of them where there is no matcher.
-async fn answer(shared: &Shared, request: ClientStatusRequest) -> Result<ClientStatusResponse, Status> {
+fn next_page(token: &str, size: usize) -> Option<Page> {
+    let page = Page::of(u32::try_from(size).unwrap_or(u32::MAX), token).ok()?;
+    page.after.is_some().then_some(page)
+}
+
+/// The connected nodes that any of the matchers lets in; all of them where there is no matcher. A page of them, and the token of
+/// the next one.
+async fn answer(
+    shared: &Shared,
+    request: ClientStatusRequest,
+    page: Page,
+) -> Result<(ClientStatusResponse, String), Status> {
     let fleet = Arc::clone(&shared.fleet);
     let matched = move || {
         let wanted = NodeMatch::of(&request.node_matchers)?;
-        let nodes = fleet.nodes(None).into_iter();
-        let connected = nodes.filter(|node| node.connected() && wanted.accepts(node.id.as_str()));
-        Ok(ClientStatusResponse {
-            config: connected.map(|node| client_config(&node)).collect(),
-        })
+        let accepts = |id: &NodeId, node: Standing<'_>| node.connected && wanted.accepts(id.as_str());
+        let (nodes, more) = fleet.page(page.after.as_deref(), page.size, accepts);
+        let next = Page::next(nodes.last().map(|node| node.id.as_str()), more);
+        let response = ClientStatusResponse {
+            config: nodes.iter().map(client_config).collect(),
+        };
+        Ok((response, next))
     };
     let matched: Result<_, MatcherError> = shared.survey(matched).await?;
     matched.map_err(|error| Status::invalid_argument(error.to_string()))

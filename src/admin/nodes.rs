@@ -6,13 +6,15 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use super::{Shared, WATCH_BUFFER, convert, status};
+use super::{Shared, WATCH_BUFFER, convert, page::Page, status};
 use crate::{
-    fleet::FleetWatch,
+    fleet::{FleetWatch, Standing},
     node::{NodeGroup, NodeId},
     proto::admin::{
-        GetNodeRequest, ListNodesRequest, ListNodesResponse, NodeStatus, WatchNodesRequest, WatchNodesResponse,
+        GetNodeRequest, ListNodesRequest, ListNodesResponse, NodeStatus, ServerHealth, WatchNodesRequest,
+        WatchNodesResponse,
         node_service_server::NodeService,
+        server_health::State,
         watch_nodes_response::{Event, Synced},
     },
 };
@@ -30,6 +32,20 @@ impl Nodes {
     pub(super) const fn new(shared: Arc<Shared>) -> Self {
         Self { shared }
     }
+
+    /// The same that `/readyz` says.
+    fn health(&self) -> ServerHealth {
+        let reasons = self.shared.process.readiness.awaited();
+        let state = if reasons.is_empty() {
+            State::Healthy
+        } else {
+            State::Degraded
+        };
+        ServerHealth {
+            state: state.into(),
+            reasons: reasons.into_iter().map(str::to_owned).collect(),
+        }
+    }
 }
 
 #[tonic::async_trait]
@@ -37,12 +53,17 @@ impl NodeService for Nodes {
     type WatchNodesStream = ReceiverStream<Result<WatchNodesResponse, Status>>;
 
     async fn list_nodes(&self, request: Request<ListNodesRequest>) -> Result<Response<ListNodesResponse>, Status> {
-        let group = group(&request.get_ref().group);
-        let fleet = Arc::clone(&self.shared.fleet);
+        let request = request.into_inner();
+        let group = group(&request.group);
+        let page = Page::of(request.page_size, &request.page_token)?;
+        let (fleet, health) = (Arc::clone(&self.shared.fleet), self.health());
         let listed = self.shared.survey(move || {
-            let nodes = fleet.nodes(group.as_ref());
+            let wanted = |_: &NodeId, node: Standing<'_>| group.as_ref().is_none_or(|group| node.group == group);
+            let (nodes, more) = fleet.page(page.after.as_deref(), page.size, wanted);
             ListNodesResponse {
+                next_page_token: Page::next(nodes.last().map(|node| node.id.as_str()), more),
                 nodes: nodes.iter().map(convert::node_status).collect(),
+                health: Some(health),
             }
         });
         listed.await.map(Response::new)
@@ -62,15 +83,10 @@ impl NodeService for Nodes {
         let watch = self.shared.fleet.watch(group(&request.get_ref().group));
         let (events, stream) = mpsc::channel(WATCH_BUFFER);
         let shared = Arc::clone(&self.shared);
-        self.shared.tracker.spawn(async move {
-            tokio::select! {
-                () = feed(&shared, watch, &events) => {}
-                () = shared.shutdown.cancelled() => {
-                    // A reader that is behind learns of the end from the connection.
-                    events.try_send(Err(Status::unavailable("the server is shutting down"))).ok();
-                }
-            }
-        });
+        let fed = events.clone();
+        self.shared
+            .process
+            .feed(events, async move { feed(&shared, watch, &fed).await });
         Ok(Response::new(ReceiverStream::new(stream)))
     }
 }

@@ -7,7 +7,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 use tracing::info;
 
-use super::{Shared, WATCH_BUFFER, access::Caller, convert, outcomes, plan, status};
+use super::{Shared, WATCH_BUFFER, access::Caller, convert, outcomes, page::Page, plan, status};
 use crate::{
     access::Role,
     admission::Candidate,
@@ -50,8 +50,8 @@ impl Snapshots {
         call: impl FnOnce(&Publisher) -> Result<T, Status> + Send + 'static,
     ) -> Result<T, Status> {
         let publisher = Arc::clone(&self.shared.publisher);
-        let task = self.shared.tracker.spawn_blocking(move || call(&publisher));
-        task.await.map_err(|failure| status::of_join(&failure))?
+        let task = self.shared.process.tracker.spawn_blocking(move || call(&publisher));
+        task.await.map_err(|broken| self.shared.process.broken(&broken))?
     }
 
     /// Runs a publish, logs and audits it once.
@@ -213,10 +213,20 @@ impl SnapshotService for Snapshots {
 
     async fn list_snapshots(
         &self,
-        _: Request<api::ListSnapshotsRequest>,
+        request: Request<api::ListSnapshotsRequest>,
     ) -> Result<Response<api::ListSnapshotsResponse>, Status> {
-        let snapshots = self.shared.publisher.list().iter().map(convert::summary).collect();
-        Ok(Response::new(api::ListSnapshotsResponse { snapshots }))
+        let api::ListSnapshotsRequest { page_size, page_token } = request.into_inner();
+        let page = Page::of(page_size, &page_token)?;
+        let publisher = Arc::clone(&self.shared.publisher);
+        let listed = self.shared.survey(move || {
+            let (listed, more) = publisher.page(page.after.as_deref(), page.size);
+            let last = listed.last().map(|info| info.group.as_str());
+            api::ListSnapshotsResponse {
+                next_page_token: Page::next(last, more),
+                snapshots: listed.iter().map(convert::summary).collect(),
+            }
+        });
+        listed.await.map(Response::new)
     }
 
     async fn list_revisions(
@@ -294,15 +304,8 @@ impl SnapshotService for Snapshots {
             told: BTreeMap::new(),
             events: events.clone(),
         };
-        let shutdown = self.shared.shutdown.clone();
-        self.shared.tracker.spawn(async move {
-            tokio::select! {
-                Gone = feed.run() => {}
-                () = shutdown.cancelled() => {
-                    // A reader that is behind learns of the end from the connection.
-                    events.try_send(Err(Status::unavailable("the server is shutting down"))).ok();
-                }
-            }
+        self.shared.process.feed(events, async move {
+            let Gone = feed.run().await;
         });
         Ok(Response::new(ReceiverStream::new(stream)))
     }

@@ -90,6 +90,9 @@ fn of_store(cause: &StoreError) -> Status {
         | StoreError::NotNewer { .. }
         | StoreError::OlderFormat { .. }
         | StoreError::NewerFormat { .. }
+        | StoreError::KeyNeeded { .. }
+        | StoreError::KeyMissing { .. }
+        | StoreError::NotSealed { .. }
         | StoreError::BadBackup { .. }
         | StoreError::NotEmpty { .. } => Status::internal(message),
     }

@@ -44,7 +44,7 @@ impl StoreService for Store {
     async fn backup(&self, _: Request<BackupRequest>) -> Result<Response<Self::BackupStream>, Status> {
         let (to, stream) = mpsc::channel(BUFFERED);
         let publisher = Arc::clone(&self.shared.publisher);
-        self.shared.tracker.spawn_blocking(move || {
+        self.shared.process.tracker.spawn_blocking(move || {
             let mut chunks = Chunks {
                 buffered: Vec::with_capacity(CHUNK),
                 written: 0,

@@ -47,9 +47,8 @@ pub(super) fn items<'t>(tree: &'t Node, builder: &mut Builder<'_>) -> Option<&'t
     };
     for (key, _) in entries {
         if key.text != RESOURCES && !IGNORED.contains(&key.text.as_str()) {
-            let hint = suggest::did_you_mean(&key.text, [RESOURCES]);
-            let message = format!("unknown field of a document{hint}");
-            builder.error(codes::UNKNOWN_FIELD, key.at, &Path::ROOT.field(&key.text), message);
+            let hint = suggest::did_you_mean(key.name(), [RESOURCES]);
+            builder.unknown(key, &Path::ROOT, false, "unknown field of a document".to_owned(), &hint);
         }
     }
     let Some(resources) = tree.get(RESOURCES) else {

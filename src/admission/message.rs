@@ -134,9 +134,9 @@ impl Builder<'_> {
             match key.text.as_str() {
                 TYPE_KEY => {}
                 "value" => value = Some(node),
-                other => {
-                    let message = format!("unknown field; a {} stands under \"value\"", descriptor.full_name());
-                    self.error(codes::UNKNOWN_FIELD, key.at, &path.field(other), message);
+                _ => {
+                    let rule = format!("unknown field; a {} stands under \"value\"", descriptor.full_name());
+                    self.unknown(key, path, self.hidden, rule, "");
                 }
             }
         }
@@ -192,7 +192,7 @@ impl Builder<'_> {
                 continue;
             }
             let Some(field) = field_named(descriptor, &key.text) else {
-                self.unknown_field(descriptor, key, path);
+                self.unknown_field(descriptor, key, path, self.hidden || credential);
                 continue;
             };
             let path = &path.field(field.name());
@@ -220,11 +220,26 @@ impl Builder<'_> {
             && matches!(&node.tree, Tree::Mapping(entries) if entries.is_empty())
     }
 
-    fn unknown_field(&mut self, descriptor: &MessageDescriptor, key: &Key, path: &Path<'_>) {
+    fn unknown_field(&mut self, descriptor: &MessageDescriptor, key: &Key, path: &Path<'_>, hidden: bool) {
         let fields: Vec<FieldDescriptor> = descriptor.fields().collect();
-        let hint = suggest::did_you_mean(&key.text, fields.iter().map(FieldDescriptor::name));
-        let message = format!("unknown field of {}{hint}", descriptor.full_name());
-        self.error(codes::UNKNOWN_FIELD, key.at, &path.field(&key.text), message);
+        let hint = suggest::did_you_mean(key.name(), fields.iter().map(FieldDescriptor::name));
+        let rule = format!("unknown field of {}", descriptor.full_name());
+        self.unknown(key, path, hidden, rule, &hint);
+    }
+
+    /// A key that no field has. In a field that holds a secret it is the secret itself, unless it is like the name of a field:
+    /// somebody forgot a space, or the field around it.
+    pub(super) fn unknown(&mut self, key: &Key, path: &Path<'_>, hidden: bool, rule: String, hint: &str) {
+        let mut message = rule;
+        message.push_str(hint);
+        if key.lacks_space() {
+            message.push_str("; a space must follow the colon, and what does is not shown");
+        }
+        if hidden && hint.is_empty() {
+            message.push_str("; what is given stands in a field that holds a secret, and is not shown");
+            return self.error(codes::UNKNOWN_FIELD, key.at, path, message);
+        }
+        self.error(codes::UNKNOWN_FIELD, key.at, &path.field(key.name()), message);
     }
 
     /// Whether `field` was given before, or another member of its oneof.

@@ -292,6 +292,18 @@ impl<'de> Visitor<'de> for TreeVisitor {
 
 // === impl Key ===
 
+impl Key {
+    /// The name of a field that the key begins with: `password:hunter2`, without a space, is a key to YAML.
+    pub(super) fn name(&self) -> &str {
+        self.text.split(':').next().unwrap_or_default()
+    }
+
+    /// Whether it is a name and more.
+    pub(super) fn lacks_space(&self) -> bool {
+        self.text.contains(':')
+    }
+}
+
 impl<'de> Deserialize<'de> for Key {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let spanned = Spanned::<KeyText>::deserialize(deserializer)?;
@@ -358,6 +370,11 @@ impl From<&Error> for SyntaxError {
             Error::DuplicateMappingKey { .. } => (
                 SyntaxErrorKind::Malformed,
                 text.split(", set ").next().unwrap_or_default().to_owned(),
+            ),
+            // It may be a password that nobody quoted.
+            Error::UnsupportedTag { .. } => (
+                SyntaxErrorKind::Malformed,
+                "unsupported tag: a text that begins with ! stands in quotes".to_owned(),
             ),
             Error::RecursiveReferencesRequireWeakTypes { .. } => (
                 SyntaxErrorKind::Malformed,

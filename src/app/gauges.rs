@@ -2,14 +2,20 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Instant};
 
-use prometheus_client::{collector::Collector, encoding::DescriptorEncoder, registry::Registry as Exposed};
+use prometheus_client::{
+    collector::Collector,
+    encoding::DescriptorEncoder,
+    registry::{Registry as Exposed, Unit},
+};
 
 use crate::{
     admission,
     fleet::{Census, Fleet},
+    memory::MemoryBudget,
     metrics::{FolderLabel, Gauges, Label as _, NodeLabel, ServingMetrics, Severity, TypeLabel},
     publisher::Publisher,
     source::{Files, Registry},
+    transport::Xds,
 };
 
 /// What is looked at.
@@ -117,6 +123,38 @@ impl Standing {
             "Findings in the folders as they are",
             None,
             found,
+        )
+    }
+}
+
+/// What newcomers may be refused for.
+#[derive(Debug)]
+pub(super) struct Load {
+    pub(super) xds: Xds,
+    pub(super) memory: MemoryBudget,
+}
+
+impl Collector for Load {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut gauges = Gauges::new(encoder);
+        let bytes = Some(&Unit::Bytes);
+        gauges.one(
+            "xds_subscribed",
+            "Memory that the names of all streams count for",
+            bytes,
+            &(self.xds.subscribed_bytes() as u64),
+        )?;
+        gauges.one(
+            "xds_memory_budget",
+            "Memory above which newcomers are refused; 0 for no end",
+            bytes,
+            &self.memory.bytes().unwrap_or_default(),
+        )?;
+        let exceeded = usize::from(self.memory.is_exceeded());
+        gauges.count(
+            "xds_memory_exceeded",
+            "1 while newcomers are refused for want of memory",
+            exceeded,
         )
     }
 }

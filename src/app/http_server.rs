@@ -3,33 +3,58 @@
 
 use std::time::Duration;
 
-use axum::{Router, extract::Request, http::StatusCode, middleware::Next, response::IntoResponse as _};
+use axum::{
+    Router,
+    extract::Request,
+    http::StatusCode,
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
     service::TowerToHyperService,
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::debug;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error};
 
-use super::listener::{Accepted, Bound};
+use super::{
+    listener::{Accepted, Bound},
+    tasks::Vital,
+};
+use crate::metrics::{Label as _, PanicMetrics, PortLabel};
+
+/// Bytes that wait to be read of a connection, or to be written to it: a head has to fit.
+const MOST_BUFFERED: usize = 64 * 1024;
 
 /// Serves the routes until `stop`; what is being answered then is answered.
-pub(super) fn spawn(tracker: &TaskTracker, bound: Bound, routes: Router, request: Duration, stop: CancellationToken) {
-    let mut incoming = bound.accept(tracker);
+pub(super) fn spawn(
+    vital: &Vital,
+    bound: Bound,
+    routes: Router,
+    port: PortLabel,
+    request: Duration,
+    stop: CancellationToken,
+) {
+    let mut incoming = bound.accept(&vital.tracker);
+    let panics = vital.panics.clone();
     let routes = routes.layer(axum::middleware::from_fn(move |asked, next| {
-        within(request, asked, next)
+        let panics = panics.clone();
+        async move { guarded(port, &panics, within(request, asked, next)).await }
     }));
-    let connections = tracker.clone();
-    tracker.spawn(async move {
+    let (vital_to_it, connections) = (vital.clone(), vital.tracker.clone());
+    vital.spawn(port.text(), async move {
         let graceful = GracefulShutdown::new();
         loop {
             let accepted = tokio::select! {
                 accepted = incoming.next() => accepted,
-                () = stop.cancelled() => None,
+                () = stop.cancelled() => break,
             };
-            let Some(accepted) = accepted else { break };
+            let Some(accepted) = accepted else {
+                vital_to_it.fail("accepting");
+                break;
+            };
             let served = graceful.watch(serve(accepted, &routes, request));
             connections.spawn(async move {
                 if let Err(error) = served.await {
@@ -50,13 +75,48 @@ fn serve(accepted: Accepted, routes: &Router, request: Duration) -> Served {
     http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(request)
+        .max_buf_size(MOST_BUFFERED)
         .serve_connection(TokioIo::new(accepted), TowerToHyperService::new(routes))
 }
 
+/// Answers a request whose handler panics as well, and counts it.
+async fn guarded(port: PortLabel, panics: &PanicMetrics, answer: impl Future<Output = Response>) -> Response {
+    if let Some(answer) = panics.caught(port.into(), answer).await {
+        return answer;
+    }
+    error!(listener = port.text(), "a request panicked");
+    let text = "the server failed at this request: its log says how\n";
+    (StatusCode::INTERNAL_SERVER_ERROR, text).into_response()
+}
+
 /// Gives a request up that takes too long, be it the client that does not tell the rest of it.
-async fn within(time: Duration, request: Request, next: Next) -> axum::response::Response {
+async fn within(time: Duration, request: Request, next: Next) -> Response {
     match tokio::time::timeout(time, next.run(request)).await {
         Ok(response) => response,
         Err(_) => (StatusCode::REQUEST_TIMEOUT, "the request took too long\n").into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::PanicPart;
+
+    fn dies() {
+        panic!("of nothing in particular");
+    }
+
+    #[tokio::test]
+    async fn request_that_panics_is_answered_and_counted() {
+        let panics = PanicMetrics::default();
+        let answer = async {
+            dies();
+            StatusCode::OK.into_response()
+        };
+        let answer = guarded(PortLabel::Http, &panics, answer).await;
+        assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(panics.of(PanicPart::Http), 1);
+        let sound = guarded(PortLabel::Http, &panics, async { StatusCode::OK.into_response() }).await;
+        assert_eq!((sound.status(), panics.of(PanicPart::Http)), (StatusCode::OK, 1));
     }
 }

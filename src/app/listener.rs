@@ -8,21 +8,13 @@ mod crowd;
 mod handshake;
 mod tenure;
 
-use std::{
-    io,
-    net::SocketAddr,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
     sync::mpsc,
     time::sleep,
 };
-use tokio_stream::Stream;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
@@ -159,14 +151,6 @@ impl Bound {
                 ready.send(accepted).await.ok();
             }
         });
-    }
-}
-
-impl Stream for Incoming {
-    type Item = io::Result<Accepted>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.0.poll_recv(cx).map(|accepted| accepted.map(Ok))
     }
 }
 

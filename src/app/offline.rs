@@ -1,11 +1,14 @@
-//! What is done to a store that no server has open: a backup becomes one, and either is checked whole.
+//! What is done to a store that no server has open: a backup becomes one, either is checked whole, and it gets other keys.
 
 use std::{
     fmt,
     path::{Path, PathBuf},
 };
 
-use crate::revision::{Contents, RedbStore, StoreError, restore as restore_store, verify_backup};
+use crate::revision::{
+    Contents, KeyFileError, RedbStore, RekeyTo, StoreError, StoreKeys, rekey as rekey_store, restore as restore_store,
+    verify_backup,
+};
 
 /// What a store or a backup holds, counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +27,19 @@ pub struct StoreReport {
     pub replaced: Option<PathBuf>,
 }
 
+/// What became of a store that was to get other keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RekeyReport {
+    /// What is in it.
+    pub store: StoreReport,
+    /// The id of the key that it is sealed with now; `None` where it is not sealed.
+    pub key: Option<String>,
+    /// `false` where there was nothing to do.
+    pub changed: bool,
+    /// Files beside it that were not touched, and hold what earlier stores held.
+    pub left: Vec<PathBuf>,
+}
+
 /// Why it could not be done; nothing changed.
 #[derive(Debug)]
 pub enum OfflineError {
@@ -40,8 +56,14 @@ pub enum OfflineError {
 /// # Errors
 ///
 /// [`OfflineError`].
-pub fn restore(backup: &Path, data_dir: &Path, force: bool) -> Result<StoreReport, OfflineError> {
-    let restored = restore_store(backup, data_dir, force)?;
+pub fn restore(
+    backup: &Path,
+    data_dir: &Path,
+    key_file: Option<&Path>,
+    force: bool,
+) -> Result<StoreReport, OfflineError> {
+    let keys = key_file.map(StoreKeys::read).transpose()?;
+    let restored = restore_store(backup, data_dir, keys.as_ref(), force)?;
     Ok(StoreReport {
         replaced: restored.replaced,
         ..report(restored.contents)
@@ -53,19 +75,42 @@ pub fn restore(backup: &Path, data_dir: &Path, force: bool) -> Result<StoreRepor
 /// # Errors
 ///
 /// [`OfflineError`].
-pub fn verify(path: &Path) -> Result<StoreReport, OfflineError> {
+pub fn verify(path: &Path, key_file: Option<&Path>) -> Result<StoreReport, OfflineError> {
+    let keys = key_file.map(StoreKeys::read).transpose()?;
     if !path.is_dir() {
-        return Ok(report(verify_backup(path)?));
+        return Ok(report(verify_backup(path, keys.as_ref())?));
     }
-    let file = RedbStore::path_in(path);
-    if !file.exists() {
-        return Err(OfflineError::NotFound(format!(
-            "{}: there is no store in it",
-            path.display()
-        )));
-    }
-    let store = RedbStore::open(path, crate::revision::DEFAULT_RETENTION)?;
+    expect_store(path)?;
+    let store = RedbStore::open(path, crate::revision::DEFAULT_RETENTION, keys.as_ref())?;
     Ok(report(store.verify()?))
+}
+
+/// Writes a data directory's store anew: sealed with the first key of a file, or not sealed where `plain` says so.
+///
+/// # Errors
+///
+/// [`OfflineError`].
+pub fn rekey(data_dir: &Path, key_file: &Path, plain: bool) -> Result<RekeyReport, OfflineError> {
+    let keys = StoreKeys::read(key_file)?;
+    expect_store(data_dir)?;
+    let to = if plain { RekeyTo::Plain } else { RekeyTo::FirstKey };
+    let rekeyed = rekey_store(data_dir, &keys, to)?;
+    Ok(RekeyReport {
+        store: report(rekeyed.contents),
+        key: (!plain).then(|| keys.first().id().to_string()),
+        changed: rekeyed.changed,
+        left: rekeyed.left,
+    })
+}
+
+fn expect_store(data_dir: &Path) -> Result<(), OfflineError> {
+    if RedbStore::path_in(data_dir).exists() {
+        return Ok(());
+    }
+    Err(OfflineError::NotFound(format!(
+        "{}: there is no store in it",
+        data_dir.display()
+    )))
 }
 
 const fn report(contents: Contents) -> StoreReport {
@@ -89,6 +134,9 @@ impl From<StoreError> for OfflineError {
             StoreError::OlderFormat { .. }
             | StoreError::NewerFormat { .. }
             | StoreError::Damaged { .. }
+            | StoreError::KeyNeeded { .. }
+            | StoreError::KeyMissing { .. }
+            | StoreError::NotSealed { .. }
             | StoreError::BadBackup { .. }
             | StoreError::NotEmpty { .. } => Self::Refused(message),
             StoreError::Locked { .. }
@@ -99,6 +147,19 @@ impl From<StoreError> for OfflineError {
             | StoreError::NotNewer { .. }
             | StoreError::NoBackup
             | StoreError::Interrupted(_) => Self::Unavailable(message),
+        }
+    }
+}
+
+impl From<KeyFileError> for OfflineError {
+    fn from(error: KeyFileError) -> Self {
+        let message = error.to_string();
+        match error {
+            KeyFileError::Read { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+                Self::NotFound(message)
+            }
+            KeyFileError::Read { .. } => Self::Unavailable(message),
+            KeyFileError::Open { .. } | KeyFileError::Content { .. } => Self::Refused(message),
         }
     }
 }

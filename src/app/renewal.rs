@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
+use super::tasks::Vital;
 use crate::{
     metrics::{ConnectionMetrics, Label as _, PortLabel},
     tls::Tls,
@@ -22,12 +23,12 @@ pub(super) struct Renewing {
 const EVERY: Duration = Duration::from_secs(1);
 
 /// Follows the files of all ports until `stop`.
-pub(super) fn spawn(tracker: &TaskTracker, ports: Vec<Renewing>, metrics: ConnectionMetrics, stop: CancellationToken) {
+pub(super) fn spawn(vital: &Vital, ports: Vec<Renewing>, metrics: ConnectionMetrics, stop: CancellationToken) {
     if ports.is_empty() {
         return;
     }
-    let blocking = tracker.clone();
-    tracker.spawn(stop.run_until_cancelled_owned(async move {
+    let blocking = vital.tracker.clone();
+    let following = stop.run_until_cancelled_owned(async move {
         let mut ticks = tokio::time::interval(EVERY);
         let mut told: Vec<Option<String>> = vec![None; ports.len()];
         loop {
@@ -58,5 +59,6 @@ pub(super) fn spawn(tracker: &TaskTracker, ports: Vec<Renewing>, metrics: Connec
                 }
             }
         }
-    }));
+    });
+    vital.spawn("renewal", following);
 }

@@ -1,12 +1,17 @@
 //! The rules of a moment with what they are checked against: tokens and keys, read from their files.
 
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
     time::SystemTime,
 };
 
-use crate::access::{AccessConfig, Identity, JwtVerifier, KeysError, Policy, RuleError, Tokens, TokensError};
+use zeroize::{Zeroize as _, Zeroizing};
+
+use crate::{
+    access::{AccessConfig, Identity, JwtVerifier, KeysError, Policy, RuleError, Tokens, TokensError},
+    input,
+};
 
 /// Bytes of a file of tokens or keys.
 const MAX_BYTES: u64 = 16 << 20;
@@ -94,12 +99,17 @@ impl Rules {
     }
 }
 
-fn read(key: &'static str, file: &Path) -> Result<String, LoadError> {
+/// The text of a file: keys may be private ones, whatever is needed of them.
+fn read(key: &'static str, file: &Path) -> Result<Zeroizing<String>, LoadError> {
     let read = || {
-        if fs::metadata(file)?.len() > MAX_BYTES {
-            return Err(io::Error::other("it is larger than 16 MiB"));
+        let mut content = input::read_secret(&input::open(file)?, MAX_BYTES)?;
+        match String::from_utf8(std::mem::take(&mut *content)) {
+            Ok(text) => Ok(Zeroizing::new(text)),
+            Err(error) => {
+                error.into_bytes().zeroize();
+                Err(io::Error::new(io::ErrorKind::InvalidData, "it is no text"))
+            }
         }
-        fs::read_to_string(file)
     };
     read().map_err(|cause| LoadError::Read {
         key,

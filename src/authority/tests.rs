@@ -289,3 +289,107 @@ async fn nodes_see_their_secrets_and_share_what_they_see() {
         "nothing that it sees changed"
     );
 }
+
+/// Rules with one token, and its text.
+fn with_token(dir: &Path) -> (Rules, String) {
+    let made = NewToken::new("ci", None, &[7; 32], &[9; 16]).unwrap();
+    let file = dir.join("tokens");
+    fs::write(&file, &made.line).unwrap();
+    let yaml = format!(
+        "{{nodes: [{{token: ci, node_id: '*', groups: '*'}}], tokens_file: '{}'}}",
+        file.display()
+    );
+    (rules(&yaml), format!("Bearer {}", made.token))
+}
+
+fn from_peer(last: u8) -> Connection {
+    Connection {
+        peer: ([10, 0, 0, last], 1).into(),
+        certificate: None,
+    }
+}
+
+/// How many checks are begun and not done, where only the runtime's thread runs.
+async fn begun(authority: &Authority, peer: u8, header: impl Fn(usize) -> String) -> Vec<Result<Visitor, Unverified>> {
+    let mut all = tokio::task::JoinSet::new();
+    for number in 0..20 {
+        let (authority, header) = (authority.clone(), header(number));
+        all.spawn(async move { identify(&authority, Some(&from_peer(peer)), Some(&header)).await });
+    }
+    all.join_all().await
+}
+
+#[tokio::test]
+async fn guesses_of_one_peer_leave_the_checks_of_tokens_to_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let (rules, right) = with_token(dir.path());
+    let authority = authority(rules, dir.path());
+    let wrong = |number: usize| format!("Bearer ci.guess-{number}");
+    let (guesses, other) = tokio::join!(begun(&authority, 1, wrong), async {
+        // Behind all of the guesses.
+        tokio::task::yield_now().await;
+        identify(&authority, Some(&from_peer(2)), Some(&right)).await
+    });
+    assert!(other.is_ok(), "{other:?}");
+    let busy = guesses
+        .iter()
+        .filter(|guess| matches!(guess, Err(Unverified::Busy)))
+        .count();
+    assert!(busy >= 10, "only {busy} of 20 guesses at once were sent away unchecked");
+    assert!(guesses.iter().all(Result::is_err));
+}
+
+#[tokio::test]
+async fn unknown_names_and_known_guesses_are_refused_without_a_check() {
+    let dir = tempfile::tempdir().unwrap();
+    let (rules, _) = with_token(dir.path());
+    let authority = authority(rules, dir.path());
+    // A check would be one of more than a peer may have at once.
+    let unknown = begun(&authority, 1, |number| format!("Bearer other-{number}.guess")).await;
+    assert!(
+        unknown.iter().all(|refused| matches!(refused, Err(Unverified::Token))),
+        "{unknown:?}"
+    );
+    let first = identify(&authority, Some(&from_peer(1)), Some("Bearer ci.old")).await;
+    assert!(matches!(first, Err(Unverified::Token)), "{first:?}");
+    let again = begun(&authority, 1, |_| "Bearer ci.old".to_owned()).await;
+    assert!(
+        again.iter().all(|refused| matches!(refused, Err(Unverified::Token))),
+        "{again:?}"
+    );
+}
+
+#[tokio::test]
+async fn token_that_was_wrong_is_right_once_the_file_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let (rules_of_new, right) = with_token(dir.path());
+    let other = NewToken::new("ci", None, &[8; 32], &[9; 16]).unwrap();
+    fs::write(dir.path().join("tokens"), other.line).unwrap();
+    let yaml = format!(
+        "{{nodes: [{{token: ci, node_id: '*', groups: '*'}}], tokens_file: '{}'}}",
+        dir.path().join("tokens").display()
+    );
+    let authority = authority(rules(&yaml), dir.path());
+    assert!(identify(&authority, None, Some(&right)).await.is_err());
+    assert!(authority.replace(rules_of_new));
+    assert!(identify(&authority, None, Some(&right)).await.is_ok());
+}
+
+#[tokio::test]
+async fn secrets_of_one_request_that_may_not_be_had_are_named_up_to_a_bound() {
+    let dir = tempfile::tempdir().unwrap();
+    let authority = authority(rules(NODES), dir.path());
+    let shop = connection("spiffe://prod/ns/shop", later());
+    let visitor = identify(&authority, Some(&shop), None).await.unwrap();
+    let admitted = authority
+        .admit(&visitor, &"shop/1".into(), &"shop".into(), "/s/M")
+        .unwrap();
+    let names: Vec<String> = (0..NOTED + 1000).map(|number| format!("pay-{number}")).collect();
+    authority.note_secrets(&admitted, names.iter().map(String::as_str), "/s/Fetch");
+    let row = format!(
+        "xds_access_denied_total{{port=\"xds\",reason=\"secret\"}} {}\n",
+        NOTED + 1
+    );
+    let text = counted(&authority);
+    assert!(text.contains(&row), "{row}: {text}");
+}

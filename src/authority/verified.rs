@@ -1,8 +1,9 @@
 //! Tokens that were verified: a hash is made to be slow, so it is checked once for each token and not for each call.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet, hash_map::Entry},
     hash::{BuildHasher as _, Hasher as _, RandomState},
+    net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
     time::SystemTime,
 };
@@ -18,7 +19,9 @@ use crate::access::TokenIdentity;
 const AT_ONCE: usize = 2;
 /// Checks that are under way or wait. Beyond them whoever comes is sent away: strangers must not make everybody wait.
 const WAITING: usize = 64;
-/// Tokens remembered.
+/// Of those, checks for one peer: who guesses makes others wait no longer than for so many.
+const WAITING_OF_PEER: usize = 4;
+/// Tokens remembered: of those that were right, and of those that were wrong.
 const REMEMBERED: usize = 10_000;
 
 /// Checks tokens, and remembers those that were right.
@@ -26,9 +29,54 @@ pub(super) struct Verified {
     /// Differs between processes: what is remembered of a token is of no use elsewhere.
     key: [u8; blake3::KEY_LEN],
     known: Mutex<HashMap<blake3::Hash, TokenIdentity>>,
+    /// Tokens that do not fit the line of their name: a fleet with an old token shows it again and again.
+    wrong: Mutex<HashSet<blake3::Hash>>,
+    peers: Arc<Peers>,
     waiting: Semaphore,
     checking: Arc<Semaphore>,
     tracker: TaskTracker,
+}
+
+/// Checks that are under way or wait, of each peer.
+#[derive(Default)]
+struct Peers(Mutex<HashMap<IpAddr, usize>>);
+
+/// One of them; dropping it gives it up.
+struct Place {
+    peers: Arc<Peers>,
+    peer: Option<IpAddr>,
+}
+
+// === impl Peers ===
+
+impl Peers {
+    fn enter(self: &Arc<Self>, peer: Option<IpAddr>) -> Result<Place, Unverified> {
+        if let Some(peer) = peer {
+            let mut peers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let own = peers.entry(peer).or_default();
+            if *own >= WAITING_OF_PEER {
+                return Err(Unverified::Busy);
+            }
+            *own += 1;
+        }
+        Ok(Place {
+            peers: Arc::clone(self),
+            peer,
+        })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let Some(peer) = self.peer else { return };
+        let mut peers = self.peers.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Entry::Occupied(mut own) = peers.entry(peer) {
+            *own.get_mut() -= 1;
+            if *own.get() == 0 {
+                own.remove();
+            }
+        }
+    }
 }
 
 // === impl Verified ===
@@ -42,6 +90,8 @@ impl Verified {
         Self {
             key,
             known: Mutex::default(),
+            wrong: Mutex::default(),
+            peers: Arc::default(),
             waiting: Semaphore::new(WAITING),
             checking: Arc::new(Semaphore::new(AT_ONCE)),
             tracker,
@@ -54,15 +104,30 @@ impl Verified {
         rules: &Arc<Rules>,
         name: &str,
         secret: &str,
+        peer: Option<IpAddr>,
         now: SystemTime,
     ) -> Result<TokenIdentity, Unverified> {
+        // No hash is checked for a name that is not in the file. That shows which names are there, and names are no secrets: they
+        // are in rules and logs, and no name helps to guess 32 random bytes.
+        let line = rules.tokens.in_force(name, now).ok_or(Unverified::Token)?;
         let mut print = blake3::Hasher::new_keyed(&self.key);
         print.update(name.as_bytes()).update(b".").update(secret.as_bytes());
+        // With the line that it was compared with: where the file changes, it is compared again.
+        print.update(b":").update(line.to_string().as_bytes());
         let print = print.finalize();
         if let Some(known) = self.known(&print).filter(|known| rules.tokens.still(known, now)) {
             return Ok(known);
         }
-        let _place = self.waiting.try_acquire().map_err(|_| Unverified::Busy)?;
+        if self
+            .wrong
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(&print)
+        {
+            return Err(Unverified::Token);
+        }
+        let place = self.peers.enter(peer)?;
+        let _everybodys = self.waiting.try_acquire().map_err(|_| Unverified::Busy)?;
         let turn = Arc::clone(&self.checking)
             .acquire_owned()
             .await
@@ -70,14 +135,21 @@ impl Verified {
         let (rules, name, secret) = (Arc::clone(rules), name.to_owned(), secret.to_owned());
         let check = self.tracker.spawn_blocking(move || {
             // Held by the check and not by who waits for it: who hangs up frees no core.
-            let _turn = turn;
+            let _held = (turn, place);
             rules.tokens.verify(&name, &secret, now)
         });
         let found = check.await.unwrap_or_else(|error| {
             error!(%error, "a token could not be checked");
             None
         });
-        let found = found.ok_or(Unverified::Token)?;
+        let Some(found) = found else {
+            let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
+            if wrong.len() >= REMEMBERED {
+                wrong.clear();
+            }
+            wrong.insert(print);
+            return Err(Unverified::Token);
+        };
         self.remember(print, found.clone());
         Ok(found)
     }

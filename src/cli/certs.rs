@@ -14,6 +14,8 @@ use rcgen::{
     KeyUsagePurpose, SanType,
 };
 
+use zeroize::Zeroizing;
+
 use super::exit::{Exit, Failure};
 
 #[derive(Args, Debug)]
@@ -91,10 +93,10 @@ fn authority() -> Result<CertifiedIssuer<'static, KeyPair>, rcgen::Error> {
 fn issue(
     params: &CertificateParams,
     authority: &CertifiedIssuer<'static, KeyPair>,
-) -> Result<(String, String), rcgen::Error> {
+) -> Result<(String, Zeroizing<String>), rcgen::Error> {
     let key = KeyPair::generate()?;
     let cert = params.signed_by(&key, authority)?;
-    Ok((cert.pem(), key.serialize_pem()))
+    Ok((cert.pem(), Zeroizing::new(key.serialize_pem())))
 }
 
 fn names(names: &[String]) -> Result<CertificateParams, Failure> {

@@ -16,6 +16,8 @@ use tonic::{
     transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity, Uri},
 };
 
+use zeroize::Zeroizing;
+
 use super::exit::{Exit, Failure};
 use crate::proto::admin::{
     node_service_client::NodeServiceClient, snapshot_service_client::SnapshotServiceClient,
@@ -80,8 +82,10 @@ impl Trust {
     }
 }
 
-fn read(flag: &str, file: &Path) -> Result<Vec<u8>, Failure> {
-    fs::read(file).map_err(|error| Failure::usage(format!("{flag} {}: {error}", file.display())))
+fn read(flag: &str, file: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    fs::read(file)
+        .map(Zeroizing::new)
+        .map_err(|error| Failure::usage(format!("{flag} {}: {error}", file.display())))
 }
 
 // === impl Clients ===
@@ -176,8 +180,8 @@ fn is_private(url: &str) -> bool {
 impl Bearer {
     fn read(path: &Path) -> Result<Self, Failure> {
         let failed = |error: String| Failure::usage(format!("--token-file {}: {error}", path.display()));
-        let text = fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
-        let value = format!("Bearer {}", text.trim());
+        let text = Zeroizing::new(fs::read_to_string(path).map_err(|error| failed(error.to_string()))?);
+        let value = Zeroizing::new(format!("Bearer {}", text.trim()));
         let mut value: MetadataValue<Ascii> = value.parse().map_err(|_| failed("it holds no token".to_owned()))?;
         if text.trim().is_empty() {
             return Err(failed("it is empty".to_owned()));

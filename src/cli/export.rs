@@ -19,13 +19,13 @@ use super::{
     findings::short_type,
     get,
     output::{Output, count, escape, note, to_yaml},
-    private,
+    pages, private,
 };
 use crate::{
     input,
     node::NodeGroup,
     proto::{
-        admin::{GetSnapshotRequest, ListSnapshotsRequest, Resource, Snapshot},
+        admin::{GetSnapshotRequest, Resource, Snapshot},
         discovery::{self, DiscoveryResponse},
     },
 };
@@ -139,12 +139,7 @@ impl Export {
         if !self.groups.is_empty() {
             return Ok(self.groups.clone());
         }
-        let listed = clients
-            .snapshots()
-            .await?
-            .list_snapshots(ListSnapshotsRequest {})
-            .await?;
-        let snapshots = listed.into_inner().snapshots;
+        let snapshots = pages::snapshots(clients).await?;
         Ok(snapshots.into_iter().map(|snapshot| snapshot.group).collect())
     }
 

@@ -13,10 +13,11 @@ use super::{
     findings::short_type,
     history::counts,
     output::{Format, Output, Table, escape, proto_json, time, to_yaml},
+    pages,
 };
 use crate::{
     admission::{self, Secrets},
-    proto::admin::{GetSnapshotRequest, ListSnapshotsRequest, Resource, Snapshot},
+    proto::admin::{GetSnapshotRequest, ListSnapshotsResponse, Resource, Snapshot},
     resource::ResourceType,
 };
 
@@ -87,12 +88,10 @@ impl Get {
 }
 
 async fn groups(clients: &Clients, output: &mut Output) -> Result<Exit, Failure> {
-    let listed = clients
-        .snapshots()
-        .await?
-        .list_snapshots(ListSnapshotsRequest {})
-        .await?
-        .into_inner();
+    let listed = ListSnapshotsResponse {
+        snapshots: pages::snapshots(clients).await?,
+        next_page_token: String::new(),
+    };
     match output.format {
         Format::Table => {
             let mut table = Table::new(["GROUP", "REVISION", "TIME", "AUTHOR", "RESOURCES"]);

@@ -1,5 +1,5 @@
 //! `chancery restore`: a backup becomes the store of a data directory; `chancery verify`: a store or a backup is checked whole. Both
-//! without a server.
+//! without a server, and with the key file where it is sealed.
 
 use std::path::PathBuf;
 
@@ -20,6 +20,8 @@ pub(super) struct Restore {
     /// The data directory of the server that is to have it; no server may be running on it
     #[arg(long, env = "CHANCERY_DATA_DIR", value_name = "DIR")]
     data_dir: PathBuf,
+    #[command(flatten)]
+    keys: Keys,
     /// Restore over what is in the directory; a store in it is kept under another name
     #[arg(long)]
     force: bool,
@@ -30,13 +32,23 @@ pub(super) struct Verify {
     /// A data directory that no server has open, or what `chancery backup` wrote
     #[arg(value_name = "DIR|BACKUP")]
     path: PathBuf,
+    #[command(flatten)]
+    keys: Keys,
+}
+
+/// The keys of what is sealed.
+#[derive(Args, Debug)]
+struct Keys {
+    /// The keys of the store, where it is sealed
+    #[arg(long, env = "CHANCERY_STORE_KEY_FILE", value_name = "FILE")]
+    key_file: Option<PathBuf>,
 }
 
 // === impl Restore ===
 
 impl Restore {
     pub(super) fn run(self, output: &mut Output) -> Result<Exit, Failure> {
-        let report = offline::restore(&self.backup, &self.data_dir, self.force)?;
+        let report = offline::restore(&self.backup, &self.data_dir, self.keys.key_file.as_deref(), self.force)?;
         match output.format {
             Format::Table => {
                 let mut text = format!(
@@ -60,7 +72,7 @@ impl Restore {
 
 impl Verify {
     pub(super) fn run(self, output: &mut Output) -> Result<Exit, Failure> {
-        let report = offline::verify(&self.path)?;
+        let report = offline::verify(&self.path, self.keys.key_file.as_deref())?;
         match output.format {
             Format::Table => output.text(&format!("{}: sound: {}\n", self.path.display(), counts(&report)))?,
             Format::Json | Format::Yaml => output.value(&value(&report))?,
@@ -69,7 +81,7 @@ impl Verify {
     }
 }
 
-fn counts(report: &StoreReport) -> String {
+pub(super) fn counts(report: &StoreReport) -> String {
     let number = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
     format!(
         "{}, {}, {}",
@@ -79,7 +91,7 @@ fn counts(report: &StoreReport) -> String {
     )
 }
 
-fn value(report: &StoreReport) -> Value {
+pub(super) fn value(report: &StoreReport) -> Value {
     json!({
         "groups": report.groups,
         "revisions": report.revisions,

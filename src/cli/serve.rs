@@ -79,14 +79,23 @@ async fn serve(settings: Settings) -> Result<Exit, Failure> {
         }
     };
     print_addresses(&running.addresses)?;
-    let signal = signals.next().await;
-    info!(signal, "shutting down; a second signal ends the process at once");
+    let failed = tokio::select! {
+        signal = signals.next() => {
+            info!(signal, "shutting down; a second signal ends the process at once");
+            false
+        }
+        () = running.failed() => true,
+    };
     tokio::select! {
         complete = running.shutdown() => {
             if complete {
                 info!("shut down");
             } else {
                 warn!("the grace period is over: what was still open was cut");
+            }
+            if failed {
+                let reason = "a task died that the process needs: the log says which; start it again";
+                return Err(Failure::new(Exit::Unavailable, reason));
             }
             Ok(Exit::Ok)
         }

@@ -8,11 +8,12 @@ use super::{
     exit::{Exit, Failure},
     findings::short_type,
     output::{Format, Output, Table, proto_json, quoted_of, some_of, time},
-    sources,
+    pages, sources,
 };
 use crate::proto::admin::{
-    GetNodeRequest, ListNodesRequest, ListNodesResponse, NodeStatus, OrderStatus, TypeStatus, Unanswered,
+    GetNodeRequest, NodeStatus, OrderStatus, ServerHealth, StreamStatus, TypeStatus, Unanswered,
     order_status::{Awaited, Hold, Wait, awaited::Reason},
+    server_health,
     type_status::State,
 };
 
@@ -42,22 +43,25 @@ impl Status {
             return sources::run(clients, output).await;
         }
         let everything = self.node.is_none() && self.group.is_none();
-        let mut client = clients.nodes().await?;
+        let mut health = ServerHealth::default();
         let (nodes, value) = match self.node {
             Some(id) => {
+                let mut client = clients.nodes().await?;
                 let node = client.get_node(GetNodeRequest { id }).await?.into_inner();
                 let value = proto_json(&node, "NodeStatus");
                 (vec![node], value)
             }
             None => {
                 let group = self.group.unwrap_or_default();
-                let ListNodesResponse { nodes } = client.list_nodes(ListNodesRequest { group }).await?.into_inner();
+                let nodes;
+                (nodes, health) = pages::nodes(clients, &group).await?;
                 let value = Value::Array(nodes.iter().map(|node| proto_json(node, "NodeStatus")).collect());
                 (nodes, value)
             }
         };
         match output.format {
             Format::Table => {
+                output.text(&degraded(&health))?;
                 output.text(&table(&nodes))?;
                 if everything {
                     output.text(&sources::troubled(clients).await?)?;
@@ -67,6 +71,14 @@ impl Status {
         }
         Ok(Exit::Ok)
     }
+}
+
+/// A line where the server is not as it should be.
+fn degraded(health: &ServerHealth) -> String {
+    if health.state() != server_health::State::Degraded {
+        return String::new();
+    }
+    format!("server DEGRADED: {}\n", health.reasons.join("; "))
 }
 
 /// A row for each type of each node; below a refused one the node's own words.
@@ -121,6 +133,9 @@ pub(super) fn table(nodes: &[NodeStatus]) -> String {
                 table.note(UNCONFIRMED);
             }
         }
+        for line in node.streams.iter().filter_map(unread) {
+            table.note(&line);
+        }
         for line in node
             .streams
             .iter()
@@ -131,6 +146,16 @@ pub(super) fn table(nodes: &[NodeStatus]) -> String {
         }
     }
     table.render()
+}
+
+/// That the client of a stream does not read.
+fn unread(stream: &StreamStatus) -> Option<String> {
+    let since = stream.unread_since.as_ref()?;
+    Some(format!(
+        "the client at {} makes no room for what it was sent since {}",
+        stream.peer,
+        time(Some(since))
+    ))
 }
 
 /// What is wrong with a type, in the node's own words where it has some.
@@ -298,6 +323,28 @@ mod tests {
         assert!(lines[3].starts_with("the last response has 5.0 MiB"), "{}", lines[3]);
         assert_eq!(lines.len(), 4);
         assert!(notes(&TypeStatus::default()).is_empty());
+    }
+
+    #[test]
+    fn client_that_does_not_read_is_named() {
+        let stream = StreamStatus {
+            peer: "10.0.0.1:7".to_owned(),
+            unread_since: Some(prost_types::Timestamp { seconds: 0, nanos: 0 }),
+            ..StreamStatus::default()
+        };
+        let line = unread(&stream).unwrap();
+        assert!(line.starts_with("the client at 10.0.0.1:7 makes no room"), "{line}");
+        assert_eq!(unread(&StreamStatus::default()), None);
+    }
+
+    #[test]
+    fn server_that_is_degraded_says_why() {
+        let health = ServerHealth {
+            state: server_health::State::Degraded.into(),
+            reasons: vec!["memory".to_owned(), "store".to_owned()],
+        };
+        assert_eq!(degraded(&health), "server DEGRADED: memory; store\n");
+        assert_eq!(degraded(&ServerHealth::default()), "");
     }
 
     #[test]

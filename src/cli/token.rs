@@ -10,6 +10,7 @@ use std::{
 use clap::{Args, Subcommand};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use serde_json::json;
+use zeroize::Zeroizing;
 
 use super::{
     exit::{Exit, Failure},
@@ -63,10 +64,10 @@ impl Create {
             Some(at) => at,
             None => None,
         };
-        let (mut secret, mut salt) = ([0; SECRET_BYTES], [0; SALT_BYTES]);
+        let (mut secret, mut salt) = (Zeroizing::new([0; SECRET_BYTES]), [0; SALT_BYTES]);
         let random = SystemRandom::new();
         random
-            .fill(&mut secret)
+            .fill(&mut secret[..])
             .and_then(|()| random.fill(&mut salt))
             .map_err(|_| Failure::new(Exit::Unavailable, "the system gives no random bytes"))?;
         let made =

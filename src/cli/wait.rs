@@ -13,13 +13,14 @@ use super::{
     exit::{Exit, Failure},
     findings::short_type,
     output::{note, progress, quoted_of, some_of},
+    pages,
     publish::Group,
 };
 use crate::{
     node::NodeGroup,
     proto::admin::{
-        ListSnapshotsRequest, NodeStatus, StreamStatus, TypeStatus, WatchNodesRequest, WatchNodesResponse,
-        type_status::State, watch_nodes_response::Event,
+        NodeStatus, StreamStatus, TypeStatus, WatchNodesRequest, WatchNodesResponse, type_status::State,
+        watch_nodes_response::Event,
     },
     settings::Span,
 };
@@ -121,14 +122,8 @@ pub(super) async fn for_nodes(
 
 /// The group's current revision, and the version of each of its types.
 async fn current(clients: &Clients, group: &str) -> Result<(u64, BTreeMap<String, String>), Failure> {
-    let listed = clients
-        .snapshots()
-        .await?
-        .list_snapshots(ListSnapshotsRequest {})
-        .await?
-        .into_inner();
+    let listed = pages::snapshots(clients).await?;
     let snapshot = listed
-        .snapshots
         .into_iter()
         .find(|snapshot| snapshot.group == group)
         .ok_or_else(|| Failure::new(Exit::NotFound, format!("group {group} was never published")))?;

@@ -21,6 +21,7 @@ fn fleet(limits: Limits) -> Arc<Fleet> {
 
 fn info() -> StreamInfo {
     StreamInfo {
+        pace: None,
         protocol: Protocol::Grpc(Variant::Sotw),
         aggregated: true,
         peer: "127.0.0.1:1".into(),
@@ -287,6 +288,7 @@ fn words_are_those_of_the_newest_nack_that_stands() {
 fn poll_that_presents_what_it_refused_before_has_accepted_it() {
     let fleet = fleet(Limits::default());
     let rest = StreamInfo {
+        pace: None,
         protocol: Protocol::Rest,
         ..info()
     };
@@ -373,6 +375,7 @@ fn refusal_is_told_of_a_node_that_is_gone() {
 fn client_that_comes_with_what_is_current_is_synced_and_counts() {
     let fleet = fleet(Limits::default());
     let delta = StreamInfo {
+        pace: None,
         protocol: Protocol::Grpc(Variant::Delta),
         ..info()
     };

@@ -36,6 +36,7 @@ use crate::{
     cache::SnapshotCache,
     connection::Connection,
     fleet::Fleet,
+    memory::MemoryBudget,
     metrics::{PollLabel, Protocol, RequestRefusal, ServingMetrics},
     node::{Grouping, Node, NodeGroup},
     proto::discovery::DiscoveryRequest,
@@ -87,6 +88,8 @@ struct Shared {
     poll_limits: PollLimits,
     polls: Polls,
     renderings: Renderings,
+    /// Above it no poll is answered.
+    memory: MemoryBudget,
     /// Owns what is rendered apart from the reactor.
     tracker: TaskTracker,
 }
@@ -102,6 +105,7 @@ impl Rest {
         metrics: Arc<ServingMetrics>,
         authority: Authority,
         settings: RestSettings,
+        memory: MemoryBudget,
         tracker: TaskTracker,
     ) -> Self {
         let RestSettings {
@@ -119,6 +123,7 @@ impl Rest {
                 poll_limits: polls,
                 polls: Polls::new(fleet, polls, poll_timeout),
                 metrics,
+                memory,
                 renderings: Renderings::new(format!("chancery/{}", env!("CARGO_PKG_VERSION"))),
                 tracker,
             }),
@@ -154,6 +159,18 @@ impl Rest {
             metrics.request_refused(RequestRefusal::Limit);
         }
         answered
+    }
+
+    /// Whether there is memory for one more poll.
+    fn room(&self) -> Result<(), Failure> {
+        if !self.shared.memory.is_exceeded() {
+            return Ok(());
+        }
+        self.shared.metrics.request_refused(RequestRefusal::Memory);
+        Err(Failure::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the server uses more memory than its budget (limits.memory): try again later",
+        ))
     }
 
     /// The body, whole. One that is too large is left where that shows.
@@ -316,7 +333,10 @@ pub(super) fn routes() -> Router<Port> {
             async move {
                 let rest = port.rest()?;
                 let (parts, body) = request.into_parts();
-                let body = rest.collect(body).await;
+                let body = match rest.room() {
+                    Ok(()) => rest.collect(body).await,
+                    Err(full) => Err(full),
+                };
                 let shown = (&parts.headers, &parts.extensions);
                 rest.discover((path, kind), &connection, shown, body).await
             }

@@ -9,6 +9,7 @@ use std::{
 };
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
+use zeroize::Zeroizing;
 
 /// A pipe is opened without its writer, and what is opened is not handed to children.
 const FILE: OFlags = OFlags::RDONLY
@@ -63,12 +64,35 @@ pub fn open_below(dir: &Path, below: &Path) -> io::Result<File> {
 /// Where it cannot be read, or there is more: [`io::ErrorKind::FileTooLarge`].
 pub fn read_bounded(file: impl io::Read, most: u64) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();
-    file.take(most.saturating_add(1)).read_to_end(&mut content)?;
+    read_bounded_into(file, most, &mut content)?;
+    Ok(content)
+}
+
+fn read_bounded_into(file: impl io::Read, most: u64, content: &mut Vec<u8>) -> io::Result<()> {
+    file.take(most.saturating_add(1)).read_to_end(content)?;
     if content.len() as u64 > most {
         let reason = format!("is larger than {most} bytes");
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, reason));
     }
-    Ok(content)
+    Ok(())
+}
+
+/// Reads a whole file that holds a secret, and at most `most` bytes. The buffer has room for all of it from the start, since one
+/// that grows leaves its content behind, and it is zeroed when it is dropped.
+///
+/// # Errors
+///
+/// As [`read_bounded`] has.
+pub fn read_secret(file: &File, most: u64) -> io::Result<Zeroizing<Vec<u8>>> {
+    let length = file.metadata()?.len().min(most);
+    let mut content = Zeroizing::new(Vec::with_capacity(usize::try_from(length).unwrap_or(0) + 1));
+    let capacity = content.capacity();
+    read_bounded_into(file.take(capacity as u64), most, &mut content)?;
+    if content.len() < capacity {
+        return Ok(content);
+    }
+    // It grew since it was looked at: whoever writes it is not done.
+    Err(io::Error::other("changed while it was read"))
 }
 
 fn opened(descriptor: OwnedFd) -> io::Result<File> {
@@ -138,6 +162,22 @@ mod tests {
         }
         let file = open_below(dir.path(), Path::new("real/cds.yaml")).unwrap();
         assert_eq!(read_bounded(file, 4).unwrap(), b"mine");
+    }
+
+    #[test]
+    fn secret_is_read_whole_or_not_at_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("secret");
+        for length in [0, 1, 31, 32, 33, 4096, 10_000] {
+            let text = "x".repeat(length);
+            fs::write(&path, &text).unwrap();
+            let read = read_secret(&open(&path).unwrap(), 10_000).unwrap();
+            assert_eq!(read.as_slice(), text.as_bytes());
+            assert_eq!(read.capacity(), length + 1, "it never grew");
+        }
+        fs::write(&path, "x".repeat(10_001)).unwrap();
+        let error = read_secret(&open(&path).unwrap(), 10_000).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
     }
 
     #[test]

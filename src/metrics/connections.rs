@@ -15,6 +15,9 @@ use super::{
 /// Counters of connections. Clones are one and the same.
 #[derive(Clone, Debug, Default)]
 pub struct ConnectionMetrics {
+    open: Table<(PortLabel,), Gauge>,
+    unread: Table<(PortLabel,), Gauge>,
+    unread_dropped: Table<(PortLabel,), Counter>,
     accept_errors: Table<(PortLabel,), Counter>,
     refused: Table<(PortLabel, ConnectionRefusal), Counter>,
     handshakes: Table<(PortLabel, HandshakeFailure), Counter>,
@@ -30,6 +33,17 @@ pub struct ConnectionMetrics {
 impl ConnectionMetrics {
     /// Exposes the counters.
     pub fn register(&self, registry: &mut Registry) {
+        registry.register("xds_connections", "Connections that are open", self.open.clone());
+        registry.register(
+            "xds_unread_streams",
+            "Streams whose client has made no room for what it was sent for more than 5 seconds",
+            self.unread.clone(),
+        );
+        registry.register(
+            "xds_unread_streams_dropped",
+            "Streams that were ended because the client made no room for what it was sent",
+            self.unread_dropped.clone(),
+        );
         registry.register(
             "xds_accept_errors",
             "Times that no connection could be accepted, for want of descriptors most of the time",
@@ -70,6 +84,26 @@ impl ConnectionMetrics {
             "When the first list of revoked certificates is to be replaced, in seconds since 1970; 0 without lists",
             self.next_update.clone(),
         );
+    }
+
+    /// A connection is open.
+    pub fn opened(&self, port: PortLabel) {
+        self.open.at((port,)).inc();
+    }
+
+    /// A connection is open no longer.
+    pub fn closed(&self, port: PortLabel) {
+        self.open.at((port,)).dec();
+    }
+
+    /// So many streams are not read now.
+    pub fn unread(&self, port: PortLabel, streams: i64) {
+        self.unread.at((port,)).set(streams);
+    }
+
+    /// A stream was ended for it.
+    pub fn unread_dropped(&self, port: PortLabel) {
+        self.unread_dropped.at((port,)).inc();
     }
 
     /// Nothing could be accepted.

@@ -78,6 +78,8 @@ label! {
         PeerRate => "peer_rate",
         /// Too many are open.
         Streams => "streams",
+        /// The process has more memory in use than its budget.
+        Memory => "memory",
         /// The process is to end.
         Shutdown => "shutdown",
         /// Its messages are compressed.
@@ -94,6 +96,10 @@ label! {
         Limit => "limit",
         /// Too many bytes of unfinished requests are under way.
         Unfinished => "unfinished",
+        /// The names of all streams take too many bytes.
+        Subscribed => "subscribed",
+        /// The process has more memory in use than its budget: polls are refused.
+        Memory => "memory",
         /// It was unfinished for too long.
         Slow => "slow",
     }
@@ -278,6 +284,22 @@ label! {
         Http => "http",
         /// Probes and metrics.
         Probe => "probe",
+    }
+}
+
+label! {
+    /// Where a panic was caught.
+    PanicPart = "part" {
+        /// A stream or call of xDS.
+        Xds => "xds",
+        /// A call of the admin API.
+        Admin => "admin",
+        /// A request to the HTTP port.
+        Http => "http",
+        /// A probe.
+        Probe => "probe",
+        /// A task of the process.
+        Task => "task",
     }
 }
 

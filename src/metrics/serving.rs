@@ -7,7 +7,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use super::{Histogram, PollLabel, Protocol, Refusal, RequestRefusal, StatusCode, Table, TypeLabel};
+use super::{Histogram, PanicMetrics, PollLabel, Protocol, Refusal, RequestRefusal, StatusCode, Table, TypeLabel};
 
 type ByType = Table<(Protocol, TypeLabel), Counter>;
 
@@ -29,6 +29,7 @@ pub struct ServingMetrics {
     slow: Counter,
     polls: Table<(TypeLabel, PollLabel), Counter>,
     reports: Counter,
+    panics: PanicMetrics,
 }
 
 // === impl ServingMetrics ===
@@ -84,7 +85,14 @@ impl ServingMetrics {
             self.slow.clone(),
         );
         registry.register("xds_rest_polls", "Polls over REST, by their status", self.polls.clone());
+        self.panics.register(registry);
         registry.register("xds_load_reports", "Load reports received", self.reports.clone());
+    }
+
+    /// Panics of the process.
+    #[must_use]
+    pub const fn panics(&self) -> &PanicMetrics {
+        &self.panics
     }
 
     /// A stream began.

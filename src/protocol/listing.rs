@@ -12,7 +12,7 @@ use foldhash::quality::FixedState;
 /// A hash of a list of names as they are written. Equal lists have equal ones; a client that made two lists alike would fool
 /// itself alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ListPrint(u64);
+pub(super) struct ListPrint(u64);
 
 /// Items of one field of a request.
 #[derive(Clone)]
@@ -25,7 +25,8 @@ pub struct Listing<'a, T> {
 #[derive(Clone, Debug)]
 pub struct NameList<'a> {
     names: Listing<'a, &'a str>,
-    print: ListPrint,
+    /// The bytes that they are written in, where that is known.
+    written: Option<&'a [u8]>,
 }
 
 /// Reads the next item, and takes it off the bytes.
@@ -42,7 +43,7 @@ enum Items<'a, T> {
 impl ListPrint {
     /// Of the parts that a list is written in.
     #[must_use]
-    pub fn of<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
+    pub(super) fn of<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let mut hasher = FixedState::with_seed(0).build_hasher();
         for part in parts {
             // With their lengths, so that lists cannot be mistaken for each other by where a part ends.
@@ -81,6 +82,15 @@ impl<'a, T> Listing<'a, T> {
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// Bytes that the items are written in; 0 where they were read already.
+    #[must_use]
+    pub const fn bytes(&self) -> usize {
+        match &self.items {
+            Items::Encoded { bytes, .. } => bytes.len(),
+            Items::Read(_) => 0,
+        }
     }
 }
 
@@ -134,10 +144,13 @@ impl<T: Copy + PartialEq> PartialEq for Listing<'_, T> {
 // === impl NameList ===
 
 impl<'a> NameList<'a> {
-    /// Names, and the print of how they are written.
+    /// Names, and the bytes that they are written in.
     #[must_use]
-    pub const fn new(names: Listing<'a, &'a str>, print: ListPrint) -> Self {
-        Self { names, print }
+    pub const fn new(names: Listing<'a, &'a str>, written: &'a [u8]) -> Self {
+        Self {
+            names,
+            written: Some(written),
+        }
     }
 
     /// How many there are, repetitions included.
@@ -158,15 +171,20 @@ impl<'a> NameList<'a> {
         self.names.to_vec()
     }
 
-    pub(super) const fn print(&self) -> ListPrint {
-        self.print
+    pub(super) fn print(&self) -> ListPrint {
+        match self.written {
+            Some(written) => ListPrint::of([written]),
+            None => ListPrint::of(self.to_vec().iter().map(|name| name.as_bytes())),
+        }
     }
 }
 
 impl<'a> From<Vec<&'a str>> for NameList<'a> {
     fn from(names: Vec<&'a str>) -> Self {
-        let print = ListPrint::of(names.iter().map(|name| name.as_bytes()));
-        Self::new(names.into(), print)
+        Self {
+            names: names.into(),
+            written: None,
+        }
     }
 }
 

@@ -162,6 +162,9 @@ impl Session {
 
     /// The names of a list, in their canonical form, if they are not too many and not too long (L-12).
     fn read_names<'a>(&self, kind: &ResourceType, list: &NameList<'a>) -> Result<Vec<Cow<'a, str>>, ProtocolError> {
+        if list.is_empty() {
+            return Ok(Vec::new());
+        }
         let limits = self.policy.limits;
         if list.len() > limits.names_per_type {
             return Err(ProtocolError::TooManyNames(limits.names_per_type, kind.clone()));

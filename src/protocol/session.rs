@@ -69,11 +69,43 @@ pub struct Session {
     /// When the stream was first looked at.
     began: Option<Instant>,
     last_poll: Option<Instant>,
+    /// All that came in was looked at, and left nothing to say.
+    at_rest: bool,
+    /// When the passing of time ends that.
+    wake: Option<Instant>,
     /// The rest of a response that was divided: entered as sent, and handed out before anything else (L-13).
     parts: VecDeque<Response>,
     outcomes: VecDeque<Outcome>,
-    progress: Option<Outcome>,
-    standing: Standing,
+    progress: Option<Progress>,
+    /// Where the order stood when it was last reported; `None` where nothing waited and nothing was held.
+    standing: Option<Box<Standing>>,
+}
+
+/// How far a stream is when nothing is in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    Synced(Revision),
+    Blocked(Revision),
+}
+
+/// The first of several moments, of those after a given one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Earliest {
+    after: Option<Instant>,
+    time: Option<Instant>,
+}
+
+// === impl Earliest ===
+
+impl Earliest {
+    const fn after(after: Option<Instant>) -> Self {
+        Self { after, time: None }
+    }
+
+    fn note(&mut self, time: Option<Instant>) {
+        let time = time.filter(|time| self.after.is_none_or(|after| *time > after));
+        self.time = self.time.into_iter().chain(time).min();
+    }
 }
 
 // === impl Session ===
@@ -98,10 +130,12 @@ impl Session {
             advanced: false,
             began: None,
             last_poll: None,
+            at_rest: false,
+            wake: None,
             parts: VecDeque::new(),
             outcomes: VecDeque::new(),
             progress: None,
-            standing: Standing::default(),
+            standing: None,
         }
     }
 
@@ -130,6 +164,7 @@ impl Session {
     /// The group's newest snapshot. Older ones that were not sent yet never will be (S-15).
     pub fn on_snapshot(&mut self, snapshot: Arc<Snapshot>) {
         self.goal = Some(snapshot);
+        self.at_rest = false;
     }
 
     /// The newest revision of the goal, for those who ask what the stream is heading for.
@@ -144,7 +179,15 @@ impl Session {
     pub fn poll_response(&mut self, now: Instant) -> Option<Response> {
         self.began.get_or_insert(now);
         self.last_poll = Some(now);
-        let response = self.next_part().or_else(|| self.next_response(now))?;
+        if self.at_rest && self.wake.is_none_or(|wake| now < wake) {
+            return None;
+        }
+        self.at_rest = false;
+        let Some(response) = self.next_part().or_else(|| self.next_response(now)) else {
+            self.wake = self.poll_timeout();
+            self.at_rest = true;
+            return None;
+        };
         // A heartbeat changes nothing that is recorded.
         if response.heartbeats.is_empty() {
             self.outcomes.push_back(Outcome::Sent(response.delivery.clone()));
@@ -187,10 +230,13 @@ impl Session {
     /// When the passing of time alone may let something be sent.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let times = self.order_times().into_iter().chain(self.beats());
-        times
-            .filter(|time| self.last_poll.is_none_or(|last| *time > last))
-            .min()
+        if self.at_rest {
+            return self.wake;
+        }
+        let mut earliest = Earliest::after(self.last_poll);
+        self.note_order_times(&mut earliest);
+        self.beats().for_each(|beat| earliest.note(Some(beat)));
+        earliest.time
     }
 
     /// Checks what holds for every request, and finds its type.
@@ -212,8 +258,9 @@ impl Session {
         }
     }
 
-    /// The record of a type, made where this is its first request; whether it is.
+    /// The record of a type that something came in for, made where this is its first request; whether it is.
     pub(super) fn enter(&mut self, kind: &ResourceType) -> Result<(usize, bool), ProtocolError> {
+        self.at_rest = false;
         match self.types.binary_search_by(|state| state.kind.cmp(kind)) {
             Ok(index) => Ok((index, false)),
             Err(_) if self.types.len() == self.policy.limits.types => {
@@ -238,6 +285,7 @@ impl Session {
 
     /// Applies a change of subscription, and reports it.
     pub(super) fn subscribe(&mut self, index: usize, edit: Edit, first: bool) -> Result<(), ProtocolError> {
+        self.at_rest = false;
         let limit = self.policy.limits.names_per_type;
         let most = self.policy.limits.subscribed_bytes;
         let bytes: usize = self.types.iter().map(|state| state.subscription.bytes()).sum();

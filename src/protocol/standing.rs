@@ -15,6 +15,16 @@ pub struct Standing {
     pub held: usize,
 }
 
+// === impl Standing ===
+
+impl Standing {
+    /// Whether nothing waits and nothing is held.
+    #[must_use]
+    pub const fn is_nothing(&self) -> bool {
+        self.waiting == 0 && self.held == 0
+    }
+}
+
 /// A resource whose change waits for others that it newly refers to (O-15).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wait {

@@ -152,7 +152,7 @@ impl TypeState {
     }
 
     /// The client accepted a response.
-    pub(super) fn on_ack(&mut self, variant: Variant, sent: Sent) {
+    pub(super) fn on_ack(&mut self, variant: Variant, sent: &Sent) {
         self.due.release_retries();
         if self.is_full_state(variant) {
             self.refused.accept_state();
@@ -173,7 +173,7 @@ impl TypeState {
         self.keep_fallback();
         let is_oldest = !self.in_flight.iter().any(|open| open.number < sent.number);
         if is_oldest && !self.refused.any() {
-            self.view.accept(sent.snapshot);
+            self.view.accept(Arc::clone(&sent.snapshot));
         }
     }
 

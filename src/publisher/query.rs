@@ -1,6 +1,6 @@
 //! What was published, and how states of a group differ. Nothing here changes anything.
 
-use std::{io, sync::Arc, time::SystemTime};
+use std::{io, sync::Arc};
 
 use tokio::sync::broadcast;
 
@@ -12,7 +12,7 @@ use super::{
     types_of,
 };
 use crate::{
-    admission::{Admitted, Places, Rejection, Severity, admit_over},
+    admission::{Admitted, Places, Rejection, Severity},
     node::NodeGroup,
     revision::{RevisionInfo, StoredRevision},
     snapshot::{Revision, Snapshot},
@@ -46,6 +46,18 @@ impl Publisher {
     #[must_use]
     pub fn list(&self) -> Vec<RevisionInfo> {
         self.heads().values().map(|head| head.info()).collect()
+    }
+
+    /// The first published groups behind a name, sorted; whether there are more.
+    #[must_use]
+    pub fn page(&self, after: Option<&str>, most: usize) -> (Vec<RevisionInfo>, bool) {
+        let heads = self.heads();
+        let behind = heads
+            .iter()
+            .filter(|(group, _)| after.is_none_or(|after| group.as_str() > after));
+        let mut behind = behind.map(|(_, head)| head);
+        let page = behind.by_ref().take(most).map(|head| head.info()).collect();
+        (page, behind.next().is_some())
     }
 
     /// How much is published.
@@ -92,10 +104,7 @@ impl Publisher {
             }
             DiffTarget::Candidate(candidate) => {
                 check_group(group)?;
-                let now = Some(SystemTime::now());
-                let admitted =
-                    admit_over(candidate, &self.settings.limits, None, now).map_err(PublishError::Rejected)?;
-                Wanted::Admitted(Box::new(admitted))
+                Wanted::Admitted(Box::new(self.admit(group, candidate, None)?))
             }
         };
         let from = from.map(|revision| self.stored(group, revision)).transpose()?;

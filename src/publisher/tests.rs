@@ -15,6 +15,7 @@ mod durability;
 mod idempotency;
 mod incremental;
 mod model;
+mod secrets;
 mod shared_group;
 mod versions;
 

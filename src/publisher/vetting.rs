@@ -108,7 +108,7 @@ fn subjects(findings: &[Finding]) -> Option<BTreeSet<(ResourceType, String)>> {
 
 impl Known for Vetted {
     fn find(&self, resource_type: &ResourceType, name: &str) -> Option<Arc<Resource>> {
-        // There are few, and most of what depends on the time is in them.
+        // There are few, most of what depends on the time is in them, and their content hashes are the group's already.
         if *resource_type == ResourceType::Secret {
             return None;
         }

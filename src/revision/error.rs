@@ -59,6 +59,46 @@ pub enum StoreError {
         /// The file.
         path: PathBuf,
     },
+    /// The file is sealed, and no key file was given.
+    #[error(
+        "{} is sealed with the key {}: name the file that has it with --key-file, or --store-key-file (store.key_file) of the \
+         server; nothing can be read or served without it",
+        .path.display(), .missing
+    )]
+    KeyNeeded {
+        /// The file.
+        path: PathBuf,
+        /// The ids of the keys.
+        missing: String,
+    },
+    /// The file is sealed with a key that the key file lacks.
+    #[error(
+        "{} is sealed with the key {}, which the key file {} does not have (it has {}): put that key back, as a line behind the \
+         others; nothing can be read or served without it",
+        .path.display(), .missing, .key_file.display(), .held
+    )]
+    KeyMissing {
+        /// The file.
+        path: PathBuf,
+        /// The ids of the keys.
+        missing: String,
+        /// The key file.
+        key_file: PathBuf,
+        /// The ids of its keys.
+        held: String,
+    },
+    /// The file is not sealed, though there is a key file.
+    #[error(
+        "{} is not sealed, though there is the key file {}: `chancery rekey --data-dir DIR --key-file FILE` seals a data \
+         directory; a backup is restored without the key file first",
+        .path.display(), .key_file.display()
+    )]
+    NotSealed {
+        /// The file.
+        path: PathBuf,
+        /// The key file.
+        key_file: PathBuf,
+    },
     /// A directory or file could not be made or opened.
     #[error("{}: {source}", .path.display())]
     Io {

@@ -7,13 +7,16 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use super::{DEFAULT_RETENTION, Loaded, LoadedGroup, Receipt, RevisionInfo, RevisionStore, StoreError, StoredRevision};
-use crate::{node::NodeGroup, snapshot::Revision};
+use super::{
+    DEFAULT_RETENTION, Loaded, LoadedGroup, Receipt, RevisionInfo, RevisionStore, StoreError, StoredRevision, random,
+};
+use crate::{node::NodeGroup, resource::ContentKey, snapshot::Revision};
 
 /// A store that ends with the process.
 #[derive(Debug)]
 pub struct MemoryStore {
     retention: NonZeroUsize,
+    content_key: ContentKey,
     kept: Mutex<Kept>,
 }
 
@@ -34,6 +37,7 @@ impl MemoryStore {
     pub fn new(retention: NonZeroUsize) -> Self {
         Self {
             retention,
+            content_key: ContentKey::new(random::key()),
             kept: Mutex::default(),
         }
     }
@@ -75,6 +79,10 @@ impl RevisionStore for MemoryStore {
 
     fn last(&self) -> Result<Revision, StoreError> {
         Ok(self.kept().last)
+    }
+
+    fn content_key(&self) -> Result<ContentKey, StoreError> {
+        Ok(self.content_key.clone())
     }
 
     fn append(&self, revision: &StoredRevision, receipt: Option<&Receipt>) -> Result<(), StoreError> {

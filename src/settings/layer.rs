@@ -9,6 +9,7 @@ mod limits;
 mod ports;
 mod protocol;
 mod shared;
+mod store;
 
 use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf};
 
@@ -21,6 +22,7 @@ pub use self::{
     ports::{AdminLayer, ConnectionsLayer, HttpLayer, PortName},
     protocol::ProtocolLayer,
     shared::SharedLayer,
+    store::StoreLayer,
 };
 use super::{LogFormat, RulesMode, value::ByteSize, value::Share, value::Span};
 use crate::{access::AccessConfig, node::GroupRule, tls::ClientAuth};
@@ -56,6 +58,10 @@ pub struct Layer {
           default_missing_value = "true", conflicts_with = "data_dir")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ephemeral: Option<bool>,
+    /// How the data directory is kept.
+    #[command(flatten)]
+    #[serde(skip_serializing_if = "StoreLayer::is_empty")]
+    pub store: StoreLayer,
     /// Publish what the folders of this directory say, one for each group
     #[arg(long, env = "CHANCERY_FILES", value_name = "DIR")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -293,6 +299,23 @@ pub struct XdsLayer {
         value_name = "DURATION"
     )]
     pub keepalive_timeout: Option<Span>,
+    /// End a stream whose client makes no room for what it was sent for so long
+    #[arg(
+        id = "xds_send_timeout",
+        long = "xds-send-timeout",
+        env = "CHANCERY_XDS_SEND_TIMEOUT",
+        value_name = "DURATION"
+    )]
+    pub send_timeout: Option<Span>,
+    /// End a stream that is so old, give or take a tenth, so that its client opens another
+    #[arg(
+        id = "xds_max_stream_age",
+        long = "xds-max-stream-age",
+        env = "CHANCERY_XDS_MAX_STREAM_AGE",
+        value_name = "DURATION"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_stream_age: Option<Span>,
     /// How long a stream may take to send its first request
     #[arg(
         id = "xds_first_request_timeout",
@@ -481,6 +504,7 @@ impl Layer {
             } else {
                 self.ephemeral.or(below.ephemeral)
             },
+            store: self.store.or(below.store),
             files: self.files.or(below.files),
             keep_revisions: self.keep_revisions.or(below.keep_revisions),
             shutdown_grace: self.shutdown_grace.or(below.shutdown_grace),
@@ -540,6 +564,8 @@ impl XdsLayer {
             max_request_bytes: self.max_request_bytes.or(below.max_request_bytes),
             keepalive_interval: self.keepalive_interval.or(below.keepalive_interval),
             keepalive_timeout: self.keepalive_timeout.or(below.keepalive_timeout),
+            send_timeout: self.send_timeout.or(below.send_timeout),
+            max_stream_age: self.max_stream_age.or(below.max_stream_age),
             first_request_timeout: self.first_request_timeout.or(below.first_request_timeout),
             drain: self.drain.or(below.drain),
             new_streams_per_second: self.new_streams_per_second.or(below.new_streams_per_second),

@@ -49,6 +49,22 @@ fn without_a_directory_snapshots_are_kept_in_memory() {
 }
 
 #[test]
+fn key_file_needs_something_to_seal() {
+    let layer = file("data_dir: /var/lib/chancery\nstore: {key_file: /etc/store.key}\n").unwrap();
+    let settings = Settings::resolve(layer.clone()).unwrap();
+    assert_eq!(settings.key_file, Some("/etc/store.key".into()));
+    assert!(
+        settings.to_yaml().contains("key_file: /etc/store.key"),
+        "{}",
+        settings.to_yaml()
+    );
+    let refused = Settings::resolve(flags(true).or(layer)).unwrap_err().to_string();
+    assert!(refused.contains("store.key_file"), "{refused}");
+    let none = Settings::resolve(file("data_dir: /var/lib/chancery").unwrap()).unwrap();
+    assert!(!none.to_yaml().contains("store"), "{}", none.to_yaml());
+}
+
+#[test]
 fn unknown_keys_are_refused_with_their_place_and_path() {
     let error = file("xds_addr: 127.0.0.1:2\nfleet:\n  max_nodez: 7\n").unwrap_err();
     assert!(

@@ -1,28 +1,30 @@
 //! The files of a port, read whole, and what is in them.
 
-use std::{
-    fs::File,
-    io::{self, Read as _},
-    path::Path,
-    time::SystemTime,
-};
+use std::{path::Path, sync::Arc, time::SystemTime};
 
 use rustls::{
     RootCertStore,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+    pki_types::{CertificateDer, pem::PemObject as _},
+    sign::SigningKey,
 };
 
-use super::{ClientAuth, TlsError, TlsSettings, authorities::authorities, certificate::validity, revocation::Lists};
+use zeroize::Zeroizing;
+
+use super::{
+    ClientAuth, TlsError, TlsSettings, authorities::authorities, certificate::validity, key::signing_key,
+    revocation::Lists,
+};
+use crate::input;
 
 /// Bytes of one file: hundreds of certificates.
 const LARGEST: u64 = 4 * 1024 * 1024;
 
 /// What the files held when they were read.
 pub(super) struct Contents {
-    cert: Vec<u8>,
-    key: Vec<u8>,
-    client_ca: Option<Vec<u8>>,
-    crl: Option<Vec<u8>>,
+    cert: Zeroizing<Vec<u8>>,
+    key: Zeroizing<Vec<u8>>,
+    client_ca: Option<Zeroizing<Vec<u8>>>,
+    crl: Option<Zeroizing<Vec<u8>>>,
 }
 
 // === impl Contents ===
@@ -30,7 +32,8 @@ pub(super) struct Contents {
 impl Contents {
     pub(super) fn read(settings: &TlsSettings) -> Result<Self, TlsError> {
         let one = |setting: &str, file: &Path| {
-            read(file).map_err(|source| TlsError::Read {
+            let read = input::open(file).and_then(|opened| input::read_secret(&opened, LARGEST));
+            read.map_err(|source| TlsError::Read {
                 setting: format!("{}.{setting}", settings.port),
                 file: file.to_owned(),
                 source,
@@ -78,15 +81,9 @@ impl Contents {
         Ok((chain, not_after))
     }
 
-    pub(super) fn key(&self, settings: &TlsSettings) -> Result<PrivateKeyDer<'static>, TlsError> {
-        PrivateKeyDer::from_pem_slice(&self.key).map_err(|_| {
-            // The cause may quote what is in the file.
-            settings.content(
-                "tls_key",
-                &settings.key,
-                "there is no private key in it (PEM, BEGIN PRIVATE KEY)",
-            )
-        })
+    /// The private key, ready to sign.
+    pub(super) fn key(&self, settings: &TlsSettings) -> Result<Arc<dyn SigningKey>, TlsError> {
+        signing_key(&self.key).map_err(|reason| settings.content("tls_key", &settings.key, reason))
     }
 
     /// The CAs of clients; `None` where clients are not asked for certificates.
@@ -108,24 +105,5 @@ impl Contents {
         };
         let lists = Lists::read(bytes).map_err(|reason| settings.content("crl", file, reason))?;
         Ok(Some(lists))
-    }
-}
-
-fn read(file: &Path) -> io::Result<Vec<u8>> {
-    let opened = File::open(file)?;
-    if !opened.metadata()?.is_file() {
-        return Err(io::Error::other("it is no regular file"));
-    }
-    let mut bytes = Vec::new();
-    opened.take(LARGEST + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > LARGEST {
-        return Err(io::Error::other(format!("it is larger than {LARGEST} bytes")));
-    }
-    Ok(bytes)
-}
-
-impl Drop for Contents {
-    fn drop(&mut self) {
-        zeroize::Zeroize::zeroize(&mut self.key);
     }
 }

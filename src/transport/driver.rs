@@ -7,6 +7,7 @@ mod running;
 
 use std::{
     future::Future as _,
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
@@ -18,7 +19,7 @@ use http::{Request, Response};
 use http_body::Frame;
 use tokio::time::Sleep;
 use tonic::{Status, body::Body};
-use tracing::{debug, info, info_span, warn};
+use tracing::{Span, debug, error, info, info_span, warn};
 
 use self::running::Running;
 use super::{
@@ -26,18 +27,21 @@ use super::{
     answer::{check_headers, refuse, respond},
     error::RequestError,
     frame::Chunks,
+    lanes::{LARGE, PAUSE},
     messages::Messages,
     peer,
     rate::Bucket,
     request,
     shared::{Permit, Shared},
     status::trailers,
+    subscribed::Account,
     timer::{Timer, jitter},
 };
 use crate::{
     authority::Visitor,
+    connection::Pace,
     fleet::{Protocol, StreamInfo},
-    metrics::{Refusal, StatusCode},
+    metrics::{PanicPart, Refusal, StatusCode},
     proto::envoy::config::core::v3 as core,
     protocol::{Features, Lists, ProtocolError, Scope, Session, Variant},
     resource::ResourceType,
@@ -54,12 +58,6 @@ const TURN: Duration = Duration::from_millis(5);
 
 /// From when on a turn took so long that those to come are worked on apart from the other streams.
 const LONG: Duration = Duration::from_millis(50);
-
-/// Bytes of a request from which on it is worked on apart from the other streams: some ten thousand names.
-const LARGE: usize = 256 * 1024;
-
-/// How soon a stream looks again for a free lane.
-const PAUSE: Duration = Duration::from_millis(5);
 
 /// How long a client may take to make room for what it was sent before it counts as slow.
 const SLOW: Duration = Duration::from_secs(5);
@@ -80,6 +78,8 @@ struct Driver {
     large: bool,
     pause: Timer,
     state: State,
+    /// What the stream asks for, as far as it counts together with that of others.
+    account: Account,
     /// Chunks of the response being written.
     chunks: Chunks,
     /// When the response was made that the client has not made room for yet.
@@ -90,6 +90,12 @@ struct Driver {
     throttled: Option<Instant>,
     /// The moment of the stream's own within the drain time, once the process is to end.
     draining: Option<Pin<Box<Sleep>>>,
+    /// When the client is to open another stream.
+    until: Option<Instant>,
+    /// What the client asked for last, for the log.
+    asked: Option<ResourceType>,
+    /// Whether the client takes in what it is sent.
+    pace: Option<Arc<Pace>>,
     /// How it ended; until then, how it ends where the connection breaks.
     ended: StatusCode,
     /// Counts the stream as open until it is dropped.
@@ -150,6 +156,7 @@ impl Driver {
         permit: Permit,
     ) -> Self {
         let peer = peer::address(request.extensions());
+        let pace = request.extensions().get().cloned();
         let now = Instant::now();
         let mut timer = Timer::default();
         timer.set(now.checked_add(shared.limits.first_request));
@@ -164,12 +171,16 @@ impl Driver {
             pause: Timer::default(),
             variant,
             state: State::Opening,
+            account: shared.account(peer),
             chunks: Chunks::default(),
             given: None,
             timer,
             allowance: Bucket::new(shared.limits.requests, now),
             throttled: None,
             draining: None,
+            until: shared.limits.stream_age().and_then(|age| now.checked_add(age)),
+            asked: None,
+            pace,
             ended: StatusCode::Dropped,
             shared,
             permit,
@@ -179,15 +190,13 @@ impl Driver {
     /// Takes in what came: requests, snapshots, the end. Leaves what there is to say in `chunks` or `state`.
     fn turn(&mut self, cx: &mut Context<'_>, now: Instant) {
         self.take_requests(cx, now);
-        self.check_shutdown(cx);
+        self.check_shutdown(cx, now);
         self.check_admittance(cx);
         if self.waiting.is_some() {
             self.pause(cx, now);
         }
         if !self.large {
             self.answer(cx, now);
-            // Looked at where something was made of it: a clock is not free.
-            self.large = !self.chunks.is_empty() && now.elapsed() >= LONG;
         } else if let Some(lane) = self.shared.lanes.enter() {
             lane.run(|| self.answer(cx, now));
         } else {
@@ -222,7 +231,8 @@ impl Driver {
         }
         running.exchange_names(cx, now);
         let response = running.session.poll_response(now);
-        running.record_outcomes(self.shared.metrics(), now);
+        let done = running.record_outcomes(self.shared.metrics(), now);
+        self.large |= done.is_some_and(|done| done >= now + LONG);
         if let Some(response) = response {
             debug!(
                 parent: &running.span, resource_type = %response.delivery.resource_type,
@@ -235,7 +245,8 @@ impl Driver {
             self.given = Some(now);
             self.chunks = chunks;
         } else {
-            let next = running.session.poll_timeout().into_iter().chain(self.throttled).min();
+            let times = [running.session.poll_timeout(), self.throttled, self.until];
+            let next = times.into_iter().flatten().min();
             self.timer.set(next);
             if self.timer.poll(cx).is_ready() {
                 cx.waker().wake_by_ref();
@@ -245,7 +256,7 @@ impl Driver {
 
     fn take_requests(&mut self, cx: &mut Context<'_>, now: Instant) {
         let mut bytes = 0;
-        for _ in 0..REQUESTS_PER_TURN {
+        for taken in 0..REQUESTS_PER_TURN {
             if matches!(self.state, State::Ending(_) | State::Ended) {
                 return;
             }
@@ -255,7 +266,8 @@ impl Driver {
                 }
                 break;
             }
-            if bytes >= BYTES_PER_TURN || (bytes > 0 && now.elapsed() >= TURN) {
+            // The clock is not free: nearly every turn has one request, and no turn is long by one that is not large.
+            if bytes >= BYTES_PER_TURN || (taken > 1 && now.elapsed() >= TURN) {
                 break;
             }
             if self.throttled.is_some_and(|until| now < until) {
@@ -305,7 +317,7 @@ impl Driver {
             self.shared.note_refused(&error);
             match &error {
                 RequestError::Malformed(_) | RequestError::Node(_) => debug!(peer = %self.peer, %error, "stream broke"),
-                RequestError::Excess(_) | RequestError::Refused(_) => {
+                RequestError::Excess(_) | RequestError::Full(_) | RequestError::Refused(_) => {
                     warn!(peer = %self.peer, %error, "stream ended: bad request");
                 }
                 RequestError::Denied(denial) => warn!(peer = %self.peer, %denial, "stream ended: not allowed"),
@@ -317,20 +329,24 @@ impl Driver {
     fn take_message(&mut self, message: &[u8]) -> Result<(), RequestError> {
         let limits = self.shared.policies.common().limits;
         let incoming = request::read(self.variant, message, &limits)?;
+        self.asked = match &self.scope {
+            Scope::Aggregated => ResourceType::from_type_url(incoming.request.type_url),
+            Scope::Single(kind) => Some(kind.clone()),
+        };
         if matches!(self.state, State::Opening) {
             let running = self.begin(incoming.decode_node(&limits)?)?;
             self.state = State::Running(Box::new(running));
             self.timer.set(None);
         }
         if let State::Running(running) = &mut self.state {
-            let asks_secrets = match &self.scope {
-                Scope::Aggregated => incoming.request.type_url == ResourceType::Secret.type_url(),
-                Scope::Single(kind) => *kind == ResourceType::Secret,
-            };
+            let asks_secrets = self.asked == Some(ResourceType::Secret);
             if asks_secrets && running.admittance.is_restricted() {
                 running.note_secrets(&incoming.request.names.to_vec(), &self.shared.authority);
             }
             running.session.on_request(&incoming.request)?;
+            if let Some(kind) = &self.asked {
+                self.account.settle(kind, &running.session, &incoming.request)?;
+            }
         }
         Ok(())
     }
@@ -381,6 +397,7 @@ impl Driver {
             session.on_snapshot(admittance.view(snapshot, &shared.authority));
         }
         let info = StreamInfo {
+            pace: self.pace.clone(),
             protocol: Protocol::Grpc(self.variant),
             aggregated: self.scope == Scope::Aggregated,
             peer: self.peer.clone(),
@@ -415,8 +432,9 @@ impl Driver {
 
     /// The client made room, or is gone: either may have taken long.
     fn note_room(&mut self, now: Instant) {
-        let waited = self.given.take().map(|given| now.saturating_duration_since(given));
-        if waited.is_some_and(|waited| waited > SLOW) {
+        if let Some(given) = self.given.take()
+            && given + SLOW < now
+        {
             self.shared.metrics().slow();
         }
     }
@@ -431,7 +449,7 @@ impl Driver {
         }
     }
 
-    fn check_shutdown(&mut self, cx: &mut Context<'_>) {
+    fn check_shutdown(&mut self, cx: &mut Context<'_>, now: Instant) {
         self.permit.register(cx.waker());
         if self.draining.is_none() && self.shared.draining.load(Ordering::Acquire) {
             let window = self.shared.limits.drain;
@@ -443,6 +461,26 @@ impl Driver {
         {
             self.end(Status::unavailable("the server is shutting down: reconnect"));
         }
+        if self.until.is_some_and(|until| until <= now) && matches!(self.state, State::Running(_)) {
+            self.end(Status::unavailable("the stream has reached its age: reconnect"));
+        }
+    }
+
+    /// What made the stream's next turn panicked: nothing of its state is to be believed.
+    fn on_panic(&mut self) {
+        let span = match &self.state {
+            State::Running(running) => running.span.clone(),
+            State::Opening | State::Ending(_) | State::Ended => Span::none(),
+        };
+        let asked = self.asked.as_ref().map(ToString::to_string);
+        error!(parent: &span, peer = %self.peer, resource_type = asked, "a stream panicked: it ends");
+        self.shared.metrics().panics().count(PanicPart::Xds);
+        let status = Status::internal("the server failed at this stream: its log says how");
+        self.ended = StatusCode::from(status.code() as i32);
+        self.chunks = Chunks::default();
+        let broken = std::mem::replace(&mut self.state, State::Ending(status));
+        // It may panic again.
+        catch_unwind(AssertUnwindSafe(|| drop(broken))).ok();
     }
 }
 
@@ -457,7 +495,10 @@ impl http_body::Body for Driver {
             let now = Instant::now();
             driver.note_room(now);
             if matches!(driver.state, State::Opening | State::Running(_)) {
-                driver.turn(cx, now);
+                let turn = catch_unwind(AssertUnwindSafe(|| driver.turn(cx, now)));
+                if turn.is_err() {
+                    driver.on_panic();
+                }
             }
         }
         if let Some(chunk) = driver.chunks.next() {
@@ -481,6 +522,13 @@ impl http_body::Body for Driver {
 impl Drop for Driver {
     fn drop(&mut self) {
         self.leave_memory();
+        // Hundreds of thousands of names are not given up in a moment.
+        if self.large
+            && let Some(lane) = self.shared.lanes.enter()
+        {
+            let state = std::mem::replace(&mut self.state, State::Ended);
+            lane.run(|| drop(state));
+        }
         let metrics = self.shared.metrics();
         if self.given.is_some_and(|given| given.elapsed() > SLOW) {
             metrics.slow();
@@ -488,3 +536,6 @@ impl Drop for Driver {
         metrics.ended(self.ended);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! Why a request is not served.
 
-use super::wire::Malformed;
+use super::{ledger::Full, wire::Malformed};
 use crate::{access::Denial, protocol::ProtocolError};
 
 /// Why a request is not served.
@@ -15,6 +15,9 @@ pub(super) enum RequestError {
     /// It is more than is read of a stranger.
     #[error(transparent)]
     Excess(#[from] Excess),
+    /// What it asks for is more than there is room for beside the other streams.
+    #[error(transparent)]
+    Full(#[from] Full),
     /// The session refuses it.
     #[error(transparent)]
     Refused(#[from] ProtocolError),

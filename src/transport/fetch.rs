@@ -3,7 +3,7 @@
 //! They answer in full whatever version the request presents: there is no gRPC status for "not modified" that clients
 //! would not take for a failure (H-7).
 
-use std::{future::poll_fn, sync::Arc, time::Instant};
+use std::{future::poll_fn, net::SocketAddr, sync::Arc, time::Instant};
 
 use http::{HeaderMap, Response};
 use http_body::Frame;
@@ -15,11 +15,13 @@ use super::{
     answer::{check_headers, refuse, respond},
     error::RequestError,
     frame::Chunks,
+    lanes::LARGE,
     peer, request,
     shared::Shared,
     status::trailers,
 };
 use crate::{
+    authority::Visitor,
     protocol::{Delivery, Nonce, Request, Response as Answer, Scope, Session, Variant},
     resource::ResourceType,
 };
@@ -58,11 +60,27 @@ async fn answer(
     let message = message.map_err(|_| Status::deadline_exceeded("no request came"))?;
     let message = message.ok_or_else(|| Status::invalid_argument("the request is empty"))?;
     let message = message.inspect_err(|broken| shared.note_broken(broken))?;
+    let work = || answer_to(shared, scope, action, &visitor, peer, &message);
+    if message.len() < LARGE {
+        return work();
+    }
+    shared.lanes.wait().await.run(work)
+}
+
+/// The answer to an encoded request.
+fn answer_to(
+    shared: &Arc<Shared>,
+    scope: Scope,
+    action: &Arc<str>,
+    visitor: &Visitor,
+    peer: Option<SocketAddr>,
+    message: &[u8],
+) -> Result<Chunks, Status> {
     let limits = &shared.policies.common().limits;
     let noted = |error: &RequestError| shared.note_refused(error);
-    let incoming = request::read(Variant::Sotw, &message, limits).inspect_err(noted)?;
+    let incoming = request::read(Variant::Sotw, message, limits).inspect_err(noted)?;
     let (node, group) = shared.identify(incoming.decode_node(limits).inspect_err(noted)?)?;
-    let admitted = shared.authority.admit(&visitor, &node.id, &group, action)?;
+    let admitted = shared.authority.admit(visitor, &node.id, &group, action)?;
     let request = unary(incoming.request);
 
     let Scope::Single(kind) = scope.clone() else {
@@ -77,6 +95,9 @@ async fn answer(
         node.id.to_string(),
     );
     session.on_request(&request)?;
+    let mut account = shared.account(peer);
+    let settled = account.settle(&kind, &session, &request).map_err(RequestError::from);
+    settled.inspect_err(noted)?;
     if kind == ResourceType::Secret {
         shared.authority.note_secrets(&admitted, request.names.to_vec(), action);
     }

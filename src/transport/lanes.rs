@@ -7,9 +7,16 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     thread::available_parallelism,
+    time::Duration,
 };
 
 use tokio::runtime::{Handle, RuntimeFlavor};
+
+/// Bytes of a request from which on it is worked on here: some ten thousand names.
+pub(super) const LARGE: usize = 256 * 1024;
+
+/// How soon somebody looks again for a free lane.
+pub(super) const PAUSE: Duration = Duration::from_millis(5);
 
 /// How much of it runs at once.
 #[derive(Clone, Debug)]
@@ -43,12 +50,23 @@ impl Lanes {
             taken: Arc::clone(&self.taken),
         })
     }
+
+    /// A lane, once one is free.
+    pub(super) async fn wait(&self) -> Lane {
+        loop {
+            if let Some(lane) = self.enter() {
+                return lane;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
 }
 
 impl Default for Lanes {
-    /// As many as there are processors: more would only take turns.
+    /// One less than there are processors: what is short, as probes are, finds one free.
     fn default() -> Self {
-        Self::new(available_parallelism().map_or(1, usize::from))
+        let processors = available_parallelism().map_or(1, usize::from);
+        Self::new(processors.saturating_sub(1).max(1))
     }
 }
 

@@ -68,6 +68,8 @@ struct LoadStream {
     allowance: Bucket,
     throttled: Timer,
     shutdown: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// When the client is to open another stream.
+    age: Timer,
     /// Counts the stream as open until it is dropped.
     permit: Permit,
 }
@@ -120,7 +122,11 @@ pub(super) async fn open(shared: Arc<Shared>, request: Request<RequestBody>) -> 
         }
     };
     let patience = tokio::time::sleep(shared.limits.first_request);
+    let mut age = Timer::default();
+    let until = shared.limits.stream_age();
+    age.set(until.and_then(|until| Instant::now().checked_add(until)));
     respond(Body::new(LoadStream {
+        age,
         requests: shared.messages(request.into_body(), peer, shared.lrs.request_bytes),
         state: State::Opening(Box::pin(patience)),
         allowance: Bucket::new(shared.limits.requests, Instant::now()),
@@ -200,6 +206,9 @@ impl LoadStream {
         }
         if self.shutdown.as_mut().poll(cx).is_ready() {
             ended = Poll::Ready(Err(shutting_down()));
+        }
+        if self.age.poll(cx).is_ready() {
+            ended = Poll::Ready(Err(Status::unavailable("the stream has reached its age: reconnect")));
         }
         if let State::Opening(patience) = &mut self.state
             && patience.as_mut().poll(cx).is_ready()

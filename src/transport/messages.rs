@@ -10,20 +10,23 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::{Buf as _, Bytes};
 use http_body::Body;
 use tonic::{Code, Status};
 
 use super::{
+    ledger::{Full, Lease},
     timer::Timer,
-    unfinished::{Full, Lease},
 };
 
 /// The compression flag and the length.
-const PREFIX: usize = 5;
+pub(super) const PREFIX: usize = 5;
 
 /// Reserved at once for a message that comes in parts. What a client says of its length is no reason to believe it.
 const RESERVED: usize = 64 * 1024;
+
+/// Frames that are taken in before other streams get their turn, where no message is whole.
+const FRAMES_PER_TURN: usize = 256;
 
 /// Why no message came out of a body.
 #[derive(Debug, thiserror::Error)]
@@ -52,7 +55,7 @@ pub(super) struct Messages<B> {
     /// What came last and was not looked at yet.
     frame: Bytes,
     /// The beginning of a message whose rest is still to come.
-    part: BytesMut,
+    part: Vec<u8>,
     /// What that counts as.
     lease: Lease,
     /// How long the rest may take, and until when it may.
@@ -71,7 +74,7 @@ where
             body,
             limit,
             frame: Bytes::new(),
-            part: BytesMut::new(),
+            part: Vec::new(),
             lease,
             patience,
             due: Timer::default(),
@@ -81,7 +84,7 @@ where
     /// The next message; `None` at the end of the body. The one before is done with.
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
         self.release();
-        loop {
+        for _ in 0..FRAMES_PER_TURN {
             match self.split() {
                 Ok(Some(message)) => {
                     self.due.set(None);
@@ -111,6 +114,9 @@ where
                 }
             }
         }
+        // Frames may hold nothing: whoever sends them without end keeps the task from no other stream.
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// The last message is done with: it counts no longer.
@@ -140,6 +146,9 @@ where
             self.frame.advance(PREFIX);
             return Ok(Some(self.frame.split_to(len)));
         }
+        if self.frame.is_empty() {
+            return Ok(None);
+        }
         self.take(PREFIX)?;
         let Some(len) = self.announced(&self.part)? else {
             return Ok(None);
@@ -148,7 +157,7 @@ where
         if self.part.len() < PREFIX + len {
             return Ok(None);
         }
-        let mut message = std::mem::take(&mut self.part).freeze();
+        let mut message = Bytes::from(std::mem::take(&mut self.part));
         message.advance(PREFIX);
         Ok(Some(message))
     }
@@ -156,9 +165,12 @@ where
     /// Moves of the frame what the part lacks to be so long.
     fn take(&mut self, len: usize) -> Result<(), Broken> {
         let lacks = len.saturating_sub(self.part.len()).min(self.frame.len());
-        self.lease.grow(self.part.len() + lacks)?;
-        if self.part.capacity() < len {
-            self.part.reserve(len.min(RESERVED).saturating_sub(self.part.len()));
+        let needed = self.part.len() + lacks;
+        if self.part.capacity() < needed {
+            // What is counted is what is reserved: never more than the message may come to.
+            let reserved = (2 * self.part.capacity()).max(RESERVED).max(needed).min(len);
+            self.lease.grow(reserved)?;
+            self.part.reserve_exact(reserved - self.part.len());
         }
         self.part.extend_from_slice(&self.frame.split_to(lacks));
         Ok(())

@@ -12,8 +12,8 @@ use super::{
 };
 use crate::{
     proto::{envoy::config::core::v3 as core, google::rpc},
-    protocol::{ListPrint, Listing, NameList, ReadNext, Request, StreamLimits, Variant},
-    text::head,
+    protocol::{Listing, NameList, ReadNext, Request, StreamLimits, Variant},
+    text::{head, without_secrets},
 };
 
 /// Bytes of a whole node for each that may be used: an Envoy lists its extensions, a hundred thousand bytes that nobody
@@ -25,55 +25,74 @@ const OTHER_FIELDS: usize = 1000;
 const AROUND: usize = 1024;
 
 /// A request, and what its node says of itself, where it has one.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Incoming<'a> {
     /// An encoded `envoy.config.core.v3.Node`.
     pub(super) node: Option<Cow<'a, [u8]>>,
     pub(super) request: Request<'a>,
 }
 
-/// The numbers that fields have in a variant; 0 for one that it does not have.
-struct Fields {
-    version: u64,
-    node: u64,
-    names: Names,
-    unsubscribe: Names,
-    presented: u64,
-    type_url: u64,
-    nonce: u64,
-    error: u64,
+/// What a field of a request says.
+#[derive(Clone, Copy)]
+enum Role {
+    Version,
+    Node,
+    Name,
+    /// a locator is a name.
+    NameLocator,
+    Unsubscribe,
+    UnsubscribeLocator,
+    Presented,
+    TypeUrl,
+    Nonce,
+    Error,
+    /// Nobody reads it.
+    Unread,
 }
 
-/// The fields of one list of names.
-#[derive(Clone, Copy)]
-struct Names {
-    texts: u64,
-    /// a locator is a name.
-    locators: u64,
-    next: for<'a> fn(&mut &'a [u8]) -> Option<&'a str>,
+/// The fields of a variant by their numbers, and how its lists of names are read.
+struct Fields {
+    roles: [Role; 10],
+    names: for<'a> fn(&mut &'a [u8]) -> Option<&'a str>,
+    unsubscribe: for<'a> fn(&mut &'a [u8]) -> Option<&'a str>,
 }
 
 const SOTW: Fields = Fields {
-    version: 1,
-    node: 2,
-    names: Names::of::<3, 7>(),
-    unsubscribe: Names::of::<0, 0>(),
-    presented: 0,
-    type_url: 4,
-    nonce: 5,
-    error: 6,
+    roles: [
+        Role::Unread,
+        Role::Version,
+        Role::Node,
+        Role::Name,
+        Role::TypeUrl,
+        Role::Nonce,
+        Role::Error,
+        Role::NameLocator,
+        Role::Unread,
+        Role::Unread,
+    ],
+    names: next_name::<3, 7>,
+    unsubscribe: next_name::<0, 0>,
 };
 
 const DELTA: Fields = Fields {
-    version: 0,
-    node: 1,
-    names: Names::of::<3, 8>(),
-    unsubscribe: Names::of::<4, 9>(),
-    presented: 5,
-    type_url: 2,
-    nonce: 6,
-    error: 7,
+    roles: [
+        Role::Unread,
+        Role::Node,
+        Role::TypeUrl,
+        Role::Name,
+        Role::Unsubscribe,
+        Role::Presented,
+        Role::Nonce,
+        Role::Error,
+        Role::NameLocator,
+        Role::UnsubscribeLocator,
+    ],
+    names: next_name::<3, 8>,
+    unsubscribe: next_name::<4, 9>,
 };
+
+/// The number of `initial_resource_versions`.
+const PRESENTED: u64 = 5;
 
 /// The part of a message in which fields of one kind lie; others may lie between them.
 #[derive(Clone, Copy, Default)]
@@ -96,63 +115,76 @@ pub(super) fn read<'a>(
     };
     // Where all bytes are ASCII every text is UTF-8: names need no look of their own.
     let is_ascii = message.is_ascii();
-    let (mut incoming, mut error) = (Incoming::default(), None);
+    let (mut version, mut type_url, mut nonce) = ("", "", "");
+    let (mut node, mut error) = (None, None);
     let (mut names, mut unsubscribe, mut presented) = (Run::default(), Run::default(), Run::default());
-    let request = &mut incoming.request;
     let (most, longest) = (limits.names_per_type, limits.name_bytes);
-    let (mut rest, mut others) = (message, 0);
+    let (mut rest, mut all) = (message, 0);
     loop {
         let start = message.len() - rest.len();
         let Some(field) = Field::next(&mut rest)? else {
             break;
         };
         let end = message.len() - rest.len();
-        let number = field.number;
-        if fields.names.check(field, is_ascii, longest)? {
-            names.add(start, end);
-            at_most("resource names", names.len, most)?;
-        } else if fields.unsubscribe.check(field, is_ascii, longest)? {
-            unsubscribe.add(start, end);
-            at_most("resource names to unsubscribe", unsubscribe.len, most)?;
-        } else if number == fields.presented {
-            let entry = field.bytes()?;
-            fits(
-                "an entry of initial_resource_versions",
-                entry.len(),
-                2 * longest + AROUND,
-            )?;
-            pair(entry)?;
-            presented.add(start, end);
-            at_most("initial_resource_versions", presented.len, most)?;
-        } else {
-            others += 1;
-            at_most("fields", others, OTHER_FIELDS)?;
-            if number == fields.version {
-                request.version = short("version_info", field, longest)?;
-            } else if number == fields.type_url {
-                request.type_url = short("type_url", field, longest)?;
-            } else if number == fields.nonce {
-                request.nonce = short("response_nonce", field, longest)?;
-            } else if number == fields.node {
-                merge(&mut incoming.node, field.bytes()?);
-            } else if number == fields.error {
-                merge(&mut error, field.bytes()?);
+        let role = usize::try_from(field.number).ok().and_then(|at| fields.roles.get(at));
+        let role = *role.unwrap_or(&Role::Unread);
+        match role {
+            Role::Name | Role::NameLocator => {
+                check_name(field, role, is_ascii, longest)?;
+                names.add(start, end);
+                at_most("resource names", names.len, most)?;
             }
+            Role::Unsubscribe | Role::UnsubscribeLocator => {
+                check_name(field, role, is_ascii, longest)?;
+                unsubscribe.add(start, end);
+                at_most("resource names to unsubscribe", unsubscribe.len, most)?;
+            }
+            Role::Presented => {
+                let entry = field.bytes()?;
+                fits(
+                    "an entry of initial_resource_versions",
+                    entry.len(),
+                    2 * longest + AROUND,
+                )?;
+                pair(entry)?;
+                presented.add(start, end);
+                at_most("initial_resource_versions", presented.len, most)?;
+            }
+            Role::Version => version = short("version_info", field, longest)?,
+            Role::TypeUrl => type_url = short("type_url", field, longest)?,
+            Role::Nonce => nonce = short("response_nonce", field, longest)?,
+            Role::Node => merge(&mut node, field.bytes()?),
+            Role::Error => merge(&mut error, field.bytes()?),
+            Role::Unread => {}
         }
+        all += 1;
+        at_most(
+            "fields",
+            all - names.len - unsubscribe.len - presented.len,
+            OTHER_FIELDS,
+        )?;
     }
-    if let Some(node) = &incoming.node {
-        check_node(node, limits)?;
-    }
-    request.names = fields.names.list(message, names, variant);
-    request.unsubscribe = fields.unsubscribe.list(message, unsubscribe, variant);
-    request.presented = Listing::encoded(presented.of(message), next_pair, presented.len);
-    request.error = error.map(|error| status(&error, limits.error_bytes)).transpose()?;
-    request.node_id = match &incoming.node {
-        Some(Cow::Borrowed(node)) => Some(Cow::Borrowed(node_id(node)?)),
-        Some(Cow::Owned(node)) => Some(Cow::Owned(node_id(node)?.to_owned())),
+    let node_id = match &node {
+        Some(node) => {
+            check_node(node, limits)?;
+            Some(match node {
+                Cow::Borrowed(node) => Cow::Borrowed(node_id(node)?),
+                Cow::Owned(node) => Cow::Owned(node_id(node)?.to_owned()),
+            })
+        }
         None => None,
     };
-    Ok(incoming)
+    let request = Request {
+        node_id,
+        type_url,
+        version,
+        nonce,
+        error: error.map(|error| status(&error, limits.error_bytes)).transpose()?,
+        names: names.list(message, fields.names),
+        unsubscribe: unsubscribe.list(message, fields.unsubscribe),
+        presented: Listing::encoded(presented.of(message), next_pair, presented.len),
+    };
+    Ok(Incoming { node, request })
 }
 
 // === impl Incoming ===
@@ -161,47 +193,6 @@ impl Incoming<'_> {
     /// What the node says of itself, as far as it is used.
     pub(super) fn decode_node(&self, limits: &StreamLimits) -> Result<Option<core::Node>, RequestError> {
         self.node.as_deref().map(|node| decode_node(node, limits)).transpose()
-    }
-}
-
-// === impl Names ===
-
-impl Names {
-    const fn of<const TEXTS: u64, const LOCATORS: u64>() -> Self {
-        Self {
-            texts: TEXTS,
-            locators: LOCATORS,
-            next: next_name::<TEXTS, LOCATORS>,
-        }
-    }
-
-    /// Whether the field is a name of the list, and a sound one.
-    fn check(&self, field: Field<'_>, is_ascii: bool, longest: usize) -> Result<bool, RequestError> {
-        if field.number == self.texts {
-            if is_ascii {
-                field.bytes()?;
-            } else {
-                field.text()?;
-            }
-            return Ok(true);
-        }
-        let is_locator = field.number == self.locators;
-        if is_locator {
-            fits("a resource locator", field.bytes()?.len(), longest + AROUND)?;
-            locator(field.bytes()?)?;
-        }
-        Ok(is_locator)
-    }
-
-    fn list<'a>(&self, message: &'a [u8], run: Run, variant: Variant) -> NameList<'a> {
-        let bytes = run.of(message);
-        let names = Listing::encoded(bytes, self.next as ReadNext<'a, &'a str>, run.len);
-        // Only SotW requests repeat their list.
-        let written = match variant {
-            Variant::Sotw => bytes,
-            Variant::Delta => &[],
-        };
-        NameList::new(names, ListPrint::of([written]))
     }
 }
 
@@ -219,6 +210,24 @@ impl Run {
     fn of<'a>(&self, message: &'a [u8]) -> &'a [u8] {
         &message[self.start..self.end]
     }
+
+    fn list<'a>(&self, message: &'a [u8], next: ReadNext<'a, &'a str>) -> NameList<'a> {
+        let bytes = self.of(message);
+        NameList::new(Listing::encoded(bytes, next, self.len), bytes)
+    }
+}
+
+/// Checks a name of a list, or a locator, which is one.
+#[inline]
+fn check_name(field: Field<'_>, role: Role, is_ascii: bool, longest: usize) -> Result<(), RequestError> {
+    let bytes = field.bytes()?;
+    if matches!(role, Role::NameLocator | Role::UnsubscribeLocator) {
+        fits("a resource locator", bytes.len(), longest + AROUND)?;
+        locator(bytes)?;
+    } else if !is_ascii {
+        field.text()?;
+    }
+    Ok(())
 }
 
 /// Bytes of two messages of one type, one behind the other, are those of the two merged.
@@ -256,7 +265,7 @@ fn next_name<'a, const TEXTS: u64, const LOCATORS: u64>(rest: &mut &'a [u8]) -> 
 fn next_pair<'a>(rest: &mut &'a [u8]) -> Option<(&'a str, &'a str)> {
     loop {
         let field = Field::next(rest).ok()??;
-        if field.number == DELTA.presented {
+        if field.number == PRESENTED {
             return pair(field.bytes().ok()?).ok();
         }
     }
@@ -287,7 +296,7 @@ fn pair(mut bytes: &[u8]) -> Result<(&str, &str), Malformed> {
 }
 
 /// Code and message of an encoded `google.rpc.Status`, of which one character more is kept than `most` bytes are: enough to
-/// see that it was longer. Nobody reads its details.
+/// see that it was longer. Nobody reads its details. What the client quotes of a secret goes no further.
 fn status(mut bytes: &[u8], most: usize) -> Result<rpc::Status, RequestError> {
     let mut status = rpc::Status::default();
     let (mut message, mut fields) = ("", 0);
@@ -300,7 +309,8 @@ fn status(mut bytes: &[u8], most: usize) -> Result<rpc::Status, RequestError> {
             _ => {}
         }
     }
-    head(message, most.saturating_add(4)).clone_into(&mut status.message);
+    let words = head(message, most.saturating_add(4));
+    status.message = without_secrets(words).into_owned();
     Ok(status)
 }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use super::rate::Rate;
+use super::{rate::Rate, timer::jitter};
 use crate::{
     node::{Grouping, NodeGroup},
     protocol::Policy,
@@ -22,6 +22,11 @@ pub struct Limits {
     pub keepalive_interval: Duration,
     /// How long a PING may go unanswered.
     pub keepalive_timeout: Duration,
+    /// How long a client may leave what it was sent without making room for it: a client that answers PINGs and reads nothing
+    /// would hold its stream for ever.
+    pub send_timeout: Duration,
+    /// How long a stream may last before it is to be opened again; `None` for ever.
+    pub max_stream_age: Option<Duration>,
     /// How long a stream may take to send its first request.
     pub first_request: Duration,
     /// Over how long streams are ended at shutdown, so that not every client reconnects elsewhere at once (L-7).
@@ -29,13 +34,16 @@ pub struct Limits {
     /// Streams that may begin a second over all connections: a fleet that reconnects at once is served one part after the
     /// other, instead of all of it slowly (Z-2).
     pub new_streams: Rate,
-    /// What one address may take of what all share: of the streams that may begin, and of unfinished requests.
+    /// What one address may take of what all share: of the streams that may begin, of unfinished requests, and of names.
     pub peer_share: f64,
     /// Streams of one node: an Envoy without ADS has one for each type, and two of them run while it restarts. Misled fleets
     /// give all nodes one id.
     pub streams_per_node: usize,
     /// Bytes of requests whose rest is still to come, over all connections.
     pub unfinished_bytes: usize,
+    /// Bytes that names, globs and presented versions of all streams take. Lists that streams have in common count once: what
+    /// a fleet of a thousand groups asks for, each for some thousand names.
+    pub subscribed_bytes: usize,
     /// How long a request may be unfinished.
     pub request_timeout: Duration,
     /// Requests of one stream that are read a second; more wait in the connection's window (Z-1).
@@ -80,12 +88,15 @@ impl Default for Limits {
             streams_per_connection: 1000,
             keepalive_interval: Duration::from_secs(30),
             keepalive_timeout: Duration::from_secs(10),
+            send_timeout: Duration::from_secs(60),
+            max_stream_age: None,
             first_request: Duration::from_secs(30),
             drain: Duration::from_secs(2),
             new_streams: Rate { per_second: 2000 },
             peer_share: 0.5,
             streams_per_node: 1000,
-            unfinished_bytes: 256 * 1024 * 1024,
+            unfinished_bytes: 128 * 1024 * 1024,
+            subscribed_bytes: 256 * 1024 * 1024,
             request_timeout: Duration::from_secs(30),
             requests: Rate { per_second: 1000 },
         }
@@ -103,9 +114,20 @@ impl Limits {
         }
     }
 
+    /// How long one stream may last, where there is an end to it: a moment of its own, up to a tenth earlier or later.
+    pub(super) fn stream_age(&self) -> Option<Duration> {
+        let age = self.max_stream_age?;
+        Some(age - age / 10 + jitter(age / 5))
+    }
+
     /// Bytes of unfinished requests from one address.
     pub(super) fn unfinished_bytes_of_peer(&self) -> usize {
         (self.unfinished_bytes as f64 * self.peer_share) as usize
+    }
+
+    /// Bytes of the names of streams from one address.
+    pub(super) fn subscribed_bytes_of_peer(&self) -> usize {
+        (self.subscribed_bytes as f64 * self.peer_share) as usize
     }
 }
 

@@ -23,21 +23,23 @@ use super::{
     error::RequestError,
     frame::Frames,
     lanes::Lanes,
+    ledger::{Bounds, Ledger, Subject},
     lists::SharedLists,
     memories::Memories,
-    messages::{Broken, Messages},
+    messages::{Broken, Messages, PREFIX},
     on_demand::OnDemand,
     peer::PeerRates,
     rate::Bucket,
     settings::{Limits, LrsSettings, XdsSettings},
     status::exhausted,
-    unfinished::{Bounds, Unfinished},
+    subscribed::{Account, Subscribed},
 };
 use crate::{
     authority::Authority,
     cache::{SnapshotCache, WakerSlot, Wakers},
     connection::counted_as,
     fleet::Fleet,
+    memory::MemoryBudget,
     metrics::{Refusal, RequestRefusal, ServingMetrics},
     node::{Grouping, Node, NodeGroup},
     proto::envoy::config::core::v3 as core,
@@ -57,11 +59,15 @@ pub(super) struct Shared {
     pub(super) policies: Policies,
     pub(super) lrs: LrsSettings,
     pub(super) ttl: BTreeSet<NodeGroup>,
+    /// Above it nobody is let in.
+    memory: MemoryBudget,
     new_streams: Mutex<Bucket>,
     /// What one peer may take of that.
     peer_rates: PeerRates,
     /// Requests whose rest is still to come.
-    unfinished: Arc<Unfinished>,
+    unfinished: Arc<Ledger>,
+    /// What streams ask for.
+    subscribed: Arc<Subscribed>,
     /// Makes nonces differ between processes (S-1).
     pub(super) process: String,
     pub(super) next_stream: AtomicU64,
@@ -96,6 +102,7 @@ impl Shared {
         metrics: Arc<ServingMetrics>,
         authority: Authority,
         settings: XdsSettings,
+        memory: MemoryBudget,
         shutdown: CancellationToken,
     ) -> Self {
         let process = format!("{:016x}", RandomState::new().build_hasher().finish());
@@ -111,15 +118,22 @@ impl Shared {
             policies: Policies::new(settings.policy, settings.unordered),
             lrs: settings.lrs,
             ttl: settings.ttl,
+            memory,
             new_streams: Mutex::new(Bucket::new(settings.limits.new_streams, Instant::now())),
             peer_rates: PeerRates::new(settings.limits.new_streams_of_peer()),
-            unfinished: Arc::new(Unfinished::new(
+            unfinished: Arc::new(Ledger::with_least(
+                Subject::Unfinished,
                 Bounds {
                     all: settings.limits.unfinished_bytes,
                     peer: settings.limits.unfinished_bytes_of_peer(),
                 },
-                settings.limits.request_bytes,
+                // One request can be read of every peer, whatever the share.
+                settings.limits.request_bytes.saturating_add(PREFIX),
             )),
+            subscribed: Subscribed::new(Bounds {
+                all: settings.limits.subscribed_bytes,
+                peer: settings.limits.subscribed_bytes_of_peer(),
+            }),
             process,
             next_stream: AtomicU64::new(1),
             open_streams: AtomicUsize::new(0),
@@ -152,8 +166,26 @@ impl Shared {
         Messages::new(body, most, lease, self.limits.request_timeout)
     }
 
+    /// What a stream of this peer will ask for.
+    pub(super) fn account(&self, peer: Option<SocketAddr>) -> Account {
+        Account::new(Arc::clone(&self.subscribed), peer.map(counted_as))
+    }
+
+    /// Bytes that names of all streams take.
+    pub(super) fn subscribed_bytes(&self) -> usize {
+        self.subscribed.bytes()
+    }
+
     /// Counts a stream of a peer that begins, or refuses it at once (L-7).
     pub(super) fn admit(self: &Arc<Self>, peer: Option<SocketAddr>) -> Result<Permit, Status> {
+        if self.memory.is_exceeded() {
+            debug!(?peer, "stream refused: the memory budget is exceeded");
+            self.metrics().refused(Refusal::Memory);
+            return Err(exhausted(
+                "the server uses more memory than its budget (limits.memory): try again later",
+                Duration::from_secs(5),
+            ));
+        }
         if let Some(peer) = peer
             && let Err(wait) = self.peer_rates.take(counted_as(peer), Instant::now())
         {
@@ -183,14 +215,15 @@ impl Shared {
 
     /// Counts a request that is more than is taken of a stranger.
     pub(super) fn note_refused(&self, error: &RequestError) {
-        let is_excess = match error {
-            RequestError::Excess(_) => true,
-            RequestError::Refused(error) => error.kind() == ErrorKind::Exhausted,
-            RequestError::Malformed(_) | RequestError::Node(_) | RequestError::Denied(_) => false,
+        let reason = match error {
+            RequestError::Excess(_) => RequestRefusal::Limit,
+            RequestError::Refused(error) if error.kind() == ErrorKind::Exhausted => RequestRefusal::Limit,
+            RequestError::Full(_) => RequestRefusal::Subscribed,
+            RequestError::Refused(_) | RequestError::Malformed(_) | RequestError::Node(_) | RequestError::Denied(_) => {
+                return;
+            }
         };
-        if is_excess {
-            self.metrics.request_refused(RequestRefusal::Limit);
-        }
+        self.metrics.request_refused(reason);
     }
 
     /// Counts a request that never became whole, by a limit of ours.

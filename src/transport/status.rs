@@ -18,6 +18,7 @@ impl From<RequestError> for Status {
         match error {
             RequestError::Malformed(_) | RequestError::Node(_) => Self::internal(error.to_string()),
             RequestError::Excess(_) => Self::resource_exhausted(error.to_string()),
+            RequestError::Full(_) => exhausted(&error.to_string(), Duration::from_secs(5)),
             RequestError::Refused(error) => error.into(),
             RequestError::Denied(denial) => denial.into(),
         }

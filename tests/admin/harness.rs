@@ -138,7 +138,7 @@ impl Server {
 }
 
 impl FakeEnvoy {
-    async fn connect(addresses: Addresses, group: &str, id: &str) -> Self {
+    pub(crate) async fn connect(addresses: Addresses, group: &str, id: &str) -> Self {
         let url = format!("http://{}", addresses.xds);
         let channel = tonic::transport::Endpoint::from_shared(url)
             .unwrap()

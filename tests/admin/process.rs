@@ -21,14 +21,20 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) fn start(data_dir: &Path) -> Self {
+        Self::start_with(data_dir, &[], Stdio::null())
+    }
+
+    /// With further arguments, and the log going to `log`.
+    pub(crate) fn start_with(data_dir: &Path, args: &[&str], log: Stdio) -> Self {
         let mut child = chancery(&["serve", "--data-dir", data_dir.to_str().unwrap()])
+            .args(args)
             .args([
                 "--xds-addr=127.0.0.1:0",
                 "--admin-addr=127.0.0.1:0",
                 "--http-addr=127.0.0.1:0",
             ])
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(log)
             .spawn()
             .unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines().take(3);
@@ -47,6 +53,10 @@ impl Process {
 
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    pub(crate) fn address(&self, name: &str) -> std::net::SocketAddr {
+        self.addresses[name].parse().unwrap()
     }
 
     fn get(&self, path: &str) -> (u16, String) {

@@ -191,6 +191,11 @@ pub(crate) const LAYERS: &[Layer] = &[
         without: &[RUNTIME, GRPC, SHARING, METRICS, CLOCKS, RANDOMNESS],
     },
     Layer {
+        module: "memory",
+        knows: Knows::Only(&[]),
+        without: &[RUNTIME, GRPC, METRICS, CLOCKS, RANDOMNESS],
+    },
+    Layer {
         module: "text",
         knows: Knows::Only(&[]),
         without: &[RUNTIME, GRPC, SHARING, METRICS, CLOCKS, RANDOMNESS],
@@ -202,7 +207,7 @@ pub(crate) const LAYERS: &[Layer] = &[
     },
     Layer {
         module: "tls",
-        knows: Knows::Only(&["connection"]),
+        knows: Knows::Only(&["connection", "input"]),
         without: &[RUNTIME, GRPC, STATUSES, METRICS],
     },
     Layer {
@@ -222,6 +227,7 @@ pub(crate) const LAYERS: &[Layer] = &[
             "access",
             "audit",
             "connection",
+            "input",
             "metrics",
             "node",
             "resource",

@@ -555,6 +555,12 @@ impl Client {
         self.requests = None;
     }
 
+    /// Whether something comes, or the stream ends.
+    pub(crate) async fn next_or_end(&mut self) -> Result<(), Status> {
+        let message = timeout(PATIENCE, self.responses.message()).await;
+        message.expect("a response in time").map(drop)
+    }
+
     /// How the stream ends: what comes before is passed over.
     pub(crate) async fn end(mut self) -> Result<(), Status> {
         let end = async {

@@ -6,7 +6,8 @@ use chancery::{
     app::{App, Running},
     proto::admin::{
         DeleteSnapshotRequest, Document, ListNodesRequest, NodeStatus, PublishOptions, ReplaceSnapshotRequest,
-        TypeStatus, node_service_client::NodeServiceClient, snapshot_service_client::SnapshotServiceClient,
+        ServerHealth, TypeStatus, node_service_client::NodeServiceClient,
+        snapshot_service_client::SnapshotServiceClient,
     },
     resource::ResourceType,
     settings::{Layer, Settings},
@@ -137,6 +138,37 @@ impl Server {
         series
             .map(|(name, value)| (name.to_owned(), value.parse().unwrap()))
             .collect()
+    }
+
+    /// Status and text of a path of the HTTP port.
+    pub(crate) async fn get(&self, path: &str) -> (u16, String) {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let url = format!("http://{}{path}", self.http());
+        let response = client.get(url).send().await.unwrap();
+        (response.status().as_u16(), response.text().await.unwrap())
+    }
+
+    /// The same of a body of JSON that is posted there.
+    pub(crate) async fn post(&self, path: &str, body: &'static str) -> (u16, String) {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let request = client.post(format!("http://{}{path}", self.http())).body(body);
+        let response = request.header("content-type", "application/json").send().await.unwrap();
+        (response.status().as_u16(), response.text().await.unwrap())
+    }
+
+    /// Waits until `/readyz` says so.
+    pub(crate) async fn await_ready(&self, status: u16) {
+        self.eventually(&format!("/readyz is {status}"), async || {
+            self.get("/readyz").await.0 == status
+        })
+        .await;
+    }
+
+    /// How the server says that it is.
+    pub(crate) async fn health(&self) -> ServerHealth {
+        let mut client = NodeServiceClient::new(self.admin.clone());
+        let listed = client.list_nodes(ListNodesRequest::default()).await.unwrap();
+        listed.into_inner().health.unwrap()
     }
 
     /// Waits until a series has this value.

@@ -1,7 +1,12 @@
 //! What the fleet knows of nodes, as the admin API says it.
 
+use std::time::Duration;
+
+use prost_types::Timestamp;
+
 use super::{count, timestamp};
 use crate::{
+    connection::Pace,
     fleet::{self, DeliveryStatus, NackStatus},
     node::NodeId,
     proto::admin as api,
@@ -126,7 +131,15 @@ fn stream_status(stream: &fleet::StreamStatus) -> api::StreamStatus {
         synced_revision: stream.synced.map_or(0, |revision| revision.0),
         order: order_status(&stream.standing),
         blocked_revision: stream.blocked.map_or(0, |revision| revision.0),
+        unread_since: stream.info.pace.as_ref().and_then(|pace| unread_since(pace)),
     }
+}
+
+/// A moment's wait for the network is nothing to tell of.
+fn unread_since(pace: &Pace) -> Option<Timestamp> {
+    const TOLD_AFTER: Duration = Duration::from_secs(5);
+    let is_stuck = pace.unread_for().is_some_and(|unread| unread >= TOLD_AFTER);
+    pace.unread_since().filter(|_| is_stuck).and_then(timestamp)
 }
 
 fn type_status(row: &fleet::TypeStatus) -> api::TypeStatus {

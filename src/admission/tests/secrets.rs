@@ -370,3 +370,43 @@ fn findings_do_not_quote_secrets() {
         assert!(!quotes, "{told:?}");
     }
 }
+
+/// A secret that stands where a name is expected, since somebody forgot a space, a quote or the field around it.
+#[test]
+fn secrets_in_the_place_of_names_are_not_quoted() {
+    let tls = |key: &str| {
+        format!(
+            "resources:\n- '@type': type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret\n  name: s\n  \
+             tls_certificate: {key}\n"
+        )
+    };
+    let header = |header: &str| {
+        cluster(&format!(
+            "  name: a\n  health_checks: [{{timeout: 1s, interval: 1s, unhealthy_threshold: 1, healthy_threshold: 1, \
+             http_health_check: {{path: /, request_headers_to_add: [{{header: {header}}}]}}}}]\n"
+        ))
+    };
+    for yaml in [
+        tls("{private_key: {inline_string:CANARY}}"),
+        tls("{private_key: {CANARY}}"),
+        tls("{private_key: {CANARY: x}}"),
+        tls("{private_key:CANARY}"),
+        tls("{passwort:CANARY}"),
+        tls("{private_key: {inline_string: !CANARY}}"),
+        tls("{private_key: {inline_string: !CANARY x}}"),
+        tls("{private_key: {inline_string: *CANARY}}"),
+        header("{key: authorization, value:CANARY}"),
+        header("{key: authorization, CANARY: x}"),
+        "resources: []\npassword:CANARY: x\n".to_owned(),
+    ] {
+        let told = refused(&yaml);
+        assert!(
+            !told.is_empty() && !told.iter().any(|told| told.contains("CANARY")),
+            "{yaml}: {told:?}"
+        );
+    }
+    let told = refused(&tls("{private_key: {inline_string:CANARY}}")).concat();
+    assert!(told.contains("inline_string") && told.contains("space"), "{told}");
+    let told = refused(&tls("{private_key: {inline_strin: CANARY}}")).concat();
+    assert!(told.contains("did you mean \"inline_string\""), "{told}");
+}

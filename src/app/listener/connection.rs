@@ -15,7 +15,6 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 use tokio_rustls::server::TlsStream;
-use tonic::transport::server::Connected;
 use tracing::info;
 
 use super::{Terms, crowd::Place, tenure::Tenure};
@@ -79,6 +78,7 @@ impl Accepted {
     }
 
     fn new(io: Io, connection: Connection, tenure: Option<Tenure>, place: Place, terms: &Terms) -> Self {
+        terms.metrics.opened(terms.port);
         Self {
             io,
             connection,
@@ -152,6 +152,12 @@ impl Accepted {
         }
         self.metrics.silent(self.port, Silence::Unread);
         Poll::Ready(Err(timed_out("the peer does not read")))
+    }
+}
+
+impl Drop for Accepted {
+    fn drop(&mut self) {
+        self.metrics.closed(self.port);
     }
 }
 
@@ -236,14 +242,6 @@ impl AsyncWrite for Accepted {
             Io::Secure(stream) => Pin::new(stream).poll_shutdown(cx),
         };
         this.wrote(cx, outcome)
-    }
-}
-
-impl Connected for Accepted {
-    type ConnectInfo = Connection;
-
-    fn connect_info(&self) -> Connection {
-        self.connection.clone()
     }
 }
 

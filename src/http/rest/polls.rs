@@ -135,6 +135,7 @@ impl Polls {
 
 fn info(peer: SocketAddr) -> StreamInfo {
     StreamInfo {
+        pace: None,
         protocol: Protocol::Rest,
         aggregated: false,
         peer: peer.to_string(),

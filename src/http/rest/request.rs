@@ -10,7 +10,7 @@ use crate::{
     proto::{self, discovery::DiscoveryRequest},
     protocol::{ProtocolError, StreamLimits},
     resource::{ResourceName, ResourceType, Version},
-    text::head,
+    text::{head, without_secrets},
 };
 
 const WILDCARD: &str = "*";
@@ -61,9 +61,8 @@ pub(super) fn parse(body: &[u8], kind: &ResourceType, limits: &StreamLimits) -> 
     let mut request: DiscoveryRequest = message.transcode_to().map_err(|error| malformed(&error))?;
     if let Some(error) = &mut request.error_detail {
         // One character more says that there was more.
-        error
-            .message
-            .truncate(head(&error.message, limits.error_bytes.saturating_add(4)).len());
+        let words = head(&error.message, limits.error_bytes.saturating_add(4));
+        error.message = without_secrets(words).into_owned();
     }
     if !request.type_url.is_empty() && request.type_url != kind.type_url() {
         let foreign = ProtocolError::ForeignType(request.type_url, kind.clone());

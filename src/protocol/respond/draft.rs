@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{client::named, resolve::Resolution};
+use super::{client::named, plan::Plan, resolve::Resolution};
 use crate::{
     protocol::{
         Contents, Subscription, Variant,
@@ -34,13 +34,9 @@ pub(in crate::protocol) struct Draft {
     pub(in crate::protocol) missing: Vec<ResourceName>,
 }
 
-/// What a response is made of.
+/// What a response is made of besides the step.
 #[derive(Debug, Default)]
-pub(in crate::protocol) struct Ingredients {
-    pub(in crate::protocol) changed: Contents,
-    pub(in crate::protocol) removed: Vec<ResourceName>,
-    pub(in crate::protocol) replaced: Replaced,
-    pub(in crate::protocol) lead: Vec<ResourceName>,
+pub(in crate::protocol) struct Asked {
     pub(in crate::protocol) resolution: Resolution,
     /// A response is owed even if it is empty.
     pub(in crate::protocol) owed: bool,
@@ -72,31 +68,36 @@ impl Draft {
     pub(in crate::protocol) fn compose(
         recipient: Recipient<'_>,
         to: &Arc<TypeResources>,
-        mut ingredients: Ingredients,
+        step: Plan,
+        mut asked: Asked,
     ) -> Option<Self> {
-        let missing = std::mem::take(&mut ingredients.resolution.missing);
-        let gone = std::mem::take(&mut ingredients.removed);
+        let missing = std::mem::take(&mut asked.resolution.missing);
         let names = recipient.subscription.names();
-        let asked_and_gone = gone.iter().filter(|name| names.contains(name));
-        let draft = Self {
+        let asked_and_gone = step.removed.iter().filter(|name| names.contains(name));
+        let mut draft = Self {
             resources: Contents::default(),
             missing: missing.iter().chain(asked_and_gone).cloned().collect(),
-            removed: if recipient.quiet_removals { Vec::new() } else { gone },
+            removed: if recipient.quiet_removals {
+                Vec::new()
+            } else {
+                step.removed
+            },
             unresolved: Vec::new(),
-            step: if ingredients.changed.is_empty() {
+            step: if step.changed.is_empty() {
                 Step::Answer
             } else {
                 Step::Make
             },
-            changed: std::mem::take(&mut ingredients.changed),
-            replaced: std::mem::take(&mut ingredients.replaced),
-            children: ingredients.children,
-            lead: std::mem::take(&mut ingredients.lead),
+            changed: step.changed,
+            replaced: step.replaced,
+            children: asked.children,
+            lead: step.lead,
         };
-        match recipient.variant {
-            Variant::Sotw => draft.into_sotw(recipient, to, ingredients, !missing.is_empty()),
-            Variant::Delta => draft.into_delta(recipient, ingredients, missing),
-        }
+        let is_due = match recipient.variant {
+            Variant::Sotw => draft.fill_sotw(recipient, to, asked, !missing.is_empty()),
+            Variant::Delta => draft.fill_delta(recipient, asked, missing),
+        };
+        is_due.then_some(draft)
     }
 
     /// Whether it holds the resource of this name.
@@ -104,29 +105,30 @@ impl Draft {
         self.resources.get(name).is_some()
     }
 
-    fn into_sotw(
-        mut self,
+    /// Puts in what a SotW response carries; `false` where there is nothing to say.
+    fn fill_sotw(
+        &mut self,
         recipient: Recipient<'_>,
         to: &Arc<TypeResources>,
-        ingredients: Ingredients,
+        asked: Asked,
         any_missing: bool,
-    ) -> Option<Self> {
+    ) -> bool {
         let Recipient { kind, subscription, .. } = recipient;
-        let Resolution { all, found, .. } = ingredients.resolution;
+        let Resolution { all, found, .. } = asked.resolution;
         let any_found = !found.is_empty() || all.as_ref().is_some_and(|all| !all.resources.is_empty());
-        let asked = ingredients.owed || any_found || (is_full_state(kind) && any_missing);
+        let is_asked = asked.owed || any_found || (is_full_state(kind) && any_missing);
         // Absence means deletion to a client that holds a full state, so it is told of an empty one too (S-9, R-1).
         let may_be_empty = is_full_state(kind) || subscription.is_wildcard();
         let tells = tells_removal(kind) && !self.removed.is_empty();
         // E-4: an error cancels the wait of a client for what is not there.
         let bare = recipient.bare_errors && !self.missing.is_empty() && !may_be_empty;
-        let due = asked
+        let due = is_asked
             || tells
             || bare
             || !self.changed.is_empty()
-            || (ingredients.first && may_be_empty && !subscription.is_empty());
+            || (asked.first && may_be_empty && !subscription.is_empty());
         if !due {
-            return None;
+            return false;
         }
         self.removed = Vec::new();
         self.resources = if repeats_unchanged(kind) || subscription.is_wildcard() {
@@ -142,16 +144,12 @@ impl Draft {
             Some(sent) => is_full_state(kind) && !any_found && sent.is_same_state(&self.resources),
             None => recipient.refused.is_state(&self.resources),
         };
-        (says_something && !is_known).then_some(self)
+        says_something && !is_known
     }
 
-    fn into_delta(
-        mut self,
-        recipient: Recipient<'_>,
-        ingredients: Ingredients,
-        missing: Vec<ResourceName>,
-    ) -> Option<Self> {
-        let Resolution { all, found, .. } = ingredients.resolution;
+    /// The same for a delta response.
+    fn fill_delta(&mut self, recipient: Recipient<'_>, asked: Asked, missing: Vec<ResourceName>) -> bool {
+        let Resolution { all, found, .. } = asked.resolution;
         self.resources = match all {
             Some(all) => Contents::Selected(all).with(found),
             None => self.changed.with(found),
@@ -164,9 +162,7 @@ impl Draft {
         self.removed.sort();
         self.removed.dedup();
         self.removed.retain(|name| self.resources.get(name).is_none());
-        let due =
-            ingredients.owed || !self.resources.is_empty() || !self.removed.is_empty() || !self.unresolved.is_empty();
-        due.then_some(self)
+        asked.owed || !self.resources.is_empty() || !self.removed.is_empty() || !self.unresolved.is_empty()
     }
 }
 

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     protocol::{
         Awaited, Awaiting, Contents, Variant,
-        policy::{applies_valid_part, is_full_state},
+        policy::{applies_valid_part, has_places, is_full_state},
         sorted::sort_once,
         type_state::{ClientView, Exceptions, Held, Replaced, Retained},
     },
@@ -68,6 +68,16 @@ pub(in crate::protocol) fn plan(client: Client<'_>, to: &Arc<TypeResources>, ter
         _ => from.map(|from| to.diff_from(from)),
     };
     let gone = gone(client, diff.as_deref(), to);
+    let may_wait = terms.gate.is_some() || (terms.keeps && has_places(client.kind));
+    if !may_wait && gone.is_empty() && client.view.is_plain() && !client.refused.any() {
+        // Nearly every step.
+        let mut plan = Plan {
+            changed,
+            ..Plan::default()
+        };
+        plan.note_replaced(client, from, terms.keeps);
+        return plan;
+    }
     let (mut blocked, lasts) = blocked(client, &changed, terms);
     let hand_over = if terms.keeps {
         places::hand_over(client, to, &changed, &gone, (&mut blocked, &lasts))

@@ -46,7 +46,7 @@ impl Session {
     /// An Envoy that was sent further clusters while some were warming answers the newest response alone: those before it
     /// were accepted if it says that it holds their version (O-5). Gives what the others changed.
     fn settle_overtaken(&mut self, index: usize, before: usize, version: &str) -> Vec<Arc<Resource>> {
-        let overtaken: Vec<Sent> = self.types[index].in_flight.take_before(before).collect();
+        let overtaken: Vec<Box<Sent>> = self.types[index].in_flight.take_before(before).collect();
         let mut open = Vec::new();
         for sent in overtaken {
             if sent.delivery.version.as_str() == version {
@@ -61,11 +61,10 @@ impl Session {
         open
     }
 
-    fn on_ack_of(&mut self, index: usize, sent: Sent) {
+    fn on_ack_of(&mut self, index: usize, sent: Box<Sent>) {
         if sent.step == Step::Heartbeat {
             return;
         }
-        self.outcomes.push_back(Outcome::Ack(sent.delivery.clone()));
         if self.types[index].kind == ResourceType::Endpoint && self.features.envoy {
             let clusters = self.types.iter_mut().find(|state| state.kind == ResourceType::Cluster);
             if let Some(clusters) = clusters {
@@ -76,13 +75,14 @@ impl Session {
         if self.features.ttl {
             state.beat.note_acked(&sent.delivery.version);
         }
-        state.on_ack(self.variant, sent);
+        state.on_ack(self.variant, &sent);
         if state.in_flight.is_empty() && !state.refused.any() && state.view.is_plain() {
             self.memory.forget(&state.kind);
         }
+        self.outcomes.push_back(Outcome::Ack(sent.delivery));
     }
 
-    fn on_nack_of(&mut self, index: usize, sent: Sent, status: rpc::Status) {
+    fn on_nack_of(&mut self, index: usize, sent: Box<Sent>, status: rpc::Status) {
         if sent.step != Step::Heartbeat {
             self.types[index].on_nack(self.variant, &sent, &status.message);
         }

@@ -74,7 +74,7 @@ impl Session {
             revision: snapshot.revision(),
         };
         state.last_nonce = Some(delivery.nonce.clone());
-        state.in_flight.push(Sent {
+        state.in_flight.push(Box::new(Sent {
             delivery: delivery.clone(),
             number,
             step: Step::Heartbeat,
@@ -84,7 +84,7 @@ impl Session {
             removed: Vec::new(),
             replaced: Replaced::default(),
             sent_at: now,
-        });
+        }));
         Some(Response {
             heartbeats,
             ttl: true,

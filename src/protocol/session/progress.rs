@@ -3,6 +3,7 @@
 
 use std::{sync::Arc, time::Instant};
 
+use super::Progress;
 use crate::{
     protocol::{Outcome, Session},
     snapshot::Snapshot,
@@ -30,10 +31,14 @@ impl Session {
                 });
             }
         }
-        let standing = self.standing(goal, now);
-        if standing != self.standing {
-            self.standing = standing.clone();
-            self.outcomes.push_back(Outcome::Standing(standing));
+        let is_plain = self.types.iter().all(|state| state.view.is_plain());
+        if !is_plain || self.standing.is_some() {
+            let standing = self.standing(goal, now);
+            let before = self.standing.as_deref();
+            if before.map_or(!standing.is_nothing(), |before| *before != standing) {
+                self.standing = (!standing.is_nothing()).then(|| Box::new(standing.clone()));
+                self.outcomes.push_back(Outcome::Standing(standing));
+            }
         }
         self.report_progress(goal, now);
     }
@@ -48,13 +53,16 @@ impl Session {
             !state.lags_behind(goal) && state.due.retries() == 0 && !state.due.owes_anything()
         };
         let progress = match (refused, self.types.iter().all(is_done) && self.removals_rest(now)) {
-            (true, _) => Outcome::Blocked(goal.revision()),
-            (false, true) => Outcome::Synced(goal.revision()),
+            (true, _) => Progress::Blocked(goal.revision()),
+            (false, true) => Progress::Synced(goal.revision()),
             (false, false) => return,
         };
-        if self.progress.as_ref() != Some(&progress) {
-            self.progress = Some(progress.clone());
-            self.outcomes.push_back(progress);
+        if self.progress != Some(progress) {
+            self.progress = Some(progress);
+            self.outcomes.push_back(match progress {
+                Progress::Synced(revision) => Outcome::Synced(revision),
+                Progress::Blocked(revision) => Outcome::Blocked(revision),
+            });
         }
     }
 }

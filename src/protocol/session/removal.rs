@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::Earliest;
 use crate::{
     protocol::{
         Session,
@@ -266,31 +267,23 @@ impl Session {
         self.types.iter().all(is_at_rest)
     }
 
-    /// When waits of the order are over.
-    pub(super) fn order_times(&self) -> Vec<Instant> {
+    /// Notes when waits of the order are over.
+    pub(super) fn note_order_times(&self, earliest: &mut Earliest) {
         let ordering = self.policy.ordering;
         let Some(goal) = self.goal.as_ref().filter(|_| self.is_ordered()) else {
-            return Vec::new();
+            return;
         };
-        let mut times = Vec::new();
-        let mut note = |since: Instant, wait: Duration| times.extend(since.checked_add(wait));
-        let waits = self
-            .types
-            .iter()
-            .any(|state| !state.view.held().is_empty() || state.lags_behind(goal));
-        let retains = self.types.iter().any(|state| !state.view.retained().is_empty());
+        let mut note = |since: Instant, wait: Duration| earliest.note(since.checked_add(wait));
+        let (mut waits, mut retains) = (false, false);
         for state in &self.types {
+            let lags = state.lags_behind(goal);
+            waits |= lags || !state.view.held().is_empty();
+            retains |= !state.view.retained().is_empty();
             if let Some(last) = state.in_flight.last()
                 && self.sends_beside(state)
-                && (state.lags_behind(goal) || state.view.retained().values().any(|retained| retained.made.is_some()))
+                && (lags || state.view.retained().values().any(|retained| retained.made.is_some()))
             {
                 note(last.sent_at, ordering.patience);
-            }
-            for sent in state.in_flight.iter().filter(|_| waits) {
-                note(sent.sent_at, ordering.make_timeout);
-                if state.kind == ResourceType::Cluster && self.features.envoy {
-                    note(sent.sent_at, ordering.patience);
-                }
             }
             for retained in state.view.retained().values() {
                 note(retained.since, ordering.hold_cap);
@@ -299,15 +292,26 @@ impl Session {
                 }
             }
         }
-        let is_paused = self.features.envoy && self.state_of(&ResourceType::Cluster).is_none();
-        if is_paused && let Some(began) = self.began.filter(|_| waits) {
+        if !waits && !retains {
+            return;
+        }
+        for state in self.types.iter().filter(|_| waits) {
+            for sent in state.in_flight.iter() {
+                note(sent.sent_at, ordering.make_timeout);
+                if state.kind == ResourceType::Cluster && self.features.envoy {
+                    note(sent.sent_at, ordering.patience);
+                }
+            }
+        }
+        let Some(began) = self.began else {
+            return;
+        };
+        if waits && self.features.envoy && self.state_of(&ResourceType::Cluster).is_none() {
             note(began, ordering.make_timeout);
         }
-        let returned = self.awaits_requests(self.last_poll);
-        if let Some(began) = self.began.filter(|_| (retains || waits) && returned) {
+        if self.awaits_requests(self.last_poll) {
             note(began, ordering.return_wait);
         }
-        times
     }
 }
 

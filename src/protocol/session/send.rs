@@ -68,7 +68,7 @@ impl Session {
             revision: snapshot.revision(),
         };
         state.last_nonce = Some(delivery.nonce.clone());
-        state.in_flight.push(Sent {
+        state.in_flight.push(Box::new(Sent {
             delivery: delivery.clone(),
             number,
             step,
@@ -78,7 +78,7 @@ impl Session {
             removed: part.removed.clone(),
             replaced,
             sent_at: now,
-        });
+        }));
         Response {
             resources: part.resources,
             removed: part.removed,

@@ -12,7 +12,7 @@ use crate::{
         policy::{is_full_state, waits},
         respond::{
             client::Client,
-            draft::{Draft, Ingredients, Recipient},
+            draft::{Asked, Draft, Recipient},
             plan::{Plan, Terms, plan},
             resolve::{Resolution, Sources},
         },
@@ -110,38 +110,23 @@ impl Session {
     /// Brings the client closer to the goal: the response that takes, if any.
     fn advance(&mut self, index: usize, goal: &Arc<Snapshot>, now: Instant) -> Option<Draft> {
         let to = Arc::clone(goal.get(&self.types[index].kind)?);
-        let Plan {
-            changed,
-            mut removed,
-            exceptions,
-            replaced,
-            lead,
-            waits,
-        } = self.plan(index, goal, now);
-        if waits {
+        let mut step = self.plan(index, goal, now);
+        if step.waits {
             return None;
         }
         let state = &mut self.types[index];
         let first = std::mem::take(&mut state.fresh);
         let from = state.view.resources().cloned();
-        removed.extend(state.supersede(from.as_ref(), &to));
+        step.removed.extend(state.supersede(from.as_ref(), &to));
         // A refused full state is replaced by one that can be ACKed, even where that only lacks something.
         if state.refused.is_any_state() {
             state.due.owe_answer();
         }
         let is_step = from.as_ref().is_none_or(|from| !Arc::ptr_eq(from, &to))
-            || exceptions.held.len() != state.view.held().len();
-        state.view.advance(goal, exceptions);
+            || step.exceptions.held.len() != state.view.held().len();
+        state.view.advance(goal, std::mem::take(&mut step.exceptions));
         state.keep_fallback();
-        let ingredients = Ingredients {
-            changed,
-            removed,
-            replaced,
-            lead,
-            first,
-            ..Ingredients::default()
-        };
-        let draft = self.draft(index, goal, now, ingredients);
+        let draft = self.draft(index, goal, now, step, first);
         if draft.is_none() {
             self.advanced |= is_step;
             self.types[index].settle(goal);
@@ -205,7 +190,7 @@ impl Session {
         if !state.owes_answer() {
             return None;
         }
-        self.draft(index, goal, now, Ingredients::default())
+        self.draft(index, goal, now, Plan::default(), false)
     }
 
     /// Takes resources that are gone from the client: the response that takes, if any.
@@ -220,7 +205,7 @@ impl Session {
         }
         let to = Arc::clone(state.view.resources()?);
         let removed = names.iter().filter(|name| state.subscription.selects_name(name));
-        let ingredients = Ingredients {
+        let step = Plan {
             removed: removed.cloned().collect(),
             replaced: Replaced {
                 from: None,
@@ -228,33 +213,25 @@ impl Session {
                 unknown,
                 ..Replaced::default()
             },
-            ..Ingredients::default()
+            ..Plan::default()
         };
-        state
-            .missing
-            .note(ingredients.removed.iter(), state.subscription.names());
-        let mut draft = Draft::compose(recipient(state, variant), &to, ingredients)?;
+        state.missing.note(step.removed.iter(), state.subscription.names());
+        let mut draft = Draft::compose(recipient(state, variant), &to, step, Asked::default())?;
         draft.step = Step::Break;
         Some(draft)
     }
 
-    /// Puts a response together from what changed and what is owed, and notes what the client holds by it.
-    fn draft(
-        &mut self,
-        index: usize,
-        goal: &Arc<Snapshot>,
-        now: Instant,
-        mut ingredients: Ingredients,
-    ) -> Option<Draft> {
+    /// Puts a response together from a step and what is owed, and notes what the client holds by it. `first` where it is the
+    /// first of the type on this stream.
+    fn draft(&mut self, index: usize, goal: &Arc<Snapshot>, now: Instant, step: Plan, first: bool) -> Option<Draft> {
         let variant = self.variant;
-        let owed = self.types[index].due.take();
         let to = Arc::clone(self.types[index].view.resources()?);
-        let mut resolution = if owed.is_nothing() {
-            Resolution::default()
-        } else {
-            self.resolve(index, &owed, &ingredients.changed, goal, now)
+        let owed = self.types[index].due.take();
+        let mut resolution = match owed.as_ref().filter(|owed| !owed.needs_no_look()) {
+            Some(owed) => self.resolve(index, owed, &step.changed, goal, now),
+            None => Resolution::default(),
         };
-        let hosts = if ingredients.first {
+        let hosts = if first {
             self.inherited_hosts(index, goal)
         } else {
             Vec::new()
@@ -266,17 +243,21 @@ impl Session {
             resolution.found.push(host);
         }
         let late = std::mem::take(&mut resolution.late).into_iter();
-        state
-            .due
-            .owe(late.filter(|name| ingredients.changed.get(name).is_none()));
+        state.due.owe(late.filter(|name| step.changed.get(name).is_none()));
         let names = state.subscription.names();
         state
             .missing
-            .note(resolution.missing.iter().chain(&ingredients.removed), names);
-        ingredients.owed = owed.answer;
-        ingredients.children = owed.children_at_first || !owed.children.is_empty();
-        ingredients.resolution = resolution;
-        let draft = Draft::compose(recipient(state, variant), &to, ingredients);
+            .note(resolution.missing.iter().chain(&step.removed), names);
+        let (answer, children) = owed.map_or((false, false), |owed| {
+            (owed.answer, owed.children_at_first || !owed.children.is_empty())
+        });
+        let asked = Asked {
+            resolution,
+            owed: answer,
+            children,
+            first,
+        };
+        let draft = Draft::compose(recipient(state, variant), &to, step, asked);
         if let Some(draft) = &draft {
             state.missing.note_found(draft.resources.iter().map(AsRef::as_ref));
             forget_retries(state, draft);

@@ -106,7 +106,8 @@ impl Names {
     }
 
     /// Bytes of all names together.
-    pub(super) fn bytes(&self) -> usize {
+    #[must_use]
+    pub fn bytes(&self) -> usize {
         self.0.as_ref().map_or(0, |list| list.names.bytes())
     }
 

@@ -13,7 +13,7 @@ use crate::{
 #[derive(Debug, Default)]
 pub(in crate::protocol) struct InFlight {
     /// One at most in SotW, but for clusters that an Envoy is warming (S-15, O-5).
-    responses: VecDeque<Sent>,
+    responses: VecDeque<Box<Sent>>,
     /// Of clusters: endpoints that the client accepted since the oldest of them, by the number of their response.
     endpoints: VecDeque<(u64, Contents)>,
 }
@@ -75,15 +75,15 @@ impl InFlight {
     }
 
     pub(in crate::protocol) fn iter(&self) -> impl Iterator<Item = &Sent> {
-        self.responses.iter()
+        self.responses.iter().map(AsRef::as_ref)
     }
 
     /// The response that was sent last.
     pub(in crate::protocol) fn last(&self) -> Option<&Sent> {
-        self.responses.back()
+        self.responses.back().map(AsRef::as_ref)
     }
 
-    pub(in crate::protocol) fn push(&mut self, sent: Sent) {
+    pub(in crate::protocol) fn push(&mut self, sent: Box<Sent>) {
         // One at a time, mostly: nothing more is kept in reserve.
         self.responses.reserve_exact(1);
         self.responses.push_back(sent);
@@ -96,10 +96,10 @@ impl InFlight {
 
     /// The response of this nonce.
     pub(in crate::protocol) fn find(&self, nonce: &str) -> Option<&Sent> {
-        self.responses.iter().find(|sent| sent.delivery.nonce.is(nonce))
+        self.iter().find(|sent| sent.delivery.nonce.is(nonce))
     }
 
-    pub(in crate::protocol) fn remove(&mut self, at: usize) -> Option<Sent> {
+    pub(in crate::protocol) fn remove(&mut self, at: usize) -> Option<Box<Sent>> {
         let sent = self.responses.remove(at);
         if self.responses.is_empty() {
             self.endpoints.clear();
@@ -144,7 +144,7 @@ impl InFlight {
     }
 
     /// Takes the responses before this place, oldest first.
-    pub(in crate::protocol) fn take_before(&mut self, at: usize) -> impl Iterator<Item = Sent> {
+    pub(in crate::protocol) fn take_before(&mut self, at: usize) -> impl Iterator<Item = Box<Sent>> {
         self.responses.drain(..at)
     }
 }

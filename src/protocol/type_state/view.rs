@@ -18,17 +18,25 @@ pub(in crate::protocol) struct ClientView {
     kind: ResourceType,
     /// The snapshot the client was last brought to; `None` until the first response.
     base: Option<Arc<Snapshot>>,
+    /// Its resources of this type: looked at many times for each response.
+    resources: Option<Arc<TypeResources>>,
     /// The snapshot that the resources of the base came from: the base itself follows newer ones in which they are the same.
     source: Option<Arc<Snapshot>>,
     /// The last base that was ACKed: what a refused change is measured from (O-4).
     acked: Option<Arc<Snapshot>>,
-    /// How what the client held then differed from it.
-    acked_exceptions: Exceptions,
     /// Names that the client holds otherwise than the base says: what waits for others (O-15), what was presented at a
     /// reconnect (D-5), what was answered ahead of the base.
     held: BTreeMap<ResourceName, Held>,
     /// Gone from the base, but left with the client until nothing it holds can need it (O-3, O-12, O-16).
     retained: BTreeMap<ResourceName, Retained>,
+    rare: Option<Box<Rare>>,
+}
+
+/// What is known of few clients, and of those not for long.
+#[derive(Debug, Default)]
+struct Rare {
+    /// How what the client held when it ACKed last differed from what it ACKed.
+    acked_exceptions: Exceptions,
     /// Removed route configurations that the client still asks for: a listener drains with them (O-12).
     drained: BTreeMap<ResourceName, Arc<Resource>>,
     /// What the client goes on with in place of what it refused (S-8).
@@ -37,6 +45,17 @@ pub(in crate::protocol) struct ClientView {
     /// looked up for children (O-16).
     origins: VecDeque<Arc<Snapshot>>,
 }
+
+/// What is known of most clients.
+static NOTHING_RARE: Rare = Rare {
+    acked_exceptions: Exceptions {
+        held: BTreeMap::new(),
+        retained: BTreeMap::new(),
+    },
+    drained: BTreeMap::new(),
+    fallback: BTreeMap::new(),
+    origins: VecDeque::new(),
+};
 
 /// Earlier bases that are kept: of more publishes within one wait the children of the oldest are given up.
 const ORIGINS: usize = 6;
@@ -134,18 +153,21 @@ impl ClientView {
         Self {
             kind,
             base: None,
+            resources: None,
             source: None,
             acked: None,
-            acked_exceptions: Exceptions {
-                held: BTreeMap::new(),
-                retained: BTreeMap::new(),
-            },
             held: BTreeMap::new(),
             retained: BTreeMap::new(),
-            drained: BTreeMap::new(),
-            fallback: BTreeMap::new(),
-            origins: VecDeque::new(),
+            rare: None,
         }
+    }
+
+    fn rare(&self) -> &Rare {
+        self.rare.as_deref().unwrap_or(&NOTHING_RARE)
+    }
+
+    fn rare_mut(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
     }
 
     /// The snapshots that resources which the client holds may come from.
@@ -154,7 +176,7 @@ impl ClientView {
             .iter()
             .chain(&self.source)
             .chain(&self.acked)
-            .chain(self.origins.iter().rev())
+            .chain(self.rare().origins.iter().rev())
     }
 
     /// The snapshot the client was last brought to.
@@ -163,8 +185,8 @@ impl ClientView {
     }
 
     /// Its resources of this type.
-    pub(in crate::protocol) fn resources(&self) -> Option<&Arc<TypeResources>> {
-        self.base.as_ref().and_then(|base| base.get(&self.kind))
+    pub(in crate::protocol) const fn resources(&self) -> Option<&Arc<TypeResources>> {
+        self.resources.as_ref()
     }
 
     /// The last base that was ACKed.
@@ -173,13 +195,13 @@ impl ClientView {
     }
 
     /// How what the client held then differed from it.
-    pub(in crate::protocol) const fn acked_exceptions(&self) -> &Exceptions {
-        &self.acked_exceptions
+    pub(in crate::protocol) fn acked_exceptions(&self) -> &Exceptions {
+        &self.rare().acked_exceptions
     }
 
     /// What the client accepted last under the name.
     pub(in crate::protocol) fn accepted(&self, name: &ResourceName) -> Option<&Arc<Resource>> {
-        if let Some(held) = self.acked_exceptions.held.get(name) {
+        if let Some(held) = self.rare().acked_exceptions.held.get(name) {
             return held.resource.as_ref();
         }
         self.acked.as_ref()?.resource(&self.kind, name.as_str())
@@ -197,8 +219,8 @@ impl ClientView {
         self.retained.values_mut()
     }
 
-    pub(in crate::protocol) const fn drained(&self) -> &BTreeMap<ResourceName, Arc<Resource>> {
-        &self.drained
+    pub(in crate::protocol) fn drained(&self) -> &BTreeMap<ResourceName, Arc<Resource>> {
+        &self.rare().drained
     }
 
     /// Whether the client holds what the base says, and nothing else.
@@ -217,7 +239,7 @@ impl ClientView {
 
     /// What the client holds under the name, as far as its content is known: in place of a refused version the one before.
     pub(in crate::protocol) fn holding(&self, name: &ResourceName) -> Option<&Arc<Resource>> {
-        if let Some(before) = self.fallback.get(name) {
+        if let Some(before) = self.rare().fallback.get(name) {
             return Some(before);
         }
         if let Some(held) = self.held.get(name) {
@@ -225,7 +247,7 @@ impl ClientView {
         }
         let base = self.resources().and_then(|base| base.named(name.as_str()));
         let retained = || self.retained.get(name).map(|retained| &retained.resource);
-        base.or_else(retained).or_else(|| self.drained.get(name))
+        base.or_else(retained).or_else(|| self.rare().drained.get(name))
     }
 
     /// Whether the client may lack what was left with it under the name: it refused it, or something that came with it.
@@ -261,13 +283,13 @@ impl ClientView {
     /// Resources that the client holds, or may hold, in place of what the base says: their successors wait or were refused.
     pub(in crate::protocol) fn superseded(&self) -> impl Iterator<Item = &Arc<Resource>> {
         let held = self.held.values().filter_map(|held| held.resource.as_ref());
-        held.chain(self.fallback.values())
+        held.chain(self.rare().fallback.values())
     }
 
     /// Resources that the client holds, or may hold, though the base does not have them: they are left with it, or drain.
     pub(in crate::protocol) fn outlasting(&self) -> impl Iterator<Item = &Arc<Resource>> {
         let retained = self.retained.values().map(|retained| &retained.resource);
-        retained.chain(self.drained.values())
+        retained.chain(self.rare().drained.values())
     }
 
     /// Both.
@@ -328,32 +350,38 @@ impl ClientView {
         let was_plain = self.is_plain();
         self.held = exceptions.held;
         self.retained = exceptions.retained;
-        let is_same = matches!((self.resources(), goal.get(&self.kind)), (Some(a), Some(b)) if Arc::ptr_eq(a, b));
+        let to = goal.get(&self.kind);
+        let is_same = matches!((self.resources(), to), (Some(a), Some(b)) if Arc::ptr_eq(a, b));
         if !is_same {
             self.source = Some(Arc::clone(goal));
         }
         // From a plain state that was ACKed to another that one is enough.
-        let of =
-            |snapshot: &Option<Arc<Snapshot>>| snapshot.as_ref().and_then(|it| it.get(&self.kind)).map(Arc::as_ptr);
-        let was_acked = of(&self.base) == of(&self.acked);
-        let has_others = !was_acked || !was_plain || !self.is_plain() || !self.fallback.is_empty();
+        let acked = self.acked.as_ref().and_then(|acked| acked.get(&self.kind));
+        let was_acked = self.resources().map(Arc::as_ptr) == acked.map(Arc::as_ptr);
+        let has_others = !was_acked || !was_plain || !self.is_plain() || self.falls_back();
         if has_others
             && let Some(base) = self.base.take()
             && !Arc::ptr_eq(&base, goal)
         {
-            self.origins.truncate(ORIGINS);
-            if self.origins.len() == ORIGINS {
-                self.origins.pop_front();
+            let origins = &mut self.rare_mut().origins;
+            origins.truncate(ORIGINS);
+            if origins.len() == ORIGINS {
+                origins.pop_front();
             }
-            self.origins.push_back(base);
+            origins.push_back(base);
         }
-        if let Some(to) = goal.get(&self.kind) {
+        if let (Some(to), Some(rare)) = (to, &mut self.rare) {
             // What returns and waits drains still.
             let held = &self.held;
             let drains = |name: &ResourceName| to.get(name.as_str()).is_none() || held.contains_key(name);
-            self.drained.retain(|name, _| drains(name));
+            rare.drained.retain(|name, _| drains(name));
         }
-        self.base = Some(Arc::clone(goal));
+        self.rebase(goal);
+    }
+
+    fn rebase(&mut self, to: &Arc<Snapshot>) {
+        self.resources = to.get(&self.kind).cloned();
+        self.base = Some(Arc::clone(to));
     }
 
     /// The client holds what the snapshot says, without a response; `accepted` where nothing it was sent is open or refused.
@@ -361,11 +389,15 @@ impl ClientView {
         if accepted {
             self.accept(Arc::clone(goal));
         }
-        self.base = Some(Arc::clone(goal));
+        self.rebase(goal);
     }
 
     /// Follows a snapshot in which this type is the same, so that the older one can be freed.
     pub(in crate::protocol) fn follow(&mut self, goal: &Arc<Snapshot>) {
+        let is_goal = |held: &Option<Arc<Snapshot>>| held.as_ref().is_some_and(|held| Arc::ptr_eq(held, goal));
+        if is_goal(&self.base) && is_goal(&self.acked) {
+            return;
+        }
         let same = |held: &Option<Arc<Snapshot>>| {
             if held.as_ref().is_some_and(|held| Arc::ptr_eq(held, goal)) {
                 return false;
@@ -384,13 +416,22 @@ impl ClientView {
     /// The client accepted a response that brought it to the snapshot, and nothing else is open or refused.
     pub(in crate::protocol) fn accept(&mut self, snapshot: Arc<Snapshot>) {
         self.acked = Some(snapshot);
-        if self.is_plain() && self.fallback.is_empty() {
-            self.origins.clear();
+        let is_plain = self.is_plain();
+        if is_plain && self.rare.is_none() {
+            return;
         }
-        self.acked_exceptions = Exceptions {
+        let acked_exceptions = Exceptions {
             held: self.held.clone(),
             retained: self.retained.clone(),
         };
+        let rare = self.rare_mut();
+        rare.acked_exceptions = acked_exceptions;
+        if is_plain && rare.fallback.is_empty() {
+            rare.origins.clear();
+            if rare.drained.is_empty() {
+                self.rare = None;
+            }
+        }
     }
 
     /// The client holds this under the name, whatever the base says.
@@ -403,7 +444,9 @@ impl ClientView {
 
     /// Resources of the client may come from these snapshots.
     pub(in crate::protocol) fn remember(&mut self, origins: Vec<Arc<Snapshot>>) {
-        self.origins = origins.into_iter().take(ORIGINS).collect();
+        if self.rare.is_some() || !origins.is_empty() {
+            self.rare_mut().origins = origins.into_iter().take(ORIGINS).collect();
+        }
     }
 
     /// The client goes on from what is known of an earlier stream.
@@ -415,7 +458,7 @@ impl ClientView {
         origins: Vec<Arc<Snapshot>>,
     ) {
         self.remember(origins);
-        self.base = Some(Arc::clone(&acked));
+        self.rebase(&acked);
         self.held = held;
         self.retained = retained;
         self.accept(acked);
@@ -451,55 +494,63 @@ impl ClientView {
     pub(in crate::protocol) fn release(&mut self, name: &ResourceName, drains: bool) -> Option<Arc<Resource>> {
         let resource = self.retained.remove(name)?.resource;
         if drains {
-            self.drained.insert(name.clone(), Arc::clone(&resource));
+            self.rare_mut().drained.insert(name.clone(), Arc::clone(&resource));
         }
         Some(resource)
     }
 
     /// The client still asks for these, and goes on with them.
     pub(in crate::protocol) fn drain(&mut self, drained: BTreeMap<ResourceName, Arc<Resource>>) {
-        self.drained = drained;
+        if self.rare.is_some() || !drained.is_empty() {
+            self.rare_mut().drained = drained;
+        }
     }
 
     /// The client no longer asks for the name; `covered` where the rest of its subscription still does.
     pub(in crate::protocol) fn drop_name(&mut self, name: &ResourceName, covered: bool) {
         self.held.remove(name);
-        self.drained.remove(name);
         if !covered {
             self.retained.remove(name);
-            self.fallback.remove(name);
+        }
+        if let Some(rare) = &mut self.rare {
+            rare.drained.remove(name);
+            if !covered {
+                rare.fallback.remove(name);
+            }
         }
     }
 
     /// The client goes on with these in place of what it refused.
     pub(in crate::protocol) fn fall_back(&mut self, on: impl IntoIterator<Item = Arc<Resource>>) {
         for resource in on {
-            self.fallback.entry(resource.name.clone()).or_insert(resource);
+            let fallback = &mut self.rare_mut().fallback;
+            fallback.entry(resource.name.clone()).or_insert(resource);
         }
     }
 
     /// The client accepted something under these names, or gave them up.
     pub(in crate::protocol) fn forget_fallback<'a>(&mut self, names: impl Iterator<Item = &'a ResourceName>) {
-        if self.fallback.is_empty() {
-            return;
-        }
-        for name in names {
-            self.fallback.remove(name);
+        if let Some(rare) = &mut self.rare {
+            for name in names {
+                rare.fallback.remove(name);
+            }
         }
     }
 
     /// What the client goes on with under the name, where it refused its successor.
     pub(in crate::protocol) fn before_refusal(&self, name: &ResourceName) -> Option<&Arc<Resource>> {
-        self.fallback.get(name)
+        self.rare().fallback.get(name)
     }
 
     /// Whether the client goes on with anything in place of what it refused.
     pub(in crate::protocol) fn falls_back(&self) -> bool {
-        !self.fallback.is_empty()
+        !self.rare().fallback.is_empty()
     }
 
     /// Only these names are refused still.
     pub(in crate::protocol) fn retain_fallback(&mut self, is_refused: impl Fn(&ResourceName) -> bool) {
-        self.fallback.retain(|name, _| is_refused(name));
+        if let Some(rare) = &mut self.rare {
+            rare.fallback.retain(|name, _| is_refused(name));
+        }
     }
 }

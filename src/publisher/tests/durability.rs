@@ -9,7 +9,7 @@ fn restart_serves_the_same_snapshot_in_the_same_versions() {
     let dir = tempfile::tempdir().unwrap();
     let open = || {
         Fixture::over(Arc::new(
-            RedbStore::open(dir.path(), NonZeroUsize::new(5).unwrap()).unwrap(),
+            RedbStore::open(dir.path(), NonZeroUsize::new(5).unwrap(), None).unwrap(),
         ))
     };
     let described = |fixture: &Fixture| {
@@ -59,7 +59,7 @@ fn type_that_was_emptied_was_had_after_a_restart_too() {
     let dir = tempfile::tempdir().unwrap();
     let open = || {
         Fixture::over(Arc::new(
-            RedbStore::open(dir.path(), NonZeroUsize::new(2).unwrap()).unwrap(),
+            RedbStore::open(dir.path(), NonZeroUsize::new(2).unwrap(), None).unwrap(),
         ))
     };
     let had = |fixture: &Fixture, kind: &ResourceType| fixture.cache.get(&group()).unwrap().had(kind);
@@ -113,6 +113,10 @@ impl RevisionStore for FullDisk {
 
     fn last(&self) -> Result<Revision, StoreError> {
         self.0.last()
+    }
+
+    fn content_key(&self) -> Result<ContentKey, StoreError> {
+        self.0.content_key()
     }
 
     fn append(&self, revision: &StoredRevision, receipt: Option<&Receipt>) -> Result<(), StoreError> {

@@ -155,7 +155,7 @@ fn a_restart_does_not_forget_it() {
     let dir = tempfile::tempdir().unwrap();
     let open = || {
         let keep = NonZeroUsize::new(3).unwrap();
-        Fixture::over(Arc::new(RedbStore::open(dir.path(), keep).unwrap()))
+        Fixture::over(Arc::new(RedbStore::open(dir.path(), keep, None).unwrap()))
     };
     let first = open().publisher.replace(keyed("a=1", "k")).unwrap();
     let fixture = open();

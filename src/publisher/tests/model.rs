@@ -247,6 +247,6 @@ proptest! {
     #[test]
     fn publisher_does_what_the_model_says_on_disk(steps in proptest::collection::vec(step(), 1..30)) {
         let dir = tempfile::tempdir().unwrap();
-        run(&steps, || Arc::new(RedbStore::open(dir.path(), NonZeroUsize::new(3).unwrap()).unwrap()));
+        run(&steps, || Arc::new(RedbStore::open(dir.path(), NonZeroUsize::new(3).unwrap(), None).unwrap()));
     }
 }

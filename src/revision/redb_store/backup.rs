@@ -1,7 +1,8 @@
 //! Backups: everything that a store keeps, as one file that says of itself whether it is whole.
 //!
 //! A line that names the form, then frames, each a kind, a length and a record; the last frame is the hash of everything before
-//! it. What is stored travels sealed as it lies in the store, so that a restored store is the same bit for bit.
+//! it. What is stored travels as it lies in the store, so that a restored store is the same bit for bit, and that of a sealed one
+//! can be read with its keys alone.
 
 use std::{
     fs,
@@ -14,14 +15,21 @@ use prost::Message;
 use redb::{ReadTransaction, ReadableTable as _, WriteTransaction};
 
 use super::{
-    FORMAT, META, META_LAST, OBJECTS, REFERENCES, REVISIONS, RedbStore,
-    file::{Failure, File, io_error, make_tables},
-    objects::Key,
+    META, META_LAST, OBJECTS, REFERENCES, REVISIONS, RedbStore, SEALED_FORMAT,
+    address::Address,
+    failure::{Failure, io_error},
+    file::{File, remove, rename},
     read_last,
     receipts::{RECEIPT_ORDER, RECEIPTS},
+    unlocked::{Unlocked, expect_format},
+    vault::{self, Vault},
     verify::{self, Contents},
 };
-use crate::{input, revision::StoreError, snapshot::Revision};
+use crate::{
+    input,
+    revision::{StoreError, keys::StoreKeys},
+    snapshot::Revision,
+};
 
 /// How every backup begins: the number is that of the form.
 const MAGIC: &[u8] = b"chancery backup 1\n";
@@ -46,11 +54,23 @@ pub struct Restored {
 
 #[derive(Clone, PartialEq, Message)]
 struct Header {
-    /// The format of the sealed records.
+    /// The format of the store.
     #[prost(uint64, tag = "1")]
     format: u64,
     #[prost(uint64, tag = "2")]
     last: u64,
+    /// Of the vault; none in backups of earlier releases.
+    #[prost(message, repeated, tag = "3")]
+    vault: Vec<VaultRow>,
+}
+
+/// One row of the vault.
+#[derive(Clone, PartialEq, Eq, Message)]
+struct VaultRow {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(bytes = "vec", tag = "2")]
+    value: Vec<u8>,
 }
 
 /// One row of a table.
@@ -88,7 +108,7 @@ struct Frames<'a> {
 // === writing ===
 
 /// Writes everything that a state of the store holds.
-pub(super) fn write(txn: &ReadTransaction, to: &mut dyn Write) -> Result<(), Failure> {
+pub(super) fn write(txn: &ReadTransaction, vault: &Vault, to: &mut dyn Write) -> Result<(), Failure> {
     let mut frames = Frames {
         to,
         hasher: blake3::Hasher::new(),
@@ -98,8 +118,12 @@ pub(super) fn write(txn: &ReadTransaction, to: &mut dyn Write) -> Result<(), Fai
     frames.frame(
         Kind::Header,
         &Header {
-            format: FORMAT,
+            format: vault.format(),
             last: last.0,
+            vault: vault::read_rows(txn)?
+                .into_iter()
+                .map(|(name, value)| VaultRow { name, value })
+                .collect(),
         },
     )?;
     let references = txn.open_table(REFERENCES)?;
@@ -181,14 +205,14 @@ impl Frames<'_> {
 // === reading ===
 
 /// Makes a store of a backup in a directory that holds nothing, or over the store in it where `force` says so. All of it is checked
-/// first; on an error the directory is as it was.
+/// first; on an error the directory is as it was. That of a sealed store is sealed, and needs its keys.
 ///
 /// # Errors
 ///
-/// [`StoreError::BadBackup`], [`StoreError::NotEmpty`], [`StoreError::Locked`] where a server uses the store, and whatever the disk
-/// says.
-pub fn restore(backup: &Path, data_dir: &Path, force: bool) -> Result<Restored, StoreError> {
-    check_hash(backup)?;
+/// [`StoreError::BadBackup`], [`StoreError::NotEmpty`], [`StoreError::Locked`] where a server uses the store,
+/// [`StoreError::KeyMissing`], and whatever the disk says.
+pub fn restore(backup: &Path, data_dir: &Path, keys: Option<&StoreKeys>, force: bool) -> Result<Restored, StoreError> {
+    let opened = Opened::open(backup, keys)?;
     let path = RedbStore::path_in(data_dir);
     if !force {
         expect_nothing(data_dir)?;
@@ -196,8 +220,8 @@ pub fn restore(backup: &Path, data_dir: &Path, force: bool) -> Result<Restored, 
     let used = last_of(&path)?;
     let restoring = path.with_extension("redb.restoring");
     remove(&restoring)?;
-    let restored = File::open(restoring.clone())
-        .and_then(|file| fill(backup, &file, used))
+    let restored = Unlocked::create(restoring.clone(), opened.vault.clone())
+        .and_then(|store| fill(opened, &store, used))
         .and_then(|contents| {
             let replaced = set_aside(&path)?;
             rename(&restoring, &path)?;
@@ -213,41 +237,72 @@ pub fn restore(backup: &Path, data_dir: &Path, force: bool) -> Result<Restored, 
 ///
 /// # Errors
 ///
-/// [`StoreError::BadBackup`], and whatever the disk says.
-pub fn verify_backup(backup: &Path) -> Result<Contents, StoreError> {
-    check_hash(backup)?;
-    fill(backup, &File::in_memory(backup)?, Revision::default())
+/// [`StoreError::BadBackup`], [`StoreError::KeyMissing`], and whatever the disk says.
+pub fn verify_backup(backup: &Path, keys: Option<&StoreKeys>) -> Result<Contents, StoreError> {
+    let opened = Opened::open(backup, keys)?;
+    let store = Unlocked::in_memory(backup, opened.vault.clone())?;
+    fill(opened, &store, Revision::default())
+}
+
+/// A backup of which the header was read.
+struct Opened<'a> {
+    backup: &'a Path,
+    /// Behind the header.
+    input: BufReader<fs::File>,
+    header: Header,
+    vault: Vault,
+}
+
+impl<'a> Opened<'a> {
+    /// A backup that is whole, with the keys it needs.
+    fn open(backup: &'a Path, keys: Option<&StoreKeys>) -> Result<Self, StoreError> {
+        check_hash(backup)?;
+        let mut input = open(backup)?;
+        skip_magic(&mut input).map_err(|detail| bad(backup, detail))?;
+        let header = header(&mut input).map_err(|detail| bad(backup, detail))?;
+        let vault = Vault::unlock(header.format, &header.rows(), keys, backup).map_err(|error| match error {
+            StoreError::Damaged { detail, .. } => bad(backup, detail),
+            other => other,
+        })?;
+        Ok(Self {
+            backup,
+            input,
+            header,
+            vault,
+        })
+    }
 }
 
 /// Makes a store of a backup and checks it whole. Numbers go on behind those of the backup and behind `used`.
-fn fill(backup: &Path, file: &File, used: Revision) -> Result<Contents, StoreError> {
-    let mut input = open(backup)?;
-    skip_magic(&mut input).map_err(|detail| bad(backup, detail))?;
+fn fill(opened: Opened<'_>, store: &Unlocked, used: Revision) -> Result<Contents, StoreError> {
+    let Opened {
+        backup,
+        mut input,
+        header,
+        ..
+    } = opened;
     let mut refused = None;
-    file.write(|txn| {
-        make_tables(txn)?;
-        let rows = rows(txn, &mut input);
-        rows.or_else(|failure| match failure {
+    store.write(|txn, _| {
+        // They say which keys something is sealed with.
+        vault::write_rows(txn, &header.rows())?;
+        txn.open_table(META)?.insert(META_LAST, header.last)?;
+        rows(txn, &mut input).or_else(|failure| match failure {
             RowFailure::Store(failure) => Err(failure),
             RowFailure::Backup(detail) => {
                 refused = Some(detail);
-                Ok(Revision::default())
+                Ok(())
             }
-        })
-        .and_then(|last| {
-            txn.open_table(META)?.insert(META_LAST, last.0)?;
-            Ok(())
         })
     })?;
     if let Some(detail) = refused {
         return Err(bad(backup, detail));
     }
-    let contents = file.read(verify::verify).map_err(|error| match error {
+    let contents = store.read(verify::verify).map_err(|error| match error {
         StoreError::Damaged { detail, .. } => bad(backup, detail),
         other => other,
     })?;
     let last = Revision((contents.last.max(used).0 / NUMBERS + 1) * NUMBERS);
-    file.write(|txn| {
+    store.write(|txn, _| {
         txn.open_table(META)?.insert(META_LAST, last.0)?;
         Ok(())
     })?;
@@ -260,21 +315,32 @@ enum RowFailure {
     Backup(String),
 }
 
-/// Takes over every row, and gives the last revision number of the backup.
-fn rows(txn: &WriteTransaction, input: &mut impl Read) -> Result<Revision, RowFailure> {
-    let header = frame(input)?;
-    let header = match header {
-        (Kind::Header, payload) => {
-            Header::decode(payload.as_slice()).map_err(|error| RowFailure::Backup(error.to_string()))?
-        }
-        (other, _) => return Err(RowFailure::Backup(format!("it begins with {other:?}"))),
+/// The first frame.
+fn header(input: &mut impl Read) -> Result<Header, String> {
+    let header = match frame(input) {
+        Ok((Kind::Header, payload)) => Header::decode(payload.as_slice()).map_err(|error| error.to_string())?,
+        Ok((other, _)) => return Err(format!("it begins with {other:?}")),
+        Err(RowFailure::Backup(detail)) => return Err(detail),
+        Err(RowFailure::Store(_)) => return Err("it has no header".to_owned()),
     };
-    if header.format != FORMAT {
+    if expect_format(header.format, Path::new("")).is_err() {
         let found = header.format;
-        return Err(RowFailure::Backup(format!(
-            "it was made of a store of format {found}, this release reads format {FORMAT}"
-        )));
+        return Err(format!(
+            "it was made of a store of format {found}, this release reads formats up to {SEALED_FORMAT}"
+        ));
     }
+    Ok(header)
+}
+
+impl Header {
+    fn rows(&self) -> vault::Rows {
+        let rows = self.vault.iter().cloned();
+        rows.map(|VaultRow { name, value }| (name, value)).collect()
+    }
+}
+
+/// Takes over every row behind the header.
+fn rows(txn: &WriteTransaction, input: &mut impl Read) -> Result<(), RowFailure> {
     let mut objects = txn.open_table(OBJECTS)?;
     let mut references = txn.open_table(REFERENCES)?;
     let mut revisions = txn.open_table(REVISIONS)?;
@@ -283,13 +349,13 @@ fn rows(txn: &WriteTransaction, input: &mut impl Read) -> Result<Revision, RowFa
     loop {
         let (kind, payload) = frame(input)?;
         if kind == Kind::Hash {
-            return Ok(Revision(header.last));
+            return Ok(());
         }
         let row = Row::decode(payload.as_slice()).map_err(|error| RowFailure::Backup(error.to_string()))?;
         let sealed = row.sealed.as_slice();
         match kind {
             Kind::Object => {
-                let key: &Key = row.key.as_slice().try_into().map_err(|_| malformed("an object"))?;
+                let key: &Address = row.key.as_slice().try_into().map_err(|_| malformed("an object"))?;
                 objects.insert(key, sealed)?;
                 references.insert(key, row.number)?;
             }
@@ -412,7 +478,8 @@ fn last_of(path: &Path) -> Result<Revision, StoreError> {
     if !path.exists() {
         return Ok(Revision::default());
     }
-    let opened = File::open(path.to_owned()).and_then(|file| file.read(|txn| read_last(&txn.open_table(META)?)));
+    let opened =
+        File::open(path.to_owned(), |_| Ok(())).and_then(|file| file.read(|txn| read_last(&txn.open_table(META)?)));
     match opened {
         Ok(last) => Ok(last),
         Err(error @ StoreError::Locked { .. }) => Err(error),
@@ -430,20 +497,6 @@ fn set_aside(path: &Path) -> Result<Option<PathBuf>, StoreError> {
     let aside = path.with_extension(format!("redb.replaced-{}", now.as_secs()));
     rename(path, &aside)?;
     Ok(Some(aside))
-}
-
-fn rename(from: &Path, to: &Path) -> Result<(), StoreError> {
-    let told = |error| io_error(to, error);
-    fs::rename(from, to).map_err(told)?;
-    let dir = to.parent().unwrap_or_else(|| Path::new("."));
-    fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(told)
-}
-
-fn remove(path: &Path) -> Result<(), StoreError> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error(path, error)),
-        _ => Ok(()),
-    }
 }
 
 // === impl RowFailure ===

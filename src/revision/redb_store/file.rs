@@ -13,13 +13,12 @@ use std::{
 };
 
 use redb::{
-    Builder, Database, DatabaseError, Durability, ReadTransaction, ReadableDatabase, StorageError, TableError,
-    WriteTransaction,
+    Builder, Database, DatabaseError, Durability, ReadTransaction, ReadableDatabase, StorageError, WriteTransaction,
     backends::{FileBackend, InMemoryBackend},
 };
 
-use super::{FORMAT, META, META_FORMAT, OBJECTS, RECEIPT_ORDER, RECEIPTS, REFERENCES, REVISIONS};
-use crate::{input, revision::StoreError, snapshot::Revision};
+use super::failure::{Failure, io_error, named};
+use crate::{input, revision::StoreError};
 
 /// Pages the database keeps in memory: heads are held by the publisher, the history is rarely read.
 const CACHE_BYTES: usize = 16 << 20;
@@ -31,15 +30,6 @@ pub(super) struct File {
     identity: Option<Identity>,
     /// `None` where it failed and could not be opened again yet.
     database: RwLock<Option<Database>>,
-}
-
-/// What goes wrong inside a transaction, before it is known of which file.
-#[derive(Debug)]
-pub(super) enum Failure {
-    Redb(redb::Error),
-    Damaged(String),
-    NotNewer { revision: Revision, last: Revision },
-    Interrupted(io::Error),
 }
 
 /// A file by itself.
@@ -61,9 +51,12 @@ enum Check {
 // === impl File ===
 
 impl File {
-    /// Opens the file, and makes it and its directory where they are missing. It is checked whole, and only its owner may read
-    /// it: it may hold private keys.
-    pub(super) fn open(path: PathBuf) -> Result<Self, StoreError> {
+    /// Opens the file, and makes it and its directory where they are missing: with what `begin` writes. It is checked whole, and
+    /// only its owner may read it: it may hold private keys.
+    pub(super) fn open(
+        path: PathBuf,
+        begin: impl FnOnce(&WriteTransaction) -> Result<(), Failure>,
+    ) -> Result<Self, StoreError> {
         let dir = path.parent().unwrap_or_else(|| Path::new("."));
         let io = |path: &Path| {
             let path = path.to_owned();
@@ -71,18 +64,16 @@ impl File {
         };
         fs::create_dir_all(dir).map_err(io(dir))?;
         if !path.try_exists().map_err(io(&path))? {
-            make(&path)?;
+            make(&path, begin)?;
         }
         // The new name itself must survive a power cut, not only what is written under it.
         fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(io(dir))?;
         let (database, identity) = open_database(&path, Check::Whole)?;
-        let file = Self {
+        Ok(Self {
             path,
             identity: Some(identity),
             database: RwLock::new(Some(database)),
-        };
-        file.check_format()?;
-        Ok(file)
+        })
     }
 
     /// A file that is none, to try out what is written to it; failures name `of`.
@@ -190,27 +181,6 @@ impl File {
         *database = Some(opened);
         Ok(())
     }
-
-    /// Writes the format into a new file, compares it otherwise.
-    fn check_format(&self) -> Result<(), StoreError> {
-        let path = self.path.clone();
-        match self.read(read_format)? {
-            None => self.write(make_tables),
-            Some(FORMAT) if self.read(has_receipts)? => Ok(()),
-            // Made before there were receipts.
-            Some(FORMAT) => self.write(make_tables),
-            Some(found) if found < FORMAT => Err(StoreError::OlderFormat {
-                path,
-                found,
-                expected: FORMAT,
-            }),
-            Some(found) => Err(StoreError::NewerFormat {
-                path,
-                found,
-                expected: FORMAT,
-            }),
-        }
-    }
 }
 
 impl fmt::Debug for File {
@@ -220,18 +190,18 @@ impl fmt::Debug for File {
 }
 
 /// Makes a file with nothing in it, aside: under its name there is a whole one, or none.
-fn make(path: &Path) -> Result<(), StoreError> {
+fn make(path: &Path, begin: impl FnOnce(&WriteTransaction) -> Result<(), Failure>) -> Result<(), StoreError> {
     let mut aside = OsString::from(path);
     aside.push(format!(".new-{}", std::process::id()));
     let aside = PathBuf::from(aside);
-    let made = make_aside(&aside).and_then(|()| fs::rename(&aside, path).map_err(|error| io_error(path, error)));
+    let made = make_aside(&aside, begin).and_then(|()| fs::rename(&aside, path).map_err(|error| io_error(path, error)));
     if made.is_err() {
         fs::remove_file(&aside).ok();
     }
     made
 }
 
-fn make_aside(aside: &Path) -> Result<(), StoreError> {
+fn make_aside(aside: &Path, begin: impl FnOnce(&WriteTransaction) -> Result<(), Failure>) -> Result<(), StoreError> {
     let told = |error| io_error(aside, error);
     match fs::remove_file(aside) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(told(error)),
@@ -247,7 +217,7 @@ fn make_aside(aside: &Path) -> Result<(), StoreError> {
         identity: Some(identity),
         database: RwLock::new(Some(database)),
     };
-    file.write(make_tables)
+    file.write(begin)
 }
 
 fn open_database(path: &Path, check: Check) -> Result<(Database, Identity), StoreError> {
@@ -282,42 +252,27 @@ fn contained<T>(call: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure>
     catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|_| Err(Failure::Damaged(ASSERTION.to_owned())))
 }
 
-pub(super) fn make_tables(txn: &WriteTransaction) -> Result<(), Failure> {
-    txn.open_table(META)?.insert(META_FORMAT, FORMAT)?;
-    txn.open_table(REVISIONS)?;
-    txn.open_table(OBJECTS)?;
-    txn.open_table(REFERENCES)?;
-    txn.open_table(RECEIPTS)?;
-    txn.open_table(RECEIPT_ORDER)?;
-    Ok(())
-}
-
-/// `None` for a file that nothing was ever written to.
-fn read_format(txn: &ReadTransaction) -> Result<Option<u64>, Failure> {
-    let meta = match txn.open_table(META) {
-        Ok(meta) => meta,
-        Err(TableError::TableDoesNotExist(_)) if txn.list_tables()?.next().is_none() => return Ok(None),
-        Err(error) => return Err(error.into()),
-    };
-    let format = meta.get(META_FORMAT)?.map(|format| format.value());
-    format
-        .map(Some)
-        .ok_or_else(|| Failure::Damaged("it names no format".to_owned()))
-}
-
-fn has_receipts(txn: &ReadTransaction) -> Result<bool, Failure> {
-    match txn.open_table(RECEIPT_ORDER) {
-        Ok(_) => Ok(true),
-        Err(TableError::TableDoesNotExist(_)) => Ok(false),
-        Err(error) => Err(error.into()),
-    }
-}
-
 /// Opens a file that is there, and is a file.
 fn existing_file(path: &Path) -> io::Result<fs::File> {
     let file = fs::OpenOptions::new().read(true).write(true).open(path)?;
     input::expect_regular(&file.metadata()?)?;
     Ok(file)
+}
+
+/// Gives a file another name, which survives a power cut.
+pub(super) fn rename(from: &Path, to: &Path) -> Result<(), StoreError> {
+    let told = |error| io_error(to, error);
+    fs::rename(from, to).map_err(told)?;
+    let dir = to.parent().unwrap_or_else(|| Path::new("."));
+    fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(told)
+}
+
+/// Removes a file, where it is there.
+pub(super) fn remove(path: &Path) -> Result<(), StoreError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error(path, error)),
+        _ => Ok(()),
+    }
 }
 
 fn open_error(path: &Path, error: DatabaseError) -> StoreError {
@@ -341,33 +296,6 @@ fn open_error(path: &Path, error: DatabaseError) -> StoreError {
     }
 }
 
-fn named(path: &Path, failure: Failure) -> StoreError {
-    let path = path.to_owned();
-    match failure {
-        Failure::Redb(redb::Error::Corrupted(detail)) | Failure::Damaged(detail) => {
-            StoreError::Damaged { path, detail }
-        }
-        Failure::Redb(redb::Error::Io(source)) => io_error(&path, source),
-        Failure::Redb(source) => StoreError::Database {
-            path,
-            source: Box::new(source),
-        },
-        Failure::NotNewer { revision, last } => StoreError::NotNewer { revision, last },
-        Failure::Interrupted(error) => StoreError::Interrupted(error),
-    }
-}
-
-pub(super) fn io_error(path: &Path, source: io::Error) -> StoreError {
-    let path = path.to_owned();
-    match source.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => StoreError::Full {
-            path,
-            detail: source.to_string(),
-        },
-        _ => StoreError::Io { path, source },
-    }
-}
-
 // === impl Identity ===
 
 impl Identity {
@@ -376,23 +304,5 @@ impl Identity {
             device: metadata.dev(),
             inode: metadata.ino(),
         }
-    }
-}
-
-// === impl Failure ===
-
-impl Failure {
-    /// Whether the database answers nothing any more until it is opened again.
-    const fn closes_the_database(&self) -> bool {
-        matches!(
-            self,
-            Self::Redb(redb::Error::Io(_) | redb::Error::PreviousIo | redb::Error::DatabaseClosed)
-        )
-    }
-}
-
-impl<E: Into<redb::Error>> From<E> for Failure {
-    fn from(error: E) -> Self {
-        Self::Redb(error.into())
     }
 }

@@ -10,27 +10,17 @@ use std::{collections::HashSet, sync::Arc};
 use prost::Message;
 use redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
 
-use super::records::{
-    ChapterRecord, EntryRecord, Hash, ListRecord, PageRecord, ResourceRecord, hashes, joined, seal, unseal,
+use super::{
+    address::{Address, Kind},
+    records::{ChapterRecord, EntryRecord, Hash, ListRecord, PageRecord, ResourceRecord, hashes, joined},
+    vault::{Place, Vault},
 };
 use crate::{resource::Resource, snapshot::TypeResources};
 
-/// The kind of the object, then its hash.
-pub(super) type Key = [u8; 17];
-
 /// Object → its sealed record.
-pub(super) const OBJECTS: TableDefinition<'static, &Key, &[u8]> = TableDefinition::new("objects");
+pub(super) const OBJECTS: TableDefinition<'static, &Address, &[u8]> = TableDefinition::new("objects");
 /// Object → in how many runs of revisions it is.
-pub(super) const REFERENCES: TableDefinition<'static, &Key, u64> = TableDefinition::new("references");
-
-/// What an object is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    List,
-    Chapter,
-    Page,
-    Resource,
-}
+pub(super) const REFERENCES: TableDefinition<'static, &Address, u64> = TableDefinition::new("references");
 
 /// Why an object could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -41,48 +31,25 @@ pub(super) enum ObjectError {
     Damaged { kind: Kind, hash: Hash },
 }
 
-/// The two tables, open for writing.
-pub(super) struct Objects<'txn> {
-    objects: Table<'txn, &'static Key, &'static [u8]>,
-    references: Table<'txn, &'static Key, u64>,
+/// Objects, to look into them.
+pub(super) struct Reader<'a, T> {
+    objects: &'a T,
+    vault: &'a Vault,
 }
 
-// === impl Kind ===
-
-impl Kind {
-    pub(super) fn key(self, hash: Hash) -> Key {
-        let mut key = [0; 17];
-        key[0] = match self {
-            Self::List => b'l',
-            Self::Chapter => b'c',
-            Self::Page => b'p',
-            Self::Resource => b'r',
-        };
-        key[1..].copy_from_slice(&hash);
-        key
-    }
-
-    /// Whether an object of such a key may be what is sealed under it.
-    pub(super) fn is_sound(key: &Key, sealed: &[u8]) -> bool {
-        match key[0] {
-            b'l' => unseal::<ListRecord>(sealed).is_some(),
-            b'c' => unseal::<ChapterRecord>(sealed).is_some(),
-            b'p' => unseal::<PageRecord>(sealed).is_some(),
-            b'r' => unseal::<ResourceRecord>(sealed).is_some(),
-            _ => false,
-        }
-    }
-
-    const fn damaged(self, hash: Hash) -> ObjectError {
-        ObjectError::Damaged { kind: self, hash }
-    }
+/// The two tables, open for writing.
+pub(super) struct Objects<'txn> {
+    vault: &'txn Vault,
+    objects: Table<'txn, &'static Address, &'static [u8]>,
+    references: Table<'txn, &'static Address, u64>,
 }
 
 // === impl Objects ===
 
 impl<'txn> Objects<'txn> {
-    pub(super) fn open(txn: &'txn WriteTransaction) -> Result<Self, redb::TableError> {
+    pub(super) fn open(txn: &'txn WriteTransaction, vault: &'txn Vault) -> Result<Self, redb::TableError> {
         Ok(Self {
+            vault,
             objects: txn.open_table(OBJECTS)?,
             references: txn.open_table(REFERENCES)?,
         })
@@ -99,7 +66,7 @@ impl<'txn> Objects<'txn> {
             chapters: joined(chapters()),
         })?;
 
-        let old = chapters_in(&self.objects, before)?;
+        let old = self.reader().chapters_in(before)?;
         let (new, old) = apart(resources.chapters().iter(), |chapter| chapter.hash().to_bytes(), old);
         for chapter in &new {
             let pages = || chapter.pages().iter().map(|page| page.hash());
@@ -108,7 +75,7 @@ impl<'txn> Objects<'txn> {
             })?;
         }
 
-        let old = pages_in(&self.objects, &old)?;
+        let old = self.reader().pages_in(&old)?;
         let pages = new.into_iter().flat_map(|chapter| chapter.pages());
         let (new, old) = apart(pages, |page| page.hash().to_bytes(), old);
         for page in &new {
@@ -116,7 +83,7 @@ impl<'txn> Objects<'txn> {
             self.count_up(Kind::Page, page.hash().to_bytes(), || PageRecord { entries: entries() })?;
         }
 
-        let old = contents_in(&self.objects, &old)?;
+        let old = self.reader().contents_in(&old)?;
         let contents = new.into_iter().flat_map(|page| page.items());
         let (new, _) = apart(contents, |resource| resource.content.to_bytes(), old);
         for resource in new {
@@ -128,143 +95,142 @@ impl<'txn> Objects<'txn> {
 
     /// Releases what the list has and the list `after` has not.
     pub(super) fn release(&mut self, list: Hash, after: Option<Hash>) -> Result<(), ObjectError> {
-        for (kind, hash) in unshared(&self.objects, list, after)? {
+        for (kind, hash) in self.reader().unshared(list, after)? {
             self.count_down(kind, hash)?;
         }
         Ok(())
     }
 
+    const fn reader(&self) -> Reader<'_, Table<'txn, &'static Address, &'static [u8]>> {
+        Reader::new(&self.objects, self.vault)
+    }
+
     fn count_up<R: Message>(&mut self, kind: Kind, hash: Hash, record: impl FnOnce() -> R) -> Result<(), ObjectError> {
-        let key = kind.key(hash);
-        let held = self.references.get(&key)?.map_or(0, |count| count.value());
-        self.references.insert(&key, held + 1)?;
+        let address = self.vault.address(kind, &hash);
+        let held = self.references.get(&address)?.map_or(0, |count| count.value());
+        self.references.insert(&address, held + 1)?;
         if held == 0 {
-            self.objects.insert(&key, seal(&record()).as_slice())?;
+            let sealed = self.vault.seal(Place::Object(&address), &record());
+            self.objects.insert(&address, sealed.as_slice())?;
         }
         Ok(())
     }
 
     fn count_down(&mut self, kind: Kind, hash: Hash) -> Result<(), ObjectError> {
-        let key = kind.key(hash);
-        let held = self.references.get(&key)?.map_or(0, |count| count.value());
+        let address = self.vault.address(kind, &hash);
+        let held = self.references.get(&address)?.map_or(0, |count| count.value());
         if held > 1 {
-            self.references.insert(&key, held - 1)?;
+            self.references.insert(&address, held - 1)?;
             return Ok(());
         }
-        self.references.remove(&key)?;
-        let object = self.objects.remove(&key)?;
+        self.references.remove(&address)?;
+        let object = self.objects.remove(&address)?;
         object.map(drop).ok_or_else(|| kind.damaged(hash))
     }
 }
 
-/// What a list has, itself included, and another has not.
-pub(super) fn unshared(
-    objects: &impl ReadableTable<&'static Key, &'static [u8]>,
-    list: Hash,
-    other: Option<Hash>,
-) -> Result<Vec<(Kind, Hash)>, ObjectError> {
-    if other == Some(list) {
-        return Ok(Vec::new());
+// === impl Reader ===
+
+impl<'a, T> Reader<'a, T> {
+    pub(super) const fn new(objects: &'a T, vault: &'a Vault) -> Self {
+        Self { objects, vault }
     }
-    let chapters = (chapters_in(objects, Some(list))?, chapters_in(objects, other)?);
-    let (chapters, rest) = apart(chapters.0, |hash| *hash, chapters.1);
-    let (pages, rest) = apart(pages_in(objects, &chapters)?, |hash| *hash, pages_in(objects, &rest)?);
-    let contents = (contents_in(objects, &pages)?, contents_in(objects, &rest)?);
-    let (contents, _) = apart(contents.0, |hash| *hash, contents.1);
-    let of = |kind: Kind, hashes: Vec<Hash>| hashes.into_iter().map(move |hash| (kind, hash));
-    Ok(of(Kind::List, vec![list])
-        .chain(of(Kind::Chapter, chapters))
-        .chain(of(Kind::Page, pages))
-        .chain(of(Kind::Resource, contents))
-        .collect())
 }
 
-fn chapters_in(
-    objects: &impl ReadableTable<&'static Key, &'static [u8]>,
-    list: Option<Hash>,
-) -> Result<Vec<Hash>, ObjectError> {
-    list.map_or_else(|| Ok(Vec::new()), |list| chapters_of(objects, list))
-}
-
-fn pages_in(
-    objects: &impl ReadableTable<&'static Key, &'static [u8]>,
-    chapters: &[Hash],
-) -> Result<Vec<Hash>, ObjectError> {
-    let mut pages = Vec::new();
-    for chapter in chapters {
-        pages.extend(pages_of(objects, *chapter)?);
-    }
-    Ok(pages)
-}
-
-fn contents_in(
-    objects: &impl ReadableTable<&'static Key, &'static [u8]>,
-    pages: &[Hash],
-) -> Result<Vec<Hash>, ObjectError> {
-    let mut contents = Vec::new();
-    for page in pages {
-        for (_, content) in entries_of(objects, *page)? {
-            contents.push(content);
+impl<T: ReadableTable<&'static Address, &'static [u8]>> Reader<'_, T> {
+    /// What a list has, itself included, and another has not.
+    pub(super) fn unshared(&self, list: Hash, other: Option<Hash>) -> Result<Vec<(Kind, Hash)>, ObjectError> {
+        if other == Some(list) {
+            return Ok(Vec::new());
         }
+        let chapters = (self.chapters_in(Some(list))?, self.chapters_in(other)?);
+        let (chapters, rest) = apart(chapters.0, |hash| *hash, chapters.1);
+        let (pages, rest) = apart(self.pages_in(&chapters)?, |hash| *hash, self.pages_in(&rest)?);
+        let contents = (self.contents_in(&pages)?, self.contents_in(&rest)?);
+        let (contents, _) = apart(contents.0, |hash| *hash, contents.1);
+        let of = |kind: Kind, hashes: Vec<Hash>| hashes.into_iter().map(move |hash| (kind, hash));
+        Ok(of(Kind::List, vec![list])
+            .chain(of(Kind::Chapter, chapters))
+            .chain(of(Kind::Page, pages))
+            .chain(of(Kind::Resource, contents))
+            .collect())
     }
-    Ok(contents)
-}
 
-/// The resources of a list, in its order.
-pub(super) fn read_list(
-    objects: &impl ReadableTable<&'static Key, &'static [u8]>,
-    list: Hash,
-) -> Result<Vec<Arc<Resource>>, ObjectError> {
-    let mut resources = Vec::new();
-    for chapter in chapters_of(objects, list)? {
-        for page in pages_of(objects, chapter)? {
-            for (entry, content) in entries_of(objects, page)? {
-                let record: ResourceRecord = read(objects, Kind::Resource, content)?;
-                let resource = record.resource(&entry);
-                resources.push(resource.ok_or_else(|| Kind::Resource.damaged(content))?);
+    /// The resources of a list, in its order.
+    pub(super) fn read_list(&self, list: Hash) -> Result<Vec<Arc<Resource>>, ObjectError> {
+        let mut resources = Vec::new();
+        for chapter in self.chapters_of(list)? {
+            for page in self.pages_of(chapter)? {
+                for (entry, content) in self.entries_of(page)? {
+                    let record: ResourceRecord = self.read(Kind::Resource, content)?;
+                    let resource = record.resource(&entry);
+                    resources.push(resource.ok_or_else(|| Kind::Resource.damaged(content))?);
+                }
             }
         }
+        Ok(resources)
     }
-    Ok(resources)
+
+    fn chapters_in(&self, list: Option<Hash>) -> Result<Vec<Hash>, ObjectError> {
+        list.map_or_else(|| Ok(Vec::new()), |list| self.chapters_of(list))
+    }
+
+    fn pages_in(&self, chapters: &[Hash]) -> Result<Vec<Hash>, ObjectError> {
+        let mut pages = Vec::new();
+        for chapter in chapters {
+            pages.extend(self.pages_of(*chapter)?);
+        }
+        Ok(pages)
+    }
+
+    fn contents_in(&self, pages: &[Hash]) -> Result<Vec<Hash>, ObjectError> {
+        let mut contents = Vec::new();
+        for page in pages {
+            for (_, content) in self.entries_of(*page)? {
+                contents.push(content);
+            }
+        }
+        Ok(contents)
+    }
+
+    fn chapters_of(&self, list: Hash) -> Result<Vec<Hash>, ObjectError> {
+        let record: ListRecord = self.read(Kind::List, list)?;
+        hashes(&record.chapters).ok_or_else(|| Kind::List.damaged(list))
+    }
+
+    fn pages_of(&self, chapter: Hash) -> Result<Vec<Hash>, ObjectError> {
+        let record: ChapterRecord = self.read(Kind::Chapter, chapter)?;
+        hashes(&record.pages).ok_or_else(|| Kind::Chapter.damaged(chapter))
+    }
+
+    /// The entries of a page, each with the content it names.
+    fn entries_of(&self, page: Hash) -> Result<Vec<(EntryRecord, Hash)>, ObjectError> {
+        let record: PageRecord = self.read(Kind::Page, page)?;
+        let entries = record.entries.into_iter().map(|entry| {
+            let content = entry.content().ok_or_else(|| Kind::Page.damaged(page))?;
+            Ok((entry, content))
+        });
+        entries.collect()
+    }
+
+    fn read<R: Message + Default>(&self, kind: Kind, hash: Hash) -> Result<R, ObjectError> {
+        let address = self.vault.address(kind, &hash);
+        let sealed = self.objects.get(&address)?;
+        let record = sealed.and_then(|sealed| self.vault.open(Place::Object(&address), sealed.value()));
+        record.ok_or_else(|| kind.damaged(hash))
+    }
 }
 
-fn chapters_of(
-    objects: &impl ReadableTable<&'static Key, &'static [u8]>,
-    list: Hash,
-) -> Result<Vec<Hash>, ObjectError> {
-    let record: ListRecord = read(objects, Kind::List, list)?;
-    hashes(&record.chapters).ok_or_else(|| Kind::List.damaged(list))
-}
-
-fn pages_of(
-    objects: &impl ReadableTable<&'static Key, &'static [u8]>,
-    chapter: Hash,
-) -> Result<Vec<Hash>, ObjectError> {
-    let record: ChapterRecord = read(objects, Kind::Chapter, chapter)?;
-    hashes(&record.pages).ok_or_else(|| Kind::Chapter.damaged(chapter))
-}
-
-/// The entries of a page, each with the content it names.
-fn entries_of(
-    objects: &impl ReadableTable<&'static Key, &'static [u8]>,
-    page: Hash,
-) -> Result<Vec<(EntryRecord, Hash)>, ObjectError> {
-    let record: PageRecord = read(objects, Kind::Page, page)?;
-    let entries = record.entries.into_iter().map(|entry| {
-        let content = entry.content().ok_or_else(|| Kind::Page.damaged(page))?;
-        Ok((entry, content))
-    });
-    entries.collect()
-}
-
-fn read<R: Message + Default>(
-    objects: &impl ReadableTable<&'static Key, &'static [u8]>,
-    kind: Kind,
-    hash: Hash,
-) -> Result<R, ObjectError> {
-    let sealed = objects.get(&kind.key(hash))?;
-    let record = sealed.and_then(|sealed| unseal(sealed.value()));
-    record.ok_or_else(|| kind.damaged(hash))
+/// Whether an object of such an address may be what is sealed under it.
+pub(super) fn is_sound(vault: &Vault, address: &Address, sealed: &[u8]) -> bool {
+    let place = Place::Object(address);
+    match Kind::of(address) {
+        Some(Kind::List) => vault.open::<ListRecord>(place, sealed).is_some(),
+        Some(Kind::Chapter) => vault.open::<ChapterRecord>(place, sealed).is_some(),
+        Some(Kind::Page) => vault.open::<PageRecord>(place, sealed).is_some(),
+        Some(Kind::Resource) => vault.open::<ResourceRecord>(place, sealed).is_some(),
+        None => false,
+    }
 }
 
 /// What only the one side has, and what only the other.
@@ -279,7 +245,21 @@ fn apart<T>(one: impl IntoIterator<Item = T>, hash: impl Fn(&T) -> Hash, other: 
     (only_one, unmatched.into_iter().collect())
 }
 
+// === impl Kind ===
+
+impl Kind {
+    pub(super) const fn damaged(self, hash: Hash) -> ObjectError {
+        ObjectError::Damaged { kind: self, hash }
+    }
+}
+
 // === impl ObjectError ===
+
+impl From<(Kind, Hash)> for ObjectError {
+    fn from((kind, hash): (Kind, Hash)) -> Self {
+        kind.damaged(hash)
+    }
+}
 
 impl From<ObjectError> for redb::Error {
     fn from(error: ObjectError) -> Self {

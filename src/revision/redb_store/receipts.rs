@@ -5,8 +5,9 @@ use std::num::NonZeroUsize;
 use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
 
 use super::{
-    file::Failure,
-    records::{ReceiptRecord, seal, unseal},
+    failure::Failure,
+    records::ReceiptRecord,
+    vault::{Place, Vault},
 };
 use crate::{node::NodeGroup, revision::Receipt};
 
@@ -18,6 +19,7 @@ pub(super) const RECEIPT_ORDER: TableDefinition<'static, (&str, u64), &str> = Ta
 /// Adds a receipt to those of its group.
 pub(super) fn keep(
     txn: &WriteTransaction,
+    vault: &Vault,
     group: &NodeGroup,
     receipt: &Receipt,
     retention: NonZeroUsize,
@@ -33,22 +35,29 @@ pub(super) fn keep(
         receipts.remove((group, key.as_str()))?;
     }
     order.insert((group, number), receipt.key.as_str())?;
-    let sealed = seal(&ReceiptRecord::from(receipt));
-    receipts.insert((group, receipt.key.as_str()), sealed.as_slice())?;
+    let key = (group, receipt.key.as_str());
+    let sealed = vault.seal(Place::Receipt(key.0, key.1), &ReceiptRecord::from(receipt));
+    receipts.insert(key, sealed.as_slice())?;
     Ok(())
 }
 
 /// The receipt under a key.
-pub(super) fn find(txn: &ReadTransaction, group: &NodeGroup, key: &str) -> Result<Option<Receipt>, Failure> {
+pub(super) fn find(
+    txn: &ReadTransaction,
+    vault: &Vault,
+    group: &NodeGroup,
+    key: &str,
+) -> Result<Option<Receipt>, Failure> {
     let sealed = txn.open_table(RECEIPTS)?.get((group.as_str(), key))?;
     sealed
-        .map(|sealed| receipt((group.as_str(), key), sealed.value()))
+        .map(|sealed| receipt(vault, (group.as_str(), key), sealed.value()))
         .transpose()
 }
 
 /// The receipt in a row.
-pub(super) fn receipt((group, key): (&str, &str), sealed: &[u8]) -> Result<Receipt, Failure> {
-    unseal(sealed)
+pub(super) fn receipt(vault: &Vault, (group, key): (&str, &str), sealed: &[u8]) -> Result<Receipt, Failure> {
+    vault
+        .open(Place::Receipt(group, key), sealed)
         .and_then(ReceiptRecord::receipt)
         .filter(|receipt| receipt.key == key)
         .ok_or_else(|| {

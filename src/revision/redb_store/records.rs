@@ -1,4 +1,4 @@
-//! How revisions look on disk: protobuf records, each behind a checksum.
+//! How revisions look on disk: protobuf records, each behind a checksum or sealed.
 //!
 //! Fields are only ever added; a change of meaning is a new format number.
 
@@ -171,22 +171,6 @@ pub(super) fn hash_of(bytes: &[u8]) -> Hash {
     let mut short = Hash::default();
     short.copy_from_slice(&blake3::hash(bytes).as_bytes()[..16]);
     short
-}
-
-/// Encodes a record behind its checksum.
-pub(super) fn seal(record: &impl Message) -> Vec<u8> {
-    let encoded = record.encode_to_vec();
-    let mut sealed = hash_of(&encoded).to_vec();
-    sealed.extend_from_slice(&encoded);
-    sealed
-}
-
-/// Decodes a record; `None` where it is not what was sealed.
-pub(super) fn unseal<R: Message + Default>(sealed: &[u8]) -> Option<R> {
-    let (checksum, encoded) = sealed.split_first_chunk::<16>()?;
-    (hash_of(encoded) == *checksum)
-        .then(|| R::decode(encoded).ok())
-        .flatten()
 }
 
 /// Hashes one behind another.

@@ -14,6 +14,7 @@ use crate::{
 mod damage;
 mod place;
 mod saved;
+mod sealed;
 
 fn three() -> NonZeroUsize {
     NonZeroUsize::new(3).unwrap()
@@ -22,29 +23,29 @@ fn three() -> NonZeroUsize {
 fn objects(store: &RedbStore) -> u64 {
     store.verify().unwrap();
     let read = |txn: &ReadTransaction| Ok(txn.open_table(OBJECTS)?.len()?);
-    store.file.read(read).unwrap()
+    store.store.file().read(read).unwrap()
 }
 
 fn stored_bytes(store: &RedbStore) -> u64 {
     let read = |txn: &ReadTransaction| Ok(txn.open_table(OBJECTS)?.stats()?.stored_bytes());
-    store.file.read(read).unwrap()
+    store.store.file().read(read).unwrap()
 }
 
 fn write_format(store: &RedbStore, format: u64) {
     let write = |txn: &WriteTransaction| Ok(txn.open_table(META)?.insert(META_FORMAT, format).map(|_| ())?);
-    store.file.write(write).unwrap();
+    store.store.file().write(write).unwrap();
 }
 
 #[test]
 fn redb_store_keeps_its_promises() {
     let dir = tempfile::tempdir().unwrap();
-    keeps_its_promises(&RedbStore::open(dir.path(), three()).unwrap());
+    keeps_its_promises(&RedbStore::open(dir.path(), three(), None).unwrap());
 }
 
 #[test]
 fn what_passes_is_no_history_and_leaves_nothing_behind() {
     let dir = tempfile::tempdir().unwrap();
-    let store = RedbStore::open(dir.path(), three()).unwrap();
+    let store = RedbStore::open(dir.path(), three(), None).unwrap();
     // Everything that is counted is compared with what the revisions have.
     crate::revision::tests::passes_by(&store, || {
         store.verify().unwrap();
@@ -54,7 +55,7 @@ fn what_passes_is_no_history_and_leaves_nothing_behind() {
 #[test]
 fn redb_store_keeps_receipts() {
     let dir = tempfile::tempdir().unwrap();
-    keeps_receipts(&RedbStore::open(dir.path(), three()).unwrap());
+    keeps_receipts(&RedbStore::open(dir.path(), three(), None).unwrap());
 }
 
 #[test]
@@ -62,10 +63,10 @@ fn receipts_survive_with_their_revision() {
     let dir = tempfile::tempdir().unwrap();
     let one = receipt("one", 1);
     {
-        let store = RedbStore::open(dir.path(), three()).unwrap();
+        let store = RedbStore::open(dir.path(), three(), None).unwrap();
         store.append(&published("g", 1, vec![]), Some(&one)).unwrap();
     }
-    let store = RedbStore::open(dir.path(), three()).unwrap();
+    let store = RedbStore::open(dir.path(), three(), None).unwrap();
     assert_eq!(store.receipt(&"g".into(), "one").unwrap(), Some(one));
     assert_eq!(store.verify().unwrap().receipts, 1);
 }
@@ -74,16 +75,16 @@ fn receipts_survive_with_their_revision() {
 fn file_made_before_there_were_receipts_gets_their_tables() {
     let dir = tempfile::tempdir().unwrap();
     {
-        let store = RedbStore::open(dir.path(), three()).unwrap();
+        let store = RedbStore::open(dir.path(), three(), None).unwrap();
         store.append(&published("g", 1, vec![]), None).unwrap();
         let without = |txn: &WriteTransaction| {
             txn.delete_table(RECEIPTS)?;
             txn.delete_table(RECEIPT_ORDER)?;
             Ok(())
         };
-        store.file.write(without).unwrap();
+        store.store.file().write(without).unwrap();
     }
-    let store = RedbStore::open(dir.path(), three()).unwrap();
+    let store = RedbStore::open(dir.path(), three(), None).unwrap();
     assert_eq!(store.receipt(&"g".into(), "one").unwrap(), None);
     assert_eq!(store.verify().unwrap().revisions, 1);
 }
@@ -95,11 +96,11 @@ fn reopened_store_holds_what_was_appended() {
     let one = published("a", 1, vec![resource("x", "1"), resource("y", "1")]);
     let two = deleted("b", 2);
     {
-        let store = RedbStore::open(&data_dir, three()).unwrap();
+        let store = RedbStore::open(&data_dir, three(), None).unwrap();
         store.append(&one, None).unwrap();
         store.append(&two, None).unwrap();
     }
-    let store = RedbStore::open(&data_dir, three()).unwrap();
+    let store = RedbStore::open(&data_dir, three(), None).unwrap();
     let loaded = store.load().unwrap();
     assert_eq!(loaded.last, Revision(2));
     assert_same(&loaded.groups[0].head, &one);
@@ -109,7 +110,7 @@ fn reopened_store_holds_what_was_appended() {
 #[test]
 fn publish_that_changes_one_of_many_resources_stores_little_more_than_one() {
     let dir = tempfile::tempdir().unwrap();
-    let store = RedbStore::open(dir.path(), three()).unwrap();
+    let store = RedbStore::open(dir.path(), three(), None).unwrap();
     let body = |n: usize| format!("{n}-{}", "x".repeat(1000));
     let mut clusters: Vec<_> = (0..10_000)
         .map(|n| resource(&format!("cluster-{n:05}"), &body(n)))
@@ -139,7 +140,7 @@ fn publish_that_changes_one_of_many_resources_stores_little_more_than_one() {
 #[test]
 fn what_no_kept_revision_holds_is_collected() {
     let dir = tempfile::tempdir().unwrap();
-    let store = RedbStore::open(dir.path(), three()).unwrap();
+    let store = RedbStore::open(dir.path(), three(), None).unwrap();
     for revision in 1..=20 {
         let fresh = resource(&format!("fresh-{revision}"), "1");
         let clusters = vec![resource("kept", "1"), fresh];
@@ -181,7 +182,7 @@ fn kept_and_stored(store: &RedbStore, groups: &[&str]) -> (BTreeSet<Vec<u8>>, BT
         let stored = objects.iter()?.map(|row| row.unwrap().0.value().to_vec());
         Ok(stored.collect())
     };
-    (kept, store.file.read(read).unwrap())
+    (kept, store.store.file().read(read).unwrap())
 }
 
 proptest! {
@@ -194,7 +195,7 @@ proptest! {
     ) {
         const GROUPS: [&str; 2] = ["g", "h"];
         let dir = tempfile::tempdir().unwrap();
-        let store = RedbStore::open(dir.path(), three()).unwrap();
+        let store = RedbStore::open(dir.path(), three(), None).unwrap();
         let mut clusters: [std::collections::BTreeMap<u16, u8>; 2] = Default::default();
         for (number, (group, what, change)) in (1..).zip(steps) {
             match what {
@@ -221,8 +222,8 @@ proptest! {
 #[test]
 fn second_opener_is_told_of_the_lock() {
     let dir = tempfile::tempdir().unwrap();
-    let _first = RedbStore::open(dir.path(), three()).unwrap();
-    let error = RedbStore::open(dir.path(), three()).unwrap_err();
+    let _first = RedbStore::open(dir.path(), three(), None).unwrap();
+    let error = RedbStore::open(dir.path(), three(), None).unwrap_err();
     assert!(matches!(error, StoreError::Locked { .. }), "{error}");
     let text = error.to_string();
     assert!(text.contains("chancery.redb") && text.contains("locked"), "{text}");
@@ -231,9 +232,9 @@ fn second_opener_is_told_of_the_lock() {
 #[test]
 fn other_formats_are_refused_by_name() {
     let dir = tempfile::tempdir().unwrap();
-    for (format, word) in [(FORMAT - 1, "older"), (FORMAT + 1, "newer")] {
-        write_format(&RedbStore::open(&dir.path().join(word), three()).unwrap(), format);
-        let error = RedbStore::open(&dir.path().join(word), three())
+    for (format, word) in [(FORMAT - 1, "older"), (SEALED_FORMAT + 1, "newer")] {
+        write_format(&RedbStore::open(&dir.path().join(word), three(), None).unwrap(), format);
+        let error = RedbStore::open(&dir.path().join(word), three(), None)
             .unwrap_err()
             .to_string();
         assert!(error.contains(word) && error.contains(&format.to_string()), "{error}");
@@ -245,7 +246,7 @@ fn file_that_is_no_database_is_damaged() {
     let dir = tempfile::tempdir().unwrap();
     for content in [&b"not a database"[..], &[0; 100_000], &[0xff; 100_000]] {
         fs::write(dir.path().join(FILE), content).unwrap();
-        let error = RedbStore::open(dir.path(), three()).unwrap_err();
+        let error = RedbStore::open(dir.path(), three(), None).unwrap_err();
         assert!(matches!(error, StoreError::Damaged { .. }), "{error:?}");
         assert!(error.to_string().contains("chancery.redb"), "{error}");
     }
@@ -255,7 +256,7 @@ fn file_that_is_no_database_is_damaged() {
 fn flipped_bytes_are_found_at_open() {
     let dir = tempfile::tempdir().unwrap();
     {
-        let store = RedbStore::open(dir.path(), three()).unwrap();
+        let store = RedbStore::open(dir.path(), three(), None).unwrap();
         let clusters = (0..500)
             .map(|n| resource(&format!("c{n}"), &"needle".repeat(50)))
             .collect();
@@ -272,14 +273,14 @@ fn flipped_bytes_are_found_at_open() {
     }
     assert!(flipped > 0);
     fs::write(&path, bytes).unwrap();
-    let error = RedbStore::open(dir.path(), three()).unwrap_err();
+    let error = RedbStore::open(dir.path(), three(), None).unwrap_err();
     assert!(matches!(error, StoreError::Damaged { .. }), "{error:?}");
 }
 
 #[test]
 fn record_that_is_not_what_was_sealed_is_damaged() {
     let dir = tempfile::tempdir().unwrap();
-    let store = RedbStore::open(dir.path(), three()).unwrap();
+    let store = RedbStore::open(dir.path(), three(), None).unwrap();
     store
         .append(&published("g", 1, vec![resource("a", "1")]), None)
         .unwrap();
@@ -288,7 +289,7 @@ fn record_that_is_not_what_was_sealed_is_damaged() {
         revisions.insert(("g", 1), &b"0123456789abcdef something else"[..])?;
         Ok(())
     };
-    store.file.write(tamper).unwrap();
+    store.store.file().write(tamper).unwrap();
     for error in [
         store.load().unwrap_err(),
         store.list(&"g".into(), 1).unwrap_err(),
@@ -303,7 +304,7 @@ fn record_that_is_not_what_was_sealed_is_damaged() {
 fn only_the_owner_may_read_the_file() {
     use std::os::unix::fs::PermissionsExt as _;
     let dir = tempfile::tempdir().unwrap();
-    let store = RedbStore::open(dir.path(), three()).unwrap();
+    let store = RedbStore::open(dir.path(), three(), None).unwrap();
     let mode = fs::metadata(store.path()).unwrap().permissions().mode();
     assert_eq!(mode & 0o077, 0, "{mode:o}");
 }
@@ -311,7 +312,7 @@ fn only_the_owner_may_read_the_file() {
 #[test]
 fn killed_process_leaves_every_appended_revision() {
     let (dir, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let store = RedbStore::open(dir.path(), three()).unwrap();
+    let store = RedbStore::open(dir.path(), three(), None).unwrap();
     for number in 1..=10 {
         let revision = published(
             "g",
@@ -321,7 +322,7 @@ fn killed_process_leaves_every_appended_revision() {
         store.append(&revision, None).unwrap();
         // What a process leaves that is killed now: the file as it is, never closed.
         fs::copy(store.path(), copy.path().join(FILE)).unwrap();
-        let found = RedbStore::open(copy.path(), three()).unwrap().load().unwrap();
+        let found = RedbStore::open(copy.path(), three(), None).unwrap().load().unwrap();
         assert_eq!(found.last, Revision(number));
         assert_same(&found.groups[0].head, &revision);
     }

@@ -5,13 +5,15 @@ use std::collections::{BTreeSet, HashMap};
 use redb::{ReadTransaction, ReadableTable as _};
 
 use super::{
-    META, OBJECTS, REFERENCES, REVISIONS, damaged_revision,
-    file::Failure,
-    objects::{Key, Kind, unshared},
-    read_all, read_last,
+    META, OBJECTS, REFERENCES, REVISIONS,
+    address::Kind,
+    damaged_revision,
+    failure::Failure,
+    objects::{Reader, is_sound},
+    open_revision, read_all, read_last,
     receipts::{RECEIPT_ORDER, RECEIPTS, receipt},
     records::{Hash, RevisionRecord},
-    unseal_revision,
+    vault::Vault,
 };
 use crate::snapshot::Revision;
 
@@ -31,27 +33,39 @@ pub struct Contents {
 }
 
 /// Reads all of it.
-pub(super) fn verify(txn: &ReadTransaction) -> Result<Contents, Failure> {
+pub(super) fn verify(txn: &ReadTransaction, vault: &Vault) -> Result<Contents, Failure> {
     // Every group's newest revision, resource by resource.
-    read_all(txn)?;
+    read_all(txn, vault)?;
     let mut contents = Contents {
         last: read_last(&txn.open_table(META)?)?,
         ..Contents::default()
     };
-    let expected = references(txn, &mut contents)?;
-    objects(txn, &expected, &mut contents)?;
-    receipts(txn, &mut contents)?;
+    let expected = references(txn, vault, &mut contents)?;
+    objects(txn, vault, &expected, &mut contents)?;
+    receipts(txn, vault, &mut contents)?;
     Ok(contents)
 }
 
-/// How often each object is to be counted, by the revisions.
-fn references(txn: &ReadTransaction, contents: &mut Contents) -> Result<HashMap<Key, u64>, Failure> {
+/// How often an object is counted.
+type Counts = HashMap<(Kind, Hash), u64>;
+
+/// Every object that the revisions have, and how often each is to be counted.
+pub(super) fn counts(txn: &ReadTransaction, vault: &Vault) -> Result<Counts, Failure> {
+    let mut contents = Contents {
+        last: read_last(&txn.open_table(META)?)?,
+        ..Contents::default()
+    };
+    references(txn, vault, &mut contents)
+}
+
+fn references(txn: &ReadTransaction, vault: &Vault, contents: &mut Contents) -> Result<Counts, Failure> {
     let objects = txn.open_table(OBJECTS)?;
-    let mut expected: HashMap<Key, u64> = HashMap::new();
+    let reader = Reader::new(&objects, vault);
+    let mut expected = Counts::new();
     let mut before: Option<RevisionRecord> = None;
     for row in txn.open_table(REVISIONS)?.iter()? {
         let (key, sealed) = row?;
-        let (key, record) = (key.value(), unseal_revision(key.value(), sealed.value())?);
+        let (key, record) = (key.value(), open_revision(vault, key.value(), sealed.value())?);
         if key.1 > contents.last.0 {
             let last = contents.last;
             return Err(Failure::Damaged(format!(
@@ -65,8 +79,8 @@ fn references(txn: &ReadTransaction, contents: &mut Contents) -> Result<HashMap<
         for found in &record.types {
             let list: Hash = found.list().ok_or_else(|| damaged_revision(key))?;
             let old = before.as_ref().and_then(|before| before.list(&found.type_url));
-            for (kind, hash) in unshared(&objects, list, old)? {
-                *expected.entry(kind.key(hash)).or_default() += 1;
+            for object in reader.unshared(list, old)? {
+                *expected.entry(object).or_default() += 1;
             }
         }
         before = Some(record);
@@ -75,22 +89,26 @@ fn references(txn: &ReadTransaction, contents: &mut Contents) -> Result<HashMap<
 }
 
 /// Every object is there, sound, and counted as expected; and there is no other.
-fn objects(txn: &ReadTransaction, expected: &HashMap<Key, u64>, contents: &mut Contents) -> Result<(), Failure> {
+fn objects(txn: &ReadTransaction, vault: &Vault, expected: &Counts, contents: &mut Contents) -> Result<(), Failure> {
+    let expected: HashMap<_, _> = expected
+        .iter()
+        .map(|((kind, hash), count)| (vault.address(*kind, hash), count))
+        .collect();
     let damaged = |what: &str| Failure::Damaged(format!("{what}: its objects and its revisions do not fit together"));
     let references = txn.open_table(REFERENCES)?;
     let mut found = 0;
     for row in txn.open_table(OBJECTS)?.iter()? {
         let (key, sealed) = row?;
         let key = key.value();
-        if !Kind::is_sound(key, sealed.value()) {
+        if !is_sound(vault, key, sealed.value()) {
             return Err(damaged("an object is not what was written"));
         }
         let counted = references.get(key)?.map(|count| count.value());
-        if counted.is_none() || counted.as_ref() != expected.get(key) {
+        if counted.is_none() || counted.as_ref() != expected.get(key).copied() {
             return Err(damaged("an object is miscounted"));
         }
         found += 1;
-        contents.resources += u64::from(key[0] == b'r');
+        contents.resources += u64::from(Kind::of(key) == Some(Kind::Resource));
     }
     if found != expected.len() {
         return Err(damaged("an object is missing"));
@@ -99,7 +117,7 @@ fn objects(txn: &ReadTransaction, expected: &HashMap<Key, u64>, contents: &mut C
 }
 
 /// Every receipt is sound and has its place in the order.
-fn receipts(txn: &ReadTransaction, contents: &mut Contents) -> Result<(), Failure> {
+fn receipts(txn: &ReadTransaction, vault: &Vault, contents: &mut Contents) -> Result<(), Failure> {
     let mut ordered = BTreeSet::new();
     for row in txn.open_table(RECEIPT_ORDER)?.iter()? {
         let (key, value) = row?;
@@ -108,7 +126,7 @@ fn receipts(txn: &ReadTransaction, contents: &mut Contents) -> Result<(), Failur
     for row in txn.open_table(RECEIPTS)?.iter()? {
         let (key, sealed) = row?;
         let (group, name) = key.value();
-        receipt((group, name), sealed.value())?;
+        receipt(vault, (group, name), sealed.value())?;
         if !ordered.remove(&(group.to_owned(), name.to_owned())) {
             return Err(Failure::Damaged(format!(
                 "the receipt \"{name}\" has no place in the order"

@@ -13,6 +13,15 @@ use crate::{
 #[derive(Args, Clone, Copy, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LimitsLayer {
+    /// Memory of the process above which no stream is let in; 0 for no end
+    #[arg(
+        id = "limits_memory",
+        long = "limits-memory",
+        env = "CHANCERY_LIMITS_MEMORY",
+        value_name = "SIZE"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<ByteSize>,
     /// Bytes of what is used of a node that says who it is
     #[arg(
         id = "limits_max_node_bytes",
@@ -29,6 +38,22 @@ pub struct LimitsLayer {
         value_name = "COUNT"
     )]
     pub max_names: Option<usize>,
+    /// Bytes of one name, version or nonce of a request
+    #[arg(
+        id = "limits_max_name_bytes",
+        long = "limits-max-name-bytes",
+        env = "CHANCERY_LIMITS_MAX_NAME_BYTES",
+        value_name = "SIZE"
+    )]
+    pub max_name_bytes: Option<ByteSize>,
+    /// Types of resources on one stream
+    #[arg(
+        id = "limits_max_types",
+        long = "limits-max-types",
+        env = "CHANCERY_LIMITS_MAX_TYPES",
+        value_name = "COUNT"
+    )]
+    pub max_types: Option<usize>,
     /// Bytes of all names on one stream
     #[arg(
         id = "limits_max_subscribed_bytes",
@@ -37,6 +62,14 @@ pub struct LimitsLayer {
         value_name = "SIZE"
     )]
     pub max_subscribed_bytes: Option<ByteSize>,
+    /// Bytes that the names of all streams take
+    #[arg(
+        id = "limits_max_total_subscribed_bytes",
+        long = "limits-max-total-subscribed-bytes",
+        env = "CHANCERY_LIMITS_MAX_TOTAL_SUBSCRIBED_BYTES",
+        value_name = "SIZE"
+    )]
+    pub max_total_subscribed_bytes: Option<ByteSize>,
     /// Streams open at once of one node
     #[arg(
         id = "limits_max_streams_per_node",
@@ -116,9 +149,13 @@ pub struct LimitsLayer {
 impl LimitsLayer {
     pub(super) fn or(self, below: Self) -> Self {
         Self {
+            memory: self.memory.or(below.memory),
             max_node_bytes: self.max_node_bytes.or(below.max_node_bytes),
             max_names: self.max_names.or(below.max_names),
+            max_name_bytes: self.max_name_bytes.or(below.max_name_bytes),
+            max_types: self.max_types.or(below.max_types),
             max_subscribed_bytes: self.max_subscribed_bytes.or(below.max_subscribed_bytes),
+            max_total_subscribed_bytes: self.max_total_subscribed_bytes.or(below.max_total_subscribed_bytes),
             max_streams_per_node: self.max_streams_per_node.or(below.max_streams_per_node),
             max_peer_share: self.max_peer_share.or(below.max_peer_share),
             max_unfinished_bytes: self.max_unfinished_bytes.or(below.max_unfinished_bytes),
@@ -135,9 +172,13 @@ impl LimitsLayer {
         let (stream, xds) = (StreamLimits::default(), transport::Limits::default());
         let (lrs, polls) = (LrsSettings::default(), PollLimits::default());
         Self {
+            memory: None,
             max_node_bytes: Some(ByteSize(stream.node_bytes)),
             max_names: Some(stream.names_per_type),
+            max_name_bytes: Some(ByteSize(stream.name_bytes)),
+            max_types: Some(stream.types),
             max_subscribed_bytes: Some(ByteSize(stream.subscribed_bytes)),
+            max_total_subscribed_bytes: Some(ByteSize(xds.subscribed_bytes)),
             max_streams_per_node: Some(xds.streams_per_node),
             max_peer_share: Some(Share(xds.peer_share)),
             max_unfinished_bytes: Some(ByteSize(xds.unfinished_bytes)),
@@ -155,6 +196,8 @@ impl LimitsLayer {
         StreamLimits {
             node_bytes: self.max_node_bytes.map_or(limits.node_bytes, |size| size.0),
             names_per_type: self.max_names.unwrap_or(limits.names_per_type),
+            name_bytes: self.max_name_bytes.map_or(limits.name_bytes, |size| size.0),
+            types: self.max_types.unwrap_or(limits.types),
             subscribed_bytes: self.max_subscribed_bytes.map_or(limits.subscribed_bytes, |size| size.0),
             ..limits
         }
@@ -165,6 +208,9 @@ impl LimitsLayer {
         transport::Limits {
             streams_per_node: self.max_streams_per_node.unwrap_or(limits.streams_per_node),
             peer_share: self.max_peer_share.map_or(limits.peer_share, |share| share.0),
+            subscribed_bytes: self
+                .max_total_subscribed_bytes
+                .map_or(limits.subscribed_bytes, |size| size.0),
             unfinished_bytes: self.max_unfinished_bytes.map_or(limits.unfinished_bytes, |size| size.0),
             request_timeout: self.request_timeout.map_or(limits.request_timeout, |span| span.0),
             ..limits

@@ -6,7 +6,10 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    super::{SettingsError, value::Span},
+    super::{
+        SettingsError,
+        value::{ByteSize, Span},
+    },
     Layer, XdsLayer,
 };
 use crate::tls::{ClientAuth, TlsSettings};
@@ -157,6 +160,14 @@ pub struct ConnectionsLayer {
         value_name = "COUNT"
     )]
     pub max_other: Option<usize>,
+    /// Bytes of the headers of a request over HTTP/2; a token is one of them
+    #[arg(
+        id = "connections_max_header_bytes",
+        long = "connections-max-header-bytes",
+        env = "CHANCERY_CONNECTIONS_MAX_HEADER_BYTES",
+        value_name = "SIZE"
+    )]
+    pub max_header_bytes: Option<ByteSize>,
     /// How long a peer may take for its TLS handshake, and for its first bytes after it
     #[arg(
         id = "connections_opening_timeout",
@@ -331,6 +342,7 @@ impl ConnectionsLayer {
             max: self.max.or(below.max),
             max_per_peer: self.max_per_peer.or(below.max_per_peer),
             max_other: self.max_other.or(below.max_other),
+            max_header_bytes: self.max_header_bytes.or(below.max_header_bytes),
             opening_timeout: self.opening_timeout.or(below.opening_timeout),
             idle_timeout: self.idle_timeout.or(below.idle_timeout),
             request_timeout: self.request_timeout.or(below.request_timeout),

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, task::Context, time::Instant};
 use tracing::{Span, debug, warn};
 
 use crate::{
-    authority::Authority,
+    authority::{Authority, NOTED},
     cache::SnapshotWatch,
     fleet::{Moment, StreamGuard},
     metrics::{ServingMetrics, TypeLabel},
@@ -18,9 +18,6 @@ use crate::{
 
 /// Bytes logged of a NACK's message.
 const LOGGED_BYTES: usize = 1000;
-
-/// Secrets a node may not have that are noted of one stream: it may ask for any number of names.
-const NOTED: usize = 256;
 
 /// A stream whose node is known.
 pub(super) struct Running {
@@ -92,8 +89,8 @@ impl Running {
         }
     }
 
-    /// Enters what happened in the books, the metrics and the log.
-    pub(super) fn record_outcomes(&mut self, metrics: &ServingMetrics, now: Instant) {
+    /// Enters what happened in the books, the metrics and the log; gives the moment of that, where anything did.
+    pub(super) fn record_outcomes(&mut self, metrics: &ServingMetrics, now: Instant) -> Option<Instant> {
         let mut clock = None;
         while let Some(outcome) = self.session.poll_outcome() {
             let time = *clock.get_or_insert_with(Moment::now);
@@ -101,6 +98,7 @@ impl Running {
             self.time(&outcome, metrics, now);
             self.log(&outcome);
         }
+        clock.map(|moment| moment.steady)
     }
 
     /// How long a publish took to be accepted, by each type that it changed. What is asked for when all of it was accepted is

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, convert::Infallible, sync::Arc, task::Waker};
 use http_body::Frame;
 
 use super::*;
-use crate::transport::unfinished::{Bounds, Unfinished};
+use crate::transport::ledger::{Bounds, Ledger, Subject};
 
 /// A body of given frames, then its end.
 struct Frames(VecDeque<Bytes>);
@@ -39,7 +39,7 @@ fn lease() -> Lease {
         all: 1 << 20,
         peer: 1 << 20,
     };
-    Arc::new(Unfinished::new(bounds, 0)).lease(None)
+    Arc::new(Ledger::new(Subject::Unfinished, bounds)).lease(None)
 }
 
 fn read(frames: impl IntoIterator<Item = Vec<u8>>, limit: usize) -> Vec<Result<Bytes, Broken>> {
@@ -142,7 +142,7 @@ fn unfinished_messages_count_until_they_are_whole() {
         all: 512 << 10,
         peer: 512 << 10,
     };
-    let unfinished = Arc::new(Unfinished::new(bounds, 0));
+    let unfinished = Arc::new(Ledger::new(Subject::Unfinished, bounds));
     let whole = body(&[&vec![7; 300 << 10]]);
     let open = |bytes: &[u8]| {
         let frames = bytes.chunks(16 << 10).map(Bytes::copy_from_slice).collect();
@@ -161,7 +161,35 @@ fn unfinished_messages_count_until_they_are_whole() {
     drop((held, second));
     let mut third = open(&whole);
     assert!(matches!(third.poll_next(&mut context), Poll::Ready(Some(Ok(_)))));
-    assert_eq!(unfinished.bytes(), 320 << 10, "it is whole, and not done with");
+    assert_eq!(
+        unfinished.bytes(),
+        PREFIX + (300 << 10),
+        "it is whole, and not done with"
+    );
     third.release();
     assert_eq!(unfinished.bytes(), 0);
+}
+
+/// A body of frames without a byte, for ever.
+struct Nothing(usize);
+
+impl Body for Nothing {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0 += 1;
+        assert!(self.0 < 1_000_000, "nothing is read for ever");
+        Poll::Ready(Some(Ok(Frame::data(Bytes::new()))))
+    }
+}
+
+#[test]
+fn frames_without_bytes_give_way_to_others() {
+    let mut messages = messages(Nothing(0), 100);
+    let mut context = Context::from_waker(Waker::noop());
+    for turn in 1..=3 {
+        assert!(messages.poll_next(&mut context).is_pending());
+        assert_eq!(messages.body.0, turn * FRAMES_PER_TURN);
+    }
 }

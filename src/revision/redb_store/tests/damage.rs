@@ -5,7 +5,7 @@ use super::*;
 /// A store of some revisions, closed: its bytes, and what it holds.
 fn sample() -> (Vec<u8>, Loaded) {
     let dir = tempfile::tempdir().unwrap();
-    let store = RedbStore::open(dir.path(), three()).unwrap();
+    let store = RedbStore::open(dir.path(), three(), None).unwrap();
     for revision in 1..=6 {
         let clusters = (0..60).map(|n| resource(&format!("c{n}"), &format!("{}", n % (revision + 1)).repeat(90)));
         let key = receipt(&format!("key {revision}"), revision);
@@ -25,7 +25,7 @@ fn sample() -> (Vec<u8>, Loaded) {
 fn open(bytes: &[u8]) -> Result<Loaded, StoreError> {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join(FILE), bytes).unwrap();
-    let store = RedbStore::open(dir.path(), three())?;
+    let store = RedbStore::open(dir.path(), three(), None)?;
     let loaded = store.load()?;
     store.verify()?;
     Ok(loaded)

@@ -10,7 +10,7 @@ fn some(revision: u64) -> StoredRevision {
 fn a_file_without_bytes_is_refused_and_left_as_it_is() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join(FILE), "").unwrap();
-    let error = RedbStore::open(dir.path(), three()).unwrap_err();
+    let error = RedbStore::open(dir.path(), three(), None).unwrap_err();
     assert!(matches!(error, StoreError::Damaged { .. }), "{error:?}");
     let told = error.to_string();
     assert!(
@@ -25,7 +25,7 @@ fn a_pipe_in_the_place_of_the_file_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let made = std::process::Command::new("mkfifo").arg(dir.path().join(FILE)).status();
     assert!(made.unwrap().success());
-    let error = RedbStore::open(dir.path(), three()).unwrap_err();
+    let error = RedbStore::open(dir.path(), three(), None).unwrap_err();
     assert!(error.to_string().contains("is no regular file"), "{error}");
 }
 
@@ -34,7 +34,7 @@ fn a_new_file_is_whole_and_for_its_owner_alone() {
     use std::os::unix::fs::PermissionsExt as _;
 
     let dir = tempfile::tempdir().unwrap();
-    let store = RedbStore::open(dir.path(), three()).unwrap();
+    let store = RedbStore::open(dir.path(), three(), None).unwrap();
     let names: Vec<_> = fs::read_dir(dir.path())
         .unwrap()
         .map(|entry| entry.unwrap().file_name())
@@ -46,7 +46,7 @@ fn a_new_file_is_whole_and_for_its_owner_alone() {
 #[test]
 fn nothing_is_acknowledged_for_a_file_that_nobody_finds_again() {
     let dir = tempfile::tempdir().unwrap();
-    let store = RedbStore::open(dir.path(), three()).unwrap();
+    let store = RedbStore::open(dir.path(), three(), None).unwrap();
     store.append(&some(1), None).unwrap();
     store.probe(false).unwrap();
     let away = dir.path().join("away");
@@ -69,26 +69,27 @@ fn nothing_is_acknowledged_for_a_file_that_nobody_finds_again() {
     refused(&store);
     assert!(!store.path().exists(), "none is made in its place");
     // Another store under the same name is not written to either.
-    drop(RedbStore::open(dir.path(), three()).unwrap());
+    drop(RedbStore::open(dir.path(), three(), None).unwrap());
     refused(&store);
     assert_eq!(store.list(&"g".into(), 10).unwrap().len(), 1, "what was stored is read");
     fs::rename(&away, store.path()).unwrap();
     store.append(&some(2), None).unwrap();
     store.probe(true).unwrap();
     drop(store);
-    let store = RedbStore::open(dir.path(), three()).unwrap();
+    let store = RedbStore::open(dir.path(), three(), None).unwrap();
     assert_eq!(store.list(&"g".into(), 10).unwrap().len(), 2);
 }
 
 #[test]
 fn a_store_that_is_opened_again_after_a_failure_is_the_same_file() {
     let dir = tempfile::tempdir().unwrap();
-    let store = RedbStore::open(dir.path(), three()).unwrap();
+    let store = RedbStore::open(dir.path(), three(), None).unwrap();
     store.append(&some(1), None).unwrap();
     fs::remove_file(store.path()).unwrap();
     // The disk failed, and the database must be opened anew.
     let failed = store
-        .file
+        .store
+        .file()
         .read(|_| -> Result<(), Failure> { Err(redb::Error::PreviousIo.into()) });
     failed.unwrap_err();
     for _ in 0..2 {

@@ -4,7 +4,7 @@ use super::*;
 
 /// A store with a history: several groups, a deletion, receipts, forgotten revisions.
 fn sample(dir: &Path) -> RedbStore {
-    let store = RedbStore::open(dir, three()).unwrap();
+    let store = RedbStore::open(dir, three(), None).unwrap();
     for revision in 1..=5 {
         let clusters = (0..40).map(|n| resource(&format!("c{n}"), &(n % revision).to_string()));
         let key = receipt(&format!("key {revision}"), revision);
@@ -50,13 +50,13 @@ fn restored_store_is_the_same() {
     // What is published later is not in it.
     store.append(&published("g", 9, vec![]), None).unwrap();
 
-    let restored = restore(&path, &dir.path().join("new"), false).unwrap();
+    let restored = restore(&path, &dir.path().join("new"), None, false).unwrap();
     assert_eq!(restored.replaced, None);
     let contents = restored.contents;
-    assert_eq!(verify_backup(&path).unwrap(), contents);
+    assert_eq!(verify_backup(&path, None).unwrap(), contents);
     assert_eq!((contents.groups, contents.revisions, contents.receipts), (3, 6, 3));
     let old = sample(&dir.path().join("same"));
-    let new = RedbStore::open(&dir.path().join("new"), three()).unwrap();
+    let new = RedbStore::open(&dir.path().join("new"), three(), None).unwrap();
     assert_eq!(all_of(&new), all_of(&old));
     assert_eq!(new.receipt(&"g".into(), "key 5").unwrap(), Some(receipt("key 5", 5)));
     assert_eq!(new.receipt(&"g".into(), "key 1").unwrap(), None, "it was forgotten");
@@ -73,15 +73,21 @@ fn numbers_of_lost_revisions_are_not_given_again() {
     let dir = tempfile::tempdir().unwrap();
     let store = sample(&dir.path().join("data"));
     let path = backup(&store, dir.path());
-    let last = restore(&path, &dir.path().join("new"), false).unwrap().contents.last;
+    let last = restore(&path, &dir.path().join("new"), None, false)
+        .unwrap()
+        .contents
+        .last;
     assert_eq!(last, Revision(1_000_000));
-    let new = RedbStore::open(&dir.path().join("new"), three()).unwrap();
+    let new = RedbStore::open(&dir.path().join("new"), three(), None).unwrap();
     assert_eq!(new.load().unwrap().last, last);
     new.append(&published("g", last.0 + 1, vec![]), None).unwrap();
     drop((store, new));
 
     // Over a store that went further.
-    let last = restore(&path, &dir.path().join("new"), true).unwrap().contents.last;
+    let last = restore(&path, &dir.path().join("new"), None, true)
+        .unwrap()
+        .contents
+        .last;
     assert_eq!(last, Revision(2_000_000));
 }
 
@@ -94,19 +100,19 @@ fn restore_overwrites_nothing_unless_told_to() {
     fs::create_dir(&data).unwrap();
     fs::create_dir(data.join("lost+found")).unwrap();
     fs::write(data.join("notes"), "mine").unwrap();
-    let refused = restore(&path, &data, false).unwrap_err();
+    let refused = restore(&path, &data, None, false).unwrap_err();
     assert!(refused.to_string().contains("notes"), "{refused}");
     fs::remove_file(data.join("notes")).unwrap();
-    restore(&path, &data, false).unwrap();
+    restore(&path, &data, None, false).unwrap();
 
-    let refused = restore(&path, &data, false).unwrap_err();
+    let refused = restore(&path, &data, None, false).unwrap_err();
     assert!(matches!(refused, StoreError::NotEmpty { .. }), "{refused}");
-    let refused = restore(&path, &dir.path().join("old"), true).unwrap_err();
+    let refused = restore(&path, &dir.path().join("old"), None, true).unwrap_err();
     assert!(
         matches!(refused, StoreError::Locked { .. }),
         "a server has it open: {refused}"
     );
-    let replaced = restore(&path, &data, true).unwrap().replaced.unwrap();
+    let replaced = restore(&path, &data, None, true).unwrap().replaced.unwrap();
     assert!(
         replaced
             .file_name()
@@ -126,9 +132,9 @@ fn damaged_store_can_be_restored_over() {
     let data = dir.path().join("data");
     fs::create_dir(&data).unwrap();
     fs::write(data.join(FILE), "damaged").unwrap();
-    let restored = restore(&path, &data, true).unwrap();
+    let restored = restore(&path, &data, None, true).unwrap();
     assert_eq!(fs::read(restored.replaced.unwrap()).unwrap(), b"damaged");
-    RedbStore::open(&data, three()).unwrap();
+    RedbStore::open(&data, three(), None).unwrap();
 }
 
 #[test]
@@ -140,11 +146,11 @@ fn backup_that_is_not_whole_is_refused_and_leaves_nothing() {
     let expect_refused = |bytes: &[u8], what: &str| {
         fs::write(&path, bytes).unwrap();
         let data = dir.path().join("data");
-        let refused = restore(&path, &data, false).unwrap_err();
+        let refused = restore(&path, &data, None, false).unwrap_err();
         assert!(matches!(refused, StoreError::BadBackup { .. }), "{what}: {refused:?}");
         assert!(refused.to_string().contains("damaged"), "{what}: {refused}");
         assert!(!data.join(FILE).exists(), "{what}");
-        assert!(verify_backup(&path).is_err(), "{what}");
+        assert!(verify_backup(&path, None).is_err(), "{what}");
     };
     for length in (0..bytes.len()).step_by(bytes.len() / 40).chain([bytes.len() - 1]) {
         expect_refused(&bytes[..length], &format!("{length} of {} bytes", bytes.len()));

@@ -1,0 +1,53 @@
+//! Looks every second how much memory is in use: above the budget newcomers are refused and the process is not ready, while all that
+//! is open goes on.
+
+use std::time::Duration;
+
+use tracing::{info, warn};
+
+use crate::{
+    memory::{self, MemoryBudget, MemoryChange},
+    readiness::Readiness,
+};
+
+const EVERY: Duration = Duration::from_secs(1);
+
+/// What `/readyz` and `status` say above the budget.
+pub(super) const EXCEEDED: &str = "memory: more is in use than the budget (limits.memory)";
+
+/// Looks for ever.
+pub(super) async fn watch(budget: MemoryBudget, readiness: Readiness) {
+    match budget.bytes() {
+        Some(bytes) => info!(bytes, "memory budget"),
+        None => info!("no memory budget: limits.memory is not set, and no control group has a limit"),
+    }
+    let mut ticks = tokio::time::interval(EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        // A look costs microseconds: the kernel writes it out of what it counts anyway.
+        let Some(resident) = memory::resident() else {
+            continue;
+        };
+        let budget_bytes = budget.bytes().unwrap_or_default();
+        match budget.observe(resident) {
+            Some(MemoryChange::Exceeded) => {
+                readiness.lost(EXCEEDED);
+                warn!(
+                    resident,
+                    budget = budget_bytes,
+                    "the memory budget is exceeded: newcomers are refused"
+                );
+            }
+            Some(MemoryChange::Regained) => {
+                readiness.regained(EXCEEDED);
+                info!(
+                    resident,
+                    budget = budget_bytes,
+                    "memory is within its budget again: newcomers are let in"
+                );
+            }
+            None => {}
+        }
+    }
+}

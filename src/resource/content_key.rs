@@ -1,0 +1,74 @@
+//! The key of the content hashes of secrets: whoever sees a version can neither confirm a guessed secret by it, nor tell that
+//! two groups have the same one.
+
+use std::fmt;
+
+use zeroize::Zeroizing;
+
+use super::{ContentHash, Hasher};
+
+/// Makes the content hashes of secrets. A store has one, made once: with another every secret would get another version.
+#[derive(Clone)]
+pub struct ContentKey(Zeroizing<[u8; Self::BYTES]>);
+
+// === impl ContentKey ===
+
+impl ContentKey {
+    /// Bytes of a key.
+    pub const BYTES: usize = blake3::KEY_LEN;
+
+    /// A key that was kept, or that was just made of random bytes.
+    #[must_use]
+    pub const fn new(key: Zeroizing<[u8; Self::BYTES]>) -> Self {
+        Self(key)
+    }
+
+    /// The key's bytes, to keep them.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; Self::BYTES] {
+        &self.0
+    }
+
+    /// The content hash of a secret of a group. `plain` is the one that it would have otherwise.
+    #[must_use]
+    pub fn of_secret(&self, group: &str, plain: ContentHash) -> ContentHash {
+        let mut hasher = Hasher(blake3::Hasher::new_keyed(&self.0));
+        hasher.field(b"secret");
+        hasher.field(group.as_bytes());
+        hasher.field(plain.as_bytes());
+        hasher.finish()
+    }
+}
+
+impl fmt::Debug for ContentKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ContentKey")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hash_depends_on_the_key_the_group_and_the_secret() {
+        let key = |byte| ContentKey::new(Zeroizing::new([byte; ContentKey::BYTES]));
+        let plain = |text| ContentHash::of_texts([text]);
+        let hash = key(1).of_secret("a", plain("s"));
+        assert_eq!(hash, key(1).of_secret("a", plain("s")));
+        for other in [
+            key(2).of_secret("a", plain("s")),
+            key(1).of_secret("b", plain("s")),
+            key(1).of_secret("a", plain("t")),
+            plain("s"),
+        ] {
+            assert_ne!(hash, other);
+        }
+    }
+
+    #[test]
+    fn key_is_not_printed() {
+        let key = ContentKey::new(Zeroizing::new([7; ContentKey::BYTES]));
+        assert_eq!(format!("{key:?}"), "ContentKey");
+    }
+}

@@ -1,0 +1,112 @@
+//! A store's file with what is needed to read it: opened with its keys, or made.
+
+use std::path::{Path, PathBuf};
+
+use redb::{ReadTransaction, TableError, WriteTransaction};
+
+use super::{
+    FORMAT, META, META_FORMAT, OBJECTS, RECEIPT_ORDER, RECEIPTS, REFERENCES, REVISIONS, SEALED_FORMAT,
+    failure::Failure,
+    file::File,
+    vault::{self, Vault},
+};
+use crate::revision::{StoreError, keys::StoreKeys};
+
+/// A file that can be read.
+#[derive(Debug)]
+pub(super) struct Unlocked {
+    file: File,
+    vault: Vault,
+}
+
+// === impl Unlocked ===
+
+impl Unlocked {
+    /// Opens the file, and makes it and its directory where they are missing: sealed where there are keys. One that is there
+    /// must be sealed where there are keys, and with none but them.
+    pub(super) fn open(path: PathBuf, keys: Option<&StoreKeys>) -> Result<Self, StoreError> {
+        let file = File::open(path, |txn| make_tables(txn, &Vault::make(keys, None)))?;
+        let Some((format, rows)) = file.read(vault::read)? else {
+            let vault = Vault::make(keys, None);
+            file.write(|txn| make_tables(txn, &vault))?;
+            return Ok(Self { file, vault });
+        };
+        expect_format(format, file.path())?;
+        let vault = Vault::unlock(format, &rows, keys, file.path())?;
+        // Made before there were receipts or keys of content hashes, or the first one of a sealed store is new.
+        if !vault.missing(&rows).is_empty() || !file.read(has_receipts)? {
+            file.write(|txn| make_tables(txn, &vault))?;
+        }
+        Ok(Self { file, vault })
+    }
+
+    /// Makes a file of this vault that holds nothing yet.
+    pub(super) fn create(path: PathBuf, vault: Vault) -> Result<Self, StoreError> {
+        let file = File::open(path, |txn| make_tables(txn, &vault))?;
+        Ok(Self { file, vault })
+    }
+
+    /// [`Unlocked::create`] without a file; failures name `of`.
+    pub(super) fn in_memory(of: &Path, vault: Vault) -> Result<Self, StoreError> {
+        let file = File::in_memory(of)?;
+        file.write(|txn| make_tables(txn, &vault))?;
+        Ok(Self { file, vault })
+    }
+
+    pub(super) const fn file(&self) -> &File {
+        &self.file
+    }
+
+    pub(super) const fn vault(&self) -> &Vault {
+        &self.vault
+    }
+
+    /// Looks at one state of the file, whatever is written meanwhile.
+    pub(super) fn read<T>(
+        &self,
+        read: impl FnOnce(&ReadTransaction, &Vault) -> Result<T, Failure>,
+    ) -> Result<T, StoreError> {
+        self.file.read(|txn| read(txn, &self.vault))
+    }
+
+    /// One durable transaction: all of it, or nothing.
+    pub(super) fn write<T>(
+        &self,
+        change: impl FnOnce(&WriteTransaction, &Vault) -> Result<T, Failure>,
+    ) -> Result<T, StoreError> {
+        self.file.write(|txn| change(txn, &self.vault))
+    }
+}
+
+/// Whether this release reads the format.
+pub(super) fn expect_format(found: u64, path: &Path) -> Result<(), StoreError> {
+    let (path, expected) = (path.to_owned(), SEALED_FORMAT);
+    match found {
+        FORMAT | SEALED_FORMAT => Ok(()),
+        _ if found < FORMAT => Err(StoreError::OlderFormat {
+            path,
+            found,
+            expected: FORMAT,
+        }),
+        _ => Err(StoreError::NewerFormat { path, found, expected }),
+    }
+}
+
+/// Makes what is missing.
+fn make_tables(txn: &WriteTransaction, vault: &Vault) -> Result<(), Failure> {
+    txn.open_table(META)?.insert(META_FORMAT, vault.format())?;
+    txn.open_table(REVISIONS)?;
+    txn.open_table(OBJECTS)?;
+    txn.open_table(REFERENCES)?;
+    txn.open_table(RECEIPTS)?;
+    txn.open_table(RECEIPT_ORDER)?;
+    vault.complete(txn)
+}
+
+fn has_receipts(txn: &ReadTransaction) -> Result<bool, Failure> {
+    match txn.open_table(RECEIPT_ORDER) {
+        Ok(_) => Ok(true),
+        Err(TableError::TableDoesNotExist(_)) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}

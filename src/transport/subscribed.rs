@@ -1,0 +1,238 @@
+//! What the names take that streams ask for: charged to the peer that brings them, before the stream goes on. A list that
+//! streams have in common is charged once, and one that was edited by its edits, since it shares the rest with the one before.
+
+use std::{
+    net::IpAddr,
+    sync::{Arc, Weak},
+};
+
+use dashmap::DashMap;
+
+use super::ledger::{Bounds, Full, Lease, Ledger, Subject};
+use crate::{
+    protocol::{Names, NamesPrint, Request, Session, WeakNames},
+    resource::ResourceType,
+};
+
+/// What a name takes besides its text: itself, its place in a list, and in what was found for the list.
+const NAME: usize = 80;
+/// What an edit takes for each of its names: the pages on the way to it are made anew.
+const EDIT: usize = 2048;
+/// What a name takes that a client says it holds in some version, besides both texts.
+const PRESENTED: usize = 200;
+
+/// What all streams ask for.
+#[derive(Debug)]
+pub(super) struct Subscribed {
+    ledger: Arc<Ledger>,
+    /// Charges of lists that some stream asks for.
+    lists: DashMap<NamesPrint, Weak<Charge>>,
+}
+
+/// What one list is charged.
+#[derive(Debug)]
+struct Charge {
+    subscribed: Arc<Subscribed>,
+    print: NamesPrint,
+    /// Which list it is: others may have its print.
+    names: WeakNames,
+    /// For all names of a list, which may be an earlier one that this one was made of.
+    base: Arc<Lease>,
+    /// For the edits since.
+    edits: Option<Lease>,
+}
+
+/// What one stream asks for.
+#[derive(Debug)]
+pub(super) struct Account {
+    subscribed: Arc<Subscribed>,
+    peer: Option<IpAddr>,
+    types: Vec<Row>,
+}
+
+/// Of one type.
+#[derive(Debug)]
+struct Row {
+    kind: ResourceType,
+    /// The list that was charged.
+    names: Names,
+    charge: Option<Arc<Charge>>,
+    globs: Lease,
+    /// What the client said it holds, as long as that is remembered name by name.
+    presented: Lease,
+    /// Of each name in it.
+    each: usize,
+}
+
+/// What a request brought, as far as it costs.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Brought {
+    /// Names added or given up.
+    pub(super) names: usize,
+    /// Names presented, and their bytes.
+    pub(super) presented: usize,
+    pub(super) presented_bytes: usize,
+}
+
+// === impl Brought ===
+
+impl Brought {
+    pub(super) fn of(request: &Request<'_>) -> Self {
+        let presented = request.presented.len();
+        Self {
+            names: request.names.len() + request.unsubscribe.len(),
+            presented,
+            presented_bytes: request.presented.bytes(),
+        }
+    }
+
+    /// Whether the request may have changed what is asked for.
+    pub(super) const fn is_nothing(self) -> bool {
+        self.names == 0 && self.presented == 0
+    }
+}
+
+// === impl Subscribed ===
+
+impl Subscribed {
+    pub(super) fn new(bounds: Bounds) -> Arc<Self> {
+        Arc::new(Self {
+            ledger: Arc::new(Ledger::new(Subject::Subscribed, bounds)),
+            lists: DashMap::new(),
+        })
+    }
+
+    /// Bytes that are charged now.
+    pub(super) fn bytes(&self) -> usize {
+        self.ledger.bytes()
+    }
+
+    /// The charge of a list, which is made where no other stream asks for it.
+    fn charge(
+        self: &Arc<Self>,
+        peer: Option<IpAddr>,
+        names: &Names,
+        before: Option<&Arc<Charge>>,
+        edited: usize,
+    ) -> Result<Option<Arc<Charge>>, Full> {
+        let Some(print) = names.fingerprint() else {
+            return Ok(None);
+        };
+        // Out of the map before it is looked at: the last one to let go of a charge takes it out of the map.
+        let known = self.lists.get(&print).map(|known| Weak::clone(&known));
+        let known = known.and_then(|known| known.upgrade());
+        if let Some(known) = known.filter(|known| known.is_of(names)) {
+            return Ok(Some(known));
+        }
+        let whole = names.len() * NAME + names.bytes();
+        let (base, edits) = match before {
+            Some(before) if before.leads_to(whole, edited) => {
+                let mut edits = self.ledger.lease(peer);
+                edits.grow(before.edited() + edited * EDIT)?;
+                (Arc::clone(&before.base), Some(edits))
+            }
+            Some(_) | None => {
+                let mut base = self.ledger.lease(peer);
+                base.grow(whole)?;
+                (Arc::new(base), None)
+            }
+        };
+        let made = Arc::new(Charge {
+            subscribed: Arc::clone(self),
+            print,
+            names: names.downgrade(),
+            base,
+            edits,
+        });
+        self.lists.insert(print, Arc::downgrade(&made));
+        Ok(Some(made))
+    }
+}
+
+// === impl Charge ===
+
+impl Charge {
+    fn is_of(&self, names: &Names) -> bool {
+        self.names.upgrade().is_some_and(|own| own.is_same(names))
+    }
+
+    fn edited(&self) -> usize {
+        self.edits.as_ref().map_or(0, Lease::bytes)
+    }
+
+    /// Whether a list of so many bytes shares most of itself with the list that the base was charged for.
+    fn leads_to(&self, whole: usize, edited: usize) -> bool {
+        self.edited() + edited.saturating_mul(EDIT) < whole / 2 && self.base.bytes() / 2 <= whole
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        let is_gone = |_: &NamesPrint, charge: &Weak<Self>| charge.strong_count() == 0;
+        self.subscribed.lists.remove_if(&self.print, is_gone);
+    }
+}
+
+// === impl Account ===
+
+impl Account {
+    pub(super) fn new(subscribed: Arc<Subscribed>, peer: Option<IpAddr>) -> Self {
+        Self {
+            subscribed,
+            peer,
+            types: Vec::new(),
+        }
+    }
+
+    /// Charges what the stream asks for of a type after a request. Costs a comparison where nothing changed.
+    pub(super) fn settle(&mut self, kind: &ResourceType, session: &Session, request: &Request<'_>) -> Result<(), Full> {
+        let brought = Brought::of(request);
+        if brought.is_nothing() && self.types.is_empty() {
+            return Ok(());
+        }
+        let Some(names) = session.names_of(kind) else {
+            return Ok(());
+        };
+        let globs = session.globs_of(kind);
+        let globs = globs.map_or(0, |(count, bytes)| count * NAME + bytes);
+        let at = self.types.iter().position(|row| row.kind == *kind);
+        if at.is_none() && names.is_empty() && globs == 0 && brought.presented == 0 {
+            return Ok(());
+        }
+        let at = at.unwrap_or_else(|| {
+            let lease = || self.subscribed.ledger.lease(self.peer);
+            self.types.push(Row {
+                kind: kind.clone(),
+                names: Names::default(),
+                charge: None,
+                globs: lease(),
+                presented: lease(),
+                each: 0,
+            });
+            self.types.len() - 1
+        });
+        let row = &mut self.types[at];
+        if !row.names.is_same(names) {
+            row.charge = self
+                .subscribed
+                .charge(self.peer, names, row.charge.as_ref(), brought.names)?;
+            row.names = names.clone();
+        }
+        row.globs.grow(globs)?;
+        row.globs.shrink(globs);
+        if let Some(bytes) = brought.presented_bytes.checked_div(brought.presented) {
+            row.each = PRESENTED + bytes;
+        }
+        if brought.presented > 0 || row.presented.bytes() > 0 {
+            let presented = session.exceptions_of(kind) * row.each;
+            row.presented.shrink(presented);
+            if brought.presented > 0 {
+                row.presented.grow(presented)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
