@@ -204,7 +204,7 @@ pub enum SettingsError {
     #[error("protocol settings: {0}")]
     Type(#[from] UnknownType),
     /// A name on demand without its type.
-    #[error("protocol.on_demand: \"{0}\" is not of the form TYPE:NAME, as in cluster:tenant-*")]
+    #[error("protocol.on_demand: {0:?} is not of the form TYPE:NAME, as in cluster:tenant-*")]
     OnDemand(String),
     /// A grouping rule that can never name a group.
     #[error(transparent)]
@@ -237,7 +237,7 @@ pub enum SettingsError {
         addr: SocketAddr,
     },
     /// The log filter is malformed.
-    #[error("log level \"{filter}\": {reason}")]
+    #[error("log level {filter:?}: {reason}")]
     LogLevel {
         /// As given.
         filter: String,

@@ -55,13 +55,13 @@ pub enum PatternError {
     #[error("it has a brace without its other one")]
     Brace,
     /// A placeholder without a name, or with characters that names do not have.
-    #[error("placeholder {{{0}}}: names are letters, digits and _")]
+    #[error("placeholder {{{}}}: names are letters, digits and _", .0.escape_debug())]
     Name(String),
     /// The pattern of the identity has no such placeholder.
     #[error("unknown placeholder {{{0}}}: the identity's pattern has none of this name")]
     Unknown(String),
     /// Two placeholders in one segment: where one ends and the other begins is anybody's guess.
-    #[error("segment \"{0}\" has two placeholders: a segment can have one")]
+    #[error("segment {0:?} has two placeholders: a segment can have one")]
     Crowded(String),
     /// A wildcard or placeholder right after a placeholder.
     #[error("{{{0}}} is followed by * or a placeholder: what would be granted to one identity could belong to another")]

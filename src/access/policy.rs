@@ -113,7 +113,7 @@ pub enum RuleError {
         index: usize,
     },
     /// A pattern or a template means nothing.
-    #[error("access.{section}[{index}].{key}: \"{text}\": {cause}")]
+    #[error("access.{section}[{index}].{key}: {text:?}: {cause}")]
     Pattern {
         /// `nodes` or `admin`.
         section: &'static str,

@@ -65,7 +65,8 @@ pub enum RuleError {
     SharedGroup(usize),
     /// A placeholder we do not know.
     #[error(
-        "groups[{index}].group: unknown placeholder {{{name}}}: expected id, cluster, region, zone, sub_zone or metadata.PATH"
+        "groups[{index}].group: unknown placeholder {{{}}}: expected id, cluster, region, zone, sub_zone or metadata.PATH",
+        .name.escape_debug()
     )]
     UnknownPlaceholder {
         /// Which rule.

@@ -38,7 +38,7 @@ pub enum ResourceType {
 /// A text that names no type of resource.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "unknown resource type \"{0}\": expected a type URL or one of cluster, endpoint, listener, route, scoped_route, virtual_host, secret, runtime, extension_config, lb_endpoint (or cds, eds, lds, …)"
+    "unknown resource type {0:?}: expected a type URL or one of cluster, endpoint, listener, route, scoped_route, virtual_host, secret, runtime, extension_config, lb_endpoint (or cds, eds, lds, …)"
 )]
 pub struct UnknownType(pub String);
 

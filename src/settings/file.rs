@@ -1,14 +1,15 @@
 //! The config file: YAML, read strictly, with the place of every mistake.
 
 use std::{
-    fmt, fs, io,
+    fmt::{self, Write as _},
+    fs, io,
     path::{Path, PathBuf},
 };
 
 use serde::Deserialize as _;
 
 use super::{SettingsError, layer::Layer};
-use crate::input;
+use crate::{input, text::Escaping};
 
 /// Where in a file, and at which key, something is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,11 +51,23 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Layer, SettingsError> {
                 file: path.to_owned(),
                 line: location.map_or(0, |location| location.line()),
                 column: location.map_or(0, |location| location.column()),
-                key: if key == "." || key == "?" { String::new() } else { key },
+                key: if key == "." || key == "?" {
+                    String::new()
+                } else {
+                    tame(&key)
+                },
             },
-            message: message(&error),
+            message: tame(&message(&error)),
         }
     })
+}
+
+/// The words of the file, where an error repeats them: on the line that the error is told on, and without a way to steer the
+/// terminal.
+fn tame(text: &str) -> String {
+    let mut tame = String::new();
+    Escaping::new(&mut tame, usize::MAX).write_str(text).ok();
+    tame
 }
 
 /// What is wrong, without the place: that is said apart.

@@ -223,3 +223,26 @@ fn lists_of_revoked_certificates_need_cas_and_clients_that_show_certificates() {
         assert!(error.starts_with(lacks), "{error}");
     }
 }
+
+#[test]
+fn what_is_wrong_is_told_on_one_line_whatever_the_file_says() {
+    for text in [
+        "\"log\\nlevel\": info",
+        "access: {nodes: [{\"a\\nb\\e[2J\": 1}]}",
+        "access: {nodes: [{identity: \"a\\n{\", node_id: x, groups: x}]}",
+        "access: {nodes: [{identity: \"{a\\nb}\", node_id: x, groups: x}]}",
+        "access: {nodes: [{identity: \"{a}\\n{b}\", node_id: x, groups: x}]}",
+        "protocol: {on_demand: [\"a\\nb\"]}",
+        "log: {level: \"a=\\nb\"}",
+        "xds: {drain: \"1\\nx\"}",
+        "protocol: {quiet_removals: [\"a\\nb\"]}",
+        "groups: [{group: \"a{\\n\"}]",
+        "groups: [{group: \"{a\\nb}\"}]",
+    ] {
+        let error = match file(text) {
+            Ok(layer) => Settings::resolve(layer).unwrap_err().to_string(),
+            Err(error) => error,
+        };
+        assert!(!error.contains(crate::text::is_unsafe), "{error:?}");
+    }
+}

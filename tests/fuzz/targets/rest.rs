@@ -16,6 +16,7 @@ use chancery::{
     connection::Connection,
     fleet::{self, Fleet},
     http::{Guard, Port, Rest, RestSettings, Services},
+    memory::MemoryBudget,
     metrics::{Metrics, ServingMetrics},
     protocol::{PollLimits, StreamLimits},
     publisher::{Publisher, PublisherSettings, RemovalGuard},
@@ -120,6 +121,7 @@ async fn call(request: Request<Body>) -> (StatusCode, usize) {
         served,
         Authority::open(),
         limits,
+        MemoryBudget::new(None),
         tracker.clone(),
     );
     let (registry, task) = Registry::new(publisher, tracker.clone(), stop.clone()).unwrap();

@@ -14,6 +14,7 @@ use chancery::{
     authority::Authority,
     cache::SnapshotCache,
     fleet::Fleet,
+    memory::MemoryBudget,
     metrics::ServingMetrics,
     proto::{
         discovery::{DeltaDiscoveryResponse, DiscoveryResponse},
@@ -135,6 +136,7 @@ async fn call(path: &str, body: Bytes, cut: usize) -> Vec<Bytes> {
         metrics,
         Authority::open(),
         SETTINGS.clone(),
+        MemoryBudget::new(None),
         CancellationToken::new(),
     );
     let pieces: Vec<Bytes> = match cut {
