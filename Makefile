@@ -1,7 +1,7 @@
 # Everything a developer runs. Tools are installed below target/tools/ and nowhere else.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test build tools fmt lint doc fuzz no-loss kill9 publish-cost deny audit model timing bench bench-report bench-micro bench-memory bench-profile soak
+.PHONY: help demo test build tools fmt lint doc fuzz no-loss kill9 publish-cost deny audit model timing bench bench-report bench-micro bench-memory bench-profile floods soak
 
 help: ## Show this help.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -76,6 +76,9 @@ bench-profile: ## Where Chancery's CPU goes, with perf; CASE=sotw1, sotw100, sot
 
 timing: ## Times of answers for secrets that a node may not have and for those that are not there, compared; TIMING_NAMES=n of each.
 	TIMING_NAMES=$(or $(TIMING_NAMES),10000) cargo test --release --locked --test wire timing:: -- --nocapture
+
+floods: ## A minute of each flood while a small fleet is served (FLOOD_SECONDS); fails where publishes, probes or memory suffer.
+	FLOODS_JUDGE=1 FLOOD_SECONDS=$(or $(FLOOD_SECONDS),60) cargo test --release --locked --test floods -- --test-threads 1 --nocapture
 
 soak: ## Churn for 10 minutes, or SOAK_SECONDS: fails where memory, threads or open files grow; SOAK_HOSTILE=1 over mTLS, with denials and floods.
 	@tools/bench.sh soak

@@ -158,7 +158,11 @@ fn said(request: &Request<'_>) -> Said {
         type_url: leaked(request.type_url),
         version: leaked(request.version),
         nonce: leaked(request.nonce),
-        error: request.error.clone(),
+        // The secrets that it quotes are left out where it is read.
+        error: request.error.clone().map(|status| rpc::Status {
+            message: without_secrets(&status.message).into_owned(),
+            ..status
+        }),
         ..Request::default()
     };
     (
