@@ -28,8 +28,8 @@ use crate::{
 
 const ENDPOINT: &str = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment";
 const SOTW: &str = "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources";
-const DELTA: &str = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources";
-const WINDOW: u32 = 1024 * 1024;
+pub(crate) const DELTA: &str = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources";
+pub(crate) const WINDOW: u32 = 1024 * 1024;
 const MIB: usize = 1024 * 1024;
 
 /// What is attacked, and until when.
@@ -144,7 +144,7 @@ fn sotw(number: usize, more: &[u8]) -> Vec<u8> {
     [field(2, &node(number, more)), field(4, CLUSTER.as_bytes())].concat()
 }
 
-fn delta(number: usize, type_url: &str, names: impl Iterator<Item = String>) -> Vec<u8> {
+pub(crate) fn delta(number: usize, type_url: &str, names: impl Iterator<Item = String>) -> Vec<u8> {
     let request = DeltaDiscoveryRequest {
         type_url: type_url.to_owned(),
         resource_names_subscribe: names.collect(),

@@ -110,7 +110,11 @@ impl Fleet {
 
     /// Publishes, and waits until every node holds it.
     pub(crate) async fn publish(&self) -> Duration {
-        let number = PUBLISHES.fetch_add(1, Ordering::Relaxed) + 1;
+        self.publish_as(next_publish()).await
+    }
+
+    /// The same under a number that was drawn before.
+    pub(crate) async fn publish_as(&self, number: u64) -> Duration {
         let cluster = Cluster {
             name: "a".to_owned(),
             alt_stat_name: number.to_string(),
@@ -148,6 +152,11 @@ impl Fleet {
         }
         seen
     }
+}
+
+/// The number of a publish to come.
+pub(crate) fn next_publish() -> u64 {
+    PUBLISHES.fetch_add(1, Ordering::Relaxed) + 1
 }
 
 async fn channel(address: &str) -> Channel {
@@ -190,7 +199,7 @@ async fn node(channel: Channel, number: usize, tell: watch::Sender<u64>) {
     }
 }
 
-fn number_of(response: DeltaDiscoveryResponse) -> Option<u64> {
+pub(crate) fn number_of(response: DeltaDiscoveryResponse) -> Option<u64> {
     let resource = response.resources.into_iter().next()?.resource?;
     Cluster::decode(&*resource.value).unwrap().alt_stat_name.parse().ok()
 }

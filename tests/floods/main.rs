@@ -8,6 +8,7 @@
 
 mod attack;
 mod caller;
+mod crowd;
 mod fleet;
 mod server;
 
@@ -17,11 +18,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{runtime::Builder, task::JoinSet};
+use tokio::{
+    runtime::{Builder, Runtime},
+    task::{JoinSet, spawn_blocking},
+    time::timeout,
+};
 
 use self::{
     attack::{FLOODS, Flood, Target},
-    fleet::{Fleet, Seen},
+    crowd::{Crowd, UNAVAILABLE},
+    fleet::{Fleet, PATIENCE, Seen, next_publish},
     server::Server,
 };
 
@@ -90,12 +96,7 @@ async fn run(flood: &Flood) -> Outcome {
 
 fn flooded(name: &str) {
     let flood = FLOODS.iter().find(|flood| flood.name == name).unwrap();
-    let runtime = Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap();
-    let outcome = runtime.block_on(run(flood));
+    let outcome = runtime(1).block_on(run(flood));
     println!(
         "{name:<20} publishes {:>4}: {}   probes {:>5}: {}   at most {:>4} MiB",
         outcome.publishes.count(),
@@ -115,6 +116,59 @@ fn flooded(name: &str) {
         let probe = outcome.probes.p99();
         assert!(probe < SLOWEST_PROBE, "{name}: probes took {probe:?} at p99");
     }
+}
+
+fn runtime(threads: usize) -> Runtime {
+    Builder::new_multi_thread()
+        .worker_threads(threads)
+        .enable_all()
+        .build()
+        .unwrap()
+}
+
+#[test]
+fn five_thousand_nodes_that_come_at_once_are_in_sync() {
+    runtime(2).block_on(async {
+        let server = Server::start();
+        let fleet = Fleet::connect(&server).await;
+        fleet.publish().await;
+        let crowd = Crowd::come(server.address("xds"), 5000);
+        let until = Instant::now() + Duration::from_secs(seconds());
+        let (publishes, probes) = tokio::join!(fleet.publish_until(until), server.probe_until(until));
+        let publish = next_publish();
+        crowd.expect(publish);
+        fleet.publish_as(publish).await;
+        crowd.hold(2 * PATIENCE).await;
+        let peak = server.peak_kib();
+        println!(
+            "5000 nodes at once: publishes {publishes}   probes {probes}   at most {} MiB",
+            peak / 1024
+        );
+        assert!(peak < MOST_KIB, "the server grew to {peak} KiB");
+    });
+}
+
+#[test]
+fn sigterm_ends_a_thousand_streams_with_their_status_and_the_process_with_0() {
+    runtime(2).block_on(async {
+        let mut server = Server::start();
+        let fleet = Fleet::connect(&server).await;
+        fleet.publish().await;
+        let crowd = Crowd::come(server.address("xds"), 1000);
+        let publish = next_publish();
+        crowd.expect(publish);
+        fleet.publish_as(publish).await;
+        crowd.hold(PATIENCE).await;
+        drop(fleet);
+        let ended = timeout(PATIENCE, spawn_blocking(move || server.terminate())).await;
+        let code = ended.expect("the process ends").unwrap();
+        assert_eq!(code, Some(0));
+        let statuses = timeout(PATIENCE, crowd.ended())
+            .await
+            .expect("every stream ends with a status");
+        let unavailable = statuses.iter().filter(|status| status.as_deref() == Some(UNAVAILABLE));
+        assert_eq!(unavailable.count(), statuses.len());
+    });
 }
 
 /// A test for each flood, so that each is named where it fails.

@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -62,6 +63,12 @@ impl Server {
             sleep(PROBE_EVERY).await;
         }
         seen
+    }
+
+    /// Tells it to end, and gives the code it ends with.
+    pub(crate) fn terminate(&mut self) -> Option<i32> {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+        self.child.wait().unwrap().code()
     }
 
     /// The process's highest resident memory so far, in KiB.

@@ -24,6 +24,9 @@ use crate::{
     tls::Withdrawn,
 };
 
+/// Bytes that are read at a stretch before the connection gives way to others: thousands of frames that mean nothing.
+const STRETCH: usize = 32 * 1024;
+
 /// How long a peer is waited for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Patience {
@@ -46,6 +49,8 @@ pub(crate) struct Accepted {
     patience: Patience,
     /// Bytes that are missing until it counts as open.
     missing: usize,
+    /// Bytes read since it last gave way.
+    stretch: usize,
     /// When the peer must have said something.
     reading: Option<Pin<Box<Sleep>>>,
     /// When it must have taken in what waits to be written.
@@ -85,6 +90,7 @@ impl Accepted {
             tenure,
             patience: terms.patience,
             missing: terms.patience.opening_bytes,
+            stretch: 0,
             reading: Some(Box::pin(sleep(terms.patience.opening))),
             writing: None,
             port: terms.port,
@@ -171,15 +177,23 @@ impl AsyncRead for Accepted {
         if let Poll::Ready(error) = this.outlived(cx) {
             return Poll::Ready(Err(error));
         }
+        if this.stretch >= STRETCH {
+            this.stretch = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let before = buf.filled().len();
         let outcome = match &mut this.io {
             Io::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
             Io::Secure(stream) => Pin::new(stream).poll_read(cx, buf),
         };
         if outcome.is_ready() {
-            this.note(buf.filled().len() - before);
+            let read = buf.filled().len() - before;
+            this.stretch += read;
+            this.note(read);
             return outcome;
         }
+        this.stretch = 0;
         let Some(reading) = &mut this.reading else {
             return Poll::Pending;
         };
