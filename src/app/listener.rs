@@ -13,6 +13,7 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
     sync::mpsc,
+    task::yield_now,
     time::sleep,
 };
 use tokio_util::task::TaskTracker;
@@ -136,6 +137,8 @@ impl Bound {
                 "connection without a request closed: its place is needed"
             );
             terms.metrics.silent(terms.port, Silence::Displaced);
+            // Who came before is to be heard before its place goes to who comes next.
+            yield_now().await;
         }
         if let Err(error) = stream.set_nodelay(true) {
             debug!(%error, %peer, "cannot set TCP_NODELAY");
