@@ -1,6 +1,7 @@
 //! Who is at the other end of a connection: plain data, made where the connection is accepted, read where a call is judged.
 
 mod pace;
+mod seat;
 
 use std::{
     net::{IpAddr, Ipv6Addr, SocketAddr},
@@ -8,7 +9,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-pub use self::pace::{CoarseClock, Pace};
+pub use self::{
+    pace::{CoarseClock, Pace},
+    seat::{Busy, Seat},
+};
 
 /// A connection as it was accepted. Servers put it in the extensions of every request.
 #[derive(Clone, Debug)]
@@ -17,6 +21,8 @@ pub struct Connection {
     pub peer: SocketAddr,
     /// The certificate of the client; `None` without TLS, and where the client showed none.
     pub certificate: Option<Arc<ClientCertificate>>,
+    /// Its place on the port. Without it no request could say that it is under way.
+    pub seat: Arc<Seat>,
 }
 
 /// The certificate of a client, verified against the CAs of the port.

@@ -142,7 +142,7 @@ impl Service<Request<Incoming>> for Served {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let mut request = request.map(Body::new);
-        let response = self.open.begin(request.uri().path(), self.connection.peer);
+        let response = self.open.begin(request.uri().path(), &self.connection);
         request.extensions_mut().insert(self.connection.clone());
         request.extensions_mut().insert(Arc::clone(response.pace()));
         self.begun.replace(Some(Arc::clone(&response)));

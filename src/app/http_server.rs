@@ -23,7 +23,10 @@ use super::{
     listener::{Accepted, Bound},
     tasks::Vital,
 };
-use crate::metrics::{Label as _, PanicMetrics, PortLabel};
+use crate::{
+    connection::Connection,
+    metrics::{Label as _, PanicMetrics, PortLabel},
+};
 
 /// Bytes that wait to be read of a connection, or to be written to it: a head has to fit.
 const MOST_BUFFERED: usize = 64 * 1024;
@@ -39,9 +42,18 @@ pub(super) fn spawn(
 ) {
     let mut incoming = bound.accept(&vital.tracker);
     let panics = vital.panics.clone();
-    let routes = routes.layer(axum::middleware::from_fn(move |asked, next| {
+    let routes = routes.layer(axum::middleware::from_fn(move |asked: Request, next| {
         let panics = panics.clone();
-        async move { guarded(port, &panics, within(request, asked, next)).await }
+        // Until the answer is made its connection makes room for no other.
+        let busy = asked
+            .extensions()
+            .get()
+            .map(|connection: &Connection| connection.seat.busy());
+        async move {
+            let answer = guarded(port, &panics, within(request, asked, next)).await;
+            drop(busy);
+            answer
+        }
     }));
     let (vital_to_it, connections) = (vital.clone(), vital.tracker.clone());
     vital.spawn(port.text(), async move {

@@ -1,5 +1,5 @@
 //! Listeners of the servers. One accepts, shakes hands where there is TLS, and hands on connections that may be served: as
-//! many as there is room for, of each peer no more than its share, none that stays silent.
+//! many as there is room for, of each peer no more than its share, none that stays silent. Who asks for nothing makes room.
 //!
 //! When the process is out of descriptors it waits instead of spinning.
 
@@ -13,6 +13,7 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
     sync::mpsc,
+    task::yield_now,
     time::sleep,
 };
 use tokio_util::task::TaskTracker;
@@ -25,7 +26,7 @@ pub(super) use self::{
 };
 use crate::{
     connection::Connection,
-    metrics::{ConnectionMetrics, Label as _, PortLabel},
+    metrics::{ConnectionMetrics, Label as _, PortLabel, Silence},
 };
 
 /// Connections that may wait to be accepted, where the system lets so many: a fleet reconnects all at once, and what does
@@ -130,6 +131,15 @@ impl Bound {
                 return terms.metrics.refused(terms.port, reason);
             }
         };
+        if place.displaces() {
+            debug!(
+                listener = terms.port.text(),
+                "connection without a request closed: its place is needed"
+            );
+            terms.metrics.silent(terms.port, Silence::Displaced);
+            // Who came before is to be heard before its place goes to who comes next.
+            yield_now().await;
+        }
         if let Err(error) = stream.set_nodelay(true) {
             debug!(%error, %peer, "cannot set TCP_NODELAY");
         }
@@ -137,6 +147,7 @@ impl Bound {
             let connection = Connection {
                 peer,
                 certificate: None,
+                seat: Arc::clone(place.seat()),
             };
             let accepted = Accepted::plain(stream, connection, place, terms);
             ready.send(accepted).await.ok();

@@ -20,6 +20,7 @@ fn connection(uri: &str, not_after: SystemTime) -> Connection {
             not_after,
             fingerprint: "ab".to_owned(),
         })),
+        seat: Arc::default(),
     }
 }
 
@@ -306,6 +307,7 @@ fn from_peer(last: u8) -> Connection {
     Connection {
         peer: ([10, 0, 0, last], 1).into(),
         certificate: None,
+        seat: Arc::default(),
     }
 }
 

@@ -61,7 +61,7 @@ impl ConnectionMetrics {
         );
         registry.register(
             "xds_connections_dropped",
-            "Connections that were closed because the peer stayed silent or did not read",
+            "Connections that were closed because the peer stayed silent or did not read, or to make room",
             self.silent.clone(),
         );
         registry.register(

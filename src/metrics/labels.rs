@@ -362,6 +362,8 @@ label! {
         Idle => "idle",
         /// Read.
         Unread => "unread",
+        /// Ask for anything while another needed its place.
+        Displaced => "displaced",
     }
 }
 

@@ -2,15 +2,25 @@
 
 use std::{io::ErrorKind, net::SocketAddr, time::Duration};
 
-use chancery::settings::{ConnectionsLayer, Layer, Span};
+use chancery::{
+    resource::ResourceType::Cluster,
+    settings::{ConnectionsLayer, Layer, Span},
+};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
 };
 
-use crate::server::{PATIENCE, Server};
+use crate::{
+    client::{Client, Form},
+    config::clusters,
+    server::{PATIENCE, Server},
+};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// The preface and settings, which open a connection.
+const OPENING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00";
 
 fn impatient() -> Layer {
     let short = Some(Span(Duration::from_millis(300)));
@@ -86,14 +96,100 @@ async fn a_peer_has_no_more_than_its_share_of_connections() {
         ..Layer::default()
     })
     .await;
-    let _first = server.connect().await;
-    let _second = server.connect().await;
+    server.publish(&clusters(&[("a", 1)])).await;
+    let _first = served_on_its_own(&server, "first").await;
+    let _second = served_on_its_own(&server, "second").await;
     // At once, and not after the time that a silent one has.
     closed_after(server.xds(), b"").await;
-    // Of the other ports half is for others: this one has the admin API's already.
-    closed_after(server.admin(), b"").await;
-    let metrics = reqwest::get(format!("http://{}/metrics", server.http())).await.unwrap();
-    let metrics = metrics.text().await.unwrap();
-    let series = "xds_connections_refused_total{port=\"xds\",reason=\"peer\"} 1";
-    assert!(metrics.lines().any(|line| line == series), "{metrics}");
+    let refused = "xds_connections_refused_total{port=\"xds\",reason=\"peer\"}";
+    assert_eq!(server.metrics().await[refused], 1.0);
+}
+
+/// A node with a connection of its own, and a stream on it.
+async fn served_on_its_own(server: &Server, id: &str) -> Client {
+    let mut client = Client::open(server, Form::DeltaAds, &Cluster, id).await;
+    client.subscribe(&Cluster, &[]);
+    client.accept(&Cluster, &["a"]).await;
+    client
+}
+
+/// A connection from this address of the loopback, which says so much.
+pub(crate) async fn says(addr: SocketAddr, from: u8, said: &[u8]) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 1, from], 0).into()).unwrap();
+    let mut stream = socket.connect(addr).await.unwrap();
+    stream.write_all(said).await.unwrap();
+    stream
+}
+
+/// Waits until the server has closed the connection.
+pub(crate) async fn closed(mut stream: TcpStream) {
+    let mut heard = Vec::new();
+    let ended = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut heard)).await;
+    match ended.expect("the connection is closed") {
+        Ok(_) => {}
+        Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}"),
+    }
+}
+
+/// Few places, and patience with whoever is silent: only who comes makes others go.
+pub(crate) fn few_places() -> Layer {
+    let long = Some(Span(2 * PATIENCE));
+    Layer {
+        connections: ConnectionsLayer {
+            max: Some(6),
+            max_per_peer: Some(3),
+            max_other: Some(6),
+            opening_timeout: long,
+            idle_timeout: long,
+            request_timeout: long,
+            ..ConnectionsLayer::default()
+        },
+        ..Layer::default()
+    }
+}
+
+#[tokio::test]
+async fn connections_without_a_request_make_room_and_streams_stay() {
+    let server = Server::with(few_places()).await;
+    server.publish(&clusters(&[("a", 1)])).await;
+    let mut old = served_on_its_own(&server, "old").await;
+    let mut silent = Vec::new();
+    // As many as there are places, beside the stream.
+    for from in 1..=6 {
+        // The first says nothing, others half of something, and all that opens a connection.
+        let said = [&b""[..], &PREFACE[..10], OPENING][usize::from(from % 3)];
+        silent.push(says(server.xds(), from, said).await);
+    }
+    let mut new = served_on_its_own(&server, "new").await;
+    // The longest open went: the first for the last of them, the second for the newcomer.
+    for displaced in silent.drain(..2) {
+        closed(displaced).await;
+    }
+    let displaced = "xds_connections_dropped_total{port=\"xds\",reason=\"displaced\"}";
+    assert_eq!(server.metrics().await[displaced], 2.0);
+    server.publish(&clusters(&[("a", 2)])).await;
+    old.accept(&Cluster, &["a"]).await;
+    new.accept(&Cluster, &["a"]).await;
+}
+
+#[tokio::test]
+async fn probes_are_let_in_where_others_hold_every_place() {
+    let server = Server::with(few_places()).await;
+    let mut held = Vec::new();
+    for from in 1..=6 {
+        // Silent ones, half a request, and one that was answered and is kept alive.
+        let said = [&b""[..], b"GET /liv", b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n"][usize::from(from % 3)];
+        held.push(says(server.http(), from, said).await);
+    }
+    for _ in 0..12 {
+        assert_eq!(server.get("/livez").await.0, 200);
+    }
+    // A peer's own connections make room for it first.
+    let own = says(server.http(), 9, b"").await;
+    let mut further = Vec::new();
+    for _ in 0..3 {
+        further.push(says(server.http(), 9, b"").await);
+    }
+    closed(own).await;
 }

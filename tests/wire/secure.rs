@@ -17,6 +17,7 @@ use crate::{
     authority::{Authority, Issued},
     client::{Client, Form, call},
     config::Config,
+    connections::{closed, few_places, says},
     server::Server,
 };
 
@@ -32,6 +33,14 @@ struct Secure {
 impl Secure {
     /// With the list of revoked certificates of the moment, which is empty.
     async fn start(access: Option<AccessConfig>) -> Self {
+        Self::with(Layer {
+            access,
+            ..Layer::default()
+        })
+        .await
+    }
+
+    async fn with(layer: Layer) -> Self {
         let (dir, authority) = (tempfile::tempdir().unwrap(), Authority::new());
         let path = |name: &str| Some(dir.path().join(name));
         authority.server().write(dir.path(), "server");
@@ -45,8 +54,7 @@ impl Secure {
                 crl: path("ca.crl"),
                 ..XdsLayer::default()
             },
-            access,
-            ..Layer::default()
+            ..layer
         };
         let server = Server::with(layer).await;
         server.publish(&config(&["a"])).await;
@@ -129,6 +137,29 @@ async fn a_revoked_certificate_ends_its_connection_and_begins_none() {
     secure.server.publish(&config(&["a", "b"])).await;
     stays.subscribe(&ResourceType::Cluster, &["a", "b"]);
     assert_eq!(stays.next().await.names(), ["b"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn handshakes_make_room() {
+    let secure = Secure::with(few_places()).await;
+    let client = secure.authority.client(IDENTITY);
+    let mut old = Secure::stream(secure.connect(&client).await, "old").await;
+    let mut silent = Vec::new();
+    for from in 1..=6 {
+        silent.push(says(secure.server.xds(), from, b"").await);
+    }
+    let mut new = Secure::stream(secure.connect(&client).await, "new").await;
+    for displaced in silent.drain(..2) {
+        closed(displaced).await;
+    }
+    let metrics = secure.server.metrics().await;
+    let handshakes = "xds_tls_handshake_failures_total{port=\"xds\",reason=\"timeout\"}";
+    let displaced = "xds_connections_dropped_total{port=\"xds\",reason=\"displaced\"}";
+    assert_eq!((metrics[displaced], metrics[handshakes]), (2.0, 0.0));
+    let changed = Config::new().with(&ResourceType::Cluster, "a", 1);
+    secure.server.publish(&changed).await;
+    old.next().await;
+    new.next().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

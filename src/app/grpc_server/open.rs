@@ -13,7 +13,7 @@ use tracing::{error, warn};
 
 use super::{super::tasks::Vital, Terms};
 use crate::{
-    connection::{CoarseClock, Pace},
+    connection::{Busy, CoarseClock, Connection, Pace},
     metrics::{ConnectionMetrics, Label as _, PanicMetrics, PortLabel},
 };
 
@@ -45,6 +45,8 @@ pub(super) struct Response {
     peer: SocketAddr,
     pace: Arc<Pace>,
     task: OnceLock<AbortHandle>,
+    /// Its connection makes room for no other meanwhile.
+    _busy: Busy,
 }
 
 // === impl Open ===
@@ -76,16 +78,17 @@ impl Open {
     }
 
     /// A request came.
-    pub(super) fn begin(&self, path: &str, peer: SocketAddr) -> Arc<Response> {
+    pub(super) fn begin(&self, path: &str, connection: &Connection) -> Arc<Response> {
         let mut responses = self.0.lock();
         let entry = responses.vacant_entry();
         let response = Arc::new(Response {
             all: Arc::clone(&self.0),
             at: entry.key(),
             path: path.into(),
-            peer,
+            peer: connection.peer,
             pace: Arc::new(Pace::new(self.0.clock.clone())),
             task: OnceLock::new(),
+            _busy: connection.seat.busy(),
         });
         entry.insert(Arc::downgrade(&response));
         response

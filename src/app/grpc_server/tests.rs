@@ -142,7 +142,13 @@ async fn client_that_takes_in_a_large_response_slowly_is_seen_to_take_it_in() {
     let open = Open::spawn(&vital, &terms);
     let at = |second: u64| std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(second);
     open.sweep(at(100), Duration::MAX);
-    let response = open.begin("/s/M", ([127, 0, 0, 1], 1).into());
+    let connection = Connection {
+        peer: ([127, 0, 0, 1], 1).into(),
+        certificate: None,
+        seat: Arc::default(),
+    };
+    let response = open.begin("/s/M", &connection);
+    assert!(connection.seat.is_busy());
     let whole: Vec<u8> = (0..3_000_000_u32).map(|byte| byte as u8).collect();
     let answering = std::future::ready(Ok(Response::new(Body::from(whole.clone()))));
     let mut body = Watched::answer(answering, Arc::clone(&response)).await.into_body();
@@ -164,4 +170,6 @@ async fn client_that_takes_in_a_large_response_slowly_is_seen_to_take_it_in() {
         assert!(read.len() <= usize::try_from(second).unwrap() << 20);
     }
     assert!(read == whole);
+    drop((body, response));
+    assert!(!connection.seat.is_busy());
 }

@@ -1,11 +1,12 @@
-//! One connection as its server reads and writes it. A peer that stays silent, or that does not read, is not waited for.
+//! One connection as its server reads and writes it. A peer that stays silent, or that does not read, is not waited for, and a
+//! connection whose place is given to another ends.
 
 use std::{
     fmt,
     future::Future as _,
     io,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
@@ -57,6 +58,8 @@ pub(crate) struct Accepted {
     writing: Option<Pin<Box<Sleep>>>,
     port: PortLabel,
     metrics: ConnectionMetrics,
+    /// The task that its seat wakes: told the seat once, and not at each read.
+    told: Option<Waker>,
     _place: Place,
 }
 
@@ -95,6 +98,7 @@ impl Accepted {
             writing: None,
             port: terms.port,
             metrics: terms.metrics.clone(),
+            told: None,
             _place: place,
         }
     }
@@ -127,6 +131,20 @@ impl Accepted {
             io::ErrorKind::PermissionDenied,
             "the certificate of the client is good no longer",
         ))
+    }
+
+    /// Ready where another has its place. Reads and writes ask: one that is held up by the other must end as well.
+    fn displaced(&mut self, cx: &Context<'_>) -> Poll<io::Error> {
+        let seat = &self.connection.seat;
+        if self.told.as_ref().is_none_or(|told| !told.will_wake(cx.waker())) {
+            self.told = Some(cx.waker().clone());
+            seat.wakes(cx.waker());
+        }
+        if seat.is_given_up() {
+            let reason = "another connection has its place";
+            return Poll::Ready(io::Error::new(io::ErrorKind::ConnectionAborted, reason));
+        }
+        Poll::Pending
     }
 
     /// Counts what was read, or written, as a sign of life.
@@ -174,6 +192,9 @@ fn timed_out(reason: &'static str) -> io::Error {
 impl AsyncRead for Accepted {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        if let Poll::Ready(error) = this.displaced(cx) {
+            return Poll::Ready(Err(error));
+        }
         if let Poll::Ready(error) = this.outlived(cx) {
             return Poll::Ready(Err(error));
         }
@@ -213,6 +234,9 @@ impl AsyncRead for Accepted {
 impl AsyncWrite for Accepted {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = &mut *self;
+        if let Poll::Ready(error) = this.displaced(cx) {
+            return Poll::Ready(Err(error));
+        }
         let outcome = match &mut this.io {
             Io::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
             Io::Secure(stream) => Pin::new(stream).poll_write(cx, bytes),
@@ -226,6 +250,9 @@ impl AsyncWrite for Accepted {
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = &mut *self;
+        if let Poll::Ready(error) = this.displaced(cx) {
+            return Poll::Ready(Err(error));
+        }
         let outcome = match &mut this.io {
             Io::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bytes),
             Io::Secure(stream) => Pin::new(stream).poll_write_vectored(cx, bytes),
@@ -242,6 +269,9 @@ impl AsyncWrite for Accepted {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        if let Poll::Ready(error) = this.displaced(cx) {
+            return Poll::Ready(Err(error));
+        }
         let outcome = match &mut this.io {
             Io::Plain(stream) => Pin::new(stream).poll_flush(cx),
             Io::Secure(stream) => Pin::new(stream).poll_flush(cx),
@@ -251,6 +281,9 @@ impl AsyncWrite for Accepted {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        if let Poll::Ready(error) = this.displaced(cx) {
+            return Poll::Ready(Err(error));
+        }
         let outcome = match &mut this.io {
             Io::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Io::Secure(stream) => Pin::new(stream).poll_shutdown(cx),

@@ -27,7 +27,13 @@ pub(super) async fn shake_hands(
     terms: Terms,
 ) -> Option<Accepted> {
     let accepting = TlsAcceptor::from(followed.tls.config()).accept(stream);
-    let shaken = match timeout(terms.patience.opening, accepting).await {
+    let seat = Arc::clone(place.seat());
+    let accepting = tokio::select! {
+        accepted = timeout(terms.patience.opening, accepting) => accepted,
+        // Another has its place; that is counted already.
+        () = seat.given_up() => return None,
+    };
+    let shaken = match accepting {
         Ok(Ok(stream)) => certificate(&stream).map(|certificate| (stream, certificate)),
         Ok(Err(error)) => Err((handshake_failure(&error), error.to_string())),
         Err(_) => Err((HandshakeFailure::Timeout, "it took too long".to_owned())),
@@ -35,7 +41,11 @@ pub(super) async fn shake_hands(
     match shaken {
         Ok((stream, certificate)) => {
             let tenure = certificate.as_ref().map(|it| Tenure::new(followed, it.not_after));
-            let connection = Connection { peer, certificate };
+            let connection = Connection {
+                peer,
+                certificate,
+                seat,
+            };
             Some(Accepted::secure(stream, connection, tenure, place, &terms))
         }
         Err((failure, reason)) => {

@@ -81,6 +81,7 @@ pub(super) fn run(bytes: &[u8]) {
     let connection = Connection {
         peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
         certificate: None,
+        seat: Arc::default(),
     };
     // A path or a value that is none never gets here.
     let Ok(request) = request.extension(connection).body(Body::from(body.to_vec())) else {
