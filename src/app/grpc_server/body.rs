@@ -22,8 +22,9 @@ const SLICE: usize = 1024 * 1024;
 
 /// From how many bytes on the last of a frame are handed out apart, and how many these are. HTTP/2 takes in at once what is handed
 /// out, be there room at the client for a byte of it; what comes behind it is asked for once there is room for all of it. So the
-/// tail says whether the client takes in the rest.
-const WITH_TAIL: usize = 4 * 1024;
+/// tail says whether the client takes in the rest. What fits the window that HTTP/2 begins with is not worth a frame more: a client
+/// that does not read is found at the next response.
+const WITH_TAIL: usize = 64 * 1024;
 const TAIL: usize = 1024;
 
 /// The body of a response.
