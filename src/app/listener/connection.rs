@@ -299,3 +299,56 @@ impl fmt::Debug for Accepted {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::io::AsyncWriteExt as _;
+    use tokio_util::task::TaskTracker;
+
+    use super::*;
+    use crate::app::listener::{Bound, Crowd};
+
+    #[tokio::test]
+    async fn connection_gives_way_however_much_there_is_to_read() {
+        const ALL: usize = 32 * STRETCH;
+        let long = Duration::from_secs(30);
+        let terms = Terms {
+            port: PortLabel::Xds,
+            tls: None,
+            crowd: Crowd::new(10, 10),
+            patience: Patience {
+                opening: long,
+                opening_bytes: 1,
+                idle: None,
+                unread: long,
+            },
+            metrics: ConnectionMetrics::default(),
+        };
+        let bound = Bound::bind("127.0.0.1:0".parse().unwrap(), terms).unwrap();
+        let mut peer = TcpStream::connect(bound.local_addr().unwrap()).await.unwrap();
+        let mut incoming = bound.accept(&TaskTracker::new());
+        let mut accepted = incoming.next().await.unwrap();
+        let mut room = vec![0; STRETCH / 4];
+        let (mut all, mut stretch, mut longest) = (0, 0, 0);
+        let reading = poll_fn(|cx| {
+            while all < ALL {
+                let mut buf = ReadBuf::new(&mut room);
+                if Pin::new(&mut accepted).poll_read(cx, &mut buf).is_pending() {
+                    stretch = 0;
+                    return Poll::Pending;
+                }
+                let read = buf.filled().len();
+                (all, stretch) = (all + read, stretch + read);
+                longest = longest.max(stretch);
+            }
+            Poll::Ready(())
+        });
+        let said = vec![0; ALL];
+        let (written, ()) = tokio::join!(peer.write_all(&said), reading);
+        written.unwrap();
+        assert!(longest > STRETCH / 2, "{longest}: much was there at once");
+        assert!(longest <= STRETCH + STRETCH / 4, "{longest}");
+    }
+}
