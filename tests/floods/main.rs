@@ -4,7 +4,7 @@
 //! Each flood lasts some seconds here, and a minute in `make floods`, which also judges how long publishes and probes took.
 
 // The helpers are test code as well, which clippy sees in test functions only.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod attack;
 mod caller;

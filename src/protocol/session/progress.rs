@@ -35,7 +35,7 @@ impl Session {
         if !is_plain || self.standing.is_some() {
             let standing = self.standing(goal, now);
             let before = self.standing.as_deref();
-            if before.map_or(!standing.is_nothing(), |before| *before != standing) {
+            if before.map_or_else(|| !standing.is_nothing(), |before| *before != standing) {
                 self.standing = (!standing.is_nothing()).then(|| Box::new(standing.clone()));
                 self.outcomes.push_back(Outcome::Standing(standing));
             }
