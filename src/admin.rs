@@ -122,7 +122,7 @@ impl Admin {
         }
     }
 
-    /// Every service, to be added to [`Admin::server`].
+    /// Every service of the admin port, as routes of one HTTP/2 server.
     ///
     /// # Errors
     ///
