@@ -21,10 +21,8 @@ pub(in crate::protocol) struct Missing(Option<Box<Record>>);
 #[derive(Debug, Default)]
 struct Record {
     names: BTreeSet<ResourceName>,
-    /// How many of them are gone, as far as they were counted.
+    /// How many of them are gone.
     counted: Counted,
-    /// Names that are not counted yet.
-    uncounted: BTreeSet<ResourceName>,
     /// Something changed since it was last reported.
     unreported: bool,
 }
@@ -45,7 +43,7 @@ impl Missing {
         for name in names.filter(|name| asked.contains(name)) {
             let record = self.0.get_or_insert_default();
             if record.names.insert(name.clone()) {
-                record.uncounted.insert(name.clone());
+                record.counted.gone += usize::from(record.counted.is_gone(name));
                 record.unreported = true;
             }
         }
@@ -97,19 +95,13 @@ impl Record {
             return;
         }
         self.unreported = true;
-        if !self.uncounted.remove(name) && self.counted.is_gone(name) {
-            self.counted.gone -= 1;
-        }
+        self.counted.gone -= usize::from(self.counted.is_gone(name));
     }
 
     /// How many names are gone from the set; all of them where there is none.
     fn count(&mut self, set: Option<&Arc<TypeResources>>) -> usize {
-        let uncounted = std::mem::take(&mut self.uncounted);
         let id = |set: &Arc<TypeResources>| set.id();
-        if self.counted.set.as_ref().map(id) == set.map(id) {
-            let gone = uncounted.iter().filter(|name| self.counted.is_gone(name)).count();
-            self.counted.gone += gone;
-        } else {
+        if self.counted.set.as_ref().map(id) != set.map(id) {
             self.counted.set = set.cloned();
             self.counted.gone = self.names.iter().filter(|name| self.counted.is_gone(name)).count();
         }
