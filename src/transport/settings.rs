@@ -95,7 +95,7 @@ impl Default for Limits {
             new_streams: Rate { per_second: 2000 },
             peer_share: 0.5,
             streams_per_node: 1000,
-            unfinished_bytes: 128 * 1024 * 1024,
+            unfinished_bytes: 64 * 1024 * 1024,
             subscribed_bytes: 256 * 1024 * 1024,
             request_timeout: Duration::from_secs(30),
             requests: Rate { per_second: 1000 },
