@@ -139,6 +139,12 @@ impl Session {
         }
     }
 
+    /// The form of the stream.
+    #[must_use]
+    pub const fn variant(&self) -> Variant {
+        self.variant
+    }
+
     /// The same for a client that can take more than the least (F).
     #[must_use]
     pub fn with_features(self, features: Features) -> Self {

@@ -343,10 +343,14 @@ impl Driver {
             if asks_secrets && running.admittance.is_restricted() {
                 running.note_secrets(&incoming.request.names.to_vec(), &self.shared.authority);
             }
+            let Some(kind) = &self.asked else {
+                running.session.on_request(&incoming.request)?;
+                return Ok(());
+            };
+            let room = self.account.reserve(kind, &running.session, &incoming.request)?;
             running.session.on_request(&incoming.request)?;
-            if let Some(kind) = &self.asked {
-                self.account.settle(kind, &running.session, &incoming.request)?;
-            }
+            drop(room);
+            self.account.settle(kind, &running.session, &incoming.request)?;
         }
         Ok(())
     }

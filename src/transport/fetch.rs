@@ -94,8 +94,11 @@ fn answer_to(
         shared.process.as_str().into(),
         node.id.to_string(),
     );
-    session.on_request(&request)?;
     let mut account = shared.account(peer);
+    let room = account.reserve(&kind, &session, &request).map_err(RequestError::from);
+    let room = room.inspect_err(noted)?;
+    session.on_request(&request)?;
+    drop(room);
     let settled = account.settle(&kind, &session, &request).map_err(RequestError::from);
     settled.inspect_err(noted)?;
     if kind == ResourceType::Secret {

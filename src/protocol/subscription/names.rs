@@ -246,7 +246,8 @@ impl fmt::Debug for Names {
 
 impl NamesPrint {
     /// Of names, each once.
-    pub(super) fn of(names: &[&str]) -> Self {
+    #[must_use]
+    pub fn of(names: &[&str]) -> Self {
         Self {
             sum: tree::sum_of(names.iter().copied()),
             len: names.len(),

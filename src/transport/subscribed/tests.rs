@@ -29,11 +29,15 @@ impl Fixture {
         }
     }
 
-    fn stream(&self, peer: u8) -> Stream {
+    fn session(&self, variant: Variant) -> Session {
         let policy = Arc::clone(Policies::new(Policy::default(), BTreeSet::new()).common());
-        let session = Session::new(Variant::Delta, Scope::Aggregated, policy, "s".into(), "n".to_owned());
+        let session = Session::new(variant, Scope::Aggregated, policy, "s".into(), "n".to_owned());
+        session.with_names(Arc::clone(&self.lists) as Arc<dyn Lists>)
+    }
+
+    fn stream(&self, peer: u8) -> Stream {
         Stream {
-            session: session.with_names(Arc::clone(&self.lists) as Arc<dyn Lists>),
+            session: self.session(Variant::Delta),
             account: Account::new(Arc::clone(&self.subscribed), Some([10, 0, 0, peer].into())),
         }
     }
@@ -78,6 +82,38 @@ fn names_of_all_streams_of_a_peer_have_a_bound_and_others_are_left_theirs() {
     again.edit(&names("b", 600), &[]).unwrap();
     drop((again, other));
     assert_eq!((fixture.subscribed.bytes(), fixture.subscribed.lists.len()), (0, 0));
+}
+
+#[test]
+fn who_has_no_room_is_refused_before_the_list_is_made() {
+    let fixture = Fixture::new(whole(6000), whole(6000));
+    let (many, more) = (names("a", 5000), names("b", 5000));
+    let request = |names: &[String]| Request {
+        type_url: ENDPOINT.type_url(),
+        names: names
+            .iter()
+            .map(|name| name.clone().leak() as &str)
+            .collect::<Vec<_>>()
+            .into(),
+        ..Request::default()
+    };
+    let (mut one, two) = (fixture.stream(1), fixture.stream(2));
+    let reserve = |stream: &Stream, names: &[String]| {
+        let reserved = stream.account.reserve(&ENDPOINT, &stream.session, &request(names));
+        reserved.map(|lease| lease.map_or(0, |lease| lease.bytes()))
+    };
+    assert_eq!(reserve(&one, &many), Ok(5000 * NAME));
+    assert_eq!(fixture.subscribed.bytes(), 0, "a reservation is for the moment");
+    one.edit(&many, &[]).unwrap();
+    assert!(reserve(&two, &more).is_err());
+    assert!(two.session.names_of(&ENDPOINT).is_none(), "nothing was made of it");
+    // What others ask for is there already.
+    assert_eq!(reserve(&two, &many), Ok(0));
+    // In SotW a list takes the place of the one before.
+    let mut sotw = fixture.stream(3);
+    sotw.session = fixture.session(Variant::Sotw);
+    sotw.send(&request(&many)).unwrap();
+    assert_eq!(reserve(&sotw, &more), Ok(0));
 }
 
 #[test]
