@@ -46,14 +46,23 @@ type Attack = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// One kind of flood.
 pub(crate) struct Flood {
     pub(crate) name: &'static str,
+    /// Its memory shows only after a while.
+    pub(crate) is_slow: bool,
     pub(crate) attack: fn(Arc<Target>, usize) -> Attack,
 }
 
 /// Repeats an attack until the time is over: who is sent away comes again.
 macro_rules! flood {
     ($name:ident) => {
+        flood!($name, false)
+    };
+    (slow $name:ident) => {
+        flood!($name, true)
+    };
+    ($name:ident, $is_slow:literal) => {
         Flood {
             name: stringify!($name),
+            is_slow: $is_slow,
             attack: |target, number| {
                 Box::pin(async move {
                     while target.goes_on() {
@@ -71,9 +80,9 @@ pub(crate) const FLOODS: &[Flood] = &[
     flood!(extensions),
     flood!(metadata),
     flood!(nodes),
-    flood!(names),
-    flood!(edits),
-    flood!(globs),
+    flood!(slow names),
+    flood!(slow edits),
+    flood!(slow globs),
     flood!(type_urls),
     flood!(refusals),
     flood!(unfinished),
@@ -82,7 +91,7 @@ pub(crate) const FLOODS: &[Flood] = &[
     flood!(pings),
     flood!(settings),
     flood!(silence),
-    flood!(polls),
+    flood!(slow polls),
     flood!(deaf),
 ];
 

@@ -1,7 +1,7 @@
 //! Floods of every kind against the real binary, while a small fleet is served: nobody is locked out, nothing is lost, and the
 //! memory stays bounded.
 //!
-//! Each flood lasts some seconds here, and a minute in `make floods`, which also judges how long publishes and probes took.
+//! Each flood lasts some seconds here, a quarter of a minute where memory adds up slowly, and a minute in `make floods`, which also judges how long publishes and probes took.
 
 // The helpers are test code as well, which clippy sees in test functions only.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
@@ -48,9 +48,10 @@ struct Outcome {
     peak_kib: u64,
 }
 
-fn seconds() -> u64 {
+fn seconds(is_slow: bool) -> u64 {
     let seconds = std::env::var("FLOOD_SECONDS").ok();
-    seconds.map_or(4, |seconds| seconds.parse().expect("FLOOD_SECONDS is a number"))
+    let least = if is_slow { 15 } else { 4 };
+    seconds.map_or(least, |seconds| seconds.parse().expect("FLOOD_SECONDS is a number"))
 }
 
 /// `make floods` judges times as well, which depend on the machine and its load.
@@ -79,7 +80,7 @@ async fn run(flood: &Flood) -> Outcome {
     let server = Server::start();
     let fleet = Fleet::connect(&server).await;
     fleet.publish().await;
-    let until = Instant::now() + Duration::from_secs(seconds());
+    let until = Instant::now() + Duration::from_secs(seconds(flood.is_slow));
     let target = Arc::new(Target::new(&server, until));
     let attackers = attack(flood, &target);
     let (publishes, probes) = tokio::join!(fleet.publish_until(until), server.probe_until(until));
@@ -133,7 +134,7 @@ fn five_thousand_nodes_that_come_at_once_are_in_sync() {
         let fleet = Fleet::connect(&server).await;
         fleet.publish().await;
         let crowd = Crowd::come(server.address("xds"), 5000);
-        let until = Instant::now() + Duration::from_secs(seconds());
+        let until = Instant::now() + Duration::from_secs(seconds(false));
         let (publishes, probes) = tokio::join!(fleet.publish_until(until), server.probe_until(until));
         let publish = next_publish();
         crowd.expect(publish);

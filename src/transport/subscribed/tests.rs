@@ -154,12 +154,12 @@ fn list_that_was_edited_away_counts_no_longer() {
 
 #[test]
 fn globs_count_too() {
-    let fixture = Fixture::new(whole(100), whole(100));
+    let fixture = Fixture::new(100 * GLOB, 100 * GLOB);
     let mut stream = fixture.stream(1);
     let globs = |count: usize| -> Vec<String> { (0..count).map(|number| format!("d{number}/*")).collect() };
     stream.edit(&globs(50), &[]).unwrap();
     let held = fixture.subscribed.bytes();
-    assert!(held > 50 * NAME, "{held}");
+    assert!(held > 50 * GLOB, "{held}");
     stream.edit(&globs(200), &[]).unwrap_err();
     let mut other = fixture.stream(1);
     other.edit(&globs(20), &[]).unwrap();
