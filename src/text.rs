@@ -3,6 +3,7 @@
 
 mod credential;
 mod quoted;
+mod verbatim;
 
 use std::{
     borrow::Cow,
@@ -12,6 +13,7 @@ use std::{
 pub use self::{
     credential::{ends_as_credential, names_credential},
     quoted::without_secrets,
+    verbatim::without_values,
 };
 
 /// Bytes of a stranger's text that are shown within a sentence.

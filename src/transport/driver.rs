@@ -4,6 +4,7 @@
 //! in the connection's window, and what it is sent next is made from the newest snapshot.
 
 mod running;
+mod served;
 
 use std::{
     future::Future as _,

@@ -32,3 +32,4 @@ mod sotw;
 mod strangers;
 mod streams;
 mod timing;
+mod words;

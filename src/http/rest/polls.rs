@@ -15,10 +15,10 @@ use tokio::time::Instant;
 use super::{Failure, answer::Answer, request::Poll};
 use crate::{
     connection::counted_as,
-    fleet::{Fleet, Protocol, StreamGuard, StreamInfo},
+    fleet::{Fleet, Protocol, StreamGuard, StreamInfo, words},
     node::{Node, NodeGroup, NodeId},
-    protocol::{self, PollAnswer, PollLimits, PollOutcome, PolledNames, Polling, Reply},
-    resource::ResourceType,
+    protocol::{self, Outcome, PollAnswer, PollLimits, PollOutcome, PolledNames, Polling, Reply},
+    resource::{Resource, ResourceType},
     snapshot::Snapshot,
 };
 
@@ -126,11 +126,27 @@ impl Polls {
         let mut books = self.books.lock().unwrap_or_else(PoisonError::into_inner);
         books.nodes.retain(|_, book| {
             book.polling.on_time(self.timeout, now.into_std());
-            book.record_outcomes();
+            // Time alone refuses nothing: nobody says anything here.
+            book.record_outcomes(str::to_owned);
             !book.polling.is_empty()
         });
         books.count();
     }
+}
+
+/// The secrets that a poll asks for, and that the node may quote.
+fn secrets<'a>(poll: &Poll, given: &Given<'a>) -> impl Iterator<Item = &'a Resource> {
+    let snapshot = given.snapshot.filter(|_| poll.resource_type == ResourceType::Secret);
+    let all = snapshot.and_then(|snapshot| snapshot.get(&poll.resource_type));
+    let names = &poll.names;
+    all.into_iter()
+        .flat_map(|all| all.iter())
+        .map(Arc::as_ref)
+        .filter(move |secret| {
+            names
+                .as_ref()
+                .is_none_or(|names| names.iter().any(|name| secret.answers_to(name.as_str())))
+        })
 }
 
 fn info(peer: SocketAddr) -> StreamInfo {
@@ -262,13 +278,23 @@ impl Book {
                 answer.ok().map(|answer| answer.version)
             });
         }
-        self.record_outcomes();
+        self.record_outcomes(|message| words(message, secrets(poll, given)));
         reply
     }
 
-    fn record_outcomes(&mut self) {
+    /// Enters what became of answers, with what a node says of them as `spoken` gives it.
+    fn record_outcomes(&mut self, spoken: impl Fn(&str) -> String) {
         while let Some(outcome) = self.polling.poll_outcome() {
             match outcome {
+                PollOutcome::Known(Outcome::Nack {
+                    delivery,
+                    code,
+                    message,
+                }) => self.stream.record(&Outcome::Nack {
+                    delivery,
+                    code,
+                    message: spoken(&message),
+                }),
                 PollOutcome::Known(outcome) => self.stream.record(&outcome),
                 PollOutcome::Unconfirmed(delivery) => self.stream.record_unconfirmed(&delivery),
             }

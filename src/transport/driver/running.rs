@@ -4,10 +4,11 @@ use std::{collections::BTreeSet, task::Context, time::Instant};
 
 use tracing::{Span, debug, warn};
 
+use super::served::Served;
 use crate::{
     authority::{Authority, NOTED},
     cache::SnapshotWatch,
-    fleet::{Moment, StreamGuard},
+    fleet::{Moment, StreamGuard, words},
     metrics::{ServingMetrics, TypeLabel},
     node::NodeId,
     protocol::{Delivery, Outcome, Session},
@@ -34,6 +35,8 @@ pub(super) struct Running {
     member: Option<Member>,
     /// What was published while the stream was open, and when, until the stream holds all of it.
     push: Option<(Revision, Instant)>,
+    /// Secrets that the node may quote.
+    served: Served,
     /// The last refusal that was logged: a node repeats itself (Z-5).
     logged: Option<String>,
     /// A response that is larger than many clients take was logged.
@@ -43,7 +46,7 @@ pub(super) struct Running {
 // === impl Running ===
 
 impl Running {
-    pub(super) const fn new(
+    pub(super) fn new(
         node: NodeId,
         session: Session,
         watch: SnapshotWatch,
@@ -62,6 +65,7 @@ impl Running {
             noted: BTreeSet::new(),
             member,
             push: None,
+            served: Served::default(),
             logged: None,
             logged_large: false,
         }
@@ -92,7 +96,13 @@ impl Running {
     /// Enters what happened in the books, the metrics and the log; gives the moment of that, where anything did.
     pub(super) fn record_outcomes(&mut self, metrics: &ServingMetrics, now: Instant) -> Option<Instant> {
         let mut clock = None;
-        while let Some(outcome) = self.session.poll_outcome() {
+        self.served.note(&self.session);
+        while let Some(mut outcome) = self.session.poll_outcome() {
+            if let Outcome::Nack { message, .. } = &mut outcome {
+                *message = words(message, self.served.secrets(&self.session));
+            } else if matches!(outcome, Outcome::Synced(_)) {
+                self.served.settle();
+            }
             let time = *clock.get_or_insert_with(Moment::now);
             self.guard.record_at(&outcome, time);
             self.time(&outcome, metrics, now);
