@@ -139,6 +139,10 @@ pub(super) async fn open(
             return refuse(&status);
         }
     };
+    let permit = match permit.of(&visitor) {
+        Ok(permit) => permit,
+        Err(status) => return refuse(&status),
+    };
     respond(Body::new(Driver::new(
         variant, shared, scope, action, visitor, request, permit,
     )))
