@@ -20,6 +20,7 @@ mod crowds;
 mod delta;
 mod floods;
 mod frames;
+mod hello;
 mod limits;
 mod metrics;
 mod model;
