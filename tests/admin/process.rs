@@ -59,7 +59,7 @@ impl Process {
         self.addresses[name].parse().unwrap()
     }
 
-    fn get(&self, path: &str) -> (u16, String) {
+    pub(crate) fn get(&self, path: &str) -> (u16, String) {
         let url = format!("http://{}{path}", self.addresses["http"]);
         Runtime::new().unwrap().block_on(async {
             let response = reqwest::get(url).await.unwrap();
@@ -77,7 +77,7 @@ impl Process {
     }
 
     /// Waits for the end and gives the exit code.
-    fn end(mut self) -> Option<i32> {
+    pub(crate) fn end(mut self) -> Option<i32> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {

@@ -1,0 +1,152 @@
+//! A process that has no file descriptor left (T13): it waits instead of spinning, what is open is served, and it accepts again once
+//! there are some.
+
+use std::{
+    fs,
+    net::TcpStream,
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use chancery::{
+    app::Addresses,
+    proto::admin::{ListNodesRequest, node_service_client::NodeServiceClient},
+};
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use tokio::runtime::Runtime;
+
+use crate::{
+    harness::{FakeEnvoy, PATIENCE, clusters},
+    process::Process,
+};
+
+/// Failures to accept in a row until the wait is the longest: 10 ms, doubled up to 1 s.
+const UNTIL_LONGEST: u32 = 8;
+
+/// Descriptors that are left, for the connections that take the last ones.
+const LEFT: u64 = 4;
+
+/// In which `/proc` counts the time of a process, whatever the kernel counts in.
+const TICKS_PER_SECOND: u64 = 100;
+
+/// Sets how many descriptors the process may have, and gives how many that was.
+fn limit_descriptors(process: &Process, most: u64) -> u64 {
+    let pid = Pid::from_raw(i32::try_from(process.pid()).unwrap());
+    let maximum = rustix::process::getrlimit(Resource::Nofile).maximum;
+    let limits = Rlimit {
+        current: Some(most),
+        maximum,
+    };
+    let before = prlimit(pid, Resource::Nofile, limits).unwrap();
+    before.current.expect("a limit of open files")
+}
+
+/// The lowest number that is no descriptor of the process.
+fn lowest_free(process: &Process) -> u64 {
+    let is_open = |number: &u64| fs::symlink_metadata(format!("/proc/{}/fd/{number}", process.pid())).is_ok();
+    (0..).find(|number| !is_open(number)).expect("there are free ones")
+}
+
+/// The time that the process has computed for.
+fn computed(process: &Process) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", process.pid())).unwrap();
+    let after_name = stat.rsplit_once(") ").unwrap().1;
+    let ticks = after_name
+        .split(' ')
+        .skip(11)
+        .take(2)
+        .map(|ticks| ticks.parse::<u64>().unwrap());
+    Duration::from_millis(ticks.sum::<u64>() * 1000 / TICKS_PER_SECOND)
+}
+
+#[test]
+fn process_without_descriptors_waits_and_accepts_again_once_there_are_some() {
+    let dir = tempfile::tempdir().unwrap();
+    // Silent connections keep their descriptors.
+    let patient = ["--connections-opening-timeout=10m", "--connections-idle-timeout=10m"];
+    let process = Process::start_with(&dir.path().join("data"), &patient, Stdio::null());
+    let publish = |names: &[&str]| {
+        let file = dir.path().join("clusters.yaml");
+        fs::write(&file, clusters(names)).unwrap();
+        process.run(&["replace", "-g", "demo", "-f", file.to_str().unwrap()])
+    };
+    assert_eq!(publish(&["a"]).code, 0);
+    let addresses = Addresses {
+        xds: process.address("xds"),
+        admin: process.address("admin"),
+        http: process.address("http"),
+        probe: None,
+    };
+    let runtime = Runtime::new().unwrap();
+    // One connection each, from before.
+    let probes = reqwest::Client::builder().no_proxy().build().unwrap();
+    let get = |path: &str| {
+        let url = format!("http://{}{path}", addresses.http);
+        runtime.block_on(async {
+            let response = probes.get(url).send().await.unwrap();
+            (response.status().as_u16(), response.text().await.unwrap())
+        })
+    };
+    let failures = || {
+        let (_, metrics) = get("/metrics");
+        let series = metrics
+            .lines()
+            .find_map(|line| line.strip_prefix("xds_accept_errors_total{port=\"xds\"} "));
+        series
+            .expect("the series is there from the start")
+            .parse::<u32>()
+            .unwrap()
+    };
+    let mut admin = NodeServiceClient::new(runtime.block_on(async {
+        let url = format!("http://{}", addresses.admin);
+        tonic::transport::Endpoint::from_shared(url)
+            .unwrap()
+            .connect()
+            .await
+            .unwrap()
+    }));
+    let mut nodes = || {
+        let listed = runtime.block_on(admin.list_nodes(ListNodesRequest::default()));
+        listed.unwrap().into_inner().nodes.len()
+    };
+    let mut served = runtime.block_on(FakeEnvoy::connect(addresses, "demo", "served"));
+    runtime.block_on(async {
+        let clusters = served.next().await;
+        served.ack(&clusters).await;
+    });
+    assert_eq!((get("/readyz").0, nodes(), failures()), (200, 1, 0));
+
+    let before = limit_descriptors(&process, lowest_free(&process) + LEFT);
+    let (begun, worked) = (Instant::now(), computed(&process));
+    let mut silent = Vec::new();
+    while failures() < UNTIL_LONGEST + 2 {
+        if silent.len() < 64 {
+            silent.push(TcpStream::connect(addresses.xds).unwrap());
+        }
+        assert!(begun.elapsed() < PATIENCE, "every descriptor was taken");
+        // What is open is served meanwhile.
+        assert_eq!((get("/livez").0, nodes()), (200, 1));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let (took, failed) = (begun.elapsed(), failures());
+    let allowed = UNTIL_LONGEST + u32::try_from(took.as_secs()).unwrap() + 2;
+    assert!(
+        failed <= allowed,
+        "{failed} failures in {took:?}: each waits longer than the one before"
+    );
+    let worked = computed(&process) - worked;
+    assert!(worked < took / 2, "{worked:?} of {took:?}: it does not spin");
+
+    // Whoever comes now waits to be accepted, and is served once the limit is what it was.
+    let late = runtime.spawn(async move {
+        let mut late = FakeEnvoy::connect(addresses, "demo", "late").await;
+        late.next().await
+    });
+    limit_descriptors(&process, before);
+    let first = runtime.block_on(async { tokio::time::timeout(PATIENCE, late).await });
+    assert_eq!(first.expect("it is served").unwrap().resources.len(), 1);
+    drop(silent);
+    assert_eq!(publish(&["a", "b"]).code, 0, "over a new connection to the admin port");
+    assert_eq!(runtime.block_on(served.next()).resources.len(), 2);
+    assert_eq!(process.get("/readyz").0, 200, "over a new connection to the HTTP port");
+}
