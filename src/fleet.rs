@@ -29,13 +29,10 @@ pub use self::moment::Moment;
 pub use self::status::{
     ClusterLoad, DeliveryStatus, LoadReport, NackStatus, NodeStatus, StreamStatus, TypeState, TypeStatus, Unanswered,
 };
+pub use self::verdict::{NodeOutcome, Refusal, Verdict};
 use self::{
     record::{ChangeMark, NodeRecord},
     stream::{StreamRecord, Trouble},
-};
-pub use self::{
-    verdict::{NodeOutcome, Refusal, Verdict},
-    words::words,
 };
 use crate::{
     connection::Pace,

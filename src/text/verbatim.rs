@@ -1,7 +1,11 @@
 //! Values that are known to be secret, wherever a stranger's text has them: as they are, or as protobuf's text, JSON or base64
 //! writes them.
 
-use std::{borrow::Cow, collections::HashMap, ops::Range};
+use std::{
+    borrow::Cow,
+    collections::{BTreeSet, HashMap},
+    ops::Range,
+};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
 
@@ -12,7 +16,7 @@ const SHORTEST: usize = 8;
 
 /// Forms of values, by their first bytes.
 #[derive(Default)]
-struct Forms(HashMap<[u8; SHORTEST], Vec<Vec<u8>>>);
+struct Forms(HashMap<[u8; SHORTEST], BTreeSet<Vec<u8>>>);
 
 /// The text without these values. A value that the end of the text cuts off is found by its first 8 bytes. The lines of a value
 /// are looked for one by one; those that begin and end a PEM block are no secret, and stay.
@@ -41,12 +45,8 @@ impl Forms {
     }
 
     fn insert(&mut self, form: Vec<u8>) {
-        let Some(begin) = form.first_chunk() else {
-            return;
-        };
-        let forms = self.0.entry(*begin).or_default();
-        if !forms.contains(&form) {
-            forms.push(form);
+        if let Some(begin) = form.first_chunk() {
+            self.0.entry(*begin).or_default().insert(form);
         }
     }
 

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::{Failure, answer::Answer, request::Poll};
 use crate::{
     connection::counted_as,
-    fleet::{Fleet, Protocol, StreamGuard, StreamInfo, words},
+    fleet::{Fleet, Protocol, StreamGuard, StreamInfo},
     node::{Node, NodeGroup, NodeId},
     protocol::{self, Outcome, PollAnswer, PollLimits, PollOutcome, PolledNames, Polling, Reply},
     resource::{Resource, ResourceType},
@@ -127,26 +127,11 @@ impl Polls {
         books.nodes.retain(|_, book| {
             book.polling.on_time(self.timeout, now.into_std());
             // Time alone refuses nothing: nobody says anything here.
-            book.record_outcomes(str::to_owned);
+            book.record_outcomes(|_, said| said.to_owned());
             !book.polling.is_empty()
         });
         books.count();
     }
-}
-
-/// The secrets that a poll asks for, and that the node may quote.
-fn secrets<'a>(poll: &Poll, given: &Given<'a>) -> impl Iterator<Item = &'a Resource> {
-    let snapshot = given.snapshot.filter(|_| poll.resource_type == ResourceType::Secret);
-    let all = snapshot.and_then(|snapshot| snapshot.get(&poll.resource_type));
-    let names = &poll.names;
-    all.into_iter()
-        .flat_map(|all| all.iter())
-        .map(Arc::as_ref)
-        .filter(move |secret| {
-            names
-                .as_ref()
-                .is_none_or(|names| names.iter().any(|name| secret.answers_to(name.as_str())))
-        })
 }
 
 fn info(peer: SocketAddr) -> StreamInfo {
@@ -278,12 +263,18 @@ impl Book {
                 answer.ok().map(|answer| answer.version)
             });
         }
-        self.record_outcomes(|message| words(message, secrets(poll, given)));
+        let secrets = given.snapshot.and_then(|snapshot| snapshot.get(&ResourceType::Secret));
+        let secrets: Vec<_> = secrets.map(Arc::as_ref).into_iter().collect();
+        let asks_for = |secret: &Resource| {
+            let names = poll.names.as_ref();
+            names.is_none_or(|names| names.iter().any(|name| secret.answers_to(name.as_str())))
+        };
+        self.record_outcomes(|stream, said| stream.words(said, &secrets, asks_for));
         reply
     }
 
     /// Enters what became of answers, with what a node says of them as `spoken` gives it.
-    fn record_outcomes(&mut self, spoken: impl Fn(&str) -> String) {
+    fn record_outcomes(&mut self, spoken: impl Fn(&StreamGuard, &str) -> String) {
         while let Some(outcome) = self.polling.poll_outcome() {
             match outcome {
                 PollOutcome::Known(Outcome::Nack {
@@ -293,7 +284,7 @@ impl Book {
                 }) => self.stream.record(&Outcome::Nack {
                     delivery,
                     code,
-                    message: spoken(&message),
+                    message: spoken(&self.stream, &message),
                 }),
                 PollOutcome::Known(outcome) => self.stream.record(&outcome),
                 PollOutcome::Unconfirmed(delivery) => self.stream.record_unconfirmed(&delivery),

@@ -8,10 +8,11 @@ use super::served::Served;
 use crate::{
     authority::{Authority, NOTED},
     cache::SnapshotWatch,
-    fleet::{Moment, StreamGuard, words},
+    fleet::{Moment, StreamGuard},
     metrics::{ServingMetrics, TypeLabel},
     node::NodeId,
     protocol::{Delivery, Outcome, Session},
+    resource::{Resource, ResourceType},
     snapshot::Revision,
     text::head,
     transport::{admittance::Admittance, on_demand::Member},
@@ -99,7 +100,8 @@ impl Running {
         self.served.note(&self.session);
         while let Some(mut outcome) = self.session.poll_outcome() {
             if let Outcome::Nack { message, .. } = &mut outcome {
-                *message = words(message, self.served.secrets(&self.session));
+                let asks_for = |secret: &Resource| self.session.asks_for(&ResourceType::Secret, secret);
+                *message = self.guard.words(message, &self.served.sets(), asks_for);
             } else if matches!(outcome, Outcome::Synced(_)) {
                 self.served.settle();
             }

@@ -2,11 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{
-    protocol::Session,
-    resource::{Resource, ResourceType::Secret},
-    snapshot::TypeResources,
-};
+use crate::{protocol::Session, resource::ResourceType::Secret, snapshot::TypeResources};
 
 /// Sets of secrets that are kept for one stream. Publishes that a node does not answer are skipped, so it is sent few of them.
 const MOST: usize = 4;
@@ -18,7 +14,7 @@ pub(super) struct Served(Vec<Arc<TypeResources>>);
 // === impl Served ===
 
 impl Served {
-    /// Notes the set that the session makes its responses from, where the node asks for secrets.
+    /// Notes the set that the session makes its responses from, where the node has asked for secrets.
     pub(super) fn note(&mut self, session: &Session) {
         if session.names_of(&Secret).is_none() {
             return;
@@ -40,9 +36,7 @@ impl Served {
         self.0.drain(..self.0.len().saturating_sub(1));
     }
 
-    /// The secrets that the node asks for.
-    pub(super) fn secrets(&self, session: &Session) -> impl Iterator<Item = &Resource> {
-        let all = self.0.iter().flat_map(|set| set.iter());
-        all.map(Arc::as_ref).filter(|secret| session.asks_for(&Secret, secret))
+    pub(super) fn sets(&self) -> Vec<&TypeResources> {
+        self.0.iter().map(Arc::as_ref).collect()
     }
 }
