@@ -106,7 +106,7 @@ impl Bound {
                 }
                 // The peer was gone before it was accepted: the next one is not affected.
                 Err(error) if is_of_one_connection(&error) => debug!(%error, "accept"),
-                // No wait mends it: whoever serves the port learns that nobody accepts any more.
+                // Waiting mends nothing here: the server of the port sees the end of its connections and fails.
                 Err(error) if is_of_listener(&error) => {
                     error!(listener = self.terms.port.text(), %error, "the port listens no longer");
                     return;

@@ -10,17 +10,17 @@ use crate::{
 /// Bytes of secrets that are looked through for one text: some thousands with their certificates.
 const MOST_BYTES: usize = 16 * 1024 * 1024;
 
-/// Bytes of a text that are of use to the log, whatever is kept in the records.
+/// Bytes of a text that the log may show, be fewer kept in the records or not.
 const LOGGED: usize = 1024;
 
-/// Stands for all that a node says where it has more secrets than are looked through.
+/// Stands for the words of a node that asks for more secrets than are looked through.
 const WITHHELD: &str = "[redacted: the node has so many secrets that its words are not searched for them]";
 
 // === impl StreamGuard ===
 
 impl StreamGuard {
-    /// As much of a node's words as is kept, without the values of the secrets in these sets, from which it was served. Of sets that
-    /// are too large only what the node asks for counts.
+    /// A node's words, cut to the part that is kept, without the values of the secrets in these sets. Of sets that are too large to look
+    /// through, the secrets that the node asks for count alone.
     #[must_use]
     pub fn words(&self, said: &str, sets: &[&TypeResources], asks_for: impl Fn(&Resource) -> bool) -> String {
         // One character more says that there was more.

@@ -133,7 +133,7 @@ mod tests {
         ] {
             assert_eq!(without_values(text, values), kept, "{text}");
         }
-        let escaped = format!("refused: {:?}", KEY);
+        let escaped = format!("refused: {KEY:?}");
         let shown = without_values(&escaped, values);
         assert!(!shown.contains("MIGH") && !shown.contains("CCqG"), "{shown}");
         assert!(shown.contains("BEGIN PRIVATE KEY"), "{shown}");

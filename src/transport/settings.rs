@@ -39,8 +39,8 @@ pub struct Limits {
     /// Streams of one node: an Envoy without ADS has one for each type, and two of them run while it restarts. Misled fleets
     /// give all nodes one id.
     pub streams_per_node: usize,
-    /// Streams of one verified identity, a certificate's or a token's. Half of `streams`: one that is stolen leaves the others as many,
-    /// and a fleet that shares one identity fits.
+    /// Streams of one verified identity. Half of `streams`: a stolen identity leaves the other half to the others, and a fleet that
+    /// shares one identity fits.
     pub streams_per_identity: usize,
     /// Bytes of requests whose rest is still to come, over all connections.
     pub unfinished_bytes: usize,

@@ -256,8 +256,8 @@ impl Permit {
         self.slot.register(waker);
     }
 
-    /// The permit of a stream whose client was verified, or the refusal of one stream too many of its identity (L-7). Clients that
-    /// show nothing are counted by their address alone.
+    /// The permit of a stream whose client was verified, or a refusal where its identity has too many streams (L-7). A client without
+    /// an identity is counted by its address alone.
     pub(super) fn of(mut self, visitor: &Visitor) -> Result<Self, Status> {
         let name = visitor.name();
         if name.is_empty() {

@@ -13,11 +13,8 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use chancery::{
-    app::Addresses,
-    proto::envoy::service::status::v3::{
-        ClientStatusRequest, client_status_discovery_service_client::ClientStatusDiscoveryServiceClient,
-    },
+use chancery::proto::envoy::service::status::v3::{
+    ClientStatusRequest, client_status_discovery_service_client::ClientStatusDiscoveryServiceClient,
 };
 use prost::Message as _;
 use reqwest::{Certificate, Client, Method};
@@ -182,12 +179,7 @@ impl Stage {
     }
 
     fn envoy(&self, id: &str) -> FakeEnvoy {
-        let addresses = Addresses {
-            xds: self.process.address("xds"),
-            admin: self.process.address("admin"),
-            http: self.process.address("http"),
-            probe: None,
-        };
+        let addresses = self.process.addresses();
         self.runtime.block_on(FakeEnvoy::connect(addresses, "demo", id))
     }
 

@@ -1,5 +1,5 @@
-//! A process that has no file descriptor left (T13): it waits instead of spinning, what is open is served, and it accepts again once
-//! there are some.
+//! A process without a free file descriptor (T13): it waits instead of spinning, serves the connections that are open, and accepts
+//! again once descriptors are free.
 
 use std::{
     fs,
@@ -8,10 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chancery::{
-    app::Addresses,
-    proto::admin::{ListNodesRequest, node_service_client::NodeServiceClient},
-};
+use chancery::proto::admin::{ListNodesRequest, node_service_client::NodeServiceClient};
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use tokio::runtime::Runtime;
 
@@ -26,10 +23,10 @@ const UNTIL_LONGEST: u32 = 8;
 /// Descriptors that are left, for the connections that take the last ones.
 const LEFT: u64 = 4;
 
-/// In which `/proc` counts the time of a process, whatever the kernel counts in.
+/// The unit of process times in `/proc`: it is this on every architecture, whatever tick the kernel runs by.
 const TICKS_PER_SECOND: u64 = 100;
 
-/// Sets how many descriptors the process may have, and gives how many that was.
+/// Sets the limit of open files of the process, and returns the one before.
 fn limit_descriptors(process: &Process, most: u64) -> u64 {
     let pid = Pid::from_raw(i32::try_from(process.pid()).unwrap());
     let maximum = rustix::process::getrlimit(Resource::Nofile).maximum;
@@ -47,7 +44,7 @@ fn lowest_free(process: &Process) -> u64 {
     (0..).find(|number| !is_open(number)).expect("there are free ones")
 }
 
-/// The time that the process has computed for.
+/// The CPU time of the process.
 fn computed(process: &Process) -> Duration {
     let stat = fs::read_to_string(format!("/proc/{}/stat", process.pid())).unwrap();
     let after_name = stat.rsplit_once(") ").unwrap().1;
@@ -71,12 +68,7 @@ fn process_without_descriptors_waits_and_accepts_again_once_there_are_some() {
         process.run(&["replace", "-g", "demo", "-f", file.to_str().unwrap()])
     };
     assert_eq!(publish(&["a"]).code, 0);
-    let addresses = Addresses {
-        xds: process.address("xds"),
-        admin: process.address("admin"),
-        http: process.address("http"),
-        probe: None,
-    };
+    let addresses = process.addresses();
     let runtime = Runtime::new().unwrap();
     // One connection each, from before.
     let probes = reqwest::Client::builder().no_proxy().build().unwrap();
@@ -124,7 +116,7 @@ fn process_without_descriptors_waits_and_accepts_again_once_there_are_some() {
             silent.push(TcpStream::connect(addresses.xds).unwrap());
         }
         assert!(begun.elapsed() < PATIENCE, "every descriptor was taken");
-        // What is open is served meanwhile.
+        // Open connections are served meanwhile.
         assert_eq!((get("/livez").0, nodes()), (200, 1));
         std::thread::sleep(Duration::from_millis(50));
     }
@@ -137,7 +129,7 @@ fn process_without_descriptors_waits_and_accepts_again_once_there_are_some() {
     let worked = computed(&process) - worked;
     assert!(worked < took / 2, "{worked:?} of {took:?}: it does not spin");
 
-    // Whoever comes now waits to be accepted, and is served once the limit is what it was.
+    // A node that connects now waits in the backlog, and is served once the old limit is back.
     let late = runtime.spawn(async move {
         let mut late = FakeEnvoy::connect(addresses, "demo", "late").await;
         late.next().await

@@ -1,5 +1,5 @@
-//! The memory that a large publish takes (V13): a ratio to its bytes, and a little for each resource. The documents, what is
-//! made of them, the resources as they are served and their records in the store are in memory at once.
+//! The memory that a large publish takes (V13): a ratio to its bytes, and a little for each resource. The documents, their trees,
+//! the encoded resources and their records for the store are in memory at once.
 
 use std::{fmt::Write as _, fs, process::Stdio};
 
@@ -23,7 +23,7 @@ fn peak(process: &Process) -> u64 {
     kib.parse::<u64>().unwrap() * 1024
 }
 
-/// Publishes so many clusters, each with a text of so many bytes, and compares what that took with what may be taken.
+/// Publishes clusters with a text of so many bytes each, and compares the memory that this takes with the bounds.
 fn publish(resources: u64, text: usize) {
     let dir = tempfile::tempdir().unwrap();
     let process = Process::start_with(&dir.path().join("data"), &[], Stdio::null());

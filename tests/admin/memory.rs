@@ -1,5 +1,5 @@
-//! Copies of keys and secrets in the memory of the process: of its own key files it keeps what it signs and seals with, of what is
-//! published the snapshot. Copies that are made on the way are zeroed before their memory is given back.
+//! Copies of keys and secrets in the memory of the process. It keeps the numbers that it signs and seals with, and the snapshot; the
+//! copies that it makes on the way there are zeroed before their memory is given back.
 
 use std::{
     fs,
@@ -19,7 +19,7 @@ use crate::{
     process::Process,
 };
 
-/// A page of memory, and what `/proc` tells of each.
+/// The size of a page, of its entry in `pagemap`, and the bit of a page that is in memory.
 const PAGE: u64 = 4096;
 const ENTRY: u64 = 8;
 const PRESENT: u64 = 1 << 63;
@@ -46,7 +46,7 @@ impl Memory {
             let (from, to) = range.split_once('-').unwrap();
             let [from, to] = [from, to].map(|number| u64::from_str_radix(number, 16).unwrap());
             let mut entries = vec![0; length((to - from) / PAGE * ENTRY)];
-            // What was unmapped meanwhile holds nothing, here as below.
+            // A region that was unmapped meanwhile holds nothing, here as below.
             if pages.read_exact_at(&mut entries, from / PAGE * ENTRY).is_err() {
                 continue;
             }
@@ -65,7 +65,7 @@ impl Memory {
         Self(runs)
     }
 
-    /// How many times these bytes are there.
+    /// Counts the places that have these bytes.
     fn copies(&self, bytes: &[u8]) -> usize {
         self.0.iter().map(|run| memmem::find_iter(run, bytes).count()).sum()
     }

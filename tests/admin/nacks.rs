@@ -1,8 +1,7 @@
-//! A thousand refusals of one response (P11): what the process does for them is counted, in its log and in its metrics.
+//! A thousand refusals of one response (P11) make one line of the log and one count, and no response.
 
 use std::{fs, process::Stdio, time::Instant};
 
-use chancery::app::Addresses;
 use tokio::runtime::Runtime;
 
 use crate::{
@@ -25,12 +24,7 @@ fn thousand_refusals_of_one_response_are_one_line_of_the_log_and_no_response() {
         assert_eq!(published.code, 0, "{published:?}");
     };
     publish(&["a"]);
-    let addresses = Addresses {
-        xds: process.address("xds"),
-        admin: process.address("admin"),
-        http: process.address("http"),
-        probe: None,
-    };
+    let addresses = process.addresses();
     let runtime = Runtime::new().unwrap();
     let count = |series: &str| {
         let (_, metrics) = process.get("/metrics");
@@ -53,7 +47,7 @@ fn thousand_refusals_of_one_response_are_one_line_of_the_log_and_no_response() {
         assert!(begun.elapsed() < PATIENCE, "every refusal is read");
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
-    // The next response says that all before it was looked at.
+    // The server answers in order: with the next response, all requests before it are settled.
     publish(&["b"]);
     let next = runtime.block_on(envoy.next());
     assert_eq!(next.resources.len(), 1);

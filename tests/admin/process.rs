@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use chancery::app::Addresses;
 use tokio::runtime::Runtime;
 
 use crate::harness::{PATIENCE, Ran, chancery, clusters};
@@ -59,6 +60,16 @@ impl Process {
         self.addresses[name].parse().unwrap()
     }
 
+    pub(crate) fn addresses(&self) -> Addresses {
+        Addresses {
+            xds: self.address("xds"),
+            admin: self.address("admin"),
+            http: self.address("http"),
+            probe: None,
+        }
+    }
+
+    /// Status and text of a path of the HTTP port, over a connection of its own.
     pub(crate) fn get(&self, path: &str) -> (u16, String) {
         let url = format!("http://{}{path}", self.addresses["http"]);
         Runtime::new().unwrap().block_on(async {

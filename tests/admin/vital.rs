@@ -1,8 +1,7 @@
-//! A process that cannot do without what died (T17): it ends in order, and its exit code has it started again.
+//! A process that lost a port (T17): it ends in order, with the exit code by which it is started again.
 
 use std::{fs, net::SocketAddr, net::TcpStream, os::fd::OwnedFd, process::Stdio};
 
-use chancery::app::Addresses;
 use rustix::process::{ForeignRawFd, Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 use tokio::runtime::Runtime;
 use tonic::Code;
@@ -48,12 +47,7 @@ fn process_whose_port_is_broken_ends_in_order_to_be_started_again() {
         fs::write(&file, clusters(&["a"])).unwrap();
         let published = process.run(&["replace", "-g", "demo", "-f", file.to_str().unwrap()]);
         assert_eq!(published.code, 0, "{published:?}");
-        let addresses = Addresses {
-            xds: process.address("xds"),
-            admin: process.address("admin"),
-            http: process.address("http"),
-            probe: None,
-        };
+        let addresses = process.addresses();
         let runtime = Runtime::new().unwrap();
         let mut envoy = runtime.block_on(FakeEnvoy::connect(addresses, "demo", "n"));
         runtime.block_on(async {

@@ -288,7 +288,7 @@ async fn a_denied_secret_is_as_one_that_does_not_exist() {
     );
 }
 
-/// What a stream of clusters, and one of load reports, is told of who it is.
+/// The first requests of a stream of clusters and of one of load reports.
 fn first_of(id: &str) -> (DiscoveryRequest, LoadStatsRequest) {
     let discovery = DiscoveryRequest {
         type_url: ResourceType::Cluster.type_url().to_owned(),

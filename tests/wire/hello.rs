@@ -1,5 +1,5 @@
-//! What opens no connection (T20): versions and ciphers of TLS that are broken, clear text on a port with TLS, HTTP/1.1 on a gRPC
-//! port. Each is closed and counted, and whoever speaks what the port does is served.
+//! Connections that open with the wrong protocol (T20): old versions and weak ciphers of TLS, clear text on a port with TLS, HTTP/1.1
+//! on a gRPC port. The server closes and counts each.
 
 use std::{net::SocketAddr, path::Path};
 
@@ -24,7 +24,7 @@ const STRONG: &[u16] = &[0xC02B, 0xC02F];
 /// No encryption, RC4, 3DES, RSA without forward secrecy, and CBC.
 const WEAK: &[u16] = &[0x0001, 0x0005, 0x000A, 0x002F, 0x009C, 0xC009, 0xC013];
 
-/// How clients of HTTP/2 and of HTTP/1.1 begin in the clear.
+/// The first bytes of clients of HTTP/2 and of HTTP/1.1 in the clear.
 const OPENING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00";
 const HTTP_1: &[u8] = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n";
 

@@ -28,7 +28,7 @@ use crate::{
 /// Bytes that are read at a stretch before the connection gives way to others: thousands of frames that mean nothing.
 const STRETCH: usize = 32 * 1024;
 
-/// The preface of HTTP/2: whoever begins otherwise speaks something else.
+/// The preface of HTTP/2: a peer that begins otherwise speaks another protocol.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// How long a peer is waited for.
@@ -150,7 +150,7 @@ impl Accepted {
         Poll::Pending
     }
 
-    /// False where the opening of HTTP/2 is awaited and these bytes, which go on from what was read of it, are none.
+    /// False where the preface of HTTP/2 is due and these bytes, the next ones of the connection, differ from it.
     fn opens(&self, read: &[u8]) -> bool {
         let opening = self.patience.opening_bytes;
         if opening < PREFACE.len() {

@@ -126,7 +126,7 @@ impl Polls {
         let mut books = self.books.lock().unwrap_or_else(PoisonError::into_inner);
         books.nodes.retain(|_, book| {
             book.polling.on_time(self.timeout, now.into_std());
-            // Time alone refuses nothing: nobody says anything here.
+            // The passing of time makes no refusal, so there are no words.
             book.record_outcomes(|_, said| said.to_owned());
             !book.polling.is_empty()
         });
@@ -273,7 +273,7 @@ impl Book {
         reply
     }
 
-    /// Enters what became of answers, with what a node says of them as `spoken` gives it.
+    /// Enters what became of answers; `spoken` makes of the words of a refusal those that may be kept.
     fn record_outcomes(&mut self, spoken: impl Fn(&StreamGuard, &str) -> String) {
         while let Some(outcome) = self.polling.poll_outcome() {
             match outcome {

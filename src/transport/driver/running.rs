@@ -97,20 +97,40 @@ impl Running {
     /// Enters what happened in the books, the metrics and the log; gives the moment of that, where anything did.
     pub(super) fn record_outcomes(&mut self, metrics: &ServingMetrics, now: Instant) -> Option<Instant> {
         let mut clock = None;
-        self.served.note(&self.session);
         while let Some(mut outcome) = self.session.poll_outcome() {
-            if let Outcome::Nack { message, .. } = &mut outcome {
-                let asks_for = |secret: &Resource| self.session.asks_for(&ResourceType::Secret, secret);
-                *message = self.guard.words(message, &self.served.sets(), asks_for);
-            } else if matches!(outcome, Outcome::Synced(_)) {
-                self.served.settle();
-            }
+            self.guard_secrets(&mut outcome);
             let time = *clock.get_or_insert_with(Moment::now);
             self.guard.record_at(&outcome, time);
             self.time(&outcome, metrics, now);
             self.log(&outcome);
         }
         clock.map(|moment| moment.steady)
+    }
+
+    /// Leaves out of a node's words the secrets that it was served, and keeps up which those are.
+    fn guard_secrets(&mut self, outcome: &mut Outcome) {
+        match outcome {
+            Outcome::Sent(delivery) | Outcome::Presented(delivery)
+                if delivery.resource_type == ResourceType::Secret =>
+            {
+                self.served.note(&self.session);
+            }
+            Outcome::Nack { message, .. } => {
+                let asks_for = |secret: &Resource| self.session.asks_for(&ResourceType::Secret, secret);
+                *message = self.guard.words(message, &self.served.sets(), asks_for);
+            }
+            Outcome::Synced(_) => self.served.settle(),
+            Outcome::Sent(_)
+            | Outcome::Presented(_)
+            | Outcome::Ack(_)
+            | Outcome::Blocked(_)
+            | Outcome::Subscribed { .. }
+            | Outcome::StaleNonce { .. }
+            | Outcome::Ignored(_)
+            | Outcome::Missing { .. }
+            | Outcome::Refused { .. }
+            | Outcome::Standing(_) => {}
+        }
     }
 
     /// How long a publish took to be accepted, by each type that it changed. What is asked for when all of it was accepted is

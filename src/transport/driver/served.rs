@@ -1,10 +1,10 @@
-//! The secrets that a stream may have served: a node that refuses something may quote one, also one that was replaced since.
+//! The sets of secrets that a stream was served from: a node that refuses a response may quote a secret that was replaced since.
 
 use std::sync::Arc;
 
 use crate::{protocol::Session, resource::ResourceType::Secret, snapshot::TypeResources};
 
-/// Sets of secrets that are kept for one stream. Publishes that a node does not answer are skipped, so it is sent few of them.
+/// Sets that are kept for one stream. One response of a type is unanswered at a time, or a few.
 const MOST: usize = 4;
 
 /// The sets of secrets that responses were made from and that the node may still answer, oldest first.
@@ -14,11 +14,8 @@ pub(super) struct Served(Vec<Arc<TypeResources>>);
 // === impl Served ===
 
 impl Served {
-    /// Notes the set that the session makes its responses from, where the node has asked for secrets.
+    /// Notes the set that the session has just served secrets from, or found the node to hold.
     pub(super) fn note(&mut self, session: &Session) {
-        if session.names_of(&Secret).is_none() {
-            return;
-        }
         let Some(secrets) = session.goal().and_then(|goal| goal.get(&Secret)) else {
             return;
         };
