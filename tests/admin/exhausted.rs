@@ -3,7 +3,8 @@
 
 use std::{
     fs,
-    net::TcpStream,
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
     process::Stdio,
     time::{Duration, Instant},
 };
@@ -56,6 +57,39 @@ fn computed(process: &Process) -> Duration {
     Duration::from_millis(ticks.sum::<u64>() * 1000 / TICKS_PER_SECOND)
 }
 
+/// One connection of HTTP/1.1 that is never opened anew, as a pool of connections may do.
+struct KeptAlive(TcpStream, SocketAddr);
+
+impl KeptAlive {
+    fn open(addr: SocketAddr) -> Self {
+        let stream = TcpStream::connect(addr).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        Self(stream, addr)
+    }
+
+    /// Status and text of a path.
+    fn get(&self, path: &str) -> (u16, String) {
+        let mut stream = &self.0;
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: {}\r\n\r\n", self.1).unwrap();
+        let mut reader = BufReader::new(stream);
+        let mut line = || {
+            let mut line = String::new();
+            reader.read_line(&mut line).unwrap();
+            line.trim_end().to_ascii_lowercase()
+        };
+        let status = line().split(' ').nth(1).expect("a status").parse().unwrap();
+        let mut length = 0;
+        for header in std::iter::from_fn(|| Some(line()).filter(|line| !line.is_empty())) {
+            if let Some(given) = header.strip_prefix("content-length: ") {
+                length = given.parse().unwrap();
+            }
+        }
+        let mut text = vec![0; length];
+        reader.read_exact(&mut text).unwrap();
+        (status, String::from_utf8(text).unwrap())
+    }
+}
+
 #[test]
 fn process_without_descriptors_waits_and_accepts_again_once_there_are_some() {
     let dir = tempfile::tempdir().unwrap();
@@ -71,14 +105,8 @@ fn process_without_descriptors_waits_and_accepts_again_once_there_are_some() {
     let addresses = process.addresses();
     let runtime = Runtime::new().unwrap();
     // One connection each, from before.
-    let probes = reqwest::Client::builder().no_proxy().build().unwrap();
-    let get = |path: &str| {
-        let url = format!("http://{}{path}", addresses.http);
-        runtime.block_on(async {
-            let response = probes.get(url).send().await.unwrap();
-            (response.status().as_u16(), response.text().await.unwrap())
-        })
-    };
+    let probes = KeptAlive::open(addresses.http);
+    let get = |path: &str| probes.get(path);
     let failures = || {
         let (_, metrics) = get("/metrics");
         let series = metrics
