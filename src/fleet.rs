@@ -11,6 +11,7 @@ mod row;
 mod status;
 mod stream;
 mod verdict;
+mod words;
 
 use std::{
     collections::{BTreeMap, BinaryHeap},

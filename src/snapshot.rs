@@ -9,6 +9,7 @@ mod diff;
 mod held;
 mod index;
 mod restrict;
+mod secrets;
 mod tree;
 mod type_resources;
 
@@ -27,6 +28,7 @@ use crate::{
 pub use self::{
     diff::Diff,
     held::HeldPrint,
+    secrets::secret_values,
     type_resources::{DuplicateName, Edits, TypeResources},
 };
 

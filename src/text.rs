@@ -1,14 +1,20 @@
 //! A stranger's text on its way to people: short, and without what steers a terminal, breaks a line or turns its order
 //! around. Used wherever such a text is logged, printed or put into a status.
 
+mod credential;
 mod quoted;
+mod verbatim;
 
 use std::{
     borrow::Cow,
     fmt::{self, Write},
 };
 
-pub use self::quoted::without_secrets;
+pub use self::{
+    credential::{ends_as_credential, names_credential},
+    quoted::without_secrets,
+    verbatim::without_values,
+};
 
 /// Bytes of a stranger's text that are shown within a sentence.
 pub const SHOWN: usize = 200;

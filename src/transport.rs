@@ -9,6 +9,7 @@ mod driver;
 mod error;
 mod fetch;
 mod frame;
+mod identities;
 mod identity;
 mod lanes;
 mod ledger;

@@ -17,6 +17,7 @@ use super::{
     sensitive, suggest,
     tree::{Key, Node, Tree},
 };
+use crate::text::names_credential;
 
 /// The key that says what a mapping is, wherever in it it stands.
 pub(super) const TYPE_KEY: &str = "@type";
@@ -184,7 +185,7 @@ impl Builder<'_> {
         let before = self.findings.errors();
         let credential = sensitive::naming_field(descriptor)
             .and_then(|naming| node.get(naming)?.as_str())
-            .is_some_and(sensitive::is_credential);
+            .is_some_and(names_credential);
         let mut message = DynamicMessage::new(descriptor.clone());
         let mut given: Vec<(FieldDescriptor, &Key)> = Vec::with_capacity(entries.len());
         for (key, node) in entries {

@@ -109,7 +109,7 @@ impl RuleCheck {
         let open = Open {
             rules,
             hidden: outer.is_some_and(|outer| outer.hidden || outer.credential) || of_parent(|rules| &rules.hidden),
-            credential: sensitive::names_credential(message, &descriptor),
+            credential: sensitive::holds_credential(message, &descriptor),
             exempt: outer.is_some_and(|outer| outer.exempt)
                 || rules.is_some_and(|rules| rules.exempt)
                 || of_parent(|rules| &rules.skipped),

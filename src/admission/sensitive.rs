@@ -11,7 +11,7 @@ use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, Va
 use serde_json::Value as Json;
 
 pub use self::redaction::redact;
-use crate::proto;
+use crate::{proto, text::names_credential};
 
 pub(super) const REDACTED: &str = "[redacted]";
 
@@ -39,20 +39,6 @@ const NAMED: [(&str, &str); 5] = [
     ("envoy.config.core.v3.KeyValuePair", "key"),
     ("envoy.config.route.v3.HeaderMatcher", "name"),
     ("envoy.config.route.v3.QueryParameterMatcher", "name"),
-];
-
-/// A header, a parameter or a key with this in its name carries a credential.
-const CREDENTIALS: [&str; 10] = [
-    "api-key",
-    "apikey",
-    "authorization",
-    "cookie",
-    "credential",
-    "passphrase",
-    "passwd",
-    "password",
-    "secret",
-    "token",
 ];
 
 /// The field of a JSON Web Key Set, which may hold the keys that sign as well.
@@ -105,23 +91,11 @@ pub(super) fn naming_field(descriptor: &MessageDescriptor) -> Option<&'static st
 }
 
 /// Whether a message says of itself that it holds a credential: a header of such a name does.
-pub(super) fn names_credential(message: &DynamicMessage, descriptor: &MessageDescriptor) -> bool {
+pub(super) fn holds_credential(message: &DynamicMessage, descriptor: &MessageDescriptor) -> bool {
     naming_field(descriptor).is_some_and(|field| {
         let name = message.get_field_by_name(field);
-        name.as_deref().and_then(Value::as_str).is_some_and(is_credential)
+        name.as_deref().and_then(Value::as_str).is_some_and(names_credential)
     })
-}
-
-/// Whether what has this name is a credential.
-pub(super) fn is_credential(name: &str) -> bool {
-    let name = name.to_ascii_lowercase().replace('_', "-");
-    CREDENTIALS.iter().any(|part| name.contains(part))
-}
-
-/// Whether a key of a free form, whose other keys are not known, holds a credential.
-fn is_credential_key(key: &str) -> bool {
-    let key = key.to_ascii_lowercase().replace('_', "-");
-    CREDENTIALS.iter().any(|part| key.ends_with(part)) || key.ends_with("private-key") || key.ends_with("access-key")
 }
 
 /// Whether a text is a secret by what it is: a private key, or a URL with a password.
@@ -159,5 +133,19 @@ fn has_private_keys(key_set: &[u8]) -> bool {
     match key_set.get("keys") {
         Some(Json::Array(keys)) => keys.iter().any(is_private) || is_private(&key_set),
         Some(_) | None => is_private(&key_set),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::text::without_secrets;
+
+    #[test]
+    fn a_field_that_is_hidden_by_its_name_is_hidden_where_a_node_quotes_it() {
+        for name in NAMES {
+            let quoted = format!("{name}: \"CANARY\"");
+            assert!(!without_secrets(&quoted).contains("CANARY"), "{quoted}");
+        }
     }
 }

@@ -10,6 +10,7 @@ mod tenure;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
+use rustix::io::Errno;
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
     sync::mpsc,
@@ -17,7 +18,7 @@ use tokio::{
     time::sleep,
 };
 use tokio_util::task::TaskTracker;
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 
 pub(super) use self::{
     connection::{Accepted, Patience},
@@ -82,7 +83,7 @@ impl Bound {
         self.tcp.local_addr()
     }
 
-    /// Accepts until what it gives is dropped.
+    /// Accepts until what it gives is dropped, or the port listens no longer.
     pub(super) fn accept(self, tracker: &TaskTracker) -> Incoming {
         let (ready, incoming) = mpsc::channel(READY);
         let handshakes = tracker.clone();
@@ -105,6 +106,11 @@ impl Bound {
                 }
                 // The peer was gone before it was accepted: the next one is not affected.
                 Err(error) if is_of_one_connection(&error) => debug!(%error, "accept"),
+                // Waiting mends nothing here: the server of the port sees the end of its connections and fails.
+                Err(error) if is_of_listener(&error) => {
+                    error!(listener = self.terms.port.text(), %error, "the port listens no longer");
+                    return;
+                }
                 Err(error) => {
                     warn!(listener = self.terms.port.text(), %error, ?wait, "cannot accept connections");
                     self.terms.metrics.accept_failed(self.terms.port);
@@ -170,6 +176,14 @@ impl Incoming {
     pub(super) async fn next(&mut self) -> Option<Accepted> {
         self.0.recv().await
     }
+}
+
+/// True for an error of the listening socket itself: it was shut down, or is none any more.
+fn is_of_listener(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::INVAL | Errno::BADF | Errno::NOTSOCK | Errno::OPNOTSUPP)
+    )
 }
 
 fn is_of_one_connection(error: &io::Error) -> bool {

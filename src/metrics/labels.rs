@@ -86,6 +86,8 @@ label! {
         Encoding => "encoding",
         /// What its client shows of who it is is not taken.
         Identity => "identity",
+        /// Too many of its client's identity are open.
+        IdentityStreams => "identity_streams",
     }
 }
 
@@ -358,6 +360,8 @@ label! {
     Silence = "reason" {
         /// Say what opens a connection.
         Opening => "opening",
+        /// Say it in the protocol of the port.
+        Protocol => "protocol",
         /// Say anything.
         Idle => "idle",
         /// Read.

@@ -173,6 +173,12 @@ impl Session {
         self.at_rest = false;
     }
 
+    /// The snapshot that responses are made from.
+    #[must_use]
+    pub fn goal(&self) -> Option<&Snapshot> {
+        self.goal.as_deref()
+    }
+
     /// The newest revision of the goal, for those who ask what the stream is heading for.
     #[must_use]
     pub fn goal_revision(&self) -> Option<Revision> {

@@ -4,6 +4,8 @@ use std::{borrow::Cow, ops::Range, sync::LazyLock};
 
 use regex::Regex;
 
+use super::credential::names_credential;
+
 /// What stands in the place of a secret.
 const REDACTED: &str = "[redacted]";
 
@@ -17,22 +19,6 @@ const FIELDS: [&str; 8] = [
     "jsonKey",
     "k",
     "private_key",
-];
-
-/// What has this in its name is a credential.
-const CREDENTIALS: [&str; 12] = [
-    "access-key",
-    "accesskey",
-    "api-key",
-    "apikey",
-    "authorization",
-    "cookie",
-    "credential",
-    "passphrase",
-    "passwd",
-    "password",
-    "secret",
-    "token",
 ];
 
 /// Fields that say what the value beside them is, and how that is called.
@@ -66,11 +52,16 @@ pub fn without_secrets(text: &str) -> Cow<'_, str> {
         let found = pattern.captures_iter(text);
         found.filter_map(|found| Some(found.get(1)?.range()))
     };
-    let mut secrets: Vec<Range<usize>> = keys
+    let secrets = keys
         .chain(inner(&URL))
         .chain(inner(&BEARER))
         .chain(fields(text))
         .collect();
+    without(text, secrets)
+}
+
+/// The text without these parts of it.
+pub(super) fn without(text: &str, mut secrets: Vec<Range<usize>>) -> Cow<'_, str> {
     if secrets.is_empty() {
         return Cow::Borrowed(text);
     }
@@ -91,7 +82,7 @@ pub fn without_secrets(text: &str) -> Cow<'_, str> {
 fn fields(text: &str) -> Vec<Range<usize>> {
     let (mut secrets, mut at) = (Vec::new(), 0);
     // What the last naming field said its neighbours are.
-    let mut names_credential = false;
+    let mut is_named = false;
     while let Some(found) = FIELD.captures_at(text, at) {
         let (Some(name), Some(value)) = (found.get(1), found.get(2)) else {
             break;
@@ -101,12 +92,12 @@ fn fields(text: &str) -> Vec<Range<usize>> {
             at = value.start();
             continue;
         }
-        let is_credential = is_credential(name.as_str()) && !goes_on(text, value.range());
-        if is_credential || FIELDS.contains(&name.as_str()) || (names_credential && NAMED.contains(&name.as_str())) {
+        let is_credential = names_credential(name.as_str()) && !goes_on(text, value.range());
+        if is_credential || FIELDS.contains(&name.as_str()) || (is_named && NAMED.contains(&name.as_str())) {
             secrets.push(value.range());
         }
         if NAMING.contains(&name.as_str()) {
-            names_credential = self::is_credential(value.as_str());
+            is_named = names_credential(value.as_str());
         }
         // What stands in quotes may be JSON or YAML itself.
         let looks_inside =
@@ -121,11 +112,6 @@ fn goes_on(text: &str, value: Range<usize>) -> bool {
     let rest = text[value.end..].trim_start_matches([' ', '\t']);
     let is_quoted = text[value].starts_with(['"', '\'', '\\']);
     !is_quoted && rest.starts_with(char::is_alphanumeric)
-}
-
-fn is_credential(name: &str) -> bool {
-    let name = name.to_ascii_lowercase().replace('_', "-");
-    CREDENTIALS.iter().any(|part| name.contains(part))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! in the connection's window, and what it is sent next is made from the newest snapshot.
 
 mod running;
+mod served;
 
 use std::{
     future::Future as _,
@@ -137,6 +138,10 @@ pub(super) async fn open(
             shared.metrics().refused(Refusal::Identity);
             return refuse(&status);
         }
+    };
+    let permit = match permit.of(&visitor) {
+        Ok(permit) => permit,
+        Err(status) => return refuse(&status),
     };
     respond(Body::new(Driver::new(
         variant, shared, scope, action, visitor, request, permit,

@@ -121,6 +121,10 @@ pub(super) async fn open(shared: Arc<Shared>, request: Request<RequestBody>) -> 
             return refuse(&status);
         }
     };
+    let permit = match permit.of(&visitor) {
+        Ok(permit) => permit,
+        Err(status) => return refuse(&status),
+    };
     let patience = tokio::time::sleep(shared.limits.first_request);
     let mut age = Timer::default();
     let until = shared.limits.stream_age();

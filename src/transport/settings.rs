@@ -39,6 +39,9 @@ pub struct Limits {
     /// Streams of one node: an Envoy without ADS has one for each type, and two of them run while it restarts. Misled fleets
     /// give all nodes one id.
     pub streams_per_node: usize,
+    /// Streams of one verified identity. Half of `streams`: a stolen identity leaves the other half to the others, and a fleet that
+    /// shares one identity fits.
+    pub streams_per_identity: usize,
     /// Bytes of requests whose rest is still to come, over all connections.
     pub unfinished_bytes: usize,
     /// Bytes that names, globs and presented versions of all streams take. Lists that streams have in common count once: what
@@ -95,6 +98,7 @@ impl Default for Limits {
             new_streams: Rate { per_second: 2000 },
             peer_share: 0.5,
             streams_per_node: 1000,
+            streams_per_identity: 50_000,
             unfinished_bytes: 64 * 1024 * 1024,
             subscribed_bytes: 256 * 1024 * 1024,
             request_timeout: Duration::from_secs(30),

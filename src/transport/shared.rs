@@ -22,6 +22,7 @@ use tracing::{debug, warn};
 use super::{
     error::RequestError,
     frame::Frames,
+    identities::{Identities, IdentityPlace},
     lanes::Lanes,
     ledger::{Bounds, Ledger, Subject},
     lists::SharedLists,
@@ -35,7 +36,7 @@ use super::{
     subscribed::{Account, Subscribed},
 };
 use crate::{
-    authority::Authority,
+    authority::{Authority, Visitor},
     cache::{SnapshotCache, WakerSlot, Wakers},
     connection::counted_as,
     fleet::Fleet,
@@ -64,6 +65,8 @@ pub(super) struct Shared {
     new_streams: Mutex<Bucket>,
     /// What one peer may take of that.
     peer_rates: PeerRates,
+    /// Open streams of each identity.
+    identities: Arc<Identities>,
     /// Requests whose rest is still to come.
     unfinished: Arc<Ledger>,
     /// What streams ask for.
@@ -91,6 +94,8 @@ pub(super) struct Permit {
     shared: Arc<Shared>,
     /// Told when the streams are to end.
     slot: WakerSlot,
+    /// Counted as that of its identity, where the client showed one.
+    place: Option<IdentityPlace>,
 }
 
 // === impl Shared ===
@@ -121,6 +126,7 @@ impl Shared {
             memory,
             new_streams: Mutex::new(Bucket::new(settings.limits.new_streams, Instant::now())),
             peer_rates: PeerRates::new(settings.limits.new_streams_of_peer()),
+            identities: Identities::new(settings.limits.streams_per_identity),
             unfinished: Arc::new(Ledger::with_least(
                 Subject::Unfinished,
                 Bounds {
@@ -250,6 +256,26 @@ impl Permit {
         self.slot.register(waker);
     }
 
+    /// The permit of a stream whose client was verified, or a refusal where its identity has too many streams (L-7). A client without
+    /// an identity is counted by its address alone.
+    pub(super) fn of(mut self, visitor: &Visitor) -> Result<Self, Status> {
+        let name = visitor.name();
+        if name.is_empty() {
+            return Ok(self);
+        }
+        match self.shared.identities.enter(name) {
+            Ok(place) => {
+                self.place = Some(place);
+                Ok(self)
+            }
+            Err(refusal) => {
+                warn!(identity = visitor.name(), from = %visitor.from, "stream refused: too many of its identity are open");
+                self.shared.metrics().refused(Refusal::IdentityStreams);
+                Err(exhausted(&refusal.to_string(), Duration::from_secs(5)))
+            }
+        }
+    }
+
     fn acquire(shared: &Arc<Shared>) -> Option<Self> {
         let most = shared.limits.streams;
         let add = |open: usize| (open < most).then_some(open + 1);
@@ -259,6 +285,7 @@ impl Permit {
         taken.is_ok().then(|| Self {
             shared: Arc::clone(shared),
             slot: shared.streams.join(),
+            place: None,
         })
     }
 }

@@ -13,11 +13,8 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use chancery::{
-    app::Addresses,
-    proto::envoy::service::status::v3::{
-        ClientStatusRequest, client_status_discovery_service_client::ClientStatusDiscoveryServiceClient,
-    },
+use chancery::proto::envoy::service::status::v3::{
+    ClientStatusRequest, client_status_discovery_service_client::ClientStatusDiscoveryServiceClient,
 };
 use prost::Message as _;
 use reqwest::{Certificate, Client, Method};
@@ -86,7 +83,8 @@ struct Stage {
 }
 
 impl Stage {
-    fn new(search: &mut Search) -> Self {
+    /// With the log in this format.
+    fn new(search: &mut Search, format: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name);
         let text = |name: &str| path(name).to_str().unwrap().to_owned();
@@ -132,6 +130,8 @@ impl Stage {
             &text("config.yaml"),
             "--log-level",
             "trace",
+            "--log-format",
+            format,
             "--store-key-file",
             &text("store.key"),
             "--audit-file",
@@ -179,12 +179,7 @@ impl Stage {
     }
 
     fn envoy(&self, id: &str) -> FakeEnvoy {
-        let addresses = Addresses {
-            xds: self.process.address("xds"),
-            admin: self.process.address("admin"),
-            http: self.process.address("http"),
-            probe: None,
-        };
+        let addresses = self.process.addresses();
         self.runtime.block_on(FakeEnvoy::connect(addresses, "demo", id))
     }
 
@@ -221,6 +216,40 @@ impl Drop for Watching {
 }
 
 #[test]
+fn no_secret_turns_up_in_a_log_of_json() {
+    let fields = Fields::new();
+    let mut search = Search {
+        canaries: fields.canaries.clone(),
+        found: Vec::new(),
+        searched: 0,
+    };
+    let stage = Stage::new(&mut search, "json");
+    let all = stage.file("all.yaml", fields.document());
+    let replaced = stage.run(&["replace", "-g", "demo", "-f", &all, "--allow-warnings"]);
+    assert_eq!(replaced.code, 0, "{replaced:?}");
+    for (canary, document) in fields.single().take(4) {
+        for (number, (_, faulty)) in faults(canary, &document).iter().enumerate() {
+            stage.file(&format!("faulty/{number}.yaml"), faulty);
+        }
+        let dir = stage.path("faulty");
+        let ran = stage.run(&["replace", "-g", "faulty", "-f", dir.to_str().unwrap()]);
+        assert_eq!(ran.code, 3, "{ran:?}");
+    }
+    nodes(&stage, &mut search, &fields, "1");
+    http(&stage, &mut search, &fields);
+    stage.process.signal("-TERM");
+    let log = settled(&stage.path("log"));
+    let mut refused = 0;
+    for line in String::from_utf8(log.clone()).unwrap().lines() {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        refused += usize::from(line["message"] == "NACK");
+    }
+    assert_eq!(refused, 1, "the words of the node are in the log");
+    search.look("the log", &log);
+    search.expect_nothing();
+}
+
+#[test]
 fn no_secret_turns_up_where_nobody_asked_for_it() {
     let fields = Fields::new();
     let mut search = Search {
@@ -228,7 +257,7 @@ fn no_secret_turns_up_where_nobody_asked_for_it() {
         found: Vec::new(),
         searched: 0,
     };
-    let stage = Stage::new(&mut search);
+    let stage = Stage::new(&mut search, "text");
     let token = stage.path("root");
     let admin = format!("http://{}", stage.process.address("admin"));
     let mut watching = Watching(
@@ -285,7 +314,7 @@ fn no_secret_turns_up_where_nobody_asked_for_it() {
     stage.say(&mut search, &[0], &["validate", "-f", &all]);
 
     faulty(&stage, &mut search, &fields);
-    nodes(&stage, &mut search, &fields);
+    nodes(&stage, &mut search, &fields, "3");
     http(&stage, &mut search, &fields);
 
     // What is kept.
@@ -358,7 +387,7 @@ fn faulty(stage: &Stage, search: &mut Search, fields: &Fields) {
 }
 
 /// What nodes do, and what they say.
-fn nodes(stage: &Stage, search: &mut Search, fields: &Fields) {
+fn nodes(stage: &Stage, search: &mut Search, fields: &Fields, current: &str) {
     let names: Vec<&str> = fields.names.iter().map(String::as_str).collect();
     let mut good = stage.envoy("good");
     let mut bad = stage.envoy("bad");
@@ -376,8 +405,11 @@ fn nodes(stage: &Stage, search: &mut Search, fields: &Fields) {
         good.ack(&routes).await;
         // As an Envoy quotes what it refuses.
         let routes = bad.next().await;
-        let quoted: Vec<String> = fields.canaries.iter().map(|canary| quotation(&canary.text)).collect();
-        bad.nack(&routes, &quoted.join(" ")).await;
+        let quoted = fields.canaries.iter().map(|canary| quotation(&canary.text));
+        // Of the secrets that the node was given, the value alone is enough.
+        let bare = fields.values.iter().map(|value| format!("cannot use {value} at all"));
+        let words: Vec<String> = quoted.chain(bare).collect();
+        bad.nack(&routes, &words.join(" ")).await;
     });
     let begun = Instant::now();
     loop {
@@ -396,7 +428,7 @@ fn nodes(stage: &Stage, search: &mut Search, fields: &Fields) {
     ] {
         stage.say(search, &[0], args);
     }
-    stage.say(search, &[0], &["history", "-g", "demo", "--revision", "3"]);
+    stage.say(search, &[0], &["history", "-g", "demo", "--revision", current]);
     let waited = stage.run(&["wait", "-g", "demo", "--timeout", "1s"]);
     search.look_at("wait", &waited);
     let url = format!("http://{}", stage.process.address("admin"));

@@ -171,6 +171,12 @@ impl FakeEnvoy {
         response.expect("a response in time").unwrap().expect("an open stream")
     }
 
+    /// The status that ends the stream.
+    pub(crate) async fn end(&mut self) -> tonic::Status {
+        let ended = tokio::time::timeout(PATIENCE, self.responses.message()).await;
+        ended.expect("an end in time").expect_err("a status")
+    }
+
     pub(crate) async fn ack(&self, response: &DiscoveryResponse) {
         self.answer(response, &response.version_info, None).await;
     }

@@ -1,64 +1,110 @@
-//! What the process keeps in its memory of the files with its own keys: what it signs and seals with, and no copy of the files.
+//! Copies of keys and secrets in the memory of the process. It keeps the numbers that it signs and seals with, and the snapshot; the
+//! copies that it makes on the way there are zeroed before their memory is given back.
 
-use std::{fs, io::Read as _, os::unix::fs::FileExt as _, os::unix::fs::PermissionsExt as _, process::Stdio};
+use std::{
+    fs,
+    io::Read as _,
+    ops::Range,
+    os::unix::fs::{FileExt as _, PermissionsExt as _},
+    process::Stdio,
+    time::{Duration, Instant},
+};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use memchr::memmem;
 
 use crate::{
-    authority::Authority,
-    harness::{Ran, clusters},
+    authority::{Authority, Issued},
+    harness::{PATIENCE, Ran, clusters},
     process::Process,
 };
 
-/// Everything that the process may write to: heap, stacks, globals.
-fn memory_of(process: u32) -> Vec<Vec<u8>> {
-    let maps = fs::read_to_string(format!("/proc/{process}/maps")).unwrap();
-    let memory = fs::File::open(format!("/proc/{process}/mem")).unwrap();
-    let regions = maps.lines().filter(|line| line.contains(" rw"));
-    let read = |line: &str| {
-        let (from, to) = line.split_once(' ').unwrap().0.split_once('-').unwrap();
-        let [from, to] = [from, to].map(|number| u64::from_str_radix(number, 16).unwrap());
-        let mut bytes = vec![0; usize::try_from(to - from).unwrap()];
-        // What was unmapped meanwhile holds nothing.
-        memory.read_exact_at(&mut bytes, from).ok()?;
-        Some(bytes)
-    };
-    regions.filter_map(read).collect()
+/// The size of a page, of its entry in `pagemap`, and the bit of a page that is in memory.
+const PAGE: u64 = 4096;
+const ENTRY: u64 = 8;
+const PRESENT: u64 = 1 << 63;
+
+/// Of an EC key in PKCS #8, the end of what stands before the number that is signed with, and its beginning: the number alone is
+/// what a signer keeps.
+const ENCODED: Range<usize> = 29..52;
+
+const SECRET: &str = "'@type': type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret";
+
+/// Everything that a process has written to: heap, stacks, globals. Pages that it reserved and never touched are left out.
+struct Memory(Vec<Vec<u8>>);
+
+impl Memory {
+    fn of(process: &Process) -> Self {
+        let path = |name: &str| format!("/proc/{}/{name}", process.pid());
+        let [memory, pages] = ["mem", "pagemap"].map(|name| fs::File::open(path(name)).unwrap());
+        let mut runs = Vec::new();
+        for line in fs::read_to_string(path("maps")).unwrap().lines() {
+            let (range, rest) = line.split_once(' ').unwrap();
+            if !rest.starts_with("rw") {
+                continue;
+            }
+            let (from, to) = range.split_once('-').unwrap();
+            let [from, to] = [from, to].map(|number| u64::from_str_radix(number, 16).unwrap());
+            let mut entries = vec![0; length((to - from) / PAGE * ENTRY)];
+            // A region that was unmapped meanwhile holds nothing, here as below.
+            if pages.read_exact_at(&mut entries, from / PAGE * ENTRY).is_err() {
+                continue;
+            }
+            let is_present = |entry: &[u8]| u64::from_le_bytes(entry.try_into().unwrap()) & PRESENT != 0;
+            let present: Vec<bool> = entries.chunks_exact(length(ENTRY)).map(is_present).collect();
+            let mut at = from;
+            for run in present.chunk_by(|one, next| one == next) {
+                let size = run.len() as u64 * PAGE;
+                let mut bytes = vec![0; if run[0] { length(size) } else { 0 }];
+                if memory.read_exact_at(&mut bytes, at).is_ok() {
+                    runs.push(bytes);
+                }
+                at += size;
+            }
+        }
+        Self(runs)
+    }
+
+    /// Counts the places that have these bytes.
+    fn copies(&self, bytes: &[u8]) -> usize {
+        self.0.iter().map(|run| memmem::find_iter(run, bytes).count()).sum()
+    }
 }
 
-fn is_found(memory: &[Vec<u8>], needle: &[u8]) -> bool {
-    let first = needle[0];
-    memory.iter().any(|region| {
-        let mut rest = &region[..];
-        while let Some(at) = rest.iter().position(|byte| *byte == first) {
-            if rest[at..].starts_with(needle) {
-                return true;
-            }
-            rest = &rest[at + 1..];
-        }
-        false
-    })
+fn length(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap()
+}
+
+/// The first line of a PEM, and the bytes that its lines encode.
+fn encodings(pem: &str) -> (&str, Vec<u8>) {
+    let lines: Vec<&str> = pem.lines().filter(|line| !line.starts_with("-----")).collect();
+    (lines[0], STANDARD.decode(lines.concat()).unwrap())
+}
+
+/// Draws a key for the store, and writes it to a file.
+fn store_key(file: &str) -> [u8; 32] {
+    let mut key = [0; 32];
+    fs::File::open("/dev/urandom").unwrap().read_exact(&mut key).unwrap();
+    fs::write(file, format!("# the only one\n{}\n", STANDARD.encode(key))).unwrap();
+    fs::set_permissions(file, fs::Permissions::from_mode(0o600)).unwrap();
+    key
 }
 
 #[test]
 fn files_with_keys_are_not_kept_in_memory() {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
-    let port = Authority::new().server();
-    port.write(dir.path(), "port");
-    let mut key = [0; 32];
-    fs::File::open("/dev/urandom").unwrap().read_exact(&mut key).unwrap();
-    let encoded = STANDARD.encode(key);
-    fs::write(path("store.key"), format!("# the only one\n{encoded}\n")).unwrap();
-    fs::set_permissions(path("store.key"), fs::Permissions::from_mode(0o600)).unwrap();
-    let (cert, port_key, store_key) = (path("port.pem"), path("port.key"), path("store.key"));
+    let [first, second] = [(), ()].map(|()| Authority::new().server());
+    first.write(dir.path(), "port");
+    let key = store_key(&path("store.key"));
+    let (cert, port_key, key_file) = (path("port.pem"), path("port.key"), path("store.key"));
     let args = [
-        "--http-tls-cert",
+        "--xds-tls-cert",
         &cert,
-        "--http-tls-key",
+        "--xds-tls-key",
         &port_key,
         "--store-key-file",
-        &store_key,
+        &key_file,
     ];
     let process = Process::start_with(&dir.path().join("data"), &args, Stdio::null());
     let file = path("marker.yaml");
@@ -66,17 +112,87 @@ fn files_with_keys_are_not_kept_in_memory() {
     let published: Ran = process.run(&["replace", "-g", "demo", "-f", &file]);
     assert_eq!(published.code, 0, "{published:?}");
 
-    let memory = memory_of(process.pid());
-    assert!(is_found(&memory, b"marker-of-this-test"), "what is there is found");
-    let lines: Vec<&str> = port.key.lines().filter(|line| !line.starts_with("-----")).collect();
-    let der = STANDARD.decode(lines.concat()).unwrap();
-    for (what, needle) in [
-        ("the PEM of the port's key", lines[0].as_bytes()),
-        // What is signed with is the number alone; this is the end of what stands before it, and its beginning.
-        ("the encoding of the port's key", &der[29..52]),
-        ("the line of the store's key", encoded.as_bytes()),
-        ("the store's key", &key),
-    ] {
-        assert!(!is_found(&memory, needle), "{what} is kept in memory");
+    let expect_none = |port: &[&Issued]| {
+        let memory = Memory::of(&process);
+        assert!(memory.copies(b"marker-of-this-test") > 0, "what is there is found");
+        for port in port {
+            let (line, der) = encodings(&port.key);
+            assert_eq!(memory.copies(line.as_bytes()), 0, "the PEM of the port's key");
+            assert_eq!(memory.copies(&der[ENCODED]), 0, "the encoding of the port's key");
+        }
+        let line = STANDARD.encode(key);
+        assert_eq!(memory.copies(line.as_bytes()), 0, "the line of the store's key");
+        assert_eq!(memory.copies(&key), 0, "the store's key");
+    };
+    expect_none(&[&first]);
+
+    // The key that comes by an exchange of the files leaves no copy either, nor does the one that goes.
+    second.write(dir.path(), "port");
+    let begun = Instant::now();
+    while !process
+        .get("/metrics")
+        .1
+        .contains("xds_tls_renewals_total{port=\"xds\"} 1")
+    {
+        assert!(begun.elapsed() < PATIENCE, "the files are taken");
+        std::thread::sleep(Duration::from_millis(50));
     }
+    expect_none(&[&first, &second]);
+}
+
+#[test]
+fn secrets_of_a_sealed_store_are_in_memory_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let drawn = store_key(&path("store.key"));
+    let key_file = path("store.key");
+    let start = || {
+        Process::start_with(
+            &dir.path().join("data"),
+            &["--store-key-file", &key_file],
+            Stdio::null(),
+        )
+    };
+    let issued = Authority::new().server();
+    let (line, der) = encodings(&issued.key);
+    let word = format!(
+        "canary-{:x}-{:x}",
+        drawn[0],
+        u64::from_le_bytes(drawn[8..16].try_into().unwrap())
+    );
+    let quoted = |pem: &str| format!("{{inline_string: \"{}\"}}", pem.replace('\n', "\\n"));
+    let document = format!(
+        "resources:\n- {{{SECRET}, name: key, tls_certificate: {{certificate_chain: {}, private_key: {}}}}}\n\
+         - {{{SECRET}, name: word, generic_secret: {{secret: {{inline_string: {word}}}}}}}\n",
+        quoted(&issued.cert),
+        quoted(&issued.key)
+    );
+    let file = path("secrets.yaml");
+    fs::write(&file, document).unwrap();
+
+    let process = start();
+    let published: Ran = process.run(&["replace", "-g", "demo", "-f", &file]);
+    assert_eq!(published.code, 0, "{published:?}");
+    let memory = Memory::of(&process);
+    assert!(memory.copies(word.as_bytes()) > 0, "what is published is there");
+    assert_eq!(
+        memory.copies(&der[ENCODED]),
+        0,
+        "what admission decodes of a private key"
+    );
+
+    process.signal("-TERM");
+    assert_eq!(process.end(), Some(0));
+    let process = start();
+    let expect_snapshot_alone = || {
+        let memory = Memory::of(&process);
+        for (what, needle) in [("the secret", word.as_bytes()), ("the private key", line.as_bytes())] {
+            assert_eq!(memory.copies(needle), 1, "{what} is in the snapshot alone");
+        }
+        assert_eq!(memory.copies(&der[ENCODED]), 0);
+    };
+    expect_snapshot_alone();
+    let saved: Ran = process.run(&["backup", "--out", &path("backup")]);
+    assert_eq!(saved.code, 0, "{saved:?}");
+    expect_snapshot_alone();
 }

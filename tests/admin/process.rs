@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use chancery::app::Addresses;
 use tokio::runtime::Runtime;
 
 use crate::harness::{PATIENCE, Ran, chancery, clusters};
@@ -59,7 +60,17 @@ impl Process {
         self.addresses[name].parse().unwrap()
     }
 
-    fn get(&self, path: &str) -> (u16, String) {
+    pub(crate) fn addresses(&self) -> Addresses {
+        Addresses {
+            xds: self.address("xds"),
+            admin: self.address("admin"),
+            http: self.address("http"),
+            probe: None,
+        }
+    }
+
+    /// Status and text of a path of the HTTP port, over a connection of its own.
+    pub(crate) fn get(&self, path: &str) -> (u16, String) {
         let url = format!("http://{}{path}", self.addresses["http"]);
         Runtime::new().unwrap().block_on(async {
             let response = reqwest::get(url).await.unwrap();
@@ -77,7 +88,7 @@ impl Process {
     }
 
     /// Waits for the end and gives the exit code.
-    fn end(mut self) -> Option<i32> {
+    pub(crate) fn end(mut self) -> Option<i32> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {

@@ -20,11 +20,12 @@ use chancery::{
         },
     },
     resource::ResourceType,
-    settings::Layer,
+    settings::{Layer, LimitsLayer},
 };
 use tokio::{sync::mpsc, time::timeout};
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::{Code, Request, Status, Streaming};
+use tonic_types::StatusExt as _;
 
 use crate::{
     client::node,
@@ -285,6 +286,69 @@ async fn a_denied_secret_is_as_one_that_does_not_exist() {
         log.contains("\"resource\":\"pay-tls\"") && log.contains("\"resource\":\"pay-xyz\""),
         "{log}"
     );
+}
+
+/// The first requests of a stream of clusters and of one of load reports.
+fn first_of(id: &str) -> (DiscoveryRequest, LoadStatsRequest) {
+    let discovery = DiscoveryRequest {
+        type_url: ResourceType::Cluster.type_url().to_owned(),
+        node: Some(node(id)),
+        ..DiscoveryRequest::default()
+    };
+    let load = LoadStatsRequest {
+        node: Some(node(id)),
+        ..LoadStatsRequest::default()
+    };
+    (discovery, load)
+}
+
+#[tokio::test]
+async fn streams_of_one_identity_are_counted_whatever_its_nodes() {
+    let guarded = Guarded::with(Layer {
+        limits: LimitsLayer {
+            max_streams_per_identity: Some(2),
+            ..LimitsLayer::default()
+        },
+        ..Layer::default()
+    })
+    .await;
+    let clusters = Config::new().with(&ResourceType::Cluster, "c", 1);
+    guarded.server.publish(&clusters).await;
+    let open = async |token: &str, id: &str| guarded.sotw(token, first_of(id).0).await;
+
+    let mut held = open(&guarded.shop, "shop/1").await.unwrap();
+    held.next().await.unwrap().unwrap();
+    let (reports, stream) = mpsc::unbounded_channel();
+    reports.send(first_of("shop/2").1).unwrap();
+    let mut client = LoadReportingServiceClient::new(guarded.server.connect().await);
+    let call = bearing(&guarded.shop, UnboundedReceiverStream::new(stream));
+    let load = client.stream_load_stats(call).await.unwrap().into_inner();
+
+    let refused = open(&guarded.shop, "shop/3").await.err().unwrap();
+    assert_eq!(refused.code(), Code::ResourceExhausted, "{refused:?}");
+    assert!(
+        refused.message().contains("limits.max_streams_per_identity"),
+        "{refused:?}"
+    );
+    assert!(refused.get_details_retry_info().is_some(), "{refused:?}");
+    let series = r#"xds_streams_refused_total{reason="identity_streams"}"#;
+    assert_eq!(guarded.server.metrics().await[series], 1.0);
+
+    let mut other = open(&guarded.short, "short/1").await.unwrap();
+    other.next().await.unwrap().unwrap();
+    drop((load, reports));
+    let again = async || match open(&guarded.shop, "shop/3").await {
+        Ok(mut stream) => stream.next().await.is_ok(),
+        Err(_) => false,
+    };
+    let come_again = async {
+        while !again().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, come_again)
+        .await
+        .expect("a place that was given up is had again");
 }
 
 #[tokio::test]

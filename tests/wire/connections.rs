@@ -4,7 +4,7 @@ use std::{io::ErrorKind, net::SocketAddr, time::Duration};
 
 use chancery::{
     resource::ResourceType::Cluster,
-    settings::{ConnectionsLayer, Layer, Span},
+    settings::{ConnectionsLayer, Layer, Span, XdsLayer},
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -14,6 +14,7 @@ use tokio::{
 use crate::{
     client::{Client, Form},
     config::clusters,
+    frames::{Frames, PING},
     server::{PATIENCE, Server},
 };
 
@@ -65,6 +66,24 @@ async fn silent_connections_are_closed_on_every_port() {
     ] {
         closed_after(server.http(), said).await;
     }
+}
+
+#[tokio::test]
+async fn a_peer_that_answers_no_ping_is_closed() {
+    let often = Some(Span(Duration::from_millis(100)));
+    let server = Server::with(Layer {
+        xds: XdsLayer {
+            keepalive_interval: often,
+            keepalive_timeout: often,
+            ..XdsLayer::default()
+        },
+        ..Layer::default()
+    })
+    .await;
+    let mut gone = Frames::connect(server.xds()).await;
+    let heard = gone.until_closed().await;
+    assert!(heard.contains(&(PING, 0)), "it was asked: {heard:?}");
+    server.await_metric("xds_connections{port=\"xds\"}", 0.0).await;
 }
 
 #[tokio::test]

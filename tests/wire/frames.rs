@@ -91,6 +91,25 @@ impl Frames {
     }
 }
 
+impl Frames {
+    /// The kinds and flags of all frames until the connection ends, of which none is answered.
+    pub(crate) async fn until_closed(&mut self) -> Vec<(u8, u8)> {
+        let mut heard = Vec::new();
+        loop {
+            let mut head = [0; 9];
+            let read = timeout(PATIENCE, self.read.read_exact(&mut head)).await;
+            if read.expect("an end in time").is_err() {
+                return heard;
+            }
+            heard.push((head[3], head[4]));
+            let len = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+            if self.read.read_exact(&mut vec![0; len]).await.is_err() {
+                return heard;
+            }
+        }
+    }
+}
+
 /// A frame as it is written.
 pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let len = u32::try_from(payload.len()).unwrap().to_be_bytes();

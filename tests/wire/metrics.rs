@@ -1,9 +1,11 @@
 //! What is counted of streams, from outside.
 
-use chancery::resource::ResourceType::Cluster;
+use std::collections::BTreeSet;
+
+use chancery::resource::ResourceType::{self, Cluster};
 
 use crate::{
-    client::{Client, Form},
+    client::{Ask, Client, Form, node},
     config::clusters,
     server::Server,
 };
@@ -46,4 +48,60 @@ async fn what_becomes_of_responses_is_counted() {
         assert_eq!(seen[&format!("xds_streams{{protocol=\"{protocol}\"}}")], 0.0);
         assert_eq!(seen["xds_nodes_refusing"], 0.0, "it is not there any more");
     }
+}
+
+#[tokio::test]
+async fn stale_nonces_are_counted_by_type_and_protocol() {
+    for form in Form::ALL {
+        let server = Server::serving(&clusters(&[("a", 1)])).await;
+        let protocol = if form.is_sotw() { "sotw" } else { "delta" };
+        let stale = format!("xds_stale_nonces_total{{protocol=\"{protocol}\",type=\"cluster\"}}");
+        let mut client = Client::open(&server, form, &Cluster, "n").await;
+        client.subscribe(&Cluster, &[]);
+        let first = client.expect(&Cluster, &["a"]).await;
+        client.ack(&first);
+        server.publish(&clusters(&[("a", 2)])).await;
+        let second = client.expect(&Cluster, &["a"]).await;
+        assert_eq!(server.metrics().await[&stale], 0.0, "{form:?}");
+        // Both of the response before, and of none.
+        for nonce in [first.nonce.as_str(), "of-nobody"] {
+            client.send(Ask::of(&Cluster).nonce(nonce));
+        }
+        server.await_metric(&stale, 2.0).await;
+        client.ack(&second);
+        client.silent().await;
+        let seen = server.metrics().await;
+        assert_eq!(seen[&stale], 2.0, "{form:?}");
+        let all: f64 = seen
+            .iter()
+            .filter(|(series, _)| series.starts_with("xds_stale_nonces_total"))
+            .map(|(_, count)| count)
+            .sum();
+        assert_eq!(all, 2.0, "{form:?}: none is counted elsewhere");
+    }
+}
+
+#[tokio::test]
+async fn random_nodes_types_and_names_make_no_series() {
+    let server = Server::serving(&clusters(&[("a", 1)])).await;
+    let series = async || -> BTreeSet<String> { server.metrics().await.into_keys().collect() };
+    let before = series().await;
+    let mut open = Vec::new();
+    for number in 0..50 {
+        for form in [Form::SotwAds, Form::DeltaAds] {
+            let mut who = node(&format!("node-{number}-{form:?}-\"}}\n"));
+            who.cluster = format!("group-{number}");
+            who.user_agent_name = format!("agent-{number}");
+            let kind = ResourceType::from_type_url(&format!("type.googleapis.com/random.Type{number}")).unwrap();
+            let client = Client::open(&server, form, &Cluster, "n").await;
+            let asked = Ask::of(&kind).node(who).names(&[&format!("name-{number}")]);
+            client.send(asked);
+            open.push(client);
+        }
+    }
+    for protocol in ["sotw", "delta"] {
+        let requests = format!("xds_requests_total{{protocol=\"{protocol}\"}}");
+        server.await_metric(&requests, 50.0).await;
+    }
+    assert_eq!(series().await, before);
 }

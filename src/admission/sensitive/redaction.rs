@@ -7,12 +7,14 @@ use bytes::Bytes;
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor, ReflectMessage as _, Value};
 
 use super::{
-    KEY_SET, REDACTED, has_private_keys, is_command, is_credential, is_credential_key, is_secret_text, is_sensitive,
-    names_credential, naming_field,
+    KEY_SET, REDACTED, has_private_keys, holds_credential, is_command, is_secret_text, is_sensitive, naming_field,
 };
-use crate::admission::{
-    Limits, any, canonical,
-    inspect::{self, Depth},
+use crate::{
+    admission::{
+        Limits, any, canonical,
+        inspect::{self, Depth},
+    },
+    text::{ends_as_credential, names_credential},
 };
 
 const STRUCT: &str = "google.protobuf.Struct";
@@ -67,7 +69,7 @@ fn redact_message(message: &mut DynamicMessage, sensitive: bool, limits: &Limits
         message: depth.message + 1,
         ..depth
     };
-    let credential = names_credential(message, &descriptor);
+    let credential = holds_credential(message, &descriptor);
     let is_struct = descriptor.full_name() == STRUCT;
     let mut cleared = Vec::new();
     for (field, value) in message.fields_mut() {
@@ -132,7 +134,7 @@ fn redact_key_set(source: &mut DynamicMessage) {
 /// The entries of a Struct of which no descriptor tells: the keys are all there is to go by.
 fn redact_free_entries(entries: &mut HashMap<MapKey, Value>, sensitive: bool, limits: &Limits, depth: Depth) {
     for (key, value) in entries {
-        let named = matches!(key, MapKey::String(key) if is_credential_key(key)) && !is_command_value(value);
+        let named = matches!(key, MapKey::String(key) if ends_as_credential(key)) && !is_command_value(value);
         redact_value(value, sensitive || named, limits, depth);
     }
 }
@@ -179,7 +181,7 @@ fn redact_entries(entries: &mut HashMap<MapKey, Value>, descriptor: &MessageDesc
         .and_then(|type_url| any::resolve(&type_url).ok());
     let descriptor = named.as_ref().unwrap_or(descriptor);
     let naming = naming_field(descriptor);
-    let credential = naming.and_then(text).is_some_and(|name| is_credential(&name));
+    let credential = naming.and_then(text).is_some_and(|name| names_credential(&name));
     let (limits, depth) = (Limits::default(), Depth::default());
     for (key, value) in entries {
         let MapKey::String(key) = key else {
@@ -189,7 +191,7 @@ fn redact_entries(entries: &mut HashMap<MapKey, Value>, descriptor: &MessageDesc
             .get_field_by_name(key)
             .or_else(|| descriptor.get_field_by_json_name(key));
         let Some(field) = field else {
-            let named = is_credential_key(key) && !is_command_value(value);
+            let named = ends_as_credential(key) && !is_command_value(value);
             redact_value(value, named, &limits, depth);
             continue;
         };

@@ -28,6 +28,9 @@ use crate::{
 /// Bytes that are read at a stretch before the connection gives way to others: thousands of frames that mean nothing.
 const STRETCH: usize = 32 * 1024;
 
+/// The preface of HTTP/2: a peer that begins otherwise speaks another protocol.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
 /// How long a peer is waited for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Patience {
@@ -147,6 +150,17 @@ impl Accepted {
         Poll::Pending
     }
 
+    /// False where the preface of HTTP/2 is due and these bytes, the next ones of the connection, differ from it.
+    fn opens(&self, read: &[u8]) -> bool {
+        let opening = self.patience.opening_bytes;
+        if opening < PREFACE.len() {
+            return true;
+        }
+        let due = PREFACE.get(opening - self.missing..).unwrap_or_default();
+        let common = due.len().min(read.len());
+        due[..common] == read[..common]
+    }
+
     /// Counts what was read, or written, as a sign of life.
     fn note(&mut self, read: usize) {
         self.missing = self.missing.saturating_sub(read);
@@ -210,6 +224,11 @@ impl AsyncRead for Accepted {
         };
         if outcome.is_ready() {
             let read = buf.filled().len() - before;
+            if !this.opens(&buf.filled()[before..]) {
+                this.metrics.silent(this.port, Silence::Protocol);
+                let reason = "the peer does not speak HTTP/2";
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, reason)));
+            }
             this.stretch += read;
             this.note(read);
             return outcome;

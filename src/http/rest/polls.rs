@@ -17,8 +17,8 @@ use crate::{
     connection::counted_as,
     fleet::{Fleet, Protocol, StreamGuard, StreamInfo},
     node::{Node, NodeGroup, NodeId},
-    protocol::{self, PollAnswer, PollLimits, PollOutcome, PolledNames, Polling, Reply},
-    resource::ResourceType,
+    protocol::{self, Outcome, PollAnswer, PollLimits, PollOutcome, PolledNames, Polling, Reply},
+    resource::{Resource, ResourceType},
     snapshot::Snapshot,
 };
 
@@ -126,7 +126,8 @@ impl Polls {
         let mut books = self.books.lock().unwrap_or_else(PoisonError::into_inner);
         books.nodes.retain(|_, book| {
             book.polling.on_time(self.timeout, now.into_std());
-            book.record_outcomes();
+            // The passing of time makes no refusal, so there are no words.
+            book.record_outcomes(|_, said| said.to_owned());
             !book.polling.is_empty()
         });
         books.count();
@@ -262,13 +263,29 @@ impl Book {
                 answer.ok().map(|answer| answer.version)
             });
         }
-        self.record_outcomes();
+        let secrets = given.snapshot.and_then(|snapshot| snapshot.get(&ResourceType::Secret));
+        let secrets: Vec<_> = secrets.map(Arc::as_ref).into_iter().collect();
+        let asks_for = |secret: &Resource| {
+            let names = poll.names.as_ref();
+            names.is_none_or(|names| names.iter().any(|name| secret.answers_to(name.as_str())))
+        };
+        self.record_outcomes(|stream, said| stream.words(said, &secrets, asks_for));
         reply
     }
 
-    fn record_outcomes(&mut self) {
+    /// Enters what became of answers; `spoken` makes of the words of a refusal those that may be kept.
+    fn record_outcomes(&mut self, spoken: impl Fn(&StreamGuard, &str) -> String) {
         while let Some(outcome) = self.polling.poll_outcome() {
             match outcome {
+                PollOutcome::Known(Outcome::Nack {
+                    delivery,
+                    code,
+                    message,
+                }) => self.stream.record(&Outcome::Nack {
+                    delivery,
+                    code,
+                    message: spoken(&self.stream, &message),
+                }),
                 PollOutcome::Known(outcome) => self.stream.record(&outcome),
                 PollOutcome::Unconfirmed(delivery) => self.stream.record_unconfirmed(&delivery),
             }

@@ -78,6 +78,14 @@ pub struct LimitsLayer {
         value_name = "COUNT"
     )]
     pub max_streams_per_node: Option<usize>,
+    /// Streams open at once of one verified identity
+    #[arg(
+        id = "limits_max_streams_per_identity",
+        long = "limits-max-streams-per-identity",
+        env = "CHANCERY_LIMITS_MAX_STREAMS_PER_IDENTITY",
+        value_name = "COUNT"
+    )]
+    pub max_streams_per_identity: Option<usize>,
     /// The share of what all clients share that one address may take
     #[arg(
         id = "limits_max_peer_share",
@@ -157,6 +165,7 @@ impl LimitsLayer {
             max_subscribed_bytes: self.max_subscribed_bytes.or(below.max_subscribed_bytes),
             max_total_subscribed_bytes: self.max_total_subscribed_bytes.or(below.max_total_subscribed_bytes),
             max_streams_per_node: self.max_streams_per_node.or(below.max_streams_per_node),
+            max_streams_per_identity: self.max_streams_per_identity.or(below.max_streams_per_identity),
             max_peer_share: self.max_peer_share.or(below.max_peer_share),
             max_unfinished_bytes: self.max_unfinished_bytes.or(below.max_unfinished_bytes),
             request_timeout: self.request_timeout.or(below.request_timeout),
@@ -180,6 +189,7 @@ impl LimitsLayer {
             max_subscribed_bytes: Some(ByteSize(stream.subscribed_bytes)),
             max_total_subscribed_bytes: Some(ByteSize(xds.subscribed_bytes)),
             max_streams_per_node: Some(xds.streams_per_node),
+            max_streams_per_identity: Some(xds.streams_per_identity),
             max_peer_share: Some(Share(xds.peer_share)),
             max_unfinished_bytes: Some(ByteSize(xds.unfinished_bytes)),
             request_timeout: Some(Span(xds.request_timeout)),
@@ -207,6 +217,7 @@ impl LimitsLayer {
     pub(in crate::settings) fn xds(&self, limits: transport::Limits) -> transport::Limits {
         transport::Limits {
             streams_per_node: self.max_streams_per_node.unwrap_or(limits.streams_per_node),
+            streams_per_identity: self.max_streams_per_identity.unwrap_or(limits.streams_per_identity),
             peer_share: self.max_peer_share.map_or(limits.peer_share, |share| share.0),
             subscribed_bytes: self
                 .max_total_subscribed_bytes

@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, task::Context, time::Instant};
 
 use tracing::{Span, debug, warn};
 
+use super::served::Served;
 use crate::{
     authority::{Authority, NOTED},
     cache::SnapshotWatch,
@@ -11,6 +12,7 @@ use crate::{
     metrics::{ServingMetrics, TypeLabel},
     node::NodeId,
     protocol::{Delivery, Outcome, Session},
+    resource::{Resource, ResourceType},
     snapshot::Revision,
     text::head,
     transport::{admittance::Admittance, on_demand::Member},
@@ -34,6 +36,8 @@ pub(super) struct Running {
     member: Option<Member>,
     /// What was published while the stream was open, and when, until the stream holds all of it.
     push: Option<(Revision, Instant)>,
+    /// Secrets that the node may quote.
+    served: Served,
     /// The last refusal that was logged: a node repeats itself (Z-5).
     logged: Option<String>,
     /// A response that is larger than many clients take was logged.
@@ -43,7 +47,7 @@ pub(super) struct Running {
 // === impl Running ===
 
 impl Running {
-    pub(super) const fn new(
+    pub(super) fn new(
         node: NodeId,
         session: Session,
         watch: SnapshotWatch,
@@ -62,6 +66,7 @@ impl Running {
             noted: BTreeSet::new(),
             member,
             push: None,
+            served: Served::default(),
             logged: None,
             logged_large: false,
         }
@@ -92,13 +97,40 @@ impl Running {
     /// Enters what happened in the books, the metrics and the log; gives the moment of that, where anything did.
     pub(super) fn record_outcomes(&mut self, metrics: &ServingMetrics, now: Instant) -> Option<Instant> {
         let mut clock = None;
-        while let Some(outcome) = self.session.poll_outcome() {
+        while let Some(mut outcome) = self.session.poll_outcome() {
+            self.guard_secrets(&mut outcome);
             let time = *clock.get_or_insert_with(Moment::now);
             self.guard.record_at(&outcome, time);
             self.time(&outcome, metrics, now);
             self.log(&outcome);
         }
         clock.map(|moment| moment.steady)
+    }
+
+    /// Leaves out of a node's words the secrets that it was served, and keeps up which those are.
+    fn guard_secrets(&mut self, outcome: &mut Outcome) {
+        match outcome {
+            Outcome::Sent(delivery) | Outcome::Presented(delivery)
+                if delivery.resource_type == ResourceType::Secret =>
+            {
+                self.served.note(&self.session);
+            }
+            Outcome::Nack { message, .. } => {
+                let asks_for = |secret: &Resource| self.session.asks_for(&ResourceType::Secret, secret);
+                *message = self.guard.words(message, &self.served.sets(), asks_for);
+            }
+            Outcome::Synced(_) => self.served.settle(),
+            Outcome::Sent(_)
+            | Outcome::Presented(_)
+            | Outcome::Ack(_)
+            | Outcome::Blocked(_)
+            | Outcome::Subscribed { .. }
+            | Outcome::StaleNonce { .. }
+            | Outcome::Ignored(_)
+            | Outcome::Missing { .. }
+            | Outcome::Refused { .. }
+            | Outcome::Standing(_) => {}
+        }
     }
 
     /// How long a publish took to be accepted, by each type that it changed. What is asked for when all of it was accepted is

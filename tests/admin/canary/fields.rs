@@ -7,7 +7,9 @@ use super::needles::{Canary, KeyCanary};
 /// All of it as one document.
 pub(crate) struct Fields {
     pub(crate) canaries: Vec<Canary>,
+    /// Secrets of SDS, and the values in them.
     pub(crate) names: Vec<String>,
+    pub(crate) values: Vec<String>,
     items: Vec<String>,
 }
 
@@ -19,6 +21,7 @@ impl Fields {
         let mut fields = Self {
             canaries: Vec::new(),
             names: Vec::new(),
+            values: Vec::new(),
             items: Vec::new(),
         };
         fields.keys();
@@ -53,6 +56,7 @@ impl Fields {
                 _ => format!("{{inline_bytes: {}}}", encoded(pem)),
             };
             self.names.push(name.to_owned());
+            self.values.push(key.canary.text.clone());
             self.add(
                 key.canary.clone(),
                 &format!(
@@ -80,11 +84,13 @@ impl Fields {
         for name in ["oauth-hmac", "client-secret", "injected-credential"] {
             let canary = Canary::new(name);
             self.names.push(name.to_owned());
+            self.values.push(canary.text.clone());
             let item = generic(name, &format!("{{inline_string: {}}}", canary.text));
             self.add(canary, &item);
         }
         let canary = Canary::new("a generic secret as bytes");
         self.names.push("generic-bytes".to_owned());
+        self.values.push(canary.text.clone());
         let item = generic(
             "generic-bytes",
             &format!("{{inline_bytes: {}}}", STANDARD.encode(&canary.text)),
@@ -92,7 +98,9 @@ impl Fields {
         self.add(canary, &item);
         let canary = Canary::new("a session ticket key");
         self.names.push("tickets".to_owned());
-        let key = STANDARD.encode(format!("{:x<80}", canary.text));
+        let key = format!("{:x<80}", canary.text);
+        self.values.push(key.clone());
+        let key = STANDARD.encode(key);
         self.add(
             canary,
             &format!("{{{SECRET}, name: tickets, session_ticket_keys: {{keys: [{{inline_bytes: {key}}}]}}}}"),

@@ -1,0 +1,39 @@
+//! The sets of secrets that a stream was served from: a node that refuses a response may quote a secret that was replaced since.
+
+use std::sync::Arc;
+
+use crate::{protocol::Session, resource::ResourceType::Secret, snapshot::TypeResources};
+
+/// Sets that are kept for one stream. One response of a type is unanswered at a time, or a few.
+const MOST: usize = 4;
+
+/// The sets of secrets that responses were made from and that the node may still answer, oldest first.
+#[derive(Debug, Default)]
+pub(super) struct Served(Vec<Arc<TypeResources>>);
+
+// === impl Served ===
+
+impl Served {
+    /// Notes the set that the session has just served secrets from, or found the node to hold.
+    pub(super) fn note(&mut self, session: &Session) {
+        let Some(secrets) = session.goal().and_then(|goal| goal.get(&Secret)) else {
+            return;
+        };
+        if self.0.last().is_some_and(|last| last.id() == secrets.id()) {
+            return;
+        }
+        if self.0.len() == MOST {
+            self.0.remove(0);
+        }
+        self.0.push(Arc::clone(secrets));
+    }
+
+    /// The node has answered for the newest set: it says nothing more of those before.
+    pub(super) fn settle(&mut self) {
+        self.0.drain(..self.0.len().saturating_sub(1));
+    }
+
+    pub(super) fn sets(&self) -> Vec<&TypeResources> {
+        self.0.iter().map(Arc::as_ref).collect()
+    }
+}
