@@ -80,7 +80,7 @@ struct Writer {
     last: Revision,
     /// Of every group with a history, deleted ones included.
     lineages: HashMap<NodeGroup, Lineage>,
-    /// Of every group that was published since the start.
+    /// What is known of heads: of every group that was published, or asked of, since the start.
     checks: HashMap<NodeGroup, GroupChecks>,
 }
 
@@ -90,6 +90,8 @@ struct Proposal {
     next: Next,
     /// Of all of it together, and of the step to it: errors, too.
     findings: Vec<Finding>,
+    /// What is known of it, for the publishes that follow it.
+    checks: GroupChecks,
 }
 
 /// What refuses a publish.
@@ -315,9 +317,6 @@ impl Publisher {
         let refused = denied || !(unconfirmed.is_empty() || options.dry_run);
         // The first publish changes something even if it is empty: from then on the group is known to be (S-9).
         let changed = head.is_none() || !changes.is_empty();
-        if refused || options.dry_run {
-            self.withdraw(&mut writer, group, &before);
-        }
         if refused {
             return Err(refusal(denied, unconfirmed, findings));
         }
@@ -334,6 +333,7 @@ impl Publisher {
             let stored = stored_revision(group, revision, options, Content::Published(types), replaced);
             let receipt = ticket.map(|ticket| ticket.receipt(revision, true, &changes));
             self.commit(&mut writer, stored, receipt.as_ref())?;
+            writer.remember(group, proposal.checks);
         } else if !options.dry_run {
             self.keep_receipt(group, ticket, head.as_deref())?;
         }
@@ -385,35 +385,35 @@ impl Publisher {
         let fresh = Lineage::default();
         let lineage = writer.lineages.get(group).unwrap_or(&fresh);
         let next = next(head, edits, lineage, revision, named).map_err(PublishError::Rejected)?;
-        let mut findings = self.check(writer, group, &next.types, places);
+        let (checks, mut findings) = self.check(writer, group, head, &next.types, places);
         findings.extend(exchange::check(head, &next.types, places));
         Ok(Proposal {
             revision,
             next,
             findings,
+            checks,
         })
     }
 
-    /// What is found of a group's next state as a whole.
-    fn check(&self, writer: &mut Writer, group: &NodeGroup, next: &Types, places: &Places) -> Vec<Finding> {
+    /// What is known of a group's next state as a whole, and what is found of it.
+    fn check(
+        &self,
+        writer: &mut Writer,
+        group: &NodeGroup,
+        head: &Types,
+        next: &Types,
+        places: &Places,
+    ) -> (GroupChecks, Vec<Finding>) {
         let shared = self
             .head(&NodeGroup::from(NodeGroup::SHARED))
             .filter(|_| !group.is_shared());
         let shared = shared.as_deref().and_then(StoredRevision::types);
-        // Out of the map meanwhile: what panics half way is not found again.
-        let mut checks = writer.checks.remove(group).unwrap_or_default();
-        let findings = checks.advance(next, shared, places);
-        writer.checks.insert(group.clone(), checks);
-        findings
-    }
-
-    /// A proposal came to nothing: what was known of the head is known again, and the proposal can be forgotten.
-    fn withdraw(&self, writer: &mut Writer, group: &NodeGroup, head: &Types) {
-        if self.head(group).is_some() {
-            self.check(writer, group, head, &Places::default());
-        } else {
-            writer.checks.remove(group);
+        let nothing = GroupChecks::default();
+        if !writer.checks.contains_key(group) && self.head(group).is_some() {
+            let (known, _) = nothing.next(head, shared, &Places::default());
+            writer.remember(group, known);
         }
+        writer.checks.get(group).unwrap_or(&nothing).next(next, shared, places)
     }
 
     /// Durable first, then served, then told.
@@ -521,6 +521,18 @@ impl Publisher {
     fn writer(&self) -> MutexGuard<'_, Writer> {
         // A publish that panicked left either no trace, or a revision that the store will not let be overwritten.
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Writer ===
+
+impl Writer {
+    /// What is known of a group's head from now on.
+    fn remember(&mut self, group: &NodeGroup, mut checks: GroupChecks) {
+        // They share most with those of the state before, which is not needed any more.
+        self.checks.remove(group);
+        checks.settle();
+        self.checks.insert(group.clone(), checks);
     }
 }
 

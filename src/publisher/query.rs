@@ -129,7 +129,6 @@ impl Publisher {
             Wanted::Admitted(admitted) => (replacement(&head, &admitted.resources), &admitted.places),
         };
         let proposal = self.propose(&mut writer, group, &head, edits, None, places)?;
-        self.withdraw(&mut writer, group, &head);
         let (mut after, mut findings) = (proposal.next.types, Vec::new());
         match wanted {
             // Both were published as they are: nothing is made anew.

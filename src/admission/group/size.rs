@@ -1,6 +1,6 @@
 //! Types whose resources together are more than a gRPC client takes in one message.
 
-use super::{Step, Told, of};
+use super::step::{Step, Told, of};
 use crate::{
     admission::{Severity, codes},
     snapshot::TypeResources,
