@@ -6,10 +6,7 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
-use super::{
-    lineage::Lineage,
-    request::{NotFound, TypeChange},
-};
+use super::{error::NotFound, lineage::Lineage};
 use crate::{
     admission::{Finding, Limits, Rejection, Severity, codes},
     node::NodeGroup,
@@ -31,6 +28,21 @@ pub(super) struct Next {
     pub(super) changes: Vec<TypeChange>,
     /// Contents of the head that it does not have.
     pub(super) replaced: Vec<ContentHash>,
+}
+
+/// How one type differs between two states of a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TypeChange {
+    /// The type.
+    pub resource_type: ResourceType,
+    /// Names that are new.
+    pub added: Vec<ResourceName>,
+    /// Names whose content is another.
+    pub changed: Vec<ResourceName>,
+    /// Names that are gone.
+    pub removed: Vec<ResourceName>,
+    /// The type's version in the later state.
+    pub version: Version,
 }
 
 static EMPTY: LazyLock<Arc<TypeResources>> = LazyLock::new(Arc::default);
@@ -247,7 +259,7 @@ fn rejection(finding: Finding) -> Rejection {
     }
 }
 
-const fn error(code: &'static str, message: String) -> Finding {
+pub(super) const fn error(code: &'static str, message: String) -> Finding {
     Finding {
         severity: Severity::Error,
         code,

@@ -2,13 +2,13 @@
 //! than a wish, and is refused unless it is confirmed.
 
 use crate::{
-    admission::{Finding, Severity, codes},
+    admission::{Finding, codes},
     node::NodeGroup,
     resource::{Resource, ResourceName, ResourceType},
     revision::{Owner, Types},
 };
 
-use super::request::TypeChange;
+use super::change::{TypeChange, error};
 
 /// Groups of fewer resources are tiny: in them a resource that makes room for another of its type is not counted as
 /// removed, since one cluster with its endpoints is half of the group.
@@ -99,7 +99,7 @@ impl Removal<'_> {
         );
         Finding {
             type_url: Some(resource_type.type_url().to_owned()),
-            ..finding(codes::EMPTIES_TYPE, message)
+            ..error(codes::EMPTIES_TYPE, message)
         }
     }
 
@@ -109,7 +109,7 @@ impl Removal<'_> {
             "would remove {gone} of {total} resources (limit {percent} %){}",
             self.remedy()
         );
-        finding(codes::REMOVES_MANY, message)
+        error(codes::REMOVES_MANY, message)
     }
 
     /// How to confirm it.
@@ -122,18 +122,6 @@ impl Removal<'_> {
                 self.group
             ),
         }
-    }
-}
-
-const fn finding(code: &'static str, message: String) -> Finding {
-    Finding {
-        severity: Severity::Error,
-        code,
-        message,
-        place: None,
-        type_url: None,
-        resource: None,
-        field: None,
     }
 }
 

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{Publisher, change::differences};
+use super::change::differences;
 use crate::{
     node::NodeGroup,
     resource::{Resource, ResourceType},
-    revision::{StoredRevision, Types},
-    snapshot::{Completeness, Revision, Snapshot},
+    revision::Types,
+    snapshot::{Revision, Snapshot},
 };
 
 /// Two states of a group's own resources.
@@ -60,35 +60,5 @@ impl Outlook {
     #[must_use]
     pub fn reaches(&self, group: &NodeGroup) -> bool {
         self.group.is_shared() || self.group == *group
-    }
-}
-
-// === impl Publisher ===
-
-impl Publisher {
-    /// What the nodes of a group are served now, and what they would be after a publish. `group` need not be the one that is
-    /// published: the shared group is under all others.
-    #[must_use]
-    pub fn foresee(&self, outlook: &Outlook, group: &NodeGroup) -> Served {
-        let published = Snapshot::new(
-            outlook.group.clone(),
-            outlook.revision,
-            outlook.after.clone(),
-            Completeness::Published,
-        );
-        let before = self.cache.get(group);
-        let after = if outlook.group.is_shared() {
-            let own = self.head(group).filter(|head| !head.group.is_shared());
-            let own = own.as_deref().and_then(StoredRevision::snapshot);
-            let served = Snapshot::compose(group, own.as_ref(), Some(&published), before.as_deref());
-            let suffices = own.is_none() && self.cache.is_sufficed(group);
-            if suffices { served.sufficing() } else { served }
-        } else {
-            Snapshot::compose(group, Some(&published), self.shared().as_ref(), before.as_deref())
-        };
-        Served {
-            before,
-            after: Arc::new(after),
-        }
     }
 }

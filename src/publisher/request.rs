@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::{guard::RemovalGuard, outlook::Outlook};
+use super::{change::TypeChange, error::PublishError, outlook::Outlook};
 use crate::{
-    admission::{Candidate, Finding, Limits, Rejection},
+    admission::{Candidate, Finding},
     node::NodeGroup,
-    resource::{ResourceName, ResourceType, Version},
-    revision::{Owner, RevisionInfo, StoreError},
+    resource::{ResourceName, ResourceType},
+    revision::{Owner, RevisionInfo},
     snapshot::Revision,
 };
 
@@ -18,19 +18,6 @@ const TEXT_BYTES: usize = 256;
 const AUTHOR_BYTES: usize = 256;
 /// Bytes of why: a commit's message, kept with every revision.
 const MESSAGE_BYTES: usize = 4096;
-/// Characters of a name that an error quotes: enough to know it by, whatever was sent.
-const QUOTED: usize = 64;
-
-/// How every publish is treated.
-#[derive(Clone, Debug, Default)]
-pub struct PublisherSettings {
-    /// What admission holds candidates to; also what a patched snapshot may become.
-    pub limits: Limits,
-    /// Whether warnings refuse a publish that does not say [`PublishOptions::allow_warnings`].
-    pub deny_warnings: bool,
-    /// What a publish may remove that does not say [`PublishOptions::allow_removals`].
-    pub removals: RemovalGuard,
-}
 
 /// The snapshot of the group becomes exactly this.
 #[derive(Clone, Debug)]
@@ -69,9 +56,9 @@ pub struct PublishOptions {
     pub message: String,
     /// Who, for people.
     pub author: String,
-    /// Accepts warnings where [`PublisherSettings::deny_warnings`] is set.
+    /// Accepts warnings where [`PublisherSettings::deny_warnings`](super::PublisherSettings::deny_warnings) is set.
     pub allow_warnings: bool,
-    /// Refuses warnings, as [`PublisherSettings::deny_warnings`] does for every publish.
+    /// Refuses warnings, as [`PublisherSettings::deny_warnings`](super::PublisherSettings::deny_warnings) does for every publish.
     pub deny_warnings: bool,
     /// Confirms that a type may become empty, and that much may go at once.
     pub allow_removals: bool,
@@ -104,21 +91,6 @@ pub struct Published {
     pub unconfirmed: Vec<Finding>,
     /// What it would make of the group; only where this was tried.
     pub outlook: Option<Outlook>,
-}
-
-/// How one type differs between two states of a group.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TypeChange {
-    /// The type.
-    pub resource_type: ResourceType,
-    /// Names that are new.
-    pub added: Vec<ResourceName>,
-    /// Names whose content is another.
-    pub changed: Vec<ResourceName>,
-    /// Names that are gone.
-    pub removed: Vec<ResourceName>,
-    /// The type's version in the later state.
-    pub version: Version,
 }
 
 /// What a state is compared with.
@@ -166,114 +138,6 @@ pub enum SnapshotEvent {
     },
 }
 
-/// Why a publish, or a question about one, was refused. Nothing was kept or served.
-#[derive(Debug, thiserror::Error)]
-pub enum PublishError {
-    /// Admission found errors, or warnings where they are denied.
-    #[error("refused by validation:\n{0}")]
-    Rejected(Rejection),
-    /// It removes more than may go without [`PublishOptions::allow_removals`].
-    #[error("refused, since nobody confirmed what it removes:\n{0}")]
-    Unconfirmed(Rejection),
-    /// Somebody else published in between.
-    #[error("expected revision {expected}, the group is at {current}")]
-    Conflict {
-        /// What the publisher expected.
-        expected: Revision,
-        /// Where the group is; 0 without a snapshot.
-        current: Revision,
-    },
-    /// Another source publishes the group.
-    #[error("group \"{group}\" is published by {owner}{}", remedy(*.owner))]
-    Owned {
-        /// The group.
-        group: NodeGroup,
-        /// Who publishes it.
-        owner: Owner,
-    },
-    /// The idempotency key belongs to another publish.
-    #[error(
-        "idempotency key \"{key}\" was used for another publish to group \"{group}\", which came to revision {revision}: a retry must \
-         have the same content, and another publish another key"
-    )]
-    KeyReused {
-        /// The group.
-        group: NodeGroup,
-        /// The key.
-        key: String,
-        /// What the publish came to that used it.
-        revision: Revision,
-    },
-    /// An idempotency key is empty, longer than 256 bytes, or has control characters.
-    #[error("invalid idempotency key {}: expected 1 to 256 bytes without control characters", quoted(.0))]
-    InvalidKey(String),
-    /// Who publishes, or why, is longer than is kept, or has control characters where none belong.
-    #[error("{field} has {bytes} bytes: expected at most {most}{}", if *.plain { " without control characters" } else { "" })]
-    InvalidText {
-        /// The field of the request.
-        field: &'static str,
-        /// How long it is.
-        bytes: usize,
-        /// How long it may be.
-        most: usize,
-        /// Whether it is one line of text.
-        plain: bool,
-    },
-    /// Something that was named is not there.
-    #[error(transparent)]
-    NotFound(#[from] NotFound),
-    /// A group's name is empty, longer than 256 bytes, or has control characters.
-    #[error("invalid group {}: expected 1 to 256 bytes without control characters", quoted(.0))]
-    InvalidGroup(String),
-    /// A `version_info` is empty, longer than 256 bytes, or has control characters.
-    #[error("invalid version_info {}: expected 1 to 256 bytes without control characters", quoted(.0))]
-    InvalidVersion(String),
-    /// The store could not read, or could not make the revision durable.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-/// What is not there.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NotFound {
-    /// The group has no snapshot.
-    #[error("group \"{0}\" has no snapshot")]
-    Group(NodeGroup),
-    /// The group has no such revision, or no longer; deletions have nothing to show.
-    #[error("group \"{group}\" has no snapshot of revision {revision}{}", oldest_kept(.oldest))]
-    Revision {
-        /// The group.
-        group: NodeGroup,
-        /// The revision.
-        revision: Revision,
-        /// The oldest that is kept.
-        oldest: Option<Revision>,
-    },
-    /// The group has no such resource.
-    #[error("group \"{group}\" has no {resource_type} \"{name}\"")]
-    Resource {
-        /// The group.
-        group: NodeGroup,
-        /// The type.
-        resource_type: ResourceType,
-        /// The name.
-        name: ResourceName,
-    },
-}
-
-const fn remedy(owner: Owner) -> &'static str {
-    match owner {
-        Owner::AdminApi => ": delete its snapshot to let another source have it",
-        Owner::Files => ": change them, or remove its folder and delete its snapshot",
-    }
-}
-
-fn oldest_kept(oldest: &Option<Revision>) -> String {
-    oldest
-        .map(|oldest| format!(", the oldest kept is {oldest}"))
-        .unwrap_or_default()
-}
-
 /// Refuses what could not be stored or sent under its name.
 pub(super) fn check_request(group: &NodeGroup, options: &PublishOptions) -> Result<(), PublishError> {
     check_group(group)?;
@@ -307,14 +171,6 @@ pub(super) fn check_group(group: &NodeGroup) -> Result<(), PublishError> {
         return Ok(());
     }
     Err(PublishError::InvalidGroup(group.as_str().to_owned()))
-}
-
-/// The beginning of a text, as it would be written in code.
-fn quoted(text: &str) -> String {
-    match text.char_indices().nth(QUOTED) {
-        Some((end, _)) => format!("{:?}… of {} bytes", &text[..end], text.len()),
-        None => format!("{text:?}"),
-    }
 }
 
 fn is_sound(text: &str) -> bool {

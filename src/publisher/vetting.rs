@@ -6,7 +6,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::request::Published;
 use crate::{
     admission::{Finding, Known},
     node::NodeGroup,
@@ -51,27 +50,34 @@ impl Vettings {
     }
 
     /// Admission saw all resources of what is now the head, but for those that it took over.
-    pub(super) fn replaced(&self, published: &Published, findings: &[Finding], taken_over: Option<&Vetted>) {
+    pub(super) fn replaced(
+        &self,
+        group: &NodeGroup,
+        revision: Revision,
+        findings: &[Finding],
+        taken_over: Option<&Vetted>,
+    ) {
         let Some(dubious) = subjects(findings) else {
-            return self.forget(&published.group);
+            return self.forget(group);
         };
         let vetting = Vetting {
-            revision: published.revision,
+            revision,
             since: taken_over.map_or_else(Instant::now, |vetted| vetted.vetting.since),
             dubious,
         };
-        self.lock().insert(published.group.clone(), Arc::new(vetting));
+        self.lock().insert(group.clone(), Arc::new(vetting));
     }
 
     /// Admission saw the resources by which the head differs from what it was.
     pub(super) fn patched<'a>(
         &self,
-        published: &Published,
+        group: &NodeGroup,
         from: Revision,
+        to: Revision,
         differing: impl Iterator<Item = (&'a ResourceType, &'a ResourceName)>,
         findings: &[Finding],
     ) {
-        let vetting = self.lock().remove(&published.group);
+        let vetting = self.lock().remove(group);
         let vetting = vetting.filter(|vetting| vetting.revision == from);
         let (Some(mut vetting), Some(mut dubious)) = (vetting, subjects(findings)) else {
             return;
@@ -81,8 +87,8 @@ impl Vettings {
             patched.dubious.remove(&(resource_type.clone(), name.to_string()));
         }
         patched.dubious.append(&mut dubious);
-        patched.revision = published.revision;
-        self.lock().insert(published.group.clone(), vetting);
+        patched.revision = to;
+        self.lock().insert(group.clone(), vetting);
     }
 
     /// The group is gone, or nothing is known of it any more.
