@@ -1,6 +1,6 @@
 //! The one task that changes what is registered, and publishes it.
 
-use std::{collections::BTreeSet, future::pending, sync::Arc};
+use std::{collections::BTreeSet, future::pending, sync::Arc, time::Duration};
 
 use prost::Message as _;
 use tokio::{
@@ -13,7 +13,12 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, info, warn};
 
-use super::{AUTHOR, Action, COMMANDS, Command, RETRY, Registered, RegistryError, assignment, endpoint::Endpoints};
+use super::{
+    assignment,
+    command::{Action, COMMANDS, Command, Registered, RegistryError},
+    endpoint::Endpoint,
+    endpoints::Endpoints,
+};
 use crate::{
     admission::{self, Candidate, RawResource, Secrets},
     metrics::{Change, RegistryMetrics},
@@ -22,6 +27,12 @@ use crate::{
     resource::{Resource, ResourceType},
     snapshot::Snapshot,
 };
+
+/// Who the registry is in the history of revisions.
+const AUTHOR: &str = "registry";
+
+/// How long after a failed publish of what ran out it is tried again.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// Runs the registry: see [`RegistryTask::run`].
 #[derive(Debug)]
@@ -76,7 +87,7 @@ fn shared(publisher: &Publisher) -> Result<Option<Snapshot>, PublishError> {
 }
 
 /// The registered endpoints of a resource; `None` where it was published by someone else.
-pub(super) fn registered(resource: &Resource) -> Option<Vec<super::Endpoint>> {
+pub(super) fn registered(resource: &Resource) -> Option<Vec<Endpoint>> {
     let any = prost_types::Any::decode(resource.body.clone()).ok()?;
     assignment::decode(&admission::to_json(&any, Secrets::Show))
 }

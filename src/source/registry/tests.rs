@@ -1,5 +1,7 @@
 //! What is registered, and what of it is published.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use super::*;
