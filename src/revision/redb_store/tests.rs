@@ -3,12 +3,22 @@
 use std::{collections::BTreeSet, fs};
 
 use proptest::prelude::*;
-use redb::ReadableTableMetadata as _;
+use redb::{ReadTransaction, ReadableTableMetadata as _, TableDefinition, WriteTransaction};
 
-use super::*;
+use super::{
+    failure::Failure,
+    file::FILE,
+    objects::OBJECTS,
+    receipts::{RECEIPT_ORDER, RECEIPTS},
+    tables::{FORMAT, META_FORMAT, SEALED_FORMAT},
+    *,
+};
 use crate::{
     resource::ContentHash,
-    revision::tests::{assert_same, deleted, keeps_its_promises, keeps_receipts, published, receipt, resource},
+    revision::{
+        Trace, Types,
+        tests::{assert_same, deleted, keeps_its_promises, keeps_receipts, published, receipt, resource},
+    },
 };
 
 mod damage;
