@@ -57,7 +57,7 @@ impl GroupChecks {
             shared: &next.shared,
         };
         let mut told = Told {
-            findings: Findings::new(&Limits::default()),
+            findings: Findings::new(Limits::default().findings),
             places,
         };
         next.addresses.advance(&step, &mut told);
