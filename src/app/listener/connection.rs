@@ -18,7 +18,11 @@ use tokio::{
 use tokio_rustls::server::TlsStream;
 use tracing::info;
 
-use super::{Terms, crowd::Place, tenure::Tenure};
+use super::{
+    crowd::Place,
+    tenure::Tenure,
+    terms::{Patience, Terms},
+};
 use crate::{
     connection::Connection,
     metrics::{ConnectionMetrics, Label as _, PortLabel, Silence, WithdrawnLabel},
@@ -27,19 +31,6 @@ use crate::{
 
 /// Bytes that are read at a stretch before the connection gives way to others: thousands of frames that mean nothing.
 const STRETCH: usize = 32 * 1024;
-
-/// How long a peer is waited for.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Patience {
-    /// For its handshake, and for its first bytes.
-    pub(crate) opening: Duration,
-    /// Bytes that open a connection: of HTTP/2 the preface and the first frame.
-    pub(crate) opening_bytes: usize,
-    /// For a byte in either direction; `None` where the protocol finds out by itself.
-    pub(crate) idle: Option<Duration>,
-    /// For it to take in what was written.
-    pub(crate) unread: Duration,
-}
 
 /// A connection that may be served.
 pub(crate) struct Accepted {
