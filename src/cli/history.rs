@@ -6,8 +6,8 @@ use super::{
     connect::Clients,
     exit::{Exit, Failure},
     findings::short_type,
+    group::Group,
     output::{Format, Output, Table, proto_json, time},
-    publish::Group,
 };
 use crate::proto::admin::{
     GetRevisionRequest, ListRevisionsRequest, NodeOutcome, RevisionOutcomes, SnapshotSummary, TypeSummary,
