@@ -56,6 +56,7 @@ fn table(revisions: &[SnapshotSummary]) -> String {
     let mut table = Table::new([
         "REVISION",
         "TIME",
+        "ORIGIN",
         "AUTHOR",
         "MESSAGE",
         "CONTENT",
@@ -72,6 +73,7 @@ fn table(revisions: &[SnapshotSummary]) -> String {
         table.row(&[
             revision.revision.to_string(),
             time(revision.time.as_ref()),
+            revision.origin.clone(),
             revision.author.clone(),
             revision.message.clone(),
             revision.content_hash.clone(),
@@ -86,10 +88,19 @@ fn table(revisions: &[SnapshotSummary]) -> String {
 
 /// The revision, its types, and its nodes.
 fn detail(revision: &SnapshotSummary) -> String {
-    let mut heading = Table::new(["REVISION", "TIME", "AUTHOR", "MESSAGE", "CONTENT", "RESOURCES"]);
+    let mut heading = Table::new([
+        "REVISION",
+        "TIME",
+        "ORIGIN",
+        "AUTHOR",
+        "MESSAGE",
+        "CONTENT",
+        "RESOURCES",
+    ]);
     heading.row(&[
         revision.revision.to_string(),
         time(revision.time.as_ref()),
+        revision.origin.clone(),
         revision.author.clone(),
         revision.message.clone(),
         revision.content_hash.clone(),

@@ -68,7 +68,7 @@ impl Publisher {
         }
         self.settings.removals.check(&Removal {
             group,
-            owner: options.owner,
+            owner: options.origin.owner(),
             before: head,
             after: &next.types,
             changes: &next.changes,

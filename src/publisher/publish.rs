@@ -203,10 +203,9 @@ pub(super) fn stored_revision(
         time: SystemTime::now(),
         author: options.author.clone(),
         message: options.message.clone(),
-        owner: options.owner,
+        origin: options.origin,
         content,
         replaced,
-        passing: options.passing,
     }
 }
 
@@ -224,8 +223,8 @@ fn refusal(denied: bool, unconfirmed: Vec<Finding>, findings: Vec<Finding>) -> P
 
 /// A group belongs to the source that published it, until its snapshot is deleted.
 fn check_owner(group: &NodeGroup, options: &PublishOptions, head: Option<&StoredRevision>) -> Result<(), PublishError> {
-    match head.map(|head| head.owner) {
-        Some(owner) if owner != options.owner => Err(PublishError::Owned {
+    match head.map(|head| head.origin.owner()) {
+        Some(owner) if owner != options.origin.owner() => Err(PublishError::Owned {
             group: group.clone(),
             owner,
         }),

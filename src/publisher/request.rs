@@ -7,7 +7,7 @@ use crate::{
     admission::{Candidate, Finding},
     node::NodeGroup,
     resource::{ResourceName, ResourceType},
-    revision::{Owner, RevisionInfo},
+    revision::{Origin, RevisionInfo},
     snapshot::Revision,
 };
 
@@ -64,10 +64,8 @@ pub struct PublishOptions {
     pub allow_removals: bool,
     /// Names the publish within its group: one with the same key and content is this one, sent again.
     pub idempotency_key: Option<String>,
-    /// The source that publishes. A group that another source publishes is not touched.
-    pub owner: Owner,
-    /// Of what publishes by itself and often: see [`StoredRevision::passing`](crate::revision::StoredRevision::passing).
-    pub passing: bool,
+    /// The way by which it comes. A group that another source owns is not touched.
+    pub origin: Origin,
 }
 
 /// What a publish did, or would do.

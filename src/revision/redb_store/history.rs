@@ -67,7 +67,7 @@ pub(super) fn append(txn: &WriteTransaction, vault: &Vault, revision: &StoredRev
     let mut before = newest.next();
     // It takes the place of a passing one: it follows what that followed.
     let replaced = match before {
-        Some((_, RevisionRecord { passing: true, .. })) if revision.passing => {
+        Some((_, RevisionRecord { passing: true, .. })) if revision.origin.is_passing() => {
             std::mem::replace(&mut before, newest.next())
         }
         _ => None,
@@ -198,27 +198,26 @@ pub(super) fn stored(
         types.insert(summary.resource_type, Arc::new(resources.with_version(summary.version)));
     }
     let replaced = record.replaced().ok_or_else(damaged)?;
-    let owner = record.owner().ok_or_else(damaged)?;
+    let origin = record.origin().ok_or_else(damaged)?;
     Ok(StoredRevision {
         revision,
         group: NodeGroup::from(record.group.as_str()),
         time: time_of(&record),
         author: record.author,
         message: record.message,
-        owner,
+        origin,
         content: if record.deleted {
             Content::Deleted
         } else {
             Content::Published(types)
         },
         replaced,
-        passing: record.passing,
     })
 }
 
 pub(super) fn info(revision: Revision, record: RevisionRecord) -> Result<RevisionInfo, Failure> {
     let types: Option<Vec<_>> = record.types.iter().map(TypeRecord::summary).collect();
-    let (Some(types), Some(owner)) = (types, record.owner()) else {
+    let (Some(types), Some(origin)) = (types, record.origin()) else {
         return Err(damaged_revision((&record.group, revision.0)));
     };
     Ok(RevisionInfo {
@@ -227,7 +226,7 @@ pub(super) fn info(revision: Revision, record: RevisionRecord) -> Result<Revisio
         time: time_of(&record),
         author: record.author,
         message: record.message,
-        owner,
+        origin,
         summary: if record.deleted {
             Summary::Deleted
         } else {

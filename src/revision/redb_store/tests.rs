@@ -10,7 +10,7 @@ use super::{
     file::FILE,
     objects::OBJECTS,
     receipts::{RECEIPT_ORDER, RECEIPTS},
-    tables::{FORMAT, META_FORMAT, SEALED_FORMAT},
+    tables::{FORMAT, META_FORMAT, META_LAST, SEALED_FORMAT},
     *,
 };
 use crate::{
@@ -22,6 +22,7 @@ use crate::{
 };
 
 mod damage;
+mod origin;
 mod place;
 mod saved;
 mod sealed;

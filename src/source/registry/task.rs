@@ -25,11 +25,12 @@ use crate::{
     node::NodeGroup,
     publisher::{NotFound, PatchRequest, PublishError, PublishOptions, Publisher, SnapshotEvent},
     resource::{Resource, ResourceType},
+    revision::Origin,
     snapshot::Snapshot,
 };
 
 /// Who the registry is in the history of revisions.
-const AUTHOR: &str = "registry";
+pub(super) const AUTHOR: &str = "registry";
 
 /// How long after a failed publish of what ran out it is tried again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -288,7 +289,7 @@ fn patch(resources: Vec<RawResource>) -> PatchRequest {
         deletions: Vec::new(),
         options: PublishOptions {
             author: AUTHOR.to_owned(),
-            passing: true,
+            origin: Origin::Registry,
             // Whoever registers an endpoint can do nothing about them.
             allow_warnings: true,
             allow_removals: true,
@@ -310,7 +311,7 @@ const fn change(action: &Action, registered: Option<&Registered>) -> Change {
 /// Whether somebody else changed the shared group.
 fn is_foreign(event: &SnapshotEvent) -> bool {
     match event {
-        SnapshotEvent::Published(info) => info.group.is_shared() && info.author != AUTHOR,
+        SnapshotEvent::Published(info) => info.group.is_shared() && info.origin != Origin::Registry,
         SnapshotEvent::Deleted { group, .. } => group.is_shared(),
     }
 }
