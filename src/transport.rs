@@ -45,8 +45,13 @@ pub use self::{
     settings::{Limits, LrsSettings, XdsSettings},
 };
 use crate::{
-    authority::Authority, cache::SnapshotCache, connection::Http2Limits, fleet::Fleet, memory::MemoryBudget,
-    metrics::ServingMetrics, protocol::Variant,
+    authority::Authority,
+    cache::SnapshotCache,
+    connection::Http2Limits,
+    fleet::Fleet,
+    memory::MemoryBudget,
+    metrics::ServingMetrics,
+    protocol::{Policies, Variant},
 };
 
 /// The xDS services.
@@ -74,6 +79,12 @@ impl Xds {
         Self {
             shared: Arc::new(shared),
         }
+    }
+
+    /// The policies that its streams are served by.
+    #[must_use]
+    pub fn policies(&self) -> &Policies {
+        &self.shared.policies
     }
 
     /// The discovery services and load reporting.
