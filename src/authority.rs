@@ -26,7 +26,7 @@ pub use self::{
 };
 use self::{verified::Verified, views::Views};
 use crate::{
-    access::{AdminReach, Bearer, BearerError, Denial, Identity, JwtError, NodeReach, Right, Role, SecretReach},
+    access::{AdminReach, Bearer, Denial, Identity, NodeReach, Right, Role, SecretReach},
     audit::{AuditLog, Event},
     connection::{Connection, counted_as},
     metrics::{AccessMetrics, DenialLabel, PortLabel},

@@ -10,8 +10,6 @@ mod served;
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
-
 use self::{
     bootstrap::{Trial, Unit},
     run::{Said, Workplace},

@@ -20,7 +20,7 @@ use hyper_util::{
     server::graceful::GracefulShutdown,
 };
 use tokio::task::JoinHandle;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::task::TaskTracker;
 use tower_service::Service as _;
 use tracing::{Instrument as _, debug, info_span};
 
@@ -30,10 +30,7 @@ use super::{
     listener::{Accepted, Bound},
     tasks::Vital,
 };
-use crate::{
-    connection::{Connection, Http2Limits},
-    metrics::{ConnectionMetrics, Label as _, PortLabel},
-};
+use crate::{connection::Connection, metrics::Label as _};
 
 /// Serves the routes until `stop`, and then as long as a response is under way.
 pub(super) fn spawn(vital: &Vital, bound: Bound, routes: Router, terms: Terms) -> JoinHandle<()> {

@@ -1,8 +1,8 @@
-//! Why what somebody shows is not taken.
+//! Reasons not to take a credential.
 
 use crate::access::{BearerError, JwtError};
 
-/// What somebody shows is not taken.
+/// The reason why a credential is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unverified {
     /// The header shows no token.

@@ -7,7 +7,7 @@ use crate::{
     metrics::{ConnectionMetrics, PortLabel},
 };
 
-/// What a server of HTTP/2 stands on.
+/// The terms of a server of HTTP/2.
 #[derive(Clone, Debug)]
 pub(in crate::app) struct Terms {
     pub(in crate::app) port: PortLabel,

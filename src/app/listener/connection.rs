@@ -7,7 +7,6 @@ use std::{
     io,
     pin::Pin,
     task::{Context, Poll, Waker, ready},
-    time::Duration,
 };
 
 use tokio::{
@@ -293,7 +292,7 @@ impl fmt::Debug for Accepted {
 
 #[cfg(test)]
 mod tests {
-    use std::future::poll_fn;
+    use std::{future::poll_fn, time::Duration};
 
     use tokio::io::AsyncWriteExt as _;
     use tokio_util::task::TaskTracker;

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::{Crowd, Followed};
 use crate::metrics::{ConnectionMetrics, PortLabel};
 
-/// How a port takes connections in.
+/// The terms on which a port takes connections in.
 #[derive(Clone, Debug)]
 pub(in crate::app) struct Terms {
     pub(in crate::app) port: PortLabel,
@@ -16,7 +16,7 @@ pub(in crate::app) struct Terms {
     pub(in crate::app) metrics: ConnectionMetrics,
 }
 
-/// How long a peer is waited for.
+/// Times that a peer is waited for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Patience {
     /// For its handshake, and for its first bytes.

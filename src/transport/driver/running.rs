@@ -2,11 +2,7 @@
 
 use std::{collections::BTreeSet, task::Context, time::Instant};
 
-use tracing::{
-    Level, Span, debug, enabled,
-    field::{debug, display},
-    warn,
-};
+use tracing::{Level, Span, debug, enabled, warn};
 
 use crate::{
     authority::{Authority, NOTED},
@@ -168,16 +164,15 @@ impl Running {
                 .map(|wait| format!("{} {:?}", wait.resource_type, wait.name))
                 .collect::<Vec<_>>()
         });
+        let subscribed = || told.subscription.map(|subscription| subscription.names().len());
+        let names = told.names.map(|(names, _)| names).or_else(subscribed);
         debug!(
             resource_type = told.resource_type.map(display),
             version = told.delivery.map(|delivery| display(&delivery.version)),
             nonce = told.delivery.map(|delivery| display(&delivery.nonce)),
             revision = told.revision.map(display),
             wildcard = told.subscription.map(Subscription::is_wildcard),
-            names = told
-                .names
-                .map(|(names, _)| names)
-                .or(told.subscription.map(|subscription| subscription.names().len())),
+            names,
             sample = told.names.map(|(_, sample)| debug(sample)),
             waits = waits.map(debug),
             held = told.standing.map(|standing| standing.held),
