@@ -58,14 +58,14 @@ pub use self::{
 /// Events a subscriber may lag behind by: a burst of publishes, at some hundred bytes each.
 const EVENTS: usize = 256;
 
-/// How every publish is treated.
+/// Rules that every publish is held to.
 #[derive(Clone, Debug, Default)]
 pub struct PublisherSettings {
-    /// What admission holds candidates to; also what a patched snapshot may become.
+    /// Limits of candidates, and of the snapshot that a patch makes.
     pub limits: Limits,
-    /// Whether warnings refuse a publish that does not say [`PublishOptions::allow_warnings`].
+    /// Warnings refuse a publish that does not say [`PublishOptions::allow_warnings`].
     pub deny_warnings: bool,
-    /// What a publish may remove that does not say [`PublishOptions::allow_removals`].
+    /// The guard over what a publish removes that does not say [`PublishOptions::allow_removals`].
     pub removals: RemovalGuard,
 }
 
@@ -80,10 +80,10 @@ pub struct Publisher {
     writer: Mutex<Writer>,
     /// The published groups. Written by the holder of `writer` alone, for an instant, so that readers never wait for the disk.
     heads: RwLock<BTreeMap<NodeGroup, Arc<StoredRevision>>>,
-    /// What admission said of heads. A hint: none is needed, and one of another revision than the head's is not used.
+    /// Admission's word on heads. A hint: none is needed, and one of another revision than the head's is not used.
     vettings: Vettings,
     events: broadcast::Sender<SnapshotEvent>,
-    /// Whether the store took what it was given last, and would take more as far as is known.
+    /// The store took the last revision it was given, and would take more as far as is known.
     works: watch::Sender<bool>,
     metrics: PublishMetrics,
 }
@@ -219,7 +219,7 @@ impl Publisher {
         self.compare(group, from, to)
     }
 
-    /// What the nodes of a group are served now, and what they would be after a publish. `group` need not be the one that is
+    /// Gives the snapshot that the nodes of a group are served now, and the one after a publish. `group` need not be the one that is
     /// published: the shared group is under all others.
     #[must_use]
     pub fn foresee(&self, outlook: &Outlook, group: &NodeGroup) -> Served {
@@ -278,7 +278,7 @@ impl Publisher {
         (page, behind.next().is_some())
     }
 
-    /// How much is published.
+    /// Counts the published groups and resources.
     #[must_use]
     pub fn totals(&self) -> Totals {
         let mut totals = Totals::default();
@@ -321,13 +321,13 @@ impl Publisher {
         self.events.subscribe()
     }
 
-    /// What is counted of what is published.
+    /// The counters of publishes.
     #[must_use]
     pub const fn metrics(&self) -> &PublishMetrics {
         &self.metrics
     }
 
-    /// Whether the store works, and its changes.
+    /// Tells `true` while the store works, and each change of that.
     #[must_use]
     pub fn store_works(&self) -> watch::Receiver<bool> {
         self.works.subscribe()

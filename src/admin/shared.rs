@@ -1,4 +1,4 @@
-//! What the services of the admin API share.
+//! State that the services of the admin API share.
 
 use std::sync::Arc;
 
@@ -13,16 +13,16 @@ const SURVEYS: usize = 2;
 /// Events that a watch may be behind by before the server waits for its reader.
 pub(super) const WATCH_BUFFER: usize = 64;
 
-/// What the services share.
+/// State that the services share.
 pub(super) struct Shared {
     pub(super) publisher: Arc<Publisher>,
     pub(super) fleet: Arc<Fleet>,
     /// `None` where no files are served.
     pub(super) files: Option<Files>,
-    /// How streams are served, for rehearsals.
+    /// The policies that streams are served by, for rehearsals.
     pub(super) policies: Policies,
     pub(super) process: Process,
-    /// What looks at every node, of which little runs at once.
+    /// Permits of looks at every node, of which few run at once.
     surveys: Arc<Semaphore>,
 }
 

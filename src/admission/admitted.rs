@@ -1,4 +1,4 @@
-//! What a candidate became.
+//! The result of an admission.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -10,8 +10,8 @@ use crate::resource::{Resource, ResourceType};
 pub struct Admitted {
     /// The resources of each type that has some, sorted by name; names and aliases of a type differ.
     pub resources: BTreeMap<ResourceType, Vec<Arc<Resource>>>,
-    /// What is worth knowing about them: warnings only.
+    /// Findings in them: warnings only.
     pub findings: Vec<Finding>,
-    /// Where they stand, for what is found of them later.
+    /// Their places, for findings that come later.
     pub places: Places,
 }

@@ -27,7 +27,7 @@ use crate::{
     snapshot::TypeResources,
 };
 
-/// What is known of one state of a group over one state of the shared group.
+/// The checks of one state of a group over one state of the shared group.
 #[derive(Clone, Debug, Default)]
 pub struct GroupChecks {
     own: Types,
@@ -41,7 +41,7 @@ pub struct GroupChecks {
 // === impl GroupChecks ===
 
 impl GroupChecks {
-    /// What is known of another state, and the findings of that: errors too. Costs what the two states do not share. `places`
+    /// The checks of another state, and its findings: errors too. Costs what the two states do not share. `places`
     /// says where those resources stand that were just admitted.
     #[must_use]
     pub fn next(&self, own: &Types, shared: Option<&Types>, places: &Places) -> (Self, Vec<Finding>) {

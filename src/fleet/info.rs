@@ -1,10 +1,10 @@
-//! What a stream is: how it carries state, and to whom.
+//! The form of a stream: its protocol, its scope and its peer.
 
 use std::sync::Arc;
 
 use crate::{connection::Pace, metrics, protocol::Variant};
 
-/// How a stream carries state.
+/// The protocol of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
     /// A stream of messages over gRPC.
@@ -13,10 +13,10 @@ pub enum Protocol {
     Rest,
 }
 
-/// How a stream is served.
+/// The form of a stream.
 #[derive(Clone, Debug)]
 pub struct StreamInfo {
-    /// Whether its client takes in what it is sent; `None` where nobody looks.
+    /// The pace at which its client takes in what it is sent; `None` where nobody looks.
     pub pace: Option<Arc<Pace>>,
     /// SotW, delta or REST.
     pub protocol: Protocol,

@@ -14,9 +14,9 @@ pub struct Limits {
     pub nack_message_bytes: usize,
     /// Clusters kept of a load report, the busiest: what a person looks at, not a time series.
     pub load_clusters: usize,
-    /// How long a node is remembered after its last stream ended.
+    /// The time that a node is remembered after its last stream ended.
     pub forget_after: Duration,
-    /// How long a response may go unanswered before it is named: longer than Envoy's `initial_fetch_timeout` of 15 s, for
+    /// The time that a response may go unanswered before it is named: longer than Envoy's `initial_fetch_timeout` of 15 s, for
     /// which a warming cluster withholds its ACK.
     pub unanswered_after: Duration,
 }

@@ -1,4 +1,4 @@
-//! What the routes of the port stand on: there from the start, or once everything is loaded.
+//! State that the routes of the port stand on: there from the start, or once everything is loaded.
 
 use std::sync::{Arc, OnceLock};
 
@@ -13,7 +13,7 @@ use crate::{
     source::Registry,
 };
 
-/// What the port serves, and what it waits for. Clones are one and the same.
+/// State of the port. Clones are one and the same.
 #[derive(Clone, Debug)]
 pub struct Port {
     pub(super) readiness: Readiness,
@@ -25,14 +25,14 @@ pub struct Port {
     services: Arc<OnceLock<Services>>,
 }
 
-/// What is there once everything is loaded.
+/// Services that are there once everything is loaded.
 #[derive(Clone, Debug)]
 pub struct Services {
     /// xDS over REST-JSON; `None` where it is off.
     pub rest: Option<Rest>,
     /// The endpoint registry; `None` where it is off.
     pub registry: Option<Registry>,
-    /// Who may do what.
+    /// Decides who may do what.
     pub authority: Authority,
 }
 

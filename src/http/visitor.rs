@@ -1,4 +1,4 @@
-//! Who sends a request to the HTTP port, and what is answered where they show what is not taken.
+//! Identifies the sender of a request to the HTTP port, and words refusals of what they show.
 
 use axum::http::{Extensions, HeaderMap, StatusCode, header};
 
@@ -10,7 +10,7 @@ use crate::{
     metrics::PortLabel,
 };
 
-/// Who sends a request, as far as it was verified.
+/// Identifies the sender of a request, as far as it can be verified.
 pub(super) async fn identify(
     authority: &Authority,
     purpose: Purpose,

@@ -76,11 +76,11 @@ pub struct Told<'a> {
     pub delivery: Option<&'a Delivery>,
     /// The revision that was reached.
     pub revision: Option<Revision>,
-    /// What is asked for.
+    /// The subscription that it came to.
     pub subscription: Option<&'a Subscription>,
-    /// How many names, and some of them.
+    /// The number of names, and some of them.
     pub names: Option<(usize, &'a [ResourceName])>,
-    /// How the order of a change stands.
+    /// The resources that wait or are held.
     pub standing: Option<&'a Standing>,
 }
 

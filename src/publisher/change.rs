@@ -18,19 +18,19 @@ use crate::{
 /// Resources by type, each list sorted by name; versions mean nothing yet.
 pub(super) type Wanted = BTreeMap<ResourceType, Vec<Arc<Resource>>>;
 
-/// What differs from the head, by type and name: only what has another content, or is gone.
+/// Edits against the head, by type and name: only of resources that have another content, or are gone.
 pub(super) type GroupEdits = BTreeMap<ResourceType, Edits>;
 
 /// The state that follows the head.
 pub(super) struct Next {
     pub(super) types: Types,
-    /// What people are told of the difference.
+    /// The difference as people are told it.
     pub(super) changes: Vec<TypeChange>,
     /// Contents of the head that it does not have.
     pub(super) replaced: Vec<ContentHash>,
 }
 
-/// How one type differs between two states of a group.
+/// The difference of one type between two states of a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TypeChange {
     /// The type.
@@ -47,7 +47,7 @@ pub struct TypeChange {
 
 static EMPTY: LazyLock<Arc<TypeResources>> = LazyLock::new(Arc::default);
 
-/// What makes the head exactly what is wanted.
+/// Edits that make the head exactly the wanted resources.
 pub(super) fn replacement(head: &Types, wanted: &Wanted) -> GroupEdits {
     let all: BTreeSet<&ResourceType> = head.keys().chain(wanted.keys()).collect();
     let edits = all.into_iter().map(|resource_type| {
@@ -77,7 +77,7 @@ fn type_replacement(head: &TypeResources, wanted: &[Arc<Resource>]) -> Edits {
     }
 }
 
-/// What makes the head what a stored state was.
+/// Edits that make the head what a stored state was.
 pub(super) fn restoration(head: &Types, target: &Types) -> GroupEdits {
     let mut edits = GroupEdits::new();
     for (resource_type, old, new) in differences(head, target) {
@@ -88,7 +88,7 @@ pub(super) fn restoration(head: &Types, target: &Types) -> GroupEdits {
     edits
 }
 
-/// What a patch makes of the head.
+/// Edits of a patch against the head.
 pub(super) fn patch(
     group: &NodeGroup,
     head: &Types,
@@ -115,7 +115,7 @@ pub(super) fn patch(
     {
         let old = of(head, resource_type).named(resource.name.as_str());
         let edits = edits.entry(resource_type.clone()).or_default();
-        // What is deleted and given at once is replaced.
+        // A resource that is deleted and given at once is replaced.
         edits.remove(&resource.name);
         edits.extend(edit(old, Some(resource)));
     }
@@ -133,7 +133,7 @@ fn edit(old: Option<&Arc<Resource>>, new: Option<&Arc<Resource>>) -> Option<(Res
     }
 }
 
-/// What a patched snapshot as a whole may not exceed, where the candidate alone did not.
+/// Refuses a patched snapshot that exceeds a limit as a whole, where the candidate alone did not.
 pub(super) fn check_limits(head: &Types, edits: &GroupEdits, limits: &Limits) -> Result<(), Rejection> {
     let mut count: usize = head.values().map(|resources| resources.len()).sum();
     let mut bytes: usize = head.values().map(|resources| resources.bytes()).sum();
@@ -188,7 +188,7 @@ pub(super) fn next(
     Ok(next)
 }
 
-/// How two states of a group differ, by content: a version that only got a suffix is no change.
+/// The difference of two states of a group, by content: a version that only got a suffix is no change.
 pub(super) fn type_changes(from: &Types, to: &Types) -> Vec<TypeChange> {
     let mut changes: BTreeMap<&ResourceType, TypeChange> = BTreeMap::new();
     for (resource_type, old, new) in differences(from, to) {
@@ -202,7 +202,7 @@ pub(super) fn type_changes(from: &Types, to: &Types) -> Vec<TypeChange> {
     changes.into_values().collect()
 }
 
-/// Where two states may differ: type by type, name by name.
+/// Pairs of resources that may differ between two states, type by type, name by name.
 pub(super) fn differences<'a>(
     from: &'a Types,
     to: &'a Types,

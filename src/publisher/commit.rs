@@ -1,4 +1,4 @@
-//! What becomes of a revision: durable first, then served, then told.
+//! A revision becomes durable first, then it is served, then told.
 
 use std::{
     sync::{Arc, PoisonError},

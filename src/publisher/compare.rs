@@ -1,4 +1,4 @@
-//! How a state of a group differs from another, or from what the group would become.
+//! Compares a state of a group with another one, or with the state that a candidate would make.
 
 use std::sync::Arc;
 
@@ -17,11 +17,11 @@ use crate::{
     snapshot::Revision,
 };
 
-/// What a head is compared with.
+/// The state that a head is compared with.
 enum Wanted {
-    /// What was published before.
+    /// One that was published before.
     Stored(Arc<StoredRevision>),
-    /// What would replace it.
+    /// One that would replace it.
     Admitted(Box<Admitted>),
 }
 

@@ -1,4 +1,4 @@
-//! What is counted of publishes: each with what became of it, and what was found.
+//! Counts publishes: each by its outcome and by what was found.
 
 use std::time::Instant;
 
@@ -9,11 +9,11 @@ use crate::{
     snapshot::Revision,
 };
 
-/// What a call that succeeded came to.
+/// The answer of a call that succeeded, as far as it is counted.
 pub(super) trait Counted {
     fn outcome(&self) -> PublishOutcome;
 
-    /// What was found, and accepted.
+    /// Findings that were accepted.
     fn findings(&self) -> &[Finding];
 }
 

@@ -1,4 +1,4 @@
-//! Why a publish, or a question about one, is refused.
+//! Reasons to refuse a publish, or a question about one.
 
 use crate::{
     admission::Rejection,
@@ -11,7 +11,7 @@ use crate::{
 /// Characters of a name that an error quotes: enough to know it by, whatever was sent.
 const QUOTED: usize = 64;
 
-/// Why a publish, or a question about one, was refused. Nothing was kept or served.
+/// The reason why a publish, or a question about one, was refused. Nothing was kept or served.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
     /// Admission found errors, or warnings where they are denied.
@@ -23,9 +23,9 @@ pub enum PublishError {
     /// Somebody else published in between.
     #[error("expected revision {expected}, the group is at {current}")]
     Conflict {
-        /// What the publisher expected.
+        /// The revision that the publisher expected.
         expected: Revision,
-        /// Where the group is; 0 without a snapshot.
+        /// The revision of the group; 0 without a snapshot.
         current: Revision,
     },
     /// Another source publishes the group.
@@ -33,7 +33,7 @@ pub enum PublishError {
     Owned {
         /// The group.
         group: NodeGroup,
-        /// Who publishes it.
+        /// The source that publishes it.
         owner: Owner,
     },
     /// The idempotency key belongs to another publish.
@@ -46,22 +46,22 @@ pub enum PublishError {
         group: NodeGroup,
         /// The key.
         key: String,
-        /// What the publish came to that used it.
+        /// The revision that the publish with this key came to.
         revision: Revision,
     },
     /// An idempotency key is empty, longer than 256 bytes, or has control characters.
     #[error("invalid idempotency key {}: expected 1 to 256 bytes without control characters", quoted(.0))]
     InvalidKey(String),
-    /// Who publishes, or why, is longer than is kept, or has control characters where none belong.
+    /// The author or the message is longer than is kept, or has control characters where none belong.
     #[error("{field} has {bytes} bytes: expected at most {most}{}", if *.plain { " without control characters" } else { "" })]
     InvalidText {
         /// The field of the request.
         field: &'static str,
-        /// How long it is.
+        /// Its length.
         bytes: usize,
-        /// How long it may be.
+        /// The longest that is kept.
         most: usize,
-        /// Whether it is one line of text.
+        /// It must be one line of text.
         plain: bool,
     },
     /// Something that was named is not there.
@@ -78,7 +78,7 @@ pub enum PublishError {
     Store(#[from] StoreError),
 }
 
-/// What is not there.
+/// Something that was named and is not there.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotFound {
     /// The group has no snapshot.

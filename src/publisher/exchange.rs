@@ -23,7 +23,7 @@ struct Move<'a> {
     from: &'a ResourceName,
 }
 
-/// What listeners take, by their names.
+/// The moves of listeners, by their names.
 type Moves<'a> = BTreeMap<&'a ResourceName, Vec<Move<'a>>>;
 
 /// Warns of every circle between the head and what is to follow it.
@@ -33,7 +33,7 @@ pub(super) fn check(before: &Types, after: &Types, places: &Places) -> Vec<Findi
     circles(&moves).iter().map(|circle| warning(circle, places)).collect()
 }
 
-/// What changed listeners take from other changed ones.
+/// The places that changed listeners take from other changed ones.
 fn moves<'a>(before: &'a Types, after: &'a Types) -> Moves<'a> {
     let (before, after) = (of(before, &ResourceType::Listener), of(after, &ResourceType::Listener));
     let changed: Vec<(&Resource, &Resource)> = after

@@ -14,18 +14,18 @@ use super::change::{TypeChange, error};
 /// removed, since one cluster with its endpoints is half of the group.
 const TINY: usize = 10;
 
-/// How much of a group a publish may remove without being confirmed.
+/// Bounds of what a publish may remove without being confirmed.
 #[derive(Clone, Copy, Debug)]
 pub struct RemovalGuard {
     /// The largest share of a group's resources that may go at once; beyond it is asked, exactly it is not.
     pub max_share: f64,
-    /// Whether files may remove whatever they say: nobody is there to be asked.
+    /// Files may remove anything: nobody is there to be asked.
     pub trusts_files: bool,
     /// Tells resources that somebody puts back by themselves: that they go is no removal.
     pub returns: Option<fn(&NodeGroup, &ResourceType, &Resource) -> bool>,
 }
 
-/// What a publish would do, as far as the guard looks at it.
+/// A publish, as far as the guard looks at it.
 pub(super) struct Removal<'a> {
     pub(super) group: &'a NodeGroup,
     pub(super) owner: Owner,
@@ -47,7 +47,7 @@ impl Default for RemovalGuard {
 }
 
 impl RemovalGuard {
-    /// What there is to be confirmed; errors only.
+    /// Finds what must be confirmed; errors only.
     pub(super) fn check(&self, removal: &Removal<'_>) -> Vec<Finding> {
         if self.trusts_files && removal.owner == Owner::Files {
             return Vec::new();
@@ -74,7 +74,7 @@ impl RemovalGuard {
         findings
     }
 
-    /// How many resources of a type go for good.
+    /// Counts the resources of a type that go for good.
     fn removed(&self, removal: &Removal<'_>, change: &TypeChange) -> usize {
         let Some(returns) = self.returns else {
             return change.removed.len();
@@ -112,7 +112,7 @@ impl Removal<'_> {
         error(codes::REMOVES_MANY, message)
     }
 
-    /// How to confirm it.
+    /// The way to confirm it.
     fn remedy(&self) -> String {
         match self.owner {
             Owner::AdminApi => ": confirm with --allow-removals (allow_removals in the API)".to_owned(),

@@ -1,4 +1,4 @@
-//! Whether the store works: what `/readyz` says of it. A store that fails is noticed by who publishes, and by a look now and then.
+//! Notes that the store works, or fails, as `/readyz` tells it. A publish notices it, and a look now and then.
 
 use super::Publisher;
 use crate::revision::StoreError;

@@ -10,7 +10,7 @@ use crate::{
     snapshot::Revision,
 };
 
-/// What a publish asks for, under the key its publisher gave it.
+/// The hash of a publish's request, under the key that its publisher gave it.
 #[derive(Debug)]
 pub(super) struct Ticket {
     pub(super) key: String,
@@ -51,7 +51,7 @@ impl Ticket {
         let counts =
             [resources.values().map(Vec::len).sum(), deletions.len()].map(|count| (count as u64).to_le_bytes());
         let to = to.0.to_le_bytes();
-        // What is asked for, and not who asks, why, or in which way it was written down.
+        // Only the request itself: not the author, the message, or the way in which it was written down.
         let version = options.version_info.as_deref().unwrap_or_default();
         let mut parts: Vec<&[u8]> = vec![call.as_bytes(), version.as_bytes(), &to];
         parts.extend(counts.iter().map(|count| &count[..]));
@@ -66,7 +66,7 @@ impl Ticket {
         })
     }
 
-    /// What the publish came to.
+    /// The receipt of the publish, once its revision is known.
     pub(super) fn receipt(&self, revision: Revision, changed: bool, changes: &[TypeChange]) -> Receipt {
         Receipt {
             key: self.key.clone(),

@@ -1,4 +1,4 @@
-//! What a publish asks for, once admission has had its say.
+//! The request of a publish, once admission has had its say.
 
 use super::{idempotency::Ticket, request::PublishOptions, vetting::Vetted};
 use crate::{
@@ -7,7 +7,7 @@ use crate::{
     snapshot::Revision,
 };
 
-/// What is to become of a group.
+/// The state that a group is to have.
 #[derive(Debug)]
 pub(super) enum Intent {
     /// Exactly these resources. Some of them may be taken over from what was vetted before.
@@ -18,14 +18,14 @@ pub(super) enum Intent {
         /// Sorted, all different.
         deletions: Vec<(ResourceType, ResourceName)>,
     },
-    /// What it was at a kept revision.
+    /// The state of a kept revision.
     Restore(Revision),
 }
 
 // === impl Intent ===
 
 impl Intent {
-    /// What the publish is known by when it is sent again; `None` where it has no key.
+    /// The ticket that a repetition of the publish is known by; `None` where it has no key.
     pub(super) fn ticket(&self, options: &PublishOptions) -> Option<Ticket> {
         match self {
             Self::Replace { admitted, .. } => Ticket::of_replace(options, &admitted.resources),
@@ -34,12 +34,12 @@ impl Intent {
         }
     }
 
-    /// What admission found in what was given.
+    /// Admission's findings in the given resources.
     pub(super) fn findings(&self) -> &[Finding] {
         self.admitted().map_or(&[], |admitted| &admitted.findings)
     }
 
-    /// Places of what was given; `None` where nothing was.
+    /// Places of the given resources; `None` where none were given.
     pub(super) fn places(&self) -> Option<&Places> {
         self.admitted().map(|admitted| &admitted.places)
     }

@@ -1,4 +1,4 @@
-//! What a publish would make of a group, and of what nodes are served. Nothing here is kept or served.
+//! The step that a publish would be, for a group and for its nodes. Nothing here is kept or served.
 
 use std::sync::Arc;
 
@@ -19,11 +19,11 @@ pub struct Outlook {
     pub(super) revision: Revision,
     pub(super) before: Types,
     pub(super) after: Types,
-    /// Whether the earlier state is the current one, so that a publish would make this very step.
+    /// The earlier state is the current one, so that a publish would make this very step.
     pub is_next: bool,
 }
 
-/// How one resource differs between two states: there before, there after, or both.
+/// One resource in two states: there before, there after, or both.
 #[derive(Clone, Copy, Debug)]
 pub struct ResourceChange<'a> {
     /// Its type.
@@ -34,12 +34,12 @@ pub struct ResourceChange<'a> {
     pub after: Option<&'a Arc<Resource>>,
 }
 
-/// What nodes are served now, and what they would be.
+/// The snapshot that nodes are served now, and the one that they would be.
 #[derive(Clone, Debug)]
 pub struct Served {
     /// `None` where they are met with silence.
     pub before: Option<Arc<Snapshot>>,
-    /// What they would be served.
+    /// The snapshot that they would be served.
     pub after: Arc<Snapshot>,
 }
 
@@ -56,7 +56,7 @@ impl Outlook {
         changes.filter(|change| change.before.map(|before| before.content) != change.after.map(|after| after.content))
     }
 
-    /// Whether nodes of a group may be served something else.
+    /// Says that nodes of a group may be served something else.
     #[must_use]
     pub fn reaches(&self, group: &NodeGroup) -> bool {
         self.group.is_shared() || self.group == *group

@@ -1,4 +1,4 @@
-//! What a publish would make of a group, and what there is to be said of it. Nothing here is kept or served.
+//! The state that a publish would make, with the findings in it. Nothing here is kept or served.
 
 use super::{
     Publisher,
@@ -24,7 +24,7 @@ pub(super) struct Proposal {
     pub(super) next: Next,
     /// Of all of it together, and of the step to it: errors, too.
     pub(super) findings: Vec<Finding>,
-    /// What is known of it, for the publishes that follow it.
+    /// The checks of it, for the publishes that follow it.
     pub(super) checks: GroupChecks,
 }
 
@@ -55,7 +55,7 @@ impl Publisher {
         })
     }
 
-    /// What it removes and nobody confirmed.
+    /// Removals that nobody confirmed.
     pub(super) fn unconfirmed(
         &self,
         group: &NodeGroup,
@@ -75,7 +75,7 @@ impl Publisher {
         })
     }
 
-    /// What is known of a group's next state as a whole, and what is found of it.
+    /// Checks a group's next state as a whole: the checks of that state, and their findings.
     fn check(
         &self,
         writer: &mut Writer,

@@ -20,7 +20,7 @@ use crate::{
     snapshot::Revision,
 };
 
-/// What refuses a publish.
+/// Findings that refuse a publish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Deny {
     /// Only what cannot be: what was admitted once may be published again.
@@ -29,15 +29,15 @@ enum Deny {
     Warnings,
 }
 
-/// What is said of a publish that is not refused.
+/// The findings of a publish that is not refused.
 struct Verdict {
     warnings: Vec<Finding>,
-    /// What would have to be confirmed; empty unless it is only tried.
+    /// Removals that would have to be confirmed; empty unless it is only tried.
     unconfirmed: Vec<Finding>,
 }
 
 impl Publisher {
-    /// What a group's candidate became. From here on the content hashes of its secrets are those of the group.
+    /// Admits a group's candidate. From here on the content hashes of its secrets are those of the group.
     pub(super) fn admit(
         &self,
         group: &NodeGroup,
@@ -68,7 +68,7 @@ impl Publisher {
         let ticket = intent.ticket(options);
         let mut writer = self.writer();
         if !options.dry_run {
-            // What changes nothing is answered without a write: it must be found again as well.
+            // A publish that changes nothing is answered without a write: the head must be found again as well.
             self.heard(self.store.probe(false))?;
         }
         let head = self.head(group);
@@ -119,7 +119,7 @@ impl Publisher {
         Ok(published)
     }
 
-    /// What of the head the intent changes.
+    /// Edits of the head that the intent comes to.
     fn edits(&self, group: &NodeGroup, head: &Types, intent: &Intent) -> Result<GroupEdits, PublishError> {
         match intent {
             Intent::Replace { admitted, .. } => Ok(replacement(head, &admitted.resources)),
@@ -132,7 +132,7 @@ impl Publisher {
         }
     }
 
-    /// What is to be said of a proposal that may be published, or tried.
+    /// Refuses a proposal, or gives what was found in it.
     fn judge(
         &self,
         group: &NodeGroup,
@@ -209,7 +209,7 @@ pub(super) fn stored_revision(
     }
 }
 
-/// Why a publish is refused: what is to be confirmed, then what is found of it, which alone may refuse it.
+/// The refusal of a publish: first what is to be confirmed, then what was found, which alone may refuse it.
 fn refusal(denied: bool, unconfirmed: Vec<Finding>, findings: Vec<Finding>) -> PublishError {
     let rejection = Rejection {
         findings: [unconfirmed, findings].concat(),

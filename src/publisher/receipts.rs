@@ -6,7 +6,7 @@ use super::{
 use crate::{node::NodeGroup, snapshot::Revision};
 
 impl Publisher {
-    /// What the publish came to when it was done before. Only the writer may ask: an answer of `None` holds as long as nobody else
+    /// The answer of the publish when it was done before. Only the writer may ask: an answer of `None` holds as long as nobody else
     /// publishes.
     pub(super) fn done_before(
         &self,

@@ -1,4 +1,4 @@
-//! What publishers ask for and what they are told.
+//! Requests of publishers, and their answers.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ pub struct ReplaceRequest {
     pub group: NodeGroup,
     /// All of its own resources.
     pub candidate: Candidate,
-    /// How.
+    /// Its options.
     pub options: PublishOptions,
 }
 
@@ -39,11 +39,11 @@ pub struct PatchRequest {
     pub candidate: Candidate,
     /// Resources that go; each must be there. What is deleted and given at once is replaced.
     pub deletions: Vec<(ResourceType, ResourceName)>,
-    /// How.
+    /// Its options.
     pub options: PublishOptions,
 }
 
-/// What a publish says about itself.
+/// Options of a publish.
 #[derive(Clone, Debug, Default)]
 pub struct PublishOptions {
     /// Check everything and say what would change; keep and serve nothing.
@@ -52,9 +52,9 @@ pub struct PublishOptions {
     pub expected_revision: Option<u64>,
     /// Names the version of the types that change. A text that names another state already gets the revision behind it.
     pub version_info: Option<String>,
-    /// Why, for people.
+    /// The reason, for people.
     pub message: String,
-    /// Who, for people.
+    /// The author's name, for people: nothing is decided by it.
     pub author: String,
     /// Accepts warnings where [`PublisherSettings::deny_warnings`](super::PublisherSettings::deny_warnings) is set.
     pub allow_warnings: bool,
@@ -68,50 +68,50 @@ pub struct PublishOptions {
     pub origin: Origin,
 }
 
-/// What a publish did, or would do.
+/// The answer to a publish, or to a dry run of one.
 #[derive(Clone, Debug)]
 pub struct Published {
     /// The group.
     pub group: NodeGroup,
     /// The revision that is now current; 0 where a dry run found none.
     pub revision: Revision,
-    /// Whether a new revision was made, or would be.
+    /// A new revision was made, or would be.
     pub changed: bool,
-    /// Whether this was only tried.
+    /// It was only tried.
     pub dry_run: bool,
-    /// Whether it was done before, under the same idempotency key: this is what it came to then.
+    /// It was done before, under the same idempotency key: this is the answer of then.
     pub repeated: bool,
-    /// What changed, per type in send order.
+    /// The changes, per type in send order.
     pub changes: Vec<TypeChange>,
     /// Warnings that were accepted.
     pub warnings: Vec<Finding>,
-    /// What would refuse it unless confirmed by [`PublishOptions::allow_removals`]; only where this was tried.
+    /// Findings that would refuse it unless confirmed by [`PublishOptions::allow_removals`]; only where this was tried.
     pub unconfirmed: Vec<Finding>,
-    /// What it would make of the group; only where this was tried.
+    /// The step that it would be; only where this was tried.
     pub outlook: Option<Outlook>,
 }
 
-/// What a state is compared with.
+/// The state that another one is compared with.
 #[derive(Clone, Debug)]
 pub enum DiffTarget {
     /// Another kept revision of the group; `None` for the current one.
     Revision(Option<Revision>),
-    /// What the group would become.
+    /// The state that the candidate would make.
     Candidate(Candidate),
 }
 
 /// The difference between two states of a group.
 #[derive(Clone, Debug)]
 pub struct Comparison {
-    /// What changes, per type in send order.
+    /// The changes, per type in send order.
     pub changes: Vec<TypeChange>,
-    /// What admission has to say of a candidate: warnings, and what would have to be confirmed.
+    /// Findings in a candidate: warnings, and removals that would have to be confirmed.
     pub findings: Vec<Finding>,
     /// The two states.
     pub outlook: Outlook,
 }
 
-/// How much is published.
+/// Counts of everything that is published.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
     /// Groups with a snapshot.
@@ -122,7 +122,7 @@ pub struct Totals {
     pub resources: BTreeMap<ResourceType, usize>,
 }
 
-/// What happened to a group.
+/// A change of a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SnapshotEvent {
     /// It has a new revision.

@@ -14,14 +14,14 @@ use crate::{
     snapshot::Revision,
 };
 
-/// How long an admission holds: what is wrong only by then, such as a certificate that expired, is found again.
+/// The time that an admission holds: what is wrong only by then, such as a certificate that expired, is found again.
 const HOLDS_FOR: Duration = Duration::from_secs(3600);
 
-/// What admission said of heads. Without it everything is looked at again, which is always right.
+/// Admission's word on heads. Without it everything is looked at again, which is always right.
 #[derive(Debug, Default)]
 pub(super) struct Vettings(Mutex<HashMap<NodeGroup, Arc<Vetting>>>);
 
-/// What admission said of all resources of one revision.
+/// Admission's word on all resources of one revision.
 #[derive(Clone, Debug)]
 struct Vetting {
     /// A head of another revision has resources that this says nothing of.
@@ -42,7 +42,7 @@ pub(super) struct Vetted {
 // === impl Vettings ===
 
 impl Vettings {
-    /// What a candidate for a group may have that need not be looked at.
+    /// The resources of the head that need not be looked at again in a candidate for the group.
     pub(super) fn of(&self, group: &NodeGroup, head: Option<Arc<StoredRevision>>) -> Option<Vetted> {
         let vetting = self.lock().get(group).cloned()?;
         let head = head.filter(|head| head.revision == vetting.revision)?;
@@ -101,7 +101,7 @@ impl Vettings {
     }
 }
 
-/// What the findings are about; `None` where one does not say.
+/// The resources that findings are about; `None` where one does not say.
 fn subjects(findings: &[Finding]) -> Option<BTreeSet<(ResourceType, String)>> {
     let subject = |finding: &Finding| {
         let resource_type = ResourceType::from_type_url(finding.type_url.as_deref()?)?;

@@ -1,4 +1,4 @@
-//! What the one who publishes holds while he does: the numbers given, what the history used up, what is known of heads.
+//! State of the one publish that is under way: the numbers given, the past of groups, the checks of their heads.
 
 use std::collections::HashMap;
 
@@ -12,7 +12,7 @@ pub(super) struct Writer {
     pub(super) last: Revision,
     /// Of every group with a history, deleted ones included.
     pub(super) lineages: HashMap<NodeGroup, Lineage>,
-    /// What is known of heads: of every group that was published, or asked of, since the start.
+    /// The checks of heads: of every group that was published, or asked of, since the start.
     checks: HashMap<NodeGroup, GroupChecks>,
 }
 
@@ -33,12 +33,12 @@ impl Writer {
         Revision(self.last.0 + 1)
     }
 
-    /// What is known of a group's head.
+    /// The checks of a group's head.
     pub(super) fn known(&self, group: &NodeGroup) -> Option<&GroupChecks> {
         self.checks.get(group)
     }
 
-    /// What is known of a group's head from now on.
+    /// Keeps the checks of a group's new head.
     pub(super) fn remember(&mut self, group: &NodeGroup, mut checks: GroupChecks) {
         // They share most with those of the state before, which is not needed any more.
         self.checks.remove(group);

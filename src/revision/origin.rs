@@ -17,7 +17,7 @@ pub enum Origin {
 /// The one source that publishes a group: with two, each would undo what the other did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner {
-    /// Whoever uses the admin API, and the endpoint registry in the shared group.
+    /// Callers of the admin API, and the endpoint registry in the shared group.
     AdminApi,
     /// The folder of files that has the group's name.
     Files,
@@ -44,7 +44,7 @@ impl Origin {
             .find(|origin| origin.as_str() == text)
     }
 
-    /// Who alone may publish the group from here on.
+    /// The owner of a group whose newest revision came this way.
     #[must_use]
     pub const fn owner(self) -> Owner {
         match self {
@@ -53,7 +53,7 @@ impl Origin {
         }
     }
 
-    /// Whether it publishes by itself and often. Such a revision does not count among those that are kept, and the next of
+    /// It publishes by itself and often. Such a revision does not count among those that are kept, and the next of
     /// its kind right behind it takes its place in the history. Otherwise endpoints that come and go would push out what people
     /// published.
     #[must_use]

@@ -1,4 +1,4 @@
-//! What a composed snapshot is made of, and how the next one is made of it at the cost of what changed.
+//! The layers of a composed snapshot, from which the next one is made at the cost of what changed.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,7 +14,7 @@ use crate::resource::{Resource, ResourceName, ResourceType};
 
 type Types = BTreeMap<ResourceType, Arc<TypeResources>>;
 
-/// What a snapshot was composed of.
+/// The layers of a composed snapshot.
 #[derive(Debug, Default)]
 pub(super) struct Layers {
     own: Types,

@@ -20,11 +20,11 @@ pub struct TlsSettings {
     pub client_ca: Option<PathBuf>,
     /// Certificates of clients that were revoked: a list (CRL) of each of the CAs.
     pub crl: Option<PathBuf>,
-    /// Whether a client must show a certificate.
+    /// The certificate that is asked of clients.
     pub client_auth: ClientAuth,
 }
 
-/// Whether a client must show a certificate.
+/// The certificate that is asked of clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ClientAuth {

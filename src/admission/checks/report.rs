@@ -8,7 +8,7 @@ pub(in crate::admission) trait Report {
     fn tell(&mut self, severity: Severity, code: &'static str, path: &Path<'_>, message: String);
 }
 
-/// What a check may say, in its own words.
+/// Words for what a check says.
 impl dyn Report + '_ {
     /// It is refused.
     pub(super) fn error(&mut self, code: &'static str, path: &Path<'_>, message: impl Into<String>) {

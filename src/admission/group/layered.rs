@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, iter::Peekable, ops::Bound, sync::Arc};
 #[derive(Debug)]
 pub(super) struct Layered<K, V> {
     base: Arc<BTreeMap<K, V>>,
-    /// What differs from the base: another value, or none.
+    /// The difference from the base: another value, or none.
     edits: BTreeMap<K, Option<V>>,
 }
 
@@ -64,7 +64,7 @@ impl<K: Ord, V> Layered<K, V> {
         self.edits.insert(key, Some(value));
     }
 
-    /// Whether it was there.
+    /// Says that it was there.
     pub(super) fn remove(&mut self, key: &K) -> bool
     where
         K: Clone,

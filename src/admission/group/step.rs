@@ -59,7 +59,7 @@ impl<'a> Step<'a> {
     }
 }
 
-/// Where two states may differ: type by type, name by name.
+/// Pairs of resources that may differ between two states, type by type, name by name.
 pub(super) fn differences<'a>(
     from: &'a Types,
     to: &'a Types,

@@ -2,7 +2,7 @@
 
 use prost_reflect::MessageDescriptor;
 
-/// What such a message is.
+/// One of these messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WellKnown {
     Any,

@@ -50,7 +50,7 @@ enum Check {
     Roots,
 }
 
-/// Where the file of a data directory is.
+/// The path of the file in a data directory.
 pub(super) fn path_in(data_dir: &Path) -> PathBuf {
     data_dir.join(FILE)
 }

@@ -135,7 +135,7 @@ pub(super) fn keep_newest(
     Ok(())
 }
 
-/// How many of the oldest go, so that `count` of those are left that do not pass.
+/// The number of the oldest that go, so that `count` of those are left that do not pass.
 fn surplus(
     revisions: &impl ReadableTable<(&'static str, u64), &'static [u8]>,
     vault: &Vault,

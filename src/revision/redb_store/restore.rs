@@ -31,13 +31,13 @@ use crate::{
 /// Revision numbers are given on from the next multiple of this after a restore: what was published since the backup is lost,
 /// and its numbers must not come to mean something else.
 const NUMBERS: u64 = 1_000_000;
-/// What a file system itself puts into an empty volume.
+/// The directory that a file system itself puts into an empty volume.
 const NOTHING: &str = "lost+found";
 
-/// What a restore made.
+/// The result of a restore.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Restored {
-    /// What is in the store now.
+    /// The contents of the store now.
     pub contents: Contents,
     /// The store that was there before, under its new name.
     pub replaced: Option<PathBuf>,
@@ -72,7 +72,7 @@ pub fn restore(backup: &Path, data_dir: &Path, keys: Option<&StoreKeys>, force: 
     restored
 }
 
-/// Whether a backup is whole and holds together: a store is made of it in memory.
+/// Checks that a backup is whole and holds together: a store is made of it in memory.
 ///
 /// # Errors
 ///
@@ -148,7 +148,7 @@ fn fill(opened: Opened<'_>, store: &Unlocked, used: Revision) -> Result<Contents
     Ok(Contents { last, ..contents })
 }
 
-/// What goes wrong while rows are taken over.
+/// Errors while rows are taken over.
 enum RowFailure {
     Store(Failure),
     Backup(String),

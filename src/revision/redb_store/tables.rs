@@ -5,14 +5,14 @@ use redb::{ReadableTable, TableDefinition};
 use super::failure::Failure;
 use crate::snapshot::Revision;
 
-/// What this release writes; raised when records change their meaning.
+/// The format that this release writes; raised when records change their meaning.
 pub(super) const FORMAT: u64 = 2;
 /// The same, sealed.
 pub(super) const SEALED_FORMAT: u64 = 3;
 pub(super) const META: TableDefinition<'static, &str, u64> = TableDefinition::new("meta");
 pub(super) const META_FORMAT: &str = "format";
 pub(super) const META_LAST: &str = "last_revision";
-/// How often it was tried whether something can be written.
+/// Counts the trials whether something can be written.
 pub(super) const META_PROBES: &str = "probes";
 /// (Group, revision) → its sealed record.
 pub(super) const REVISIONS: TableDefinition<'static, (&str, u64), &[u8]> = TableDefinition::new("revisions");

@@ -1,4 +1,4 @@
-//! What the registry is asked to do, and what it answers.
+//! Commands to the registry, and their answers.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -12,14 +12,14 @@ pub(super) const MAX_ENDPOINTS: usize = 20_000;
 /// Commands that may wait for the task: it takes all of them at once.
 pub(super) const COMMANDS: usize = 1024;
 
-/// What became of a registration.
+/// The answer to a registration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Registered {
-    /// What it is renewed and removed by; `None` for who has not shown that he knows it.
+    /// The id that it is renewed and removed by; `None` for who has not shown that he knows it.
     pub id: Option<EndpointId>,
-    /// What it is known by.
+    /// The digest that it is known by.
     pub digest: EndpointDigest,
-    /// Whether it is new; else one of this cluster, address and port was registered, and is now as given.
+    /// It is new; else one of this cluster, address and port was registered, and is now as given.
     pub created: bool,
 }
 
@@ -35,7 +35,7 @@ impl Registered {
     }
 }
 
-/// Why the registry did not do what it was asked to. Nothing changed.
+/// The reason why the registry did not do what it was asked to. Nothing changed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum RegistryError {
     /// Never registered, removed, or its lease ran out.
@@ -67,7 +67,7 @@ pub(super) struct Command {
     pub(super) reply: oneshot::Sender<Result<Registered, RegistryError>>,
 }
 
-/// What is asked for.
+/// The action of a command.
 #[derive(Clone, Debug)]
 pub(super) enum Action {
     /// The id of what is there already, where it is known.

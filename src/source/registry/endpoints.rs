@@ -21,13 +21,13 @@ pub struct Endpoints {
 // === impl Endpoints ===
 
 impl Endpoints {
-    /// How many endpoints there are.
+    /// The number of endpoints.
     #[must_use]
     pub fn len(&self) -> usize {
         self.by_digest.len()
     }
 
-    /// Whether there is none.
+    /// There is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.by_digest.is_empty()

@@ -29,10 +29,10 @@ use crate::{
     snapshot::Snapshot,
 };
 
-/// Who the registry is in the history of revisions.
+/// The author of what the registry publishes, for people: nothing is decided by it.
 pub(super) const AUTHOR: &str = "registry";
 
-/// How long after a failed publish of what ran out it is tried again.
+/// The time after which a failed publish of what ran out is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Runs the registry: see [`RegistryTask::run`].
@@ -308,7 +308,7 @@ const fn change(action: &Action, registered: Option<&Registered>) -> Change {
     }
 }
 
-/// Whether somebody else changed the shared group.
+/// Says that something else than the registry changed the shared group.
 fn is_foreign(event: &SnapshotEvent) -> bool {
     match event {
         SnapshotEvent::Published(info) => info.group.is_shared() && info.origin != Origin::Registry,
