@@ -69,6 +69,16 @@ impl GroupChecks {
         (next, findings)
     }
 
+    /// Says that these are the checks of this very state. Costs nothing of what it holds.
+    #[must_use]
+    pub fn is_of(&self, own: &Types, shared: Option<&Types>) -> bool {
+        let is_shared = match shared {
+            Some(shared) => are_one(&self.shared, shared),
+            None => self.shared.is_empty(),
+        };
+        is_shared && are_one(&self.own, own)
+    }
+
     /// Makes this the state that the following ones are made from, once the one before it is dropped. Without it each state
     /// carries what differs from the first: right, but ever more.
     pub fn settle(&mut self) {
@@ -77,6 +87,15 @@ impl GroupChecks {
         self.unasked.settle();
         self.aggregates.settle();
     }
+}
+
+/// Says that both are the same sets, and not only equal ones.
+fn are_one(one: &Types, other: &Types) -> bool {
+    let pairs = one.iter().zip(other);
+    one.len() == other.len()
+        && pairs
+            .into_iter()
+            .all(|(one, other)| one.0 == other.0 && Arc::ptr_eq(one.1, other.1))
 }
 
 /// [`GroupChecks`] of everything at once.

@@ -89,8 +89,10 @@ impl Publisher {
             .filter(|_| !group.is_shared());
         let shared = shared.as_deref().and_then(StoredRevision::types);
         let nothing = GroupChecks::default();
-        if writer.known(group).is_none() && self.head(group).is_some() {
-            let (known, _) = nothing.next(head, shared, &Places::default());
+        // The head may be new to this process, and the shared group may have changed since it was published.
+        let known = writer.known(group).unwrap_or(&nothing);
+        if self.head(group).is_some() && !known.is_of(head, shared) {
+            let (known, _) = known.next(head, shared, &Places::default());
             writer.remember(group, known);
         }
         writer.known(group).unwrap_or(&nothing).next(next, shared, places)

@@ -140,6 +140,7 @@ fn a_state_that_is_only_looked_at_leaves_no_trace() {
     for _ in 0..2 {
         let (_, findings) = checks.next(&two, None, &Places::default());
         assert_eq!(told(&findings), ["XDS0301 error b"]);
+        assert!(checks.is_of(&one, None) && !checks.is_of(&two, None) && !checks.is_of(&one, Some(&one)));
     }
     assert_eq!(go_on(&mut checks, &one, None), [""; 0]);
 }
