@@ -56,13 +56,13 @@ fn table(revisions: &[SnapshotSummary]) -> String {
     let mut table = Table::new([
         "REVISION",
         "TIME",
-        "ORIGIN",
         "AUTHOR",
         "MESSAGE",
         "CONTENT",
         "ACKED",
         "NACKED",
         "PENDING",
+        "ORIGIN",
         "RESOURCES",
     ]);
     for revision in revisions {
@@ -73,13 +73,13 @@ fn table(revisions: &[SnapshotSummary]) -> String {
         table.row(&[
             revision.revision.to_string(),
             time(revision.time.as_ref()),
-            revision.origin.clone(),
             revision.author.clone(),
             revision.message.clone(),
             revision.content_hash.clone(),
             outcomes(|outcomes| outcomes.acked),
             outcomes(|outcomes| outcomes.nacked),
             outcomes(|outcomes| outcomes.pending),
+            revision.origin.clone(),
             resources(revision),
         ]);
     }
@@ -91,19 +91,19 @@ fn detail(revision: &SnapshotSummary) -> String {
     let mut heading = Table::new([
         "REVISION",
         "TIME",
-        "ORIGIN",
         "AUTHOR",
         "MESSAGE",
         "CONTENT",
+        "ORIGIN",
         "RESOURCES",
     ]);
     heading.row(&[
         revision.revision.to_string(),
         time(revision.time.as_ref()),
-        revision.origin.clone(),
         revision.author.clone(),
         revision.message.clone(),
         revision.content_hash.clone(),
+        revision.origin.clone(),
         resources(revision),
     ]);
     let mut types = Table::new(["TYPE", "RESOURCES", "VERSION", "CONTENT"]);
