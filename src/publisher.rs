@@ -43,8 +43,8 @@ use crate::{
     metrics::{Operation, PublishMetrics},
     node::NodeGroup,
     resource::ContentKey,
-    revision::{RevisionInfo, RevisionStore, StoreError, StoredRevision, Types},
-    snapshot::{Completeness, Revision, Snapshot},
+    revision::{RevisionInfo, RevisionStore, StoreError, StoredRevision},
+    snapshot::{Completeness, Revision, Snapshot, Types},
 };
 
 pub use self::{

@@ -12,6 +12,7 @@ mod layers;
 mod restrict;
 mod tree;
 mod type_resources;
+mod types;
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
@@ -26,6 +27,7 @@ pub use self::{
     diff::Diff,
     held::HeldPrint,
     type_resources::{Edits, TypeResources},
+    types::{Types, differences, of_type},
 };
 
 /// Numbers publishes, across all groups and restarts: larger is later. 0 is "before any publish".

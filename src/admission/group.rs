@@ -18,13 +18,13 @@ use self::{
     addresses::Addresses,
     aggregates::Aggregates,
     references::References,
-    step::{Step, Told, Types},
+    step::{Step, Told},
     unasked::Unasked,
 };
 use super::{Finding, Limits, Places, finding::Findings};
 use crate::{
     resource::{Resource, ResourceType},
-    snapshot::TypeResources,
+    snapshot::{TypeResources, Types},
 };
 
 /// The checks of one state of a group over one state of the shared group.

@@ -12,7 +12,7 @@ mod rules;
 mod secrets;
 mod warming;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use bytes::Bytes;
 

@@ -3,7 +3,7 @@
 use std::{
     cmp::Ordering,
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, LazyLock},
+    sync::Arc,
 };
 
 use super::{error::NotFound, lineage::Lineage};
@@ -11,8 +11,7 @@ use crate::{
     admission::{Finding, Limits, Rejection, Severity, codes},
     node::NodeGroup,
     resource::{ContentHash, Resource, ResourceName, ResourceType, Version},
-    revision::Types,
-    snapshot::{DuplicateName, Edits, Revision, TypeResources},
+    snapshot::{DuplicateName, Edits, Revision, TypeResources, Types, differences, of_type},
 };
 
 /// Resources by type, each list sorted by name; versions mean nothing yet.
@@ -45,14 +44,15 @@ pub struct TypeChange {
     pub version: Version,
 }
 
-static EMPTY: LazyLock<Arc<TypeResources>> = LazyLock::new(Arc::default);
-
 /// Edits that make the head exactly the wanted resources.
 pub(super) fn replacement(head: &Types, wanted: &Wanted) -> GroupEdits {
     let all: BTreeSet<&ResourceType> = head.keys().chain(wanted.keys()).collect();
     let edits = all.into_iter().map(|resource_type| {
         let wanted = wanted.get(resource_type).map(Vec::as_slice).unwrap_or_default();
-        (resource_type.clone(), type_replacement(of(head, resource_type), wanted))
+        (
+            resource_type.clone(),
+            type_replacement(of_type(head, resource_type), wanted),
+        )
     });
     edits.filter(|(_, edits)| !edits.is_empty()).collect()
 }
@@ -97,7 +97,7 @@ pub(super) fn patch(
 ) -> Result<GroupEdits, NotFound> {
     let mut edits = GroupEdits::new();
     for (resource_type, name) in deletions {
-        if of(head, resource_type).named(name.as_str()).is_none() {
+        if of_type(head, resource_type).named(name.as_str()).is_none() {
             return Err(NotFound::Resource {
                 group: group.clone(),
                 resource_type: resource_type.clone(),
@@ -113,7 +113,7 @@ pub(super) fn patch(
         .iter()
         .flat_map(|(kind, all)| all.iter().map(move |one| (kind, one)))
     {
-        let old = of(head, resource_type).named(resource.name.as_str());
+        let old = of_type(head, resource_type).named(resource.name.as_str());
         let edits = edits.entry(resource_type.clone()).or_default();
         // A resource that is deleted and given at once is replaced.
         edits.remove(&resource.name);
@@ -139,7 +139,7 @@ pub(super) fn check_limits(head: &Types, edits: &GroupEdits, limits: &Limits) ->
     let mut bytes: usize = head.values().map(|resources| resources.bytes()).sum();
     for (resource_type, edits) in edits {
         for (name, edit) in edits {
-            let old = of(head, resource_type).named(name.as_str());
+            let old = of_type(head, resource_type).named(name.as_str());
             count = count + usize::from(edit.is_some()) - usize::from(old.is_some());
             bytes = bytes + edit.as_ref().map_or(0, |new| new.body.len()) - old.map_or(0, |old| old.body.len());
         }
@@ -169,7 +169,7 @@ pub(super) fn next(
         replaced: Vec::new(),
     };
     for (resource_type, mut edits) in edits {
-        let before = of(head, &resource_type);
+        let before = of_type(head, &resource_type);
         for resource in edits.values_mut().flatten() {
             *resource = lineage.versioned(resource, revision);
         }
@@ -195,27 +195,11 @@ pub(super) fn type_changes(from: &Types, to: &Types) -> Vec<TypeChange> {
         if edit(old, new).is_some() {
             let change = changes
                 .entry(resource_type)
-                .or_insert_with(|| TypeChange::none(resource_type, of(to, resource_type)));
+                .or_insert_with(|| TypeChange::none(resource_type, of_type(to, resource_type)));
             change.add(old, new);
         }
     }
     changes.into_values().collect()
-}
-
-/// Pairs of resources that may differ between two states, type by type, name by name.
-pub(super) fn differences<'a>(
-    from: &'a Types,
-    to: &'a Types,
-) -> impl Iterator<Item = (&'a ResourceType, Option<&'a Arc<Resource>>, Option<&'a Arc<Resource>>)> {
-    let all: BTreeSet<&ResourceType> = from.keys().chain(to.keys()).collect();
-    all.into_iter().flat_map(|resource_type| {
-        let differences = of(to, resource_type).differences(of(from, resource_type));
-        differences.map(move |(old, new)| (resource_type, old, new))
-    })
-}
-
-pub(super) fn of<'a>(types: &'a Types, resource_type: &ResourceType) -> &'a Arc<TypeResources> {
-    types.get(resource_type).unwrap_or(&EMPTY)
 }
 
 // === impl TypeChange ===

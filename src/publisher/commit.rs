@@ -14,8 +14,8 @@ use super::{
 };
 use crate::{
     node::NodeGroup,
-    revision::{Content, Receipt, StoreError, StoredRevision, Types},
-    snapshot::{Revision, Snapshot},
+    revision::{Content, Receipt, StoreError, StoredRevision},
+    snapshot::{Revision, Snapshot, Types},
 };
 
 /// Deleted groups whose history is kept; beyond it the longest deleted is forgotten, so that short-lived groups do not pile up.

@@ -6,11 +6,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::change::of;
 use crate::{
     admission::{Finding, Places, Severity, codes},
     resource::{Place, Resource, ResourceName, ResourceType},
-    revision::Types,
+    snapshot::{Types, of_type},
 };
 
 /// Listeners that a message names one by one; of more it tells the number.
@@ -35,7 +34,10 @@ pub(super) fn check(before: &Types, after: &Types, places: &Places) -> Vec<Findi
 
 /// The places that changed listeners take from other changed ones.
 fn moves<'a>(before: &'a Types, after: &'a Types) -> Moves<'a> {
-    let (before, after) = (of(before, &ResourceType::Listener), of(after, &ResourceType::Listener));
+    let (before, after) = (
+        of_type(before, &ResourceType::Listener),
+        of_type(after, &ResourceType::Listener),
+    );
     let changed: Vec<(&Resource, &Resource)> = after
         .differences(before)
         .filter_map(|(old, new)| Some((&**old?, &**new?)))

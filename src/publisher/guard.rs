@@ -5,7 +5,8 @@ use crate::{
     admission::{Finding, codes},
     node::NodeGroup,
     resource::{Resource, ResourceName, ResourceType},
-    revision::{Owner, Types},
+    revision::Owner,
+    snapshot::Types,
 };
 
 use super::change::{TypeChange, error};

@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 
-use super::change::differences;
 use crate::{
     node::NodeGroup,
     resource::{Resource, ResourceType},
-    revision::Types,
-    snapshot::{Revision, Snapshot},
+    snapshot::{Revision, Snapshot, Types, differences},
 };
 
 /// Two states of a group's own resources.

@@ -14,8 +14,8 @@ use crate::{
     admission::{Finding, GroupChecks, Places},
     node::NodeGroup,
     resource::Version,
-    revision::{StoredRevision, Types},
-    snapshot::Revision,
+    revision::StoredRevision,
+    snapshot::{Revision, Types},
 };
 
 /// The state that would follow a group's head.

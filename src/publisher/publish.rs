@@ -16,8 +16,8 @@ use crate::{
     admission::{Admitted, Candidate, Finding, Known, Rejection, Severity, admit_over},
     node::NodeGroup,
     resource::{ContentHash, Resource, ResourceType, Version},
-    revision::{Content, StoredRevision, Types},
-    snapshot::Revision,
+    revision::{Content, StoredRevision},
+    snapshot::{Revision, Types},
 };
 
 /// Findings that refuse a publish.

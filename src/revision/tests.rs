@@ -1,6 +1,6 @@
 //! What every store must do, run against each of them.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use super::*;
 use crate::resource::{Place, Reference, Resource, ResourceName};

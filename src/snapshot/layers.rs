@@ -1,18 +1,14 @@
 //! The layers of a composed snapshot, from which the next one is made at the cost of what changed.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
     demand::Demand,
     tree::Tree,
     type_resources::{EMPTY, Edits, TypeResources},
+    types::{Types, of_type},
 };
 use crate::resource::{Resource, ResourceName, ResourceType};
-
-type Types = BTreeMap<ResourceType, Arc<TypeResources>>;
 
 /// The layers of a composed snapshot.
 #[derive(Debug, Default)]
@@ -65,16 +61,16 @@ impl Layers {
         filled_before: &TypeResources,
     ) -> Option<Arc<TypeResources>> {
         let (clusters, endpoints) = (
-            of(&self.merged, &ResourceType::Cluster),
-            of(&self.merged, &ResourceType::Endpoint),
+            of_type(&self.merged, &ResourceType::Cluster),
+            of_type(&self.merged, &ResourceType::Endpoint),
         );
         let nothing = Self::default();
         // Without one before, what is there is not to be looked through, only what is missing.
         let (before, endpoints_before, filled_before) = match before {
-            Some(before) => (before, of(&before.merged, &ResourceType::Endpoint), filled_before),
+            Some(before) => (before, of_type(&before.merged, &ResourceType::Endpoint), filled_before),
             None => (&nothing, endpoints, &**endpoints),
         };
-        let clusters_before = of(&before.merged, &ResourceType::Cluster);
+        let clusters_before = of_type(&before.merged, &ResourceType::Cluster);
         let (demand, asked) = Demand::edited(&before.demand, clusters_before, clusters);
         let mut affected: BTreeSet<ResourceName> = asked.into_iter().collect();
         for resource in endpoints.differences(endpoints_before).flat_map(<[_; 2]>::from) {
@@ -108,10 +104,6 @@ impl Layers {
     }
 }
 
-fn of<'a>(types: &'a Types, resource_type: &ResourceType) -> &'a Arc<TypeResources> {
-    types.get(resource_type).unwrap_or(&EMPTY)
-}
-
 /// One type's own resources, and those of the shared group whose names are free.
 fn merged_type(
     own: &Arc<TypeResources>,
@@ -121,8 +113,8 @@ fn merged_type(
 ) -> Arc<TypeResources> {
     let (own_before, shared_before, merged_before) = match before.merged.get(resource_type) {
         Some(merged) => (
-            of(&before.own, resource_type),
-            of(&before.shared, resource_type),
+            of_type(&before.own, resource_type),
+            of_type(&before.shared, resource_type),
             merged,
         ),
         None => (own, &*EMPTY, own),

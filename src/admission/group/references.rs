@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use super::{
     layered::LayeredSet,
-    step::{Step, Told, Types, differences},
+    step::{Step, Told},
 };
 use crate::{
     admission::{Severity, is_missed, reference},
     resource::{Reference, Resource, ResourceName, ResourceType},
+    snapshot::{Types, differences},
 };
 
 /// The type and the name of a resource that refers to others.

@@ -1,9 +1,6 @@
 //! The step from one state of a group to the next, as every check of the group sees it, and what the checks tell.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::{Arc, LazyLock},
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     admission::{
@@ -12,11 +9,8 @@ use crate::{
         path::Path,
     },
     resource::{Resource, ResourceName, ResourceType},
-    snapshot::TypeResources,
+    snapshot::{Types, of_type},
 };
-
-/// The resources of a group, by type.
-pub(super) type Types = BTreeMap<ResourceType, Arc<TypeResources>>;
 
 /// From one state to the next.
 pub(super) struct Step<'a> {
@@ -32,21 +26,19 @@ pub(super) struct Told<'a> {
     pub(super) places: &'a Places,
 }
 
-static NONE: LazyLock<Arc<TypeResources>> = LazyLock::new(Arc::default);
-
 // === impl Step ===
 
 impl<'a> Step<'a> {
     /// Names of a type whose resource may be another one than before, for nodes of the group, and what they are served now.
     pub(super) fn turned(&self, resource_type: &ResourceType) -> BTreeMap<&'a ResourceName, Option<&'a Arc<Resource>>> {
-        let (own, shared) = (of(self.own, resource_type), of(self.shared, resource_type));
+        let (own, shared) = (of_type(self.own, resource_type), of_type(self.shared, resource_type));
         let name = |old: Option<&'a Arc<Resource>>, new: Option<&'a Arc<Resource>>| Some(&new.or(old)?.name);
-        let of_shared = shared.differences(of(self.shared_before, resource_type));
+        let of_shared = shared.differences(of_type(self.shared_before, resource_type));
         let of_shared = of_shared.filter_map(|(old, new)| {
             let name = name(old, new)?;
             Some((name, own.named(name.as_str()).or(new)))
         });
-        let of_own = own.differences(of(self.own_before, resource_type));
+        let of_own = own.differences(of_type(self.own_before, resource_type));
         let of_own = of_own.filter_map(|(old, new)| {
             let name = name(old, new)?;
             Some((name, new.or_else(|| shared.named(name.as_str()))))
@@ -55,24 +47,8 @@ impl<'a> Step<'a> {
     }
 
     pub(super) fn is_own(&self, resource_type: &ResourceType, name: &ResourceName) -> bool {
-        of(self.own, resource_type).named(name.as_str()).is_some()
+        of_type(self.own, resource_type).named(name.as_str()).is_some()
     }
-}
-
-/// Pairs of resources that may differ between two states, type by type, name by name.
-pub(super) fn differences<'a>(
-    from: &'a Types,
-    to: &'a Types,
-) -> impl Iterator<Item = (&'a ResourceType, Option<&'a Arc<Resource>>, Option<&'a Arc<Resource>>)> {
-    let all: BTreeSet<&ResourceType> = from.keys().chain(to.keys()).collect();
-    all.into_iter().flat_map(|resource_type| {
-        let differences = of(to, resource_type).differences(of(from, resource_type));
-        differences.map(move |(old, new)| (resource_type, old, new))
-    })
-}
-
-pub(super) fn of<'a>(types: &'a Types, resource_type: &ResourceType) -> &'a Arc<TypeResources> {
-    types.get(resource_type).unwrap_or(&NONE)
 }
 
 // === impl Told ===

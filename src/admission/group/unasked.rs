@@ -4,11 +4,12 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
     layered::{Layered, LayeredSet},
-    step::{Step, Told, differences, of},
+    step::{Step, Told},
 };
 use crate::{
     admission::{Severity, codes},
     resource::{Reference, Resource, ResourceName, ResourceType},
+    snapshot::{differences, of_type},
 };
 
 /// Who asks for what, counted, and what nobody asks for.
@@ -65,7 +66,7 @@ impl Unasked {
             }
         }
         for reference in &turned {
-            if let Some(named) = of(step.own, &reference.resource_type).get(reference.name.as_str()) {
+            if let Some(named) = of_type(step.own, &reference.resource_type).get(reference.name.as_str()) {
                 self.judge(&reference.resource_type, named);
             }
         }
@@ -106,7 +107,7 @@ impl Unasked {
         for ((resource_type, name), ()) in self.unasked.iter() {
             let mut could_ask = asked_by(resource_type)
                 .iter()
-                .filter(|kind| !of(step.own, kind).is_empty());
+                .filter(|kind| !of_type(step.own, kind).is_empty());
             let Some(kind) = could_ask.next_back() else {
                 continue;
             };

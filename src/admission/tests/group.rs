@@ -1,9 +1,7 @@
 //! What only shows when all resources of a group are seen together.
 
 use super::*;
-use crate::snapshot::TypeResources;
-
-type Types = BTreeMap<ResourceType, Arc<TypeResources>>;
+use crate::snapshot::{TypeResources, Types};
 
 fn types(yaml: &str) -> Types {
     let admitted =

@@ -14,8 +14,8 @@ use super::{
 use crate::{
     node::NodeGroup,
     resource::{ResourceType, Version},
-    revision::{Content, Loaded, LoadedGroup, RevisionInfo, StoredRevision, Summary, Trace, Types},
-    snapshot::{Revision, TypeResources},
+    revision::{Content, Loaded, LoadedGroup, RevisionInfo, StoredRevision, Summary, Trace},
+    snapshot::{Revision, TypeResources, Types},
 };
 
 pub(super) fn read_all(txn: &ReadTransaction, vault: &Vault) -> Result<Loaded, Failure> {

@@ -16,9 +16,10 @@ use super::{
 use crate::{
     resource::ContentHash,
     revision::{
-        Trace, Types,
+        Trace,
         tests::{assert_same, deleted, keeps_its_promises, keeps_receipts, published, receipt, resource},
     },
+    snapshot::Types,
 };
 
 mod damage;
