@@ -1,4 +1,5 @@
-//! Admission: documents and resources as they were given → [`Resource`]s that may be served, or every reason why not.
+//! Admission: documents and resources as they were given → [`Resource`](crate::resource::Resource)s that may be served, or
+//! every reason why not.
 //!
 //! Pure: no clock, no I/O, no runtime. The publisher calls [`admit_over`] and [`GroupChecks`]; the admin API and the CLI
 //! show resources with [`to_json`] and [`redact`]. Protobuf is reflected here and nowhere else.

@@ -153,7 +153,7 @@ impl Publisher {
     ///
     /// # Errors
     ///
-    /// [`PublishError`], with [`NotFound::Resource`](super::NotFound::Resource) for a deletion of what is not there; nothing
+    /// [`PublishError`], with [`NotFound::Resource`] for a deletion of what is not there; nothing
     /// changed then.
     pub fn patch(&self, request: PatchRequest) -> Result<Published, PublishError> {
         self.counted(Operation::Patch, || {
@@ -177,7 +177,7 @@ impl Publisher {
     ///
     /// # Errors
     ///
-    /// [`PublishError`], with [`NotFound::Revision`](super::NotFound::Revision) where `to` is not kept or is a deletion; nothing
+    /// [`PublishError`], with [`NotFound::Revision`] where `to` is not kept or is a deletion; nothing
     /// changed then.
     pub fn rollback(
         &self,
