@@ -12,6 +12,7 @@ mod page;
 mod plan;
 mod process;
 mod reflection;
+mod shared;
 mod snapshots;
 mod sources;
 mod status;
@@ -20,11 +21,10 @@ mod watched;
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use tokio::sync::Semaphore;
-use tonic::{Status, server::NamedService, service::Routes};
+use tonic::{server::NamedService, service::Routes};
 use tonic_health::{ServingStatus, server::HealthReporter};
 
-use self::{csds::ClientStatus, nodes::Nodes, snapshots::Snapshots, sources::Sources, store::Store};
+use self::{csds::ClientStatus, nodes::Nodes, shared::Shared, snapshots::Snapshots, sources::Sources, store::Store};
 use crate::{
     authority::Authority,
     connection::Http2Limits,
@@ -51,48 +51,14 @@ const MAX_CONCURRENT_CALLS: u32 = 256;
 const WINDOW_BYTES: u32 = 4 << 20;
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Looks at every node that run at once.
-const SURVEYS: usize = 2;
 /// Bytes of a request for the status of clients: it is decoded into some fifty times as much.
 const MAX_CSDS_BYTES: usize = 256 << 10;
-/// Events that a watch may be behind by before the server waits for its reader.
-const WATCH_BUFFER: usize = 64;
-
 /// The admin API's services and what they stand on.
 #[derive(Clone)]
 pub struct Admin {
     shared: Arc<Shared>,
     health: HealthReporter,
     authority: Authority,
-}
-
-/// What the services share.
-struct Shared {
-    publisher: Arc<Publisher>,
-    fleet: Arc<Fleet>,
-    /// `None` where no files are served.
-    files: Option<Files>,
-    /// How streams are served, for rehearsals.
-    policies: Policies,
-    process: Process,
-    /// What looks at every node, of which little runs at once.
-    surveys: Arc<Semaphore>,
-}
-
-// === impl Shared ===
-
-impl Shared {
-    /// Does what looks at every node: apart from the reactor, which serves streams and probes meanwhile, and little of it at
-    /// once.
-    async fn survey<R: Send + 'static>(&self, look: impl FnOnce() -> R + Send + 'static) -> Result<R, Status> {
-        let closed = |_| Status::unavailable("the server is shutting down");
-        let permit = Arc::clone(&self.surveys).acquire_owned().await.map_err(closed)?;
-        let looking = self.process.tracker.spawn_blocking(move || {
-            let _permit = permit;
-            look()
-        });
-        looking.await.map_err(|broken| self.process.broken(&broken))
-    }
 }
 
 // === impl Admin ===
@@ -109,14 +75,7 @@ impl Admin {
         process: Process,
     ) -> Self {
         Self {
-            shared: Arc::new(Shared {
-                publisher,
-                fleet,
-                files,
-                policies,
-                process,
-                surveys: Arc::new(Semaphore::new(SURVEYS)),
-            }),
+            shared: Arc::new(Shared::new(publisher, fleet, files, policies, process)),
             health: HealthReporter::new(),
             authority,
         }

@@ -1,8 +1,10 @@
-//! Admission: documents and resources as they were given → [`Resource`]s that may be served, or every reason why not.
+//! Admission: documents and resources as they were given → [`Resource`](crate::resource::Resource)s that may be served, or
+//! every reason why not.
 //!
 //! Pure: no clock, no I/O, no runtime. The publisher calls [`admit_over`] and [`GroupChecks`]; the admin API and the CLI
 //! show resources with [`to_json`] and [`redact`]. Protobuf is reflected here and nowhere else.
 
+mod admitted;
 mod any;
 mod candidate;
 mod canonical;
@@ -27,11 +29,10 @@ mod suggest;
 mod tree;
 mod warming;
 
-use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
-
-use crate::resource::{Resource, ResourceType};
+use std::time::SystemTime;
 
 pub use self::{
+    admitted::Admitted,
     candidate::{Candidate, Document, Format, Limits, RawResource},
     compare::{Bounds, Differences, FieldChange, compare},
     finding::{Finding, Place, Rejection, Severity},
@@ -42,17 +43,6 @@ pub use self::{
     reference::is_missed,
     sensitive::redact,
 };
-
-/// What a candidate became.
-#[derive(Clone, Debug, Default)]
-pub struct Admitted {
-    /// The resources of each type that has some, sorted by name; names and aliases of a type differ.
-    pub resources: BTreeMap<ResourceType, Vec<Arc<Resource>>>,
-    /// What is worth knowing about them: warnings only.
-    pub findings: Vec<Finding>,
-    /// Where they stand, for what is found of them later.
-    pub places: Places,
-}
 
 /// Decodes and checks everything in `candidate`, but whether certificates are valid at some time.
 ///

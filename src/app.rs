@@ -39,7 +39,6 @@ use crate::{
     http::{Guard, Port, Rest, RestSettings, Services},
     memory::MemoryBudget,
     metrics::{ConnectionMetrics, Label as _, Metrics, PortLabel, ServingMetrics},
-    protocol::Policies,
     publisher::{Publisher, PublisherSettings, RemovalGuard},
     readiness::Readiness,
     revision::{MemoryStore, RedbStore, RevisionStore, StoreKeys},
@@ -159,7 +158,6 @@ impl App {
         let fleet = Fleet::new(settings.fleet, Arc::clone(&served));
         let cache = Arc::new(SnapshotCache::with_sufficed(settings.sufficed.clone()));
         let xds_settings = settings.xds.clone();
-        let policies = Policies::new(settings.xds.policy.clone(), settings.xds.unordered.clone());
         let source = access::Source::new(&settings);
         let authority = source.open(settings.audit.clone(), &tracker).await?;
         metrics.register(|exposed| authority.metrics().register(exposed));
@@ -234,7 +232,7 @@ impl App {
             publisher,
             fleet,
             files,
-            policies,
+            xds.policies().clone(),
             authority,
             Process {
                 readiness: readiness.clone(),

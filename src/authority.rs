@@ -4,6 +4,7 @@
 //! The decisions themselves are those of `access`; here are the clock, the files, the counters and the audit log.
 
 mod load;
+mod unverified;
 mod verified;
 mod views;
 
@@ -19,10 +20,13 @@ use std::{
 use tokio_util::task::TaskTracker;
 use tracing::{error, warn};
 
-pub use self::load::{LoadError, Rules};
+pub use self::{
+    load::{LoadError, Rules},
+    unverified::Unverified,
+};
 use self::{verified::Verified, views::Views};
 use crate::{
-    access::{AdminReach, Bearer, BearerError, Denial, Identity, JwtError, NodeReach, Right, Role, SecretReach},
+    access::{AdminReach, Bearer, Denial, Identity, NodeReach, Right, Role, SecretReach},
     audit::{AuditLog, Event},
     connection::{Connection, counted_as},
     metrics::{AccessMetrics, DenialLabel, PortLabel},
@@ -78,29 +82,6 @@ pub struct Admitted {
     /// What it may see; `None` where no rule restricts anybody.
     reach: Option<NodeReach>,
     generation: u64,
-}
-
-/// What somebody shows is not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unverified {
-    /// The header shows no token.
-    #[error(transparent)]
-    Bearer(#[from] BearerError),
-    /// The token is none of the file's, or has expired.
-    #[error("the bearer token is not known, or has expired")]
-    Token,
-    /// The JWT is not taken.
-    #[error(transparent)]
-    Jwt(#[from] JwtError),
-    /// There is nothing to check such a token with.
-    #[error("bearer tokens of this kind are not taken here")]
-    Kind,
-    /// The certificate has expired since the connection began.
-    #[error("the client certificate has expired")]
-    Certificate,
-    /// Too many tokens are being checked already.
-    #[error("too many tokens are being checked: try again later")]
-    Busy,
 }
 
 /// Secrets a node may not have that are named in the log of one request, or of one stream: it may ask for any number of names.

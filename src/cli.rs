@@ -1,9 +1,8 @@
-//! The command line: one file per command, each a client of the admin API but for `serve`, `validate`, `bootstrap`, `restore`,
+//! The command line: one file per command, or per few that differ little, each a client of the admin API but for `serve`, `validate`, `bootstrap`, `restore`,
 //! `verify`, `rekey`, `token` and `audit`.
 //!
 //! Output goes to stdout, everything about it to stderr; exit codes are in `cli/exit.rs`.
 
-mod apply;
 mod audit;
 mod backup;
 mod bootstrap;
@@ -17,6 +16,7 @@ mod exit;
 mod export;
 mod findings;
 mod get;
+mod group;
 mod history;
 mod import;
 mod input;
@@ -26,9 +26,9 @@ mod pages;
 mod plan;
 mod private;
 mod publish;
+mod publish_files;
 mod rekey;
 mod render;
-mod replace;
 mod restore;
 mod rollback;
 mod sarif;
@@ -47,6 +47,7 @@ use clap::{Args, Parser, Subcommand};
 
 use self::{
     connect::{Clients, Trust},
+    envoy::Own,
     exit::{Exit, Failure},
     output::{Output, Requested},
 };
@@ -93,9 +94,9 @@ enum Command {
     /// Run the control plane
     Serve(Box<serve::Serve>),
     /// Make a group's snapshot exactly what the files say
-    Replace(replace::Replace),
+    Replace(publish_files::PublishFiles),
     /// Add and update resources of a group's snapshot
-    Apply(apply::Apply),
+    Apply(publish_files::PublishFiles),
     /// Delete resources of a group's snapshot
     Delete(delete::Delete),
     /// Forget a group; its nodes keep what they have
@@ -192,8 +193,8 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
 /// Runs a command against the admin API.
 async fn call(command: Command, clients: Clients, output: &mut Output) -> Result<Exit, Failure> {
     match command {
-        Command::Replace(replace) => replace.run(&clients, output).await,
-        Command::Apply(apply) => apply.run(&clients, output).await,
+        Command::Replace(files) => files.run(Own::Replaced, &clients, output).await,
+        Command::Apply(files) => files.run(Own::Kept, &clients, output).await,
         Command::Delete(delete) => delete.run(&clients, output).await,
         Command::DeleteSnapshot(delete) => delete.run(&clients, output).await,
         Command::Get(get) => get.run(&clients, output).await,

@@ -6,23 +6,19 @@
 mod bootstrap;
 mod inline;
 mod run;
+mod served;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use serde_json::Value;
-
-pub use self::run::{Binary, EnvoyError};
 use self::{
     bootstrap::{Trial, Unit},
     run::{Said, Workplace},
 };
+pub use self::{
+    run::{Binary, EnvoyError},
+    served::Served,
+};
 use crate::resource::ResourceType;
-
-/// The resources that a node is given, as JSON with `@type`, by type and name.
-#[derive(Clone, Debug, Default)]
-pub struct Served {
-    resources: BTreeMap<ResourceType, BTreeMap<String, Value>>,
-}
 
 /// What Envoy refuses, in its own words.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,33 +33,6 @@ pub struct Refusal {
 const REFUSALS: usize = 16;
 /// Runs for one examination; what is not found by then is not said.
 const RUNS: usize = 200;
-
-// === impl Served ===
-
-impl Served {
-    /// Adds a resource; one of the same type and name gives way to it.
-    pub fn insert(&mut self, resource_type: ResourceType, name: impl Into<String>, json: Value) {
-        self.resources
-            .entry(resource_type)
-            .or_default()
-            .insert(name.into(), json);
-    }
-
-    /// Takes a resource away.
-    pub fn remove(&mut self, resource_type: &ResourceType, name: &str) {
-        if let Some(names) = self.resources.get_mut(resource_type) {
-            names.remove(name);
-        }
-    }
-
-    fn get(&self, resource_type: &ResourceType, name: &str) -> Option<&Value> {
-        self.resources.get(resource_type)?.get(name)
-    }
-
-    fn of(&self, resource_type: &ResourceType) -> impl Iterator<Item = (&String, &Value)> {
-        self.resources.get(resource_type).into_iter().flatten()
-    }
-}
 
 // === impl Binary ===
 

@@ -4,6 +4,8 @@
 //! Streams write through a [`StreamGuard`]; the admin API reads owned [`NodeStatus`] values. A node is forgotten some time
 //! after its last stream ended. Bounded: see [`Limits`].
 
+mod info;
+mod limits;
 mod moment;
 mod record;
 mod refusals;
@@ -19,50 +21,36 @@ use std::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
-    time::{Duration, Instant, SystemTime},
+    time::{Instant, SystemTime},
 };
 
 use dashmap::DashMap;
 use tokio::sync::watch;
 
-pub use self::moment::Moment;
-pub use self::status::{
-    ClusterLoad, DeliveryStatus, LoadReport, NackStatus, NodeStatus, StreamStatus, TypeState, TypeStatus, Unanswered,
+pub use self::{
+    info::{Protocol, StreamInfo},
+    limits::Limits,
+    moment::Moment,
+    status::{
+        ClusterLoad, DeliveryStatus, LoadReport, NackStatus, NodeStatus, StreamStatus, TypeState, TypeStatus,
+        Unanswered,
+    },
+    verdict::{NodeOutcome, Refusal, Verdict},
 };
-pub use self::verdict::{NodeOutcome, Refusal, Verdict};
 use self::{
     record::{ChangeMark, NodeRecord},
     stream::{StreamRecord, Trouble},
 };
 use crate::{
-    connection::Pace,
-    metrics::{self, ServingMetrics},
+    metrics::ServingMetrics,
     node::{Node, NodeGroup, NodeId},
-    protocol::{Delivery, Outcome, Variant},
+    protocol::{Delivery, Outcome},
     resource::ResourceType,
     snapshot::Revision,
-    text::head,
 };
 
 /// What part of full books is freed at once.
 const SPARE: usize = 64;
-
-/// Bounds of the books.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Nodes remembered at once, connected or not. Connected ones are bounded by the streams that are let in; beyond this
-    /// number the longest gone are forgotten first.
-    pub nodes: usize,
-    /// Bytes kept of a NACK's message: Envoy's are some hundred, a hostile client's are not.
-    pub nack_message_bytes: usize,
-    /// Clusters kept of a load report, the busiest: what a person looks at, not a time series.
-    pub load_clusters: usize,
-    /// How long a node is remembered after its last stream ended.
-    pub forget_after: Duration,
-    /// How long a response may go unanswered before it is named: longer than Envoy's `initial_fetch_timeout` of 15 s, for
-    /// which a warming cluster withholds its ACK.
-    pub unanswered_after: Duration,
-}
 
 /// The nodes, connected and recently gone.
 #[derive(Debug)]
@@ -91,28 +79,6 @@ pub struct Census {
     pub unanswered: usize,
     /// Connected nodes that asked again over REST with an earlier version than they were sent: rejected, or not yet applied.
     pub unconfirmed: usize,
-}
-
-/// How a stream carries state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protocol {
-    /// A stream of messages over gRPC.
-    Grpc(Variant),
-    /// One request after the other over REST: not a stream, but asked for by one node again and again (H).
-    Rest,
-}
-
-/// How a stream is served.
-#[derive(Clone, Debug)]
-pub struct StreamInfo {
-    /// Whether its client takes in what it is sent; `None` where nobody looks.
-    pub pace: Option<Arc<Pace>>,
-    /// SotW, delta or REST.
-    pub protocol: Protocol,
-    /// ADS, or a service of one type.
-    pub aggregated: bool,
-    /// The peer's address, as text for people.
-    pub peer: String,
 }
 
 /// What a node can be chosen by, besides its id.
@@ -149,32 +115,6 @@ pub enum FleetChange {
     Node(Box<NodeStatus>),
     /// The node is no longer remembered.
     Forgotten(NodeId),
-}
-
-// === impl Limits ===
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            nodes: 100_000,
-            nack_message_bytes: 4096,
-            load_clusters: 50,
-            forget_after: Duration::from_secs(600),
-            unanswered_after: Duration::from_secs(30),
-        }
-    }
-}
-
-// === impl Protocol ===
-
-impl From<Protocol> for metrics::Protocol {
-    fn from(protocol: Protocol) -> Self {
-        match protocol {
-            Protocol::Grpc(Variant::Sotw) => Self::Sotw,
-            Protocol::Grpc(Variant::Delta) => Self::Delta,
-            Protocol::Rest => Self::Rest,
-        }
-    }
 }
 
 // === impl Fleet ===
@@ -498,15 +438,6 @@ impl FleetWatch {
             std::future::pending::<()>().await;
         }
     }
-}
-
-/// The text, cut at a character's border.
-fn cut(text: &str, bytes: usize) -> String {
-    let kept = head(text, bytes);
-    if kept.len() == text.len() {
-        return text.to_owned();
-    }
-    format!("{kept}…")
 }
 
 #[cfg(test)]

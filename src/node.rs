@@ -4,6 +4,7 @@
 
 mod group;
 mod grouping;
+mod pattern;
 
 use std::{fmt, sync::Arc};
 
@@ -11,7 +12,8 @@ use crate::proto::envoy::config::core::v3 as core;
 
 pub use self::{
     group::{GroupSet, NodeGroup},
-    grouping::{GroupRule, Grouping, LocalityMatch, Pattern, RuleError},
+    grouping::{GroupRule, Grouping, LocalityMatch, RuleError},
+    pattern::Pattern,
 };
 
 /// The id a node gives itself. It may be empty where the grouping does not need it (L-2).

@@ -32,7 +32,7 @@ pub use self::{
     listing::{Listing, NameList, ReadNext},
     memory::Memory,
     nonce::Nonce,
-    outcome::Outcome,
+    outcome::{Outcome, Told},
     policies::Policies,
     policy::{Ordering, Policy, StreamLimits},
     poll::{Poll, PollAnswer, PollLimits, PollOutcome, PolledNames, Polling, Reply},

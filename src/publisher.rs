@@ -4,57 +4,70 @@
 //! transport or a stream.
 
 mod change;
+mod commit;
+mod compare;
 mod counted;
+mod error;
 mod exchange;
 mod guard;
 mod health;
 mod idempotency;
+mod intent;
 mod lineage;
 mod outlook;
-mod query;
+mod proposal;
+mod publish;
+mod receipts;
 mod request;
 mod vetting;
+mod writer;
 
 use std::{
     collections::{BTreeMap, HashMap},
-    fmt,
+    fmt, io,
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard},
-    time::{Instant, SystemTime},
 };
 
 use tokio::sync::{broadcast, watch};
 
 use self::{
-    change::{GroupEdits, Next, check_limits, next, patch, replacement, restoration},
-    guard::Removal,
-    idempotency::Ticket,
+    intent::Intent,
     lineage::Lineage,
     request::{check_group, check_request},
     vetting::Vettings,
+    writer::Writer,
 };
 use crate::{
-    admission::{Admitted, Candidate, Finding, GroupChecks, Known, Places, Rejection, Severity, admit_over},
+    admission::{Known, Limits},
     cache::SnapshotCache,
-    metrics::PublishMetrics,
+    metrics::{Operation, PublishMetrics},
     node::NodeGroup,
-    resource::{ContentHash, ContentKey, Resource, ResourceType, Version},
-    revision::{Content, Receipt, RevisionStore, StoreError, StoredRevision, Types},
-    snapshot::{Revision, Snapshot},
+    resource::ContentKey,
+    revision::{RevisionInfo, RevisionStore, StoreError, StoredRevision},
+    snapshot::{Completeness, Revision, Snapshot, Types},
 };
 
-pub use self::request::{
-    Comparison, DiffTarget, NotFound, PatchRequest, PublishError, PublishOptions, Published, PublisherSettings,
-    ReplaceRequest, SnapshotEvent, Totals, TypeChange,
-};
 pub use self::{
+    change::TypeChange,
+    error::{NotFound, PublishError},
     guard::RemovalGuard,
     outlook::{Outlook, ResourceChange, Served},
+    request::{Comparison, DiffTarget, PatchRequest, PublishOptions, Published, ReplaceRequest, SnapshotEvent, Totals},
 };
 
 /// Events a subscriber may lag behind by: a burst of publishes, at some hundred bytes each.
 const EVENTS: usize = 256;
-/// Deleted groups whose history is kept; beyond it the longest deleted is forgotten, so that short-lived groups do not pile up.
-const DELETED_GROUPS: usize = 256;
+
+/// Rules that every publish is held to.
+#[derive(Clone, Debug, Default)]
+pub struct PublisherSettings {
+    /// Limits of candidates, and of the snapshot that a patch makes.
+    pub limits: Limits,
+    /// Warnings refuse a publish that does not say [`PublishOptions::allow_warnings`].
+    pub deny_warnings: bool,
+    /// The guard over what a publish removes that does not say [`PublishOptions::allow_removals`].
+    pub removals: RemovalGuard,
+}
 
 /// Publishes snapshots, one at a time, and answers what was published.
 pub struct Publisher {
@@ -67,38 +80,12 @@ pub struct Publisher {
     writer: Mutex<Writer>,
     /// The published groups. Written by the holder of `writer` alone, for an instant, so that readers never wait for the disk.
     heads: RwLock<BTreeMap<NodeGroup, Arc<StoredRevision>>>,
-    /// What admission said of heads. A hint: none is needed, and one of another revision than the head's is not used.
+    /// Admission's word on heads. A hint: none is needed, and one of another revision than the head's is not used.
     vettings: Vettings,
     events: broadcast::Sender<SnapshotEvent>,
-    /// Whether the store took what it was given last, and would take more as far as is known.
+    /// The store took the last revision it was given, and would take more as far as is known.
     works: watch::Sender<bool>,
     metrics: PublishMetrics,
-}
-
-#[derive(Debug)]
-struct Writer {
-    last: Revision,
-    /// Of every group with a history, deleted ones included.
-    lineages: HashMap<NodeGroup, Lineage>,
-    /// Of every group that was published since the start.
-    checks: HashMap<NodeGroup, GroupChecks>,
-}
-
-/// What a publish would make of a group.
-struct Proposal {
-    revision: Revision,
-    next: Next,
-    /// Of all of it together, and of the step to it: errors, too.
-    findings: Vec<Finding>,
-}
-
-/// What refuses a publish.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Deny {
-    /// Only what cannot be: what was admitted once may be published again.
-    Nothing,
-    Errors,
-    Warnings,
 }
 
 // === impl Publisher ===
@@ -131,11 +118,7 @@ impl Publisher {
             cache,
             settings,
             content_key,
-            writer: Mutex::new(Writer {
-                last: loaded.last,
-                lineages,
-                checks: HashMap::new(),
-            }),
+            writer: Mutex::new(Writer::new(loaded.last, lineages)),
             heads: RwLock::new(heads),
             vettings: Vettings::default(),
             events: broadcast::Sender::new(EVENTS),
@@ -146,364 +129,240 @@ impl Publisher {
         Ok(publisher)
     }
 
-    /// [`Publisher::replace`], not counted.
-    fn replace_one(&self, request: ReplaceRequest) -> Result<Published, PublishError> {
-        let ReplaceRequest {
-            group,
-            candidate,
-            options,
-        } = request;
-        check_request(&group, &options)?;
-        let vetted = self.vettings.of(&group, self.head(&group));
-        let known = vetted.as_ref().map(|vetted| vetted as &dyn Known);
-        let admitted = self.admit(&group, &candidate, known)?;
-        let ticket = Ticket::of_replace(&options, &admitted.resources);
-        let edits = |head: Option<&StoredRevision>| Ok(replacement(&types_of(head), &admitted.resources));
-        let findings = &admitted.findings;
-        let denies = self.denies(&options);
-        let published = self.publish(&group, &options, ticket.as_ref(), Some(&admitted), denies, edits)?;
-        if !published.dry_run && !published.repeated {
-            self.vettings.replaced(&published, findings, vetted.as_ref());
-        }
-        Ok(published)
+    /// Makes a group's snapshot exactly the candidate. Blocks on the store.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError`]; nothing changed then.
+    pub fn replace(&self, request: ReplaceRequest) -> Result<Published, PublishError> {
+        self.counted(Operation::Replace, || {
+            let ReplaceRequest {
+                group,
+                candidate,
+                options,
+            } = request;
+            check_request(&group, &options)?;
+            let vetted = self.vettings.of(&group, self.head(&group));
+            let known = vetted.as_ref().map(|vetted| vetted as &dyn Known);
+            let admitted = self.admit(&group, &candidate, known)?;
+            self.publish(&group, &options, &Intent::Replace { admitted, vetted })
+        })
     }
 
-    /// [`Publisher::patch`], not counted.
-    fn patch_one(&self, request: PatchRequest) -> Result<Published, PublishError> {
-        let PatchRequest {
-            group,
-            candidate,
-            mut deletions,
-            options,
-        } = request;
-        check_request(&group, &options)?;
-        deletions.sort();
-        deletions.dedup();
-        let admitted = self.admit(&group, &candidate, None)?;
-        let mut patched = Revision::default();
-        let edits = |head: Option<&StoredRevision>| {
-            patched = head.map_or_else(Revision::default, |head| head.revision);
-            let head = types_of(head);
-            let edits = patch(&group, &head, &deletions, &admitted.resources)?;
-            check_limits(&head, &edits, &self.settings.limits).map_err(PublishError::Rejected)?;
-            Ok(edits)
-        };
-        let ticket = Ticket::of_patch(&options, &admitted.resources, &deletions);
-        let findings = &admitted.findings;
-        let denies = self.denies(&options);
-        let published = self.publish(&group, &options, ticket.as_ref(), Some(&admitted), denies, edits)?;
-        if !published.dry_run && !published.repeated {
-            let given = admitted
-                .resources
-                .iter()
-                .flat_map(|(kind, all)| all.iter().map(move |one| (kind, &one.name)));
-            let gone = deletions.iter().map(|(kind, name)| (kind, name));
-            self.vettings.patched(&published, patched, given.chain(gone), findings);
-        }
-        Ok(published)
+    /// Adds, updates and deletes single resources of a group's snapshot. Blocks on the store.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError`], with [`NotFound::Resource`] for a deletion of what is not there; nothing
+    /// changed then.
+    pub fn patch(&self, request: PatchRequest) -> Result<Published, PublishError> {
+        self.counted(Operation::Patch, || {
+            let PatchRequest {
+                group,
+                candidate,
+                mut deletions,
+                options,
+            } = request;
+            check_request(&group, &options)?;
+            deletions.sort();
+            deletions.dedup();
+            let admitted = self.admit(&group, &candidate, None)?;
+            self.publish(&group, &options, &Intent::Patch { admitted, deletions })
+        })
     }
 
-    /// What a group's candidate became. From here on the content hashes of its secrets are those of the group.
-    fn admit(
-        &self,
-        group: &NodeGroup,
-        candidate: &Candidate,
-        known: Option<&dyn Known>,
-    ) -> Result<Admitted, PublishError> {
-        let now = Some(SystemTime::now());
-        let mut admitted = admit_over(candidate, &self.settings.limits, known, now).map_err(PublishError::Rejected)?;
-        let secrets = admitted.resources.get_mut(&ResourceType::Secret);
-        for secret in secrets.into_iter().flatten() {
-            let content = self.content_key.of_secret(group.as_str(), secret.content);
-            *secret = Arc::new(Resource {
-                content,
-                version: Version::from(content),
-                ..Resource::clone(secret)
-            });
-        }
-        Ok(admitted)
-    }
-
-    /// [`Publisher::rollback`], not counted.
-    fn rollback_one(
+    /// Makes a new revision with the content of a kept one, also of a deleted group. What returns gets new versions, and what
+    /// was admitted once is not refused for warnings. It may remove whatever it does: going back is one step. Blocks on the
+    /// store.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError`], with [`NotFound::Revision`] where `to` is not kept or is a deletion; nothing
+    /// changed then.
+    pub fn rollback(
         &self,
         group: &NodeGroup,
         to: Revision,
         options: &PublishOptions,
     ) -> Result<Published, PublishError> {
-        check_request(group, options)?;
-        let ticket = Ticket::of_rollback(options, to);
-        let edits = |head: Option<&StoredRevision>| {
-            let target = self.stored(group, to)?;
-            Ok(restoration(&types_of(head), &types_of(Some(&target))))
-        };
-        // Going back is one step, whatever it removes.
-        let options = PublishOptions {
-            allow_removals: true,
-            ..options.clone()
-        };
-        self.publish(group, &options, ticket.as_ref(), None, Deny::Nothing, edits)
-    }
-
-    /// [`Publisher::delete`], not counted.
-    fn delete_one(&self, group: &NodeGroup, expected_revision: Option<u64>) -> Result<Revision, PublishError> {
-        check_group(group)?;
-        let mut writer = self.writer();
-        let head = self.head(group);
-        expect(expected_revision, head.as_deref())?;
-        let head = head.ok_or_else(|| NotFound::Group(group.clone()))?;
-        let options = PublishOptions::default();
-        let revision = Revision(writer.last.0 + 1);
-        let resources = head
-            .types()
-            .into_iter()
-            .flat_map(Types::values)
-            .flat_map(|resources| resources.iter());
-        let replaced = resources.map(|resource| resource.content).collect();
-        let deletion = stored_revision(group, revision, &options, Content::Deleted, replaced);
-        self.commit(&mut writer, deletion, None)?;
-        writer.checks.remove(group);
-        self.vettings.forget(group);
-        if let Err(error) = self.forget_long_deleted(&mut writer) {
-            // The deletion stands; the next one tries again.
-            tracing::warn!(%error, "history of a deleted group was not forgotten");
-        }
-        Ok(head.revision)
-    }
-
-    /// The one way to a new revision. `edits` says what is to differ from the head, which is empty where there is none.
-    fn publish(
-        &self,
-        group: &NodeGroup,
-        options: &PublishOptions,
-        ticket: Option<&Ticket>,
-        admitted: Option<&Admitted>,
-        deny: Deny,
-        edits: impl FnOnce(Option<&StoredRevision>) -> Result<GroupEdits, PublishError>,
-    ) -> Result<Published, PublishError> {
-        let named = options.version_info.as_deref().map(Version::from);
-        let mut writer = self.writer();
-        if !options.dry_run {
-            // What changes nothing is answered without a write: it must be found again as well.
-            self.heard(self.store.probe(false))?;
-        }
-        let head = self.head(group);
-        if let Some(done) = self.done_before(group, ticket, admitted)? {
-            return Ok(done);
-        }
-        check_owner(group, options, head.as_deref())?;
-        expect(options.expected_revision, head.as_deref())?;
-        let before = types_of(head.as_deref());
-        let edits = edits(head.as_deref())?;
-        let nowhere = Places::default();
-        let places = admitted.map_or(&nowhere, |admitted| &admitted.places);
-        let proposal = self.propose(&mut writer, group, &before, edits, named.as_ref(), places)?;
-        let mut findings = admitted.map_or_else(Vec::new, |admitted| admitted.findings.clone());
-        findings.extend(proposal.findings);
-        findings.sort_by_key(|finding| finding.severity);
-        let denied = match deny {
-            Deny::Nothing => false,
-            Deny::Errors => findings.iter().any(|finding| finding.severity == Severity::Error),
-            Deny::Warnings => !findings.is_empty(),
-        };
-        let Next {
-            types,
-            changes,
-            replaced,
-        } = proposal.next;
-        let unconfirmed = self.unconfirmed(group, options, &before, &types, &changes);
-        let refused = denied || !(unconfirmed.is_empty() || options.dry_run);
-        // The first publish changes something even if it is empty: from then on the group is known to be (S-9).
-        let changed = head.is_none() || !changes.is_empty();
-        if refused || options.dry_run {
-            self.withdraw(&mut writer, group, &before);
-        }
-        if refused {
-            return Err(refusal(denied, unconfirmed, findings));
-        }
-        let outlook = options.dry_run.then(|| Outlook {
-            group: group.clone(),
-            revision: proposal.revision,
-            before,
-            after: types.clone(),
-            is_next: true,
-        });
-        let mut revision = head.as_ref().map_or_else(Revision::default, |head| head.revision);
-        if changed && !options.dry_run {
-            revision = proposal.revision;
-            let stored = stored_revision(group, revision, options, Content::Published(types), replaced);
-            let receipt = ticket.map(|ticket| ticket.receipt(revision, true, &changes));
-            self.commit(&mut writer, stored, receipt.as_ref())?;
-        } else if !options.dry_run {
-            self.keep_receipt(group, ticket, head.as_deref())?;
-        }
-        Ok(Published {
-            group: group.clone(),
-            revision,
-            changed,
-            dry_run: options.dry_run,
-            repeated: false,
-            changes,
-            warnings: findings,
-            unconfirmed,
-            outlook,
-        })
-    }
-
-    /// What the publish removes and nobody confirmed.
-    fn unconfirmed(
-        &self,
-        group: &NodeGroup,
-        options: &PublishOptions,
-        before: &Types,
-        after: &Types,
-        changes: &[TypeChange],
-    ) -> Vec<Finding> {
-        if options.allow_removals {
-            return Vec::new();
-        }
-        self.settings.removals.check(&Removal {
-            group,
-            owner: options.owner,
-            before,
-            after,
-            changes,
-        })
-    }
-
-    /// The state that would follow the head, and what is found of it.
-    fn propose(
-        &self,
-        writer: &mut Writer,
-        group: &NodeGroup,
-        head: &Types,
-        edits: GroupEdits,
-        named: Option<&Version>,
-        places: &Places,
-    ) -> Result<Proposal, PublishError> {
-        let revision = Revision(writer.last.0 + 1);
-        let fresh = Lineage::default();
-        let lineage = writer.lineages.get(group).unwrap_or(&fresh);
-        let next = next(head, edits, lineage, revision, named).map_err(PublishError::Rejected)?;
-        let mut findings = self.check(writer, group, &next.types, places);
-        findings.extend(exchange::check(head, &next.types, places));
-        Ok(Proposal {
-            revision,
-            next,
-            findings,
-        })
-    }
-
-    /// What is found of a group's next state as a whole.
-    fn check(&self, writer: &mut Writer, group: &NodeGroup, next: &Types, places: &Places) -> Vec<Finding> {
-        let shared = self
-            .head(&NodeGroup::from(NodeGroup::SHARED))
-            .filter(|_| !group.is_shared());
-        let shared = shared.as_deref().and_then(StoredRevision::types);
-        // Out of the map meanwhile: what panics half way is not found again.
-        let mut checks = writer.checks.remove(group).unwrap_or_default();
-        let findings = checks.advance(next, shared, places);
-        writer.checks.insert(group.clone(), checks);
-        findings
-    }
-
-    /// A proposal came to nothing: what was known of the head is known again, and the proposal can be forgotten.
-    fn withdraw(&self, writer: &mut Writer, group: &NodeGroup, head: &Types) {
-        if self.head(group).is_some() {
-            self.check(writer, group, head, &Places::default());
-        } else {
-            writer.checks.remove(group);
-        }
-    }
-
-    /// Durable first, then served, then told.
-    fn commit(&self, writer: &mut Writer, stored: StoredRevision, receipt: Option<&Receipt>) -> Result<(), StoreError> {
-        self.cache.note_publish(stored.revision, Instant::now());
-        if let Err(error) = self.store.append(&stored, receipt) {
-            self.on_store_failure();
-            // It may have come to the disk all the same: then its number is used up.
-            writer.last = self.store.last().map_or(writer.last, |last| last.max(writer.last));
-            return Err(error);
-        }
-        self.set_store_works(true);
-        let (group, revision) = (stored.group.clone(), stored.revision);
-        writer.last = revision;
-        let lineage = writer.lineages.entry(group.clone()).or_default();
-        lineage.record(stored.trace(), self.store.retention());
-        let event = match stored.types() {
-            Some(_) => SnapshotEvent::Published(stored.info()),
-            None => SnapshotEvent::Deleted {
-                group: group.clone(),
-                revision,
-            },
-        };
-        {
-            let mut heads = self.heads.write().unwrap_or_else(PoisonError::into_inner);
-            match stored.content {
-                Content::Published(_) => heads.insert(group.clone(), Arc::new(stored)),
-                Content::Deleted => heads.remove(&group),
+        self.counted(Operation::Rollback, || {
+            check_request(group, options)?;
+            // Going back is one step, whatever it removes.
+            let options = PublishOptions {
+                allow_removals: true,
+                ..options.clone()
             };
-        }
-        if group.is_shared() {
-            self.serve_all();
+            self.publish(group, &options, &Intent::Restore(to))
+        })
+    }
+
+    /// Forgets a group: its nodes keep what they have and hear nothing until the next publish. Where it is the shared group,
+    /// published groups lose its resources. Gives the revision that was current. Blocks on the store.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError`]; nothing changed then.
+    pub fn delete(&self, group: &NodeGroup, expected_revision: Option<u64>) -> Result<Revision, PublishError> {
+        self.counted(Operation::Delete, || {
+            check_group(group)?;
+            self.commit_deletion(group, expected_revision)
+        })
+    }
+
+    /// Compares a kept revision, or what is current, with another or with a candidate. A group without a snapshot compares as
+    /// an empty one. Blocks on the store.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError::NotFound`], [`PublishError::Rejected`] for a candidate, or [`PublishError::Store`].
+    pub fn diff(&self, group: &NodeGroup, from: Option<Revision>, to: &DiffTarget) -> Result<Comparison, PublishError> {
+        self.compare(group, from, to)
+    }
+
+    /// Gives the snapshot that the nodes of a group are served now, and the one after a publish. `group` need not be the one that is
+    /// published: the shared group is under all others.
+    #[must_use]
+    pub fn foresee(&self, outlook: &Outlook, group: &NodeGroup) -> Served {
+        let published = Snapshot::new(
+            outlook.group.clone(),
+            outlook.revision,
+            outlook.after.clone(),
+            Completeness::Published,
+        );
+        let before = self.cache.get(group);
+        let after = if outlook.group.is_shared() {
+            let own = self.head(group).filter(|head| !head.group.is_shared());
+            let own = own.as_deref().and_then(StoredRevision::snapshot);
+            let served = Snapshot::compose(group, own.as_ref(), Some(&published), before.as_deref());
+            let suffices = own.is_none() && self.cache.is_sufficed(group);
+            if suffices { served.sufficing() } else { served }
         } else {
-            self.serve(&group, self.shared().as_ref());
-        }
-        // Nobody needs to listen.
-        let _ = self.events.send(event);
-        Ok(())
-    }
-
-    /// Serves every group anew: the shared resources are in all of them.
-    fn serve_all(&self) {
-        let shared = self.shared();
-        let before = self.cache.default_snapshot();
-        let default = shared.as_ref().map(|shared| {
-            let group = NodeGroup::from(NodeGroup::SHARED);
-            Arc::new(Snapshot::compose(&group, None, Some(shared), before.as_deref()))
-        });
-        self.cache.set_default(default.as_ref());
-        let groups: Vec<NodeGroup> = self.heads().keys().cloned().collect();
-        for group in groups.iter().filter(|group| !group.is_shared()) {
-            self.serve(group, shared.as_ref());
+            Snapshot::compose(group, Some(&published), self.shared().as_ref(), before.as_deref())
+        };
+        Served {
+            before,
+            after: Arc::new(after),
         }
     }
 
-    /// Serves one group: its own resources over the shared ones, or nothing of its own any more.
-    fn serve(&self, group: &NodeGroup, shared: Option<&Snapshot>) {
-        match self.head(group).and_then(|head| head.snapshot()) {
-            Some(own) => {
-                let before = self.cache.get(group);
-                let served = Snapshot::compose(group, Some(&own), shared, before.as_deref());
-                self.cache.set(group.clone(), Arc::new(served));
-            }
-            None => self.cache.forget(group),
-        }
+    /// One group's own resources, of a kept revision or as they are. Blocks on the store for an earlier revision only.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError::NotFound`], or [`PublishError::Store`].
+    pub fn get(&self, group: &NodeGroup, revision: Option<Revision>) -> Result<(RevisionInfo, Snapshot), PublishError> {
+        let missing = || NotFound::Group(group.clone());
+        let stored = match revision {
+            Some(revision) => self.stored(group, revision)?,
+            None => self.head(group).ok_or_else(missing)?,
+        };
+        let snapshot = stored.snapshot().ok_or_else(missing)?;
+        Ok((stored.info(), snapshot))
     }
 
-    /// Forgets the history of the longest deleted group, where there are too many.
-    fn forget_long_deleted(&self, writer: &mut Writer) -> Result<(), StoreError> {
+    /// Every published group, sorted.
+    #[must_use]
+    pub fn list(&self) -> Vec<RevisionInfo> {
+        self.heads().values().map(|head| head.info()).collect()
+    }
+
+    /// The first published groups behind a name, sorted; whether there are more.
+    #[must_use]
+    pub fn page(&self, after: Option<&str>, most: usize) -> (Vec<RevisionInfo>, bool) {
         let heads = self.heads();
-        if writer.lineages.len() <= heads.len() + DELETED_GROUPS {
-            return Ok(());
-        }
-        let deleted = writer.lineages.iter().filter(|(group, _)| !heads.contains_key(*group));
-        let longest = deleted.min_by_key(|(_, lineage)| lineage.newest());
-        let longest = longest.map(|(group, _)| group.clone());
-        drop(heads);
-        if let Some(group) = longest {
-            self.store.forget(&group)?;
-            writer.lineages.remove(&group);
-        }
-        Ok(())
+        let behind = heads
+            .iter()
+            .filter(|(group, _)| after.is_none_or(|after| group.as_str() > after));
+        let mut behind = behind.map(|(_, head)| head);
+        let page = behind.by_ref().take(most).map(|head| head.info()).collect();
+        (page, behind.next().is_some())
     }
 
-    const fn denies(&self, options: &PublishOptions) -> Deny {
-        if (self.settings.deny_warnings || options.deny_warnings) && !options.allow_warnings {
-            Deny::Warnings
-        } else {
-            Deny::Errors
+    /// Counts the published groups and resources.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        let mut totals = Totals::default();
+        for head in self.heads().values() {
+            totals.groups += 1;
+            totals.revision = totals.revision.max(head.revision);
+            for (kind, resources) in head.types().into_iter().flatten() {
+                *totals.resources.entry(kind.clone()).or_default() += resources.len();
+            }
         }
+        totals
+    }
+
+    /// A group's kept revisions, newest first, at most `limit`; also of a deleted group. Blocks on the store.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound::Group`] where there are none, or [`PublishError::Store`].
+    pub fn history(&self, group: &NodeGroup, limit: usize) -> Result<Vec<RevisionInfo>, PublishError> {
+        let revisions = self.heard(self.store.list(group, limit.max(1)))?;
+        if revisions.is_empty() {
+            return Err(NotFound::Group(group.clone()).into());
+        }
+        Ok(revisions)
+    }
+
+    /// Writes everything that is kept, as it is at one moment, while publishes go on. Blocks on the store and on `to`.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError::Store`].
+    pub fn backup(&self, to: &mut dyn io::Write) -> Result<(), PublishError> {
+        Ok(self.store.backup(to)?)
+    }
+
+    /// Every publish and deletion from here on. Subscribe first, then [`Publisher::list`]: nothing is lost, and what comes twice
+    /// has the same revision. A subscriber that lags lists again.
+    #[must_use]
+    pub fn subscribe(&self) -> broadcast::Receiver<SnapshotEvent> {
+        self.events.subscribe()
+    }
+
+    /// The counters of publishes.
+    #[must_use]
+    pub const fn metrics(&self) -> &PublishMetrics {
+        &self.metrics
+    }
+
+    /// Tells `true` while the store works, and each change of that.
+    #[must_use]
+    pub fn store_works(&self) -> watch::Receiver<bool> {
+        self.works.subscribe()
+    }
+
+    /// Looks whether the store works. One that failed is written to: a disk that was full is seen to have room by nothing else.
+    /// Blocks on the store.
+    pub fn probe_store(&self) {
+        let worked = *self.works.borrow();
+        match self.store.probe(!worked) {
+            Ok(()) => self.set_store_works(true),
+            Err(error) => {
+                if worked {
+                    tracing::error!(%error, "the store failed");
+                }
+                self.set_store_works(false);
+            }
+        }
+    }
+
+    /// A kept revision that holds a snapshot.
+    fn stored(&self, group: &NodeGroup, revision: Revision) -> Result<Arc<StoredRevision>, PublishError> {
+        if let Some(head) = self.head(group).filter(|head| head.revision == revision) {
+            return Ok(head);
+        }
+        let stored = self.heard(self.store.get(group, revision))?;
+        if let Some(stored) = stored.filter(|stored| stored.types().is_some()) {
+            return Ok(Arc::new(stored));
+        }
+        let kept = self.heard(self.store.list(group, usize::MAX))?;
+        Err(PublishError::NotFound(NotFound::Revision {
+            group: group.clone(),
+            revision,
+            oldest: kept.last().map(|info| info.revision),
+        }))
     }
 
     fn shared(&self) -> Option<Snapshot> {
@@ -546,57 +405,6 @@ impl fmt::Debug for Publisher {
 /// The resources of a revision; none where there is none.
 fn types_of(stored: Option<&StoredRevision>) -> Types {
     stored.and_then(StoredRevision::types).cloned().unwrap_or_default()
-}
-
-fn stored_revision(
-    group: &NodeGroup,
-    revision: Revision,
-    options: &PublishOptions,
-    content: Content,
-    replaced: Vec<ContentHash>,
-) -> StoredRevision {
-    StoredRevision {
-        revision,
-        group: group.clone(),
-        time: SystemTime::now(),
-        author: options.author.clone(),
-        message: options.message.clone(),
-        owner: options.owner,
-        content,
-        replaced,
-        passing: options.passing,
-    }
-}
-
-/// Why a publish is refused: what is to be confirmed, then what is found of it, which alone may refuse it.
-fn refusal(denied: bool, unconfirmed: Vec<Finding>, findings: Vec<Finding>) -> PublishError {
-    let rejection = Rejection {
-        findings: [unconfirmed, findings].concat(),
-    };
-    if denied {
-        PublishError::Rejected(rejection)
-    } else {
-        PublishError::Unconfirmed(rejection)
-    }
-}
-
-/// A group belongs to the source that published it, until its snapshot is deleted.
-fn check_owner(group: &NodeGroup, options: &PublishOptions, head: Option<&StoredRevision>) -> Result<(), PublishError> {
-    match head.map(|head| head.owner) {
-        Some(owner) if owner != options.owner => Err(PublishError::Owned {
-            group: group.clone(),
-            owner,
-        }),
-        Some(_) | None => Ok(()),
-    }
-}
-
-fn expect(expected: Option<u64>, head: Option<&StoredRevision>) -> Result<(), PublishError> {
-    let current = head.map_or_else(Revision::default, |head| head.revision);
-    match expected.map(Revision) {
-        Some(expected) if expected != current => Err(PublishError::Conflict { expected, current }),
-        Some(_) | None => Ok(()),
-    }
 }
 
 #[cfg(test)]

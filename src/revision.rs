@@ -5,31 +5,30 @@
 mod error;
 mod keys;
 mod memory;
+mod origin;
 mod random;
 mod receipt;
 mod redb_store;
 
-use std::{collections::BTreeMap, fmt, io, num::NonZeroUsize, sync::Arc, time::SystemTime};
+use std::{fmt, io, num::NonZeroUsize, sync::Arc, time::SystemTime};
 
 use crate::{
     node::NodeGroup,
     resource::{ContentHash, ContentKey, ResourceType, Version},
-    snapshot::{Completeness, Revision, Snapshot, TypeResources},
+    snapshot::{Completeness, Revision, Snapshot, TypeResources, Types},
 };
 
 pub use self::{
     error::StoreError,
     keys::{KeyFileError, KeyId, StoreKey, StoreKeys},
     memory::MemoryStore,
+    origin::{Origin, Owner},
     receipt::{Receipt, ReceiptChange},
     redb_store::{Contents, RedbStore, RekeyTo, Rekeyed, Restored, rekey, restore, verify_backup},
 };
 
 /// Revisions kept per group, unless told otherwise: enough to go back a working day of frequent publishes.
 pub const DEFAULT_RETENTION: NonZeroUsize = NonZeroUsize::new(50).expect("50 is not zero");
-
-/// A group's own resources by type. A type that was emptied stays, with the version of its emptiness.
-pub type Types = BTreeMap<ResourceType, Arc<TypeResources>>;
 
 /// One revision of one group, whole.
 #[derive(Clone, Debug)]
@@ -44,25 +43,12 @@ pub struct StoredRevision {
     pub author: String,
     /// Why, in their own words; may be empty.
     pub message: String,
-    /// Who alone may publish the group from here on.
-    pub owner: Owner,
+    /// The way by which it came.
+    pub origin: Origin,
     /// What the group is since.
     pub content: Content,
     /// Contents that the group had until then: a content that comes back later must have another version.
     pub replaced: Vec<ContentHash>,
-    /// Made by what publishes by itself: it does not count among those that are kept, and the next of its kind right behind it
-    /// takes its place in the history. Otherwise endpoints that come and go would push out what people published.
-    pub passing: bool,
-}
-
-/// The one source that publishes a group: with two, each would undo what the other did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Owner {
-    /// Whoever uses the admin API, and the endpoint registry in the shared group.
-    #[default]
-    AdminApi,
-    /// The folder of files that has the group's name.
-    Files,
 }
 
 /// What a revision made of its group.
@@ -87,8 +73,8 @@ pub struct RevisionInfo {
     pub author: String,
     /// Why; may be empty.
     pub message: String,
-    /// Who alone may publish the group from here on.
-    pub owner: Owner,
+    /// The way by which it came.
+    pub origin: Origin,
     /// What it made of the group.
     pub summary: Summary,
 }
@@ -142,7 +128,7 @@ pub struct Trace {
     pub versions: Vec<(ResourceType, Version)>,
     /// [`StoredRevision::replaced`].
     pub replaced: Vec<ContentHash>,
-    /// [`StoredRevision::passing`].
+    /// [`Origin::is_passing`].
     pub passing: bool,
 }
 
@@ -233,36 +219,6 @@ pub trait RevisionStore: Send + Sync + fmt::Debug {
     fn retention(&self) -> NonZeroUsize;
 }
 
-// === impl Owner ===
-
-impl Owner {
-    /// As it is stored and told to programs: empty for the admin API.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::AdminApi => "",
-            Self::Files => "files",
-        }
-    }
-
-    /// What [`Owner::as_str`] gave; `None` where no release knows it.
-    #[must_use]
-    pub fn from_stored(text: &str) -> Option<Self> {
-        [Self::AdminApi, Self::Files]
-            .into_iter()
-            .find(|owner| owner.as_str() == text)
-    }
-}
-
-impl fmt::Display for Owner {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::AdminApi => "the admin API",
-            Self::Files => "files",
-        })
-    }
-}
-
 // === impl StoredRevision ===
 
 impl StoredRevision {
@@ -275,7 +231,7 @@ impl StoredRevision {
             time: self.time,
             author: self.author.clone(),
             message: self.message.clone(),
-            owner: self.owner,
+            origin: self.origin,
             summary: match &self.content {
                 Content::Published(types) => Summary::Published(summaries(types)),
                 Content::Deleted => Summary::Deleted,
@@ -290,7 +246,7 @@ impl StoredRevision {
             revision: self.revision,
             versions: self.types().into_iter().flatten().map(type_version).collect(),
             replaced: self.replaced.clone(),
-            passing: self.passing,
+            passing: self.origin.is_passing(),
         }
     }
 

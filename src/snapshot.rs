@@ -8,28 +8,28 @@ mod demand;
 mod diff;
 mod held;
 mod index;
+mod layers;
 mod restrict;
 mod secrets;
 mod tree;
 mod type_resources;
+mod types;
 
-use std::{
-    collections::BTreeMap,
-    fmt,
-    sync::{Arc, LazyLock},
-};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
-use self::compose::Layers;
+use self::{layers::Layers, type_resources::EMPTY};
 use crate::{
     node::NodeGroup,
     resource::{Resource, ResourceType},
 };
 
 pub use self::{
+    alias::DuplicateName,
     diff::Diff,
     held::HeldPrint,
     secrets::secret_values,
-    type_resources::{DuplicateName, Edits, TypeResources},
+    type_resources::{Edits, TypeResources},
+    types::{Types, differences, of_type},
 };
 
 /// Numbers publishes, across all groups and restarts: larger is later. 0 is "before any publish".
@@ -59,8 +59,6 @@ pub enum Completeness {
     /// Only the shared group has something to say, and it is meant to say everything.
     SharedSuffices,
 }
-
-static EMPTY: LazyLock<Arc<TypeResources>> = LazyLock::new(|| Arc::new(TypeResources::default()));
 
 // === impl Revision ===
 

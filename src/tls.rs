@@ -7,10 +7,10 @@ mod certificate;
 mod files;
 mod key;
 mod revocation;
+mod settings;
 
 use std::{
-    fmt, io,
-    path::PathBuf,
+    fmt,
     sync::{Arc, PoisonError, RwLock},
     time::SystemTime,
 };
@@ -23,39 +23,12 @@ use rustls::{
     sign::{CertifiedKey, SingleCertAndKey},
     version::{TLS12, TLS13},
 };
-use serde::{Deserialize, Serialize};
 
-pub use self::certificate::client_certificate;
+pub use self::{
+    certificate::client_certificate,
+    settings::{ClientAuth, TlsError, TlsSettings},
+};
 use self::{files::Contents, revocation::Lists};
-
-/// The files of a port.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TlsSettings {
-    /// The setting that all others are named after: `xds`, `admin` or `http`.
-    pub port: &'static str,
-    /// The certificate, and those between it and its CA (PEM).
-    pub cert: PathBuf,
-    /// Its private key (PEM).
-    pub key: PathBuf,
-    /// CAs of clients: PEM, or a SPIFFE trust bundle (JSON).
-    pub client_ca: Option<PathBuf>,
-    /// Certificates of clients that were revoked: a list (CRL) of each of the CAs.
-    pub crl: Option<PathBuf>,
-    /// Whether a client must show a certificate.
-    pub client_auth: ClientAuth,
-}
-
-/// Whether a client must show a certificate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ClientAuth {
-    /// It must, and one of the CAs must have signed it.
-    Require,
-    /// It may; one that it shows must be signed by one of the CAs.
-    Request,
-    /// It is not asked for one.
-    None,
-}
 
 /// TLS of a port, as its files said it last. Clones are one and the same.
 #[derive(Clone)]
@@ -86,31 +59,6 @@ pub enum Withdrawn {
     Revoked,
     /// None of the CAs of now signed it, or none says whether it was revoked.
     Untrusted,
-}
-
-/// Files that no TLS can be made of.
-#[derive(Debug, thiserror::Error)]
-pub enum TlsError {
-    /// A file cannot be read.
-    #[error("{setting}: {}: {source}", file.display())]
-    Read {
-        /// The setting that names it.
-        setting: String,
-        /// Which file.
-        file: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// A file holds something else.
-    #[error("{setting}: {}: {reason}", file.display())]
-    Content {
-        /// The setting that names it.
-        setting: String,
-        /// Which file.
-        file: PathBuf,
-        /// What is wrong.
-        reason: String,
-    },
 }
 
 /// Files that changed and were taken.
@@ -297,16 +245,6 @@ fn verifier(
         (VerifierBuilderError::InvalidCrl(_), Some(crl)) => settings.content("crl", crl, error),
         _ => settings.content("client_ca", file, error),
     })
-}
-
-impl TlsSettings {
-    fn content(&self, setting: &str, file: &std::path::Path, reason: impl fmt::Display) -> TlsError {
-        TlsError::Content {
-            setting: format!("{}.{setting}", self.port),
-            file: file.to_owned(),
-            reason: reason.to_string(),
-        }
-    }
 }
 
 #[cfg(test)]

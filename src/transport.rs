@@ -46,8 +46,13 @@ pub use self::{
     settings::{Limits, LrsSettings, XdsSettings},
 };
 use crate::{
-    authority::Authority, cache::SnapshotCache, connection::Http2Limits, fleet::Fleet, memory::MemoryBudget,
-    metrics::ServingMetrics, protocol::Variant,
+    authority::Authority,
+    cache::SnapshotCache,
+    connection::Http2Limits,
+    fleet::Fleet,
+    memory::MemoryBudget,
+    metrics::ServingMetrics,
+    protocol::{Policies, Variant},
 };
 
 /// The xDS services.
@@ -75,6 +80,12 @@ impl Xds {
         Self {
             shared: Arc::new(shared),
         }
+    }
+
+    /// The policies that its streams are served by.
+    #[must_use]
+    pub fn policies(&self) -> &Policies {
+        &self.shared.policies
     }
 
     /// The discovery services and load reporting.

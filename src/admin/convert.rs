@@ -13,7 +13,7 @@ use crate::{
     proto::admin as api,
     publisher::{PublishOptions, Published, TypeChange},
     resource::{ContentHash, Resource, ResourceName},
-    revision::{Owner, RevisionInfo, Summary},
+    revision::{Origin, RevisionInfo, Summary},
     snapshot::Revision,
 };
 
@@ -72,8 +72,7 @@ impl From<api::PublishOptions> for PublishOptions {
             allow_removals: options.allow_removals,
             deny_warnings: options.deny_warnings,
             idempotency_key: Some(options.idempotency_key).filter(|key| !key.is_empty()),
-            owner: Owner::AdminApi,
-            passing: false,
+            origin: Origin::AdminApi,
         }
     }
 }
@@ -147,7 +146,8 @@ pub(super) fn summary(info: &RevisionInfo) -> api::SnapshotSummary {
         time: timestamp(info.time),
         author: info.author.clone(),
         message: info.message.clone(),
-        owner: info.owner.as_str().to_owned(),
+        owner: info.origin.owner().as_str().to_owned(),
+        origin: info.origin.as_str().to_owned(),
         types: types
             .iter()
             .map(|row| api::TypeSummary {

@@ -11,7 +11,7 @@ use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status, Streaming, metadata::MetadataMap};
 
 use self::matcher::{MatcherError, NodeMatch};
-use super::{Shared, convert::timestamp, page::Page};
+use super::{convert::timestamp, page::Page, shared::Shared};
 use crate::{
     fleet::{NackStatus, NodeStatus, Standing, TypeState, TypeStatus},
     node::NodeId,

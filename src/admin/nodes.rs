@@ -6,7 +6,12 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use super::{Shared, WATCH_BUFFER, convert, page::Page, status};
+use super::{
+    convert,
+    page::Page,
+    shared::{Shared, WATCH_BUFFER},
+    status,
+};
 use crate::{
     fleet::{FleetWatch, Standing},
     node::{NodeGroup, NodeId},

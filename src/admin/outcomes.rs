@@ -1,6 +1,6 @@
 //! What the nodes made of each revision: the publisher's history beside the fleet's books, which know nothing of each other.
 
-use super::{Shared, convert};
+use super::{convert, shared::Shared};
 use crate::{
     fleet::{NodeOutcome, Verdict},
     node::NodeGroup,

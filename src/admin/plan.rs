@@ -7,7 +7,7 @@ use std::{
     time::Instant,
 };
 
-use super::{Shared, convert::count};
+use super::{convert::count, shared::Shared};
 use crate::{
     admission::{self, Bounds},
     fleet::{NodeStatus, Protocol, StreamStatus},

@@ -7,7 +7,14 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 use tracing::info;
 
-use super::{Shared, WATCH_BUFFER, access::Caller, convert, outcomes, page::Page, plan, status};
+use super::{
+    access::Caller,
+    convert, outcomes,
+    page::Page,
+    plan,
+    shared::{Shared, WATCH_BUFFER},
+    status,
+};
 use crate::{
     access::Role,
     admission::Candidate,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
-use super::{Shared, convert};
+use super::{convert, shared::Shared};
 use crate::{
     proto::admin as api,
     proto::admin::source_service_server::SourceService,

@@ -10,7 +10,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 use tracing::info;
 
-use super::{Shared, status};
+use super::{shared::Shared, status};
 use crate::proto::admin::{BackupRequest, BackupResponse, store_service_server::StoreService};
 
 /// Bytes of a message.

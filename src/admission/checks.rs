@@ -12,6 +12,7 @@ pub(super) mod fields;
 mod filters;
 mod listener;
 mod re2;
+mod report;
 mod route;
 mod source;
 mod tls;
@@ -20,32 +21,8 @@ use std::time::SystemTime;
 
 use prost_reflect::{DynamicMessage, ReflectMessage as _};
 
-pub(super) use self::address::Bound;
-use super::{Severity, codes, path::Path};
-
-/// Takes findings about the resource that is being looked at.
-pub(super) trait Report {
-    /// Called for each finding.
-    fn tell(&mut self, severity: Severity, code: &'static str, path: &Path<'_>, message: String);
-}
-
-/// What a check may say, in its own words.
-impl dyn Report + '_ {
-    /// It is refused.
-    fn error(&mut self, code: &'static str, path: &Path<'_>, message: impl Into<String>) {
-        self.tell(Severity::Error, code, path, message.into());
-    }
-
-    /// It is worth knowing.
-    fn warn(&mut self, code: &'static str, path: &Path<'_>, message: impl Into<String>) {
-        self.tell(Severity::Warning, code, path, message.into());
-    }
-
-    /// An Envoy would refuse it, for a reason that its protos do not give and that another client need not share.
-    fn envoy_refuses(&mut self, code: &'static str, path: &Path<'_>, message: impl std::fmt::Display) {
-        self.tell(Severity::Warning, code, path, format!("{message}: Envoy refuses it"));
-    }
-}
+pub(super) use self::{address::Bound, report::Report};
+use super::{codes, path::Path};
 
 /// The addresses that a listener binds.
 pub(super) fn addresses_of(listener: &DynamicMessage) -> Vec<Bound> {

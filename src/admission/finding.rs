@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Limits, codes, path::Path};
+use super::{codes, path::Path};
 use crate::resource::ResourceType;
 
 /// Whether a finding refuses the candidate.
@@ -192,9 +192,10 @@ impl Subject<'_> {
 // === impl Findings ===
 
 impl Findings {
-    pub(super) const fn new(limits: &Limits) -> Self {
+    /// Keeps so many errors, and so many warnings.
+    pub(super) const fn new(limit: usize) -> Self {
         Self {
-            limit: limits.findings,
+            limit,
             errors: Vec::new(),
             warnings: Vec::new(),
             more_errors: 0,

@@ -1,36 +1,34 @@
 //! What only shows when all resources of a group are seen together: references that lead nowhere, what nobody asks for, listeners
 //! on one address, aggregate clusters in a circle, types too large for one response.
 //!
-//! [`GroupChecks`] is kept from publish to publish and brought from one state to the next, so that a publish costs what it
+//! [`GroupChecks`] is kept from publish to publish, and that of the next state is made from it, so that a publish costs what it
 //! changes. A check of everything is one from nothing.
 
 mod addresses;
 mod aggregates;
+mod layered;
 mod references;
 mod size;
+mod step;
 mod unasked;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::{Arc, LazyLock},
-};
+use std::{collections::BTreeMap, sync::Arc};
 
-use self::{addresses::Addresses, aggregates::Aggregates, references::References, unasked::Unasked};
-use super::{
-    Finding, Limits, Places, Severity,
-    finding::{Findings, Position, Subject},
-    path::Path,
+use self::{
+    addresses::Addresses,
+    aggregates::Aggregates,
+    references::References,
+    step::{Step, Told},
+    unasked::Unasked,
 };
+use super::{Finding, Limits, Places, finding::Findings};
 use crate::{
-    resource::{Resource, ResourceName, ResourceType},
-    snapshot::TypeResources,
+    resource::{Resource, ResourceType},
+    snapshot::{TypeResources, Types},
 };
 
-/// The resources of a group, by type.
-type Types = BTreeMap<ResourceType, Arc<TypeResources>>;
-
-/// What is known of one state of a group over one state of the shared group.
-#[derive(Debug, Default)]
+/// The checks of one state of a group over one state of the shared group.
+#[derive(Clone, Debug, Default)]
 pub struct GroupChecks {
     own: Types,
     shared: Types,
@@ -40,47 +38,64 @@ pub struct GroupChecks {
     aggregates: Aggregates,
 }
 
-/// From one state to the next.
-struct Step<'a> {
-    own_before: &'a Types,
-    own: &'a Types,
-    shared_before: &'a Types,
-    shared: &'a Types,
-}
-
-/// The findings of one state, as they are collected.
-struct Told<'a> {
-    findings: Findings,
-    places: &'a Places,
-}
-
-static NONE: LazyLock<Arc<TypeResources>> = LazyLock::new(Arc::default);
-
 // === impl GroupChecks ===
 
 impl GroupChecks {
-    /// Comes from the state it knows to another, and gives the findings of that: errors too. Costs what the two do not share.
-    /// `places` says where those resources stand that were just admitted.
-    pub fn advance(&mut self, own: &Types, shared: Option<&Types>, places: &Places) -> Vec<Finding> {
-        let own_before = std::mem::replace(&mut self.own, own.clone());
-        let shared_before = std::mem::replace(&mut self.shared, shared.cloned().unwrap_or_default());
+    /// The checks of another state, and its findings: errors too. Costs what the two states do not share. `places`
+    /// says where those resources stand that were just admitted.
+    #[must_use]
+    pub fn next(&self, own: &Types, shared: Option<&Types>, places: &Places) -> (Self, Vec<Finding>) {
+        let mut next = Self {
+            own: own.clone(),
+            shared: shared.cloned().unwrap_or_default(),
+            ..self.clone()
+        };
         let step = Step {
-            own_before: &own_before,
-            own: &self.own,
-            shared_before: &shared_before,
-            shared: &self.shared,
+            own_before: &self.own,
+            own: &next.own,
+            shared_before: &self.shared,
+            shared: &next.shared,
         };
         let mut told = Told {
-            findings: Findings::new(&Limits::default()),
+            findings: Findings::new(Limits::default().findings),
             places,
         };
-        self.addresses.advance(&step, &mut told);
-        self.references.advance(&step, &mut told);
-        self.unasked.advance(&step, &mut told);
-        self.aggregates.advance(&step, &mut told);
+        next.addresses.advance(&step, &mut told);
+        next.references.advance(&step, &mut told);
+        next.unasked.advance(&step, &mut told);
+        next.aggregates.advance(&step, &mut told);
         size::check(&step, &mut told);
-        told.findings.finish().unwrap_or_else(|rejection| rejection.findings)
+        let findings = told.findings.finish().unwrap_or_else(|rejection| rejection.findings);
+        (next, findings)
     }
+
+    /// Says that these are the checks of this very state. Costs nothing of what it holds.
+    #[must_use]
+    pub fn is_of(&self, own: &Types, shared: Option<&Types>) -> bool {
+        let is_shared = match shared {
+            Some(shared) => are_one(&self.shared, shared),
+            None => self.shared.is_empty(),
+        };
+        is_shared && are_one(&self.own, own)
+    }
+
+    /// Makes this the state that the following ones are made from, once the one before it is dropped. Without it each state
+    /// carries what differs from the first: right, but ever more.
+    pub fn settle(&mut self) {
+        self.addresses.settle();
+        self.references.settle();
+        self.unasked.settle();
+        self.aggregates.settle();
+    }
+}
+
+/// Says that both are the same sets, and not only equal ones.
+fn are_one(one: &Types, other: &Types) -> bool {
+    let pairs = one.iter().zip(other);
+    one.len() == other.len()
+        && pairs
+            .into_iter()
+            .all(|(one, other)| one.0 == other.0 && Arc::ptr_eq(one.1, other.1))
 }
 
 /// [`GroupChecks`] of everything at once.
@@ -95,75 +110,5 @@ pub fn check_group(
         let set = TypeResources::new(resources.clone()).ok()?;
         Some((resource_type.clone(), Arc::new(set)))
     });
-    GroupChecks::default().advance(&types.collect(), shared, places)
-}
-
-// === impl Step ===
-
-impl<'a> Step<'a> {
-    /// Names of a type whose resource may be another one than before, for nodes of the group, and what they are served now.
-    fn turned(&self, resource_type: &ResourceType) -> BTreeMap<&'a ResourceName, Option<&'a Arc<Resource>>> {
-        let (own, shared) = (of(self.own, resource_type), of(self.shared, resource_type));
-        let name = |old: Option<&'a Arc<Resource>>, new: Option<&'a Arc<Resource>>| Some(&new.or(old)?.name);
-        let of_shared = shared.differences(of(self.shared_before, resource_type));
-        let of_shared = of_shared.filter_map(|(old, new)| {
-            let name = name(old, new)?;
-            Some((name, own.named(name.as_str()).or(new)))
-        });
-        let of_own = own.differences(of(self.own_before, resource_type));
-        let of_own = of_own.filter_map(|(old, new)| {
-            let name = name(old, new)?;
-            Some((name, new.or_else(|| shared.named(name.as_str()))))
-        });
-        of_shared.chain(of_own).collect()
-    }
-
-    fn is_own(&self, resource_type: &ResourceType, name: &ResourceName) -> bool {
-        of(self.own, resource_type).named(name.as_str()).is_some()
-    }
-}
-
-/// Where two states may differ: type by type, name by name.
-fn differences<'a>(
-    from: &'a Types,
-    to: &'a Types,
-) -> impl Iterator<Item = (&'a ResourceType, Option<&'a Arc<Resource>>, Option<&'a Arc<Resource>>)> {
-    let all: BTreeSet<&ResourceType> = from.keys().chain(to.keys()).collect();
-    all.into_iter().flat_map(|resource_type| {
-        let differences = of(to, resource_type).differences(of(from, resource_type));
-        differences.map(move |(old, new)| (resource_type, old, new))
-    })
-}
-
-fn of<'a>(types: &'a Types, resource_type: &ResourceType) -> &'a Arc<TypeResources> {
-    types.get(resource_type).unwrap_or(&NONE)
-}
-
-// === impl Told ===
-
-impl Told<'_> {
-    fn is_full(&self, severity: Severity) -> bool {
-        self.findings.is_full(severity)
-    }
-
-    /// Adds a finding about a resource; without a name, about all of its type.
-    fn add(
-        &mut self,
-        severity: Severity,
-        code: &'static str,
-        about: (&ResourceType, Option<&ResourceName>),
-        field: Option<&str>,
-        message: String,
-    ) {
-        let (resource_type, name) = about;
-        let subject = Subject {
-            document: None,
-            type_url: Some(resource_type.type_url()),
-            resource: name.map(ResourceName::as_str),
-        };
-        let mut finding = subject.finding(severity, code, Position::default(), &Path::ROOT, message);
-        finding.place = name.and_then(|name| self.places.of_resource(resource_type, name));
-        finding.field = field.map(str::to_owned);
-        self.findings.push(finding);
-    }
+    GroupChecks::default().next(&types.collect(), shared, places).1
 }

@@ -5,7 +5,7 @@
 
 use prost_reflect::{DynamicMessage, MapKey, ReflectMessage as _, Value};
 
-use super::{Limits, any, path::Path};
+use super::{Limits, any, codes, path::Path};
 
 /// What looks at the messages of a resource.
 pub(super) trait Visit {
@@ -39,6 +39,19 @@ pub(super) struct Depth {
     pub(super) any: usize,
     /// Messages around it, across `Any`s.
     pub(super) message: usize,
+}
+
+// === impl Fault ===
+
+impl Fault {
+    /// What findings call it.
+    pub(super) const fn code(&self) -> &'static str {
+        match self {
+            Self::UnknownType(_) => codes::UNKNOWN_TYPE,
+            Self::Undecodable { .. } => codes::UNDECODABLE,
+            Self::AnyNesting(_) | Self::MessageNesting(_) => codes::NESTING,
+        }
+    }
 }
 
 // === impl Depth ===

@@ -19,12 +19,12 @@ use prost_reflect::{DynamicMessage, MessageDescriptor, ReflectMessage as _};
 pub use self::known::Known;
 use self::{
     inspection::Inspection,
-    name::{Envelope, Misnamed},
+    name::{Envelope, Misnamed, WRAPPER},
 };
 use super::{
     Admitted, Document, Format, Limits, Places, RawResource, Rejection, Severity, canonical, claim, codes, document,
     finding::{Findings, Position, Subject},
-    inspect::{self, Depth, Fault},
+    inspect::{self, Depth},
     located::{Located, Mention},
     message::{Builder, TYPE_KEY},
     path::Path,
@@ -36,8 +36,6 @@ use crate::{
     proto::discovery,
     resource::{ContentHash, Reference, Resource, ResourceName, ResourceType, Version},
 };
-
-const WRAPPER: &str = "envoy.service.discovery.v3.Resource";
 
 /// The state of one admission.
 #[derive(Debug)]
@@ -110,7 +108,7 @@ impl<'a> Intake<'a> {
             limits,
             known,
             now,
-            findings: Findings::new(limits),
+            findings: Findings::new(limits.findings),
             resources: BTreeMap::new(),
             names: HashMap::new(),
             places: Places::default(),
@@ -327,7 +325,7 @@ impl<'a> Intake<'a> {
         let value = Bytes::from(any.value);
         let message = match inspect::decode(&any.type_url, value.clone()) {
             Ok(message) => message,
-            Err(fault) => return self.refuse(origin, code_of(&fault), &Path::ROOT, fault.to_string()),
+            Err(fault) => return self.refuse(origin, fault.code(), &Path::ROOT, fault.to_string()),
         };
         let descriptor = message.descriptor();
         let resource_type = ResourceType::from_message_name(descriptor.full_name());
@@ -537,14 +535,6 @@ fn too_large(bytes: usize, limits: &Limits) -> String {
         "{bytes} bytes encoded, more than the {} that a resource may have",
         limits.resource_bytes
     )
-}
-
-fn code_of(fault: &Fault) -> &'static str {
-    match fault {
-        Fault::UnknownType(_) => codes::UNKNOWN_TYPE,
-        Fault::Undecodable { .. } => codes::UNDECODABLE,
-        Fault::AnyNesting(_) | Fault::MessageNesting(_) => codes::NESTING,
-    }
 }
 
 /// Fields of an encoded document that are no resources, and more of them than anyone writes.

@@ -1,5 +1,6 @@
 //! Tree → message, by descriptor, strictly: proto3-JSON with every finding at its line and under its path.
 
+mod known;
 mod scalar;
 mod well_known;
 
@@ -8,7 +9,7 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor, Value};
 
-use self::well_known::WellKnown;
+use self::known::WellKnown;
 use super::{
     Limits, Severity, any, canonical, codes,
     finding::{Findings, Position, Subject},

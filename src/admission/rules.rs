@@ -6,6 +6,7 @@
 mod bytes;
 mod check;
 mod compile;
+mod compiled;
 mod enumeration;
 mod number;
 mod text;
@@ -18,44 +19,12 @@ use std::{
     sync::{LazyLock, OnceLock},
 };
 
-use prost_reflect::{DynamicMessage, FieldDescriptor, MessageDescriptor, OneofDescriptor, ReflectMessage as _};
+use prost_reflect::{DynamicMessage, FieldDescriptor, MessageDescriptor, ReflectMessage as _};
 
-use self::check::Check;
+use self::compiled::MessageRules;
 pub(super) use self::violation::Violation;
 use super::{codes, path::Path, sensitive};
 use crate::proto;
-
-/// What a message must keep to.
-#[derive(Debug, Default)]
-struct MessageRules {
-    /// `validate.disabled`: nothing in it is checked, nor in what it holds.
-    exempt: bool,
-    fields: Vec<FieldRules>,
-    /// Oneofs of which one member must be given.
-    oneofs: Vec<RequiredOneof>,
-    /// Fields whose values nobody may see.
-    hidden: Vec<String>,
-    /// Fields whose messages are not looked into (`message.skip`).
-    skipped: Vec<String>,
-}
-
-/// What a field must keep to.
-#[derive(Debug)]
-struct FieldRules {
-    field: FieldDescriptor,
-    /// The rule by which it must be given, if there is one.
-    required: Option<&'static str>,
-    check: Option<Check>,
-    /// Whether its value is checked when it is not given, since without presence that is the same as given as empty. Never
-    /// where the empty value passes.
-    check_absent: bool,
-}
-
-#[derive(Debug)]
-struct RequiredOneof {
-    oneof: OneofDescriptor,
-    members: Vec<FieldDescriptor>,
-}
 
 /// The rules of every message there is, each read when it is first met.
 static RULES: LazyLock<HashMap<String, OnceLock<MessageRules>>> = LazyLock::new(|| {

@@ -12,9 +12,12 @@ mod rules;
 mod secrets;
 mod warming;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::*;
+use crate::resource::{Resource, ResourceType};
 
 /// A document named by its format: `a.yaml`, `a.json`, `a.pb`.
 fn document(name: &str, content: impl Into<Vec<u8>>) -> Document {

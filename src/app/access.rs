@@ -13,7 +13,7 @@ use crate::{
     authority::{Authority, Rules, Visitor},
     metrics::{AccessMetrics, PortLabel, ReloadLabel},
     publisher::{Publisher, SnapshotEvent},
-    revision::Owner,
+    revision::Origin,
     settings::Settings,
     transport::Xds,
 };
@@ -131,7 +131,7 @@ pub(super) fn audit_files(
 
 fn audit_change(change: &SnapshotEvent, authority: &Authority) {
     match change {
-        SnapshotEvent::Published(info) if info.owner == Owner::Files => {
+        SnapshotEvent::Published(info) if info.origin == Origin::Files => {
             audit(authority, info.group.as_str(), Some(info.revision.0), "published");
         }
         // Those that somebody called for are audited where they were called for.

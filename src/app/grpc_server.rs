@@ -4,6 +4,7 @@
 
 mod body;
 mod open;
+mod terms;
 
 use std::{
     convert::Infallible,
@@ -19,28 +20,17 @@ use hyper_util::{
     server::graceful::GracefulShutdown,
 };
 use tokio::task::JoinHandle;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::task::TaskTracker;
 use tower_service::Service as _;
 use tracing::{Instrument as _, debug, info_span};
 
+pub(super) use self::terms::Terms;
 use self::{body::Watched, open::Open};
 use super::{
     listener::{Accepted, Bound},
     tasks::Vital,
 };
-use crate::{
-    connection::{Connection, Http2Limits},
-    metrics::{ConnectionMetrics, Label as _, PortLabel},
-};
-
-/// What a server of HTTP/2 stands on.
-#[derive(Clone, Debug)]
-pub(super) struct Terms {
-    pub(super) port: PortLabel,
-    pub(super) limits: Http2Limits,
-    pub(super) metrics: ConnectionMetrics,
-    pub(super) stop: CancellationToken,
-}
+use crate::{connection::Connection, metrics::Label as _};
 
 /// Serves the routes until `stop`, and then as long as a response is under way.
 pub(super) fn spawn(vital: &Vital, bound: Bound, routes: Router, terms: Terms) -> JoinHandle<()> {

@@ -7,6 +7,7 @@ mod connection;
 mod crowd;
 mod handshake;
 mod tenure;
+mod terms;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -21,13 +22,14 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, error, warn};
 
 pub(super) use self::{
-    connection::{Accepted, Patience},
+    connection::Accepted,
     crowd::Crowd,
     tenure::Followed,
+    terms::{Patience, Terms},
 };
 use crate::{
     connection::Connection,
-    metrics::{ConnectionMetrics, Label as _, PortLabel, Silence},
+    metrics::{Label as _, Silence},
 };
 
 /// Connections that may wait to be accepted, where the system lets so many: a fleet reconnects all at once, and what does
@@ -40,17 +42,6 @@ const LAST_WAIT: Duration = Duration::from_secs(1);
 
 /// Connections that are accepted and not taken yet by their server.
 const READY: usize = 64;
-
-/// How a port takes connections in.
-#[derive(Clone, Debug)]
-pub(super) struct Terms {
-    pub(super) port: PortLabel,
-    /// `None` where it is spoken in the clear.
-    pub(super) tls: Option<Followed>,
-    pub(super) crowd: Arc<Crowd>,
-    pub(super) patience: Patience,
-    pub(super) metrics: ConnectionMetrics,
-}
 
 /// A bound port, not accepting yet.
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
 use super::*;
 use crate::{
-    access::{AccessConfig, NewToken},
+    access::{AccessConfig, BearerError, JwtError, NewToken},
     audit::AuditSettings,
     connection::ClientCertificate,
     resource::{Resource, ResourceName, ResourceType},

@@ -5,8 +5,9 @@ use clap::Args;
 use super::{
     connect::Clients,
     exit::{Exit, Failure},
+    group::Group,
     output::Output,
-    publish::{Group, Publish},
+    publish::Publish,
 };
 use crate::{
     proto::admin::{PatchSnapshotRequest, ResourceKey},

@@ -5,8 +5,8 @@ use clap::Args;
 use super::{
     connect::Clients,
     exit::{Exit, Failure},
+    group::Group,
     output::{Format, Output, escape, proto_json},
-    publish::Group,
 };
 use crate::proto::admin::DeleteSnapshotRequest;
 

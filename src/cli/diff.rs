@@ -8,10 +8,10 @@ use super::{
     connect::Clients,
     exit::{Exit, Failure},
     findings::warn,
+    group::Group,
     input,
     output::{Format, Output, proto_json},
     plan,
-    publish::Group,
 };
 use crate::proto::admin::{Candidate, DiffSnapshotRequest, diff_snapshot_request::To};
 

@@ -94,13 +94,14 @@ async fn groups(clients: &Clients, output: &mut Output) -> Result<Exit, Failure>
     };
     match output.format {
         Format::Table => {
-            let mut table = Table::new(["GROUP", "REVISION", "TIME", "AUTHOR", "RESOURCES"]);
+            let mut table = Table::new(["GROUP", "REVISION", "TIME", "AUTHOR", "ORIGIN", "RESOURCES"]);
             for snapshot in &listed.snapshots {
                 table.row(&[
                     snapshot.group.clone(),
                     snapshot.revision.to_string(),
                     time(snapshot.time.as_ref()),
                     snapshot.author.clone(),
+                    snapshot.origin.clone(),
                     counts(snapshot),
                 ]);
             }

@@ -6,8 +6,8 @@ use super::{
     connect::Clients,
     exit::{Exit, Failure},
     findings::short_type,
+    group::Group,
     output::{Format, Output, Table, proto_json, time},
-    publish::Group,
 };
 use crate::proto::admin::{
     GetRevisionRequest, ListRevisionsRequest, NodeOutcome, RevisionOutcomes, SnapshotSummary, TypeSummary,
@@ -62,6 +62,7 @@ fn table(revisions: &[SnapshotSummary]) -> String {
         "ACKED",
         "NACKED",
         "PENDING",
+        "ORIGIN",
         "RESOURCES",
     ]);
     for revision in revisions {
@@ -78,6 +79,7 @@ fn table(revisions: &[SnapshotSummary]) -> String {
             outcomes(|outcomes| outcomes.acked),
             outcomes(|outcomes| outcomes.nacked),
             outcomes(|outcomes| outcomes.pending),
+            revision.origin.clone(),
             resources(revision),
         ]);
     }
@@ -86,13 +88,22 @@ fn table(revisions: &[SnapshotSummary]) -> String {
 
 /// The revision, its types, and its nodes.
 fn detail(revision: &SnapshotSummary) -> String {
-    let mut heading = Table::new(["REVISION", "TIME", "AUTHOR", "MESSAGE", "CONTENT", "RESOURCES"]);
+    let mut heading = Table::new([
+        "REVISION",
+        "TIME",
+        "AUTHOR",
+        "MESSAGE",
+        "CONTENT",
+        "ORIGIN",
+        "RESOURCES",
+    ]);
     heading.row(&[
         revision.revision.to_string(),
         time(revision.time.as_ref()),
         revision.author.clone(),
         revision.message.clone(),
         revision.content_hash.clone(),
+        revision.origin.clone(),
         resources(revision),
     ]);
     let mut types = Table::new(["TYPE", "RESOURCES", "VERSION", "CONTENT"]);

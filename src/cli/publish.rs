@@ -17,14 +17,6 @@ use crate::{
     settings::Span,
 };
 
-/// The group to publish to.
-#[derive(Args, Debug)]
-pub(super) struct Group {
-    /// The group of nodes; `*` is what every node sees
-    #[arg(short, long, value_name = "GROUP")]
-    pub(super) group: String,
-}
-
 /// How to publish.
 #[derive(Args, Debug)]
 pub(super) struct Publish {

@@ -5,6 +5,7 @@
 
 mod inline;
 mod layout;
+mod served;
 mod sources;
 mod write;
 

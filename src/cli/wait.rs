@@ -12,9 +12,9 @@ use super::{
     connect::Clients,
     exit::{Exit, Failure},
     findings::short_type,
+    group::Group,
     output::{note, progress, quoted_of, some_of},
     pages,
-    publish::Group,
 };
 use crate::{
     node::NodeGroup,

@@ -239,8 +239,8 @@ fn hold_the_rest(inliner: &mut Inliner<'_>, clusters: &mut Vec<Unit>, listeners:
     let configs = ResourceType::ExtensionConfig;
     for (name, config) in served.of(&configs) {
         if unused(inliner, &configs, name) {
-            let config = inliner.resource(&config["typed_config"].clone());
-            let config = with_type_of(config, &served.resources[&configs][name]["typed_config"]);
+            let typed = &config["typed_config"];
+            let config = with_type_of(inliner.resource(&typed.clone()), typed);
             let holder = filtered(name, &config);
             listeners.extend(holder.map(|holder| Unit::holder(Section::Listeners, holder, configs.clone(), name)));
         }

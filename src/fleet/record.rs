@@ -7,7 +7,8 @@ use std::{
 };
 
 use super::{
-    ClusterLoad, LoadReport, Moment, NodeStatus, StreamStatus, TypeStatus, Verdict, cut,
+    ClusterLoad, LoadReport, Moment, NodeStatus, StreamStatus, TypeStatus, Verdict,
+    limits::cut,
     stream::{StreamRecord, Trouble},
     verdict::{self, StreamVerdicts, Verdicts},
 };

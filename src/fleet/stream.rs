@@ -12,7 +12,8 @@ use std::{
 };
 
 use super::{
-    DeliveryStatus, Limits, Moment, NackStatus, Refusal, StreamInfo, StreamStatus, TypeStatus, Unanswered, cut,
+    DeliveryStatus, Limits, Moment, NackStatus, Refusal, StreamInfo, StreamStatus, TypeStatus, Unanswered,
+    limits::cut,
     row::TypeRecord,
     verdict::{StreamVerdicts, Verdicts},
 };

@@ -1,10 +1,11 @@
 //! What is remembered of streams and nodes, and for how long.
 
+use std::time::Duration;
+
 use super::*;
 use crate::{
-    protocol::{Delivery, Nonce, Subscription},
+    protocol::{Nonce, Subscription, Variant},
     resource::{ResourceName, ResourceType, Version},
-    snapshot::Revision,
 };
 
 fn node(id: &str) -> Node {

@@ -2,20 +2,14 @@
 
 use axum::{
     extract::{Request, State},
-    http::{Extensions, HeaderMap, Method, StatusCode, header},
+    http::Method,
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
 use tracing::warn;
 
-use super::{Failure, Port};
-use crate::{
-    access::{Denial, Right},
-    audit::Event,
-    authority::{Authority, Purpose, Unverified, Visitor},
-    connection::Connection,
-    metrics::PortLabel,
-};
+use super::{Failure, Port, visitor::identify};
+use crate::{access::Right, audit::Event, authority::Purpose};
 
 /// Lets a request through to the registry, or refuses it; what it changes is audited.
 pub(super) async fn check(State(port): State<Port>, request: Request, next: Next) -> Response {
@@ -58,47 +52,5 @@ pub(super) async fn check(State(port): State<Port>, request: Request, next: Next
             response
         }
         Err(failure) => failure.into_response(),
-    }
-}
-
-/// Who sends a request, as far as it was verified.
-pub(super) async fn identify(
-    authority: &Authority,
-    purpose: Purpose,
-    extensions: &Extensions,
-    headers: &HeaderMap,
-    action: &str,
-) -> Result<Visitor, Failure> {
-    let authorization = headers
-        .get(header::AUTHORIZATION)
-        .map(|value| value.to_str().unwrap_or_default());
-    let connection = extensions.get::<Connection>();
-    let from = connection.map_or_else(|| "unknown".to_owned(), |connection| connection.peer.to_string());
-    let identified = authority.identify(PortLabel::Http, purpose, &from, connection, authorization, action);
-    Ok(identified.await?)
-}
-
-impl From<Denial> for Failure {
-    fn from(denial: Denial) -> Self {
-        let status = if denial.is_of_credentials() {
-            StatusCode::UNAUTHORIZED
-        } else {
-            StatusCode::FORBIDDEN
-        };
-        Self::new(status, denial.to_string())
-    }
-}
-
-impl From<Unverified> for Failure {
-    fn from(unverified: Unverified) -> Self {
-        let status = match unverified {
-            Unverified::Busy => StatusCode::TOO_MANY_REQUESTS,
-            Unverified::Bearer(_)
-            | Unverified::Token
-            | Unverified::Jwt(_)
-            | Unverified::Kind
-            | Unverified::Certificate => StatusCode::UNAUTHORIZED,
-        };
-        Self::new(status, unverified.to_string())
     }
 }

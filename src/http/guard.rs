@@ -6,14 +6,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use axum::{
-    extract::{Request, State},
-    http::{HeaderMap, Method, StatusCode, header},
-    middleware::Next,
-    response::{IntoResponse as _, Response},
-};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 
-use super::{Failure, Port};
+use super::Failure;
 use crate::metrics::HttpRefusal;
 
 /// What a port is called by.
@@ -40,7 +35,7 @@ impl Guard {
         }
     }
 
-    fn check(&self, method: &Method, headers: &HeaderMap) -> Result<(), (HttpRefusal, Failure)> {
+    pub(super) fn check(&self, method: &Method, headers: &HeaderMap) -> Result<(), (HttpRefusal, Failure)> {
         let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
         let host = text("host").unwrap_or_default();
         if let Some(site) = text("sec-fetch-site").filter(|site| !matches!(*site, "same-origin" | "none")) {
@@ -94,18 +89,6 @@ impl Guard {
         }
         let by_browser = port.is_some() || DEFAULT_PORTS.contains(&self.bound.port());
         !by_browser
-    }
-}
-
-/// Refuses what a browser sends for a page of another site, and what is not called JSON.
-pub(super) async fn check(State(port): State<Port>, request: Request, next: Next) -> Response {
-    let checked = port.guard.check(request.method(), request.headers());
-    match checked {
-        Ok(()) => next.run(request).await,
-        Err((reason, failure)) => {
-            port.counters.refused(reason);
-            failure.into_response()
-        }
     }
 }
 
@@ -180,7 +163,7 @@ mod tests {
         Guard::new(bound.parse().unwrap(), &allowed)
     }
 
-    fn check(guard: &Guard, method: &Method, headers: &[(&'static str, &str)]) -> Option<HttpRefusal> {
+    pub(super) fn check(guard: &Guard, method: &Method, headers: &[(&'static str, &str)]) -> Option<HttpRefusal> {
         let headers = headers
             .iter()
             .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap()));

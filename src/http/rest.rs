@@ -7,17 +7,15 @@ mod answer;
 mod polls;
 mod render;
 mod request;
+pub(super) mod routes;
 mod scan;
 
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
-    Router,
     body::{Body, Bytes},
-    extract::{Extension, Request, State},
     http::{Extensions, HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
-    routing::post,
 };
 use http_body_util::{BodyExt as _, Collected, LengthLimitError, Limited};
 use tokio::time::{Instant, timeout};
@@ -30,7 +28,7 @@ use self::{
     render::Renderings,
     request::Poll,
 };
-use super::{Failure, Port, access};
+use super::{Failure, visitor};
 use crate::{
     authority::{Authority, Purpose, Visitor},
     cache::SnapshotCache,
@@ -43,18 +41,6 @@ use crate::{
     protocol::{PollLimits, ProtocolError, Reply, StreamLimits},
     resource::{ResourceName, ResourceType, Version},
 };
-
-/// The types that REST has, as their paths call them (section 3 of the rules).
-const PATHS: [(&str, ResourceType); 8] = [
-    ("/v3/discovery:listeners", ResourceType::Listener),
-    ("/v3/discovery:clusters", ResourceType::Cluster),
-    ("/v3/discovery:routes", ResourceType::Route),
-    ("/v3/discovery:scoped-routes", ResourceType::ScopedRoute),
-    ("/v3/discovery:endpoints", ResourceType::Endpoint),
-    ("/v3/discovery:secrets", ResourceType::Secret),
-    ("/v3/discovery:runtime", ResourceType::Runtime),
-    ("/v3/discovery:extension_configs", ResourceType::ExtensionConfig),
-];
 
 /// Values of a poll besides names: an Envoy lists its extensions, some ten thousand.
 const OTHER_VALUES: usize = 50_000;
@@ -145,7 +131,7 @@ impl Rest {
     ) -> Result<Response, Failure> {
         let (metrics, label) = (&self.shared.metrics, (&kind).into());
         metrics.requested(Protocol::Rest);
-        let visitor = access::identify(&self.shared.authority, Purpose::Node, extensions, headers, action).await;
+        let visitor = visitor::identify(&self.shared.authority, Purpose::Node, extensions, headers, action).await;
         let answered = match (visitor, body) {
             (Ok(visitor), Ok(body)) => self.answer((action, kind), connection.peer, &visitor, &body).await,
             (Err(failure), _) | (Ok(_), Err(failure)) => Err(failure),
@@ -323,25 +309,4 @@ impl Silence {
             ),
         }
     }
-}
-
-/// A route for each type; any other type has no REST form (H-6).
-pub(super) fn routes() -> Router<Port> {
-    let route = |router: Router<Port>, (path, kind): (&'static str, ResourceType)| {
-        let poll = move |State(port): State<Port>, Extension(connection): Extension<Connection>, request: Request| {
-            let kind = kind.clone();
-            async move {
-                let rest = port.rest()?;
-                let (parts, body) = request.into_parts();
-                let body = match rest.room() {
-                    Ok(()) => rest.collect(body).await,
-                    Err(full) => Err(full),
-                };
-                let shown = (&parts.headers, &parts.extensions);
-                rest.discover((path, kind), &connection, shown, body).await
-            }
-        };
-        router.route(path, post(poll))
-    };
-    PATHS.into_iter().fold(Router::new(), route)
 }

@@ -3,8 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Node;
-use super::NodeGroup;
+use super::{Node, NodeGroup, Pattern};
 
 /// The rules, in order.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
@@ -48,11 +47,6 @@ pub struct LocalityMatch {
     #[serde(default)]
     pub sub_zone: Option<Pattern>,
 }
-
-/// A text in which `*` stands for any run of characters.
-#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
-#[serde(transparent)]
-pub struct Pattern(String);
 
 /// A rule that can never name a group.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -133,36 +127,6 @@ impl GroupRule {
                 .metadata
                 .iter()
                 .all(|(path, pattern)| metadata_text(node, path).is_some_and(|text| pattern.matches(&text)))
-    }
-}
-
-// === impl Pattern ===
-
-impl Pattern {
-    /// Whether the whole of `text` matches.
-    #[must_use]
-    pub fn matches(&self, text: &str) -> bool {
-        let mut parts = self.0.split('*');
-        let first = parts.next().unwrap_or_default();
-        let Some(mut rest) = text.strip_prefix(first) else {
-            return false;
-        };
-        let Some(last) = parts.next_back() else {
-            return rest.is_empty();
-        };
-        for part in parts {
-            let Some(at) = rest.find(part) else {
-                return false;
-            };
-            rest = &rest[at + part.len()..];
-        }
-        rest.ends_with(last)
-    }
-}
-
-impl From<&str> for Pattern {
-    fn from(text: &str) -> Self {
-        Self(text.to_owned())
     }
 }
 

@@ -64,3 +64,99 @@ pub enum Outcome {
     /// Everything was done for this revision that a refusal does not stand in the way of (O-4).
     Blocked(Revision),
 }
+
+/// An outcome as logs tell it: what it is called, and what of it is worth naming.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Told<'a> {
+    /// In a word or two.
+    pub event: &'static str,
+    /// The type it is about.
+    pub resource_type: Option<&'a ResourceType>,
+    /// The response it is about.
+    pub delivery: Option<&'a Delivery>,
+    /// The revision that was reached.
+    pub revision: Option<Revision>,
+    /// The subscription that it came to.
+    pub subscription: Option<&'a Subscription>,
+    /// The number of names, and some of them.
+    pub names: Option<(usize, &'a [ResourceName])>,
+    /// The resources that wait or are held.
+    pub standing: Option<&'a Standing>,
+}
+
+// === impl Outcome ===
+
+impl Outcome {
+    /// The outcome as logs tell it.
+    #[must_use]
+    pub fn told(&self) -> Told<'_> {
+        match self {
+            Self::Subscribed {
+                resource_type,
+                subscription,
+            } => Told {
+                resource_type: Some(resource_type),
+                subscription: Some(subscription),
+                ..Told::of("subscribed")
+            },
+            Self::Sent(delivery) => Told::of_delivery("sent", delivery),
+            Self::Ack(delivery) => Told::of_delivery("ACK", delivery),
+            Self::Nack { delivery, .. } => Told::of_delivery("NACK", delivery),
+            Self::StaleNonce { resource_type } => Told {
+                resource_type: Some(resource_type),
+                ..Told::of("stale nonce")
+            },
+            Self::Ignored(delivery) => Told::of_delivery("ignored", delivery),
+            Self::Missing {
+                resource_type,
+                names,
+                sample,
+            } => Told {
+                resource_type: Some(resource_type),
+                names: Some((*names, sample)),
+                ..Told::of("asked for in vain")
+            },
+            Self::Refused {
+                resource_type,
+                names,
+                sample,
+            } => Told {
+                resource_type: Some(resource_type),
+                names: Some((*names, sample)),
+                ..Told::of("refused")
+            },
+            Self::Presented(delivery) => Told::of_delivery("already held", delivery),
+            Self::Standing(standing) => Told {
+                standing: Some(standing),
+                ..Told::of("order")
+            },
+            Self::Synced(revision) => Told {
+                revision: Some(*revision),
+                ..Told::of("synced")
+            },
+            Self::Blocked(revision) => Told {
+                revision: Some(*revision),
+                ..Told::of("blocked by what was refused")
+            },
+        }
+    }
+}
+
+// === impl Told ===
+
+impl<'a> Told<'a> {
+    fn of(event: &'static str) -> Self {
+        Self {
+            event,
+            ..Self::default()
+        }
+    }
+
+    fn of_delivery(event: &'static str, delivery: &'a Delivery) -> Self {
+        Self {
+            resource_type: Some(&delivery.resource_type),
+            delivery: Some(delivery),
+            ..Self::of(event)
+        }
+    }
+}

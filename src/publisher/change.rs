@@ -3,44 +3,56 @@
 use std::{
     cmp::Ordering,
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, LazyLock},
+    sync::Arc,
 };
 
-use super::{
-    lineage::Lineage,
-    request::{NotFound, TypeChange},
-};
+use super::{error::NotFound, lineage::Lineage};
 use crate::{
     admission::{Finding, Limits, Rejection, Severity, codes},
     node::NodeGroup,
     resource::{ContentHash, Resource, ResourceName, ResourceType, Version},
-    revision::Types,
-    snapshot::{DuplicateName, Edits, Revision, TypeResources},
+    snapshot::{DuplicateName, Edits, Revision, TypeResources, Types, differences, of_type},
 };
 
 /// Resources by type, each list sorted by name; versions mean nothing yet.
 pub(super) type Wanted = BTreeMap<ResourceType, Vec<Arc<Resource>>>;
 
-/// What differs from the head, by type and name: only what has another content, or is gone.
+/// Edits against the head, by type and name: only of resources that have another content, or are gone.
 pub(super) type GroupEdits = BTreeMap<ResourceType, Edits>;
 
 /// The state that follows the head.
 pub(super) struct Next {
     pub(super) types: Types,
-    /// What people are told of the difference.
+    /// The difference as people are told it.
     pub(super) changes: Vec<TypeChange>,
     /// Contents of the head that it does not have.
     pub(super) replaced: Vec<ContentHash>,
 }
 
-static EMPTY: LazyLock<Arc<TypeResources>> = LazyLock::new(Arc::default);
+/// The difference of one type between two states of a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TypeChange {
+    /// The type.
+    pub resource_type: ResourceType,
+    /// Names that are new.
+    pub added: Vec<ResourceName>,
+    /// Names whose content is another.
+    pub changed: Vec<ResourceName>,
+    /// Names that are gone.
+    pub removed: Vec<ResourceName>,
+    /// The type's version in the later state.
+    pub version: Version,
+}
 
-/// What makes the head exactly what is wanted.
+/// Edits that make the head exactly the wanted resources.
 pub(super) fn replacement(head: &Types, wanted: &Wanted) -> GroupEdits {
     let all: BTreeSet<&ResourceType> = head.keys().chain(wanted.keys()).collect();
     let edits = all.into_iter().map(|resource_type| {
         let wanted = wanted.get(resource_type).map(Vec::as_slice).unwrap_or_default();
-        (resource_type.clone(), type_replacement(of(head, resource_type), wanted))
+        (
+            resource_type.clone(),
+            type_replacement(of_type(head, resource_type), wanted),
+        )
     });
     edits.filter(|(_, edits)| !edits.is_empty()).collect()
 }
@@ -65,7 +77,7 @@ fn type_replacement(head: &TypeResources, wanted: &[Arc<Resource>]) -> Edits {
     }
 }
 
-/// What makes the head what a stored state was.
+/// Edits that make the head what a stored state was.
 pub(super) fn restoration(head: &Types, target: &Types) -> GroupEdits {
     let mut edits = GroupEdits::new();
     for (resource_type, old, new) in differences(head, target) {
@@ -76,7 +88,7 @@ pub(super) fn restoration(head: &Types, target: &Types) -> GroupEdits {
     edits
 }
 
-/// What a patch makes of the head.
+/// Edits of a patch against the head.
 pub(super) fn patch(
     group: &NodeGroup,
     head: &Types,
@@ -85,7 +97,7 @@ pub(super) fn patch(
 ) -> Result<GroupEdits, NotFound> {
     let mut edits = GroupEdits::new();
     for (resource_type, name) in deletions {
-        if of(head, resource_type).named(name.as_str()).is_none() {
+        if of_type(head, resource_type).named(name.as_str()).is_none() {
             return Err(NotFound::Resource {
                 group: group.clone(),
                 resource_type: resource_type.clone(),
@@ -101,9 +113,9 @@ pub(super) fn patch(
         .iter()
         .flat_map(|(kind, all)| all.iter().map(move |one| (kind, one)))
     {
-        let old = of(head, resource_type).named(resource.name.as_str());
+        let old = of_type(head, resource_type).named(resource.name.as_str());
         let edits = edits.entry(resource_type.clone()).or_default();
-        // What is deleted and given at once is replaced.
+        // A resource that is deleted and given at once is replaced.
         edits.remove(&resource.name);
         edits.extend(edit(old, Some(resource)));
     }
@@ -121,13 +133,13 @@ fn edit(old: Option<&Arc<Resource>>, new: Option<&Arc<Resource>>) -> Option<(Res
     }
 }
 
-/// What a patched snapshot as a whole may not exceed, where the candidate alone did not.
+/// Refuses a patched snapshot that exceeds a limit as a whole, where the candidate alone did not.
 pub(super) fn check_limits(head: &Types, edits: &GroupEdits, limits: &Limits) -> Result<(), Rejection> {
     let mut count: usize = head.values().map(|resources| resources.len()).sum();
     let mut bytes: usize = head.values().map(|resources| resources.bytes()).sum();
     for (resource_type, edits) in edits {
         for (name, edit) in edits {
-            let old = of(head, resource_type).named(name.as_str());
+            let old = of_type(head, resource_type).named(name.as_str());
             count = count + usize::from(edit.is_some()) - usize::from(old.is_some());
             bytes = bytes + edit.as_ref().map_or(0, |new| new.body.len()) - old.map_or(0, |old| old.body.len());
         }
@@ -157,7 +169,7 @@ pub(super) fn next(
         replaced: Vec::new(),
     };
     for (resource_type, mut edits) in edits {
-        let before = of(head, &resource_type);
+        let before = of_type(head, &resource_type);
         for resource in edits.values_mut().flatten() {
             *resource = lineage.versioned(resource, revision);
         }
@@ -176,34 +188,18 @@ pub(super) fn next(
     Ok(next)
 }
 
-/// How two states of a group differ, by content: a version that only got a suffix is no change.
+/// The difference of two states of a group, by content: a version that only got a suffix is no change.
 pub(super) fn type_changes(from: &Types, to: &Types) -> Vec<TypeChange> {
     let mut changes: BTreeMap<&ResourceType, TypeChange> = BTreeMap::new();
     for (resource_type, old, new) in differences(from, to) {
         if edit(old, new).is_some() {
             let change = changes
                 .entry(resource_type)
-                .or_insert_with(|| TypeChange::none(resource_type, of(to, resource_type)));
+                .or_insert_with(|| TypeChange::none(resource_type, of_type(to, resource_type)));
             change.add(old, new);
         }
     }
     changes.into_values().collect()
-}
-
-/// Where two states may differ: type by type, name by name.
-pub(super) fn differences<'a>(
-    from: &'a Types,
-    to: &'a Types,
-) -> impl Iterator<Item = (&'a ResourceType, Option<&'a Arc<Resource>>, Option<&'a Arc<Resource>>)> {
-    let all: BTreeSet<&ResourceType> = from.keys().chain(to.keys()).collect();
-    all.into_iter().flat_map(|resource_type| {
-        let differences = of(to, resource_type).differences(of(from, resource_type));
-        differences.map(move |(old, new)| (resource_type, old, new))
-    })
-}
-
-pub(super) fn of<'a>(types: &'a Types, resource_type: &ResourceType) -> &'a Arc<TypeResources> {
-    types.get(resource_type).unwrap_or(&EMPTY)
 }
 
 // === impl TypeChange ===
@@ -247,7 +243,7 @@ fn rejection(finding: Finding) -> Rejection {
     }
 }
 
-const fn error(code: &'static str, message: String) -> Finding {
+pub(super) const fn error(code: &'static str, message: String) -> Finding {
     Finding {
         severity: Severity::Error,
         code,

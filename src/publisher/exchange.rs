@@ -6,11 +6,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::change::of;
 use crate::{
     admission::{Finding, Places, Severity, codes},
     resource::{Place, Resource, ResourceName, ResourceType},
-    revision::Types,
+    snapshot::{Types, of_type},
 };
 
 /// Listeners that a message names one by one; of more it tells the number.
@@ -23,7 +22,7 @@ struct Move<'a> {
     from: &'a ResourceName,
 }
 
-/// What listeners take, by their names.
+/// The moves of listeners, by their names.
 type Moves<'a> = BTreeMap<&'a ResourceName, Vec<Move<'a>>>;
 
 /// Warns of every circle between the head and what is to follow it.
@@ -33,9 +32,12 @@ pub(super) fn check(before: &Types, after: &Types, places: &Places) -> Vec<Findi
     circles(&moves).iter().map(|circle| warning(circle, places)).collect()
 }
 
-/// What changed listeners take from other changed ones.
+/// The places that changed listeners take from other changed ones.
 fn moves<'a>(before: &'a Types, after: &'a Types) -> Moves<'a> {
-    let (before, after) = (of(before, &ResourceType::Listener), of(after, &ResourceType::Listener));
+    let (before, after) = (
+        of_type(before, &ResourceType::Listener),
+        of_type(after, &ResourceType::Listener),
+    );
     let changed: Vec<(&Resource, &Resource)> = after
         .differences(before)
         .filter_map(|(old, new)| Some((&**old?, &**new?)))

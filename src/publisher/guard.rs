@@ -2,30 +2,31 @@
 //! than a wish, and is refused unless it is confirmed.
 
 use crate::{
-    admission::{Finding, Severity, codes},
+    admission::{Finding, codes},
     node::NodeGroup,
     resource::{Resource, ResourceName, ResourceType},
-    revision::{Owner, Types},
+    revision::Owner,
+    snapshot::Types,
 };
 
-use super::request::TypeChange;
+use super::change::{TypeChange, error};
 
 /// Groups of fewer resources are tiny: in them a resource that makes room for another of its type is not counted as
 /// removed, since one cluster with its endpoints is half of the group.
 const TINY: usize = 10;
 
-/// How much of a group a publish may remove without being confirmed.
+/// Bounds of what a publish may remove without being confirmed.
 #[derive(Clone, Copy, Debug)]
 pub struct RemovalGuard {
     /// The largest share of a group's resources that may go at once; beyond it is asked, exactly it is not.
     pub max_share: f64,
-    /// Whether files may remove whatever they say: nobody is there to be asked.
+    /// Files may remove anything: nobody is there to be asked.
     pub trusts_files: bool,
     /// Tells resources that somebody puts back by themselves: that they go is no removal.
     pub returns: Option<fn(&NodeGroup, &ResourceType, &Resource) -> bool>,
 }
 
-/// What a publish would do, as far as the guard looks at it.
+/// A publish, as far as the guard looks at it.
 pub(super) struct Removal<'a> {
     pub(super) group: &'a NodeGroup,
     pub(super) owner: Owner,
@@ -47,7 +48,7 @@ impl Default for RemovalGuard {
 }
 
 impl RemovalGuard {
-    /// What there is to be confirmed; errors only.
+    /// Finds what must be confirmed; errors only.
     pub(super) fn check(&self, removal: &Removal<'_>) -> Vec<Finding> {
         if self.trusts_files && removal.owner == Owner::Files {
             return Vec::new();
@@ -74,7 +75,7 @@ impl RemovalGuard {
         findings
     }
 
-    /// How many resources of a type go for good.
+    /// Counts the resources of a type that go for good.
     fn removed(&self, removal: &Removal<'_>, change: &TypeChange) -> usize {
         let Some(returns) = self.returns else {
             return change.removed.len();
@@ -99,7 +100,7 @@ impl Removal<'_> {
         );
         Finding {
             type_url: Some(resource_type.type_url().to_owned()),
-            ..finding(codes::EMPTIES_TYPE, message)
+            ..error(codes::EMPTIES_TYPE, message)
         }
     }
 
@@ -109,10 +110,10 @@ impl Removal<'_> {
             "would remove {gone} of {total} resources (limit {percent} %){}",
             self.remedy()
         );
-        finding(codes::REMOVES_MANY, message)
+        error(codes::REMOVES_MANY, message)
     }
 
-    /// How to confirm it.
+    /// The way to confirm it.
     fn remedy(&self) -> String {
         match self.owner {
             Owner::AdminApi => ": confirm with --allow-removals (allow_removals in the API)".to_owned(),
@@ -122,18 +123,6 @@ impl Removal<'_> {
                 self.group
             ),
         }
-    }
-}
-
-const fn finding(code: &'static str, message: String) -> Finding {
-    Finding {
-        severity: Severity::Error,
-        code,
-        message,
-        place: None,
-        type_url: None,
-        resource: None,
-        field: None,
     }
 }
 

@@ -1,32 +1,9 @@
-//! Whether the store works: what `/readyz` says of it. A store that fails is noticed by who publishes, and by a look now and then.
-
-use tokio::sync::watch;
+//! Notes that the store works, or fails, as `/readyz` tells it. A publish notices it, and a look now and then.
 
 use super::Publisher;
 use crate::revision::StoreError;
 
 impl Publisher {
-    /// Whether the store works, and its changes.
-    #[must_use]
-    pub fn store_works(&self) -> watch::Receiver<bool> {
-        self.works.subscribe()
-    }
-
-    /// Looks whether the store works. One that failed is written to: a disk that was full is seen to have room by nothing else.
-    /// Blocks on the store.
-    pub fn probe_store(&self) {
-        let worked = *self.works.borrow();
-        match self.store.probe(!worked) {
-            Ok(()) => self.set_store_works(true),
-            Err(error) => {
-                if worked {
-                    tracing::error!(%error, "the store failed");
-                }
-                self.set_store_works(false);
-            }
-        }
-    }
-
     /// Counts where the store failed.
     pub(super) fn heard<T>(&self, read: Result<T, StoreError>) -> Result<T, StoreError> {
         read.inspect_err(|error| match error {

@@ -1,23 +1,20 @@
 //! Publishes that name themselves: one that is sent again, since nobody heard the answer, is the same publish.
 
 use super::{
-    Publisher,
-    change::Wanted,
-    request::{PublishError, PublishOptions, Published, TypeChange},
+    change::{TypeChange, Wanted},
+    request::PublishOptions,
 };
 use crate::{
-    admission::Admitted,
-    node::NodeGroup,
     resource::{ContentHash, ResourceName, ResourceType},
-    revision::{Receipt, ReceiptChange, StoredRevision},
+    revision::{Receipt, ReceiptChange},
     snapshot::Revision,
 };
 
-/// What a publish asks for, under the key its publisher gave it.
+/// The hash of a publish's request, under the key that its publisher gave it.
 #[derive(Debug)]
 pub(super) struct Ticket {
-    key: String,
-    request: ContentHash,
+    pub(super) key: String,
+    pub(super) request: ContentHash,
 }
 
 // === impl Ticket ===
@@ -54,7 +51,7 @@ impl Ticket {
         let counts =
             [resources.values().map(Vec::len).sum(), deletions.len()].map(|count| (count as u64).to_le_bytes());
         let to = to.0.to_le_bytes();
-        // What is asked for, and not who asks, why, or in which way it was written down.
+        // Only the request itself: not the author, the message, or the way in which it was written down.
         let version = options.version_info.as_deref().unwrap_or_default();
         let mut parts: Vec<&[u8]> = vec![call.as_bytes(), version.as_bytes(), &to];
         parts.extend(counts.iter().map(|count| &count[..]));
@@ -69,7 +66,7 @@ impl Ticket {
         })
     }
 
-    /// What the publish came to.
+    /// The receipt of the publish, once its revision is known.
     pub(super) fn receipt(&self, revision: Revision, changed: bool, changes: &[TypeChange]) -> Receipt {
         Receipt {
             key: self.key.clone(),
@@ -78,57 +75,6 @@ impl Ticket {
             changed,
             changes: changes.iter().map(ReceiptChange::from).collect(),
         }
-    }
-}
-
-impl Publisher {
-    /// What the publish came to when it was done before. Only the writer may ask: an answer of `None` holds as long as nobody else
-    /// publishes.
-    pub(super) fn done_before(
-        &self,
-        group: &NodeGroup,
-        ticket: Option<&Ticket>,
-        admitted: Option<&Admitted>,
-    ) -> Result<Option<Published>, PublishError> {
-        let Some(ticket) = ticket else {
-            return Ok(None);
-        };
-        let Some(receipt) = self.heard(self.store.receipt(group, &ticket.key))? else {
-            return Ok(None);
-        };
-        if receipt.request != ticket.request {
-            return Err(PublishError::KeyReused {
-                group: group.clone(),
-                key: receipt.key,
-                revision: receipt.revision,
-            });
-        }
-        Ok(Some(Published {
-            group: group.clone(),
-            revision: receipt.revision,
-            changed: receipt.changed,
-            dry_run: false,
-            repeated: true,
-            changes: receipt.changes.into_iter().map(TypeChange::from).collect(),
-            warnings: admitted.map_or_else(Vec::new, |admitted| admitted.findings.clone()),
-            unconfirmed: Vec::new(),
-            outlook: None,
-        }))
-    }
-
-    /// Keeps what a publish with a key came to that changed nothing: its retry must not undo what came in between.
-    pub(super) fn keep_receipt(
-        &self,
-        group: &NodeGroup,
-        ticket: Option<&Ticket>,
-        head: Option<&StoredRevision>,
-    ) -> Result<(), PublishError> {
-        let Some(ticket) = ticket else {
-            return Ok(());
-        };
-        let revision = head.map_or_else(Revision::default, |head| head.revision);
-        let kept = self.store.keep_receipt(group, &ticket.receipt(revision, false, &[]));
-        Ok(self.heard(kept)?)
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the kept revisions of a group used up: contents that went away and versions of types.
+//! The past of a group, as far as kept revisions use it up: contents that went away and versions of types.
 //!
 //! Content that returns gets another version than it had, so that a node which half-applied what came between is told
 //! again. Bounded by the kept revisions, and derived from them after a restart.
@@ -21,7 +21,7 @@ use crate::{
 pub(super) struct Lineage {
     /// Oldest first.
     traces: VecDeque<Trace>,
-    /// How many of them do not pass.
+    /// The number of those that do not pass.
     lasting: usize,
     /// Contents that a kept revision took away, with how many did. A content belongs to one type and name.
     replaced: HashMap<ContentHash, usize>,
@@ -76,7 +76,7 @@ impl Lineage {
         }
     }
 
-    /// Whether as many are kept as may be: what passed before the oldest of them is not kept either.
+    /// As many are kept as may be: what passed before the oldest of them is not kept either.
     const fn is_full(&self, retention: NonZeroUsize) -> bool {
         self.lasting >= retention.get()
     }

@@ -1,13 +1,13 @@
-//! What publishers ask for and what they are told.
+//! Requests of publishers, and their answers.
 
 use std::collections::BTreeMap;
 
-use super::{guard::RemovalGuard, outlook::Outlook};
+use super::{change::TypeChange, error::PublishError, outlook::Outlook};
 use crate::{
-    admission::{Candidate, Finding, Limits, Rejection},
+    admission::{Candidate, Finding},
     node::NodeGroup,
-    resource::{ResourceName, ResourceType, Version},
-    revision::{Owner, RevisionInfo, StoreError},
+    resource::{ResourceName, ResourceType},
+    revision::{Origin, RevisionInfo},
     snapshot::Revision,
 };
 
@@ -18,19 +18,6 @@ const TEXT_BYTES: usize = 256;
 const AUTHOR_BYTES: usize = 256;
 /// Bytes of why: a commit's message, kept with every revision.
 const MESSAGE_BYTES: usize = 4096;
-/// Characters of a name that an error quotes: enough to know it by, whatever was sent.
-const QUOTED: usize = 64;
-
-/// How every publish is treated.
-#[derive(Clone, Debug, Default)]
-pub struct PublisherSettings {
-    /// What admission holds candidates to; also what a patched snapshot may become.
-    pub limits: Limits,
-    /// Whether warnings refuse a publish that does not say [`PublishOptions::allow_warnings`].
-    pub deny_warnings: bool,
-    /// What a publish may remove that does not say [`PublishOptions::allow_removals`].
-    pub removals: RemovalGuard,
-}
 
 /// The snapshot of the group becomes exactly this.
 #[derive(Clone, Debug)]
@@ -39,7 +26,7 @@ pub struct ReplaceRequest {
     pub group: NodeGroup,
     /// All of its own resources.
     pub candidate: Candidate,
-    /// How.
+    /// Its options.
     pub options: PublishOptions,
 }
 
@@ -52,11 +39,11 @@ pub struct PatchRequest {
     pub candidate: Candidate,
     /// Resources that go; each must be there. What is deleted and given at once is replaced.
     pub deletions: Vec<(ResourceType, ResourceName)>,
-    /// How.
+    /// Its options.
     pub options: PublishOptions,
 }
 
-/// What a publish says about itself.
+/// Options of a publish.
 #[derive(Clone, Debug, Default)]
 pub struct PublishOptions {
     /// Check everything and say what would change; keep and serve nothing.
@@ -65,83 +52,66 @@ pub struct PublishOptions {
     pub expected_revision: Option<u64>,
     /// Names the version of the types that change. A text that names another state already gets the revision behind it.
     pub version_info: Option<String>,
-    /// Why, for people.
+    /// The reason, for people.
     pub message: String,
-    /// Who, for people.
+    /// The author's name, for people: nothing is decided by it.
     pub author: String,
-    /// Accepts warnings where [`PublisherSettings::deny_warnings`] is set.
+    /// Accepts warnings where [`PublisherSettings::deny_warnings`](super::PublisherSettings::deny_warnings) is set.
     pub allow_warnings: bool,
-    /// Refuses warnings, as [`PublisherSettings::deny_warnings`] does for every publish.
+    /// Refuses warnings, as [`PublisherSettings::deny_warnings`](super::PublisherSettings::deny_warnings) does for every publish.
     pub deny_warnings: bool,
     /// Confirms that a type may become empty, and that much may go at once.
     pub allow_removals: bool,
     /// Names the publish within its group: one with the same key and content is this one, sent again.
     pub idempotency_key: Option<String>,
-    /// The source that publishes. A group that another source publishes is not touched.
-    pub owner: Owner,
-    /// Of what publishes by itself and often: see [`StoredRevision::passing`](crate::revision::StoredRevision::passing).
-    pub passing: bool,
+    /// The way by which it comes. A group that another source owns is not touched.
+    pub origin: Origin,
 }
 
-/// What a publish did, or would do.
+/// The answer to a publish, or to a dry run of one.
 #[derive(Clone, Debug)]
 pub struct Published {
     /// The group.
     pub group: NodeGroup,
     /// The revision that is now current; 0 where a dry run found none.
     pub revision: Revision,
-    /// Whether a new revision was made, or would be.
+    /// A new revision was made, or would be.
     pub changed: bool,
-    /// Whether this was only tried.
+    /// It was only tried.
     pub dry_run: bool,
-    /// Whether it was done before, under the same idempotency key: this is what it came to then.
+    /// It was done before, under the same idempotency key: this is the answer of then.
     pub repeated: bool,
-    /// What changed, per type in send order.
+    /// The changes, per type in send order.
     pub changes: Vec<TypeChange>,
     /// Warnings that were accepted.
     pub warnings: Vec<Finding>,
-    /// What would refuse it unless confirmed by [`PublishOptions::allow_removals`]; only where this was tried.
+    /// Findings that would refuse it unless confirmed by [`PublishOptions::allow_removals`]; only where this was tried.
     pub unconfirmed: Vec<Finding>,
-    /// What it would make of the group; only where this was tried.
+    /// The step that it would be; only where this was tried.
     pub outlook: Option<Outlook>,
 }
 
-/// How one type differs between two states of a group.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TypeChange {
-    /// The type.
-    pub resource_type: ResourceType,
-    /// Names that are new.
-    pub added: Vec<ResourceName>,
-    /// Names whose content is another.
-    pub changed: Vec<ResourceName>,
-    /// Names that are gone.
-    pub removed: Vec<ResourceName>,
-    /// The type's version in the later state.
-    pub version: Version,
-}
-
-/// What a state is compared with.
+/// The state that another one is compared with.
 #[derive(Clone, Debug)]
 pub enum DiffTarget {
     /// Another kept revision of the group; `None` for the current one.
     Revision(Option<Revision>),
-    /// What the group would become.
+    /// The state that the candidate would make.
     Candidate(Candidate),
 }
 
 /// The difference between two states of a group.
 #[derive(Clone, Debug)]
 pub struct Comparison {
-    /// What changes, per type in send order.
+    /// The changes, per type in send order.
     pub changes: Vec<TypeChange>,
-    /// What admission has to say of a candidate: warnings, and what would have to be confirmed.
+    /// Findings in a candidate: warnings, and removals that would have to be confirmed.
     pub findings: Vec<Finding>,
     /// The two states.
     pub outlook: Outlook,
 }
 
-/// How much is published.
+/// Counts of everything that is published.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
     /// Groups with a snapshot.
@@ -152,7 +122,7 @@ pub struct Totals {
     pub resources: BTreeMap<ResourceType, usize>,
 }
 
-/// What happened to a group.
+/// A change of a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SnapshotEvent {
     /// It has a new revision.
@@ -164,114 +134,6 @@ pub enum SnapshotEvent {
         /// The revision that deleted it.
         revision: Revision,
     },
-}
-
-/// Why a publish, or a question about one, was refused. Nothing was kept or served.
-#[derive(Debug, thiserror::Error)]
-pub enum PublishError {
-    /// Admission found errors, or warnings where they are denied.
-    #[error("refused by validation:\n{0}")]
-    Rejected(Rejection),
-    /// It removes more than may go without [`PublishOptions::allow_removals`].
-    #[error("refused, since nobody confirmed what it removes:\n{0}")]
-    Unconfirmed(Rejection),
-    /// Somebody else published in between.
-    #[error("expected revision {expected}, the group is at {current}")]
-    Conflict {
-        /// What the publisher expected.
-        expected: Revision,
-        /// Where the group is; 0 without a snapshot.
-        current: Revision,
-    },
-    /// Another source publishes the group.
-    #[error("group \"{group}\" is published by {owner}{}", remedy(*.owner))]
-    Owned {
-        /// The group.
-        group: NodeGroup,
-        /// Who publishes it.
-        owner: Owner,
-    },
-    /// The idempotency key belongs to another publish.
-    #[error(
-        "idempotency key \"{key}\" was used for another publish to group \"{group}\", which came to revision {revision}: a retry must \
-         have the same content, and another publish another key"
-    )]
-    KeyReused {
-        /// The group.
-        group: NodeGroup,
-        /// The key.
-        key: String,
-        /// What the publish came to that used it.
-        revision: Revision,
-    },
-    /// An idempotency key is empty, longer than 256 bytes, or has control characters.
-    #[error("invalid idempotency key {}: expected 1 to 256 bytes without control characters", quoted(.0))]
-    InvalidKey(String),
-    /// Who publishes, or why, is longer than is kept, or has control characters where none belong.
-    #[error("{field} has {bytes} bytes: expected at most {most}{}", if *.plain { " without control characters" } else { "" })]
-    InvalidText {
-        /// The field of the request.
-        field: &'static str,
-        /// How long it is.
-        bytes: usize,
-        /// How long it may be.
-        most: usize,
-        /// Whether it is one line of text.
-        plain: bool,
-    },
-    /// Something that was named is not there.
-    #[error(transparent)]
-    NotFound(#[from] NotFound),
-    /// A group's name is empty, longer than 256 bytes, or has control characters.
-    #[error("invalid group {}: expected 1 to 256 bytes without control characters", quoted(.0))]
-    InvalidGroup(String),
-    /// A `version_info` is empty, longer than 256 bytes, or has control characters.
-    #[error("invalid version_info {}: expected 1 to 256 bytes without control characters", quoted(.0))]
-    InvalidVersion(String),
-    /// The store could not read, or could not make the revision durable.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-/// What is not there.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NotFound {
-    /// The group has no snapshot.
-    #[error("group \"{0}\" has no snapshot")]
-    Group(NodeGroup),
-    /// The group has no such revision, or no longer; deletions have nothing to show.
-    #[error("group \"{group}\" has no snapshot of revision {revision}{}", oldest_kept(.oldest))]
-    Revision {
-        /// The group.
-        group: NodeGroup,
-        /// The revision.
-        revision: Revision,
-        /// The oldest that is kept.
-        oldest: Option<Revision>,
-    },
-    /// The group has no such resource.
-    #[error("group \"{group}\" has no {resource_type} \"{name}\"")]
-    Resource {
-        /// The group.
-        group: NodeGroup,
-        /// The type.
-        resource_type: ResourceType,
-        /// The name.
-        name: ResourceName,
-    },
-}
-
-const fn remedy(owner: Owner) -> &'static str {
-    match owner {
-        Owner::AdminApi => ": delete its snapshot to let another source have it",
-        Owner::Files => ": change them, or remove its folder and delete its snapshot",
-    }
-}
-
-fn oldest_kept(oldest: &Option<Revision>) -> String {
-    oldest
-        .map(|oldest| format!(", the oldest kept is {oldest}"))
-        .unwrap_or_default()
 }
 
 /// Refuses what could not be stored or sent under its name.
@@ -307,14 +169,6 @@ pub(super) fn check_group(group: &NodeGroup) -> Result<(), PublishError> {
         return Ok(());
     }
     Err(PublishError::InvalidGroup(group.as_str().to_owned()))
-}
-
-/// The beginning of a text, as it would be written in code.
-fn quoted(text: &str) -> String {
-    match text.char_indices().nth(QUOTED) {
-        Some((end, _)) => format!("{:?}… of {} bytes", &text[..end], text.len()),
-        None => format!("{text:?}"),
-    }
 }
 
 fn is_sound(text: &str) -> bool {

@@ -4,11 +4,11 @@ use std::num::NonZeroUsize;
 
 use prost::Message as _;
 
-use super::*;
+use super::{commit::DELETED_GROUPS, *};
 use crate::{
     admission::{Candidate, RawResource, codes},
-    resource::{Resource, ResourceName, ResourceType},
-    revision::{MemoryStore, RedbStore, RevisionInfo, Summary},
+    resource::{Resource, ResourceName, ResourceType, Version},
+    revision::{MemoryStore, Receipt, RedbStore, RevisionInfo, Summary},
 };
 
 mod durability;
@@ -276,7 +276,7 @@ fn patch_that_brings_two_owners_of_a_name_together_is_refused() {
 #[test]
 fn patch_cannot_grow_a_snapshot_beyond_the_limits() {
     let settings = PublisherSettings {
-        limits: crate::admission::Limits {
+        limits: Limits {
             resources: 2,
             ..Default::default()
         },

@@ -6,7 +6,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::request::Published;
 use crate::{
     admission::{Finding, Known},
     node::NodeGroup,
@@ -15,14 +14,14 @@ use crate::{
     snapshot::Revision,
 };
 
-/// How long an admission holds: what is wrong only by then, such as a certificate that expired, is found again.
+/// The time that an admission holds: what is wrong only by then, such as a certificate that expired, is found again.
 const HOLDS_FOR: Duration = Duration::from_secs(3600);
 
-/// What admission said of heads. Without it everything is looked at again, which is always right.
+/// Admission's word on heads. Without it everything is looked at again, which is always right.
 #[derive(Debug, Default)]
 pub(super) struct Vettings(Mutex<HashMap<NodeGroup, Arc<Vetting>>>);
 
-/// What admission said of all resources of one revision.
+/// Admission's word on all resources of one revision.
 #[derive(Clone, Debug)]
 struct Vetting {
     /// A head of another revision has resources that this says nothing of.
@@ -43,7 +42,7 @@ pub(super) struct Vetted {
 // === impl Vettings ===
 
 impl Vettings {
-    /// What a candidate for a group may have that need not be looked at.
+    /// The resources of the head that need not be looked at again in a candidate for the group.
     pub(super) fn of(&self, group: &NodeGroup, head: Option<Arc<StoredRevision>>) -> Option<Vetted> {
         let vetting = self.lock().get(group).cloned()?;
         let head = head.filter(|head| head.revision == vetting.revision)?;
@@ -51,27 +50,34 @@ impl Vettings {
     }
 
     /// Admission saw all resources of what is now the head, but for those that it took over.
-    pub(super) fn replaced(&self, published: &Published, findings: &[Finding], taken_over: Option<&Vetted>) {
+    pub(super) fn replaced(
+        &self,
+        group: &NodeGroup,
+        revision: Revision,
+        findings: &[Finding],
+        taken_over: Option<&Vetted>,
+    ) {
         let Some(dubious) = subjects(findings) else {
-            return self.forget(&published.group);
+            return self.forget(group);
         };
         let vetting = Vetting {
-            revision: published.revision,
+            revision,
             since: taken_over.map_or_else(Instant::now, |vetted| vetted.vetting.since),
             dubious,
         };
-        self.lock().insert(published.group.clone(), Arc::new(vetting));
+        self.lock().insert(group.clone(), Arc::new(vetting));
     }
 
     /// Admission saw the resources by which the head differs from what it was.
     pub(super) fn patched<'a>(
         &self,
-        published: &Published,
+        group: &NodeGroup,
         from: Revision,
+        to: Revision,
         differing: impl Iterator<Item = (&'a ResourceType, &'a ResourceName)>,
         findings: &[Finding],
     ) {
-        let vetting = self.lock().remove(&published.group);
+        let vetting = self.lock().remove(group);
         let vetting = vetting.filter(|vetting| vetting.revision == from);
         let (Some(mut vetting), Some(mut dubious)) = (vetting, subjects(findings)) else {
             return;
@@ -81,8 +87,8 @@ impl Vettings {
             patched.dubious.remove(&(resource_type.clone(), name.to_string()));
         }
         patched.dubious.append(&mut dubious);
-        patched.revision = published.revision;
-        self.lock().insert(published.group.clone(), vetting);
+        patched.revision = to;
+        self.lock().insert(group.clone(), vetting);
     }
 
     /// The group is gone, or nothing is known of it any more.
@@ -95,7 +101,7 @@ impl Vettings {
     }
 }
 
-/// What the findings are about; `None` where one does not say.
+/// The resources that findings are about; `None` where one does not say.
 fn subjects(findings: &[Finding]) -> Option<BTreeSet<(ResourceType, String)>> {
     let subject = |finding: &Finding| {
         let resource_type = ResourceType::from_type_url(finding.type_url.as_deref()?)?;

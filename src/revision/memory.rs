@@ -95,12 +95,16 @@ impl RevisionStore for MemoryStore {
         }
         kept.last = revision.revision;
         let history = kept.groups.entry(revision.group.clone()).or_default();
-        if revision.passing && history.back().is_some_and(|before| before.passing) {
+        if revision.origin.is_passing() && history.back().is_some_and(|before| before.origin.is_passing()) {
             history.pop_back();
         }
         history.push_back(revision.clone());
         // Those before the oldest that counts go with what it pushed out.
-        let lasting = history.iter().enumerate().rev().filter(|(_, kept)| !kept.passing);
+        let lasting = history
+            .iter()
+            .enumerate()
+            .rev()
+            .filter(|(_, kept)| !kept.origin.is_passing());
         let oldest = lasting.map(|(index, _)| index).nth(self.retention.get() - 1);
         history.drain(..oldest.unwrap_or(0));
         if let Some(receipt) = receipt {

@@ -1,6 +1,6 @@
 //! What every store must do, run against each of them.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use super::*;
 use crate::resource::{Place, Reference, Resource, ResourceName};
@@ -34,10 +34,9 @@ pub(super) fn published(group: &str, revision: u64, clusters: Vec<Arc<Resource>>
         time: SystemTime::UNIX_EPOCH + Duration::from_nanos(1_700_000_000_123_456_789 + revision),
         author: format!("author {revision}"),
         message: format!("message {revision}"),
-        owner: Owner::Files,
+        origin: Origin::Files,
         content: Content::Published(BTreeMap::from([(ResourceType::Cluster, Arc::new(clusters))])),
         replaced: vec![ContentHash::of_texts([group, "before"])],
-        passing: false,
     }
 }
 
@@ -253,7 +252,7 @@ pub(super) fn passes_by(store: &dyn RevisionStore, check: impl Fn()) {
             // Contents that come, stay, go and come again.
             let clusters = (0..40).map(|n| resource(&format!("c{n}"), &((n * number) % 5 / (1 + n % 3)).to_string()));
             let revision = StoredRevision {
-                passing: kind == 'p',
+                origin: if kind == 'p' { Origin::Registry } else { Origin::Files },
                 ..published("g", number, clusters.collect())
             };
             store.append(&revision, None).unwrap();

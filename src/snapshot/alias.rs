@@ -2,10 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{
-    DuplicateName,
-    tree::{Edit, Item, Tree},
-};
+use super::tree::{Edit, Item, Tree};
 use crate::resource::{Resource, ResourceName};
 
 /// A name that is not the resource's own, with the resource's own (D-12).
@@ -14,6 +11,11 @@ pub(super) struct Alias {
     alias: ResourceName,
     owner: ResourceName,
 }
+
+/// Two resources of one type answer to the same name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("duplicate name \"{0}\"")]
+pub struct DuplicateName(pub ResourceName);
 
 // === impl Alias ===
 

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::TypeResources;
 use crate::resource::{Resource, ResourceName};
 
 /// What changed from one set of resources to another, each list sorted by name.
@@ -17,11 +16,12 @@ pub struct Diff {
 // === impl Diff ===
 
 impl Diff {
-    /// Compares by version, so by content. Costs what the two do not share.
-    #[must_use]
-    pub fn between(from: &TypeResources, to: &TypeResources) -> Self {
+    /// Of pairs of resources of one name, the earlier one first. Compares by version, so by content.
+    pub(super) fn of<'a>(
+        differences: impl Iterator<Item = (Option<&'a Arc<Resource>>, Option<&'a Arc<Resource>>)>,
+    ) -> Self {
         let mut diff = Self::default();
-        for difference in to.differences(from) {
+        for difference in differences {
             match difference {
                 (Some(old), Some(new)) if old.version == new.version => {}
                 (Some(_) | None, Some(new)) => diff.changed.push(Arc::clone(new)),

@@ -4,13 +4,13 @@ use std::{
     collections::BTreeMap,
     fmt,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, LazyLock, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
 
 use super::{
-    alias::Alias,
+    alias::{Alias, DuplicateName},
     diff::Diff,
     held::HeldPrint,
     index::Index,
@@ -28,6 +28,9 @@ const RESOURCES_PER_NAME: usize = 16;
 
 /// Names, and what is to be under them: a resource of this name, or none.
 pub type Edits = BTreeMap<ResourceName, Option<Arc<Resource>>>;
+
+/// No resources.
+pub(super) static EMPTY: LazyLock<Arc<TypeResources>> = LazyLock::new(|| Arc::new(TypeResources::default()));
 
 /// All resources of one type in a snapshot.
 ///
@@ -52,11 +55,6 @@ pub struct TypeResources {
     /// Differences from other sets to this one, computed once and shared by all streams that make the same step.
     diffs: Mutex<Vec<(u64, Arc<Diff>)>>,
 }
-
-/// Two resources of one type answer to the same name.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("duplicate name \"{0}\"")]
-pub struct DuplicateName(pub ResourceName);
 
 // === impl TypeResources ===
 
@@ -238,7 +236,7 @@ impl TypeResources {
         if let Some((_, diff)) = kept.iter().find(|(id, _)| *id == from.id) {
             return Arc::clone(diff);
         }
-        let diff = Arc::new(Diff::between(from, self));
+        let diff = Arc::new(Diff::of(self.differences(from)));
         if kept.len() == KEPT_DIFFS {
             kept.remove(0);
         }

@@ -22,9 +22,6 @@ pub use self::{
 };
 use crate::{admission::Limits, metrics::FilesMetrics, publisher::Publisher};
 
-/// The folder of the shared group `*`, which is no name for a folder.
-const SHARED_FOLDER: &str = "_shared";
-
 /// A handle on the file source. Clones are one and the same.
 #[derive(Clone, Debug)]
 pub struct Files {

@@ -5,19 +5,24 @@
 //! themselves, so that a restart finds it again.
 
 mod assignment;
+mod command;
 mod endpoint;
+mod endpoints;
 mod task;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use self::command::{Action, COMMANDS, Command};
 pub use self::{
+    command::{Registered, RegistryError},
     endpoint::{
-        Change, Endpoint, EndpointDigest, EndpointId, Endpoints, Health, Lease, Locality, MAX_WEIGHT, MalformedDigest,
+        Change, Endpoint, EndpointDigest, EndpointId, Health, Lease, Locality, MAX_WEIGHT, MalformedDigest,
         Registration, UnknownHealth,
     },
+    endpoints::Endpoints,
     task::RegistryTask,
 };
 use crate::{
@@ -29,87 +34,12 @@ use crate::{
 
 /// The cluster of a registration that names none, as in every tutorial.
 pub const DEFAULT_CLUSTER: &str = "myservice";
-/// Endpoints registered at once: each registration encodes its cluster anew, and a cluster's weights must fit 32 bits.
-const MAX_ENDPOINTS: usize = 20_000;
-/// Who the registry is in the history of revisions.
-const AUTHOR: &str = "registry";
-
-/// Commands that may wait for the task: it takes all of them at once.
-const COMMANDS: usize = 1024;
-
-/// How long after a failed publish of what ran out it is tried again.
-const RETRY: Duration = Duration::from_secs(1);
-
 /// A handle on the registry. Clones are one and the same.
 #[derive(Clone, Debug)]
 pub struct Registry {
     commands: mpsc::Sender<Command>,
     endpoints: watch::Receiver<Arc<Endpoints>>,
     metrics: RegistryMetrics,
-}
-
-/// What became of a registration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Registered {
-    /// What it is renewed and removed by; `None` for who has not shown that he knows it.
-    pub id: Option<EndpointId>,
-    /// What it is known by.
-    pub digest: EndpointDigest,
-    /// Whether it is new; else one of this cluster, address and port was registered, and is now as given.
-    pub created: bool,
-}
-
-// === impl Registered ===
-
-impl Registered {
-    fn known(id: EndpointId) -> Self {
-        Self {
-            id: Some(id),
-            digest: id.digest(),
-            created: false,
-        }
-    }
-}
-
-/// Why the registry did not do what it was asked to. Nothing changed.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum RegistryError {
-    /// Never registered, removed, or its lease ran out.
-    #[error("no endpoint of this id is registered (digest {})", .0.digest())]
-    NotFound(EndpointId),
-    /// The cluster's endpoints in the shared group were published by someone else.
-    #[error("the endpoints of \"{0}\" in group \"*\" were published by someone else: delete them there first")]
-    Taken(String),
-    /// Somebody registered the address in the cluster, and otherwise than it is given now.
-    #[error(
-        "{0} is registered in \"{1}\" already: it is changed with the id that its registration was answered, as \"id\""
-    )]
-    Occupied(SocketAddr, String),
-    /// As many are registered as may be.
-    #[error("{MAX_ENDPOINTS} endpoints are registered, more are not taken")]
-    Full,
-    /// The publisher refused what came of it.
-    #[error(transparent)]
-    Publish(Arc<PublishError>),
-    /// The server is shutting down.
-    #[error("the registry is shutting down")]
-    Closed,
-}
-
-/// One request to the task, and where its answer goes.
-#[derive(Debug)]
-struct Command {
-    action: Action,
-    reply: oneshot::Sender<Result<Registered, RegistryError>>,
-}
-
-/// What is asked for.
-#[derive(Clone, Debug)]
-enum Action {
-    /// The id of what is there already, where it is known.
-    Register(Registration, Option<EndpointId>),
-    Renew(EndpointId, Change),
-    Deregister(EndpointId),
 }
 
 /// Whether the registry puts a resource back when somebody takes it away, or let it be taken: that it goes is no removal.

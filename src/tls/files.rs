@@ -11,8 +11,11 @@ use rustls::{
 use zeroize::Zeroizing;
 
 use super::{
-    ClientAuth, TlsError, TlsSettings, authorities::authorities, certificate::validity, key::signing_key,
+    authorities::authorities,
+    certificate::validity,
+    key::signing_key,
     revocation::Lists,
+    settings::{ClientAuth, TlsError, TlsSettings},
 };
 use crate::input;
 

@@ -1,6 +1,10 @@
 //! Files of a port: what is taken, what is refused and how that is told.
 
-use std::{fs, path::Path, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use rcgen::{

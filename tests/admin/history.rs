@@ -123,6 +123,22 @@ fn revisions_of_the_shared_group_are_what_all_nodes_made_of_them() {
 }
 
 #[test]
+fn the_origin_of_a_revision_is_not_what_its_author_is_called() {
+    let server = Server::start();
+    let file = server.file("a.yaml", clusters(&["a"]));
+    server.expect(0, &["replace", "-g", "demo", "-f", &file, "--author", "registry"]);
+    let listed = json(&server.expect(0, &["history", "-g", "demo", "-o", "json"]));
+    let first = &listed["revisions"][0];
+    assert_eq!(
+        (&first["origin"], &first["author"]),
+        (&"api".into(), &"registry".into())
+    );
+    let table = server.expect(0, &["history", "-g", "demo"]).stdout;
+    let row: Vec<&str> = table.lines().nth(1).unwrap().split_whitespace().collect();
+    assert_eq!((row[2], row[7]), ("registry", "api"), "{table}");
+}
+
+#[test]
 fn content_that_returns_has_its_hash_again() {
     let server = Server::start();
     publish(&server, &["a"], &[]);

@@ -8,24 +8,28 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::paths::Sources;
+use super::paths::{Named, Sources};
 
 /// Files, and the files of the same module that they import.
 pub(crate) type Imports = BTreeMap<PathBuf, BTreeSet<PathBuf>>;
 
-/// The imports between the files of a module, as in `src/protocol`, and of the modules in it.
-pub(crate) fn imports(sources: &Sources, module: &str) -> Imports {
+/// The imports between the files of a module, as in `src/protocol`, and of the modules in it. `named` are all paths of the
+/// sources.
+pub(crate) fn imports(sources: &Sources, named: &[Named], module: &str) -> Imports {
     let is_ours = |file: &Path| {
         let rest = file.to_str().and_then(|file| file.split_once(module));
         rest.is_some_and(|(_, rest)| rest.starts_with(['.', '/']))
     };
     let mut imports = Imports::new();
-    for named in sources.named().filter(|named| !named.in_tests && !named.reexported) {
+    for named in named.iter().filter(|named| !named.in_tests && !named.reexported) {
         let Some(defined) = named.paths.last().and_then(|path| sources.file_of(path)) else {
             continue;
         };
         if is_ours(&named.file) && is_ours(defined) && *defined != *named.file {
-            imports.entry(named.file).or_default().insert(defined.to_owned());
+            imports
+                .entry(named.file.clone())
+                .or_default()
+                .insert(defined.to_owned());
         }
     }
     imports

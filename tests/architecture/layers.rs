@@ -4,16 +4,10 @@
 #[derive(Debug)]
 pub(crate) struct Layer {
     pub(crate) module: &'static str,
-    pub(crate) knows: Knows,
+    /// Every other module of the crate that it names, and no more: what is not needed any more is not allowed any more.
+    pub(crate) knows: &'static [&'static str],
     /// Crates and items that it must not name, group by group.
     pub(crate) without: &'static [Group],
-}
-
-/// Which other modules of the crate a module may name. `proto` is plain data of the wire: all may.
-#[derive(Debug)]
-pub(crate) enum Knows {
-    Only(&'static [&'static str]),
-    AllBut(&'static [&'static str]),
 }
 
 /// Paths with a reason in common. One that ends in `::` bans what is inside, not the name itself.
@@ -88,142 +82,154 @@ const STATUSES: Group = Group {
 pub(crate) const LAYERS: &[Layer] = &[
     Layer {
         module: "proto",
-        knows: Knows::Only(&[]),
+        knows: &[],
         without: &[RUNTIME, CLOCKS, RANDOMNESS, STATUSES],
     },
     Layer {
         module: "resource",
-        knows: Knows::Only(&["proto"]),
+        knows: &[],
         without: &[RUNTIME, GRPC, SHARING, METRICS, CLOCKS, RANDOMNESS],
     },
     Layer {
         module: "node",
-        knows: Knows::Only(&["proto"]),
+        knows: &["proto"],
         without: &[RUNTIME, GRPC, SHARING, METRICS, CLOCKS, RANDOMNESS],
     },
     Layer {
         module: "snapshot",
-        knows: Knows::Only(&["node", "proto", "resource"]),
+        knows: &["node", "resource"],
         without: &[RUNTIME, GRPC, SHARING, METRICS, CLOCKS, RANDOMNESS],
     },
     Layer {
         module: "metrics",
-        knows: Knows::Only(&["proto", "resource"]),
+        knows: &["resource"],
         without: &[RUNTIME, GRPC, SHARING, CLOCKS, RANDOMNESS],
     },
     Layer {
         module: "admission",
-        knows: Knows::Only(&["proto", "resource", "snapshot", "text"]),
+        knows: &["proto", "resource", "snapshot", "text"],
         without: &[RUNTIME, GRPC, SHARING, METRICS, RANDOMNESS],
     },
     Layer {
         module: "envoy",
-        knows: Knows::Only(&["proto", "resource"]),
+        knows: &["resource"],
         without: &[RUNTIME, GRPC, SHARING, METRICS],
     },
     Layer {
         module: "protocol",
-        knows: Knows::Only(&["node", "proto", "resource", "snapshot", "text"]),
+        knows: &["node", "proto", "resource", "snapshot", "text"],
         without: &[RUNTIME, GRPC, SHARING, METRICS, CLOCKS, RANDOMNESS],
     },
     Layer {
         module: "revision",
-        knows: Knows::Only(&["admission", "input", "node", "proto", "resource", "snapshot"]),
+        knows: &["input", "node", "resource", "snapshot"],
         without: &[GRPC],
     },
     Layer {
         module: "cache",
-        knows: Knows::Only(&["node", "proto", "resource", "snapshot"]),
+        knows: &["node", "resource", "snapshot"],
         without: &[GRPC, CLOCKS],
     },
     Layer {
         module: "publisher",
-        knows: Knows::AllBut(&[
-            "admin",
-            "app",
-            "cli",
-            "fleet",
-            "http",
-            "protocol",
-            "settings",
-            "source",
-            "transport",
-        ]),
+        knows: &[
+            "admission",
+            "cache",
+            "metrics",
+            "node",
+            "resource",
+            "revision",
+            "snapshot",
+        ],
         without: &[GRPC],
     },
     Layer {
         module: "fleet",
-        knows: Knows::AllBut(&[
-            "admin",
-            "app",
-            "cli",
-            "http",
-            "publisher",
-            "settings",
-            "source",
-            "transport",
-        ]),
+        knows: &[
+            "connection",
+            "metrics",
+            "node",
+            "proto",
+            "protocol",
+            "resource",
+            "snapshot",
+            "text",
+        ],
         without: &[GRPC],
     },
     Layer {
         module: "transport",
-        knows: Knows::AllBut(&[
-            "admin",
-            "admission",
-            "app",
-            "cli",
-            "http",
-            "publisher",
-            "revision",
-            "settings",
-            "source",
-        ]),
+        knows: &[
+            "access",
+            "authority",
+            "cache",
+            "connection",
+            "fleet",
+            "memory",
+            "metrics",
+            "node",
+            "proto",
+            "protocol",
+            "resource",
+            "snapshot",
+            "text",
+        ],
         without: &[],
     },
     Layer {
         module: "source",
-        knows: Knows::AllBut(&["admin", "app", "cache", "cli", "fleet", "http", "protocol", "transport"]),
+        knows: &[
+            "admission",
+            "input",
+            "metrics",
+            "node",
+            "proto",
+            "publisher",
+            "resource",
+            "revision",
+            "snapshot",
+        ],
         without: &[GRPC],
     },
     Layer {
         module: "input",
-        knows: Knows::Only(&[]),
+        knows: &[],
         without: &[RUNTIME, GRPC, SHARING, METRICS, CLOCKS, RANDOMNESS],
     },
     Layer {
         module: "memory",
-        knows: Knows::Only(&[]),
+        knows: &[],
         without: &[RUNTIME, GRPC, METRICS, CLOCKS, RANDOMNESS],
     },
     Layer {
         module: "text",
-        knows: Knows::Only(&[]),
+        knows: &[],
         without: &[RUNTIME, GRPC, SHARING, METRICS, CLOCKS, RANDOMNESS],
     },
     Layer {
         module: "connection",
-        knows: Knows::Only(&[]),
+        knows: &[],
         without: &[RUNTIME, GRPC, STATUSES, METRICS, CLOCKS],
     },
     Layer {
         module: "tls",
-        knows: Knows::Only(&["connection", "input"]),
+        knows: &["connection", "input"],
         without: &[RUNTIME, GRPC, STATUSES, METRICS],
     },
     Layer {
         module: "access",
-        knows: Knows::Only(&["connection", "node"]),
+        knows: &["connection", "node"],
         without: &[RUNTIME, GRPC, SHARING, METRICS, CLOCKS, RANDOMNESS],
     },
     Layer {
         module: "audit",
-        knows: Knows::Only(&[]),
+        knows: &[],
         without: &[RUNTIME, GRPC, SHARING, METRICS, CLOCKS, RANDOMNESS],
     },
     Layer {
         // Holds the rules of the moment, and asks the pure ones.
         module: "authority",
-        knows: Knows::Only(&[
+        knows: &[
             "access",
             "audit",
             "connection",
@@ -232,71 +238,135 @@ pub(crate) const LAYERS: &[Layer] = &[
             "node",
             "resource",
             "snapshot",
-        ]),
+        ],
         without: &[GRPC],
     },
     Layer {
         module: "readiness",
-        knows: Knows::Only(&[]),
+        knows: &[],
         without: &[GRPC, STATUSES],
     },
     Layer {
         module: "shutdown",
-        knows: Knows::Only(&[]),
+        knows: &[],
         without: &[GRPC, STATUSES],
     },
     Layer {
         module: "http",
-        knows: Knows::AllBut(&["admin", "app", "cli"]),
+        knows: &[
+            "access",
+            "admission",
+            "audit",
+            "authority",
+            "cache",
+            "connection",
+            "fleet",
+            "memory",
+            "metrics",
+            "node",
+            "proto",
+            "protocol",
+            "publisher",
+            "readiness",
+            "resource",
+            "snapshot",
+            "source",
+            "text",
+        ],
         without: &[STATUSES],
     },
     Layer {
         module: "admin",
-        knows: Knows::AllBut(&["app", "cli", "http", "settings", "transport"]),
+        knows: &[
+            "access",
+            "admission",
+            "audit",
+            "authority",
+            "connection",
+            "fleet",
+            "metrics",
+            "node",
+            "proto",
+            "protocol",
+            "publisher",
+            "readiness",
+            "resource",
+            "revision",
+            "snapshot",
+            "source",
+        ],
         without: &[],
     },
     Layer {
         module: "settings",
-        knows: Knows::AllBut(&["admin", "app", "cli", "http"]),
+        knows: &[
+            "access",
+            "admission",
+            "audit",
+            "fleet",
+            "input",
+            "node",
+            "protocol",
+            "publisher",
+            "resource",
+            "revision",
+            "text",
+            "tls",
+            "transport",
+        ],
         without: &[GRPC],
     },
     Layer {
         module: "app",
-        knows: Knows::AllBut(&["cli"]),
+        knows: &[
+            "access",
+            "admin",
+            "admission",
+            "audit",
+            "authority",
+            "cache",
+            "connection",
+            "fleet",
+            "http",
+            "memory",
+            "metrics",
+            "publisher",
+            "readiness",
+            "revision",
+            "settings",
+            "source",
+            "tls",
+            "transport",
+        ],
         without: &[STATUSES],
     },
     Layer {
         // A client of the admin API, but for `serve` and the checks that need no server.
         module: "cli",
-        knows: Knows::AllBut(&[
-            "cache",
-            "fleet",
-            "protocol",
-            "publisher",
-            "revision",
-            "source",
-            "transport",
-        ]),
+        knows: &[
+            "access",
+            "admin",
+            "admission",
+            "app",
+            "audit",
+            "envoy",
+            "input",
+            "node",
+            "proto",
+            "resource",
+            "settings",
+            "shutdown",
+            "text",
+        ],
         without: &[STATUSES],
     },
     Layer {
         // `src/main.rs`.
         module: "main",
-        knows: Knows::Only(&["cli"]),
+        knows: &["cli"],
         without: &[STATUSES],
     },
 ];
-
-// === impl Knows ===
-
-impl Knows {
-    pub(crate) fn allows(&self, module: &str) -> bool {
-        match self {
-            Self::Only(known) => known.contains(&module),
-            Self::AllBut(unknown) => !unknown.contains(&module),
-        }
-    }
-}
 
 // === impl Group ===
 

@@ -1,20 +1,21 @@
 //! Listeners of a group that bind one address.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use super::{Step, Told};
+use super::{
+    layered::{Layered, LayeredSet},
+    step::{Step, Told},
+};
 use crate::{
     admission::{Severity, checks, checks::Bound, codes, inspect},
     resource::{Resource, ResourceName, ResourceType},
 };
 
 /// Who binds what.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Addresses {
-    bound: BTreeMap<ResourceName, Vec<Bound>>,
-    listeners: BTreeMap<Bound, BTreeSet<ResourceName>>,
+    bound: Layered<ResourceName, Vec<Bound>>,
+    listeners: LayeredSet<(Bound, ResourceName)>,
     /// Addresses with more than one listener.
-    clashes: BTreeSet<Bound>,
+    clashes: LayeredSet<Bound>,
 }
 
 const LISTENER: ResourceType = ResourceType::Listener;
@@ -27,35 +28,49 @@ impl Addresses {
             let bound = served.map(|listener| addresses_of(listener));
             self.set(name, bound.unwrap_or_default());
         }
-        for address in &self.clashes {
-            if let Some(listeners) = self.listeners.get(address) {
-                tell(address, listeners, step, told);
-            }
+        for (address, ()) in self.clashes.iter() {
+            let listeners: Vec<_> = self.listeners_on(address).collect();
+            tell(address, &listeners, step, told);
         }
     }
 
+    /// See [`Layered::settle`].
+    pub(super) fn settle(&mut self) {
+        self.bound.settle();
+        self.listeners.settle();
+        self.clashes.settle();
+    }
+
     fn set(&mut self, name: &ResourceName, bound: Vec<Bound>) {
-        for address in self.bound.remove(name).unwrap_or_default() {
-            if let Some(listeners) = self.listeners.get_mut(&address) {
-                listeners.remove(name);
-                if listeners.len() < 2 {
-                    self.clashes.remove(&address);
-                }
-                if listeners.is_empty() {
-                    self.listeners.remove(&address);
-                }
+        let before = self.bound.get(name).cloned().unwrap_or_default();
+        for address in &before {
+            self.listeners.remove(&(address.clone(), name.clone()));
+            if !self.clash_on(address) {
+                self.clashes.remove(address);
             }
         }
         for address in &bound {
-            let listeners = self.listeners.entry(address.clone()).or_default();
-            listeners.insert(name.clone());
-            if listeners.len() > 1 {
-                self.clashes.insert(address.clone());
+            self.listeners.insert((address.clone(), name.clone()), ());
+            if self.clash_on(address) {
+                self.clashes.insert(address.clone(), ());
             }
         }
-        if !bound.is_empty() {
+        if bound.is_empty() {
+            self.bound.remove(name);
+        } else {
             self.bound.insert(name.clone(), bound);
         }
+    }
+
+    fn clash_on(&self, address: &Bound) -> bool {
+        self.listeners_on(address).nth(1).is_some()
+    }
+
+    /// In the order of their names.
+    fn listeners_on<'a>(&'a self, address: &'a Bound) -> impl Iterator<Item = &'a ResourceName> {
+        let first = (address.clone(), ResourceName::from(""));
+        let all = self.listeners.iter_from(&first).map(|(bound, ())| bound);
+        all.take_while(move |(bound, _)| bound == address).map(|(_, name)| name)
     }
 }
 
@@ -74,8 +89,8 @@ fn addresses_of(listener: &Resource) -> Vec<Bound> {
 }
 
 /// Between listeners of the group it is an error of who publishes it. One of the shared group may have come later.
-fn tell(address: &Bound, listeners: &BTreeSet<ResourceName>, step: &Step<'_>, told: &mut Told<'_>) {
-    let (own, shared): (Vec<_>, Vec<_>) = listeners.iter().partition(|name| step.is_own(&LISTENER, name));
+fn tell(address: &Bound, listeners: &[&ResourceName], step: &Step<'_>, told: &mut Told<'_>) {
+    let (own, shared): (Vec<_>, Vec<_>) = listeners.iter().copied().partition(|name| step.is_own(&LISTENER, name));
     let Some((first, others)) = own.split_first() else {
         return;
     };

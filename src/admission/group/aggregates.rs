@@ -1,18 +1,21 @@
 //! Aggregate clusters that are made of one another in a circle.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{collections::BTreeSet, sync::Arc};
 
-use super::{Step, Told};
+use super::{
+    layered::Layered,
+    step::{Step, Told},
+};
 use crate::{
     admission::{Severity, checks, codes, inspect},
     resource::{Resource, ResourceName, ResourceType},
 };
 
 /// The aggregate clusters of a group, and which of them are in a circle.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Aggregates {
-    made_of: BTreeMap<ResourceName, Vec<ResourceName>>,
-    circles: Vec<Vec<ResourceName>>,
+    made_of: Layered<ResourceName, Vec<ResourceName>>,
+    circles: Arc<[Vec<ResourceName>]>,
 }
 
 const CLUSTER: ResourceType = ResourceType::Cluster;
@@ -30,17 +33,22 @@ impl Aggregates {
                     self.made_of.insert(name.clone(), made_of);
                     true
                 }
-                None => self.made_of.remove(name).is_some(),
+                None => self.made_of.remove(name),
             };
             turned |= before;
         }
         // Aggregates are few, and what is in a circle can depend on each of them.
         if turned {
-            self.circles = circles(&self.made_of);
+            self.circles = circles(&self.made_of).into();
         }
-        for circle in &self.circles {
+        for circle in &*self.circles {
             tell(circle, step, told);
         }
+    }
+
+    /// See [`Layered::settle`].
+    pub(super) fn settle(&mut self) {
+        self.made_of.settle();
     }
 }
 
@@ -60,9 +68,9 @@ fn aggregated_by(cluster: &Resource) -> Vec<ResourceName> {
 }
 
 /// Every circle once, beginning with its first cluster by name.
-fn circles(made_of: &BTreeMap<ResourceName, Vec<ResourceName>>) -> Vec<Vec<ResourceName>> {
+fn circles(made_of: &Layered<ResourceName, Vec<ResourceName>>) -> Vec<Vec<ResourceName>> {
     let (mut found, mut done) = (Vec::new(), BTreeSet::new());
-    for start in made_of.keys() {
+    for (start, _) in made_of.iter() {
         // A path in depth, each step with what is left to try behind it. Without recursion: chains may be long.
         let mut path: Vec<(&ResourceName, std::slice::Iter<'_, ResourceName>)> = Vec::new();
         let mut enter = Some(start);

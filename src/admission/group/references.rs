@@ -3,22 +3,26 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{Step, Told, Types, differences};
+use super::{
+    layered::LayeredSet,
+    step::{Step, Told},
+};
 use crate::{
     admission::{Severity, is_missed, reference},
     resource::{Reference, Resource, ResourceName, ResourceType},
+    snapshot::{Types, differences},
 };
 
 /// The type and the name of a resource that refers to others.
 type Referrer = (ResourceType, ResourceName);
 
 /// The references of one state of a group over one state of the shared group.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct References {
     /// Who makes each reference whose absence is told.
-    referrers: BTreeSet<(Reference, Referrer)>,
+    referrers: LayeredSet<(Reference, Referrer)>,
     /// Those that lead to nothing, in the order in which they are told.
-    dangling: BTreeSet<(Referrer, Reference)>,
+    dangling: LayeredSet<(Referrer, Reference)>,
 }
 
 // === impl References ===
@@ -39,15 +43,15 @@ impl References {
             }
             for (referrer, reference) in pairs(resource_type, new) {
                 if !step.is_there(&reference) {
-                    self.dangling.insert((referrer.clone(), reference.clone()));
+                    self.dangling.insert((referrer.clone(), reference.clone()), ());
                 }
-                self.referrers.insert((reference, referrer));
+                self.referrers.insert((reference, referrer), ());
             }
         }
         for reference in &turned {
             self.turn(step, reference);
         }
-        for ((resource_type, name), reference) in &self.dangling {
+        for (((resource_type, name), reference), ()) in self.dangling.iter() {
             if told.is_full(Severity::Warning) {
                 told.findings.leave_out(Severity::Warning);
             } else if let Some(mut finding) = reference::dangling(resource_type, name, reference) {
@@ -57,17 +61,24 @@ impl References {
         }
     }
 
+    /// See [`LayeredSet::settle`](super::layered::Layered::settle).
+    pub(super) fn settle(&mut self) {
+        self.referrers.settle();
+        self.dangling.settle();
+    }
+
     /// What is referred to came or went.
     fn turn(&mut self, step: &Step<'_>, reference: &Reference) {
         let is_there = step.is_there(reference);
         let first = (ResourceType::Cluster, ResourceName::from(""));
-        let all = self.referrers.range((reference.clone(), first)..);
+        let first = (reference.clone(), first);
+        let all = self.referrers.iter_from(&first).map(|(pair, ())| pair);
         for (_, referrer) in all.take_while(|(referred, _)| referred == reference) {
             let dangling = (referrer.clone(), reference.clone());
             if is_there {
                 self.dangling.remove(&dangling);
             } else {
-                self.dangling.insert(dangling);
+                self.dangling.insert(dangling, ());
             }
         }
     }

@@ -1,9 +1,9 @@
 //! Types whose resources together are more than a gRPC client takes in one message.
 
-use super::{Step, Told, of};
+use super::step::{Step, Told};
 use crate::{
     admission::{Severity, codes},
-    snapshot::TypeResources,
+    snapshot::{TypeResources, of_type},
 };
 
 /// What a gRPC client takes, unless it is told otherwise. An Envoy takes more.
@@ -15,7 +15,7 @@ const PER_RESPONSE: usize = 256;
 /// From sums that are kept: costs nothing of what the group holds.
 pub(super) fn check(step: &Step<'_>, told: &mut Told<'_>) {
     for (resource_type, own) in step.own {
-        let response = response_of(own, of(step.shared, resource_type));
+        let response = response_of(own, of_type(step.shared, resource_type));
         if response > MAX_MESSAGE && !own.is_empty() {
             let message = format!(
                 "all of them in one response are {}, more than the 4 MiB that gRPC's own clients take: they cannot be given all \

@@ -1,22 +1,23 @@
 //! Which resources of a group no other one names, so that no node will ask for them.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
-use super::{Step, Told, differences, of};
+use super::{
+    layered::{Layered, LayeredSet},
+    step::{Step, Told},
+};
 use crate::{
     admission::{Severity, codes},
     resource::{Reference, Resource, ResourceName, ResourceType},
+    snapshot::{differences, of_type},
 };
 
 /// Who asks for what, counted, and what nobody asks for.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Unasked {
     /// How many resources of the group and of the shared group make each reference.
-    asked: BTreeMap<Reference, usize>,
-    unasked: BTreeSet<(ResourceType, ResourceName)>,
+    asked: Layered<Reference, usize>,
+    unasked: LayeredSet<(ResourceType, ResourceName)>,
 }
 
 /// What a type is asked for by; empty where nodes ask for it by themselves, or by names that nobody writes down.
@@ -44,7 +45,8 @@ impl Unasked {
         let mut turned = BTreeSet::new();
         for (_, old, new) in own.chain(shared) {
             for reference in references(new) {
-                *self.asked.entry(reference.clone()).or_default() += 1;
+                let count = self.asked.get(reference).copied().unwrap_or_default();
+                self.asked.insert(reference.clone(), count + 1);
                 turned.insert(reference.clone());
             }
             for reference in references(old) {
@@ -64,25 +66,30 @@ impl Unasked {
             }
         }
         for reference in &turned {
-            if let Some(named) = of(step.own, &reference.resource_type).get(reference.name.as_str()) {
+            if let Some(named) = of_type(step.own, &reference.resource_type).get(reference.name.as_str()) {
                 self.judge(&reference.resource_type, named);
             }
         }
         self.tell(step, told);
     }
 
+    /// See [`Layered::settle`].
+    pub(super) fn settle(&mut self) {
+        self.asked.settle();
+        self.unasked.settle();
+    }
+
     fn drop(&mut self, reference: &Reference) {
-        if let Some(count) = self.asked.get_mut(reference) {
-            *count -= 1;
-            if *count == 0 {
-                self.asked.remove(reference);
-            }
+        match self.asked.get(reference).copied() {
+            Some(count) if count > 1 => self.asked.insert(reference.clone(), count - 1),
+            Some(_) => drop(self.asked.remove(reference)),
+            None => {}
         }
     }
 
     fn judge(&mut self, resource_type: &ResourceType, resource: &Resource) {
         let is_asked = resource.known_as().any(|name| {
-            self.asked.contains_key(&Reference {
+            self.asked.contains(&Reference {
                 resource_type: resource_type.clone(),
                 name: name.clone(),
             })
@@ -91,16 +98,16 @@ impl Unasked {
         if is_asked {
             self.unasked.remove(&key);
         } else {
-            self.unasked.insert(key);
+            self.unasked.insert(key, ());
         }
     }
 
     /// Where a group has nothing that could ask, its nodes have that in their bootstrap: nothing is told then.
     fn tell(&self, step: &Step<'_>, told: &mut Told<'_>) {
-        for (resource_type, name) in &self.unasked {
+        for ((resource_type, name), ()) in self.unasked.iter() {
             let mut could_ask = asked_by(resource_type)
                 .iter()
-                .filter(|kind| !of(step.own, kind).is_empty());
+                .filter(|kind| !of_type(step.own, kind).is_empty());
             let Some(kind) = could_ask.next_back() else {
                 continue;
             };

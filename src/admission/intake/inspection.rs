@@ -5,7 +5,6 @@ use std::{collections::BTreeMap, time::SystemTime};
 
 use prost_reflect::{DynamicMessage, ReflectMessage as _};
 
-use super::code_of;
 use crate::{
     admission::{
         Severity, checks, codes,
@@ -116,7 +115,7 @@ impl Visit for Inspection<'_> {
     }
 
     fn fault(&mut self, fault: Fault, path: &Path<'_>) {
-        self.push(Severity::Error, code_of(&fault), path, fault.to_string());
+        self.push(Severity::Error, fault.code(), path, fault.to_string());
     }
 }
 

@@ -10,6 +10,9 @@ use crate::{
     resource::{ResourceName, ResourceType, xdstp},
 };
 
+/// The message around a resource that has no name of its own, or more to say than it can.
+pub(super) const WRAPPER: &str = "envoy.service.discovery.v3.Resource";
+
 /// What is said of a resource around it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Envelope {
@@ -97,7 +100,7 @@ pub(super) fn name(
         }
         (Some(name), _) | (None, Some(name)) => name,
         (None, None) => {
-            let wrapper = super::WRAPPER;
+            let wrapper = WRAPPER;
             let message = format!("no name: it is given in the wrapper {wrapper} (\"name\", \"resource\")");
             return Err(named_in(None)(message));
         }

@@ -4,7 +4,7 @@ use std::{collections::HashMap, str::FromStr as _};
 
 use prost_reflect::{DynamicMessage, Kind, MapKey, MessageDescriptor, Value};
 
-use super::{Builder, scalar};
+use super::{Builder, known::WellKnown, scalar};
 use crate::admission::{
     codes,
     inspect::Depth,
@@ -12,42 +12,8 @@ use crate::admission::{
     tree::{Node, Tree},
 };
 
-/// What such a message is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum WellKnown {
-    Any,
-    Duration,
-    Timestamp,
-    FieldMask,
-    Struct,
-    Value,
-    ListValue,
-    /// `google.protobuf.StringValue` and the like: the bare value.
-    Wrapper,
-}
-
 /// Seconds of the longest Duration: ten thousand years.
 const MAX_DURATION: i64 = 315_576_000_000;
-
-// === impl WellKnown ===
-
-impl WellKnown {
-    /// Which one `descriptor` is; `None` for messages that are mappings of their fields.
-    pub(super) fn of(descriptor: &MessageDescriptor) -> Option<Self> {
-        match descriptor.full_name().strip_prefix("google.protobuf.")? {
-            "Any" => Some(Self::Any),
-            "Duration" => Some(Self::Duration),
-            "Timestamp" => Some(Self::Timestamp),
-            "FieldMask" => Some(Self::FieldMask),
-            "Struct" => Some(Self::Struct),
-            "Value" => Some(Self::Value),
-            "ListValue" => Some(Self::ListValue),
-            "DoubleValue" | "FloatValue" | "Int32Value" | "Int64Value" | "UInt32Value" | "UInt64Value"
-            | "BoolValue" | "StringValue" | "BytesValue" => Some(Self::Wrapper),
-            _ => None,
-        }
-    }
-}
 
 impl Builder<'_> {
     pub(super) fn well_known(

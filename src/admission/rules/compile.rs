@@ -5,9 +5,9 @@ use std::sync::LazyLock;
 use prost_reflect::{DynamicMessage, ExtensionDescriptor, FieldDescriptor, Kind, MessageDescriptor, Value};
 
 use super::{
-    FieldRules, MessageRules, RequiredOneof,
     bytes::Bytes,
     check::{Check, Items, Pairs},
+    compiled::{FieldRules, MessageRules, RequiredOneof},
     enumeration::Enumeration,
     text::Text,
 };

@@ -1,9 +1,7 @@
 //! What only shows when all resources of a group are seen together.
 
 use super::*;
-use crate::snapshot::TypeResources;
-
-type Types = BTreeMap<ResourceType, Arc<TypeResources>>;
+use crate::snapshot::{TypeResources, Types};
 
 fn types(yaml: &str) -> Types {
     let admitted =
@@ -24,8 +22,20 @@ fn told(findings: &[Finding]) -> Vec<String> {
     findings.iter().map(line).collect()
 }
 
+fn all_findings(own: &Types, shared: Option<&Types>) -> Vec<Finding> {
+    GroupChecks::default().next(own, shared, &Places::default()).1
+}
+
 fn whole(own: &Types, shared: Option<&Types>) -> Vec<String> {
-    told(&GroupChecks::default().advance(own, shared, &Places::default()))
+    told(&all_findings(own, shared))
+}
+
+/// Goes on to a state, and gives what is told of it.
+fn go_on(checks: &mut GroupChecks, own: &Types, shared: Option<&Types>) -> Vec<String> {
+    let (next, findings) = checks.next(own, shared, &Places::default());
+    *checks = next;
+    checks.settle();
+    told(&findings)
 }
 
 fn listener(name: &str, address: &str) -> String {
@@ -101,7 +111,7 @@ fn a_listener_of_the_shared_group_on_the_same_address_is_a_warning() {
 fn an_address_is_free_again_once_its_listener_left_it() {
     let (here, there) = (socket("127.0.0.1", 80), socket("127.0.0.1", 81));
     let mut checks = GroupChecks::default();
-    let mut advance = |yaml: String| told(&checks.advance(&types(&yaml), None, &Places::default()));
+    let mut advance = |yaml: String| go_on(&mut checks, &types(&yaml), None);
     assert_eq!(advance(listener("a", &here)), [""; 0]);
     assert_eq!(
         advance(format!("{}{}", listener("a", &here), listener("b", &here))),
@@ -116,6 +126,21 @@ fn an_address_is_free_again_once_its_listener_left_it() {
         ["XDS0301 error c"]
     );
     assert_eq!(advance(listener("c", &here)), [""; 0]);
+}
+
+#[test]
+fn a_state_that_is_only_looked_at_leaves_no_trace() {
+    let here = socket("127.0.0.1", 80);
+    let one = types(&listener("a", &here));
+    let two = types(&format!("{}{}", listener("a", &here), listener("b", &here)));
+    let mut checks = GroupChecks::default();
+    assert_eq!(go_on(&mut checks, &one, None), [""; 0]);
+    for _ in 0..2 {
+        let (_, findings) = checks.next(&two, None, &Places::default());
+        assert_eq!(told(&findings), ["XDS0301 error b"]);
+        assert!(checks.is_of(&one, None) && !checks.is_of(&two, None) && !checks.is_of(&one, Some(&one)));
+    }
+    assert_eq!(go_on(&mut checks, &one, None), [""; 0]);
 }
 
 fn aggregate(name: &str, of: &str) -> String {
@@ -135,7 +160,7 @@ fn aggregate_clusters_in_a_circle_are_found_once() {
         aggregate("c", "a")
     );
     let plain = "- '@type': type.googleapis.com/envoy.config.cluster.v3.Cluster\n  name: d\n";
-    let findings = GroupChecks::default().advance(&types(&format!("{circle}{plain}")), None, &Places::default());
+    let findings = all_findings(&types(&format!("{circle}{plain}")), None);
     assert_eq!(told(&findings), ["XDS0107 warning a"]);
     assert!(
         findings[0].message.ends_with("\"a\" of \"b\" of \"c\" of \"a\""),
@@ -152,7 +177,7 @@ fn aggregate_clusters_in_a_circle_are_found_once() {
     assert_eq!(whole(&types(&tree), None), [""; 0]);
     let mut checks = GroupChecks::default();
     for (yaml, expected) in [(&circle, 1), (&format!("{circle}{plain}"), 1), (&tree, 0)] {
-        let told = told(&checks.advance(&types(yaml), None, &Places::default()));
+        let told = go_on(&mut checks, &types(yaml), None);
         let circles = told.iter().filter(|told| told.starts_with("XDS0107")).count();
         assert_eq!(circles, expected, "{yaml}");
     }
@@ -171,8 +196,7 @@ fn what_nobody_asks_for_is_warned_of_where_somebody_could() {
     let both = format!("{EDS}{}{}", endpoints("c"), endpoints("s"));
     assert_eq!(whole(&types(&both), None), ["XDS0106 warning c"]);
     let mut checks = GroupChecks::default();
-    let mut advance =
-        |yaml: &str, shared: Option<&Types>| told(&checks.advance(&types(yaml), shared, &Places::default()));
+    let mut advance = |yaml: &str, shared: Option<&Types>| go_on(&mut checks, &types(yaml), shared);
     assert_eq!(advance(&both, None), ["XDS0106 warning c"]);
     let other = EDS.replace("service_name: s, ", "");
     let renamed = format!("{other}{}{}", endpoints("c"), endpoints("s"));
@@ -197,7 +221,7 @@ fn a_type_beyond_what_grpc_takes_at_once_is_named_with_its_size() {
     };
     let all: Vec<String> = ["a", "b", "c", "d"].map(large).into();
     assert_eq!(whole(&types(&all[..3].concat()), None), [""; 0]);
-    let findings = GroupChecks::default().advance(&types(&all.concat()), None, &Places::default());
+    let findings = all_findings(&types(&all.concat()), None);
     assert_eq!(told(&findings), ["XDS0340 warning -"]);
     assert!(findings[0].message.contains("4.0 MiB"), "{}", findings[0]);
     // What nodes get of the shared group is in the same response, unless the group has its own in place of it.

@@ -11,11 +11,13 @@ use bytes::Bytes;
 use h2::client::{self, SendRequest};
 use http_body::Frame;
 use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
 
 use super::{super::listener, *};
 use crate::{
     app::listener::{Crowd, Patience},
-    metrics::{PanicMetrics, PanicPart},
+    connection::Http2Limits,
+    metrics::{ConnectionMetrics, PanicMetrics, PanicPart, PortLabel},
 };
 
 /// A body that says something, and then panics.

@@ -7,7 +7,6 @@ use std::{
     io,
     pin::Pin,
     task::{Context, Poll, Waker, ready},
-    time::Duration,
 };
 
 use tokio::{
@@ -18,7 +17,11 @@ use tokio::{
 use tokio_rustls::server::TlsStream;
 use tracing::info;
 
-use super::{Terms, crowd::Place, tenure::Tenure};
+use super::{
+    crowd::Place,
+    tenure::Tenure,
+    terms::{Patience, Terms},
+};
 use crate::{
     connection::Connection,
     metrics::{ConnectionMetrics, Label as _, PortLabel, Silence, WithdrawnLabel},
@@ -30,19 +33,6 @@ const STRETCH: usize = 32 * 1024;
 
 /// The preface of HTTP/2: a peer that begins otherwise speaks another protocol.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-/// How long a peer is waited for.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Patience {
-    /// For its handshake, and for its first bytes.
-    pub(crate) opening: Duration,
-    /// Bytes that open a connection: of HTTP/2 the preface and the first frame.
-    pub(crate) opening_bytes: usize,
-    /// For a byte in either direction; `None` where the protocol finds out by itself.
-    pub(crate) idle: Option<Duration>,
-    /// For it to take in what was written.
-    pub(crate) unread: Duration,
-}
 
 /// A connection that may be served.
 pub(crate) struct Accepted {
@@ -321,7 +311,7 @@ impl fmt::Debug for Accepted {
 
 #[cfg(test)]
 mod tests {
-    use std::future::poll_fn;
+    use std::{future::poll_fn, time::Duration};
 
     use tokio::io::AsyncWriteExt as _;
     use tokio_util::task::TaskTracker;

@@ -4,7 +4,7 @@
 use serde_json::{Map, Value};
 
 use super::{
-    layout::Served,
+    served::Served,
     sources::{is_ours, text},
 };
 use crate::resource::ResourceType;

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::{
     inline,
+    served::Served,
     sources::{self, Places},
 };
 use crate::{
@@ -41,9 +42,6 @@ pub(super) enum Stage {
     /// Once the clusters are there: what names them.
     BehindClusters,
 }
-
-/// The resources that nodes of a group are served, by type and name.
-pub(super) type Served = BTreeMap<ResourceType, BTreeMap<String, Value>>;
 
 /// Where sources are pointed to, and what is found on the way.
 struct Found<'a> {

@@ -22,28 +22,74 @@ use crate::{
     snapshot::Snapshot,
 };
 
+/// What it comes to when a type may speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    /// There is nothing to say, or it may not be said yet.
+    Pass,
+    /// S-5: the client came with what is current, and need not be sent it again.
+    Presented,
+    /// The first response of the type on this stream.
+    First,
+    /// A step towards the goal; an answer where it takes no response.
+    Step,
+    /// The client has what the goal has of the type: it is taken to be at the goal, and answered.
+    Follow,
+    /// The client may not be brought to the goal yet, but answered.
+    Answer,
+}
+
 impl Session {
-    /// What type `index` has to say: its step towards the goal, or answers where there is none.
+    /// The next response of type `index`: its step towards the goal, or answers where there is none.
     pub(super) fn next_draft(&mut self, index: usize, goal: &Arc<Snapshot>, now: Instant) -> Option<Draft> {
-        let state = &self.types[index];
-        goal.get(&state.kind)?;
+        match self.turn(&self.types[index], goal, now) {
+            Turn::Pass => None,
+            Turn::Presented => {
+                self.take_as_presented(index, goal);
+                None
+            }
+            Turn::First => {
+                self.types[index].presented = None;
+                self.advance(index, goal, now)
+            }
+            Turn::Step => {
+                let step = self.advance(index, goal, now);
+                step.or_else(|| self.answer_if_allowed(index, goal, now))
+            }
+            Turn::Follow => {
+                self.types[index].view.follow(goal);
+                self.answer_if_allowed(index, goal, now)
+            }
+            Turn::Answer => self.answer_if_allowed(index, goal, now),
+        }
+    }
+
+    /// Decides what a type has to say, and changes nothing.
+    fn turn(&self, state: &TypeState, goal: &Arc<Snapshot>, now: Instant) -> Turn {
+        if goal.get(&state.kind).is_none() {
+            return Turn::Pass;
+        }
         if state.fresh {
             if !state.in_flight.is_empty() || state.subscription.is_empty() || !self.is_known(state, goal) {
-                return None;
+                return Turn::Pass;
             }
-            if self.holds_already(index, goal) {
-                return None;
-            }
-            return self.advance(index, goal, now);
+            return if is_presented(state, goal) {
+                Turn::Presented
+            } else {
+                Turn::First
+            };
         }
         if !state.lags_behind(goal) {
-            self.types[index].view.follow(goal);
+            Turn::Follow
         } else if self.may_advance(state, now) && self.is_known(state, goal) {
-            let step = self.advance(index, goal, now);
-            if step.is_some() {
-                return step;
-            }
+            Turn::Step
+        } else {
+            Turn::Answer
         }
+    }
+
+    /// Answers what is owed, where a response may be sent.
+    fn answer_if_allowed(&mut self, index: usize, goal: &Arc<Snapshot>, now: Instant) -> Option<Draft> {
         let state = &self.types[index];
         if !self.may_answer(state) || !state.owes_answer() {
             return None;
@@ -74,23 +120,16 @@ impl Session {
         }
     }
 
-    /// S-5: a client that comes back with the current version of a pure wildcard need not be sent it again.
-    fn holds_already(&mut self, index: usize, goal: &Arc<Snapshot>) -> bool {
+    /// The client has what it presented, which is what is current.
+    fn take_as_presented(&mut self, index: usize, goal: &Arc<Snapshot>) {
         let state = &mut self.types[index];
-        let Some(presented) = state.presented.take() else {
-            return false;
-        };
-        let current = goal.get(&state.kind).map(|resources| resources.version());
-        let holds = state.subscription.is_pure_wildcard() && is_full_state(&state.kind) && current == Some(&presented);
-        if holds {
-            state.fresh = false;
-            state
-                .view
-                .restore(Arc::clone(goal), BTreeMap::new(), BTreeMap::new(), Vec::new());
-            state.due.forgive_answer();
-            self.report_presented(index, goal);
-        }
-        holds
+        state.presented = None;
+        state.fresh = false;
+        state
+            .view
+            .restore(Arc::clone(goal), BTreeMap::new(), BTreeMap::new(), Vec::new());
+        state.due.forgive_answer();
+        self.report_presented(index, goal);
     }
 
     /// Reports that the client came with what is current.
@@ -290,6 +329,15 @@ impl Session {
         };
         Resolution::of(self.client(state), owed, base, sources)
     }
+}
+
+/// S-5: a client that comes back with the current version of a pure wildcard need not be sent it again.
+fn is_presented(state: &TypeState, goal: &Snapshot) -> bool {
+    let Some(presented) = &state.presented else {
+        return false;
+    };
+    let current = goal.get(&state.kind).map(|resources| resources.version());
+    state.subscription.is_pure_wildcard() && is_full_state(&state.kind) && current == Some(presented)
 }
 
 /// Suspects that the response carries need not be sent once more.

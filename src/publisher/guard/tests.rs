@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::{
+    admission::Severity,
     resource::{ContentHash, ResourceName, Version},
     snapshot::TypeResources,
 };

@@ -144,7 +144,7 @@ impl RevisionStore for FullDisk {
         self.0.forget(group)
     }
 
-    fn backup(&self, to: &mut dyn std::io::Write) -> Result<(), StoreError> {
+    fn backup(&self, to: &mut dyn io::Write) -> Result<(), StoreError> {
         self.0.backup(to)
     }
 

@@ -84,7 +84,7 @@ fn hashes(publisher: &Publisher, store: &dyn RevisionStore, group: &str, content
 
 /// The same hashes, as anybody can make them who guesses the secret.
 fn guessed(content: &str) -> Vec<String> {
-    let admitted = admit(&candidate(content), &crate::admission::Limits::default()).unwrap();
+    let admitted = admit(&candidate(content), &Limits::default()).unwrap();
     let secrets = TypeResources::new(admitted.resources[&SECRET].clone()).unwrap();
     let secret = secrets.named("s").unwrap();
     let hash: ContentHash = secrets.content_hash();

@@ -23,6 +23,8 @@ use crate::{input, revision::StoreError};
 /// Pages the database keeps in memory: heads are held by the publisher, the history is rarely read.
 const CACHE_BYTES: usize = 16 << 20;
 
+/// The file inside the data directory.
+pub(super) const FILE: &str = "chancery.redb";
 /// One database file, open in one process at a time.
 pub(super) struct File {
     path: PathBuf,
@@ -46,6 +48,11 @@ enum Check {
     Whole,
     /// What was checked at the start is trusted.
     Roots,
+}
+
+/// The path of the file in a data directory.
+pub(super) fn path_in(data_dir: &Path) -> PathBuf {
+    data_dir.join(FILE)
 }
 
 // === impl File ===

@@ -8,7 +8,7 @@ use prost::Message;
 
 use crate::{
     resource::{ContentHash, Place, Reference, Resource, ResourceName, ResourceType, Version, Warming},
-    revision::{Owner, Receipt, ReceiptChange, StoredRevision, TypeSummary},
+    revision::{Origin, Receipt, ReceiptChange, StoredRevision, TypeSummary},
     snapshot::Revision,
 };
 
@@ -37,6 +37,9 @@ pub(super) struct RevisionRecord {
     pub(super) owner: String,
     #[prost(bool, tag = "9")]
     pub(super) passing: bool,
+    /// Empty in records of earlier releases, which had only the owner and whether it passes; those read both.
+    #[prost(string, tag = "10")]
+    pub(super) origin: String,
 }
 
 /// As much of a [`RevisionRecord`] as says whether it counts.
@@ -194,11 +197,12 @@ impl RevisionRecord {
             time: Some(revision.time.into()),
             author: revision.author.clone(),
             message: revision.message.clone(),
-            owner: revision.owner.as_str().to_owned(),
+            owner: revision.origin.owner().as_str().to_owned(),
             deleted: revision.types().is_none(),
             types,
             replaced: joined(revision.replaced.iter().copied()),
-            passing: revision.passing,
+            passing: revision.origin.is_passing(),
+            origin: revision.origin.as_str().to_owned(),
         }
     }
 
@@ -207,8 +211,15 @@ impl RevisionRecord {
         self.types.iter().find(|found| found.type_url == type_url)?.list()
     }
 
-    pub(super) fn owner(&self) -> Option<Owner> {
-        Owner::from_stored(&self.owner)
+    /// `None` where no release knows it.
+    pub(super) fn origin(&self) -> Option<Origin> {
+        match (self.origin.as_str(), self.owner.as_str()) {
+            ("", "files") => Some(Origin::Files),
+            ("", "") if self.passing => Some(Origin::Registry),
+            ("", "") => Some(Origin::AdminApi),
+            ("", _) => None,
+            (origin, _) => Origin::from_stored(origin),
+        }
     }
 
     pub(super) fn replaced(&self) -> Option<Vec<ContentHash>> {

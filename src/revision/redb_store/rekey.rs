@@ -11,11 +11,12 @@ use std::{
 use redb::{ReadTransaction, ReadableTable as _, WriteTransaction};
 
 use super::{
-    FORMAT, META, META_LAST, META_PROBES, OBJECTS, RECEIPT_ORDER, RECEIPTS, REFERENCES, REVISIONS, RedbStore,
-    damaged_revision,
     failure::{Failure, io_error},
     file::{self, File},
-    objects::ObjectError,
+    history::damaged_revision,
+    objects::{OBJECTS, ObjectError, REFERENCES},
+    receipts::{RECEIPT_ORDER, RECEIPTS},
+    tables::{FORMAT, META, META_LAST, META_PROBES, REVISIONS},
     unlocked::{Unlocked, expect_format},
     vault::{self, Place, Vault},
     verify::{self, Contents},
@@ -49,7 +50,7 @@ pub struct Rekeyed {
 /// [`StoreError::Locked`] where a server uses the store, [`StoreError::KeyMissing`], [`StoreError::Damaged`], and whatever the
 /// disk says.
 pub fn rekey(data_dir: &Path, keys: &StoreKeys, to: RekeyTo) -> Result<Rekeyed, StoreError> {
-    let path = RedbStore::path_in(data_dir);
+    let path = file::path_in(data_dir);
     // A store that is not there is not made.
     fs::metadata(&path).map_err(|error| io_error(&path, error))?;
     let file = File::open(path.clone(), |_| Ok(()))?;

@@ -3,15 +3,27 @@
 use std::{collections::BTreeSet, fs};
 
 use proptest::prelude::*;
-use redb::ReadableTableMetadata as _;
+use redb::{ReadTransaction, ReadableTableMetadata as _, TableDefinition, WriteTransaction};
 
-use super::*;
+use super::{
+    failure::Failure,
+    file::FILE,
+    objects::OBJECTS,
+    receipts::{RECEIPT_ORDER, RECEIPTS},
+    tables::{FORMAT, META_FORMAT, META_LAST, SEALED_FORMAT},
+    *,
+};
 use crate::{
     resource::ContentHash,
-    revision::tests::{assert_same, deleted, keeps_its_promises, keeps_receipts, published, receipt, resource},
+    revision::{
+        Trace,
+        tests::{assert_same, deleted, keeps_its_promises, keeps_receipts, published, receipt, resource},
+    },
+    snapshot::Types,
 };
 
 mod damage;
+mod origin;
 mod place;
 mod saved;
 mod sealed;

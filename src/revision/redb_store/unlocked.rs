@@ -8,9 +8,11 @@ use std::{
 use redb::{ReadTransaction, TableError, WriteTransaction};
 
 use super::{
-    FORMAT, META, META_FORMAT, OBJECTS, RECEIPT_ORDER, RECEIPTS, REFERENCES, REVISIONS, SEALED_FORMAT,
     failure::Failure,
     file::File,
+    objects::{OBJECTS, REFERENCES},
+    receipts::{RECEIPT_ORDER, RECEIPTS},
+    tables::{FORMAT, META, META_FORMAT, REVISIONS, SEALED_FORMAT},
     vault::{self, Vault},
 };
 use crate::revision::{StoreError, keys::StoreKeys};

@@ -15,10 +15,10 @@ use redb::{ReadTransaction, ReadableTable as _, TableDefinition, TableError, Wri
 use zeroize::Zeroizing;
 
 use super::{
-    FORMAT, META, META_FORMAT, SEALED_FORMAT,
     address::{Address, Kind},
     failure::Failure,
     records::{Hash, hash_of},
+    tables::{FORMAT, META, META_FORMAT, SEALED_FORMAT},
 };
 use crate::{
     resource::ContentKey,

@@ -5,14 +5,13 @@ use std::collections::{BTreeSet, HashMap};
 use redb::{ReadTransaction, ReadableTable as _};
 
 use super::{
-    META, OBJECTS, REFERENCES, REVISIONS,
     address::Kind,
-    damaged_revision,
     failure::Failure,
-    objects::{Reader, is_sound},
-    open_revision, read_all, read_last,
+    history::{damaged_revision, open_revision, read_all},
+    objects::{OBJECTS, REFERENCES, Reader, is_sound},
     receipts::{RECEIPT_ORDER, RECEIPTS, receipt},
     records::{Hash, RevisionRecord},
+    tables::{META, REVISIONS, read_last},
     vault::Vault,
 };
 use crate::snapshot::Revision;

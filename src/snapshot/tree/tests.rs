@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::*;
+use super::{
+    part::{LIMIT, ends_here},
+    *,
+};
 
 /// A key with a number under it.
 #[derive(Clone, Debug, PartialEq)]

@@ -8,12 +8,15 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{SHARED_FOLDER, watcher::Identity};
+use super::watcher::Identity;
 use crate::{
     admission::{Document, Format},
     input,
     node::NodeGroup,
 };
+
+/// The folder of the shared group `*`, which is no name for a folder.
+const SHARED_FOLDER: &str = "_shared";
 
 /// Bytes of all files of a folder: more than admission takes, whatever the format.
 const FOLDER_BYTES: u64 = 1 << 30;

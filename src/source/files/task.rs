@@ -27,7 +27,7 @@ use crate::{
     metrics::FilesMetrics,
     node::NodeGroup,
     publisher::{PublishError, PublishOptions, Publisher, ReplaceRequest, SnapshotEvent},
-    revision::Owner,
+    revision::Origin,
     snapshot::Revision,
 };
 
@@ -247,7 +247,7 @@ impl FilesTask {
             options: PublishOptions {
                 author: AUTHOR.to_owned(),
                 message: path.display().to_string(),
-                owner: Owner::Files,
+                origin: Origin::Files,
                 ..PublishOptions::default()
             },
         };
@@ -300,7 +300,7 @@ impl FilesTask {
         let published = self.publisher.list();
         let ours = published
             .into_iter()
-            .filter(|info| info.owner == Owner::Files)
+            .filter(|info| info.origin == Origin::Files)
             .map(|info| info.group);
         let missing: BTreeSet<NodeGroup> = ours.filter(|group| !present.contains_key(group)).collect();
         self.taken.retain(|group, _| present.contains_key(group));

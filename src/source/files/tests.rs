@@ -15,7 +15,7 @@ use crate::{
     node::NodeGroup,
     publisher::{PublishError, PublishOptions, ReplaceRequest},
     resource::ResourceType,
-    revision::Owner,
+    revision::{Origin, Owner},
 };
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -151,7 +151,7 @@ async fn folders_are_groups_and_are_published_before_the_start_is_over() {
     assert_eq!(fixture.published("demo").as_deref(), Some("a"));
     assert_eq!(fixture.published("*").as_deref(), Some("s"));
     assert_eq!(fixture.publisher.list().len(), 2);
-    assert!(fixture.publisher.list().iter().all(|info| info.owner == Owner::Files));
+    assert!(fixture.publisher.list().iter().all(|info| info.origin == Origin::Files));
     assert_eq!(fixture.files.statuses().len(), 2);
     fixture.stop().await;
 }

@@ -142,7 +142,7 @@ mod tests {
     use super::*;
     use crate::{
         admission::{self, Secrets},
-        source::registry::{Action, endpoint::Endpoints},
+        source::registry::{Action, Endpoints},
     };
 
     #[test]

@@ -1,6 +1,6 @@
 //! The one task that changes what is registered, and publishes it.
 
-use std::{collections::BTreeSet, future::pending, sync::Arc};
+use std::{collections::BTreeSet, future::pending, sync::Arc, time::Duration};
 
 use prost::Message as _;
 use tokio::{
@@ -13,15 +13,27 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, info, warn};
 
-use super::{AUTHOR, Action, COMMANDS, Command, RETRY, Registered, RegistryError, assignment, endpoint::Endpoints};
+use super::{
+    assignment,
+    command::{Action, COMMANDS, Command, Registered, RegistryError},
+    endpoint::Endpoint,
+    endpoints::Endpoints,
+};
 use crate::{
     admission::{self, Candidate, RawResource, Secrets},
     metrics::{Change, RegistryMetrics},
     node::NodeGroup,
     publisher::{NotFound, PatchRequest, PublishError, PublishOptions, Publisher, SnapshotEvent},
     resource::{Resource, ResourceType},
+    revision::Origin,
     snapshot::Snapshot,
 };
+
+/// The author of what the registry publishes, for people: nothing is decided by it.
+pub(super) const AUTHOR: &str = "registry";
+
+/// The time after which a failed publish of what ran out is tried again.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// Runs the registry: see [`RegistryTask::run`].
 #[derive(Debug)]
@@ -76,7 +88,7 @@ fn shared(publisher: &Publisher) -> Result<Option<Snapshot>, PublishError> {
 }
 
 /// The registered endpoints of a resource; `None` where it was published by someone else.
-pub(super) fn registered(resource: &Resource) -> Option<Vec<super::Endpoint>> {
+pub(super) fn registered(resource: &Resource) -> Option<Vec<Endpoint>> {
     let any = prost_types::Any::decode(resource.body.clone()).ok()?;
     assignment::decode(&admission::to_json(&any, Secrets::Show))
 }
@@ -277,7 +289,7 @@ fn patch(resources: Vec<RawResource>) -> PatchRequest {
         deletions: Vec::new(),
         options: PublishOptions {
             author: AUTHOR.to_owned(),
-            passing: true,
+            origin: Origin::Registry,
             // Whoever registers an endpoint can do nothing about them.
             allow_warnings: true,
             allow_removals: true,
@@ -296,10 +308,10 @@ const fn change(action: &Action, registered: Option<&Registered>) -> Change {
     }
 }
 
-/// Whether somebody else changed the shared group.
+/// Says that something else than the registry changed the shared group.
 fn is_foreign(event: &SnapshotEvent) -> bool {
     match event {
-        SnapshotEvent::Published(info) => info.group.is_shared() && info.author != AUTHOR,
+        SnapshotEvent::Published(info) => info.group.is_shared() && info.origin != Origin::Registry,
         SnapshotEvent::Deleted { group, .. } => group.is_shared(),
     }
 }

@@ -1,13 +1,16 @@
 //! What is registered, and what of it is published.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
-use super::*;
+use super::{task::AUTHOR, *};
 use crate::{
     admission::{self, Candidate, Document, Format, Secrets},
     node::NodeGroup,
-    publisher::{PatchRequest, PublishOptions, ReplaceRequest},
+    publisher::{PatchRequest, PublishOptions, PublisherSettings, RemovalGuard, ReplaceRequest},
     resource::ResourceType,
+    revision::{MemoryStore, Origin},
 };
 use prost::Message as _;
 use serde_json::{Value, json};
@@ -346,6 +349,45 @@ async fn what_others_publish_to_the_shared_group_leaves_registrations_in_place()
     assert_eq!(fixture.published("other"), Some(vec![9]));
     fixture.publisher.delete(&shared(), None).unwrap();
     fixture.eventually(|| fixture.published("a") == Some(vec![1])).await;
+}
+
+#[tokio::test]
+async fn whoever_calls_themselves_registry_takes_no_registration_away() {
+    let removals = RemovalGuard {
+        returns: Some(is_registered),
+        ..RemovalGuard::default()
+    };
+    let settings = PublisherSettings {
+        removals,
+        ..PublisherSettings::default()
+    };
+    let publisher = Publisher::open(Arc::new(MemoryStore::default()), Arc::default(), settings).unwrap();
+    let fixture = Fixture::over(Arc::new(publisher));
+    for port in 1..=5 {
+        fixture.register(at(port)).await;
+    }
+    let as_registry = |resources: &Value| ReplaceRequest {
+        group: shared(),
+        candidate: by_hand(resources),
+        options: PublishOptions {
+            author: AUTHOR.to_owned(),
+            ..PublishOptions::default()
+        },
+    };
+    // The registered endpoints go without a word, since they come back: the name alone must not keep them away.
+    let published = fixture
+        .publisher
+        .replace(as_registry(&assignment_by_hand("other")))
+        .unwrap();
+    fixture
+        .eventually(|| fixture.published("a") == Some(vec![1, 2, 3, 4, 5]))
+        .await;
+    let history = fixture.publisher.history(&shared(), usize::MAX).unwrap();
+    let by_hand = history.iter().find(|info| info.revision == published.revision);
+    assert_eq!(by_hand.map(|info| info.origin), Some(Origin::AdminApi));
+    assert_eq!(history[0].origin, Origin::Registry, "what was put back");
+    let refused = fixture.publisher.replace(as_registry(&json!([]))).unwrap_err();
+    assert!(matches!(refused, PublishError::Unconfirmed(_)), "{refused}");
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, task::Context, time::Instant};
 
-use tracing::{Span, debug, warn};
+use tracing::{Level, Span, debug, enabled, warn};
 
 use super::served::Served;
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
     fleet::{Moment, StreamGuard},
     metrics::{ServingMetrics, TypeLabel},
     node::NodeId,
-    protocol::{Delivery, Outcome, Session},
+    protocol::{Delivery, Outcome, Session, Subscription},
     resource::{Resource, ResourceType},
     snapshot::Revision,
     text::head,
@@ -139,24 +139,15 @@ impl Running {
         let Some((revision, began)) = self.push else {
             return;
         };
-        match outcome {
-            Outcome::Ack(delivery) if delivery.revision == revision => {
-                let kind = TypeLabel::from(&delivery.resource_type);
-                metrics.pushed(kind, now.saturating_duration_since(began));
-            }
-            Outcome::Synced(held) | Outcome::Blocked(held) if *held >= revision => self.push = None,
-            Outcome::Ack(_)
-            | Outcome::Synced(_)
-            | Outcome::Blocked(_)
-            | Outcome::Subscribed { .. }
-            | Outcome::Sent(_)
-            | Outcome::Nack { .. }
-            | Outcome::StaleNonce { .. }
-            | Outcome::Ignored(_)
-            | Outcome::Missing { .. }
-            | Outcome::Refused { .. }
-            | Outcome::Presented(_)
-            | Outcome::Standing(_) => {}
+        if let Outcome::Ack(delivery) = outcome
+            && delivery.revision == revision
+        {
+            let kind = TypeLabel::from(&delivery.resource_type);
+            metrics.pushed(kind, now.saturating_duration_since(began));
+        }
+        // All of it was done that can be.
+        if outcome.told().revision.is_some_and(|held| held >= revision) {
+            self.push = None;
         }
     }
 
@@ -178,58 +169,47 @@ impl Running {
 
     fn log(&mut self, outcome: &Outcome) {
         let _entered = self.span.enter();
-        match outcome {
-            Outcome::Subscribed {
-                resource_type,
-                subscription,
-            } => {
-                let (wildcard, names) = (subscription.is_wildcard(), subscription.names().len());
-                debug!(%resource_type, wildcard, names, "subscribed");
+        if let Outcome::Nack {
+            delivery,
+            code,
+            message,
+        } = outcome
+        {
+            let short = head(message, LOGGED_BYTES);
+            if self.logged.as_deref() != Some(short) {
+                warn!(
+                    resource_type = %delivery.resource_type, version = %delivery.version, nonce = %delivery.nonce,
+                    revision = %delivery.revision, code, error = ?short, "NACK"
+                );
+                self.logged = Some(short.to_owned());
             }
-            // Logged with what the response carries.
-            Outcome::Sent(_) => {}
-            Outcome::Ack(sent) => {
-                debug!(resource_type = %sent.resource_type, version = %sent.version, nonce = %sent.nonce, "ACK");
-            }
-            Outcome::Nack {
-                delivery,
-                code,
-                message,
-            } => {
-                let short = head(message, LOGGED_BYTES);
-                if self.logged.as_deref() != Some(short) {
-                    warn!(
-                        resource_type = %delivery.resource_type, version = %delivery.version, nonce = %delivery.nonce,
-                        revision = %delivery.revision, code, error = ?short, "NACK"
-                    );
-                    self.logged = Some(short.to_owned());
-                }
-            }
-            Outcome::StaleNonce { resource_type } => debug!(%resource_type, "stale nonce"),
-            Outcome::Presented(held) => {
-                debug!(resource_type = %held.resource_type, version = %held.version, "already held");
-            }
-            Outcome::Ignored(sent) => debug!(resource_type = %sent.resource_type, nonce = %sent.nonce, "ignored"),
-            Outcome::Missing {
-                resource_type,
-                names,
-                sample,
-            } => debug!(%resource_type, names, ?sample, "asked for in vain"),
-            Outcome::Refused {
-                resource_type,
-                names,
-                sample,
-            } => debug!(%resource_type, names, ?sample, "refused"),
-            Outcome::Synced(revision) => debug!(%revision, "synced"),
-            Outcome::Blocked(revision) => debug!(%revision, "blocked by what was refused"),
-            Outcome::Standing(standing) => {
-                let waits: Vec<_> = standing
-                    .waits
-                    .iter()
-                    .map(|wait| format!("{} {:?}", wait.resource_type, wait.name))
-                    .collect();
-                debug!(?waits, held = standing.held, "order");
-            }
+            return;
         }
+        // What was sent is logged with what the response carries.
+        if !enabled!(Level::DEBUG) || matches!(outcome, Outcome::Sent(_)) {
+            return;
+        }
+        let told = outcome.told();
+        let waits = told.standing.map(|standing| {
+            let waits = standing.waits.iter();
+            waits
+                .map(|wait| format!("{} {:?}", wait.resource_type, wait.name))
+                .collect::<Vec<_>>()
+        });
+        let subscribed = || told.subscription.map(|subscription| subscription.names().len());
+        let names = told.names.map(|(names, _)| names).or_else(subscribed);
+        debug!(
+            resource_type = told.resource_type.map(display),
+            version = told.delivery.map(|delivery| display(&delivery.version)),
+            nonce = told.delivery.map(|delivery| display(&delivery.nonce)),
+            revision = told.revision.map(display),
+            wildcard = told.subscription.map(Subscription::is_wildcard),
+            names,
+            sample = told.names.map(|(_, sample)| debug(sample)),
+            waits = waits.map(debug),
+            held = told.standing.map(|standing| standing.held),
+            "{}",
+            told.event
+        );
     }
 }

@@ -1,0 +1,11 @@
+//! The flag that names a group.
+
+use clap::Args;
+
+/// The group that a command is about.
+#[derive(Args, Debug)]
+pub(super) struct Group {
+    /// The group of nodes; `*` is what every node sees
+    #[arg(short, long, value_name = "GROUP")]
+    pub(super) group: String,
+}

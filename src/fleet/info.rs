@@ -1,0 +1,39 @@
+//! The form of a stream: its protocol, its scope and its peer.
+
+use std::sync::Arc;
+
+use crate::{connection::Pace, metrics, protocol::Variant};
+
+/// The protocol of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// A stream of messages over gRPC.
+    Grpc(Variant),
+    /// One request after the other over REST: not a stream, but asked for by one node again and again (H).
+    Rest,
+}
+
+/// The form of a stream.
+#[derive(Clone, Debug)]
+pub struct StreamInfo {
+    /// The pace at which its client takes in what it is sent; `None` where nobody looks.
+    pub pace: Option<Arc<Pace>>,
+    /// SotW, delta or REST.
+    pub protocol: Protocol,
+    /// ADS, or a service of one type.
+    pub aggregated: bool,
+    /// The peer's address, as text for people.
+    pub peer: String,
+}
+
+// === impl Protocol ===
+
+impl From<Protocol> for metrics::Protocol {
+    fn from(protocol: Protocol) -> Self {
+        match protocol {
+            Protocol::Grpc(Variant::Sotw) => Self::Sotw,
+            Protocol::Grpc(Variant::Delta) => Self::Delta,
+            Protocol::Rest => Self::Rest,
+        }
+    }
+}

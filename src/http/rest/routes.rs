@@ -1,0 +1,42 @@
+//! The paths of xDS over REST, one for each type.
+
+use axum::{
+    Router,
+    extract::{Extension, Request, State},
+    routing::post,
+};
+
+use crate::{connection::Connection, http::Port, resource::ResourceType};
+
+/// The types that REST has, as their paths call them (section 3 of the rules).
+const PATHS: [(&str, ResourceType); 8] = [
+    ("/v3/discovery:listeners", ResourceType::Listener),
+    ("/v3/discovery:clusters", ResourceType::Cluster),
+    ("/v3/discovery:routes", ResourceType::Route),
+    ("/v3/discovery:scoped-routes", ResourceType::ScopedRoute),
+    ("/v3/discovery:endpoints", ResourceType::Endpoint),
+    ("/v3/discovery:secrets", ResourceType::Secret),
+    ("/v3/discovery:runtime", ResourceType::Runtime),
+    ("/v3/discovery:extension_configs", ResourceType::ExtensionConfig),
+];
+
+/// A route for each type; any other type has no REST form (H-6).
+pub(in crate::http) fn routes() -> Router<Port> {
+    let route = |router: Router<Port>, (path, kind): (&'static str, ResourceType)| {
+        let poll = move |State(port): State<Port>, Extension(connection): Extension<Connection>, request: Request| {
+            let kind = kind.clone();
+            async move {
+                let rest = port.rest()?;
+                let (parts, body) = request.into_parts();
+                let body = match rest.room() {
+                    Ok(()) => rest.collect(body).await,
+                    Err(full) => Err(full),
+                };
+                let shown = (&parts.headers, &parts.extensions);
+                rest.discover((path, kind), &connection, shown, body).await
+            }
+        };
+        router.route(path, post(poll))
+    };
+    PATHS.into_iter().fold(Router::new(), route)
+}
