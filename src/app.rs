@@ -130,20 +130,20 @@ impl App {
         // Until all is wired, whatever fails takes what already runs with it.
         let (undo_serving, undo_rest) = (serving.clone().drop_guard(), rest.clone().drop_guard());
 
-        let grace = settings.shutdown_grace;
-        let guard = Guard::new(addresses.http, &settings.allowed_hosts);
+        let grace = settings.values.shutdown_grace().0;
+        let guard = Guard::new(addresses.http, &settings.values.http.allowed_hosts());
         let served = Arc::new(ServingMetrics::default());
         let vital = Vital {
             tracker: tracker.clone(),
             panics: served.panics().clone(),
             failed: CancellationToken::new(),
         };
-        let memory = MemoryBudget::of_process(settings.memory);
+        let memory = MemoryBudget::of_process(settings.values.limits.memory.map(|size| size.0));
         let watching = memory_watch::watch(memory.clone(), readiness.clone());
         vital.spawn("memory", rest.clone().run_until_cancelled_owned(watching));
         let port = Port::new(readiness.clone(), Arc::clone(&metrics), guard, tracker.clone());
-        let request_timeout = settings.connections.request;
-        let header_bytes = u32::try_from(settings.connections.header_bytes).unwrap_or(u32::MAX);
+        let request_timeout = settings.values.connections.request_timeout().0;
+        let header_bytes = u32::try_from(settings.values.connections.max_header_bytes().0).unwrap_or(u32::MAX);
         let spawn_http = |bound, routes, port| {
             http_server::spawn(&vital, bound, routes, port, request_timeout, rest.clone());
         };
@@ -156,12 +156,12 @@ impl App {
         };
         spawn_http(ports.http, http, PortLabel::Http);
         renewal::spawn(&vital, ports.tls, ports.metrics.clone(), rest.clone());
-        let fleet = Fleet::new(settings.fleet, Arc::clone(&served));
-        let cache = Arc::new(SnapshotCache::with_sufficed(settings.sufficed.clone()));
-        let xds_settings = settings.xds.clone();
-        let policies = Policies::new(settings.xds.policy.clone(), settings.xds.unordered.clone());
+        let fleet = Fleet::new(settings.parts.fleet, Arc::clone(&served));
+        let cache = Arc::new(SnapshotCache::with_sufficed(settings.parts.sufficed.clone()));
+        let xds_settings = settings.parts.xds.clone();
+        let policies = Policies::new(settings.parts.xds.policy.clone(), settings.parts.xds.unordered.clone());
         let source = access::Source::new(&settings);
-        let authority = source.open(settings.audit.clone(), &tracker).await?;
+        let authority = source.open(settings.parts.audit.clone(), &tracker).await?;
         metrics.register(|exposed| authority.metrics().register(exposed));
         let polling = Rest::new(
             SnapshotCache::clone(&cache),
@@ -173,8 +173,12 @@ impl App {
             tracker.clone(),
         );
         spawn_expiry(&vital, Arc::clone(&fleet), polling.clone(), rest.clone());
-        let (polls, registers) = (settings.rest, settings.registry);
-        let following = settings.files.clone().map(|root| (root, settings.admission.clone()));
+        let (polls, registers) = (settings.values.rest.enabled(), settings.values.registry.enabled());
+        let following = settings
+            .values
+            .files
+            .clone()
+            .map(|root| (root, settings.parts.admission.clone()));
         let publisher = open(&tracker, settings, Arc::clone(&cache)).await?;
         spawn_store_watch(&vital, Arc::clone(&publisher), readiness.clone(), serving.clone());
         let (registry, registering) = Registry::new(Arc::clone(&publisher), tracker.clone(), serving.clone())
@@ -285,10 +289,10 @@ impl App {
 /// Groups and limits of polls are those of streams.
 fn rest_settings(settings: &Settings) -> RestSettings {
     RestSettings {
-        grouping: settings.xds.grouping.clone(),
-        limits: settings.xds.policy.limits,
-        polls: settings.polls,
-        poll_timeout: settings.poll_timeout,
+        grouping: settings.parts.xds.grouping.clone(),
+        limits: settings.parts.xds.policy.limits,
+        polls: settings.parts.polls,
+        poll_timeout: settings.values.rest.poll_timeout().0,
     }
 }
 
@@ -299,24 +303,30 @@ async fn open(
     cache: Arc<SnapshotCache>,
 ) -> anyhow::Result<Arc<Publisher>> {
     let load = move || {
-        let retention = settings.keep_revisions;
+        let retention = settings.values.keep_revisions();
         let store: Arc<dyn RevisionStore> = match &settings.store {
             StoreSettings::Ephemeral => {
                 warn!("snapshots are kept in memory only: a restart forgets them; --data-dir DIR keeps them");
                 Arc::new(MemoryStore::new(retention))
             }
             StoreSettings::DataDir(dir) => {
-                let keys = settings.key_file.as_deref().map(StoreKeys::read).transpose()?;
+                let keys = settings
+                    .values
+                    .store
+                    .key_file
+                    .as_deref()
+                    .map(StoreKeys::read)
+                    .transpose()?;
                 let opened = RedbStore::open(dir, retention, keys.as_ref());
                 Arc::new(opened.with_context(|| format!("cannot open the data directory {}", dir.display()))?)
             }
         };
         let settings = PublisherSettings {
-            limits: settings.admission,
-            deny_warnings: settings.deny_warnings,
+            limits: settings.parts.admission,
+            deny_warnings: settings.values.admission.deny_warnings(),
             removals: RemovalGuard {
                 returns: Some(is_registered),
-                ..settings.removals
+                ..settings.parts.removals
             },
         };
         let publisher = Publisher::open(store, cache, settings).context("cannot load what was published")?;
@@ -344,7 +354,7 @@ impl Ports {
     fn bind(settings: &Settings, metrics: &Metrics) -> anyhow::Result<Self> {
         let counted = ConnectionMetrics::default();
         metrics.register(|registry| counted.register(registry));
-        let limits = &settings.connections;
+        let limits = &settings.values.connections;
         let room = descriptors::room(limits);
         let mut followed = Vec::new();
         let mut bind = |port, addr, tls: Option<&TlsSettings>| {
@@ -352,12 +362,12 @@ impl Ports {
             let (protocols, opening_bytes, idle) = if is_http_2 {
                 (HTTP_2, OPENING_OF_HTTP_2, None)
             } else {
-                (HTTP_1, OPENING_OF_HTTP_1, Some(limits.idle))
+                (HTTP_1, OPENING_OF_HTTP_1, Some(limits.idle_timeout().0))
             };
             let tls = tls.map(|tls| Tls::load(tls.clone(), protocols)).transpose()?;
             // Nodes come back all at once otherwise.
             let window = match port {
-                PortLabel::Xds => settings.xds.limits.drain,
+                PortLabel::Xds => settings.parts.xds.limits.drain,
                 PortLabel::Admin | PortLabel::Http | PortLabel::Probe => Duration::ZERO,
             };
             let tls = tls.map(|tls| {
@@ -380,10 +390,10 @@ impl Ports {
                 tls,
                 crowd,
                 patience: Patience {
-                    opening: limits.opening,
+                    opening: limits.opening_timeout().0,
                     opening_bytes,
                     idle,
-                    unread: limits.unread,
+                    unread: limits.unread_timeout().0,
                 },
                 metrics: counted.clone(),
             };
@@ -392,9 +402,14 @@ impl Ports {
             bound.with_context(|| format!("cannot listen on {addr} for {name}: set another address with --{name}-addr"))
         };
         let xds = bind(PortLabel::Xds, settings.xds_addr, settings.tls.xds.as_ref())?;
-        let admin = bind(PortLabel::Admin, settings.admin_addr, settings.tls.admin.as_ref())?;
-        let http = bind(PortLabel::Http, settings.http_addr, settings.tls.http.as_ref())?;
+        let admin = bind(
+            PortLabel::Admin,
+            settings.values.admin_addr(),
+            settings.tls.admin.as_ref(),
+        )?;
+        let http = bind(PortLabel::Http, settings.values.http_addr(), settings.tls.http.as_ref())?;
         let probe = settings
+            .values
             .probe_addr
             .map(|addr| bind(PortLabel::Probe, addr, None))
             .transpose()?;
