@@ -5,6 +5,7 @@
 //! wants each name written three times and knows no defaults of other modules.
 
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
+use serde_json::Value as Json;
 
 use super::{Layer, Parts, SettingsError, form::Value};
 
@@ -269,22 +270,46 @@ impl Setting {
         text + how
     }
 
+    /// The default as the page has it, of the [`defaults`] of all.
+    pub(super) fn default(&self, defaults: &Json) -> String {
+        let value = || defaults.pointer(&format!("/{}", self.key.replace('.', "/")));
+        self.shown.map_or_else(|| written(value()), str::to_owned)
+    }
+
     /// The flag; its short help is the first clause of the meaning.
-    fn arg(&self) -> Option<Arg> {
+    fn arg(&self, defaults: &Json) -> Option<Arg> {
         let typed = self.typed?;
-        let meaning = without_links(&self.meaning());
+        let meaning = capitalized(&without_links(&self.meaning()));
         let clause = meaning
             .find("; ")
             .or_else(|| meaning.find(". "))
             .unwrap_or(meaning.len());
+        let default = self.default(defaults).replace('`', "");
         let arg = Arg::new(id(self.key))
             .long(self.flag())
             .env(self.variable())
             .value_name(self.unit)
-            .help(capitalized(&meaning[..clause]))
-            .long_help(capitalized(&meaning));
+            .help(meaning[..clause].to_owned())
+            .long_help(format!("{meaning} [default: {default}]"));
         Some(typed(arg))
     }
+}
+
+/// Every default, at the place of its key.
+pub(super) fn defaults() -> Json {
+    serde_json::to_value(Layer::default_values()).unwrap_or_default()
+}
+
+/// A value as the page has it.
+fn written(value: Option<&Json>) -> String {
+    let text = match value {
+        None | Some(Json::Null) => return "none".to_owned(),
+        Some(Json::Array(items)) if items.is_empty() => return "none".to_owned(),
+        Some(Json::Array(items)) => items.iter().filter_map(Json::as_str).collect::<Vec<_>>().join(","),
+        Some(Json::String(text)) => text.clone(),
+        Some(value @ (Json::Bool(_) | Json::Number(_) | Json::Object(_))) => value.to_string(),
+    };
+    format!("`{text}`")
 }
 
 /// The name of a setting among the arguments.
@@ -322,9 +347,9 @@ fn without_links(text: &str) -> String {
 
 impl Args for Layer {
     fn augment_args(command: Command) -> Command {
-        let settings = Self::settings();
+        let (settings, defaults) = (Self::settings(), defaults());
         command
-            .args(settings.iter().filter_map(Setting::arg))
+            .args(settings.iter().filter_map(|setting| setting.arg(&defaults)))
             .mut_arg("ephemeral", |arg| arg.conflicts_with("data_dir"))
     }
 

@@ -8,19 +8,14 @@ use serde_json::Value;
 
 use super::{
     Layer,
-    declare::{Section as _, Setting},
+    declare::{self, Section as _, Setting},
 };
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md");
 
 /// The row of a setting.
 fn row(setting: &Setting, defaults: &Value) -> String {
-    let key = setting.key;
-    let pointer = format!("/{}", key.replace('.', "/"));
-    let default = setting
-        .shown
-        .map_or_else(|| shown(defaults.pointer(&pointer)), str::to_owned);
-    let meaning = setting.meaning();
+    let (key, default, meaning) = (setting.key, setting.default(defaults), setting.meaning());
     if setting.typed.is_none() {
         return format!("| `{key}` | {default} | {meaning} |");
     }
@@ -28,22 +23,9 @@ fn row(setting: &Setting, defaults: &Value) -> String {
     format!("| `{key}` | `--{flag}` | `{variable}` | {default} | {meaning} |")
 }
 
-fn shown(default: Option<&Value>) -> String {
-    match default {
-        None | Some(Value::Null) => "none".to_owned(),
-        Some(Value::Array(items)) if items.is_empty() => "none".to_owned(),
-        Some(Value::Array(items)) => {
-            let items: Vec<&str> = items.iter().filter_map(Value::as_str).collect();
-            format!("`{}`", items.join(","))
-        }
-        Some(Value::String(text)) => format!("`{text}`"),
-        Some(value @ (Value::Bool(_) | Value::Number(_) | Value::Object(_))) => format!("`{value}`"),
-    }
-}
-
 /// The page with the rows as they are declared, and a row for each setting after the one that is declared before it.
 fn written(page: &str) -> String {
-    let defaults = serde_json::to_value(Layer::default_values()).unwrap();
+    let defaults = declare::defaults();
     let settings = Layer::settings();
     let mut rows: BTreeMap<&str, String> = settings
         .iter()

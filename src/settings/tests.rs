@@ -266,13 +266,13 @@ fn the_help_of_a_flag_is_the_first_clause_of_its_meaning() {
     let (short, long) = help("store_key_file");
     assert_eq!(short, "Seal what is kept in `data_dir` with the first key of this file");
     assert!(
-        long.ends_with("; the others open what they sealed. See operations.md"),
+        long.ends_with("; the others open what they sealed. See operations.md [default: none]"),
         "{long}"
     );
     let (short, long) = help("protocol_quiet_removals");
     assert_eq!(short, "Types whose removals are not told in delta");
     assert!(
-        long.ends_with("; a list in the file, comma-separated elsewhere"),
+        long.ends_with("; a list in the file, comma-separated elsewhere [default: extension_config]"),
         "{long}"
     );
 }
