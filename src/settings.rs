@@ -5,10 +5,12 @@
 mod declare;
 mod error;
 mod file;
+mod flags;
 mod form;
 mod layer;
 #[cfg(test)]
 mod page;
+mod parts;
 mod value;
 
 use std::{
@@ -16,29 +18,19 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::ValueEnum;
-use serde::{Deserialize, Serialize};
-
 use self::declare::Section as _;
 pub use self::{
-    error::SettingsError,
-    file::Spot,
+    error::{SettingsError, Spot},
     layer::{
         AdminLayer, AdmissionLayer, AuditLayer, ConnectionsLayer, FleetLayer, HttpLayer, Layer, LimitsLayer, LogLayer,
-        LrsLayer, OrderingLayer, PortName, ProtocolLayer, RegistryLayer, RestLayer, SharedLayer, StoreLayer, XdsLayer,
+        LrsLayer, OrderingLayer, ProtocolLayer, RegistryLayer, RestLayer, SharedLayer, StoreLayer, XdsLayer,
     },
+    parts::{LogFormat, LogSettings, Parts, PortName, PortsTls, RulesMode},
     value::{ByteSize, Share, Span, ValueError},
 };
 use crate::{
     access::{AccessConfig, Policy as AccessPolicy},
-    admission,
-    audit::AuditSettings,
-    fleet,
-    node::{GroupSet, Grouping},
-    protocol::PollLimits,
-    publisher::RemovalGuard,
-    tls::TlsSettings,
-    transport::XdsSettings,
+    node::Grouping,
 };
 
 /// The settings that `chancery serve` runs with.
@@ -62,38 +54,6 @@ pub struct Settings {
     pub values: Layer,
 }
 
-/// The settings of the server's parts, each a type of the module that obeys it. Its default is the setting's.
-#[derive(Clone, Debug, Default)]
-pub struct Parts {
-    /// How xDS clients are served; which node belongs to which group.
-    pub xds: XdsSettings,
-    /// What nodes that poll over REST may ask for.
-    pub polls: PollLimits,
-    /// What a publish must keep to.
-    pub admission: admission::Limits,
-    /// What a publish may remove that does not confirm it.
-    pub removals: RemovalGuard,
-    /// Groups to which the shared one is enough while they have no snapshot of their own.
-    pub sufficed: GroupSet,
-    /// What is remembered of nodes.
-    pub fleet: fleet::Limits,
-    /// Where it is written who did what.
-    pub audit: AuditSettings,
-    /// What is logged, and how.
-    pub log: LogSettings,
-}
-
-/// TLS of the ports; `None` where one is spoken in the clear.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PortsTls {
-    /// Of the xDS port.
-    pub xds: Option<TlsSettings>,
-    /// Of the admin API.
-    pub admin: Option<TlsSettings>,
-    /// Of the HTTP port.
-    pub http: Option<TlsSettings>,
-}
-
 /// Where snapshots are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreSettings {
@@ -101,35 +61,6 @@ pub enum StoreSettings {
     Ephemeral,
     /// In a directory.
     DataDir(PathBuf),
-}
-
-/// What is logged, and how.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogSettings {
-    /// A level, or filters as `tracing` knows them.
-    pub level: String,
-    /// How lines look.
-    pub format: LogFormat,
-}
-
-/// How log lines look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
-}
-
-/// What a violation of the rules in Envoy's protos does to a publish.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum RulesMode {
-    /// Refuse it.
-    Error,
-    /// Warn of it: for clients newer than this server's protos.
-    Warn,
 }
 
 /// The port of xDS where no address says another.
@@ -176,11 +107,7 @@ impl Settings {
         // Streams that are still being ended when the grace period is over would be cut.
         let longest = values.shutdown_grace().0 / 2;
         values.xds.drain = values.xds.drain.map(|span| Span(span.0.min(longest)));
-        let tls = PortsTls {
-            xds: values.xds.tls().settings(PortName::Xds)?,
-            admin: values.admin.tls().settings(PortName::Admin)?,
-            http: values.http.tls().settings(PortName::Http)?,
-        };
+        let tls = values.tls()?;
         // Whoever set up TLS, or does without it on purpose, means to be reached.
         let ip = if tls.xds.is_some() || values.is_insecure(PortName::Xds) {
             Ipv4Addr::UNSPECIFIED
@@ -236,17 +163,6 @@ impl StoreSettings {
             return Err(SettingsError::NothingToSeal);
         }
         Ok(store)
-    }
-}
-
-// === impl LogSettings ===
-
-impl Default for LogSettings {
-    fn default() -> Self {
-        Self {
-            level: "info".to_owned(),
-            format: LogFormat::Text,
-        }
     }
 }
 

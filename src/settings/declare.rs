@@ -4,10 +4,10 @@
 //! A table of our own, since `figment` merges untyped maps, which lose the line and column of a mistake, and clap's derive
 //! wants each name written three times and knows no defaults of other modules.
 
-use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
+use clap::{Arg, ArgMatches};
 use serde_json::Value as Json;
 
-use super::{Layer, Parts, SettingsError, form::Value};
+use super::{error::SettingsError, form::Value, parts::Parts};
 
 /// The facts of one setting that do not depend on what it is set to.
 #[derive(Clone, Copy, Debug)]
@@ -82,7 +82,7 @@ macro_rules! section {
         }
 
         impl $name {
-            pub(in crate::settings) const fn tls(&self) -> TlsFiles<'_> {
+            pub(super) const fn tls(&self) -> TlsFiles<'_> {
                 TlsFiles {
                     cert: self.tls_cert.as_ref(),
                     key: self.tls_key.as_ref(),
@@ -167,7 +167,7 @@ macro_rules! section {
                 }
             }
 
-            fn defaults(_parts: &$crate::settings::Parts) -> Self {
+            fn defaults(_parts: &$crate::settings::parts::Parts) -> Self {
                 Self {
                     $($field: default_of!(_parts, $(= $default)? $(=> $($place).+)?),)*
                     $($part: $crate::settings::declare::Section::defaults(_parts),)*
@@ -187,7 +187,7 @@ macro_rules! section {
                 true $(&& self.$field.is_none())* $(&& self.$part.is_silent())* $(&& self.$only.is_none())*
             }
 
-            fn apply(&self, _parts: &mut $crate::settings::Parts) -> Result<(), $crate::settings::SettingsError> {
+            fn apply(&self, _parts: &mut $crate::settings::parts::Parts) -> Result<(), $crate::settings::error::SettingsError> {
                 $(
                     if let Some(_said) = &self.$field {
                         $($check(concat!($prefix, stringify!($field)), _said)?;)?
@@ -243,7 +243,7 @@ macro_rules! getter {
     ($(#[doc = $doc:literal])+ $field:ident: $type:ty, $($rest:tt)*) => {};
 }
 
-pub(in crate::settings) use {default_of, getter, optional, section};
+pub(super) use {default_of, getter, optional, section};
 
 // === impl Setting ===
 
@@ -270,14 +270,14 @@ impl Setting {
         text + how
     }
 
-    /// The default as the page has it, of the [`defaults`] of all.
+    /// The default as the page has it, of those of all.
     pub(super) fn default(&self, defaults: &Json) -> String {
         let value = || defaults.pointer(&format!("/{}", self.key.replace('.', "/")));
         self.shown.map_or_else(|| written(value()), str::to_owned)
     }
 
     /// The flag; its short help is the first clause of the meaning.
-    fn arg(&self, defaults: &Json) -> Option<Arg> {
+    pub(super) fn arg(&self, defaults: &Json) -> Option<Arg> {
         let typed = self.typed?;
         let meaning = capitalized(&without_links(&self.meaning()));
         let clause = meaning
@@ -293,11 +293,6 @@ impl Setting {
             .long_help(format!("{meaning} [default: {default}]"));
         Some(typed(arg))
     }
-}
-
-/// Every default, at the place of its key.
-pub(super) fn defaults() -> Json {
-    serde_json::to_value(Layer::default_values()).unwrap_or_default()
 }
 
 /// A value as the page has it.
@@ -341,30 +336,4 @@ fn without_links(text: &str) -> String {
         rest = after.split_once(')').map_or("", |(_, rest)| rest);
     }
     plain + rest
-}
-
-// === impl Layer ===
-
-impl Args for Layer {
-    fn augment_args(command: Command) -> Command {
-        let (settings, defaults) = (Self::settings(), defaults());
-        command
-            .args(settings.iter().filter_map(|setting| setting.arg(&defaults)))
-            .mut_arg("ephemeral", |arg| arg.conflicts_with("data_dir"))
-    }
-
-    fn augment_args_for_update(command: Command) -> Command {
-        Self::augment_args(command)
-    }
-}
-
-impl FromArgMatches for Layer {
-    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        Ok(Self::given(matches))
-    }
-
-    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        *self = Self::given(matches).or(std::mem::take(self));
-        Ok(())
-    }
 }

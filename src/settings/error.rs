@@ -1,8 +1,7 @@
 //! Settings that cannot be run with: each error names the setting and the rule.
 
-use std::{io, net::SocketAddr, path::PathBuf};
+use std::{fmt, io, net::SocketAddr, path::PathBuf};
 
-use super::Spot;
 use crate::{access::RuleError as AccessError, node::RuleError, resource::UnknownType};
 
 /// Settings that cannot be run with.
@@ -81,4 +80,25 @@ pub enum SettingsError {
         /// What is wrong.
         reason: String,
     },
+}
+
+/// Where in a file, and at which key, something is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spot {
+    pub(super) file: PathBuf,
+    pub(super) line: u64,
+    pub(super) column: u64,
+    pub(super) key: String,
+}
+
+// === impl Spot ===
+
+impl fmt::Display for Spot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.file.display(), self.line, self.column)?;
+        if !self.key.is_empty() {
+            write!(f, ": {}", self.key)?;
+        }
+        Ok(())
+    }
 }

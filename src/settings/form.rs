@@ -12,7 +12,11 @@ use std::{
 
 use clap::{Arg, ArgAction, ArgMatches, value_parser};
 
-use super::{ByteSize, LogFormat, PortName, RulesMode, SettingsError, Share, Span};
+use super::{
+    error::SettingsError,
+    parts::{LogFormat, PortName, RulesMode},
+    value::{ByteSize, Share, Span},
+};
 use crate::{
     admission::Severity,
     node::{GroupSet, NodeGroup, Pattern},

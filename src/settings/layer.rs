@@ -9,14 +9,16 @@ use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf};
 
 pub use self::{
     clients::{FleetLayer, LimitsLayer, LrsLayer, OrderingLayer, ProtocolLayer, RestLayer, XdsLayer},
-    ports::{AdminLayer, ConnectionsLayer, HttpLayer, PortName, RegistryLayer},
+    ports::{AdminLayer, ConnectionsLayer, HttpLayer, RegistryLayer},
     publish::{AdmissionLayer, AuditLayer, SharedLayer, StoreLayer},
 };
 use super::{
-    LogFormat, SettingsError, Span,
     declare::{Section as _, default_of, getter, optional, section},
+    error::SettingsError,
+    parts::{LogFormat, Parts, PortName, PortsTls},
+    value::Span,
 };
-use crate::{access::AccessConfig, node::GroupRule, revision::DEFAULT_RETENTION};
+use crate::{access::AccessConfig, node::GroupRule, revision::DEFAULT_RETENTION, tls::TlsSettings};
 
 section! {
     /// Everything that can be set.
@@ -139,6 +141,37 @@ impl Layer {
     /// The defaults; where snapshots are kept has none.
     #[must_use]
     pub fn default_values() -> Self {
-        Self::defaults(&super::Parts::default())
+        Self::defaults(&Parts::default())
+    }
+
+    /// TLS of the ports, each with all that it needs.
+    pub(super) fn tls(&self) -> Result<PortsTls, SettingsError> {
+        Ok(PortsTls {
+            xds: self.xds.tls().settings(PortName::Xds)?,
+            admin: self.admin.tls().settings(PortName::Admin)?,
+            http: self.http.tls().settings(PortName::Http)?,
+        })
+    }
+
+    /// Whether a port may be reached from elsewhere without TLS.
+    pub(super) fn is_insecure(&self, port: PortName) -> bool {
+        self.insecure.as_ref().is_some_and(|ports| ports.contains(&port))
+    }
+
+    /// A port that others can reach needs TLS, or leave to do without it.
+    pub(super) fn may_listen(
+        &self,
+        port: PortName,
+        addr: SocketAddr,
+        tls: Option<&TlsSettings>,
+    ) -> Result<(), SettingsError> {
+        let is_local = addr.ip().to_canonical().is_loopback();
+        if is_local || tls.is_some() || self.is_insecure(port) {
+            return Ok(());
+        }
+        Err(SettingsError::Insecure {
+            port: port.text(),
+            addr,
+        })
     }
 }

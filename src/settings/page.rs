@@ -7,8 +7,9 @@ use std::{collections::BTreeMap, fs};
 use serde_json::Value;
 
 use super::{
-    Layer,
-    declare::{self, Section as _, Setting},
+    declare::{Section as _, Setting},
+    flags,
+    layer::Layer,
 };
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md");
@@ -25,7 +26,7 @@ fn row(setting: &Setting, defaults: &Value) -> String {
 
 /// The page with the rows as they are declared, and a row for each setting after the one that is declared before it.
 fn written(page: &str) -> String {
-    let defaults = declare::defaults();
+    let defaults = flags::defaults();
     let settings = Layer::settings();
     let mut rows: BTreeMap<&str, String> = settings
         .iter()

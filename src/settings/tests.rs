@@ -3,7 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use super::*;
-use crate::{admission::Severity, node::NodeGroup, resource::ResourceType};
+use crate::{admission::Severity, fleet, node::NodeGroup, resource::ResourceType};
 
 fn flags(ephemeral: bool) -> Layer {
     Layer {

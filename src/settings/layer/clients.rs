@@ -4,10 +4,12 @@
 use std::path::PathBuf;
 
 use super::{
-    super::{ByteSize, SettingsError, Share, Span},
-    default_of, getter, optional,
+    super::{
+        declare::{default_of, getter, optional, section},
+        error::SettingsError,
+        value::{ByteSize, Share, Span},
+    },
     ports::TlsFiles,
-    section,
 };
 use crate::tls::ClientAuth;
 

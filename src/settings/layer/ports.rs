@@ -1,26 +1,14 @@
-//! The ports: their TLS, the connections open on them, and which may be reached without TLS.
+//! The ports: their TLS, and the connections open on them.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
-
-use super::{
-    super::{ByteSize, SettingsError, Span},
-    Layer, default_of, getter, optional, section,
+use super::super::{
+    declare::{default_of, getter, optional, section},
+    error::SettingsError,
+    parts::PortName,
+    value::{ByteSize, Span},
 };
 use crate::tls::{ClientAuth, TlsSettings};
-
-/// A port that may be told to do without TLS.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum PortName {
-    /// xDS over gRPC.
-    Xds,
-    /// The admin API.
-    Admin,
-    /// xDS over REST and the endpoint registry.
-    Http,
-}
 
 section! {
     /// The port of the admin API.
@@ -71,7 +59,7 @@ section! {
 }
 
 /// The files of a port, as its layer has them.
-pub(in crate::settings) struct TlsFiles<'a> {
+pub(super) struct TlsFiles<'a> {
     pub(super) cert: Option<&'a PathBuf>,
     pub(super) key: Option<&'a PathBuf>,
     pub(super) client_ca: Option<&'a PathBuf>,
@@ -79,25 +67,11 @@ pub(in crate::settings) struct TlsFiles<'a> {
     pub(super) client_auth: Option<ClientAuth>,
 }
 
-// === impl PortName ===
-
-impl PortName {
-    /// As it is written in settings.
-    #[must_use]
-    pub const fn text(self) -> &'static str {
-        match self {
-            Self::Xds => "xds",
-            Self::Admin => "admin",
-            Self::Http => "http",
-        }
-    }
-}
-
 // === impl TlsFiles ===
 
 impl TlsFiles<'_> {
     /// The settings of TLS; `None` where the port has none.
-    pub(in crate::settings) fn settings(&self, port: PortName) -> Result<Option<TlsSettings>, SettingsError> {
+    pub(super) fn settings(&self, port: PortName) -> Result<Option<TlsSettings>, SettingsError> {
         let missing = |has: &str, lacks: &str| SettingsError::TlsIncomplete {
             port: port.text(),
             has: has.to_owned(),
@@ -136,31 +110,5 @@ impl TlsFiles<'_> {
             crl: self.crl.cloned(),
             client_auth,
         }))
-    }
-}
-
-// === impl Layer ===
-
-impl Layer {
-    /// Whether a port may be reached from elsewhere without TLS.
-    pub(in crate::settings) fn is_insecure(&self, port: PortName) -> bool {
-        self.insecure.as_ref().is_some_and(|ports| ports.contains(&port))
-    }
-
-    /// A port that others can reach needs TLS, or leave to do without it.
-    pub(in crate::settings) fn may_listen(
-        &self,
-        port: PortName,
-        addr: SocketAddr,
-        tls: Option<&TlsSettings>,
-    ) -> Result<(), SettingsError> {
-        let is_local = addr.ip().to_canonical().is_loopback();
-        if is_local || tls.is_some() || self.is_insecure(port) {
-            return Ok(());
-        }
-        Err(SettingsError::Insecure {
-            port: port.text(),
-            addr,
-        })
     }
 }

@@ -2,9 +2,10 @@
 
 use std::{num::NonZeroUsize, path::PathBuf};
 
-use super::{
-    super::{ByteSize, RulesMode, Share},
-    default_of, getter, optional, section,
+use super::super::{
+    declare::{default_of, getter, optional, section},
+    parts::RulesMode,
+    value::{ByteSize, Share},
 };
 
 section! {
