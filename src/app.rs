@@ -18,12 +18,12 @@ mod tasks;
 mod upkeep;
 mod wired;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use tokio::{task::JoinHandle, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::info;
 
+pub use self::ports::Addresses;
 use self::{
     base::Base,
     loaded::Loaded,
@@ -35,19 +35,6 @@ use crate::{admin::Admin, http::Guard, readiness::Readiness, settings::Settings,
 /// Starts the control plane.
 #[derive(Debug)]
 pub struct App;
-
-/// Where the control plane listens; what port 0 became.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Addresses {
-    /// xDS over gRPC.
-    pub xds: SocketAddr,
-    /// The admin API.
-    pub admin: SocketAddr,
-    /// xDS over REST and the endpoint registry.
-    pub http: SocketAddr,
-    /// Probes and metrics, where they have a port of their own.
-    pub probe: Option<SocketAddr>,
-}
 
 /// A control plane that serves. Dropping it without [`Running::shutdown`] leaves it running.
 #[derive(Debug)]
@@ -123,20 +110,6 @@ impl App {
             servers,
             grace: settings.values.shutdown_grace().0,
         })
-    }
-}
-
-// === impl Addresses ===
-
-impl Addresses {
-    fn log(self) {
-        let Self {
-            xds,
-            admin,
-            http,
-            probe,
-        } = self;
-        info!(%xds, %admin, %http, ?probe, "listening");
     }
 }
 

@@ -4,10 +4,10 @@ use std::{net::SocketAddr, time::Duration};
 
 use anyhow::Context as _;
 use tokio::sync::watch;
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::{
-    Addresses, descriptors,
+    descriptors,
     descriptors::Room,
     listener::{Bound, Crowd, Followed, Patience, Terms},
     renewal::Renewing,
@@ -26,6 +26,19 @@ const HTTP_1: &[&str] = &["http/1.1"];
 const OPENING_OF_HTTP_2: usize = 24 + 9;
 /// One byte: the server waits for the rest of a request itself.
 const OPENING_OF_HTTP_1: usize = 1;
+
+/// Where the control plane listens; what port 0 became.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    /// xDS over gRPC.
+    pub xds: SocketAddr,
+    /// The admin API.
+    pub admin: SocketAddr,
+    /// xDS over REST and the endpoint registry.
+    pub http: SocketAddr,
+    /// Probes and metrics, where they have a port of their own.
+    pub probe: Option<SocketAddr>,
+}
 
 /// The ports, bound and not accepting yet.
 pub(super) struct Ports {
@@ -56,6 +69,20 @@ struct Binder<'a> {
     drain: Duration,
     tls: Vec<Renewing>,
     metrics: ConnectionMetrics,
+}
+
+// === impl Addresses ===
+
+impl Addresses {
+    pub(super) fn log(self) {
+        let Self {
+            xds,
+            admin,
+            http,
+            probe,
+        } = self;
+        info!(%xds, %admin, %http, ?probe, "listening");
+    }
 }
 
 // === impl Ports ===
