@@ -40,7 +40,6 @@ use crate::{
     protocol::{Delivery, Outcome, Variant},
     resource::ResourceType,
     snapshot::Revision,
-    text::head,
 };
 
 /// What part of full books is freed at once.
@@ -497,15 +496,6 @@ impl FleetWatch {
             std::future::pending::<()>().await;
         }
     }
-}
-
-/// The text, cut at a character's border.
-fn cut(text: &str, bytes: usize) -> String {
-    let kept = head(text, bytes);
-    if kept.len() == text.len() {
-        return text.to_owned();
-    }
-    format!("{kept}…")
 }
 
 #[cfg(test)]

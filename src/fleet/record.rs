@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    ClusterLoad, LoadReport, Moment, NodeStatus, StreamStatus, TypeStatus, Verdict, cut,
+    ClusterLoad, LoadReport, Moment, NodeStatus, StreamStatus, TypeStatus, Verdict,
     stream::{StreamRecord, Trouble},
     verdict::{self, StreamVerdicts, Verdicts},
 };
@@ -16,6 +16,7 @@ use crate::{
     protocol::Subscription,
     resource::ResourceType,
     snapshot::Revision,
+    text::cut,
 };
 
 /// Bytes kept of the names in a load report: real ones are shorter.

@@ -12,7 +12,7 @@ use std::{
 };
 
 use super::{
-    DeliveryStatus, Limits, Moment, NackStatus, Refusal, StreamInfo, StreamStatus, TypeStatus, Unanswered, cut,
+    DeliveryStatus, Limits, Moment, NackStatus, Refusal, StreamInfo, StreamStatus, TypeStatus, Unanswered,
     row::TypeRecord,
     verdict::{StreamVerdicts, Verdicts},
 };
@@ -21,6 +21,7 @@ use crate::{
     protocol::{Delivery, Outcome, Standing},
     resource::ResourceType,
     snapshot::Revision,
+    text::cut,
 };
 
 /// What is wrong with a connected node, on one stream or on all.

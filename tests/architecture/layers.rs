@@ -113,7 +113,7 @@ pub(crate) const LAYERS: &[Layer] = &[
     },
     Layer {
         module: "admission",
-        knows: Knows::Only(&["proto", "resource", "snapshot"]),
+        knows: Knows::Only(&["proto", "resource", "snapshot", "text"]),
         without: &[RUNTIME, GRPC, SHARING, METRICS, RANDOMNESS],
     },
     Layer {
