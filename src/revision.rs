@@ -9,13 +9,15 @@ mod random;
 mod receipt;
 mod redb_store;
 
-use std::{collections::BTreeMap, fmt, io, num::NonZeroUsize, sync::Arc, time::SystemTime};
+use std::{fmt, io, num::NonZeroUsize, sync::Arc, time::SystemTime};
 
 use crate::{
     node::NodeGroup,
     resource::{ContentHash, ContentKey, ResourceType, Version},
     snapshot::{Completeness, Revision, Snapshot, TypeResources},
 };
+
+pub use crate::snapshot::Types;
 
 pub use self::{
     error::StoreError,
@@ -27,9 +29,6 @@ pub use self::{
 
 /// Revisions kept per group, unless told otherwise: enough to go back a working day of frequent publishes.
 pub const DEFAULT_RETENTION: NonZeroUsize = NonZeroUsize::new(50).expect("50 is not zero");
-
-/// A group's own resources by type. A type that was emptied stays, with the version of its emptiness.
-pub type Types = BTreeMap<ResourceType, Arc<TypeResources>>;
 
 /// One revision of one group, whole.
 #[derive(Clone, Debug)]

@@ -34,6 +34,9 @@ pub use self::{
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Revision(pub u64);
 
+/// The resources of a group by type. A type that was emptied stays, with the version of its emptiness.
+pub type Types = BTreeMap<ResourceType, Arc<TypeResources>>;
+
 /// Everything one group is given, at one moment.
 #[derive(Clone)]
 pub struct Snapshot {
@@ -73,12 +76,7 @@ impl fmt::Display for Revision {
 impl Snapshot {
     /// A published group's own resources.
     #[must_use]
-    pub fn new(
-        group: NodeGroup,
-        revision: Revision,
-        types: BTreeMap<ResourceType, Arc<TypeResources>>,
-        completeness: Completeness,
-    ) -> Self {
+    pub fn new(group: NodeGroup, revision: Revision, types: Types, completeness: Completeness) -> Self {
         Self {
             group,
             revision,

@@ -23,11 +23,8 @@ use super::{
 };
 use crate::{
     resource::{Resource, ResourceName, ResourceType},
-    snapshot::TypeResources,
+    snapshot::{TypeResources, Types},
 };
-
-/// The resources of a group, by type.
-type Types = BTreeMap<ResourceType, Arc<TypeResources>>;
 
 /// What is known of one state of a group over one state of the shared group.
 #[derive(Debug, Default)]

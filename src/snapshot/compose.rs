@@ -1,18 +1,13 @@
 //! What nodes of a group are served: its own resources over those of the shared group, and empty endpoints where clusters
 //! wait for some. Each composition starts from the one before and costs what changed since.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
-use super::{Completeness, EMPTY, Edits, Snapshot, TypeResources, demand::Demand, tree::Tree};
+use super::{Completeness, EMPTY, Edits, Snapshot, TypeResources, Types, demand::Demand, tree::Tree};
 use crate::{
     node::NodeGroup,
     resource::{Resource, ResourceName, ResourceType},
 };
-
-type Types = BTreeMap<ResourceType, Arc<TypeResources>>;
 
 /// What a snapshot was composed of.
 #[derive(Debug, Default)]
