@@ -11,6 +11,7 @@ mod layer;
 #[cfg(test)]
 mod page;
 mod parts;
+mod setting;
 mod value;
 
 use std::{

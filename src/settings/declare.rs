@@ -4,29 +4,9 @@
 //! A table of our own, since `figment` merges untyped maps, which lose the line and column of a mistake, and clap's derive
 //! wants each name written three times and knows no defaults of other modules.
 
-use clap::{Arg, ArgMatches};
-use serde_json::Value as Json;
+use clap::ArgMatches;
 
-use super::{error::SettingsError, form::Value, parts::Parts};
-
-/// The facts of one setting that do not depend on what it is set to.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Setting {
-    /// As in the file: `fleet.max_nodes`.
-    pub(super) key: &'static str,
-    /// The meaning, as the row of the page has it; its first clause is the help of the flag.
-    pub(super) text: &'static str,
-    /// The unit of the value in the help: `COUNT`.
-    pub(super) unit: &'static str,
-    /// The environment variable, where it is not named after the key.
-    pub(super) env: Option<&'static str>,
-    /// The default in words, where it follows from other settings.
-    pub(super) shown: Option<&'static str>,
-    /// Whether it has several values.
-    pub(super) is_list: bool,
-    /// Gives the flag its type; `None` for what only the file can say.
-    pub(super) typed: Option<fn(Arg) -> Arg>,
-}
+use super::{error::SettingsError, parts::Parts, setting::Setting};
 
 /// Some settings of one layer, each said or not.
 pub(super) trait Section: Sized {
@@ -133,10 +113,10 @@ macro_rules! section {
         }
 
         impl $crate::settings::declare::Section for $name {
-            fn settings() -> Vec<$crate::settings::declare::Setting> {
+            fn settings() -> Vec<$crate::settings::setting::Setting> {
                 #[allow(unused_mut, reason = "not every section has others in it")]
                 let mut all = vec![
-                    $($crate::settings::declare::Setting {
+                    $($crate::settings::setting::Setting {
                         key: concat!($prefix, stringify!($field)),
                         text: concat!($($doc, "\n"),+),
                         unit: optional!($($unit)?).unwrap_or(<$type as $crate::settings::form::Value>::UNIT),
@@ -145,7 +125,7 @@ macro_rules! section {
                         is_list: <$type as $crate::settings::form::Value>::IS_LIST,
                         typed: Some(<$type as $crate::settings::form::Value>::typed),
                     },)*
-                    $($crate::settings::declare::Setting {
+                    $($crate::settings::setting::Setting {
                         key: concat!($prefix, stringify!($only)),
                         text: concat!($($note, "\n"),+),
                         unit: "",
@@ -161,7 +141,7 @@ macro_rules! section {
 
             fn given(matches: &clap::ArgMatches) -> Self {
                 Self {
-                    $($field: $crate::settings::declare::given(matches, concat!($prefix, stringify!($field))),)*
+                    $($field: $crate::settings::form::Value::given(matches, concat!($prefix, stringify!($field))),)*
                     $($part: $crate::settings::declare::Section::given(matches),)*
                     $($only: None,)*
                 }
@@ -244,96 +224,3 @@ macro_rules! getter {
 }
 
 pub(super) use {default_of, getter, optional, section};
-
-// === impl Setting ===
-
-impl Setting {
-    /// The flag, without its dashes.
-    pub(super) fn flag(&self) -> String {
-        self.key.replace(['.', '_'], "-")
-    }
-
-    /// The environment variable.
-    pub(super) fn variable(&self) -> String {
-        let named = || format!("CHANCERY_{}", self.key.replace('.', "_").to_uppercase());
-        self.env.map_or_else(named, str::to_owned)
-    }
-
-    /// The meaning on one line.
-    pub(super) fn meaning(&self) -> String {
-        let text = self.text.split_whitespace().collect::<Vec<_>>().join(" ");
-        let how = if self.is_list {
-            "; a list in the file, comma-separated elsewhere"
-        } else {
-            ""
-        };
-        text + how
-    }
-
-    /// The default as the page has it, of those of all.
-    pub(super) fn default(&self, defaults: &Json) -> String {
-        let value = || defaults.pointer(&format!("/{}", self.key.replace('.', "/")));
-        self.shown.map_or_else(|| written(value()), str::to_owned)
-    }
-
-    /// The flag; its short help is the first clause of the meaning.
-    pub(super) fn arg(&self, defaults: &Json) -> Option<Arg> {
-        let typed = self.typed?;
-        let meaning = capitalized(&without_links(&self.meaning()));
-        let clause = meaning
-            .find("; ")
-            .or_else(|| meaning.find(". "))
-            .unwrap_or(meaning.len());
-        let default = self.default(defaults).replace('`', "");
-        let arg = Arg::new(id(self.key))
-            .long(self.flag())
-            .env(self.variable())
-            .value_name(self.unit)
-            .help(meaning[..clause].to_owned())
-            .long_help(format!("{meaning} [default: {default}]"));
-        Some(typed(arg))
-    }
-}
-
-/// A value as the page has it.
-fn written(value: Option<&Json>) -> String {
-    let text = match value {
-        None | Some(Json::Null) => return "none".to_owned(),
-        Some(Json::Array(items)) if items.is_empty() => return "none".to_owned(),
-        Some(Json::Array(items)) => items.iter().filter_map(Json::as_str).collect::<Vec<_>>().join(","),
-        Some(Json::String(text)) => text.clone(),
-        Some(value @ (Json::Bool(_) | Json::Number(_) | Json::Object(_))) => value.to_string(),
-    };
-    format!("`{text}`")
-}
-
-/// The name of a setting among the arguments.
-fn id(key: &str) -> String {
-    key.replace('.', "_")
-}
-
-/// The value that flag or environment give of a setting.
-pub(super) fn given<T: Value>(matches: &ArgMatches, key: &str) -> Option<T> {
-    T::given(matches, &id(key))
-}
-
-fn capitalized(text: &str) -> String {
-    let mut chars = text.chars();
-    chars
-        .next()
-        .map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
-}
-
-/// `[this](page)` becomes `this`: links lead nowhere in a terminal.
-fn without_links(text: &str) -> String {
-    let mut plain = String::new();
-    let mut rest = text;
-    while let Some((before, (label, after))) = rest
-        .split_once('[')
-        .and_then(|(before, link)| Some((before, link.split_once("](")?)))
-    {
-        plain.extend([before, label]);
-        rest = after.split_once(')').map_or("", |(_, rest)| rest);
-    }
-    plain + rest
-}

@@ -36,7 +36,7 @@ pub(super) trait Value: Sized {
     fn typed(arg: Arg) -> Arg;
 
     /// The value that flag or environment give.
-    fn given(matches: &ArgMatches, id: &str) -> Option<Self>;
+    fn given(matches: &ArgMatches, key: &str) -> Option<Self>;
 }
 
 /// A value that is told to a part of the server.
@@ -62,8 +62,8 @@ macro_rules! values {
                     arg.value_parser(value_parser!($type))$(.$option($given))*
                 }
 
-                fn given(matches: &ArgMatches, id: &str) -> Option<Self> {
-                    matches.get_one(id).cloned()
+                fn given(matches: &ArgMatches, key: &str) -> Option<Self> {
+                    matches.get_one(key).cloned()
                 }
             }
         )*
@@ -97,8 +97,8 @@ impl<T: Value + Clone + Send + Sync + 'static> Value for Vec<T> {
         T::typed(arg).action(ArgAction::Append).value_delimiter(',')
     }
 
-    fn given(matches: &ArgMatches, id: &str) -> Option<Self> {
-        Some(matches.get_many(id)?.cloned().collect())
+    fn given(matches: &ArgMatches, key: &str) -> Option<Self> {
+        Some(matches.get_many(key)?.cloned().collect())
     }
 }
 
@@ -106,20 +106,20 @@ impl<T: Value + Clone + Send + Sync + 'static> Value for Vec<T> {
 
 /// Fields that are made of the value of the setting, and its value of them.
 macro_rules! converted {
-    ($($type:ty => $field:ty: $set:expr, $show:expr;)*) => {
+    ($($type:ty => $field:ty: |$said:ident| $set:expr, |$default:ident| $show:expr;)*) => {
         $(
             impl Set<$field> for $type {
                 fn set(self, field: &mut $field) -> Result<(), SettingsError> {
-                    let convert: fn(Self) -> $field = $set;
-                    *field = convert(self);
+                    let $said = self;
+                    *field = $set;
                     Ok(())
                 }
             }
 
             impl Show<$type> for $field {
                 fn show(&self) -> Option<$type> {
-                    let convert: fn(&Self) -> Option<$type> = $show;
-                    convert(self)
+                    let $default = self;
+                    $show
                 }
             }
         )*
@@ -138,12 +138,12 @@ converted! {
     ByteSize => usize: |size| size.0, |bytes| Some(ByteSize(*bytes));
     ByteSize => u64: |size| size.0 as u64, |bytes| Some(ByteSize(usize::try_from(*bytes).unwrap_or(usize::MAX)));
     Share => f64: |share| share.0, |share| Some(Share(*share));
-    PathBuf => Option<PathBuf>: Some, Clone::clone;
-    u32 => Rate: Rate::from, |rate| Some(rate.per_second);
+    PathBuf => Option<PathBuf>: |path| Some(path), |path| path.clone();
+    u32 => Rate: |count| Rate::from(count), |rate| Some(rate.per_second);
     Vec<String> => BTreeSet<NodeGroup>:
         |names| names.iter().map(|name| name.as_str().into()).collect(),
         |groups| Some(groups.iter().map(ToString::to_string).collect());
-    RulesMode => Severity: Severity::from, |severity| Some((*severity).into());
+    RulesMode => Severity: |mode| mode.into(), |severity| Some((*severity).into());
 }
 
 impl Set<GroupSet> for Vec<String> {

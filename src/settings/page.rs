@@ -4,25 +4,9 @@
 
 use std::{collections::BTreeMap, fs};
 
-use serde_json::Value;
-
-use super::{
-    declare::{Section as _, Setting},
-    flags,
-    layer::Layer,
-};
+use super::{declare::Section as _, flags, layer::Layer};
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md");
-
-/// The row of a setting.
-fn row(setting: &Setting, defaults: &Value) -> String {
-    let (key, default, meaning) = (setting.key, setting.default(defaults), setting.meaning());
-    if setting.typed.is_none() {
-        return format!("| `{key}` | {default} | {meaning} |");
-    }
-    let (flag, variable) = (setting.flag(), setting.variable());
-    format!("| `{key}` | `--{flag}` | `{variable}` | {default} | {meaning} |")
-}
 
 /// The page with the rows as they are declared, and a row for each setting after the one that is declared before it.
 fn written(page: &str) -> String {
@@ -30,7 +14,7 @@ fn written(page: &str) -> String {
     let settings = Layer::settings();
     let mut rows: BTreeMap<&str, String> = settings
         .iter()
-        .map(|setting| (setting.key, row(setting, &defaults)))
+        .map(|setting| (setting.key, setting.row(&defaults)))
         .collect();
     let next: BTreeMap<&str, &str> = settings.windows(2).map(|pair| (pair[0].key, pair[1].key)).collect();
     let mut lines = Vec::new();

@@ -263,13 +263,13 @@ fn the_help_of_a_flag_is_the_first_clause_of_its_meaning() {
         let text = |help: Option<&clap::builder::StyledStr>| help.unwrap().to_string();
         (text(arg.get_help()), text(arg.get_long_help()))
     };
-    let (short, long) = help("store_key_file");
+    let (short, long) = help("store.key_file");
     assert_eq!(short, "Seal what is kept in `data_dir` with the first key of this file");
     assert!(
         long.ends_with("; the others open what they sealed. See operations.md [default: none]"),
         "{long}"
     );
-    let (short, long) = help("protocol_quiet_removals");
+    let (short, long) = help("protocol.quiet_removals");
     assert_eq!(short, "Types whose removals are not told in delta");
     assert!(
         long.ends_with("; a list in the file, comma-separated elsewhere [default: extension_config]"),
