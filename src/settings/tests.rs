@@ -282,3 +282,35 @@ fn what_is_not_said_is_as_the_parts_have_it() {
     let parts = Settings::resolve(Layer::default()).unwrap().parts;
     assert_eq!(format!("{parts:?}"), format!("{:?}", Parts::default()));
 }
+
+#[test]
+fn each_flag_sets_its_key_and_no_other() {
+    use clap::{Args as _, FromArgMatches as _};
+    for setting in Layer::settings().iter().filter(|setting| setting.typed.is_some()) {
+        let key = setting.key;
+        let said = match setting.unit {
+            "ADDR:PORT" => "127.0.0.1:7",
+            "BOOL" => "true",
+            "COUNT" => "7",
+            "DURATION" => "7s",
+            "FORMAT" => "json",
+            "MODE" if key.ends_with("client_auth") => "none",
+            "MODE" => "warn",
+            "PORT" => "http",
+            "SHARE" => "0.25",
+            "SIZE" => "7KiB",
+            _ => "x",
+        };
+        let flag = format!("--{}={said}", key.replace(['.', '_'], "-"));
+        let command = Layer::augment_args(clap::Command::new("serve"));
+        let matches = command.try_get_matches_from(["serve", flag.as_str()]).unwrap();
+        let layer = serde_json::to_value(Layer::from_arg_matches(&matches).unwrap()).unwrap();
+        let mut found = &layer;
+        for part in key.split('.') {
+            assert_eq!(found.as_object().map(serde_json::Map::len), Some(1), "{flag}: {layer}");
+            found = &found[part];
+        }
+        let text = found.to_string();
+        assert_eq!(text.trim_matches(['[', ']', '"']), said, "{flag}: {layer}");
+    }
+}
