@@ -39,7 +39,7 @@ pub struct App;
 /// A control plane that serves. Dropping it without [`Running::shutdown`] leaves it running.
 #[derive(Debug)]
 pub struct Running {
-    /// Where it listens.
+    /// Its addresses.
     pub addresses: Addresses,
     readiness: Readiness,
     xds: Xds,
@@ -63,7 +63,7 @@ impl App {
     ///
     /// # Errors
     ///
-    /// Where a port cannot be bound or the store cannot be opened or read whole; nothing runs then.
+    /// A port that cannot be bound, or a store that cannot be opened or read whole; nothing runs then.
     pub async fn start(settings: Settings) -> anyhow::Result<Running> {
         // Boxed: whoever waits for this would hold all that is wired several times over.
         Box::pin(Self::begin(&Arc::new(settings))).await

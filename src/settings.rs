@@ -37,15 +37,15 @@ use crate::{
 /// The settings that `chancery serve` runs with.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Where xDS clients connect.
+    /// The address for xDS clients.
     pub xds_addr: SocketAddr,
     /// TLS of the ports.
     pub tls: PortsTls,
     /// Ports that others can reach without TLS, as the settings allow.
     pub open: Vec<(PortName, SocketAddr)>,
-    /// Where snapshots are kept.
+    /// The place where snapshots are kept.
     pub store: StoreSettings,
-    /// Who may be which node, and who may do what.
+    /// The rules over who may be which node, and who may do what.
     pub access: AccessConfig,
     /// The file that `access` came from, to be read again while the server runs.
     pub config: Option<PathBuf>,
@@ -55,7 +55,7 @@ pub struct Settings {
     pub values: Layer,
 }
 
-/// Where snapshots are kept.
+/// The place where snapshots are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreSettings {
     /// In memory: a restart forgets them.

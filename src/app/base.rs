@@ -1,4 +1,4 @@
-//! What every part of the process stands on: readiness, metrics, memory, tasks and their ends.
+//! The base of every part of the process: readiness, metrics, memory, tasks and their ends.
 
 use std::{
     sync::Arc,
@@ -19,7 +19,7 @@ use crate::{
     settings::Settings,
 };
 
-/// What every part of the process stands on.
+/// The base of every part of the process.
 pub(super) struct Base {
     pub(super) readiness: Readiness,
     pub(super) metrics: Arc<Metrics>,

@@ -1,4 +1,4 @@
-//! How many connections the process has descriptors for: those of the xDS port must leave room for probes, the admin API and
+//! The connections that the process has descriptors for: those of the xDS port must leave room for probes, the admin API and
 //! the store.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};

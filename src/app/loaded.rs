@@ -1,4 +1,4 @@
-//! What is read before anything is served: the access rules, and what was published.
+//! The access rules and the snapshots, read before anything is served.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::{
 
 /// The rules of the moment, and the snapshots.
 pub(super) struct Loaded {
-    /// Where the rules came from.
+    /// The source that the rules came from.
     pub(super) rules: Source,
     pub(super) authority: Authority,
     pub(super) cache: Arc<SnapshotCache>,

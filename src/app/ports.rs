@@ -27,7 +27,7 @@ const OPENING_OF_HTTP_2: usize = 24 + 9;
 /// One byte: the server waits for the rest of a request itself.
 const OPENING_OF_HTTP_1: usize = 1;
 
-/// Where the control plane listens; what port 0 became.
+/// The addresses of the control plane, with the ports that port 0 became.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Addresses {
     /// xDS over gRPC.

@@ -7,10 +7,10 @@ use tokio_util::sync::CancellationToken;
 use super::tasks::Vital;
 use crate::{fleet::Fleet, http::Rest, publisher::Publisher, readiness::Readiness};
 
-/// How often nodes that are gone are looked for.
+/// The pause between two looks for nodes that are gone.
 const EXPIRE_EVERY: Duration = Duration::from_secs(10);
 
-/// How often it is looked whether the store is in its place, and whether one that failed works again.
+/// The pause between two looks at the store: is it in its place, does one that failed work again?
 const PROBE_STORE_EVERY: Duration = Duration::from_secs(5);
 
 /// Forgets nodes that are gone, and polls that stopped.

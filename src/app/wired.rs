@@ -113,7 +113,7 @@ impl Wired {
         })
     }
 
-    /// What the HTTP port serves beside probes.
+    /// The services of the HTTP port beside probes.
     pub(super) fn services(&self, settings: &Settings) -> Services {
         let (registry, _) = &self.registry;
         Services {
@@ -148,7 +148,7 @@ impl Wired {
         let publisher = Arc::clone(&self.publisher);
         upkeep::spawn_store_watch(vital, publisher, base.readiness.clone(), base.serving.clone());
         let (_, registering) = self.registry;
-        // What was registered runs out also where nobody registers any more.
+        // Registered endpoints run out also where nobody registers any more.
         let registering = if settings.values.registry.enabled() {
             registering
         } else {

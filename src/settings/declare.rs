@@ -22,7 +22,7 @@ pub(super) trait Section: Sized {
     /// This layer, and where it says nothing the one below.
     fn over(self, below: Self) -> Self;
 
-    /// Whether nothing is said.
+    /// True where nothing is said.
     fn is_silent(&self) -> bool;
 
     /// Tells the parts of the server what is said.

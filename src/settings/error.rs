@@ -18,9 +18,9 @@ pub enum SettingsError {
     /// The config file says something we do not understand.
     #[error("{spot}: {message}")]
     Parse {
-        /// Where.
+        /// The place.
         spot: Spot,
-        /// What is wrong.
+        /// The mistake.
         message: String,
     },
     /// Both stores were chosen.
@@ -48,7 +48,7 @@ pub enum SettingsError {
     Range {
         /// The setting.
         key: &'static str,
-        /// What its values are.
+        /// The range of its values.
         rule: &'static str,
     },
     /// TLS of a port lacks a part.
@@ -56,9 +56,9 @@ pub enum SettingsError {
     TlsIncomplete {
         /// The port.
         port: &'static str,
-        /// What is set.
+        /// The key that is set.
         has: String,
-        /// What is not.
+        /// The key that is not.
         lacks: String,
     },
     /// A port that others can reach has no TLS.
@@ -77,12 +77,12 @@ pub enum SettingsError {
     LogLevel {
         /// As given.
         filter: String,
-        /// What is wrong.
+        /// The mistake.
         reason: String,
     },
 }
 
-/// Where in a file, and at which key, something is wrong.
+/// The place of a mistake: in which file, at which line, column and key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spot {
     pub(super) file: PathBuf,

@@ -60,7 +60,7 @@ fn tame(text: &str) -> String {
     tame
 }
 
-/// What is wrong, without the place: that is said apart.
+/// The mistake without its place, which is said apart.
 fn message(error: &serde_saphyr::Error) -> String {
     let text = error.without_snippet().to_string();
     let first = text.lines().next().unwrap_or_default();

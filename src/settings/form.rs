@@ -29,7 +29,7 @@ use crate::{
 pub(super) trait Value: Sized {
     /// The unit in the help of a flag.
     const UNIT: &'static str;
-    /// Whether there may be several.
+    /// True for types of several values.
     const IS_LIST: bool = false;
 
     /// The flag of such a value.

@@ -81,7 +81,7 @@ section! {
         protocol: ProtocolLayer;
         /// The shared group.
         shared: SharedLayer;
-        /// What is remembered of nodes.
+        /// Nodes, connected and gone.
         fleet: FleetLayer;
         /// The audit log.
         audit: AuditLayer;
@@ -121,7 +121,7 @@ fn is_filter(_key: &'static str, level: &str) -> Result<(), SettingsError> {
 // === impl Layer ===
 
 impl Layer {
-    /// What this layer says, and where it says nothing what `below` says. `data_dir` and `ephemeral` are one choice: the
+    /// This layer, and the one below where this says nothing. `data_dir` and `ephemeral` are one choice: the
     /// upper layer that makes it makes it whole.
     #[must_use]
     pub fn or(self, below: Self) -> Self {
@@ -153,7 +153,7 @@ impl Layer {
         })
     }
 
-    /// Whether a port may be reached from elsewhere without TLS.
+    /// True for a port that may be reached from elsewhere without TLS.
     pub(super) fn is_insecure(&self, port: PortName) -> bool {
         self.insecure.as_ref().is_some_and(|ports| ports.contains(&port))
     }

@@ -11,21 +11,21 @@ use crate::{
 /// The settings of the server's parts, each a type of the module that obeys it. Its default is the setting's.
 #[derive(Clone, Debug, Default)]
 pub struct Parts {
-    /// How xDS clients are served; which node belongs to which group.
+    /// The xDS port: limits, groups, the protocol.
     pub xds: XdsSettings,
-    /// What nodes that poll over REST may ask for.
+    /// Limits on nodes that poll over REST.
     pub polls: PollLimits,
-    /// What a publish must keep to.
+    /// Limits on a publish.
     pub admission: admission::Limits,
-    /// What a publish may remove that does not confirm it.
+    /// Limits on removals that nobody confirms.
     pub removals: RemovalGuard,
     /// Groups to which the shared one is enough while they have no snapshot of their own.
     pub sufficed: GroupSet,
-    /// What is remembered of nodes.
+    /// Limits on what is remembered of nodes.
     pub fleet: fleet::Limits,
-    /// Where it is written who did what.
+    /// The audit log.
     pub audit: AuditSettings,
-    /// What is logged, and how.
+    /// The log.
     pub log: LogSettings,
 }
 
@@ -40,16 +40,16 @@ pub struct PortsTls {
     pub http: Option<TlsSettings>,
 }
 
-/// What is logged, and how.
+/// The log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogSettings {
     /// A level, or filters as `tracing` knows them.
     pub level: String,
-    /// How lines look.
+    /// The form of its lines.
     pub format: LogFormat,
 }
 
-/// How log lines look.
+/// The form of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
@@ -59,7 +59,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// What a violation of the rules in Envoy's protos does to a publish.
+/// The effect of a violation of the rules in Envoy's protos on a publish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RulesMode {

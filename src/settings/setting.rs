@@ -16,7 +16,7 @@ pub(super) struct Setting {
     pub(super) env: Option<&'static str>,
     /// The default in words, where it follows from other settings.
     pub(super) shown: Option<&'static str>,
-    /// Whether it has several values.
+    /// True where it has several values.
     pub(super) is_list: bool,
     /// Gives the flag its type; `None` for what only the file can say.
     pub(super) typed: Option<fn(Arg) -> Arg>,

@@ -161,7 +161,7 @@ section! {
 }
 
 section! {
-    /// What is remembered of nodes.
+    /// Nodes, connected and gone.
     FleetLayer in "fleet." {
         /// nodes remembered at once, connected or not; the longest gone are forgotten first
         max_nodes: usize => fleet.nodes;
