@@ -1,6 +1,6 @@
 //! Settings: flags over environment over config file over defaults, each parsed into valid types once.
 //!
-//! Each is declared once, in [`layer`]: `declare` makes the flag, the variable, the key and the row of the page of it.
+//! Each is declared once, in `layer`: `declare` makes the flag, the variable, the key and the row of the page of it.
 
 mod declare;
 mod error;
