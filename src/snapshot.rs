@@ -15,7 +15,7 @@ mod tree;
 mod type_resources;
 mod types;
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use self::{layers::Layers, type_resources::EMPTY};
 use crate::{
@@ -73,12 +73,7 @@ impl fmt::Display for Revision {
 impl Snapshot {
     /// A published group's own resources.
     #[must_use]
-    pub fn new(
-        group: NodeGroup,
-        revision: Revision,
-        types: BTreeMap<ResourceType, Arc<TypeResources>>,
-        completeness: Completeness,
-    ) -> Self {
+    pub fn new(group: NodeGroup, revision: Revision, types: Types, completeness: Completeness) -> Self {
         Self {
             group,
             revision,

@@ -74,6 +74,14 @@ pub fn head(text: &str, bytes: usize) -> &str {
     &text[..end]
 }
 
+/// As much of the text as these bytes hold, and a mark where more was there.
+#[must_use]
+pub fn cut(text: &str, bytes: usize) -> String {
+    let kept = head(text, bytes);
+    let mark = if kept.len() < text.len() { "…" } else { "" };
+    [kept, mark].concat()
+}
+
 // === impl Escaping ===
 
 impl<W: Write> Escaping<W> {
@@ -173,6 +181,14 @@ mod tests {
             shown.len() <= SHOWN + '…'.len_utf8() && shown.ends_with("}…"),
             "{shown}"
         );
+    }
+
+    #[test]
+    fn cut_text_ends_with_a_mark() {
+        assert_eq!(cut("short", 5), "short");
+        assert_eq!(cut("longer", 5), "longe…");
+        assert_eq!(cut("éé", 3), "é…");
+        assert_eq!(cut("é", 0), "…");
     }
 
     #[test]

@@ -21,6 +21,7 @@ use crate::{
     publisher::PublishError,
     resource::UnknownType,
     revision::StoreError,
+    text,
 };
 
 /// Bytes of the encoded `google.rpc.Status`, before base64 makes four of three.
@@ -194,14 +195,14 @@ fn cut(text: &str) -> String {
     cut_to(text, TEXT_BYTES)
 }
 
-/// The text, cut at a character's border.
+/// The text, or its beginning with a mark: no more than these bytes together.
 fn cut_to(text: &str, bytes: usize) -> String {
-    if text.len() <= bytes {
-        return text.to_owned();
-    }
-    let room = bytes - '…'.len_utf8();
-    let end = (0..=room).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-    format!("{}…", &text[..end])
+    let room = if text.len() <= bytes {
+        bytes
+    } else {
+        bytes - '…'.len_utf8()
+    };
+    text::cut(text, room)
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use super::{
     path::Path,
     sensitive::REDACTED,
 };
-use crate::resource::Resource;
+use crate::{resource::Resource, text::cut};
 
 /// Lists of more items, where they begin and end alike left out, are compared item by item in order: finding the shortest
 /// way between them costs the product of their lengths.
@@ -204,7 +204,7 @@ impl<'a> Side<'a> {
             Some(safe) if !safe.is_null() || self.real.is_null() => safe.to_string(),
             Some(_) | None => Json::from(REDACTED).to_string(),
         };
-        cut(text, bytes)
+        cut(&text, bytes)
     }
 }
 
@@ -374,15 +374,6 @@ fn seconds(span: Duration) -> String {
         write!(text, ".{}", fraction.trim_end_matches('0')).ok();
     }
     text + "s"
-}
-
-/// The text, cut at a character's border.
-fn cut(text: String, bytes: usize) -> String {
-    if text.len() <= bytes {
-        return text;
-    }
-    let end = (0..=bytes).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-    format!("{}…", &text[..end])
 }
 
 #[cfg(test)]

@@ -18,10 +18,10 @@ use crate::{
     transport::Xds,
 };
 
-/// How often the config file, the tokens and the keys are looked at: a token that was taken out is good for so long.
+/// The pause between two looks at the config file, the tokens and the keys: a token that was taken out is good for so long.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
-/// Where the rules come from.
+/// The source of the rules: the config file, where there is one.
 #[derive(Clone, Debug)]
 pub(super) struct Source {
     access: AccessConfig,
@@ -106,7 +106,7 @@ pub(super) fn audit_files(
         loop {
             let change = match stop.run_until_cancelled(changes.recv()).await {
                 Some(change) => change,
-                // What was published before the end is not to be missed.
+                // A publish before the end is not to be missed.
                 None => match changes.try_recv() {
                     Ok(change) => Ok(change),
                     Err(TryRecvError::Lagged(missed)) => Err(RecvError::Lagged(missed)),

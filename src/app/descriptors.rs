@@ -1,10 +1,10 @@
-//! How many connections the process has descriptors for: those of the xDS port must leave room for probes, the admin API and
+//! The connections that the process has descriptors for: those of the xDS port must leave room for probes, the admin API and
 //! the store.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::warn;
 
-use crate::settings::ConnectionSettings;
+use crate::settings::ConnectionsLayer;
 
 /// Descriptors that are for no connection: files, the runtime's own, threads that publish.
 const OWN: usize = 64;
@@ -20,10 +20,10 @@ pub(super) struct Room {
 }
 
 /// Raises the limit of open files as far as it goes, and divides what there is.
-pub(super) fn room(wanted: &ConnectionSettings) -> Room {
+pub(super) fn room(wanted: &ConnectionsLayer) -> Room {
     let limit = raised();
     let room = Room::within(limit, wanted);
-    if room.xds < wanted.most {
+    if room.xds < wanted.max() {
         warn!(
             open_files = limit,
             connections = room.xds,
@@ -47,12 +47,12 @@ fn raised() -> usize {
 }
 
 impl Room {
-    fn within(files: usize, wanted: &ConnectionSettings) -> Self {
-        let other = wanted.most_of_others.min(files / 16).max(1);
-        let xds = wanted.most.min(files.saturating_sub(OWN + 3 * other)).max(1);
+    fn within(files: usize, wanted: &ConnectionsLayer) -> Self {
+        let other = wanted.max_other().min(files / 16).max(1);
+        let xds = wanted.max().min(files.saturating_sub(OWN + 3 * other)).max(1);
         Self {
             xds,
-            xds_of_peer: wanted.most_of_peer.min(xds.div_ceil(2)),
+            xds_of_peer: wanted.max_per_peer().min(xds.div_ceil(2)),
             other,
             other_of_peer: other.div_ceil(2),
         }
@@ -65,14 +65,14 @@ mod tests {
 
     #[test]
     fn few_files_leave_room_for_the_other_ports() {
-        let wanted = ConnectionSettings::default();
+        let wanted = ConnectionsLayer::default();
         let room = Room::within(1024, &wanted);
         assert_eq!((room.other, room.xds, room.xds_of_peer), (64, 768, 384));
         assert_eq!(room.other_of_peer, 32);
         let room = Room::within(usize::MAX, &wanted);
         assert_eq!(
             (room.other, room.xds, room.xds_of_peer),
-            (wanted.most_of_others, wanted.most, wanted.most_of_peer)
+            (wanted.max_other(), wanted.max(), wanted.max_per_peer())
         );
     }
 }

@@ -1,4 +1,4 @@
-//! How everything stands at the moment somebody reads the metrics: nodes, snapshots, folders of files, registered endpoints.
+//! The state of everything at the moment somebody reads the metrics: nodes, snapshots, folders of files, registered endpoints.
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Instant};
 
@@ -18,7 +18,7 @@ use crate::{
     transport::Xds,
 };
 
-/// What is looked at.
+/// The parts that are looked at.
 #[derive(Debug)]
 pub(super) struct Standing {
     pub(super) fleet: Arc<Fleet>,
@@ -127,7 +127,7 @@ impl Standing {
     }
 }
 
-/// What newcomers may be refused for.
+/// The load that newcomers may be refused for.
 #[derive(Debug)]
 pub(super) struct Load {
     pub(super) xds: Xds,

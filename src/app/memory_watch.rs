@@ -12,7 +12,7 @@ use crate::{
 
 const EVERY: Duration = Duration::from_secs(1);
 
-/// What `/readyz` and `status` say above the budget.
+/// The words of `/readyz` and `status` above the budget.
 pub(super) const EXCEEDED: &str = "memory: more is in use than the budget (limits.memory)";
 
 /// Looks for ever.

@@ -1,4 +1,4 @@
-//! What is done to a store that no server has open: a backup becomes one, either is checked whole, and it gets other keys.
+//! Work on a store that no server has open: a backup becomes one, either is checked whole, and it gets other keys.
 
 use std::{
     fmt,
@@ -10,7 +10,7 @@ use crate::revision::{
     verify_backup,
 };
 
-/// What a store or a backup holds, counted.
+/// The contents of a store or a backup, counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreReport {
     /// Groups with a history, deleted ones included.
@@ -27,10 +27,10 @@ pub struct StoreReport {
     pub replaced: Option<PathBuf>,
 }
 
-/// What became of a store that was to get other keys.
+/// The outcome for a store that was to get other keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RekeyReport {
-    /// What is in it.
+    /// Its contents.
     pub store: StoreReport,
     /// The id of the key that it is sealed with now; `None` where it is not sealed.
     pub key: Option<String>,
@@ -43,7 +43,7 @@ pub struct RekeyReport {
 /// Why it could not be done; nothing changed.
 #[derive(Debug)]
 pub enum OfflineError {
-    /// What is there is damaged, of another release, or not to be overwritten.
+    /// A store that is damaged, of another release, or not to be overwritten.
     Refused(String),
     /// A server has it open, or the system refuses.
     Unavailable(String),

@@ -7,7 +7,7 @@ use tracing::error;
 
 use crate::metrics::{PanicMetrics, PanicPart};
 
-/// Where such tasks are spawned.
+/// The place where such tasks are spawned.
 #[derive(Clone, Debug)]
 pub(super) struct Vital {
     pub(super) tracker: TaskTracker,

@@ -40,7 +40,7 @@ impl Serve {
             io::stdout().write_all(settings.to_yaml().as_bytes())?;
             return Ok(Exit::Ok);
         }
-        logging::start(&settings.log);
+        logging::start(&settings.parts.log);
         check_clock(SystemTime::now())?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         run_to_end(runtime, serve(settings))

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use crate::text::head;
-
 /// Bounds of the books.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -33,13 +31,4 @@ impl Default for Limits {
             unanswered_after: Duration::from_secs(30),
         }
     }
-}
-
-/// The text, cut at a character's border.
-pub(super) fn cut(text: &str, bytes: usize) -> String {
-    let kept = head(text, bytes);
-    if kept.len() == text.len() {
-        return text.to_owned();
-    }
-    format!("{kept}…")
 }

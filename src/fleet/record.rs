@@ -8,7 +8,6 @@ use std::{
 
 use super::{
     ClusterLoad, LoadReport, Moment, NodeStatus, StreamStatus, TypeStatus, Verdict,
-    limits::cut,
     stream::{StreamRecord, Trouble},
     verdict::{self, StreamVerdicts, Verdicts},
 };
@@ -17,6 +16,7 @@ use crate::{
     protocol::Subscription,
     resource::ResourceType,
     snapshot::Revision,
+    text::cut,
 };
 
 /// Bytes kept of the names in a load report: real ones are shorter.

@@ -13,7 +13,6 @@ use std::{
 
 use super::{
     DeliveryStatus, Limits, Moment, NackStatus, Refusal, StreamInfo, StreamStatus, TypeStatus, Unanswered,
-    limits::cut,
     row::TypeRecord,
     verdict::{StreamVerdicts, Verdicts},
 };
@@ -22,6 +21,7 @@ use crate::{
     protocol::{Delivery, Outcome, Standing},
     resource::ResourceType,
     snapshot::Revision,
+    text::cut,
 };
 
 /// What is wrong with a connected node, on one stream or on all.

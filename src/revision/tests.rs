@@ -1,6 +1,6 @@
 //! What every store must do, run against each of them.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use super::*;
 use crate::resource::{Place, Reference, Resource, ResourceName};
@@ -35,7 +35,7 @@ pub(super) fn published(group: &str, revision: u64, clusters: Vec<Arc<Resource>>
         author: format!("author {revision}"),
         message: format!("message {revision}"),
         origin: Origin::Files,
-        content: Content::Published(BTreeMap::from([(ResourceType::Cluster, Arc::new(clusters))])),
+        content: Content::Published(Types::from([(ResourceType::Cluster, Arc::new(clusters))])),
         replaced: vec![ContentHash::of_texts([group, "before"])],
     }
 }
@@ -74,7 +74,7 @@ pub(super) fn keeps_its_promises(store: &dyn RevisionStore) {
     let other = published("gg", 4, vec![resource("a", "1")]);
     let mut named = published("g", 7, vec![]);
     let empty = TypeResources::default().with_version(Version::from("by hand"));
-    named.content = Content::Published(BTreeMap::from([
+    named.content = Content::Published(Types::from([
         (ResourceType::Cluster, Arc::new(empty)),
         (
             ResourceType::from_type_url("type.googleapis.com/foo.Bar").unwrap(),

@@ -1,24 +1,14 @@
 //! The config file: YAML, read strictly, with the place of every mistake.
 
-use std::{
-    fmt::{self, Write as _},
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::{fmt::Write as _, fs, io, path::Path};
 
 use serde::Deserialize as _;
 
-use super::{SettingsError, layer::Layer};
+use super::{
+    error::{SettingsError, Spot},
+    layer::Layer,
+};
 use crate::{input, text::Escaping};
-
-/// Where in a file, and at which key, something is wrong.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Spot {
-    file: PathBuf,
-    line: u64,
-    column: u64,
-    key: String,
-}
 
 /// Bytes of a config file: a device that never ends is none.
 const MAX_BYTES: u64 = 1 << 20;
@@ -70,7 +60,7 @@ fn tame(text: &str) -> String {
     tame
 }
 
-/// What is wrong, without the place: that is said apart.
+/// The mistake without its place, which is said apart.
 fn message(error: &serde_saphyr::Error) -> String {
     let text = error.without_snippet().to_string();
     let first = text.lines().next().unwrap_or_default();
@@ -80,14 +70,4 @@ fn message(error: &serde_saphyr::Error) -> String {
         .unwrap_or(first)
         .trim_end_matches([',', ' '])
         .to_owned()
-}
-
-impl fmt::Display for Spot {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}", self.file.display(), self.line, self.column)?;
-        if !self.key.is_empty() {
-            write!(f, ": {}", self.key)?;
-        }
-        Ok(())
-    }
 }

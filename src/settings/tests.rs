@@ -1,9 +1,9 @@
 //! Which layer wins, what is refused and where, and that what is printed can be read again.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use super::*;
-use crate::resource::ResourceType;
+use crate::{admission::Severity, fleet, node::NodeGroup, resource::ResourceType};
 
 fn flags(ephemeral: bool) -> Layer {
     Layer {
@@ -26,11 +26,11 @@ fn flags_win_over_the_file_and_the_file_over_the_defaults() {
         file("xds_addr: 127.0.0.1:2\nadmin_addr: 127.0.0.1:3\nshutdown_grace: 3s\nfleet: {max_nodes: 7}\n").unwrap();
     let settings = Settings::resolve(above.or(below)).unwrap();
     assert_eq!(settings.xds_addr.port(), 1);
-    assert_eq!(settings.admin_addr.port(), 3);
-    assert_eq!(settings.http_addr.port(), 18002);
-    assert_eq!(settings.shutdown_grace, Duration::from_secs(3));
-    assert_eq!(settings.fleet.nodes, 7);
-    assert_eq!(settings.fleet.forget_after, fleet::Limits::default().forget_after);
+    assert_eq!(settings.values.admin_addr().port(), 3);
+    assert_eq!(settings.values.http_addr().port(), 18002);
+    assert_eq!(settings.values.shutdown_grace().0, Duration::from_secs(3));
+    assert_eq!(settings.parts.fleet.nodes, 7);
+    assert_eq!(settings.parts.fleet.forget_after, fleet::Limits::default().forget_after);
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn without_a_directory_snapshots_are_kept_in_memory() {
 fn key_file_needs_something_to_seal() {
     let layer = file("data_dir: /var/lib/chancery\nstore: {key_file: /etc/store.key}\n").unwrap();
     let settings = Settings::resolve(layer.clone()).unwrap();
-    assert_eq!(settings.key_file, Some("/etc/store.key".into()));
+    assert_eq!(settings.values.store.key_file, Some("/etc/store.key".into()));
     assert!(
         settings.to_yaml().contains("key_file: /etc/store.key"),
         "{}",
@@ -108,9 +108,15 @@ fn rules_that_name_no_group_are_refused() {
 
 #[test]
 fn broken_rules_are_errors_unless_the_settings_say_otherwise() {
-    assert_eq!(Settings::resolve(flags(true)).unwrap().admission.rules, Severity::Error);
+    assert_eq!(
+        Settings::resolve(flags(true)).unwrap().parts.admission.rules,
+        Severity::Error
+    );
     let layer = file("ephemeral: true\nadmission: {rules: warn}\n").unwrap();
-    assert_eq!(Settings::resolve(layer).unwrap().admission.rules, Severity::Warning);
+    assert_eq!(
+        Settings::resolve(layer).unwrap().parts.admission.rules,
+        Severity::Warning
+    );
     let error = file("admission:\n  rules: maybe\n").unwrap_err();
     assert!(error.starts_with("chancery.yaml:2:10: admission.rules: "), "{error}");
 }
@@ -118,7 +124,8 @@ fn broken_rules_are_errors_unless_the_settings_say_otherwise() {
 #[test]
 fn load_reports_without_a_pause_are_refused() {
     let layer = file("ephemeral: true\nlrs: {interval: 0s}\n").unwrap();
-    assert!(matches!(Settings::resolve(layer), Err(SettingsError::LrsInterval)));
+    let error = Settings::resolve(layer).unwrap_err();
+    assert_eq!(error.to_string(), "lrs.interval must be longer than 0s");
 }
 
 #[test]
@@ -128,10 +135,10 @@ fn types_and_names_of_the_protocol_settings_are_read() {
     )
     .unwrap();
     let settings = Settings::resolve(layer).unwrap();
-    let policy = &settings.xds.policy;
+    let policy = &settings.parts.xds.policy;
     assert_eq!(policy.quiet_removals, [ResourceType::Endpoint].into());
     assert_eq!(policy.on_demand[&ResourceType::Cluster].len(), 2);
-    assert!(settings.xds.ttl.contains(&NodeGroup::from("g")));
+    assert!(settings.parts.xds.ttl.contains(&NodeGroup::from("g")));
     for (text, expected) in [
         ("{quiet_removals: [clutter]}", "unknown resource type \"clutter\""),
         ("{on_demand: [tenant]}", "is not of the form TYPE:NAME"),
@@ -148,7 +155,7 @@ fn types_and_names_of_the_protocol_settings_are_read() {
 fn groups_to_which_the_shared_one_is_enough_are_named_by_patterns() {
     let sufficed = |text: &str| {
         let layer = file(&format!("ephemeral: true\n{text}")).unwrap();
-        Settings::resolve(layer).unwrap().sufficed
+        Settings::resolve(layer).unwrap().parts.sufficed
     };
     assert!(!sufficed("").contains(&"edge-1".into()), "it is no group's default");
     let edges = sufficed("shared: {enough_for: ['edge-*', lab]}\n");
@@ -162,8 +169,8 @@ fn groups_to_which_the_shared_one_is_enough_are_named_by_patterns() {
 fn waits_are_longer_than_envoys_initial_fetch_timeout() {
     let settings = Settings::resolve(flags(true)).unwrap();
     let envoys = Duration::from_secs(15);
-    assert!(settings.xds.policy.ordering.make_timeout > envoys);
-    assert!(settings.fleet.unanswered_after > envoys);
+    assert!(settings.parts.xds.policy.ordering.make_timeout > envoys);
+    assert!(settings.parts.fleet.unanswered_after > envoys);
 }
 
 #[test]
@@ -184,7 +191,7 @@ fn the_example_of_the_page_on_access_can_be_used() {
     assert_eq!(settings.access.nodes.as_ref().map(Vec::len), Some(3));
     assert_eq!(settings.access.admin.as_ref().map(Vec::len), Some(4));
     assert_eq!(
-        settings.audit.file.as_deref(),
+        settings.parts.audit.file.as_deref(),
         Some(Path::new("/var/log/chancery/audit.log"))
     );
     let printed = settings.to_yaml();
@@ -244,5 +251,66 @@ fn what_is_wrong_is_told_on_one_line_whatever_the_file_says() {
             Err(error) => error,
         };
         assert!(!error.contains(crate::text::is_unsafe), "{error:?}");
+    }
+}
+
+#[test]
+fn the_help_of_a_flag_is_the_first_clause_of_its_meaning() {
+    use clap::Args as _;
+    let command = Layer::augment_args(clap::Command::new("serve"));
+    let help = |id: &str| {
+        let arg = command.get_arguments().find(|arg| arg.get_id() == id).unwrap();
+        let text = |help: Option<&clap::builder::StyledStr>| help.unwrap().to_string();
+        (text(arg.get_help()), text(arg.get_long_help()))
+    };
+    let (short, long) = help("store.key_file");
+    assert_eq!(short, "Seal what is kept in `data_dir` with the first key of this file");
+    assert!(
+        long.ends_with("; the others open what they sealed. See operations.md [default: none]"),
+        "{long}"
+    );
+    let (short, long) = help("protocol.quiet_removals");
+    assert_eq!(short, "Types whose removals are not told in delta");
+    assert!(
+        long.ends_with("; a list in the file, comma-separated elsewhere [default: extension_config]"),
+        "{long}"
+    );
+}
+
+#[test]
+fn what_is_not_said_is_as_the_parts_have_it() {
+    let parts = Settings::resolve(Layer::default()).unwrap().parts;
+    assert_eq!(format!("{parts:?}"), format!("{:?}", Parts::default()));
+}
+
+#[test]
+fn each_flag_sets_its_key_and_no_other() {
+    use clap::{Args as _, FromArgMatches as _};
+    for setting in Layer::settings().iter().filter(|setting| setting.typed.is_some()) {
+        let key = setting.key;
+        let said = match setting.unit {
+            "ADDR:PORT" => "127.0.0.1:7",
+            "BOOL" => "true",
+            "COUNT" => "7",
+            "DURATION" => "7s",
+            "FORMAT" => "json",
+            "MODE" if key.ends_with("client_auth") => "none",
+            "MODE" => "warn",
+            "PORT" => "http",
+            "SHARE" => "0.25",
+            "SIZE" => "7KiB",
+            _ => "x",
+        };
+        let flag = format!("--{}={said}", key.replace(['.', '_'], "-"));
+        let command = Layer::augment_args(clap::Command::new("serve"));
+        let matches = command.try_get_matches_from(["serve", flag.as_str()]).unwrap();
+        let layer = serde_json::to_value(Layer::from_arg_matches(&matches).unwrap()).unwrap();
+        let mut found = &layer;
+        for part in key.split('.') {
+            assert_eq!(found.as_object().map(serde_json::Map::len), Some(1), "{flag}: {layer}");
+            found = &found[part];
+        }
+        let text = found.to_string();
+        assert_eq!(text.trim_matches(['[', ']', '"']), said, "{flag}: {layer}");
     }
 }

@@ -87,7 +87,7 @@ static SETTINGS: LazyLock<XdsSettings> = LazyLock::new(|| {
         ephemeral: Some(true),
         ..Layer::default()
     };
-    let mut settings = Settings::resolve(layer).unwrap().xds;
+    let mut settings = Settings::resolve(layer).unwrap().parts.xds;
     settings.lrs.interval = Duration::from_millis(1);
     settings
 });
