@@ -131,6 +131,21 @@ mod tests {
     }
 
     #[test]
+    fn every_field_that_envoys_protos_call_sensitive_is_read() {
+        let pool = proto::descriptors();
+        let sensitive = pool.get_extension_by_name("udpa.annotations.sensitive").unwrap();
+        let found = ["TlsCertificate", "TlsSessionTicketKeys", "GenericSecret"].map(|message| {
+            let name = format!("envoy.extensions.transport_sockets.tls.v3.{message}");
+            let fields = pool.get_message_by_name(&name).unwrap();
+            let marked = fields
+                .fields()
+                .filter(|field| field.options().get_extension(&sensitive).as_bool() == Some(true));
+            marked.map(|field| field.number()).collect::<Vec<_>>()
+        });
+        assert_eq!(found, [vec![2, 3, 8], vec![1], vec![1, 2]]);
+    }
+
+    #[test]
     fn what_is_no_secret_has_no_values() {
         for body in ["", "no message at all", "\u{12}\u{1}"] {
             assert!(secret_values(&Bytes::from_static(body.as_bytes())).is_empty());

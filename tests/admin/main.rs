@@ -27,6 +27,7 @@ mod refused;
 mod sealed;
 mod secure;
 mod services;
+mod silent;
 mod store;
 mod vital;
 mod wait;
