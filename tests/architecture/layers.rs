@@ -97,7 +97,7 @@ pub(crate) const LAYERS: &[Layer] = &[
     },
     Layer {
         module: "snapshot",
-        knows: &["node", "resource"],
+        knows: &["node", "proto", "resource"],
         without: &[RUNTIME, GRPC, SHARING, METRICS, CLOCKS, RANDOMNESS],
     },
     Layer {
@@ -294,6 +294,7 @@ pub(crate) const LAYERS: &[Layer] = &[
             "revision",
             "snapshot",
             "source",
+            "text",
         ],
         without: &[],
     },
