@@ -87,6 +87,15 @@ impl GroupChecks {
         self.unasked.settle();
         self.aggregates.settle();
     }
+
+    /// Nothing is left of the states before.
+    #[cfg(test)]
+    pub(crate) fn is_settled(&self) -> bool {
+        self.addresses.is_settled()
+            && self.references.is_settled()
+            && self.unasked.is_settled()
+            && self.aggregates.is_settled()
+    }
 }
 
 /// Says that both are the same sets, and not only equal ones.

@@ -135,7 +135,7 @@ fn the_origin_of_a_revision_is_not_what_its_author_is_called() {
     );
     let table = server.expect(0, &["history", "-g", "demo"]).stdout;
     let row: Vec<&str> = table.lines().nth(1).unwrap().split_whitespace().collect();
-    assert_eq!((row[2], row[7]), ("registry", "api"), "{table}");
+    assert_eq!((row[2], row[8]), ("registry", "api"), "{table}");
 }
 
 #[test]

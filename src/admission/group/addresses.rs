@@ -41,6 +41,11 @@ impl Addresses {
         self.clashes.settle();
     }
 
+    #[cfg(test)]
+    pub(super) fn is_settled(&self) -> bool {
+        self.bound.is_settled() && self.listeners.is_settled() && self.clashes.is_settled()
+    }
+
     fn set(&mut self, name: &ResourceName, bound: Vec<Bound>) {
         let before = self.bound.get(name).cloned().unwrap_or_default();
         for address in &before {

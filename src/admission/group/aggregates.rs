@@ -50,6 +50,11 @@ impl Aggregates {
     pub(super) fn settle(&mut self) {
         self.made_of.settle();
     }
+
+    #[cfg(test)]
+    pub(super) fn is_settled(&self) -> bool {
+        self.made_of.is_settled()
+    }
 }
 
 /// The clusters that this one is made of. Only one that names clusters is looked into.

@@ -114,6 +114,13 @@ impl<K: Ord, V> Layered<K, V> {
     }
 }
 
+#[cfg(test)]
+impl<K, V> Layered<K, V> {
+    pub(super) fn is_settled(&self) -> bool {
+        self.edits.is_empty()
+    }
+}
+
 // === impl Merged ===
 
 impl<'a, K: Ord, V, B, E> Iterator for Merged<'a, K, V, B, E>

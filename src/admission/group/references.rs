@@ -67,6 +67,11 @@ impl References {
         self.dangling.settle();
     }
 
+    #[cfg(test)]
+    pub(super) fn is_settled(&self) -> bool {
+        self.referrers.is_settled() && self.dangling.is_settled()
+    }
+
     /// What is referred to came or went.
     fn turn(&mut self, step: &Step<'_>, reference: &Reference) {
         let is_there = step.is_there(reference);

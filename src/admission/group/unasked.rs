@@ -79,6 +79,11 @@ impl Unasked {
         self.unasked.settle();
     }
 
+    #[cfg(test)]
+    pub(super) fn is_settled(&self) -> bool {
+        self.asked.is_settled() && self.unasked.is_settled()
+    }
+
     fn drop(&mut self, reference: &Reference) {
         match self.asked.get(reference).copied() {
             Some(count) if count > 1 => self.asked.insert(reference.clone(), count - 1),

@@ -266,3 +266,34 @@ fn what_was_warned_of_is_warned_of_again() {
     assert_eq!(names(&replaced.changes[0].added), ["a"]);
     assert_eq!(names(&replaced.changes[0].changed), ["c"]);
 }
+
+#[test]
+fn checks_of_a_head_carry_nothing_of_the_states_before() {
+    let fixture = Fixture::new();
+    let all = ["a", "b", "c", "d"];
+    for turn in 0..8 {
+        // Every second one is only tried; references come, go and dangle.
+        let routed = [all[turn % 4].to_owned(), all[(turn + 1) % 4].to_owned()];
+        let state = State {
+            clusters: all[..turn % 4]
+                .iter()
+                .map(|name| ((*name).to_owned(), "1".to_owned()))
+                .collect(),
+            routes: BTreeMap::from([(all[turn % 3].to_owned(), routed.to_vec())]),
+        };
+        let request = ReplaceRequest {
+            group: group(),
+            candidate: candidate(&state),
+            options: PublishOptions {
+                dry_run: turn % 2 == 1,
+                ..confirmed()
+            },
+        };
+        fixture.publisher.replace(request).unwrap();
+        let writer = fixture.publisher.writer();
+        let known = writer.known(&group()).expect("the group was published");
+        assert!(known.is_settled(), "turn {turn}");
+        let head = fixture.publisher.head(&group()).unwrap();
+        assert!(known.is_of(head.types().unwrap(), None), "turn {turn}");
+    }
+}
