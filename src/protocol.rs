@@ -1,6 +1,7 @@
-//! The xDS protocol as pure state machines: requests and snapshots in, responses and outcomes out; time is an argument.
+//! The xDS protocol as pure state machines: requests and snapshots go in, responses and outcomes come out.
 //!
-//! The transport drives one [`Session`] per stream. Nothing here does I/O, reads a clock or draws a random number.
+//! The transport drives one [`Session`] per stream. This module does no I/O, reads no clock (time is an argument) and
+//! draws no random number.
 
 mod delivery;
 mod error;

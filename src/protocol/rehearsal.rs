@@ -1,7 +1,8 @@
-//! What a node would be sent on the way from one snapshot to the next, and in which order: its streams are played with a
-//! client that accepts everything at once. The sessions are those that serve, so no rule is written down twice.
+//! Rehearsal of a change: lists the messages that a node would be sent on the way from one snapshot to the next, in
+//! order. It plays the node's streams with a client that accepts everything at once. The sessions are those that serve,
+//! so no rule is written twice.
 //!
-//! Whoever plans a publish asks for it. Nothing here touches a stream that is open.
+//! A rehearsal is made while a publish is planned. It touches no open stream.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,34 +16,36 @@ use crate::{
     snapshot::Snapshot,
 };
 
-/// Messages of one rehearsal: more than any order has steps, so that a mistake cannot go on for ever.
+/// The most messages of one rehearsal. No order has as many steps, so the limit only ends an endless loop.
 const MESSAGES: usize = 1000;
 
-/// One stream of a node, and what is subscribed on it.
+/// One stream of a node, and its subscriptions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part {
     /// SotW or delta.
     pub variant: Variant,
     /// ADS, or a service of one type.
     pub scope: Scope,
-    /// What is subscribed, by type.
+    /// The subscriptions, by type.
     pub subscriptions: Vec<(ResourceType, Subscription)>,
 }
 
 /// One message that a node would be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
-    /// Its type.
+    /// The type of its resources.
     pub resource_type: ResourceType,
-    /// Messages of one round follow one another at once; those of the next wait for the ACKs of all before.
+    /// Messages of one round follow one another at once; those of the next round wait for the ACKs of all messages
+    /// before.
     pub round: usize,
     /// Names that the node does not have yet.
     pub added: Vec<ResourceName>,
-    /// Names that it has in another version.
+    /// Names that the node has in another version.
     pub changed: Vec<ResourceName>,
-    /// Names that are taken from it.
+    /// Names that are removed from the node.
     pub removed: Vec<ResourceName>,
-    /// How many it is sent again as they are: children of a changed parent (O-6, O-13), and what a SotW response repeats.
+    /// The number of resources that are sent again unchanged: children of a changed parent (O-6, O-13), and resources
+    /// that a SotW response repeats.
     pub repeated: usize,
 }
 
@@ -53,17 +56,17 @@ struct Rehearsal {
     sessions: Vec<Session>,
     now: Instant,
     messages: Vec<Message>,
-    /// Whether it has what it begins with.
+    /// The node has its first state, and messages are recorded from now on.
     has_begun: bool,
-    /// How what the node has differs from the snapshot it began with; `None` for what was taken from it.
+    /// The node's differences from `from`; `None` for a resource that was removed.
     holds: BTreeMap<(ResourceType, ResourceName), Option<Version>>,
     from: Option<Arc<Snapshot>>,
-    /// What was subscribed then.
+    /// The subscriptions at the time of `from`.
     subscribed: Vec<(ResourceType, Subscription)>,
 }
 
-/// The messages that bring a node with these streams from one snapshot to another, were everything as of `from` accepted
-/// and is everything of `to`. `now` is any moment: waits are not waited for.
+/// Returns the messages that bring a node with these streams from one snapshot to another. The node has accepted
+/// everything of `from`, and accepts everything of `to`. `now` is any moment: waits are skipped.
 #[must_use]
 pub fn rehearse(
     policy: &Arc<Policy>,
@@ -98,7 +101,7 @@ pub fn rehearse(
 // === impl Message ===
 
 impl Message {
-    /// An empty answer to a request says nothing of the change.
+    /// An empty answer to a request says nothing about the change.
     fn says_something(&self) -> bool {
         self.repeated > 0
             || [&self.added, &self.changed, &self.removed]
@@ -126,7 +129,7 @@ impl Rehearsal {
         self.sessions.push(session);
     }
 
-    /// What was said so far led to what the node has now, which is what counts from here on.
+    /// Makes the present state the starting point: messages are recorded from now on.
     fn begin(&mut self, from: Option<Arc<Snapshot>>) {
         self.has_begun = true;
         self.from = from;
@@ -135,7 +138,7 @@ impl Rehearsal {
         self.subscribed = subscribed.collect();
     }
 
-    /// Plays all streams until nothing more is said.
+    /// Plays all streams until no session has anything more to send.
     fn bring_to(&mut self, snapshot: &Arc<Snapshot>) {
         for session in &mut self.sessions {
             session.on_snapshot(Arc::clone(snapshot));
@@ -149,7 +152,7 @@ impl Rehearsal {
         }
     }
 
-    /// Takes in everything that may be said without a further ACK, and asks for what it names.
+    /// Takes every response that needs no further ACK, and subscribes to the names that it refers to.
     fn hear(&mut self, round: usize) -> Vec<(usize, Response)> {
         let mut heard = Vec::new();
         let mut at = 0;
@@ -166,7 +169,7 @@ impl Rehearsal {
                 self.give_up_endpoints();
             }
             heard.push((at, response));
-            // What was just asked for may be on an earlier stream.
+            // An earlier stream may serve the names that were just subscribed.
             at = 0;
         }
         heard
@@ -184,7 +187,7 @@ impl Rehearsal {
         }
     }
 
-    /// Goes on to when the passing of time lets something be said; `false` where it lets nothing.
+    /// Advances the clock to the next timeout. Returns `false` if no session waits for time to pass.
     fn wait(&mut self) -> bool {
         let next = self.sessions.iter().filter_map(Session::poll_timeout).min();
         let later = next.filter(|next| *next > self.now);
@@ -192,7 +195,7 @@ impl Rehearsal {
         later.is_some()
     }
 
-    /// Subscribes to what a response refers to, as clients do.
+    /// Subscribes to the resources that a response refers to, as clients do.
     fn ask_for_children(&mut self, response: &Response) {
         let mut wanted: BTreeMap<&ResourceType, BTreeSet<&str>> = BTreeMap::new();
         for reference in response.resources.iter().flat_map(|resource| &resource.references) {
@@ -216,14 +219,14 @@ impl Rehearsal {
             if !new.is_empty() {
                 let lists = Arc::clone(&session.names);
                 let edit = subscription.edit(new.into_iter(), std::iter::empty(), false, &*lists);
-                // More names than a stream may ask for are none of our business.
+                // A subscription beyond the limits of a stream does not concern the rehearsal.
                 session.subscribe(index, edit, first).ok();
             }
         }
     }
 
-    /// Unsubscribes from the endpoints of clusters that the last message took away, as Envoy does at once. What else is gone
-    /// it may drain with, and asks for still.
+    /// Unsubscribes from the endpoints of clusters that the last message removed, as Envoy does at once. An Envoy may
+    /// drain with other removed resources, and still asks for them.
     fn give_up_endpoints(&mut self) {
         let Some(message) = self
             .messages
@@ -258,7 +261,7 @@ impl Rehearsal {
         }
     }
 
-    /// The stream on which the node asks for a type: that of the type, else its ADS stream, else a new one.
+    /// The stream on which the node asks for a type: the stream of that type, else its ADS stream, else a new one.
     fn session_of(&mut self, kind: &ResourceType) -> Option<&mut Session> {
         let has = |session: &Session| session.types.iter().any(|state| state.kind == *kind);
         let at = self.sessions.iter().position(has);
@@ -276,7 +279,7 @@ impl Rehearsal {
         self.sessions.get_mut(at.unwrap_or(last))
     }
 
-    /// Notes what a response changes for the node.
+    /// Records the changes that a response makes to the node.
     fn note(&mut self, response: &Response, round: usize) {
         let kind = &response.delivery.resource_type;
         let mut message = Message {
@@ -307,7 +310,7 @@ impl Rehearsal {
         self.messages.push(message);
     }
 
-    /// What the node has of the type and a SotW response takes away by not having it.
+    /// The resources that a SotW response removes from the node by leaving them out.
     fn left_out(&self, response: &Response) -> Vec<ResourceName> {
         let kind = &response.delivery.resource_type;
         if self.variant == Variant::Delta || !tells_removal(kind) {
@@ -335,11 +338,11 @@ impl Rehearsal {
         selects.then(|| before.version.clone())
     }
 
-    /// Whether the node asks for resources of a type by the names that others give them.
+    /// Returns true if the node subscribes to resources of a type by the names in other resources.
     fn asks_for_by_name(&self, kind: &ResourceType) -> bool {
         match kind {
             ResourceType::Endpoint | ResourceType::Route | ResourceType::Secret | ResourceType::ExtensionConfig => true,
-            // gRPC clients do, Envoy asks for all or has them in its bootstrap.
+            // gRPC clients do. Envoy asks for all clusters or has them in its bootstrap.
             ResourceType::Cluster => self.sessions.iter().flat_map(|session| &session.types).any(|state| {
                 state.kind == *kind && !state.subscription.is_wildcard() && !state.subscription.is_empty()
             }),

@@ -1,7 +1,7 @@
 //! The state machine of one stream.
 //!
-//! Requests and snapshots only edit records; [`Session::poll_response`] reads off them what to say next, from the newest
-//! snapshot. So there is no queue to overflow, no watch to lose and nothing stale to send.
+//! Requests and snapshots only edit records. [`Session::poll_response`] makes the next response from these records and
+//! the newest snapshot. So there is no queue to overflow, no watch to lose and no stale response to send.
 
 mod answers;
 mod children;
@@ -32,7 +32,7 @@ use crate::{
     snapshot::{Revision, Snapshot},
 };
 
-/// What a stream serves.
+/// The types that a stream serves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
     /// ADS: every type.
@@ -41,7 +41,7 @@ pub enum Scope {
     Single(ResourceType),
 }
 
-/// One stream: requests and snapshots in, responses and outcomes out.
+/// One stream: requests and snapshots go in, responses and outcomes come out.
 ///
 /// Call [`Session::poll_response`] until it returns `None` after each request, each snapshot and each timeout; drain
 /// [`Session::poll_outcome`] afterwards, and come back at [`Session::poll_timeout`] at the latest.
@@ -53,20 +53,21 @@ pub struct Session {
     pub(super) features: Features,
     nonces: Nonces,
     node_id: String,
-    /// Where lists of names are shared with other streams.
+    /// The lists of names that this stream shares with others.
     pub(super) names: Arc<dyn Lists>,
     pub(super) goal: Option<Arc<Snapshot>>,
     /// In send order.
     pub(super) types: Vec<TypeState>,
-    /// What the node last ACKed on an earlier stream, as far as it was not taken over yet (O-19).
+    /// The state that the node last ACKed on an earlier stream, without the types that this stream has taken over
+    /// (O-19).
     memory: Memory,
-    /// Nothing is known of an earlier stream of the node.
+    /// No earlier stream of the node is remembered.
     pub(super) is_stranger: bool,
-    /// Children of parents that changed while the client was away, not asked for yet (D-6).
+    /// Children of parents that changed while the client was away, and that it has not asked for yet (D-6).
     owed_children: BTreeSet<(ResourceType, ResourceName)>,
-    /// A type was brought closer to the goal without a response.
+    /// A type was advanced towards the goal without a response.
     advanced: bool,
-    /// When the stream was first looked at.
+    /// The time of the first poll.
     began: Option<Instant>,
     last_poll: Option<Instant>,
     /// All that came in was looked at, and left nothing to say.
@@ -200,17 +201,17 @@ impl Session {
             self.at_rest = true;
             return None;
         };
-        // A heartbeat changes nothing that is recorded.
+        // A heartbeat changes no record.
         if response.heartbeats.is_empty() {
             self.outcomes.push_back(Outcome::Sent(response.delivery.clone()));
         }
         Some(response)
     }
 
-    /// The parts of a divided response first; then each type in send order; then removals, and heartbeats.
+    /// The order is: each type in send order, then removals, then heartbeats.
     fn next_response(&mut self, now: Instant) -> Option<Response> {
         let goal = Arc::clone(self.goal.as_ref()?);
-        // A type that is brought to the goal without a response may be what an earlier one waits for.
+        // A type that is advanced to the goal without a response may release an earlier type that waits for it.
         self.advanced = true;
         while std::mem::take(&mut self.advanced) {
             for index in 0..self.types.len() {
@@ -233,13 +234,13 @@ impl Session {
         None
     }
 
-    /// What happened since the last call, in order.
+    /// Takes the oldest outcome since the last call.
     #[must_use]
     pub fn poll_outcome(&mut self) -> Option<Outcome> {
         self.outcomes.pop_front()
     }
 
-    /// When the passing of time alone may let something be sent.
+    /// The next time at which a response may become due without any other event.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         if self.at_rest {
@@ -251,9 +252,9 @@ impl Session {
         earliest.time
     }
 
-    /// Checks what holds for every request, and finds its type.
+    /// Makes the checks of every request, and finds its type.
     pub(super) fn accept(&self, node_id: Option<&str>, type_url: &str) -> Result<ResourceType, ProtocolError> {
-        // An empty node is as good as none (L-3).
+        // L-3: an empty node is treated like no node.
         if let Some(id) = node_id.filter(|id| !id.is_empty())
             && id != self.node_id
         {
@@ -270,7 +271,7 @@ impl Session {
         }
     }
 
-    /// The record of a type that something came in for, made where this is its first request; whether it is.
+    /// The index of the type's state, which the first request of the type makes; `true` if this is that request.
     pub(super) fn enter(&mut self, kind: &ResourceType) -> Result<(usize, bool), ProtocolError> {
         self.at_rest = false;
         match self.types.binary_search_by(|state| state.kind.cmp(kind)) {
@@ -290,7 +291,7 @@ impl Session {
         }
     }
 
-    /// The record of a type, where the client asks for it on this stream.
+    /// The state of a type, if the client asks for the type on this stream.
     pub(super) fn state_of(&self, kind: &ResourceType) -> Option<&TypeState> {
         self.types.iter().find(|state| state.kind == *kind)
     }

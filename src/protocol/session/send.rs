@@ -1,4 +1,4 @@
-//! From a draft to what is sent: its version and nonce, the errors that go with it, and its entry in the record.
+//! Turns a draft into a response: its version and nonce, its errors, and its record in flight.
 
 use std::{sync::Arc, time::Instant};
 
@@ -15,17 +15,17 @@ use crate::{
 };
 
 impl Session {
-    /// Gives a draft its version and nonce, and enters it in the record before it is sent. Of a draft that is divided, the
-    /// parts after the first wait to be handed out.
+    /// Gives a draft its version and nonce, and records it as sent. If the draft is divided, the parts after the first
+    /// are queued.
     pub(super) fn finish(&mut self, index: usize, mut draft: Draft, now: Instant) -> Response {
         let errors = self.errors_of(index, &mut draft);
         let step = match (&self.types[index].kind, draft.step) {
-            // A mere change of endpoints holds nothing up; endpoints that a changed cluster waits for do (O-3).
+            // O-3: endpoints that a changed cluster waits for block later steps; a mere change of endpoints does not.
             (ResourceType::Endpoint, Step::Make | Step::Answer) if draft.children => Step::Make,
             (ResourceType::Endpoint, Step::Make) => Step::Answer,
             (_, step) => step,
         };
-        // L-13: in SotW absence means deletion, so what is missing in a part would be deleted.
+        // L-13: in SotW absence means deletion, so a part would delete the resources of the other parts.
         let divided = self.variant == Variant::Delta && self.features.divided;
         let most = divided.then_some(self.policy.limits.response_bytes);
         let (first, rest) = parts(&mut draft, most);
@@ -49,7 +49,7 @@ impl Session {
         first
     }
 
-    /// Enters a part; each of several stands for the whole change, so that it counts as open until the last was answered.
+    /// Records a part as sent. Each part stands for the whole change, which is open until the last part is answered.
     fn enter_sent(
         &mut self,
         index: usize,
@@ -88,7 +88,8 @@ impl Session {
         }
     }
 
-    /// What of a draft's missing names is reported as an error. What the goal has is only late, and no data error (E-3).
+    /// The missing names of a draft that are reported as errors. A name that the goal has is only late, and no error
+    /// (E-3).
     fn errors_of(&self, index: usize, draft: &mut Draft) -> Vec<ResourceError> {
         let missing = std::mem::take(&mut draft.missing);
         if !self.policy.resource_errors {
@@ -104,7 +105,7 @@ impl Session {
         gone.map(ResourceError::not_found).collect()
     }
 
-    /// The next part of a response that was divided, without what was given up meanwhile (W-7).
+    /// The next part of a divided response, without resources that were unsubscribed meanwhile (W-7).
     pub(super) fn next_part(&mut self) -> Option<Response> {
         let mut part = self.parts.pop_front()?;
         let kind = &part.delivery.resource_type;
@@ -120,7 +121,7 @@ impl Session {
 }
 
 impl TypeState {
-    /// The version of what the client is brought to (S-3).
+    /// The version of the state that the client is advanced to (S-3).
     pub(super) fn version(&self, variant: Variant) -> Version {
         match variant {
             Variant::Sotw => self.view.version_with_exceptions(),

@@ -1,7 +1,7 @@
-//! A persistent sorted set of names: a tree of pages, of which an edit makes one path anew and shares the rest with the set
-//! before. An edit costs the depth of the tree, a clone nothing.
+//! A persistent sorted set of names: a B-tree, of which an edit copies one path and shares the rest with the set
+//! before. An edit costs the depth of the tree; a clone costs nothing.
 //!
-//! Pages are never joined again: a set that shrinks keeps small pages until it is built anew.
+//! Nodes are never merged: a set that shrinks keeps small nodes until it is rebuilt.
 
 use std::{hash::BuildHasher as _, slice, sync::Arc};
 
@@ -9,11 +9,11 @@ use foldhash::quality::FixedState;
 
 use crate::resource::ResourceName;
 
-/// Items of a page at most; a fuller one is cut in two.
+/// The most items of a node; a larger one is split in two.
 const WIDTH: usize = 64;
-/// Items of a page that is built at once: there is room for a few more.
+/// The items of a node in a newly built tree, where there is room for a few more.
 const FILL: usize = 48;
-/// From one edit for so many names on, building the set anew is cheaper than editing it.
+/// An edit of more than one in this many names rebuilds the set, which is then cheaper.
 const NAMES_PER_EDIT: usize = 8;
 
 /// A sorted set of names.
@@ -21,9 +21,9 @@ const NAMES_PER_EDIT: usize = 8;
 pub(super) struct Tree {
     root: Page,
     len: usize,
-    /// Of all names together.
+    /// The bytes of all names together.
     bytes: usize,
-    /// The sum of the names' hashes, without carry: the same for the same names on every way to them.
+    /// The wrapping sum of the names' hashes: equal sets have equal sums, whatever edits made them.
     sum: u64,
 }
 
@@ -35,33 +35,33 @@ enum Page {
 
 #[derive(Clone, Debug)]
 struct Child {
-    /// No name of the page comes before it.
+    /// The smallest name of the node, or a name before it.
     first: ResourceName,
     page: Page,
 }
 
-/// A page after a name was added.
+/// A node after a name was added: it may have been split.
 enum Added {
     One(Page),
     Two(Page, Child),
 }
 
-/// The names in order.
+/// An iterator over the names in order.
 #[derive(Clone, Debug)]
 pub struct Iter<'a> {
-    /// Pages to come, the nearest last.
+    /// Nodes still to come, the nearest last.
     branches: Vec<slice::Iter<'a, Child>>,
     leaf: slice::Iter<'a, ResourceName>,
     left: usize,
 }
 
-/// A walk along a set that may skip pages.
+/// A cursor over a set that can skip whole nodes.
 struct Cursor<'a> {
     branches: Vec<&'a [Child]>,
     leaf: &'a [ResourceName],
 }
 
-/// The sum over these names, each of which is counted.
+/// The wrapping sum of the names' hashes.
 pub(super) fn sum_of<'a>(names: impl Iterator<Item = &'a str>) -> u64 {
     names.fold(0, |sum, name| sum.wrapping_add(hash(name)))
 }
@@ -73,7 +73,7 @@ fn hash(name: &str) -> u64 {
 // === impl Tree ===
 
 impl Tree {
-    /// Of names that are sorted, each once.
+    /// Builds the set of these names, which are sorted, each once.
     pub(super) fn new(names: &[ResourceName]) -> Self {
         Self {
             root: Page::build(names),
@@ -109,7 +109,7 @@ impl Tree {
         Iter::new(&self.root, self.len)
     }
 
-    /// The set with some names more and some less. A name that is in both lists is in the set afterwards.
+    /// The set with some names added and some removed. A name in both lists is in the set afterwards.
     pub(super) fn edited(&self, add: &[&str], remove: &[&str]) -> Self {
         if add.len() + remove.len() > self.len / NAMES_PER_EDIT {
             return self.rebuilt(add, remove);
@@ -159,7 +159,7 @@ impl Tree {
 }
 
 impl PartialEq for Tree {
-    /// Costs what the two do not share.
+    /// The cost is that of the nodes that the two do not share.
     fn eq(&self, other: &Self) -> bool {
         if (self.len, self.sum) != (other.len, other.sum) {
             return false;
@@ -199,7 +199,7 @@ impl Page {
         Self::Branch(level.into())
     }
 
-    /// The first name, or one before it. A page of a branch is never empty.
+    /// The first name, or a name before it. A node below a branch is never empty.
     fn first(&self) -> &ResourceName {
         match self {
             Self::Leaf(names) => &names[0],
@@ -215,7 +215,7 @@ impl Page {
         }
     }
 
-    /// With a name that it does not have.
+    /// The node with a name that it does not have yet.
     fn with(&self, name: ResourceName) -> Added {
         match self {
             Self::Leaf(names) => {
@@ -241,7 +241,7 @@ impl Page {
         }
     }
 
-    /// Without a name that it has; `None` where nothing is left.
+    /// The node without a name that it has; `None` if nothing is left.
     fn without(&self, name: &str) -> Option<Self> {
         match self {
             Self::Leaf(names) => {
@@ -274,13 +274,13 @@ impl From<Page> for Child {
     }
 }
 
-/// Where the name is, if it is anywhere.
+/// The index of the child that would hold the name.
 fn position(children: &[Child], name: &str) -> usize {
     let behind = children.partition_point(|child| child.first.as_str() <= name);
     behind.saturating_sub(1)
 }
 
-/// One page of the items, or two where they are too many.
+/// Makes one node of the items, or two if they are too many.
 fn cut<T>(items: &[T], page: impl Fn(&[T]) -> Page) -> Added {
     if items.len() <= WIDTH {
         return Added::One(page(items));
@@ -357,7 +357,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// The page that comes next, where none is open.
+    /// The next node, if no leaf is open.
     fn page(&mut self) -> Option<&'a Page> {
         if !self.leaf.is_empty() {
             return None;
@@ -368,7 +368,7 @@ impl<'a> Cursor<'a> {
         Some(&self.branches.last()?.first()?.page)
     }
 
-    /// Goes past the next page, and gives it.
+    /// Skips the next node and returns it.
     fn take_page(&mut self) -> Option<&'a Page> {
         self.page()?;
         let (first, rest) = self.branches.last()?.split_first()?;
@@ -376,7 +376,7 @@ impl<'a> Cursor<'a> {
         Some(&first.page)
     }
 
-    /// Goes over the next page, or into it.
+    /// Skips the next node, or opens it.
     fn pass(&mut self, over: bool) {
         if let Some(page) = self.take_page()
             && !over
@@ -385,7 +385,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Goes on past the pages that are the same in both.
+    /// Skips the nodes that both sets share.
     fn skip_shared(&mut self, other: &mut Self) {
         while let (Some(ours), Some(theirs)) = (self.page(), other.page()) {
             let (is_same, ours_is_leaf, theirs_is_leaf) = (
@@ -393,7 +393,7 @@ impl<'a> Cursor<'a> {
                 matches!(ours, Page::Leaf(_)),
                 matches!(theirs, Page::Leaf(_)),
             );
-            // A leaf waits until the other side is down at its leaves.
+            // A leaf waits until the other side has reached its leaves.
             if is_same || !ours_is_leaf || theirs_is_leaf {
                 self.pass(is_same);
             }
@@ -403,7 +403,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// What is left of the leaf that is open, or the next one.
+    /// The rest of the open leaf, or the next leaf.
     fn names(&mut self) -> Option<&'a [ResourceName]> {
         while self.leaf.is_empty() {
             let page = self.take_page()?;
