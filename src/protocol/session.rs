@@ -70,26 +70,26 @@ pub struct Session {
     /// The time of the first poll.
     began: Option<Instant>,
     last_poll: Option<Instant>,
-    /// All that came in was looked at, and left nothing to say.
+    /// Everything that came in was handled, and there is nothing to send.
     at_rest: bool,
-    /// When the passing of time ends that.
+    /// The time at which `at_rest` ends.
     wake: Option<Instant>,
-    /// The rest of a response that was divided: entered as sent, and handed out before anything else (L-13).
+    /// The remaining parts of a divided response: recorded as sent, and returned before anything else (L-13).
     parts: VecDeque<Response>,
     outcomes: VecDeque<Outcome>,
     progress: Option<Progress>,
-    /// Where the order stood when it was last reported; `None` where nothing waited and nothing was held.
+    /// The last reported progress of a change; `None` if nothing waited and nothing was held.
     standing: Option<Box<Standing>>,
 }
 
-/// How far a stream is when nothing is in flight.
+/// The state of a stream when nothing is in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Progress {
     Synced(Revision),
     Blocked(Revision),
 }
 
-/// The first of several moments, of those after a given one.
+/// The earliest of several times that lie after a given time.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Earliest {
     after: Option<Instant>,
@@ -112,7 +112,8 @@ impl Earliest {
 // === impl Session ===
 
 impl Session {
-    /// A stream of the node `node_id`. `stream` must be unique over streams and processes: nonces are made from it (S-1).
+    /// Makes the session of a stream of the node `node_id`. `stream` must be unique over streams and processes: nonces
+    /// are made from it (S-1).
     #[must_use]
     pub fn new(variant: Variant, scope: Scope, policy: Arc<Policy>, stream: Arc<str>, node_id: String) -> Self {
         Self {
@@ -140,25 +141,25 @@ impl Session {
         }
     }
 
-    /// The form of the stream.
+    /// The variant of the stream.
     #[must_use]
     pub const fn variant(&self) -> Variant {
         self.variant
     }
 
-    /// The same for a client that can take more than the least (F).
+    /// Sets the features of the client, which has none by default (F).
     #[must_use]
     pub fn with_features(self, features: Features) -> Self {
         Self { features, ..self }
     }
 
-    /// Shares its lists of names with the other streams that are given the same.
+    /// Shares lists of names with all streams that are given the same `names`.
     #[must_use]
     pub fn with_names(self, names: Arc<dyn Lists>) -> Self {
         Self { names, ..self }
     }
 
-    /// Whether this is an ADS stream.
+    /// Returns true if this is an ADS stream.
     #[must_use]
     pub fn is_aggregated(&self) -> bool {
         self.scope == Scope::Aggregated
@@ -168,26 +169,25 @@ impl Session {
         self.policy.ordering.enabled && self.is_aggregated()
     }
 
-    /// The group's newest snapshot. Older ones that were not sent yet never will be (S-15).
+    /// Takes the group's newest snapshot. Older snapshots that were not sent yet are never sent (S-15).
     pub fn on_snapshot(&mut self, snapshot: Arc<Snapshot>) {
         self.goal = Some(snapshot);
         self.at_rest = false;
     }
 
-    /// The snapshot that responses are made from.
+    /// The snapshot from which responses are made.
     #[must_use]
     pub fn goal(&self) -> Option<&Snapshot> {
         self.goal.as_deref()
     }
 
-    /// The newest revision of the goal, for those who ask what the stream is heading for.
+    /// The newest revision of the goal.
     #[must_use]
     pub fn goal_revision(&self) -> Option<Revision> {
         self.goal.as_ref().map(|goal| goal.revision())
     }
 
-    /// The next response, if there is one to send now. Where there is none, everything that happened is told by
-    /// [`Session::poll_outcome`].
+    /// The next response, if one can be sent now. If not, [`Session::poll_outcome`] reports everything that happened.
     #[must_use]
     pub fn poll_response(&mut self, now: Instant) -> Option<Response> {
         self.began.get_or_insert(now);

@@ -1,4 +1,4 @@
-//! Rule H-4: the version that a poll presents tells what became of the last answer.
+//! H-4: the version that a poll presents shows the outcome of the last answer.
 
 use super::*;
 
@@ -17,7 +17,7 @@ fn answer(version: &str, revision: u64) -> PollAnswer {
     }
 }
 
-/// `sent 1`, `unconfirmed 1`, …: what happened, and to which version.
+/// `sent 1`, `unconfirmed 1`, …: the outcome and its version.
 fn told(polling: &mut Polling) -> Vec<String> {
     let mut told = Vec::new();
     while let Some(outcome) = polling.poll_outcome() {
@@ -54,13 +54,13 @@ fn first_same_new_and_old_versions_are_told_apart() {
     );
     polling.on_snapshot(Revision(1), |_| Some("1".into()));
     assert_eq!(told(&mut polling), ["ignored 1", "ack 1", "synced 1"]);
-    // Another version is published, and the node comes with the old one: it has not heard of it yet.
+    // Another version is published, and the node presents the old one: it has not heard of the new one yet.
     assert_eq!(
         polling.on_poll(poll(&all, &one), Some(&answer("2", 2)), now),
         Reply::Send
     );
     assert_eq!(told(&mut polling), ["sent 2"]);
-    // It comes with the old one again: it rejected the new one, or did not apply it.
+    // The node presents the old version again: it rejected the new one, or has not applied it.
     assert_eq!(
         polling.on_poll(poll(&all, &one), Some(&answer("2", 2)), now),
         Reply::Send

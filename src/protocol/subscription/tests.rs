@@ -1,4 +1,4 @@
-//! The tables of subscriptions of the xDS protocol and of other servers.
+//! Subscriptions by the tables of the xDS protocol, and of other servers.
 
 use super::*;
 
@@ -14,7 +14,7 @@ fn edit(subscription: &mut Subscription, subscribe: &[&str], unsubscribe: &[&str
     subscription.edit(subscribe.iter().copied(), unsubscribe.iter().copied(), true, &Unshared)
 }
 
-// W-1, the SotW example of the protocol's text.
+// W-1: the SotW example in the text of the protocol.
 #[test]
 fn sotw_example_sequence() {
     let mut subscription = Subscription::default();
@@ -29,7 +29,7 @@ fn sotw_example_sequence() {
     assert!(subscription.is_empty());
 }
 
-// W-1, the delta example of the protocol's text.
+// W-1: the delta example in the text of the protocol.
 #[test]
 fn delta_example_sequence() {
     let mut subscription = Subscription::default();
@@ -82,7 +82,7 @@ fn duplicates_in_a_list_count_once() {
     assert!(!replace(&mut subscription, &["a", "a", "b"]).changed);
 }
 
-// D-1, P20
+// D-1
 #[test]
 fn name_in_both_lists_ends_up_not_subscribed() {
     let mut subscription = Subscription::default();

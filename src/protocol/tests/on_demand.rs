@@ -1,4 +1,4 @@
-//! W-9: what a wildcard leaves out, and those who ask for it by name are given.
+//! W-9: resources that a wildcard leaves out, and that clients get by name.
 
 use super::fixture::*;
 use crate::{

@@ -1,5 +1,5 @@
-//! Rule D-5: a client that comes back with what it holds. Most hold all there is, which is found out without a look at each
-//! resource; whether that is known or not, what is sent is the same.
+//! D-5: a client that reconnects and presents what it holds. Most clients hold everything, which is found without a
+//! look at each resource. The responses are the same whether that shortcut is taken or not.
 
 use proptest::prelude::*;
 
@@ -12,14 +12,14 @@ use crate::{
 
 const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
 
-/// Clusters and endpoints of the first four names, at `round`.
+/// Clusters and endpoints of the first four names, with the content `round`.
 fn config(round: &str) -> Config {
     NAMES[..4].iter().fold(Config::default(), |config, name| {
         config.eds_cluster(name, "1").with(Endpoint, name, round)
     })
 }
 
-/// What a client says that it holds: of each name the current version, another one, or nothing.
+/// The versions that a client presents: of each name the current version, another one, or none.
 fn held() -> impl Strategy<Value = Vec<(&'static str, bool)>> {
     let each = NAMES.map(|name| {
         prop_oneof![
@@ -42,7 +42,7 @@ fn asked() -> impl Strategy<Value = Vec<&'static str>> {
     ]
 }
 
-/// What the client is sent after its first request, and after the next publish.
+/// The responses after the client's first request, and after the next publish.
 fn told(
     kind: &ResourceType,
     names: &[&str],
@@ -61,7 +61,7 @@ fn told(
         .map(|(name, is_current)| (*name, version(name, *is_current)))
         .collect();
     if stutter && let Some((first, _)) = presented.first().cloned() {
-        // The last version of a name counts: this says the same, and is nothing that is known at once.
+        // The last version of a name counts, so the meaning is the same; but the shortcut is not taken.
         presented.insert(0, (first, "older".to_owned()));
     }
     let held = presented.iter().map(|(name, version)| (*name, version.as_str()));

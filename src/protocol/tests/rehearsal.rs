@@ -1,4 +1,4 @@
-//! What a node would be sent is what a node is sent: same sessions, same order.
+//! A rehearsal lists exactly the messages that a node is sent: same sessions, same order.
 
 use std::{sync::Arc, time::Instant};
 
@@ -37,7 +37,7 @@ fn envoy(variant: Variant) -> Vec<Part> {
     }]
 }
 
-/// `0 cluster +new`: the round, the type, what is added, changed and removed, and how many come again.
+/// `0 cluster +new`: the round, the type, the added, changed and removed names, and the number of repeated resources.
 fn gists(messages: &[Message]) -> Vec<String> {
     let gist = |message: &Message| {
         let mut text = format!("{} {}", message.round - messages[0].round, message.resource_type);

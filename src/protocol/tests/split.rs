@@ -1,4 +1,4 @@
-//! Large delta responses in several (L-13), and the switches of delta.
+//! Large delta responses in several parts (L-13), and the settings of delta.
 
 use super::fixture::*;
 use crate::{
@@ -6,7 +6,7 @@ use crate::{
     resource::ResourceType,
 };
 
-/// Room for two resources of 1000 bytes.
+/// A policy with room for two resources of 1000 bytes in a response.
 fn policy() -> Policy {
     Policy {
         limits: StreamLimits {
@@ -152,7 +152,7 @@ fn removal_of_a_quiet_type_is_not_told_and_its_return_is() {
             .with(ExtensionConfig, "b", "1"),
     );
     assert_eq!(gist(&stream.one()), "extension_config[b]");
-    // What never was is told all the same: the filter falls back at once (D-8).
+    // D-8: a name that never existed is answered as removed in any case, so that the filter falls back at once.
     stream.delta(&ExtensionConfig, &["z"], &[]);
     assert_eq!(gist(&stream.one()), "extension_config[-z]");
 }

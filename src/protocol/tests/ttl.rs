@@ -53,7 +53,7 @@ fn config() -> Config {
 
 const NAMES: [&str; 3] = ["a", "b", "slow"];
 
-/// A client that holds `config`.
+/// A client that holds `config`, and the response that brought it.
 fn holding(variant: Variant) -> (Stream, Response) {
     let mut stream = stream(variant);
     stream.publish(&config());
@@ -115,7 +115,7 @@ fn heartbeats_renew_what_has_a_ttl_three_times_before_it_expires() {
             .outcomes
             .iter()
             .filter(|outcome| matches!(outcome, Outcome::Sent(_)));
-        assert_eq!(sent.count(), 1, "heartbeats are not in the books");
+        assert_eq!(sent.count(), 1, "heartbeats are not in the records");
     }
 }
 

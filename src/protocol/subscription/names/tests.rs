@@ -1,4 +1,4 @@
-//! Equal lists are one, and what they stand for is found once.
+//! Equal lists are one, and their selections are made once.
 
 use std::sync::Mutex;
 
@@ -10,7 +10,7 @@ fn names(list: &[&str]) -> Names {
     lists::listed(list.iter().copied(), &Unshared)
 }
 
-/// The list that was shared last: it is found whatever is looked for.
+/// A registry that returns the last shared list, whatever the fingerprint.
 #[derive(Debug, Default)]
 struct Last(Mutex<Names>);
 

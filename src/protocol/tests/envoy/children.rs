@@ -1,4 +1,4 @@
-//! Whoever was given a parent gets its children, though the newest snapshot has neither any more (O-16).
+//! O-16: a client that was given a parent gets its children, even if the newest snapshot has neither any more.
 
 use std::time::Duration;
 
@@ -15,9 +15,9 @@ fn base() -> Config {
         .refers(Route, "r", "1", &[(Cluster, "a")])
 }
 
-/// A parent `new` that names the child `new` is published, given to the client, and taken back with the child before the
-/// client asks for the child. Either the client gets the child, or it hears that the parent is gone: it must not wait for
-/// something that nobody will send.
+/// Publishes a parent `new` that refers to the child `new`, gives it to the client, and takes both back before the
+/// client asks for the child. The client must get the child or the removal of the parent; it must not wait for a
+/// resource that is never sent.
 fn taken_back(variant: Variant, parent: &ResourceType, child: &ResourceType, is_acked: bool) {
     let wildcards: &[ResourceType] = if *parent == ScopedRoute { &[ScopedRoute] } else { &[] };
     let mut peer = Peer::running_with(variant, &base(), wildcards);
@@ -32,7 +32,7 @@ fn taken_back(variant: Variant, parent: &ResourceType, child: &ResourceType, is_
     }
     peer.publish(&base());
     let was_told = peer.holds(parent, "new").is_none();
-    // On the way from the client, when the parent was taken back.
+    // The request was on its way when the parent was taken back.
     let mut names: Vec<&str> = if *child == Route { vec!["r"] } else { vec![] };
     names.push("new");
     peer.ask(child, &names);

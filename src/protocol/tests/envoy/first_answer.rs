@@ -1,4 +1,5 @@
-//! The first answer of a type never holds less than without the order (O-18): a gRPC client takes that for "does not exist".
+//! O-18: the first answer of a type never holds less than without the order. A gRPC client takes a missing resource as
+//! "does not exist".
 
 use super::{
     super::fixture::*,
@@ -6,12 +7,12 @@ use super::{
 };
 use crate::{protocol::Variant, resource::ResourceType};
 
-/// A cluster that nobody names yet.
+/// A cluster that no resource refers to yet.
 fn before() -> Config {
     Config::default().with(Cluster, "a", "1")
 }
 
-/// A listener whose route configuration names a new cluster.
+/// A listener whose route configuration refers to a new cluster.
 fn after() -> Config {
     before()
         .refers(Listener, "l", "1", &[(Route, "r")])
@@ -20,7 +21,8 @@ fn after() -> Config {
         .with(Endpoint, "new", "1")
 }
 
-/// A stream that holds `before` and was sent the cluster of `after`, but did not answer yet; it never asked for listeners.
+/// A stream that holds `before` and was sent the cluster of `after`, but has not answered yet. It never asked for
+/// listeners.
 fn waiting(variant: Variant) -> (Stream, crate::protocol::Response) {
     let mut stream = Stream::new(variant);
     stream.publish(&before());

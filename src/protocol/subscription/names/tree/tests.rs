@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Names of one edit, added and removed.
+/// The names of one edit: added and removed ones.
 type Edit = (Vec<u16>, Vec<u16>);
 
 fn edits() -> impl Strategy<Value = Vec<Edit>> {
@@ -29,7 +29,7 @@ fn of(model: &BTreeSet<String>) -> Tree {
     Tree::new(&names)
 }
 
-/// Pages of `tree` that `other` does not have.
+/// The number of nodes of `tree` that `other` does not share.
 fn own_pages(tree: &Tree, other: &Tree) -> usize {
     fn all(page: &Page, into: &mut Vec<usize>) {
         match page {
