@@ -33,16 +33,18 @@ pub use self::{
     listing::{Listing, NameList, ReadNext},
     memory::Memory,
     nonce::Nonce,
-    outcome::{Outcome, Told},
+    outcome::{Outcome, OutcomeReport},
     policies::Policies,
     policy::{Ordering, Policy, StreamLimits},
     poll::{Poll, PollAnswer, PollLimits, PollOutcome, PolledNames, Polling, Reply},
-    rehearsal::{Message, Part, rehearse},
+    rehearsal::{Message, RehearsedStream, rehearse},
     request::Request,
     response::{Contents, ResourceError, Response},
     session::{Scope, Session},
     standing::{Awaited, Awaiting, Hold, Standing, Wait},
-    subscription::{Edit, Lists, Names, NamesIter, NamesPrint, Selection, Subscription, Unshared, WeakNames, Wildcard},
+    subscription::{
+        Edit, Lists, Names, NamesFingerprint, NamesIter, Selection, Subscription, Unshared, WeakNames, Wildcard,
+    },
 };
 
 #[cfg(test)]

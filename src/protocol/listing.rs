@@ -12,7 +12,7 @@ use foldhash::quality::FixedState;
 /// A hash of a list of names, as its bytes are written. Equal bytes have equal hashes. A client that makes two lists
 /// collide harms only itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct ListPrint(u64);
+pub(super) struct ListFingerprint(u64);
 
 /// Items of one field of a request.
 #[derive(Clone)]
@@ -38,9 +38,9 @@ enum Items<'a, T> {
     Encoded { bytes: &'a [u8], next: ReadNext<'a, T> },
 }
 
-// === impl ListPrint ===
+// === impl ListFingerprint ===
 
-impl ListPrint {
+impl ListFingerprint {
     /// Hashes the parts of a list.
     #[must_use]
     pub(super) fn of<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
@@ -54,7 +54,7 @@ impl ListPrint {
     }
 }
 
-impl Default for ListPrint {
+impl Default for ListFingerprint {
     fn default() -> Self {
         Self::of([])
     }
@@ -171,10 +171,10 @@ impl<'a> NameList<'a> {
         self.names.to_vec()
     }
 
-    pub(super) fn print(&self) -> ListPrint {
+    pub(super) fn fingerprint(&self) -> ListFingerprint {
         match self.written {
-            Some(written) => ListPrint::of([written]),
-            None => ListPrint::of(self.to_vec().iter().map(|name| name.as_bytes())),
+            Some(written) => ListFingerprint::of([written]),
+            None => ListFingerprint::of(self.to_vec().iter().map(|name| name.as_bytes())),
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     protocol::{
         Contents,
         policy::{applies_valid_part, is_full_state},
-        type_state::{Exceptions, Held, Retained, Sent, Step, TypeState},
+        type_state::{Exceptions, Held, Purpose, Retained, Sent, TypeState},
     },
     resource::{Resource, ResourceName, ResourceType, Version},
     snapshot::{Snapshot, TypeResources},
@@ -267,9 +267,9 @@ impl<'a> Settled<'a> {
             let resources = snapshot.get(&state.kind);
             matches!((resources, from), (Some(resources), Some(from)) if Arc::ptr_eq(resources, from))
         };
-        let snapshot = match first.step {
+        let snapshot = match first.purpose {
             // A response that only removes leaves the set of resources as it was.
-            Step::Break if from.is_none() => &first.snapshot,
+            Purpose::Break if from.is_none() => &first.snapshot,
             _ => state.snapshots().find(is_from)?,
         };
         Some(Self { snapshot, refused })

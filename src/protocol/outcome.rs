@@ -68,7 +68,7 @@ pub enum Outcome {
 
 /// The parts of an outcome that logs report.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Told<'a> {
+pub struct OutcomeReport<'a> {
     /// The event in a word or two.
     pub event: &'static str,
     /// The type of the event.
@@ -90,62 +90,62 @@ pub struct Told<'a> {
 impl Outcome {
     /// The parts of this outcome that logs report.
     #[must_use]
-    pub fn told(&self) -> Told<'_> {
+    pub fn report(&self) -> OutcomeReport<'_> {
         match self {
             Self::Subscribed {
                 resource_type,
                 subscription,
-            } => Told {
+            } => OutcomeReport {
                 resource_type: Some(resource_type),
                 subscription: Some(subscription),
-                ..Told::of("subscribed")
+                ..OutcomeReport::of("subscribed")
             },
-            Self::Sent(delivery) => Told::of_delivery("sent", delivery),
-            Self::Ack(delivery) => Told::of_delivery("ACK", delivery),
-            Self::Nack { delivery, .. } => Told::of_delivery("NACK", delivery),
-            Self::StaleNonce { resource_type } => Told {
+            Self::Sent(delivery) => OutcomeReport::of_delivery("sent", delivery),
+            Self::Ack(delivery) => OutcomeReport::of_delivery("ACK", delivery),
+            Self::Nack { delivery, .. } => OutcomeReport::of_delivery("NACK", delivery),
+            Self::StaleNonce { resource_type } => OutcomeReport {
                 resource_type: Some(resource_type),
-                ..Told::of("stale nonce")
+                ..OutcomeReport::of("stale nonce")
             },
-            Self::Ignored(delivery) => Told::of_delivery("ignored", delivery),
+            Self::Ignored(delivery) => OutcomeReport::of_delivery("ignored", delivery),
             Self::Missing {
                 resource_type,
                 names,
                 sample,
-            } => Told {
+            } => OutcomeReport {
                 resource_type: Some(resource_type),
                 names: Some((*names, sample)),
-                ..Told::of("missing names")
+                ..OutcomeReport::of("missing names")
             },
             Self::Refused {
                 resource_type,
                 names,
                 sample,
-            } => Told {
+            } => OutcomeReport {
                 resource_type: Some(resource_type),
                 names: Some((*names, sample)),
-                ..Told::of("refused")
+                ..OutcomeReport::of("refused")
             },
-            Self::Presented(delivery) => Told::of_delivery("already held", delivery),
-            Self::Standing(standing) => Told {
+            Self::Presented(delivery) => OutcomeReport::of_delivery("already held", delivery),
+            Self::Standing(standing) => OutcomeReport {
                 standing: Some(standing),
-                ..Told::of("order")
+                ..OutcomeReport::of("order")
             },
-            Self::Synced(revision) => Told {
+            Self::Synced(revision) => OutcomeReport {
                 revision: Some(*revision),
-                ..Told::of("synced")
+                ..OutcomeReport::of("synced")
             },
-            Self::Blocked(revision) => Told {
+            Self::Blocked(revision) => OutcomeReport {
                 revision: Some(*revision),
-                ..Told::of("blocked by what was refused")
+                ..OutcomeReport::of("blocked by what was refused")
             },
         }
     }
 }
 
-// === impl Told ===
+// === impl OutcomeReport ===
 
-impl<'a> Told<'a> {
+impl<'a> OutcomeReport<'a> {
     fn of(event: &'static str) -> Self {
         Self {
             event,

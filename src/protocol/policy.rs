@@ -196,7 +196,7 @@ pub(super) const fn repeats_unchanged(resource_type: &ResourceType) -> bool {
 
 /// Returns true if a SotW response without a resource removes it. Envoy's SRDS takes a response as the complete
 /// set. For the other types SotW has no removal.
-pub(super) const fn tells_removal(resource_type: &ResourceType) -> bool {
+pub(super) const fn removes_by_omission(resource_type: &ResourceType) -> bool {
     is_full_state(resource_type) || matches!(resource_type, ResourceType::ScopedRoute)
 }
 

@@ -147,12 +147,12 @@ impl Polling {
     pub fn on_poll(&mut self, poll: Poll<'_>, answer: Option<&PollAnswer>, now: Instant) -> Reply {
         if !self.knows(poll.names) {
             self.lists.insert(poll.names.clone(), Polled::new(now));
-            self.tell_subscribed();
+            self.report_subscribed();
         }
         let list = self
             .lists
             .get_mut(poll.names)
-            .expect("a list that was not known was just entered");
+            .expect("a list that was not known was just added");
         list.hear(now);
         self.outcomes.extend(list.settle_by(poll));
         let Some(answer) = answer else {
@@ -234,7 +234,7 @@ impl Polling {
             kept
         });
         if !self.lists.is_empty() && self.lists.len() < before {
-            self.tell_subscribed();
+            self.report_subscribed();
         }
     }
 
@@ -243,7 +243,7 @@ impl Polling {
         self.outcomes.pop_front()
     }
 
-    fn tell_subscribed(&mut self) {
+    fn report_subscribed(&mut self) {
         let lists = self.lists.keys();
         let all = lists.clone().any(Option::is_none).then_some("*");
         let named = lists.flatten().flatten().map(ResourceName::as_str);

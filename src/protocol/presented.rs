@@ -9,21 +9,21 @@ use super::{
 use crate::resource::{ResourceName, xdstp};
 
 /// A name, and the version that the client holds under it.
-pub(super) type Held<'a> = (Cow<'a, str>, &'a str);
+pub(super) type PresentedVersion<'a> = (Cow<'a, str>, &'a str);
 
 /// Canonical names and their versions: sorted, each name once.
 #[derive(Debug)]
-pub(super) struct Presented<'a>(Vec<Held<'a>>);
+pub(super) struct Presented<'a>(Vec<PresentedVersion<'a>>);
 
 /// A cursor over the presented names, for lookups in sorted order.
 #[derive(Debug)]
-pub(super) struct Walk<'p, 'a>(&'p [Held<'a>]);
+pub(super) struct Walk<'p, 'a>(&'p [PresentedVersion<'a>]);
 
 // === impl Presented ===
 
 impl<'a> Presented<'a> {
     /// Takes the list of a request, in any order. Of equal names the last one counts.
-    pub(super) fn new(mut held: Vec<Held<'a>>) -> Self {
+    pub(super) fn new(mut held: Vec<PresentedVersion<'a>>) -> Self {
         for (name, _) in &mut held {
             xdstp::canonicalize_cow(name);
         }
@@ -49,7 +49,7 @@ impl<'a> Presented<'a> {
         self.0.len()
     }
 
-    pub(super) fn iter(&self) -> slice::Iter<'_, Held<'a>> {
+    pub(super) fn iter(&self) -> slice::Iter<'_, PresentedVersion<'a>> {
         self.0.iter()
     }
 

@@ -10,7 +10,7 @@ use std::{
     time::Instant,
 };
 
-use super::{Policy, Response, Scope, Session, Subscription, Variant, policy::tells_removal};
+use super::{Policy, Response, Scope, Session, Subscription, Variant, policy::removes_by_omission};
 use crate::{
     resource::{ResourceName, ResourceType, Version},
     snapshot::Snapshot,
@@ -21,7 +21,7 @@ const MESSAGES: usize = 1000;
 
 /// One stream of a node, and its subscriptions.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Part {
+pub struct RehearsedStream {
     /// SotW or delta.
     pub variant: Variant,
     /// ADS, or a service of one type.
@@ -70,7 +70,7 @@ struct Rehearsal {
 #[must_use]
 pub fn rehearse(
     policy: &Arc<Policy>,
-    parts: &[Part],
+    parts: &[RehearsedStream],
     from: Option<&Arc<Snapshot>>,
     to: &Arc<Snapshot>,
     now: Instant,
@@ -113,7 +113,7 @@ impl Message {
 // === impl Rehearsal ===
 
 impl Rehearsal {
-    fn open(&mut self, part: &Part) {
+    fn open(&mut self, part: &RehearsedStream) {
         let mut session = Session::new(
             part.variant,
             part.scope.clone(),
@@ -122,7 +122,7 @@ impl Rehearsal {
             String::new(),
         );
         for (kind, subscription) in &part.subscriptions {
-            if let Ok((index, _)) = session.enter(kind) {
+            if let Ok((index, _)) = session.find_or_add_type(kind) {
                 session.types[index].subscription = subscription.clone();
             }
         }
@@ -178,7 +178,7 @@ impl Rehearsal {
     fn accept(&mut self, sent: &[(usize, Response)]) {
         for (at, response) in sent {
             let (session, delivery) = (&mut self.sessions[*at], &response.delivery);
-            if let Ok((index, _)) = session.enter(&delivery.resource_type) {
+            if let Ok((index, _)) = session.find_or_add_type(&delivery.resource_type) {
                 session.on_nonce(index, &delivery.nonce.to_string(), delivery.version.as_str(), None);
             }
         }
@@ -210,7 +210,7 @@ impl Rehearsal {
             let Some(session) = self.session_of(kind) else {
                 continue;
             };
-            let Ok((index, first)) = session.enter(kind) else {
+            let Ok((index, first)) = session.find_or_add_type(kind) else {
                 continue;
             };
             let subscription = &mut session.types[index].subscription;
@@ -252,7 +252,7 @@ impl Rehearsal {
         let Some(session) = self.session_of(&ResourceType::Endpoint) else {
             return;
         };
-        if let Ok((index, first)) = session.enter(&ResourceType::Endpoint) {
+        if let Ok((index, first)) = session.find_or_add_type(&ResourceType::Endpoint) {
             let lists = Arc::clone(&session.names);
             let names: Vec<&str> = names.iter().map(ResourceName::as_str).collect();
             let subscription = &mut session.types[index].subscription;
@@ -268,7 +268,7 @@ impl Rehearsal {
         let at = at.or_else(|| self.sessions.iter().position(Session::is_aggregated));
         if at.is_none() {
             let goal = self.sessions.iter().find_map(|session| session.goal.clone())?;
-            self.open(&Part {
+            self.open(&RehearsedStream {
                 variant: self.variant,
                 scope: Scope::Single(kind.clone()),
                 subscriptions: Vec::new(),
@@ -297,8 +297,8 @@ impl Rehearsal {
                 None => message.added.push(resource.name.clone()),
             }
         }
-        let told = response.removed.iter().filter(|name| self.held(kind, name).is_some());
-        message.removed.extend(told.cloned());
+        let known = response.removed.iter().filter(|name| self.held(kind, name).is_some());
+        message.removed.extend(known.cloned());
         message.removed.extend(self.left_out(response));
         for name in message.added.iter().chain(&message.changed) {
             let version = response.resources.get(name).map(|resource| resource.version.clone());
@@ -313,7 +313,7 @@ impl Rehearsal {
     /// The resources that a SotW response removes from the node by leaving them out.
     fn left_out(&self, response: &Response) -> Vec<ResourceName> {
         let kind = &response.delivery.resource_type;
-        if self.variant == Variant::Delta || !tells_removal(kind) {
+        if self.variant == Variant::Delta || !removes_by_omission(kind) {
             return Vec::new();
         }
         let goal = self.sessions.iter().find_map(|session| session.goal.as_ref());

@@ -9,7 +9,7 @@ use super::{
     ProtocolError, Session, Variant,
     listing::{Listing, NameList},
     policy::Policy,
-    presented::{Held, Presented},
+    presented::{Presented, PresentedVersion},
     subscription::{Edit, Names},
 };
 use crate::{
@@ -60,13 +60,13 @@ impl Session {
 
     fn on_sotw_request(&mut self, kind: &ResourceType, request: &Request<'_>) -> Result<(), ProtocolError> {
         let known = self.types.iter().find(|state| state.kind == *kind);
-        if known.is_some_and(|state| state.subscription.repeats(request.names.print())) {
-            let (index, _) = self.enter(kind)?;
+        if known.is_some_and(|state| state.subscription.repeats(request.names.fingerprint())) {
+            let (index, _) = self.find_or_add_type(kind)?;
             self.on_sotw_nonce(index, request);
             return Ok(());
         }
         let names = self.read_names(kind, &request.names)?;
-        let (index, first) = self.enter(kind)?;
+        let (index, first) = self.find_or_add_type(kind)?;
         if first {
             // S-4: a first subscription is fresh, whatever nonce the request carries.
             let presented = Some(request.version).filter(|version| !version.is_empty());
@@ -80,7 +80,7 @@ impl Session {
         let names: Vec<&str> = texts(&names).collect();
         let subscription = &mut self.types[index].subscription;
         let edit = subscription.replace(&names, legacy, &*self.names);
-        subscription.note_written(request.names.print());
+        subscription.note_written(request.names.fingerprint());
         self.subscribe(index, edit, first)?;
         self.claim_children(index, first);
         Ok(())
@@ -109,7 +109,7 @@ impl Session {
                 kind.clone(),
             ));
         }
-        let (index, first) = self.enter(kind)?;
+        let (index, first) = self.find_or_add_type(kind)?;
         if !first && !request.nonce.is_empty() {
             self.on_nonce(index, request.nonce, "", request.error.clone());
         }
@@ -140,7 +140,7 @@ impl Session {
     /// Handles the first delta request of a type from a client that presents what it holds (D-5).
     fn on_presented(&mut self, index: usize, mut edit: Edit, request: &Request<'_>) -> Result<(), ProtocolError> {
         let presented = request.presented.to_vec().into_iter();
-        let presented: Vec<Held<'_>> = presented.map(|(name, version)| (name.into(), version)).collect();
+        let presented: Vec<PresentedVersion<'_>> = presented.map(|(name, version)| (name.into(), version)).collect();
         if let Some(goal) = self.goal_if_held(index, &presented) {
             edit.asked = Names::default();
             self.subscribe(index, edit, true)?;

@@ -272,7 +272,7 @@ impl Session {
     }
 
     /// The index of the type's state, which the first request of the type makes; `true` if this is that request.
-    pub(super) fn enter(&mut self, kind: &ResourceType) -> Result<(usize, bool), ProtocolError> {
+    pub(super) fn find_or_add_type(&mut self, kind: &ResourceType) -> Result<(usize, bool), ProtocolError> {
         self.at_rest = false;
         match self.types.binary_search_by(|state| state.kind.cmp(kind)) {
             Ok(index) => Ok((index, false)),

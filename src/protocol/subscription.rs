@@ -10,9 +10,9 @@ use std::{
 
 pub use self::{
     lists::{Lists, Unshared},
-    names::{Iter as NamesIter, Names, NamesPrint, Selection, WeakNames},
+    names::{Iter as NamesIter, Names, NamesFingerprint, Selection, WeakNames},
 };
-use super::listing::ListPrint;
+use super::listing::ListFingerprint;
 use crate::{
     node::Pattern,
     resource::{Resource, ResourceName},
@@ -35,7 +35,7 @@ pub struct Subscription {
     /// state without them would remove them from the client (S-20).
     covered: Names,
     /// SotW: the fingerprint of the last list, as it was written. An ACK repeats that list.
-    written: Option<ListPrint>,
+    written: Option<ListFingerprint>,
 }
 
 /// The form in which all resources are subscribed.
@@ -132,12 +132,12 @@ impl Subscription {
     }
 
     /// Returns true if the list is written exactly like the last one.
-    pub(super) fn repeats(&self, list: ListPrint) -> bool {
+    pub(super) fn repeats(&self, list: ListFingerprint) -> bool {
         self.written == Some(list)
     }
 
     /// Records the fingerprint of the list that was just taken.
-    pub(super) const fn note_written(&mut self, list: ListPrint) {
+    pub(super) const fn note_written(&mut self, list: ListFingerprint) {
         self.written = Some(list);
     }
 

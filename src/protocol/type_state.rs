@@ -13,9 +13,9 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use self::{beat::Beat, due::Due, missing::Missing, refused::Suspects};
 pub(super) use self::{
-    beat::Due as BeatDue,
+    beat::BeatDue,
     due::Owed,
-    in_flight::{InFlight, Replaced, Sent, Step},
+    in_flight::{InFlight, Purpose, Replaced, Sent},
     refused::Refused,
     view::{ClientView, Exceptions, Held, Retained},
 };

@@ -18,10 +18,10 @@ fn answer(version: &str, revision: u64) -> PollAnswer {
 }
 
 /// `sent 1`, `unconfirmed 1`, …: the outcome and its version.
-fn told(polling: &mut Polling) -> Vec<String> {
-    let mut told = Vec::new();
+fn outcomes(polling: &mut Polling) -> Vec<String> {
+    let mut outcomes = Vec::new();
     while let Some(outcome) = polling.poll_outcome() {
-        told.push(match outcome {
+        outcomes.push(match outcome {
             PollOutcome::Unconfirmed(delivery) => format!("unconfirmed {}", delivery.version),
             PollOutcome::Known(Outcome::Sent(delivery)) => format!("sent {}", delivery.version),
             PollOutcome::Known(Outcome::Ack(delivery)) => format!("ack {}", delivery.version),
@@ -35,7 +35,7 @@ fn told(polling: &mut Polling) -> Vec<String> {
             PollOutcome::Known(other) => panic!("no outcome of a poll: {other:?}"),
         });
     }
-    told
+    outcomes
 }
 
 #[test]
@@ -47,30 +47,30 @@ fn first_same_new_and_old_versions_are_told_apart() {
         polling.on_poll(poll(&all, &none), Some(&answer("1", 1)), now),
         Reply::Send
     );
-    assert_eq!(told(&mut polling), ["subscribed 0", "sent 1"]);
+    assert_eq!(outcomes(&mut polling), ["subscribed 0", "sent 1"]);
     assert_eq!(
         polling.on_poll(poll(&all, &one), Some(&answer("1", 1)), now),
         Reply::NotModified
     );
     polling.on_snapshot(Revision(1), |_| Some("1".into()));
-    assert_eq!(told(&mut polling), ["ignored 1", "ack 1", "synced 1"]);
+    assert_eq!(outcomes(&mut polling), ["ignored 1", "ack 1", "synced 1"]);
     // Another version is published, and the node presents the old one: it has not heard of the new one yet.
     assert_eq!(
         polling.on_poll(poll(&all, &one), Some(&answer("2", 2)), now),
         Reply::Send
     );
-    assert_eq!(told(&mut polling), ["sent 2"]);
+    assert_eq!(outcomes(&mut polling), ["sent 2"]);
     // The node presents the old version again: it rejected the new one, or has not applied it.
     assert_eq!(
         polling.on_poll(poll(&all, &one), Some(&answer("2", 2)), now),
         Reply::Send
     );
-    assert_eq!(told(&mut polling), ["unconfirmed 2", "ignored 2"]);
+    assert_eq!(outcomes(&mut polling), ["unconfirmed 2", "ignored 2"]);
     assert_eq!(
         polling.on_poll(poll(&all, &two), Some(&answer("2", 2)), now),
         Reply::NotModified
     );
-    assert_eq!(told(&mut polling), Vec::<String>::new());
+    assert_eq!(outcomes(&mut polling), Vec::<String>::new());
 }
 
 #[test]
@@ -78,13 +78,13 @@ fn refusal_in_so_many_words_is_a_nack_and_is_not_sent_the_same_again() {
     let mut polling = Polling::new(ResourceType::Cluster);
     let (all, now, none) = (None, Instant::now(), Version::from(""));
     polling.on_poll(poll(&all, &none), Some(&answer("1", 1)), now);
-    told(&mut polling);
+    outcomes(&mut polling);
     let refused = Poll {
         refusal: Some((13, "no")),
         ..poll(&all, &none)
     };
     assert_eq!(polling.on_poll(refused, Some(&answer("1", 1)), now), Reply::NotModified);
-    assert_eq!(told(&mut polling), ["nack 1", "ignored 1"]);
+    assert_eq!(outcomes(&mut polling), ["nack 1", "ignored 1"]);
     assert_eq!(
         polling.on_poll(poll(&all, &none), Some(&answer("2", 2)), now),
         Reply::Send
@@ -97,7 +97,7 @@ fn node_that_comes_with_the_current_version_has_it() {
     let (all, one) = (None, Version::from("1"));
     let reply = polling.on_poll(poll(&all, &one), Some(&answer("1", 1)), Instant::now());
     assert_eq!(reply, Reply::NotModified);
-    assert_eq!(told(&mut polling), ["subscribed 0", "presented 1"]);
+    assert_eq!(outcomes(&mut polling), ["subscribed 0", "presented 1"]);
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn type_is_synced_once_no_list_lacks_anything() {
     let (none, one, now) = (Version::from(""), Version::from("1"), Instant::now());
     let is_synced = |polling: &mut Polling| {
         polling.on_snapshot(Revision(1), |_| Some("1".into()));
-        told(polling).last().is_some_and(|last| last.starts_with("synced"))
+        outcomes(polling).last().is_some_and(|last| last.starts_with("synced"))
     };
     polling.on_poll(poll(&a, &none), Some(&answer("1", 1)), now);
     polling.on_poll(poll(&b, &none), Some(&answer("1", 1)), now);

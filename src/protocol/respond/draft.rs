@@ -6,9 +6,9 @@ use super::{client::named, plan::Plan, resolve::Resolution};
 use crate::{
     protocol::{
         Contents, Subscription, Variant,
-        policy::{is_full_state, repeats_unchanged, tells_removal},
+        policy::{is_full_state, removes_by_omission, repeats_unchanged},
         sorted::sort_once,
-        type_state::{ClientView, Refused, Replaced, Step},
+        type_state::{ClientView, Purpose, Refused, Replaced},
     },
     resource::{Resource, ResourceName, ResourceType},
     snapshot::TypeResources,
@@ -21,7 +21,7 @@ pub(in crate::protocol) struct Draft {
     pub(in crate::protocol) removed: Vec<ResourceName>,
     /// Delta VHDS: names returned without a resource (D-12).
     pub(in crate::protocol) unresolved: Vec<ResourceName>,
-    pub(in crate::protocol) step: Step,
+    pub(in crate::protocol) purpose: Purpose,
     /// Resources that the client did not hold in this version before: their children are sent again.
     pub(in crate::protocol) changed: Contents,
     /// The resources that the client held before.
@@ -84,10 +84,10 @@ impl Draft {
                 step.removed
             },
             unresolved: Vec::new(),
-            step: if step.changed.is_empty() {
-                Step::Answer
+            purpose: if step.changed.is_empty() {
+                Purpose::Answer
             } else {
-                Step::Make
+                Purpose::Make
             },
             changed: step.changed,
             replaced: step.replaced,
@@ -120,11 +120,11 @@ impl Draft {
         let is_asked = asked.owed || any_found || (is_full_state(kind) && any_missing);
         // S-9, R-1: absence means deletion to a client that holds a full state, so it is sent an empty state too.
         let may_be_empty = is_full_state(kind) || subscription.is_wildcard();
-        let tells = tells_removal(kind) && !self.removed.is_empty();
+        let removes = removes_by_omission(kind) && !self.removed.is_empty();
         // E-4: an error ends a client's wait for a missing resource.
         let bare = recipient.bare_errors && !self.missing.is_empty() && !may_be_empty;
         let due = is_asked
-            || tells
+            || removes
             || bare
             || !self.changed.is_empty()
             || (asked.first && may_be_empty && !subscription.is_empty());

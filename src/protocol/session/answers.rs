@@ -6,7 +6,7 @@ use crate::{
     proto::google::rpc,
     protocol::{
         Outcome, Session, Variant,
-        type_state::{Sent, Step},
+        type_state::{Purpose, Sent},
     },
     resource::{Resource, ResourceType},
 };
@@ -64,7 +64,7 @@ impl Session {
     }
 
     fn on_ack_of(&mut self, index: usize, sent: Box<Sent>) {
-        if sent.step == Step::Heartbeat {
+        if sent.purpose == Purpose::Heartbeat {
             return;
         }
         if self.types[index].kind == ResourceType::Endpoint && self.features.envoy {
@@ -85,7 +85,7 @@ impl Session {
     }
 
     fn on_nack_of(&mut self, index: usize, sent: Box<Sent>, status: rpc::Status) {
-        if sent.step != Step::Heartbeat {
+        if sent.purpose != Purpose::Heartbeat {
             self.types[index].on_nack(self.variant, &sent, &status.message);
         }
         self.outcomes.push_back(Outcome::Nack {

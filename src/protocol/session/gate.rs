@@ -8,8 +8,8 @@ use std::{sync::Arc, time::Instant};
 use crate::{
     protocol::{
         Awaited, Awaiting, Session, Variant,
-        policy::{tells_removal, waits},
-        type_state::{InFlight, Sent, Step, TypeState},
+        policy::{removes_by_omission, waits},
+        type_state::{InFlight, Purpose, Sent, TypeState},
     },
     resource::{Resource, ResourceName, ResourceType, Warming},
     snapshot::Snapshot,
@@ -63,7 +63,7 @@ impl Session {
             let sent = state
                 .in_flight
                 .iter()
-                .any(|sent| matches!(sent.step, Step::Make | Step::Answer));
+                .any(|sent| matches!(sent.purpose, Purpose::Make | Purpose::Answer));
             sent || state.refused.any() || state.due.owes_children() || state.lags_behind(goal)
         };
         let could_be_referred_to = |state: &&TypeState| match state.kind {
@@ -275,7 +275,7 @@ impl Session {
         if endpoints.due.owes_child(name) {
             return Some(Awaiting::Unsent);
         }
-        let is_open = |sent: &Sent| sent.step == Step::Make && sent.resources.get(name).is_some();
+        let is_open = |sent: &Sent| sent.purpose == Purpose::Make && sent.resources.get(name).is_some();
         let mut open = endpoints.in_flight.iter().filter(|sent| is_open(sent));
         open.any(|sent| !self.is_overdue(sent, look.now))
             .then_some(Awaiting::Unanswered)
@@ -334,14 +334,14 @@ impl Session {
                 if !state.view.has_given_as_in(look.goal, name) {
                     return Some(Awaiting::Unsent);
                 }
-                let carries = |sent: &Sent| match sent.step {
-                    Step::Make => sent.changes(name),
+                let carries = |sent: &Sent| match sent.purpose {
+                    Purpose::Make => sent.changes(name),
                     // A cluster that is sent once more blocks nothing, unless it was not accepted before.
-                    Step::Answer => sent.resources.get(name).is_some_and(|answer| {
+                    Purpose::Answer => sent.resources.get(name).is_some_and(|answer| {
                         let is_new = || !is_accepted(state, answer);
                         waits(&state.kind) || (state.kind == ResourceType::Cluster && is_new())
                     }),
-                    Step::Break | Step::Heartbeat => false,
+                    Purpose::Break | Purpose::Heartbeat => false,
                 };
                 let mut open = state.in_flight.iter().filter(|sent| carries(sent));
                 open.any(|sent| !self.is_overdue(sent, look.now) && !self.is_seen_warm(state, sent, name, look.now))
@@ -383,7 +383,7 @@ impl Session {
     /// is taken as complete (S-9, S-20).
     pub(super) fn is_known(&self, state: &TypeState, goal: &Snapshot) -> bool {
         let is_list = state.subscription.is_wildcard() || self.variant == Variant::Sotw;
-        if !is_list || !tells_removal(&state.kind) {
+        if !is_list || !removes_by_omission(&state.kind) {
             return true;
         }
         // As far as the server knows, the group never had the type; but a reconnecting client may hold some of it.

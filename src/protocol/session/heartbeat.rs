@@ -7,7 +7,7 @@ use crate::{
         Contents, Delivery, Response, Session, Variant,
         policy::repeats_unchanged,
         respond::client::named,
-        type_state::{BeatDue, Replaced, Sent, Step, TypeState},
+        type_state::{BeatDue, Purpose, Replaced, Sent, TypeState},
     },
     resource::{Resource, ResourceType},
 };
@@ -77,7 +77,7 @@ impl Session {
         state.in_flight.push(Box::new(Sent {
             delivery: delivery.clone(),
             number,
-            step: Step::Heartbeat,
+            purpose: Purpose::Heartbeat,
             snapshot,
             resources: Contents::default(),
             changed: Contents::default(),

@@ -6,12 +6,12 @@ use crate::{
     protocol::{
         Memory, Session, Subscription,
         policy::waits,
-        presented::{Held as Claim, Presented},
+        presented::{Presented, PresentedVersion},
         subscription::Selection,
         type_state::{Held, TypeState},
     },
     resource::{Resource, ResourceName, ResourceType, Version},
-    snapshot::{HeldPrint, Snapshot, TypeResources},
+    snapshot::{HeldFingerprint, Snapshot, TypeResources},
 };
 
 /// The resources that a client presented, compared with a set of resources.
@@ -24,7 +24,11 @@ struct Compared {
 
 impl Session {
     /// The goal, if the client presents all of it and is believed.
-    pub(in crate::protocol) fn goal_if_held(&self, index: usize, presented: &[Claim<'_>]) -> Option<Arc<Snapshot>> {
+    pub(in crate::protocol) fn goal_if_held(
+        &self,
+        index: usize,
+        presented: &[PresentedVersion<'_>],
+    ) -> Option<Arc<Snapshot>> {
         let (state, goal) = (&self.types[index], self.goal.as_ref()?);
         let is_believed = self.believes(&state.kind) && self.is_known(state, goal);
         let is_held = is_believed && is_all(state, presented, goal.get(&state.kind)?);
@@ -176,17 +180,17 @@ fn exceptions(
 /// Returns true if the client holds everything subscribed as it is in the set, as nearly every reconnecting client
 /// does. The cost is that of the presented names; the resources are not read again once another client has presented
 /// the same.
-fn is_all(state: &TypeState, presented: &[Claim<'_>], resources: &TypeResources) -> bool {
+fn is_all(state: &TypeState, presented: &[PresentedVersion<'_>], resources: &TypeResources) -> bool {
     let names = state.subscription.names();
     let all = if state.subscription.is_pure_wildcard() && !state.subscription.is_partial() {
-        (presented.len() == resources.len()).then(|| resources.print())
+        (presented.len() == resources.len()).then(|| resources.held_fingerprint())
     } else if state.is_by_name() && presented.len() == names.len() {
-        names.print(resources)
+        names.held_fingerprint(resources)
     } else {
         None
     };
     let held = || presented.iter().map(|(name, version)| (name.as_ref(), *version));
-    all.is_some_and(|all| all == held().collect::<HeldPrint>())
+    all.is_some_and(|all| all == held().collect::<HeldFingerprint>())
 }
 
 /// Returns true if all resources of the type are subscribed.

@@ -11,7 +11,7 @@ use crate::{
     protocol::{
         Session,
         policy::{applies_valid_part, is_child_of, names_clusters},
-        type_state::{Retained, Sent, Step, TypeState},
+        type_state::{Purpose, Retained, Sent, TypeState},
     },
     resource::{Resource, ResourceName, ResourceType},
     snapshot::Snapshot,
@@ -356,7 +356,7 @@ fn accepted_before(state: &TypeState) -> impl Iterator<Item = std::sync::Arc<Res
 fn is_succeeded(state: &TypeState, retained: &Retained) -> bool {
     let waits = |name: &ResourceName| state.view.held().get(name).is_some_and(|held| held.is_nothing());
     let is_sent = |name: &ResourceName| {
-        let mut makes = state.in_flight.iter().filter(|sent| sent.step == Step::Make);
+        let mut makes = state.in_flight.iter().filter(|sent| sent.purpose == Purpose::Make);
         makes.any(|sent| sent.changes(name))
     };
     !retained.successors.iter().any(|name| waits(name) || is_sent(name))

@@ -9,7 +9,7 @@ use crate::{
             draft::Draft,
             split::{Part, parts},
         },
-        type_state::{Replaced, Sent, Step, TypeState},
+        type_state::{Purpose, Replaced, Sent, TypeState},
     },
     resource::{Resource, ResourceName, ResourceType, Version},
 };
@@ -19,11 +19,11 @@ impl Session {
     /// are queued.
     pub(super) fn finish(&mut self, index: usize, mut draft: Draft, now: Instant) -> Response {
         let errors = self.errors_of(index, &mut draft);
-        let step = match (&self.types[index].kind, draft.step) {
+        let purpose = match (&self.types[index].kind, draft.purpose) {
             // O-3: endpoints that a changed cluster waits for block later steps; a mere change of endpoints does not.
-            (ResourceType::Endpoint, Step::Make | Step::Answer) if draft.children => Step::Make,
-            (ResourceType::Endpoint, Step::Make) => Step::Answer,
-            (_, step) => step,
+            (ResourceType::Endpoint, Purpose::Make | Purpose::Answer) if draft.children => Purpose::Make,
+            (ResourceType::Endpoint, Purpose::Make) => Purpose::Answer,
+            (_, purpose) => purpose,
         };
         // L-13: in SotW absence means deletion, so a part would delete the resources of the other parts.
         let divided = self.variant == Variant::Delta && self.features.divided;
@@ -39,21 +39,21 @@ impl Session {
             .into_iter()
             .map(|part| (part, changed.clone(), replaced.clone()))
             .collect();
-        let mut first = self.enter_sent(index, step, first, (changed, replaced), now);
+        let mut first = self.record_sent(index, purpose, first, (changed, replaced), now);
         first.errors = errors;
         first.lead = lead;
         for (part, changed, replaced) in further {
-            let part = self.enter_sent(index, step, part, (changed, replaced), now);
+            let part = self.record_sent(index, purpose, part, (changed, replaced), now);
             self.parts.push_back(part);
         }
         first
     }
 
     /// Records a part as sent. Each part stands for the whole change, which is open until the last part is answered.
-    fn enter_sent(
+    fn record_sent(
         &mut self,
         index: usize,
-        step: Step,
+        purpose: Purpose,
         part: Part,
         (changed, replaced): (Contents, Replaced),
         now: Instant,
@@ -71,7 +71,7 @@ impl Session {
         state.in_flight.push(Box::new(Sent {
             delivery: delivery.clone(),
             number,
-            step,
+            purpose,
             snapshot,
             resources: part.resources.clone(),
             changed,

@@ -16,7 +16,7 @@ use crate::{
             plan::{Plan, Terms, plan},
             resolve::{Resolution, Sources},
         },
-        type_state::{Owed, Replaced, Step, TypeState},
+        type_state::{Owed, Purpose, Replaced, TypeState},
     },
     resource::{Resource, ResourceName, ResourceType},
     snapshot::Snapshot,
@@ -256,7 +256,7 @@ impl Session {
         };
         state.missing.note(step.removed.iter(), state.subscription.names());
         let mut draft = Draft::compose(recipient(state, variant), &to, step, Asked::default())?;
-        draft.step = Step::Break;
+        draft.purpose = Purpose::Break;
         Some(draft)
     }
 

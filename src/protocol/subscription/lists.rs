@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-use super::names::{Names, NamesPrint};
+use super::names::{Names, NamesFingerprint};
 use crate::{protocol::sorted::sort_by_text, resource::ResourceName};
 
 /// The lists that streams have in common.
 pub trait Lists: fmt::Debug + Send + Sync {
     /// The list with this fingerprint, if a stream asks for one.
-    fn find(&self, print: NamesPrint) -> Option<Names>;
+    fn find(&self, fingerprint: NamesFingerprint) -> Option<Names>;
 
     /// Adds a list, unless a list with its fingerprint is present. Returns the list that is present afterwards.
     fn share(&self, names: Names) -> Names;
@@ -26,7 +26,7 @@ pub(super) fn listed<'a>(names: impl Iterator<Item = &'a str>, lists: &dyn Lists
     if names.is_empty() {
         return Names::default();
     }
-    if let Some(known) = lists.find(NamesPrint::of(&names))
+    if let Some(known) = lists.find(NamesFingerprint::of(&names))
         && known.iter().map(ResourceName::as_str).eq(names.iter().copied())
     {
         return known;
@@ -57,7 +57,7 @@ fn share(names: Names, lists: &dyn Lists) -> Names {
 // === impl Unshared ===
 
 impl Lists for Unshared {
-    fn find(&self, _: NamesPrint) -> Option<Names> {
+    fn find(&self, _: NamesFingerprint) -> Option<Names> {
         None
     }
 

@@ -16,7 +16,7 @@ pub use self::{selection::Selection, tree::Iter};
 use self::{selection::Selections, tree::Tree};
 use crate::{
     resource::{Resource, ResourceName},
-    snapshot::{HeldPrint, TypeResources},
+    snapshot::{HeldFingerprint, TypeResources},
 };
 
 /// A list of names: sorted, each once, immutable. A clone is the same list.
@@ -26,7 +26,7 @@ pub struct Names(Option<Arc<List>>);
 /// A fingerprint of a list of names, independent of their order. Different lists may have the same fingerprint: a
 /// caller that finds a list by it must compare the names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct NamesPrint {
+pub struct NamesFingerprint {
     sum: u64,
     len: usize,
 }
@@ -71,8 +71,8 @@ impl Names {
 
     /// The fingerprint of the list; `None` for the empty list, which is always shared.
     #[must_use]
-    pub fn fingerprint(&self) -> Option<NamesPrint> {
-        self.0.as_ref().map(|list| NamesPrint {
+    pub fn fingerprint(&self) -> Option<NamesFingerprint> {
+        self.0.as_ref().map(|list| NamesFingerprint {
             sum: list.names.sum(),
             len: list.names.len(),
         })
@@ -159,9 +159,9 @@ impl Names {
 
     /// The fingerprint of a client that holds every listed name in the set's version; `None` where a name is not that
     /// of a resource in the set.
-    pub(in crate::protocol) fn print(&self, of: &TypeResources) -> Option<HeldPrint> {
+    pub(in crate::protocol) fn held_fingerprint(&self, of: &TypeResources) -> Option<HeldFingerprint> {
         let selection = self.select(of);
-        *selection.print.get_or_init(|| {
+        *selection.fingerprint.get_or_init(|| {
             let resources = || selection.resources.iter();
             let is_plain = self.iter().eq(resources().map(|resource| &resource.name));
             is_plain.then(|| resources().map(|resource| resource.held()).collect())
@@ -243,9 +243,9 @@ impl fmt::Debug for Names {
     }
 }
 
-// === impl NamesPrint ===
+// === impl NamesFingerprint ===
 
-impl NamesPrint {
+impl NamesFingerprint {
     /// The fingerprint of these names, each of which must be given once.
     #[must_use]
     pub fn of(names: &[&str]) -> Self {

@@ -127,7 +127,7 @@ fn glob_selects_one_level_with_equal_context() {
 
 #[test]
 fn list_is_known_by_how_it_is_written_until_another_is_taken_in() {
-    let (list, other) = (ListPrint::of([&b"a"[..]]), ListPrint::of([&b"b"[..]]));
+    let (list, other) = (ListFingerprint::of([&b"a"[..]]), ListFingerprint::of([&b"b"[..]]));
     let mut subscription = Subscription::default();
     assert!(!subscription.repeats(list));
     replace(&mut subscription, &["a"]);

@@ -158,7 +158,7 @@ fn errors_can_be_switched_off() {
 
 // E-7
 #[test]
-fn operators_are_told_what_is_asked_for_in_vain() {
+fn missing_names_are_reported_to_operators() {
     for variant in [Variant::Sotw, Variant::Delta] {
         let mut stream = stream(variant, false, true);
         let subscribe = |stream: &mut Stream, names: &[&str], dropped: &[&str]| match variant {

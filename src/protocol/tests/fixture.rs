@@ -11,7 +11,7 @@ use crate::{
         discovery::{DeltaDiscoveryRequest, DiscoveryRequest},
         google::rpc,
     },
-    protocol::{Features, Lists, Names, NamesPrint, Outcome, Policy, Response, Scope, Session, Variant},
+    protocol::{Features, Lists, Names, NamesFingerprint, Outcome, Policy, Response, Scope, Session, Variant},
     resource::{ContentHash, Place, Reference, Resource, ResourceName, ResourceType, Version, Warming},
     snapshot::{Completeness, Revision, Snapshot, TypeResources},
 };
@@ -362,9 +362,12 @@ impl Stream {
 pub(super) struct KnownLists(pub(super) Mutex<Vec<Names>>);
 
 impl Lists for KnownLists {
-    fn find(&self, print: NamesPrint) -> Option<Names> {
+    fn find(&self, fingerprint: NamesFingerprint) -> Option<Names> {
         let known = self.0.lock().unwrap();
-        known.iter().find(|names| names.fingerprint() == Some(print)).cloned()
+        known
+            .iter()
+            .find(|names| names.fingerprint() == Some(fingerprint))
+            .cloned()
     }
 
     fn share(&self, names: Names) -> Names {

@@ -104,7 +104,7 @@ struct Client {
     log: Vec<String>,
 }
 
-/// A resource that was refused.
+/// A response that was refused.
 struct Refusal {
     kind: ResourceType,
     carried: Vec<Carried>,

@@ -59,11 +59,11 @@ impl Envoy {
 
     /// The progress of the change that was last reported.
     fn standing(&self) -> Standing {
-        let told = self.stream.outcomes.iter().rev().find_map(|outcome| match outcome {
+        let reported = self.stream.outcomes.iter().rev().find_map(|outcome| match outcome {
             Outcome::Standing(standing) => Some(standing.clone()),
             _ => None,
         });
-        told.unwrap_or_default()
+        reported.unwrap_or_default()
     }
 
     fn nack(&mut self, response: &Response, names: &[&str]) {

@@ -43,7 +43,7 @@ fn asked() -> impl Strategy<Value = Vec<&'static str>> {
 }
 
 /// The responses after the client's first request, and after the next publish.
-fn told(
+fn observed(
     kind: &ResourceType,
     names: &[&str],
     held: &[(&'static str, bool)],
@@ -72,16 +72,16 @@ fn told(
         ..Request::default()
     };
     stream.session.on_request(&request).unwrap();
-    let mut told = Vec::new();
+    let mut observed = Vec::new();
     for round in ["1", "2"] {
         stream.publish(&config(round));
         let responses = stream.drain();
-        told.push(gists(&responses));
+        observed.push(gists(&responses));
         responses.iter().for_each(|response| stream.ack_delta(response));
-        told.push(gists(&stream.drain()));
+        observed.push(gists(&stream.drain()));
     }
-    told.push(stream.outcomes.iter().map(|outcome| format!("{outcome:?}")).collect());
-    told
+    observed.push(stream.outcomes.iter().map(|outcome| format!("{outcome:?}")).collect());
+    observed
 }
 
 proptest! {
@@ -94,8 +94,8 @@ proptest! {
         held in held(),
     ) {
         let at = config("1").at(1, None);
-        let known = told(&kind, &names, &held, &at, false);
-        prop_assert_eq!(known, told(&kind, &names, &held, &at, true));
+        let known = observed(&kind, &names, &held, &at, false);
+        prop_assert_eq!(known, observed(&kind, &names, &held, &at, true));
     }
 }
 
@@ -104,13 +104,13 @@ fn who_holds_all_in_any_order_is_sent_nothing_but_what_changes() {
     let at = config("1").at(1, None);
     for (kind, names) in [(Cluster, &["*"][..]), (Endpoint, &["d", "b", "c", "a"][..])] {
         let held = [("c", true), ("a", true), ("d", true), ("b", true)];
-        let told = told(&kind, names, &held, &at, false);
-        assert!(told[0].is_empty() && told[1].is_empty(), "{told:?}");
+        let observed = observed(&kind, names, &held, &at, false);
+        assert!(observed[0].is_empty() && observed[1].is_empty(), "{observed:?}");
         let next = if kind == Endpoint {
             vec!["endpoint[a b c d]"]
         } else {
             vec![]
         };
-        assert_eq!(told[2], next);
+        assert_eq!(observed[2], next);
     }
 }

@@ -164,12 +164,12 @@ fn which_types_are_quiet_can_be_set() {
         quiet_removals: [Endpoint].into(),
         ..Policy::default()
     };
-    for (kind, told) in [(Endpoint, false), (ExtensionConfig, true)] {
+    for (kind, sent) in [(Endpoint, false), (ExtensionConfig, true)] {
         let mut stream = delta_with(&kind, policy.clone(), &[]);
         let both = stream.one();
         stream.ack_delta(&both);
         stream.publish(&Config::default());
-        assert_eq!(!stream.drain().is_empty(), told);
+        assert_eq!(!stream.drain().is_empty(), sent);
     }
 }
 

@@ -34,7 +34,7 @@ struct Record {
 
 /// One beat, which selects the TTLs that are due.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::protocol) struct Due {
+pub(in crate::protocol) struct BeatDue {
     shortest: Duration,
     count: u128,
 }
@@ -76,9 +76,9 @@ impl Beat {
     }
 
     /// Counts a beat, and sets the time of the next one.
-    pub(in crate::protocol) fn beat(&mut self, now: Instant) -> Option<Due> {
+    pub(in crate::protocol) fn beat(&mut self, now: Instant) -> Option<BeatDue> {
         let record = self.0.as_mut()?;
-        let due = record.shortest.map(|shortest| Due {
+        let due = record.shortest.map(|shortest| BeatDue {
             shortest,
             count: record.count,
         });
@@ -88,9 +88,9 @@ impl Beat {
     }
 }
 
-// === impl Due ===
+// === impl BeatDue ===
 
-impl Due {
+impl BeatDue {
     /// Returns true if the resource is renewed at this beat.
     pub(in crate::protocol) fn includes(&self, resource: &Arc<Resource>) -> bool {
         let ttl = resource.ttl.filter(|ttl| *ttl >= self.shortest);

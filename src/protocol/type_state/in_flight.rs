@@ -29,7 +29,7 @@ pub(in crate::protocol) struct Sent {
     pub(in crate::protocol) delivery: Delivery,
     /// Its position among the responses of the stream.
     pub(in crate::protocol) number: u64,
-    pub(in crate::protocol) step: Step,
+    pub(in crate::protocol) purpose: Purpose,
     pub(in crate::protocol) snapshot: Arc<Snapshot>,
     pub(in crate::protocol) resources: Contents,
     /// Those of `resources` that were new to the client or had another version.
@@ -44,7 +44,8 @@ pub(in crate::protocol) struct Sent {
 pub(in crate::protocol) struct Replaced {
     /// The set of resources that the client was at before.
     pub(in crate::protocol) from: Option<Arc<TypeResources>>,
-    /// Resources that the client held otherwise than `from` says, or that the response removes.
+    /// Resources that the client held and `from` has in another version or not at all, and those that the response
+    /// removes.
     pub(in crate::protocol) others: Vec<Arc<Resource>>,
     /// Names under which the client did not hold the resource of `from`: it refused that resource, or was not sent it.
     pub(in crate::protocol) not_held: Vec<ResourceName>,
@@ -52,9 +53,9 @@ pub(in crate::protocol) struct Replaced {
     pub(in crate::protocol) unknown: bool,
 }
 
-/// The role of a response in the order of a change.
+/// The purpose of a response in the order of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::protocol) enum Step {
+pub(in crate::protocol) enum Purpose {
     /// The response adds or changes: a resource that newly refers to its resources waits for its ACK.
     Make,
     /// The response removes: what the removed resources referred to is removed after its ACK.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::{
     resource::{Resource, ResourceName},
-    snapshot::HeldPrint,
+    snapshot::HeldFingerprint,
 };
 
 /// Selections kept per list: streams are at few different sets of resources, and take few different ways between them.
@@ -22,7 +22,7 @@ pub struct Selection {
     /// Names without a resource.
     pub missing: Vec<ResourceName>,
     /// The fingerprint of the resources; `None` where a name is an alias or has no resource.
-    pub(super) print: OnceLock<Option<HeldPrint>>,
+    pub(super) fingerprint: OnceLock<Option<HeldFingerprint>>,
 }
 
 /// The last selections of one list.

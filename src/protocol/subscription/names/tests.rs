@@ -15,7 +15,7 @@ fn names(list: &[&str]) -> Names {
 struct Last(Mutex<Names>);
 
 impl Lists for Last {
-    fn find(&self, _: NamesPrint) -> Option<Names> {
+    fn find(&self, _: NamesFingerprint) -> Option<Names> {
         Some(self.0.lock().unwrap().clone())
     }
 

@@ -19,7 +19,7 @@ const NAMES_PER_EDIT: usize = 8;
 /// A sorted set of names.
 #[derive(Clone, Debug)]
 pub(super) struct Tree {
-    root: Page,
+    root: Node,
     len: usize,
     /// The bytes of all names together.
     bytes: usize,
@@ -28,7 +28,7 @@ pub(super) struct Tree {
 }
 
 #[derive(Clone, Debug)]
-enum Page {
+enum Node {
     Leaf(Arc<[ResourceName]>),
     Branch(Arc<[Child]>),
 }
@@ -37,13 +37,13 @@ enum Page {
 struct Child {
     /// The smallest name of the node, or a name before it.
     first: ResourceName,
-    page: Page,
+    node: Node,
 }
 
 /// A node after a name was added: it may have been split.
 enum Added {
-    One(Page),
-    Two(Page, Child),
+    One(Node),
+    Two(Node, Child),
 }
 
 /// An iterator over the names in order.
@@ -76,7 +76,7 @@ impl Tree {
     /// Builds the set of these names, which are sorted, each once.
     pub(super) fn new(names: &[ResourceName]) -> Self {
         Self {
-            root: Page::build(names),
+            root: Node::build(names),
             len: names.len(),
             bytes: names.iter().map(|name| name.as_str().len()).sum(),
             sum: sum_of(names.iter().map(ResourceName::as_str)),
@@ -96,11 +96,11 @@ impl Tree {
     }
 
     pub(super) fn has(&self, name: &str) -> bool {
-        let mut page = &self.root;
+        let mut node = &self.root;
         loop {
-            match page {
-                Page::Leaf(names) => return names.binary_search_by(|listed| listed.as_str().cmp(name)).is_ok(),
-                Page::Branch(children) => page = &children[position(children, name)].page,
+            match node {
+                Node::Leaf(names) => return names.binary_search_by(|listed| listed.as_str().cmp(name)).is_ok(),
+                Node::Branch(children) => node = &children[position(children, name)].node,
             }
         }
     }
@@ -136,10 +136,10 @@ impl Tree {
             return;
         }
         self.root = match self.root.with(ResourceName::from(name)) {
-            Added::One(page) => page,
-            Added::Two(page, second) => {
-                let first = page.first().clone();
-                Page::Branch([Child { first, page }, second].into())
+            Added::One(node) => node,
+            Added::Two(node, second) => {
+                let first = node.first().clone();
+                Node::Branch([Child { first, node }, second].into())
             }
         };
         self.len += 1;
@@ -151,7 +151,7 @@ impl Tree {
         if !self.has(name) {
             return;
         }
-        self.root = self.root.without(name).unwrap_or_else(|| Page::Leaf([].into()));
+        self.root = self.root.without(name).unwrap_or_else(|| Node::Leaf([].into()));
         self.len -= 1;
         self.bytes -= name.len();
         self.sum = self.sum.wrapping_sub(hash(name));
@@ -183,9 +183,9 @@ impl PartialEq for Tree {
     }
 }
 
-// === impl Page ===
+// === impl Node ===
 
-impl Page {
+impl Node {
     fn build(names: &[ResourceName]) -> Self {
         if names.len() <= FILL {
             return Self::Leaf(names.into());
@@ -228,11 +228,11 @@ impl Page {
                 let at = position(children, name.as_str());
                 let mut children = children.to_vec();
                 let first = children[at].first.clone().min(name.clone());
-                let (page, second) = match children[at].page.with(name) {
-                    Added::One(page) => (page, None),
-                    Added::Two(page, second) => (page, Some(second)),
+                let (node, second) = match children[at].node.with(name) {
+                    Added::One(node) => (node, None),
+                    Added::Two(node, second) => (node, Some(second)),
                 };
-                children[at] = Child { first, page };
+                children[at] = Child { first, node };
                 if let Some(second) = second {
                     children.insert(at + 1, second);
                 }
@@ -251,13 +251,13 @@ impl Page {
             Self::Branch(children) => {
                 let at = position(children, name);
                 let mut children = children.to_vec();
-                match children[at].page.without(name) {
-                    Some(page) => children[at].page = page,
+                match children[at].node.without(name) {
+                    Some(node) => children[at].node = node,
                     None => drop(children.remove(at)),
                 }
                 match &children[..] {
                     [] => None,
-                    [only] => Some(only.page.clone()),
+                    [only] => Some(only.node.clone()),
                     _ => Some(Self::Branch(children.into())),
                 }
             }
@@ -265,11 +265,11 @@ impl Page {
     }
 }
 
-impl From<Page> for Child {
-    fn from(page: Page) -> Self {
+impl From<Node> for Child {
+    fn from(node: Node) -> Self {
         Self {
-            first: page.first().clone(),
-            page,
+            first: node.first().clone(),
+            node,
         }
     }
 }
@@ -281,12 +281,12 @@ fn position(children: &[Child], name: &str) -> usize {
 }
 
 /// Makes one node of the items, or two if they are too many.
-fn cut<T>(items: &[T], page: impl Fn(&[T]) -> Page) -> Added {
+fn cut<T>(items: &[T], node: impl Fn(&[T]) -> Node) -> Added {
     if items.len() <= WIDTH {
-        return Added::One(page(items));
+        return Added::One(node(items));
     }
     let (first, second) = items.split_at(items.len() / 2);
-    Added::Two(page(first), Child::from(page(second)))
+    Added::Two(node(first), Child::from(node(second)))
 }
 
 // === impl Iter ===
@@ -300,17 +300,17 @@ impl<'a> Iter<'a> {
         }
     }
 
-    fn new(root: &'a Page, len: usize) -> Self {
+    fn new(root: &'a Node, len: usize) -> Self {
         let mut iter = Self::empty();
         iter.left = len;
         iter.open(root);
         iter
     }
 
-    fn open(&mut self, page: &'a Page) {
-        match page {
-            Page::Leaf(names) => self.leaf = names.iter(),
-            Page::Branch(children) => self.branches.push(children.iter()),
+    fn open(&mut self, node: &'a Node) {
+        match node {
+            Node::Leaf(names) => self.leaf = names.iter(),
+            Node::Branch(children) => self.branches.push(children.iter()),
         }
     }
 }
@@ -325,7 +325,7 @@ impl<'a> Iterator for Iter<'a> {
                 return Some(name);
             }
             match self.branches.last_mut()?.next() {
-                Some(child) => self.open(&child.page),
+                Some(child) => self.open(&child.node),
                 None => drop(self.branches.pop()),
             }
         }
@@ -341,7 +341,7 @@ impl ExactSizeIterator for Iter<'_> {}
 // === impl Cursor ===
 
 impl<'a> Cursor<'a> {
-    fn new(root: &'a Page) -> Self {
+    fn new(root: &'a Node) -> Self {
         let mut cursor = Self {
             branches: Vec::new(),
             leaf: &[],
@@ -350,48 +350,48 @@ impl<'a> Cursor<'a> {
         cursor
     }
 
-    fn open(&mut self, page: &'a Page) {
-        match page {
-            Page::Leaf(names) => self.leaf = names,
-            Page::Branch(children) => self.branches.push(children),
+    fn open(&mut self, node: &'a Node) {
+        match node {
+            Node::Leaf(names) => self.leaf = names,
+            Node::Branch(children) => self.branches.push(children),
         }
     }
 
     /// The next node, if no leaf is open.
-    fn page(&mut self) -> Option<&'a Page> {
+    fn node(&mut self) -> Option<&'a Node> {
         if !self.leaf.is_empty() {
             return None;
         }
         while self.branches.last()?.is_empty() {
             self.branches.pop();
         }
-        Some(&self.branches.last()?.first()?.page)
+        Some(&self.branches.last()?.first()?.node)
     }
 
     /// Skips the next node and returns it.
-    fn take_page(&mut self) -> Option<&'a Page> {
-        self.page()?;
+    fn take_node(&mut self) -> Option<&'a Node> {
+        self.node()?;
         let (first, rest) = self.branches.last()?.split_first()?;
         *self.branches.last_mut()? = rest;
-        Some(&first.page)
+        Some(&first.node)
     }
 
     /// Skips the next node, or opens it.
     fn pass(&mut self, over: bool) {
-        if let Some(page) = self.take_page()
+        if let Some(node) = self.take_node()
             && !over
         {
-            self.open(page);
+            self.open(node);
         }
     }
 
     /// Skips the nodes that both sets share.
     fn skip_shared(&mut self, other: &mut Self) {
-        while let (Some(ours), Some(theirs)) = (self.page(), other.page()) {
+        while let (Some(ours), Some(theirs)) = (self.node(), other.node()) {
             let (is_same, ours_is_leaf, theirs_is_leaf) = (
                 ours.is(theirs),
-                matches!(ours, Page::Leaf(_)),
-                matches!(theirs, Page::Leaf(_)),
+                matches!(ours, Node::Leaf(_)),
+                matches!(theirs, Node::Leaf(_)),
             );
             // A leaf waits until the other side has reached its leaves.
             if is_same || !ours_is_leaf || theirs_is_leaf {
@@ -406,8 +406,8 @@ impl<'a> Cursor<'a> {
     /// The rest of the open leaf, or the next leaf.
     fn names(&mut self) -> Option<&'a [ResourceName]> {
         while self.leaf.is_empty() {
-            let page = self.take_page()?;
-            self.open(page);
+            let node = self.take_node()?;
+            self.open(node);
         }
         Some(self.leaf)
     }

@@ -59,7 +59,7 @@ struct Probe {
     due: u64,
 }
 
-/// A resource that was refused for its content.
+/// A response that was refused for its content.
 struct Refusal {
     kind: ResourceType,
     carried: Vec<(ResourceName, Version)>,
@@ -341,8 +341,8 @@ impl Checks {
         }
         match self.progress {
             Some((true, revision)) if revision == goal.revision() => Ok(()),
-            told => Err(format!(
-                "(d) the session says {told:?}, not in sync as of {}",
+            reported => Err(format!(
+                "(d) the session says {reported:?}, not in sync as of {}",
                 goal.revision()
             )),
         }

@@ -31,14 +31,14 @@ fn taken_back(variant: Variant, parent: &ResourceType, child: &ResourceType, is_
         peer.answer(parent);
     }
     peer.publish(&base());
-    let was_told = peer.holds(parent, "new").is_none();
+    let was_removed = peer.holds(parent, "new").is_none();
     // The request was on its way when the parent was taken back.
     let mut names: Vec<&str> = if *child == Route { vec!["r"] } else { vec![] };
     names.push("new");
     peer.ask(child, &names);
     let is_answered = peer.holds(child, "new").is_some();
     assert!(
-        is_answered || was_told || peer.holds(parent, "new").is_none(),
+        is_answered || was_removed || peer.holds(parent, "new").is_none(),
         "{parent} → {child}, ACK {is_acked}: nobody will answer: {}",
         peer.log()
     );

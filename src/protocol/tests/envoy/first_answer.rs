@@ -55,10 +55,10 @@ fn first_listener_answer_is_not_empty_where_the_newest_snapshot_has_some() {
         for names in [&[][..], &["l"]] {
             let (mut stream, clusters) = waiting(variant);
             ask(&mut stream, variant, &Listener, names);
-            let mut told = gists(&stream.drain());
+            let mut sent = gists(&stream.drain());
             ack(&mut stream, variant, &clusters, &[]);
-            told.extend(gists(&stream.drain()));
-            assert_eq!(told, ["listener[l]"], "{variant:?} {names:?}");
+            sent.extend(gists(&stream.drain()));
+            assert_eq!(sent, ["listener[l]"], "{variant:?} {names:?}");
         }
     }
 }
@@ -76,17 +76,17 @@ fn first_listener_answer_has_what_was_published_behind_another_publish_that_wait
             let mut unanswered = stream.drain();
             stream.publish(&after().with(Cluster, "x", "1"));
             ask(&mut stream, variant, &Listener, names);
-            let mut told = Vec::new();
+            let mut sent = Vec::new();
             for _ in 0..4 {
                 unanswered.extend(stream.drain());
                 for response in std::mem::take(&mut unanswered) {
                     let is_listener = response.delivery.resource_type == Listener;
-                    told.extend(Some(gist(&response)).filter(|_| is_listener));
+                    sent.extend(Some(gist(&response)).filter(|_| is_listener));
                     let names = if is_listener { names } else { &[] };
                     ack(&mut stream, variant, &response, names);
                 }
             }
-            assert_eq!(told, ["listener[l]"], "{variant:?} {names:?}");
+            assert_eq!(sent, ["listener[l]"], "{variant:?} {names:?}");
         }
     }
 }
@@ -101,10 +101,10 @@ fn first_cluster_answer_is_the_newest_while_listeners_wait_for_their_ack() {
             ack(&mut stream, variant, &response, &["l"]);
         }
         stream.publish(&after());
-        let mut told = gists(&stream.drain());
+        let mut sent = gists(&stream.drain());
         ask(&mut stream, variant, &Cluster, &["new"]);
-        told.extend(gists(&stream.drain()));
-        assert_eq!(told, ["listener[l]", "cluster[new]"], "{variant:?}");
+        sent.extend(gists(&stream.drain()));
+        assert_eq!(sent, ["listener[l]", "cluster[new]"], "{variant:?}");
     }
 }
 
@@ -114,11 +114,11 @@ fn first_answer_comes_once_the_time_of_the_order_is_over() {
     for variant in BOTH {
         let (mut stream, _unanswered) = waiting(variant);
         ask(&mut stream, variant, &Listener, &["l"]);
-        let mut told = gists(&stream.drain());
+        let mut sent = gists(&stream.drain());
         stream.pass(std::time::Duration::from_secs(30));
-        told.extend(gists(&stream.drain()));
-        assert!(told.contains(&"listener[l]".to_owned()), "{variant:?}: {told:?}");
-        assert!(!told.contains(&"listener[]".to_owned()), "{variant:?}: {told:?}");
+        sent.extend(gists(&stream.drain()));
+        assert!(sent.contains(&"listener[l]".to_owned()), "{variant:?}: {sent:?}");
+        assert!(!sent.contains(&"listener[]".to_owned()), "{variant:?}: {sent:?}");
     }
 }
 

@@ -329,7 +329,7 @@ impl Peer {
     }
 
     /// The refused names of a type that were last reported; `None` if there was no report of the type.
-    pub(super) fn told_refused(&self, kind: &ResourceType) -> Option<Vec<String>> {
+    pub(super) fn reported_refused(&self, kind: &ResourceType) -> Option<Vec<String>> {
         self.stream.outcomes.iter().rev().find_map(|outcome| match outcome {
             Outcome::Refused {
                 resource_type, sample, ..

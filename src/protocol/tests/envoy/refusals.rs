@@ -146,18 +146,18 @@ fn refusal_of_a_route_is_told_until_it_is_mended_whatever_else_is_acked() {
         let refused = base().refers(Route, "r", "bad", &[(Cluster, "a")]);
         peer.publish(&refused);
         peer.settle();
-        assert_eq!(peer.told_refused(&Route), Some(vec!["r".into()]), "{}", peer.log());
+        assert_eq!(peer.reported_refused(&Route), Some(vec!["r".into()]), "{}", peer.log());
         assert_eq!(is_blocked_or_synced(&peer, 2), Some(false), "{}", peer.log());
 
         peer.publish(&refused.refers(Route, "r2", "3", &[(Cluster, "b")]));
         peer.settle();
         peer.assert_holds(&Route, "r2", "3");
-        assert_eq!(peer.told_refused(&Route), Some(vec!["r".into()]), "{}", peer.log());
+        assert_eq!(peer.reported_refused(&Route), Some(vec!["r".into()]), "{}", peer.log());
         assert_eq!(is_blocked_or_synced(&peer, 3), Some(false), "{}", peer.log());
 
         peer.publish(&base().refers(Route, "r", "4", &[(Cluster, "a")]));
         peer.settle();
-        assert_eq!(peer.told_refused(&Route), Some(vec![]), "{}", peer.log());
+        assert_eq!(peer.reported_refused(&Route), Some(vec![]), "{}", peer.log());
         peer.assert_synced(4);
     }
 }
@@ -167,15 +167,25 @@ fn refusal_of_a_cluster_is_told_until_it_is_gone_whatever_else_is_acked() {
     let mut peer = Peer::running(Variant::Delta, &base());
     peer.publish(&base().with(Cluster, "c", "bad"));
     peer.settle();
-    assert_eq!(peer.told_refused(&Cluster), Some(vec!["c".into()]), "{}", peer.log());
+    assert_eq!(
+        peer.reported_refused(&Cluster),
+        Some(vec!["c".into()]),
+        "{}",
+        peer.log()
+    );
     peer.publish(&base().with(Cluster, "c", "bad").with(Cluster, "d", "1"));
     peer.settle();
     peer.assert_holds(&Cluster, "d", "1");
-    assert_eq!(peer.told_refused(&Cluster), Some(vec!["c".into()]), "{}", peer.log());
+    assert_eq!(
+        peer.reported_refused(&Cluster),
+        Some(vec!["c".into()]),
+        "{}",
+        peer.log()
+    );
     assert_eq!(is_blocked_or_synced(&peer, 3), Some(false), "{}", peer.log());
     peer.publish(&base().with(Cluster, "d", "1"));
     peer.settle();
-    assert_eq!(peer.told_refused(&Cluster), Some(vec![]), "{}", peer.log());
+    assert_eq!(peer.reported_refused(&Cluster), Some(vec![]), "{}", peer.log());
     peer.assert_synced(4);
 }
 

@@ -45,11 +45,11 @@ fn warming(variant: Variant, config: &Config) -> Peer {
 type Change<'a> = (ResourceType, &'a str, &'a [(ResourceType, &'a str)]);
 
 fn standing(peer: &Peer) -> Standing {
-    let told = peer.stream.outcomes.iter().rev().find_map(|outcome| match outcome {
+    let reported = peer.stream.outcomes.iter().rev().find_map(|outcome| match outcome {
         Outcome::Standing(standing) => Some(standing.clone()),
         _ => None,
     });
-    told.unwrap_or_default()
+    reported.unwrap_or_default()
 }
 
 #[test]
