@@ -137,7 +137,7 @@ impl Outcome {
             },
             Self::Blocked(revision) => OutcomeReport {
                 revision: Some(*revision),
-                ..OutcomeReport::of("blocked by what was refused")
+                ..OutcomeReport::of("blocked by a refusal")
             },
         }
     }

@@ -92,7 +92,7 @@ struct Polled {
     answered: bool,
     /// The newest revision of which the node lacks nothing on this list.
     current: Option<Revision>,
-    heard: Instant,
+    last_poll: Instant,
     polls: u32,
     /// The longest time between two polls.
     gap: Duration,
@@ -153,7 +153,7 @@ impl Polling {
             .lists
             .get_mut(poll.names)
             .expect("a list that was not known was just added");
-        list.hear(now);
+        list.note_poll(now);
         self.outcomes.extend(list.settle_by(poll));
         let Some(answer) = answer else {
             return Reply::Send;
@@ -225,7 +225,7 @@ impl Polling {
         let polls = self.lists.values().any(|list| list.is_regular(now) == Some(true));
         let outcomes = &mut self.outcomes;
         self.lists.retain(|_, list| {
-            let fresh = now.saturating_duration_since(list.heard) < timeout;
+            let fresh = now.saturating_duration_since(list.last_poll) < timeout;
             let abandoned = polls && list.is_regular(now) == Some(false);
             let kept = fresh && !abandoned;
             if !kept {
@@ -274,25 +274,25 @@ impl Polled {
             acked: false,
             answered: false,
             current: None,
-            heard: now,
+            last_poll: now,
             polls: 0,
             gap: Duration::ZERO,
         }
     }
 
-    fn hear(&mut self, now: Instant) {
+    fn note_poll(&mut self, now: Instant) {
         if self.polls > 0 {
-            self.gap = self.gap.max(now.saturating_duration_since(self.heard));
+            self.gap = self.gap.max(now.saturating_duration_since(self.last_poll));
         }
         self.polls = self.polls.saturating_add(1);
-        self.heard = now;
+        self.last_poll = now;
     }
 
     /// Returns true if the node polls for this list as often as it usually does; `None` until that is known. An Envoy
     /// waits once to twice its `refresh_delay` between two polls.
     fn is_regular(&self, now: Instant) -> Option<bool> {
         let patience = (self.gap * 4).max(ABANDONED);
-        (self.polls >= KNOWN_AFTER).then(|| now.saturating_duration_since(self.heard) <= patience)
+        (self.polls >= KNOWN_AFTER).then(|| now.saturating_duration_since(self.last_poll) <= patience)
     }
 
     /// Reads the outcome of the last answer off the next poll.

@@ -90,10 +90,10 @@ pub fn rehearse(
         rehearsal.open(part);
     }
     if let Some(from) = from {
-        rehearsal.bring_to(from);
+        rehearsal.advance_to(from);
     }
     rehearsal.begin(from.cloned());
-    rehearsal.bring_to(to);
+    rehearsal.advance_to(to);
     rehearsal.messages.retain(Message::says_something);
     rehearsal.messages
 }
@@ -139,12 +139,12 @@ impl Rehearsal {
     }
 
     /// Plays all streams until no session has anything more to send.
-    fn bring_to(&mut self, snapshot: &Arc<Snapshot>) {
+    fn advance_to(&mut self, snapshot: &Arc<Snapshot>) {
         for session in &mut self.sessions {
             session.on_snapshot(Arc::clone(snapshot));
         }
         for round in 0..MESSAGES {
-            let sent = self.hear(round);
+            let sent = self.receive(round);
             self.accept(&sent);
             if sent.is_empty() && !self.wait() {
                 return;
@@ -153,10 +153,10 @@ impl Rehearsal {
     }
 
     /// Takes every response that needs no further ACK, and subscribes to the names that it refers to.
-    fn hear(&mut self, round: usize) -> Vec<(usize, Response)> {
-        let mut heard = Vec::new();
+    fn receive(&mut self, round: usize) -> Vec<(usize, Response)> {
+        let mut received = Vec::new();
         let mut at = 0;
-        while at < self.sessions.len() && heard.len() <= MESSAGES {
+        while at < self.sessions.len() && received.len() <= MESSAGES {
             let Some(response) = self.sessions[at].poll_response(self.now) else {
                 at += 1;
                 continue;
@@ -168,11 +168,11 @@ impl Rehearsal {
                 self.ask_for_children(&response);
                 self.give_up_endpoints();
             }
-            heard.push((at, response));
+            received.push((at, response));
             // An earlier stream may serve the names that were just subscribed.
             at = 0;
         }
-        heard
+        received
     }
 
     fn accept(&mut self, sent: &[(usize, Response)]) {

@@ -123,7 +123,7 @@ fn lists_that_are_polled_for_no_more_are_forgotten_before_the_node_is() {
     let mut polling = Polling::new(ResourceType::Endpoint);
     let (none, start) = (Version::from(""), Instant::now());
     let at = |second: u64| start + Duration::from_secs(second);
-    let hear = |polling: &mut Polling, name: &str, second: u64| {
+    let ask = |polling: &mut Polling, name: &str, second: u64| {
         polling.on_poll(poll(&Some(vec![name.into()]), &none), None, at(second));
     };
     let remembered = |polling: &mut Polling, second: u64| {
@@ -131,19 +131,23 @@ fn lists_that_are_polled_for_no_more_are_forgotten_before_the_node_is() {
         polling.len()
     };
     for second in 0..5 {
-        hear(&mut polling, "a", second);
-        hear(&mut polling, "b", second);
+        ask(&mut polling, "a", second);
+        ask(&mut polling, "b", second);
     }
-    hear(&mut polling, "once", 5);
+    ask(&mut polling, "once", 5);
     assert_eq!(remembered(&mut polling, 10), 3);
     for second in 5..30 {
-        hear(&mut polling, "a", second);
+        ask(&mut polling, "a", second);
     }
     assert_eq!(
         remembered(&mut polling, 30),
         2,
-        "b is abandoned; how often `once` comes is not known"
+        "`b` is abandoned; the usual time between polls for `once` is unknown"
     );
-    assert_eq!(remembered(&mut polling, 200), 2, "the node as a whole may come again");
+    assert_eq!(
+        remembered(&mut polling, 200),
+        2,
+        "all lists are kept until the timeout of the node"
+    );
     assert_eq!(remembered(&mut polling, 400), 0);
 }

@@ -153,7 +153,7 @@ fn wildcard_covers_names_on_demand_that_the_node_asks_for() {
     assert_eq!(
         edit.asked,
         [ResourceName::from("tenant-2")],
-        "what is selected already is not asked for again"
+        "a name that is already selected is not requested again"
     );
     assert_eq!(edit.dropped, [ResourceName::from("tenant-1")]);
     assert!(subscription.selects_name(&"tenant-2".into()) && !subscription.selects_name(&"tenant-1".into()));

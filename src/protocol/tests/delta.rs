@@ -333,7 +333,7 @@ fn refused_versions_are_not_sent_again_and_better_ones_are() {
     assert!(matches!(stream.outcomes.last(), Some(Outcome::Blocked(_))));
     stream.publish(&config().with(Cluster, "b", "2"));
     let back = stream.one();
-    assert_eq!(gist(&back), "cluster[a]", "back to what was before the refusal");
+    assert_eq!(gist(&back), "cluster[a]", "the content from before the refusal");
     stream.ack_delta(&back);
     stream.silence();
     assert!(matches!(stream.outcomes.last(), Some(Outcome::Synced(_))));
@@ -464,7 +464,11 @@ fn who_refuses_everything_is_sent_what_changes_alone() {
     stream.delta(&Cluster, &["*"], &[]);
     for round in 1..=3 {
         let response = stream.one();
-        assert_eq!(response.resources.as_slice().len(), 40, "whose fault it was is open");
+        assert_eq!(
+            response.resources.as_slice().len(),
+            40,
+            "it is unknown which cluster is at fault"
+        );
         stream.nack_delta(&response);
         stream.publish(&forty(&[0], round));
     }

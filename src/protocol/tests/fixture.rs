@@ -289,7 +289,7 @@ impl Stream {
         let mut all = Vec::new();
         while let Some(response) = self.session.poll_response(self.now) {
             all.push(response);
-            assert!(all.len() < 1000, "a session that never stops talking");
+            assert!(all.len() < 1000, "the session never stops sending");
         }
         while let Some(outcome) = self.session.poll_outcome() {
             self.outcomes.push(outcome);

@@ -170,7 +170,7 @@ fn run(variant: Variant, noise: &[Noise]) {
         Variant::Delta => stream.delta(&Secret, &["s"], &[]),
     }
     let answered = stream.drain().iter().any(|response| gist(response) == "secret[s]");
-    assert!(answered, "a stream that lives is served");
+    assert!(answered, "an open stream is served");
 }
 
 proptest! {

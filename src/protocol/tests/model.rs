@@ -441,7 +441,11 @@ impl Client {
             self.answer(&response);
             self.receive();
         }
-        assert!(self.waiting.is_empty(), "it never comes to rest: {:#?}", self.records());
+        assert!(
+            self.waiting.is_empty(),
+            "the session never comes to rest: {:#?}",
+            self.records()
+        );
         let more = self.stream.drain();
         assert!(
             more.is_empty(),

@@ -97,7 +97,7 @@ fn refused_part_is_not_sent_again_and_the_others_stand() {
     stream.silence();
     let content = "2".repeat(1000);
     stream.publish(&config(&FIVE, '1').with(Cluster, "c", &content));
-    assert_eq!(gist(&stream.one()), "cluster[c d]", "and what was refused with it");
+    assert_eq!(gist(&stream.one()), "cluster[c d]", "`d` was refused with `c`");
 }
 
 // L-13, W-7

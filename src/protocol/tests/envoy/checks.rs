@@ -247,7 +247,7 @@ impl Checks {
             Some(Probe {
                 kind, name, content, ..
             }) => Err(format!(
-                "(e) {kind} {name}@{content} has nothing to do with anything else, and did not come within {} ms",
+                "(e) {kind} {name}@{content} is unrelated to other changes, and did not arrive within {} ms",
                 self.bound
             )),
             None => Ok(()),
@@ -304,7 +304,7 @@ impl Checks {
                 let state = if client.clusters.contains_key(*name) {
                     "is not warm yet"
                 } else {
-                    "is not there"
+                    "is missing"
                 };
                 return Err(format!(
                     "(b) {entry} serves and needs the cluster {name}, which {state}"
@@ -443,7 +443,7 @@ fn entries(client: &Client) -> BTreeMap<String, Vec<&Arc<Resource>>> {
 
 fn content_of(resource: &Resource) -> u32 {
     let text = String::from_utf8_lossy(&resource.body);
-    text.parse().expect("what stands apart has a number for its content")
+    text.parse().expect("an unrelated resource has a number as its content")
 }
 
 fn carried(response: &Response) -> Vec<(ResourceName, Version)> {

@@ -39,7 +39,7 @@ fn taken_back(variant: Variant, parent: &ResourceType, child: &ResourceType, is_
     let is_answered = peer.holds(child, "new").is_some();
     assert!(
         is_answered || was_removed || peer.holds(parent, "new").is_none(),
-        "{parent} → {child}, ACK {is_acked}: nobody will answer: {}",
+        "{parent} → {child}, ACK {is_acked}: the client is never answered: {}",
         peer.log()
     );
     peer.settle();
@@ -103,7 +103,7 @@ fn virtual_hosts_of_a_route_taken_back_are_answered() {
         let is_gone = |kind| peer.holds(kind, "new").is_none();
         assert!(
             is_answered || is_gone(&Listener) || is_gone(&Route),
-            "{names:?}: nobody will answer: {}",
+            "{names:?}: the client is never answered: {}",
             peer.log()
         );
         peer.settle();
@@ -128,7 +128,7 @@ fn endpoints_are_answered_where_the_cluster_alone_was_replaced() {
         let is_replaced = peer.holds(&Cluster, "new").as_deref() == Some("2");
         assert!(
             is_replaced || peer.holds(&Endpoint, "1").is_some(),
-            "nobody will answer: {}",
+            "the client is never answered: {}",
             peer.log()
         );
         peer.settle();

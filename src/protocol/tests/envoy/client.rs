@@ -211,7 +211,7 @@ impl Client {
         let late: Vec<_> = late.into_iter().map(|(key, _)| key.clone()).collect();
         for (kind, name) in late {
             self.faults
-                .push(format!("(c) it waited for {kind} {name}, which nobody sent"));
+                .push(format!("(c) it waited for {kind} {name}, which was never sent"));
             self.fetches.remove(&(kind, name));
         }
     }

@@ -216,7 +216,7 @@ impl Peer {
             let kind = next.delivery.resource_type.clone();
             self.answer(&kind);
         }
-        panic!("it never comes to rest: {:#?}", self.log);
+        panic!("the Envoy never comes to rest: {:#?}", self.log);
     }
 
     // === what comes ===

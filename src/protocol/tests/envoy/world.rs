@@ -148,7 +148,7 @@ impl World {
             self.ask(0);
             self.serve();
         }
-        Err("(g) it never comes to rest".into())
+        Err("(g) the run never comes to rest".into())
     }
 
     fn next_event(&self) -> Option<u64> {

@@ -69,11 +69,11 @@ proptest! {
             }
             let built = of(&model);
             prop_assert_eq!(tree.sum(), built.sum());
-            prop_assert!(tree == built, "however a set was made");
-            prop_assert!(built == tree, "however a set was made");
+            prop_assert!(tree == built, "equal sets are equal, whatever edits made them");
+            prop_assert!(built == tree, "equal sets are equal, whatever edits made them");
             if let Some((tree_before, model_before)) = before {
                 prop_assert_eq!(tree == tree_before, model == model_before);
-                prop_assert!(tree_before == of(&model_before), "a set that was edited is as it was");
+                prop_assert!(tree_before == of(&model_before), "an edit leaves the set before unchanged");
             }
             before = Some((tree.clone(), model.clone()));
         }
