@@ -11,7 +11,7 @@ use crate::{
 pub struct Delivery {
     /// The type of the response.
     pub resource_type: ResourceType,
-    /// Its `version_info` or `system_version_info`.
+    /// The `version_info` or `system_version_info` of the response.
     pub version: Version,
     /// The nonce that its ACK will repeat.
     pub nonce: Nonce,

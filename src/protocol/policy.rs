@@ -49,8 +49,8 @@ pub struct Ordering {
     /// The time that an Envoy may leave a response of clusters unanswered before newer clusters are sent beside it. An
     /// Envoy answers once all clusters are warm (O-5); any other client answers within a round trip.
     pub patience: Duration,
-    /// The time that removals wait for a reconnecting Envoy to ask for its listeners and routes. Until then, what they
-    /// need is not known (O-19). An Envoy asks for all of them within its first round trip.
+    /// The time that removals wait for a reconnecting Envoy to ask for its listeners and routes. Until then the
+    /// server does not know which clusters they need (O-19). An Envoy asks for all types within its first round trip.
     pub return_wait: Duration,
     /// The longest time that a removed cluster is held for a route configuration that still names it. It is longer than
     /// Envoy's drain time of 600 s (O-12).

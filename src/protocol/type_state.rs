@@ -228,7 +228,7 @@ impl TypeState {
         if let Some(accused) = accused {
             let suspects = self.refused.accept_part(sent.number, &sent.resources, &accused);
             self.reconsider(suspects);
-            // Each accused resource was refused on its own, unless they take places from each other.
+            // Each accused resource was refused on its own, unless accused resources take places from each other.
             let groups = if has_places(&self.kind) {
                 vec![accused.clone()]
             } else {
@@ -307,7 +307,7 @@ impl TypeState {
     }
 
     /// Returns true if the client is unlikely to accept so many suspects, because it has refused everything for a
-    /// while. They wait until it accepts something, instead of going out with every publish (D-15).
+    /// while. The suspects wait until the client accepts a response, instead of going out with every publish (D-15).
     const fn refuses_everything(&self, suspects: usize) -> bool {
         self.refused.is_stubborn() && suspects > FEW_SUSPECTS
     }

@@ -1,4 +1,4 @@
-//! Limits on what nodes that poll may ask for.
+//! Limits on the polls of nodes.
 
 use std::time::Duration;
 

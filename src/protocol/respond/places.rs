@@ -78,7 +78,7 @@ pub(super) fn hand_over(
     }
     hand_over.givers = givers(&contested, to, blocked);
     if claims.iter().any(|(by, _)| goes(&by.name)) {
-        // Their places are unknown, and may be those that are claimed.
+        // The places of these resources are unknown, and may be the claimed ones.
         let retained = view
             .retained()
             .values()

@@ -70,7 +70,7 @@ pub(in crate::protocol) fn plan(client: Client<'_>, to: &Arc<TypeResources>, ter
     let gone = gone(client, diff.as_deref(), to);
     let may_wait = terms.gate.is_some() || (terms.keeps && has_places(client.kind));
     if !may_wait && gone.is_empty() && client.view.is_plain() && !client.refused.any() {
-        // This is the case of nearly every step.
+        // Nearly every step takes this path.
         let mut plan = Plan {
             changed,
             ..Plan::default()

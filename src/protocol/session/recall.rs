@@ -130,8 +130,8 @@ impl Session {
         }
     }
 
-    /// SotW: recognizes an Envoy whose last stream is not remembered and that presents the goal's version. It holds the
-    /// names that it asks for as in the goal, and is sent them again in any case.
+    /// SotW: recognizes an Envoy whose last stream is not remembered and that presents the goal's version. Such
+    /// an Envoy holds the names that it asks for as in the goal, and is sent them again in any case.
     fn recognize(&mut self, index: usize) {
         let state = &mut self.types[index];
         let goal = self

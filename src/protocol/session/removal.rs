@@ -149,8 +149,8 @@ impl Session {
             .is_some_and(|made| now.saturating_duration_since(made) >= delay)
     }
 
-    /// Returns true if a reconnected Envoy has asked for its listeners and routes, or had the time to. Until then, what
-    /// they need is not known (O-19).
+    /// Returns true if a reconnected Envoy has asked for its listeners and routes, or had the time to. Until then
+    /// the server does not know which clusters they need (O-19).
     fn has_come_back(&self, now: Instant) -> bool {
         let asks = |kind: &ResourceType| self.state_of(kind).is_some_and(|state| !state.fresh);
         let is_published = |kind: &ResourceType| {

@@ -34,7 +34,7 @@ pub(in crate::protocol) struct Owed {
 #[derive(Debug, Default)]
 struct Retry {
     names: BTreeSet<ResourceName>,
-    /// They were too many for a client that refuses everything, and wait until it accepts something.
+    /// The names were too many for a client that refuses everything, and wait until it accepts a response.
     waits: bool,
 }
 

@@ -27,7 +27,7 @@ const ENDPOINTS: usize = 64;
 #[derive(Debug)]
 pub(in crate::protocol) struct Sent {
     pub(in crate::protocol) delivery: Delivery,
-    /// Its position among the responses of the stream.
+    /// The position of the response among those of the stream.
     pub(in crate::protocol) number: u64,
     pub(in crate::protocol) purpose: Purpose,
     pub(in crate::protocol) snapshot: Arc<Snapshot>,
@@ -58,7 +58,7 @@ pub(in crate::protocol) struct Replaced {
 pub(in crate::protocol) enum Purpose {
     /// The response adds or changes: a resource that newly refers to its resources waits for its ACK.
     Make,
-    /// The response removes: what the removed resources referred to is removed after its ACK.
+    /// The response removes resources; the resources that they referred to are removed after its ACK.
     Break,
     /// The response answers a request: nothing waits for it (O-2).
     Answer,

@@ -73,7 +73,7 @@ struct Alone {
 /// The rest of one refused response.
 #[derive(Debug)]
 struct RefusedResponse {
-    /// Its position among the responses of the stream.
+    /// The position of the response among all responses of the stream.
     number: u64,
     resources: Vec<Arc<Resource>>,
     /// Delta: removals of that response, which were not applied either.

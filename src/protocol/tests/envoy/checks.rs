@@ -91,7 +91,7 @@ impl Checks {
         }
     }
 
-    // === what happens ===
+    // === events ===
 
     pub(super) fn on_publish(&mut self, stream: &Stream) {
         self.goal = Some(stream.newest());

@@ -252,7 +252,7 @@ impl Client {
         self.draining.retain(|(_, until)| *until > now);
     }
 
-    // === what it needs ===
+    // === subscriptions ===
 
     /// The listeners that serve, may still serve, or are about to.
     fn all_listeners(&self) -> impl Iterator<Item = &Arc<Resource>> {

@@ -67,7 +67,7 @@ impl Peer {
         peer
     }
 
-    // === what happens to it ===
+    // === events ===
 
     pub(super) fn publish(&mut self, config: &Config) {
         self.log.push("publish".into());
@@ -219,7 +219,7 @@ impl Peer {
         panic!("the Envoy never comes to rest: {:#?}", self.log);
     }
 
-    // === what comes ===
+    // === responses ===
 
     fn receive(&mut self) {
         for response in self.stream.drain() {

@@ -80,7 +80,7 @@ impl World {
         self.converge()
     }
 
-    // === what happens ===
+    // === events ===
 
     fn act(&mut self, act: Act) {
         self.note(&format!("{act:?}"));
