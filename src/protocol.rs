@@ -1,7 +1,6 @@
 //! The xDS protocol as pure state machines: requests and snapshots go in, responses and outcomes come out.
 //!
-//! The transport drives one [`Session`] per stream. This module does no I/O, reads no clock (time is an argument) and
-//! draws no random number.
+//! The transport drives one [`Session`] per stream. No I/O, no clock (time is an argument), no randomness here.
 
 mod delivery;
 mod error;

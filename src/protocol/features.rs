@@ -11,14 +11,12 @@ const WRAPPED: [&str; 2] = ["xds.config.resource-in-sotw", "xds.config.supports-
 /// Features of a client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Features {
-    /// The client takes TTLs and heartbeats. Any other client refuses a heartbeat (T-4), or drops an expired resource
-    /// for ever.
+    /// TTLs and heartbeats. A client without them refuses a heartbeat (T-4), or loses expired resources for ever.
     pub ttl: bool,
     /// The client takes SotW responses that hold nothing but errors of single resources (E-4). An Envoy reads such a
     /// response as an empty one: it refuses that for some types, and deletes resources for others.
     pub bare_errors: bool,
-    /// Large delta responses are split for the client: gRPC clients take messages of 4 MiB by default, an Envoy takes
-    /// any size (L-13).
+    /// Large delta responses are split: gRPC clients take messages of 4 MiB by default, an Envoy any size (L-13).
     pub divided: bool,
     /// The client is an Envoy: it leaves a response of clusters unanswered while one of them warms (O-5), and asks for
     /// everything at once when it reconnects.

@@ -1,5 +1,4 @@
-//! The memory that a session uses beyond what all sessions share. The part of the server that bounds memory reads these
-//! numbers.
+//! The memory that a session uses beyond what all sessions share, for the limits on the memory of all sessions.
 
 use super::Session;
 use crate::resource::{Resource, ResourceType};

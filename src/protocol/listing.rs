@@ -9,8 +9,7 @@ use std::{
 
 use foldhash::quality::FixedState;
 
-/// A hash of a list of names, as its bytes are written. Equal bytes have equal hashes. A client that makes two lists
-/// collide harms only itself.
+/// A hash of the bytes of a list of names. A client that makes two lists collide harms only itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ListFingerprint(u64);
 
@@ -41,7 +40,6 @@ enum Items<'a, T> {
 // === impl ListFingerprint ===
 
 impl ListFingerprint {
-    /// Hashes the parts of a list.
     #[must_use]
     pub(super) fn of<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let mut hasher = FixedState::with_seed(0).build_hasher();

@@ -1,6 +1,6 @@
-//! The state that a node last ACKed, carried from a stream that ended to the next stream of the same node. So make
-//! before break holds across a reconnect (O-19). The owner of the memories bounds them. A session without a memory
-//! knows only what the client presents.
+//! The state that a node last ACKed, kept from a stream that ended for the node's next stream: make before break holds
+//! across a reconnect (O-19). The owner of the memories bounds them. Without one, a session knows only what the client
+//! presents.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -204,8 +204,8 @@ impl TypeMemory {
     }
 }
 
-/// The resources that a node applied since its last full ACK: from refused responses, beside the accused resources
-/// (S-8), and from later responses.
+/// Resources that a node applied since its last full ACK: from later responses, and from refused ones beside the
+/// accused (S-8).
 fn taken_since(state: &TypeState) -> Vec<Arc<Resource>> {
     let is_known = |before: &&Arc<Resource>| {
         let accepted = state.view.accepted(&before.name);

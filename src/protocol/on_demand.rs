@@ -1,5 +1,5 @@
-//! Resources on demand, where a node has several streams: one stream asks for them by name, another is sent full states
-//! by wildcard (S-20).
+//! Resources on demand, if one stream of a node asks for them by name and another is sent full states by wildcard
+//! (S-20).
 
 use super::{Session, Variant, policy::is_full_state, subscription::Names};
 use crate::resource::ResourceType;

@@ -34,8 +34,8 @@ pub enum Outcome {
         /// The type of the request.
         resource_type: ResourceType,
     },
-    /// An Envoy without watches for the type passed a response over: neither ACK nor NACK. No answer is due any more
-    /// (S-6b).
+    /// S-6b: an Envoy without watches for the type ignored a response. It is neither ACKed nor NACKed, and no answer is
+    /// due.
     Ignored(Delivery),
     /// The names that are requested and do not exist have changed (E-7).
     Missing {

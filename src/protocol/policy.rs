@@ -22,11 +22,9 @@ pub struct Policy {
     pub ordering: Ordering,
     /// Names that do not exist are reported as errors of single resources (E-6).
     pub resource_errors: bool,
-    /// Types whose removals are not sent in delta: Envoy deletes a filter's configuration while the filter is in
-    /// use.
+    /// Types whose removals are not sent in delta: Envoy deletes a filter's configuration during its use.
     pub quiet_removals: BTreeSet<ResourceType>,
-    /// Patterns of names that a wildcard leaves out. These resources go only to clients that ask for them by name
-    /// (W-9).
+    /// Patterns of names that a wildcard leaves out: only clients that ask for these resources by name get them (W-9).
     pub on_demand: BTreeMap<ResourceType, Arc<[Pattern]>>,
     /// Types of which a reconnecting delta client is sent everything again, whatever versions it presents (D-6).
     pub resend_presented: BTreeSet<ResourceType>,
@@ -39,9 +37,8 @@ pub struct Policy {
 pub struct Ordering {
     /// If false, every type is advanced to the newest snapshot as soon as its last response is answered.
     pub enabled: bool,
-    /// The longest time that a step which adds or changes waits for the ACK of an earlier one. It is longer than
-    /// Envoy's `initial_fetch_timeout` of 15 s, for which a warming cluster withholds its ACK (O-14). Steps that remove
-    /// wait for ever.
+    /// The longest time that a step which adds or changes waits for an earlier ACK; removals wait for ever. It is
+    /// longer than Envoy's `initial_fetch_timeout` of 15 s, for which a warming cluster withholds its ACK (O-14).
     pub make_timeout: Duration,
     /// The time that removals wait after everything else was ACKed, for listeners that drain with an inline route.
     /// Nothing on the wire shows such a drain (O-12).
@@ -52,16 +49,15 @@ pub struct Ordering {
     /// The time that removals wait for a reconnecting Envoy to ask for its listeners and routes. Until then the
     /// server does not know which clusters they need (O-19). An Envoy asks for all types within its first round trip.
     pub return_wait: Duration,
-    /// The longest time that a removed cluster is held for a route configuration that still names it. It is longer than
-    /// Envoy's drain time of 600 s (O-12).
+    /// The longest time that a removed cluster is held for a route configuration: longer than Envoy's drain of 600 s
+    /// (O-12).
     pub hold_cap: Duration,
 }
 
 /// Limits on the requests of one stream.
 #[derive(Clone, Copy, Debug)]
 pub struct StreamLimits {
-    /// Subscribed names of one type. A SotW client lists all of them in every request, so this bounds memory per
-    /// stream.
+    /// Subscribed names of one type: bounds memory per stream, since a SotW client lists all of them in every request.
     pub names_per_type: usize,
     /// Bytes of all names on one stream, of every type: the size of 500 000 names of usual length.
     pub subscribed_bytes: usize,
@@ -71,11 +67,10 @@ pub struct StreamLimits {
     pub name_bytes: usize,
     /// Bytes of `node.id`, and of each other text by which the server remembers a node.
     pub node_id_bytes: usize,
-    /// Bytes of the used parts of a node: decoding takes some twenty times as much memory. Istio's metadata has some
-    /// thousand bytes.
+    /// Bytes of the used parts of a node, which decoding multiplies by twenty. Istio's metadata has some thousand
+    /// bytes.
     pub node_bytes: usize,
-    /// Bytes read of a NACK's message, in which an Envoy names each refused cluster. A longer message is cut before it
-    /// is copied.
+    /// Bytes read of a NACK's message, in which an Envoy names each refused cluster. The rest is cut before the copy.
     pub error_bytes: usize,
     /// Delta responses per type that answer requests and await their ACK. Beyond this limit answers coalesce (D-16).
     pub answers_in_flight: usize,
@@ -182,8 +177,8 @@ pub(super) const fn is_full_state(resource_type: &ResourceType) -> bool {
     }
 }
 
-/// Returns true if a client that refuses a response has applied the valid resources in it (S-8). For the other types
-/// Envoy stops at the first invalid resource.
+/// Returns true if a client that refuses a response applies its valid part (S-8). Of other types Envoy stops at the
+/// first invalid resource.
 pub(super) const fn applies_valid_part(resource_type: &ResourceType) -> bool {
     is_full_state(resource_type)
 }
@@ -200,8 +195,8 @@ pub(super) const fn removes_by_omission(resource_type: &ResourceType) -> bool {
     is_full_state(resource_type) || matches!(resource_type, ResourceType::ScopedRoute)
 }
 
-/// The types that resources of the given type refer to, and that clients ask for once they hold such a resource. They
-/// are sent again after it (O-6, O-13).
+/// The types that resources of the type refer to, and that clients then ask for. They are sent again after it (O-6,
+/// O-13).
 pub(super) const fn children(resource_type: &ResourceType) -> &'static [ResourceType] {
     match resource_type {
         ResourceType::Cluster => &[ResourceType::Endpoint],

@@ -180,7 +180,6 @@ impl Polling {
         Reply::Send
     }
 
-    /// Records the answer as the last one.
     fn deliver(&mut self, names: &PolledNames, answer: &PollAnswer) -> Delivery {
         self.answers += 1;
         let delivery = Delivery {
@@ -325,8 +324,7 @@ impl Polled {
         ignored
     }
 
-    /// Returns true if the accepted answer has this version. `None` means that there is no answer, so nothing is
-    /// lacking.
+    /// Returns true if the accepted answer has this version. Without a version to answer with, nothing is lacking.
     fn holds(&self, version: Option<&Version>) -> bool {
         match (version, &self.sent) {
             (Some(version), Some(sent)) => self.acked && sent.version == *version,

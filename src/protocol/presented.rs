@@ -38,8 +38,7 @@ impl<'a> Presented<'a> {
         Self(held)
     }
 
-    /// Replaces every version by the empty one, which no resource has: each resource is sent again, and removed if it
-    /// is gone.
+    /// Replaces every version by the empty one, which no resource has: each resource is sent again, or removed if gone.
     pub(super) fn distrusted(mut self) -> Self {
         self.0.iter_mut().for_each(|(_, version)| *version = "");
         self

@@ -1,6 +1,5 @@
-//! Rehearsal of a change: lists the messages that a node would be sent on the way from one snapshot to the next, in
-//! order. It plays the node's streams with a client that accepts everything at once. The sessions are those that serve,
-//! so no rule is written twice.
+//! Rehearsal of a change: the messages that a node would be sent on the way from one snapshot to the next, in order.
+//! The node's streams are played by the sessions that serve, with a client that accepts everything at once.
 //!
 //! A rehearsal is made while a publish is planned. It touches no open stream.
 
@@ -35,8 +34,7 @@ pub struct RehearsedStream {
 pub struct Message {
     /// The type of its resources.
     pub resource_type: ResourceType,
-    /// Messages of one round follow one another at once; those of the next round wait for the ACKs of all messages
-    /// before.
+    /// Messages of one round follow one another at once; those of the next wait for the ACKs of all before.
     pub round: usize,
     /// Names that the node does not have yet.
     pub added: Vec<ResourceName>,
@@ -44,8 +42,8 @@ pub struct Message {
     pub changed: Vec<ResourceName>,
     /// Names that are removed from the node.
     pub removed: Vec<ResourceName>,
-    /// The number of resources that are sent again unchanged: children of a changed parent (O-6, O-13), and resources
-    /// that a SotW response repeats.
+    /// The number of unchanged resources sent again: children of a changed parent (O-6, O-13), repeats of a SotW
+    /// response.
     pub repeated: usize,
 }
 
@@ -279,7 +277,6 @@ impl Rehearsal {
         self.sessions.get_mut(at.unwrap_or(last))
     }
 
-    /// Records the changes that a response makes to the node.
     fn note(&mut self, response: &Response, round: usize) {
         let kind = &response.delivery.resource_type;
         let mut message = Message {

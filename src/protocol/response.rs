@@ -15,18 +15,15 @@ pub struct Response {
     pub delivery: Delivery,
     /// The resources that the response carries.
     pub resources: Contents,
-    /// Names that stand first, in this order: they give up places that others take (O-17). The other resources follow
-    /// by name.
+    /// Names that stand first, in this order, because they give up places (O-17). The others follow by name.
     pub lead: Vec<ResourceName>,
-    /// Delta: names that are gone, and names that were requested and do not exist (R-3, D-8). Sorted, disjoint from the
-    /// resources.
+    /// Delta: gone names, and requested names that do not exist (R-3, D-8). Sorted, disjoint from the resources.
     pub removed: Vec<ResourceName>,
     /// Delta VHDS: names without a virtual host, returned without a resource (D-12).
     pub unresolved: Vec<ResourceName>,
     /// Names that were requested and cannot be served (E-1); disjoint from the resources (E-2).
     pub errors: Vec<ResourceError>,
-    /// Resources whose TTL is renewed (T-3), in delta without their bodies. A response with heartbeats carries nothing
-    /// else.
+    /// Resources whose TTL is renewed (T-3), in delta without bodies. Such a response carries nothing else.
     pub heartbeats: Vec<Arc<Resource>>,
     /// The client takes TTLs: resources that have a TTL carry it (T-1).
     pub ttl: bool,

@@ -58,8 +58,7 @@ pub struct Session {
     pub(super) goal: Option<Arc<Snapshot>>,
     /// In send order.
     pub(super) types: Vec<TypeState>,
-    /// The state that the node last ACKed on an earlier stream, without the types that this stream has taken over
-    /// (O-19).
+    /// The state that the node last ACKed on an earlier stream, without the types taken over by this one (O-19).
     memory: Memory,
     /// No earlier stream of the node is remembered.
     pub(super) is_stranger: bool,
@@ -112,8 +111,7 @@ impl Earliest {
 // === impl Session ===
 
 impl Session {
-    /// Makes the session of a stream of the node `node_id`. `stream` must be unique over streams and processes: nonces
-    /// are made from it (S-1).
+    /// `stream` must be unique over streams and processes: the nonces of the session are made from it (S-1).
     #[must_use]
     pub fn new(variant: Variant, scope: Scope, policy: Arc<Policy>, stream: Arc<str>, node_id: String) -> Self {
         Self {

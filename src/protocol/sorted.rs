@@ -6,8 +6,7 @@ use crate::resource::Resource;
 
 /// Sorts by text. The sort is stable.
 ///
-/// The names of a list often share a prefix. So the few bytes behind the common prefix are compared first, without a
-/// look at the texts themselves.
+/// The names of a list often share a prefix, so the few bytes behind the common prefix are compared first.
 pub(super) fn sort_by_text<T>(items: &mut Vec<T>, text: impl Fn(&T) -> &str) {
     if items.is_sorted_by(|a, b| text(a) <= text(b)) {
         return;
@@ -27,8 +26,7 @@ pub(super) fn sort_once(resources: &mut Vec<Arc<Resource>>) {
     resources.dedup_by(|a, b| a.name == b.name);
 }
 
-/// Finds the item with the wanted text in a sorted list. `rest` is the part of the list still to be walked; wanted
-/// texts must come in sorted order, too.
+/// Finds the wanted text in `rest`, the part of a sorted list still to be walked. Wanted texts must be sorted, too.
 pub(super) fn walk_to<'a, T>(rest: &mut &'a [T], wanted: &str, text: impl Fn(&T) -> &str) -> Option<&'a T> {
     while let Some((first, after)) = rest.split_first() {
         match text(first).cmp(wanted) {

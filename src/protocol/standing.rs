@@ -1,5 +1,4 @@
-//! The progress of a change on a stream: the resources that wait, each with what it waits for, and the removed
-//! resources that are held.
+//! The progress of a change on a stream: the resources that wait or are held, each with the reason.
 
 use crate::resource::{ResourceName, ResourceType};
 

@@ -102,8 +102,7 @@ impl Subscription {
         left_out.any(|pattern| pattern.matches(name.as_str()))
     }
 
-    /// Takes the names on demand that streams of the node ask for. From now on the wildcard covers these and no others
-    /// (S-20). Returns the change.
+    /// Takes the names on demand that streams of the node ask for, which the wildcard covers from now on (S-20).
     pub fn cover(&mut self, names: Names) -> Edit {
         if !self.is_partial() || self.covered == names {
             return Edit::default();
@@ -171,7 +170,7 @@ impl Subscription {
         !self.globs.is_empty()
     }
 
-    /// Returns true if the resource is subscribed: by the wildcard, by name or alias (D-12), or as a member of a glob
+    /// Returns true if the resource is subscribed: by wildcard, by name or alias (D-12), or as a member of a glob
     ///
     #[must_use]
     pub fn selects(&self, resource: &Resource) -> bool {
@@ -201,8 +200,7 @@ impl Subscription {
         self.names.bytes() + self.globs.bytes()
     }
 
-    /// Takes the complete list of a SotW request. With `legacy`, an empty first list of this type means "all" (W-4).
-    /// `lists` makes equal lists one.
+    /// Takes the complete list of a SotW request. With `legacy`, an empty first list means "all" (W-4).
     pub fn replace(&mut self, names: &[&str], legacy: bool, lists: &dyn Lists) -> Edit {
         self.written = None;
         if names.is_empty() {
@@ -275,7 +273,7 @@ impl Subscription {
         }
         let was_wildcard = self.is_wildcard();
         let (added, removed) = (self.add(subscribe, &mut edit), self.remove(unsubscribe, &mut edit));
-        self.rename(&added, &removed, &mut edit, lists);
+        self.edit_names(&added, &removed, &mut edit, lists);
         edit.wildcard_added = self.is_wildcard() && !was_wildcard;
         edit.changed |= self.is_wildcard() != was_wildcard;
         edit
@@ -330,8 +328,7 @@ impl Subscription {
         edit.changed = true;
     }
 
-    /// Edits the list of names.
-    fn rename(&mut self, added: &[&str], removed: &BTreeSet<&str>, edit: &mut Edit, lists: &dyn Lists) {
+    fn edit_names(&mut self, added: &[&str], removed: &BTreeSet<&str>, edit: &mut Edit, lists: &dyn Lists) {
         let before = self.names.clone();
         let asked = || added.iter().copied().filter(|name| !removed.contains(name));
         // D-1: a name in both lists was subscribed for a moment and is unsubscribed now.

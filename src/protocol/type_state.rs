@@ -29,8 +29,7 @@ use crate::{
     snapshot::{Snapshot, TypeResources},
 };
 
-/// Up to this many suspects are sent once more in any case: they cost little, and another resource may wait for one of
-/// them.
+/// Up to this many suspects are sent once more in any case: they cost little, and others may wait for one of them.
 const FEW_SUSPECTS: usize = 32;
 
 /// The state of one type on one stream.
@@ -101,8 +100,8 @@ impl TypeState {
         self.due.owes_anything() || self.retry_is_due()
     }
 
-    /// Returns true if suspects are to be sent once more now. Nothing else must be in flight then, so that a NACK shows
-    /// which one was at fault.
+    /// Returns true if suspects are to be sent once more now: with nothing else in flight, a NACK shows the one at
+    /// fault.
     pub(super) fn retry_is_due(&self) -> bool {
         self.in_flight.is_empty() && self.due.may_retry(self.refused.any())
     }
@@ -117,7 +116,6 @@ impl TypeState {
         !self.subscription.is_wildcard() && !self.subscription.has_globs()
     }
 
-    /// Applies a change of the subscription.
     pub(super) fn apply(&mut self, edit: Edit) {
         self.missing.note_dropped(&edit.dropped);
         for name in &edit.dropped {
@@ -179,8 +177,7 @@ impl TypeState {
         }
     }
 
-    /// Forgets the fallbacks of refused resources, except under names that are still refused or are being sent once
-    /// more.
+    /// Forgets fallbacks, except under names that are still refused or are being sent once more.
     pub(super) fn keep_fallback(&mut self) {
         if !self.view.falls_back() {
             return;
@@ -200,8 +197,7 @@ impl TypeState {
 
     /// Records that the client refused a response with this message.
     pub(super) fn on_nack(&mut self, variant: Variant, sent: &Sent, message: &str) {
-        // S-8: of clusters and listeners, an Envoy applies the removals of a refused response, and the resources that
-        // it does not accuse.
+        // S-8: of clusters and listeners, Envoy applies the removals of a refused response and what it does not accuse.
         let partly = applies_valid_part(&self.kind);
         let accused = partly.then(|| accused::accused(message, &sent.resources)).flatten();
         let suspects = accused.as_ref().unwrap_or(&sent.changed);
@@ -248,8 +244,7 @@ impl TypeState {
         self.forgive_outdated(&refused);
     }
 
-    /// Takes out resources that were refused and have changed by now: the goal may have moved on while the response was
-    /// in flight.
+    /// Takes out refused resources that have changed: the goal may have moved on while the response was in flight.
     fn forgive_outdated(&mut self, refused: &Contents) {
         let base = self.view.resources().cloned();
         let view = &self.view;
@@ -289,8 +284,8 @@ impl TypeState {
         gone
     }
 
-    /// Sends once more the resources that were refused together with one that has changed since: that one may have been
-    /// at fault (D-15).
+    /// Sends once more what was refused together with a resource that has changed since and may have been at fault
+    /// (D-15).
     fn reconsider(&mut self, suspects: Suspects) {
         if applies_valid_part(&self.kind) && !self.refuses_everything(suspects.resources.len()) {
             // A bad resource among them does not keep the client from applying the others.

@@ -14,7 +14,6 @@ use crate::{
     snapshot::TypeResources,
 };
 
-/// The draft of a response.
 #[derive(Debug)]
 pub(in crate::protocol) struct Draft {
     pub(in crate::protocol) resources: Contents,
@@ -26,12 +25,10 @@ pub(in crate::protocol) struct Draft {
     pub(in crate::protocol) changed: Contents,
     /// The resources that the client held before.
     pub(in crate::protocol) replaced: Replaced,
-    /// The draft carries children of a changed parent.
     pub(in crate::protocol) children: bool,
     /// Names that stand first, see `Response::lead`.
     pub(in crate::protocol) lead: Vec<ResourceName>,
-    /// Names that were looked up and do not exist: requested names, empty globs, and subscribed names that are gone
-    /// now.
+    /// Names that were looked up and do not exist: requested names, empty globs, and subscribed names that are gone.
     pub(in crate::protocol) missing: Vec<ResourceName>,
 }
 
@@ -101,7 +98,6 @@ impl Draft {
         is_due.then_some(draft)
     }
 
-    /// Returns true if the draft carries the resource of this name.
     pub(in crate::protocol) fn carries(&self, name: &ResourceName) -> bool {
         self.resources.get(name).is_some()
     }

@@ -13,13 +13,12 @@ use crate::{
     snapshot::TypeResources,
 };
 
-/// The places that change hands in a step.
 #[derive(Debug, Default)]
 pub(super) struct HandOver {
     /// Removed names that leave in this step, because others take their places.
     pub(super) leaving: BTreeSet<ResourceName>,
-    /// Names that give up places, each before the name that takes one of them: an Envoy applies listeners and scopes in
-    /// the order of the response.
+    /// Names that give up places, each before the one that takes over: Envoy applies a response's listeners and scopes
+    /// in order.
     pub(super) givers: Vec<ResourceName>,
 }
 
@@ -169,8 +168,8 @@ fn givers(claims: &[Claim<'_>], to: &TypeResources, blocked: &BTreeSet<ResourceN
     let goes = |claim: &&Claim<'_>| !blocked.contains(claim.by) && to.named(claim.holder.as_str()).is_some();
     let going: Vec<&Claim<'_>> = claims.iter().filter(goes).collect();
     let mut order: Vec<&ResourceName> = Vec::new();
-    // Each round takes the resources whose own new places are free by then. The rest gives places in a circle, which no
-    // order resolves.
+    // Each round takes the resources whose own new places are free by then. A circle is left over, which no order
+    // resolves.
     loop {
         let is_free = |name: &ResourceName| {
             let mut taken = going.iter().filter(|claim| claim.by == name);
@@ -186,8 +185,7 @@ fn givers(claims: &[Claim<'_>], to: &TypeResources, blocked: &BTreeSet<ResourceN
     }
 }
 
-/// Blocks a resource that claims a place while the holder cannot change, and a holder while the claiming resource
-/// waits.
+/// Blocks a claiming resource while the holder cannot change, and a holder while the claiming resource waits.
 fn wait_together(claims: &[Claim<'_>], to: &TypeResources, changed: &Contents, blocked: &mut BTreeSet<ResourceName>) {
     loop {
         let before = blocked.len();

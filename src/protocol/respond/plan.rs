@@ -22,7 +22,6 @@ use crate::{
     snapshot::{Diff, TypeResources},
 };
 
-/// The terms of a step.
 #[derive(Clone, Copy)]
 pub(in crate::protocol) struct Terms<'a> {
     /// Removed resources stay with the client until nothing can need them; otherwise they are removed at once.
@@ -46,11 +45,9 @@ pub(in crate::protocol) type Gate<'a> = &'a dyn Fn(&Resource, Option<&Resource>)
 pub(in crate::protocol) struct Plan {
     /// Resources that the client does not hold in this version and may be sent.
     pub(in crate::protocol) changed: Contents,
-    /// Names that are removed from the client now.
     pub(in crate::protocol) removed: Vec<ResourceName>,
     /// The client's differences from the snapshot afterwards.
     pub(in crate::protocol) exceptions: Exceptions,
-    /// The resources that the client held before.
     pub(in crate::protocol) replaced: Replaced,
     /// Names that stand first in the response, because others take their places.
     pub(in crate::protocol) lead: Vec<ResourceName>,
@@ -58,7 +55,6 @@ pub(in crate::protocol) struct Plan {
     pub(in crate::protocol) waits: bool,
 }
 
-/// Plans the step to `to`.
 #[must_use]
 pub(in crate::protocol) fn plan(client: Client<'_>, to: &Arc<TypeResources>, terms: Terms<'_>) -> Plan {
     let from = client.view.resources();
@@ -257,8 +253,7 @@ fn still_held(client: Client<'_>, to: &TypeResources) -> BTreeMap<ResourceName, 
 // === impl Plan ===
 
 impl Plan {
-    /// Takes out the resources that wait: the client keeps what it holds in their place. A first answer gives their
-    /// older forms.
+    /// Takes out the resources that wait. The client keeps what it holds, or gets the older form in a first answer.
     fn hold_back(&mut self, client: Client<'_>, blocked: &BTreeSet<ResourceName>, older: Option<&TypeResources>) {
         let mut changed = Vec::with_capacity(self.changed.len());
         for resource in self.changed.iter() {
@@ -385,8 +380,7 @@ fn held_in_place(kind: &ResourceType, view: &ClientView, name: &ResourceName) ->
     }
 }
 
-/// The gone resources that stay with the client for now, each with two flags: its content is known; the client
-/// certainly holds it.
+/// The gone resources that stay with the client for now, with two flags: content known; certainly held.
 fn kept(client: Client<'_>, gone: &[Gone], terms: Terms<'_>) -> Vec<(Arc<Resource>, bool, bool)> {
     let Client {
         kind, view, refused, ..

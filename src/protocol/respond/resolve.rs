@@ -15,7 +15,6 @@ use crate::{
     snapshot::TypeResources,
 };
 
-/// The sources of resources beyond the base.
 #[derive(Clone, Copy)]
 pub(in crate::protocol) struct Sources<'a> {
     /// The resources that the response carries anyway.
@@ -34,7 +33,6 @@ pub(in crate::protocol) struct Sources<'a> {
     pub(in crate::protocol) older: &'a dyn Fn(&Resource) -> Option<Arc<Resource>>,
 }
 
-/// The results of the lookups for one response.
 #[derive(Debug, Default)]
 pub(in crate::protocol) struct Resolution {
     /// Everything subscribed, in a form that streams with the same names share.
@@ -58,7 +56,6 @@ enum Effect {
     Retain(Arc<Resource>),
 }
 
-/// The result of the lookup of one name.
 enum Found {
     Given(Arc<Resource>),
     Late,

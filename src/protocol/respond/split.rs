@@ -22,8 +22,7 @@ pub(in crate::protocol) struct Part {
     pub(in crate::protocol) unresolved: Vec<ResourceName>,
 }
 
-/// Divides a draft into parts of at most `most` bytes, each with at least one item; `None` leaves the draft whole.
-/// Returns the first part and the rest.
+/// Divides a draft into parts of at most `most` bytes and at least one item; `None` leaves the draft whole.
 pub(in crate::protocol) fn parts(draft: &mut Draft, most: Option<usize>) -> (Part, Vec<Part>) {
     let resources = std::mem::take(&mut draft.resources);
     let removed = std::mem::take(&mut draft.removed);

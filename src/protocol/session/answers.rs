@@ -23,8 +23,8 @@ impl Session {
     ) {
         let state = &mut self.types[index];
         let Some(at) = state.in_flight.position(nonce) else {
-            // The last response was already answered: this is a change of the subscription, or a repeated NACK. Any
-            // other nonce is stale.
+            // The last response was already answered: a change of the subscription, or a repeated NACK. Other nonces
+            // are stale.
             if state.last_nonce.as_ref().is_none_or(|last| !last.is(nonce)) {
                 let resource_type = state.kind.clone();
                 self.outcomes.push_back(Outcome::StaleNonce { resource_type });

@@ -18,8 +18,8 @@ use crate::{
 impl Session {
     /// Sends the children of changed parents again, right behind them (O-6, O-13).
     pub(super) fn resend_children(&mut self, parent: &ResourceType, draft: &Draft) {
-        // An Envoy drops the virtual hosts that it was given before their route configuration, so they follow each one
-        // that is sent.
+        // An Envoy drops virtual hosts that came before their route configuration, so they follow each one that is
+        // sent.
         let sent = match parent {
             ResourceType::Route => &draft.resources,
             ResourceType::Cluster
@@ -131,8 +131,8 @@ impl Session {
             .map(|(_, older)| Arc::clone(older))
     }
 
-    /// The snapshots that parents of a type's resources may come from. A reconnecting Envoy may ask for children before
-    /// it asks for their parents.
+    /// The snapshots that parents of a type may come from. A reconnecting Envoy may ask for children before their
+    /// parents.
     fn parents_snapshots<'a>(&'a self, kind: &'a ResourceType) -> impl Iterator<Item = &'a Arc<Snapshot>> {
         let parents = self.types.iter().filter(|state| is_child_of(kind, &state.kind));
         let remembered = ResourceType::KNOWN.iter().filter(|parent| is_child_of(kind, parent));
@@ -188,8 +188,7 @@ impl Session {
         names.all(|name| !clusters.subscription.selects_name(name) || clusters.view.has_given(name))
     }
 
-    /// The route configurations that a listener or a scope refers to: the client may ask for them as long as it has the
-    /// parent.
+    /// The route configurations of a listener or a scope, which the client may ask for as long as it has the parent.
     pub(super) fn routes_of<'a>(
         &'a self,
         parent: &'a TypeState,

@@ -1,5 +1,5 @@
-//! Make before break, by reference: a changed resource waits for the ACK of the resources that it newly refers to, and
-//! for nothing else (O-15).
+//! Make before break, by reference: a changed resource waits for the ACK of what it newly refers to, and for nothing
+//! else (O-15).
 //!
 //! Nothing is queued here: each time a resource could be sent, the records show what it waits for.
 
@@ -22,8 +22,7 @@ const DEPTH: usize = 3;
 /// The readiness that a resource needs before another may newly refer to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::protocol) enum Readiness {
-    /// The client was given the resource. This is enough for a resource that the client asked for, which is answered at
-    /// once (O-2).
+    /// The client was given the resource: enough for what the client asked for, which is answered at once (O-2).
     Given,
     /// The client accepted the resource, so an Envoy has warmed it up (O-5).
     Accepted,
@@ -35,8 +34,8 @@ struct Look<'a> {
     goal: &'a Snapshot,
     now: Instant,
     readiness: Readiness,
-    /// The content that the client holds is unknown, so any reference may be an old one. A cluster that the client has
-    /// in an older version counts as ready.
+    /// The client's content is unknown, so any reference may be an old one: an older version of a cluster counts as
+    /// ready.
     lenient: bool,
 }
 
@@ -56,7 +55,7 @@ impl<'a> Look<'a> {
 }
 
 impl Session {
-    /// Returns true if a resource of the type could wait for another now. Mostly none can, and nothing further is
+    /// Returns true if a resource of the type could wait for another now; if not, which is usual, nothing more is
     /// checked.
     pub(super) fn anything_awaited(&self, kind: &ResourceType, goal: &Snapshot) -> bool {
         let is_open = |state: &TypeState| {
@@ -83,7 +82,7 @@ impl Session {
         could_be_asked_for || self.types.iter().filter(could_be_referred_to).any(is_open)
     }
 
-    /// Returns true if a reconnected Envoy may still ask for types that it has. It asks for all of them at once, except
+    /// Returns true if a reconnected Envoy may still ask for types that it has. It asks for all types at once, except
     /// for clusters while one is warming (O-19).
     pub(super) fn awaits_requests(&self, now: Option<Instant>) -> bool {
         let has_no_clusters = self.state_of(&ResourceType::Cluster).is_none();
@@ -119,8 +118,7 @@ impl Session {
         if awaited.is_some() || !is_new || !self.types.iter().any(|state| state.returned) {
             return awaited;
         }
-        // A resource that is new on this stream may be in use all the same. Its older form is better then, if that is
-        // known.
+        // A resource that is new on this stream may be in use already: its older form is better, if that is known.
         let look = Look::new(goal, now, Readiness::Accepted);
         let awaited = self.awaited(resource, holding, look, DEPTH).next()?;
         self.older(&state.kind, resource, goal, now).map(|_| awaited)
@@ -153,8 +151,7 @@ impl Session {
         })
     }
 
-    /// Returns true if the client was given everything that the resource refers to, so that it may be given the
-    /// resource on request.
+    /// Returns true if the client was given everything that the resource refers to, so that it may be sent on request.
     pub(super) fn may_be_sent(&self, kind: &ResourceType, resource: &Resource, goal: &Snapshot, now: Instant) -> bool {
         let look = Look::new(goal, now, Readiness::Given);
         self.route_not_ready(kind, &resource.name, look).is_none()
@@ -214,8 +211,7 @@ impl Session {
     }
 
     fn cluster_not_ready(&self, name: &ResourceName, look: Look<'_>) -> Option<Awaited> {
-        // A reference to nothing waits for nothing. A cluster that the client does not ask for will be requested once
-        // it is referred to.
+        // A reference to nothing waits for nothing. A cluster not asked for is requested once it is referred to.
         let now = look.goal.resource(&ResourceType::Cluster, name.as_str())?;
         let Some(clusters) = self.state_of(&ResourceType::Cluster) else {
             let has_older = look.lenient && self.memory.holds(&ResourceType::Cluster, name);
@@ -265,8 +261,8 @@ impl Session {
         is_paused && has_clusters && waited.is_none_or(|waited| waited < self.policy.ordering.make_timeout)
     }
 
-    /// The reason why the endpoints of a changed cluster are awaited: they follow it (O-6), and the cluster is of no
-    /// use without them.
+    /// The reason to wait for the endpoints of a changed cluster, which follow it (O-6) and without which it is of no
+    /// use.
     fn endpoints_awaited(&self, name: &ResourceName, look: Look<'_>) -> Option<Awaiting> {
         let endpoints = self.state_of(&ResourceType::Endpoint)?;
         if !endpoints.subscription.selects_name(name) {
@@ -350,8 +346,8 @@ impl Session {
         }
     }
 
-    /// Returns true if a cluster of an unanswered response is known to be warm: an Envoy answers no response while one
-    /// of its clusters warms (O-5).
+    /// Returns true if a cluster of an unanswered response is known to be warm: an Envoy withholds the answer while any
+    /// cluster of the response warms (O-5).
     fn is_seen_warm(&self, clusters: &TypeState, sent: &Sent, name: &ResourceName, now: Instant) -> bool {
         if !self.features.envoy || clusters.kind != ResourceType::Cluster {
             return false;
@@ -367,8 +363,7 @@ impl Session {
         })
     }
 
-    /// Returns true if a response was unanswered for so long that changes no longer wait for it; removals still do
-    /// (O-4).
+    /// Returns true if changes no longer wait for this unanswered response; removals still do (O-4).
     pub(super) fn is_overdue(&self, sent: &Sent, now: Instant) -> bool {
         now.saturating_duration_since(sent.sent_at) >= self.policy.ordering.make_timeout
     }
@@ -379,8 +374,7 @@ impl Session {
         self.state_of(kind).is_none_or(|state| self.is_known(state, snapshot))
     }
 
-    /// Returns true if the goal is known to hold everything that the node may be given of the type, where a list of it
-    /// is taken as complete (S-9, S-20).
+    /// Returns true if the goal is known to hold everything of the type, where a list is taken as complete (S-9, S-20).
     pub(super) fn is_known(&self, state: &TypeState, goal: &Snapshot) -> bool {
         let is_list = state.subscription.is_wildcard() || self.variant == Variant::Sotw;
         if !is_list || !removes_by_omission(&state.kind) {

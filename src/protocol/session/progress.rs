@@ -1,5 +1,5 @@
-//! Reports of a session that has nothing left to send: missing and refused names, the progress of a change, and the
-//! revision that the stream has reached.
+//! Reports of a session that has nothing to send: missing and refused names, the progress of a change, the revision
+//! reached.
 
 use std::{sync::Arc, time::Instant};
 

@@ -132,8 +132,7 @@ fn drained(
     gone.map(|name| (name.clone(), content(name))).collect()
 }
 
-/// The resources that the client holds. The flag is true if they are given as exceptions from the set, because the
-/// client holds most of it.
+/// The resources that the client holds; `true` if they are exceptions from the set, most of which it holds.
 fn exceptions(
     state: &TypeState,
     presented: &Presented<'_>,
@@ -177,9 +176,8 @@ fn exceptions(
     (exceptions, true)
 }
 
-/// Returns true if the client holds everything subscribed as it is in the set, as nearly every reconnecting client
-/// does. The cost is that of the presented names; the resources are not read again once another client has presented
-/// the same.
+/// Returns true if the client holds everything subscribed as in the set, as nearly every reconnecting client does. The
+/// cost is that of the presented names: the set is read once for all clients.
 fn is_all(state: &TypeState, presented: &[PresentedVersion<'_>], resources: &TypeResources) -> bool {
     let names = state.subscription.names();
     let all = if state.subscription.is_pure_wildcard() && !state.subscription.is_partial() {

@@ -37,8 +37,8 @@ const fn removal_stage(resource_type: &ResourceType) -> u8 {
 pub(super) struct Needed {
     /// Names that are referred to by a resource whose replacement is not yet accepted.
     for_now: Users,
-    /// Names that are referred to by a resource which the client asks for and nothing replaces. They are held up to
-    /// `ordering.hold_cap` (O-12).
+    /// Names that a resource refers to which the client asks for and nothing replaces: held up to `ordering.hold_cap`
+    /// (O-12).
     at_most: Users,
     /// The client holds a resource of unknown content, which may refer to anything.
     anything: bool,
@@ -55,8 +55,7 @@ impl Needed {
         user(&self.for_now, kind, name).or_else(|| user(&self.at_most, kind, name))
     }
 
-    /// Returns true if the name is needed. With `spent`, its hold has lasted long enough, and only resources that will
-    /// be replaced still count.
+    /// Returns true if the name is needed. With `spent`, only resources that will be replaced still count.
     fn needs(&self, kind: &ResourceType, name: &ResourceName, spent: bool) -> bool {
         let at_most = || user(&self.at_most, kind, name).is_some();
         user(&self.for_now, kind, name).is_some() || (!spent && (self.anything || at_most()))
@@ -166,9 +165,8 @@ impl Session {
         has_asked || !self.awaits_requests(Some(now))
     }
 
-    /// The names of a type that resources of the client refer to. These are the resources that the client holds or may
-    /// hold: retained and waiting ones, those whose successors are not accepted yet, and route configurations that it
-    /// asks for, drained ones included (O-12).
+    /// The names of a type that the client's resources refer to: retained and waiting ones, those whose successors are
+    /// not accepted yet, and route configurations that it asks for, drained ones included (O-12).
     pub(super) fn needed(&self, kind: &ResourceType, goal: &Snapshot) -> Needed {
         let mut needed = Needed::default();
         let refers = |state: &&TypeState| is_parent_of(kind, &state.kind);
@@ -206,8 +204,7 @@ impl Session {
         needed
     }
 
-    /// Adds the clusters of route configurations that the client may ask for, because it has a listener or a scope that
-    /// refers to them.
+    /// Adds the clusters of route configurations that the client may ask for: a listener or a scope refers to them.
     fn note_through_routes(&self, state: &TypeState, goal: &Snapshot, users: &mut Users) {
         if !is_child_of(&ResourceType::Route, &state.kind) {
             return;
@@ -221,8 +218,8 @@ impl Session {
         }
     }
 
-    /// Adds the clusters of virtual hosts that the client may ask for, because their route configuration was just sent
-    /// or is gone (D-12).
+    /// Adds the clusters of virtual hosts that the client may ask for: their route configuration was just sent, or is
+    /// gone (D-12).
     fn note_through_hosts(&self, state: &TypeState, users: &mut Users) {
         let asks = self.state_of(&ResourceType::VirtualHost).is_some();
         let has_hosts = |snapshot: &std::sync::Arc<Snapshot>| {
@@ -317,7 +314,7 @@ impl Session {
     }
 }
 
-/// Returns true if resources of type `parent` can refer to resources of the type, directly or through a route
+/// Returns true if resources of type `parent` can refer to those of the type, directly or through a route
 /// configuration.
 fn is_parent_of(kind: &ResourceType, parent: &ResourceType) -> bool {
     let names = names_clusters(parent) || parent == kind || is_child_of(&ResourceType::Route, parent);

@@ -15,8 +15,7 @@ use crate::{
 };
 
 impl Session {
-    /// Gives a draft its version and nonce, and records it as sent. If the draft is divided, the parts after the first
-    /// are queued.
+    /// Gives a draft its version and nonce, and records it as sent. Of a divided draft, further parts are queued.
     pub(super) fn finish(&mut self, index: usize, mut draft: Draft, now: Instant) -> Response {
         let errors = self.errors_of(index, &mut draft);
         let purpose = match (&self.types[index].kind, draft.purpose) {
@@ -88,8 +87,7 @@ impl Session {
         }
     }
 
-    /// The missing names of a draft that are reported as errors. A name that the goal has is only late, and no error
-    /// (E-3).
+    /// The missing names that are reported as errors. A name that the goal has is only late, and no error (E-3).
     fn errors_of(&self, index: usize, draft: &mut Draft) -> Vec<ResourceError> {
         let missing = std::mem::take(&mut draft.missing);
         if !self.policy.resource_errors {

@@ -1,5 +1,5 @@
-//! The progress of a change on a stream, as operators see it: the resources that wait, each with what it waits for, and
-//! the removed resources that are held.
+//! The progress of a change on a stream, as operators see it: the resources that wait or are held, each with the
+//! reason.
 
 use std::{sync::Arc, time::Instant};
 
@@ -13,7 +13,6 @@ use crate::{
 const SAMPLE: usize = 16;
 
 impl Session {
-    /// The resources that wait and those that are held now.
     pub(super) fn standing(&self, goal: &Arc<Snapshot>, now: Instant) -> Standing {
         if !self.is_ordered() {
             return Standing::default();

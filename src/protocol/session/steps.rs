@@ -260,8 +260,8 @@ impl Session {
         Some(draft)
     }
 
-    /// Makes a response from a step and everything owed, and records the new state of the client. `first` means the
-    /// first response of the type on this stream.
+    /// Makes a response from a step and everything owed, and records the new state of the client. `first`: of its type
+    /// and stream.
     fn draft(&mut self, index: usize, goal: &Arc<Snapshot>, now: Instant, step: Plan, first: bool) -> Option<Draft> {
         let variant = self.variant;
         let to = Arc::clone(self.types[index].view.resources()?);
@@ -304,7 +304,6 @@ impl Session {
         draft
     }
 
-    /// Looks up the names that are owed.
     fn resolve(&self, index: usize, owed: &Owed, changed: &Contents, goal: &Arc<Snapshot>, now: Instant) -> Resolution {
         let state = &self.types[index];
         let Some(base) = state.view.resources() else {

@@ -1,8 +1,8 @@
 //! Names that are subscribed one by one, as lists that streams share.
 //!
-//! A fleet asks for few different lists, each of up to thousands of names. So a list is immutable, and equal lists are
-//! one. Its selections are made once for all streams that ask for it. An edited list shares nearly all of its nodes
-//! with the list before.
+//! A fleet asks for few different lists, each of up to thousands of names. So a list is immutable, equal lists are one,
+//! and its selections are made once for all streams. An edited list shares nearly all of its nodes with the list
+//! before.
 
 mod selection;
 mod tree;
@@ -157,8 +157,8 @@ impl Names {
         })
     }
 
-    /// The fingerprint of a client that holds every listed name in the set's version; `None` where a name is not that
-    /// of a resource in the set.
+    /// The fingerprint of a client that holds every name in the set's version; `None` if a name is not that of a
+    /// resource.
     pub(in crate::protocol) fn held_fingerprint(&self, of: &TypeResources) -> Option<HeldFingerprint> {
         let selection = self.select(of);
         *selection.fingerprint.get_or_init(|| {

@@ -2,8 +2,7 @@
 //! ACKs, NACKs, lost time and reconnects. It must converge to the published state, must not be sent what it refused,
 //! and must never hold a route to a cluster that it was not given.
 //!
-//! Of a refused response it applies what Envoy applies: the valid part of clusters and listeners, nothing of other
-//! types.
+//! Of a refused response it applies what Envoy does: the valid part of clusters and listeners, nothing of other types.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
@@ -81,8 +80,7 @@ fn config(rows: &[[u8; 4]]) -> Config {
     config
 }
 
-/// A client that follows the rules: it keeps what it was given, refuses responses with bad content, and subscribes to
-/// names.
+/// A client that follows the rules: keeps what it was given, refuses bad content, and subscribes to names.
 struct Client {
     variant: Variant,
     stream: Stream,
@@ -247,9 +245,8 @@ impl Client {
         }
     }
 
-    /// S-7, D-15: a refused resource is not sent again unchanged. Exceptions: its content changed in between, it was
-    /// requested anew, its parent changed (O-6, O-13), or it is part of a full state after another state was sent
-    /// (S-8).
+    /// S-7, D-15: a refused resource is not sent again unchanged, unless its content changed in between, it was
+    /// requested anew, its parent changed (O-6, O-13), or another full state was sent in between (S-8).
     fn check_refused(&mut self, response: &Response) {
         let kind = &response.delivery.resource_type;
         let carried = carried(response);
@@ -549,8 +546,7 @@ fn run(variant: Variant, actions: Vec<Action>, last: &[[u8; 4]]) {
     client.converge(last);
 }
 
-/// Random cases, as many as `PROPTEST_CASES` says (`make model`). Without it the cases are the same each time, so that
-/// a regression does not depend on luck.
+/// Random cases, as many as `PROPTEST_CASES` says (`make model`); by default the same cases each time.
 pub(super) fn cases(cases: u32) -> ProptestConfig {
     let set = std::env::var("PROPTEST_CASES").ok().and_then(|set| set.parse().ok());
     ProptestConfig {

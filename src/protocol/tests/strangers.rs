@@ -1,5 +1,4 @@
-//! Streams that ask for as much as they may, in the most expensive way. Each of these tests took minutes when one edit
-//! cost as much as all names.
+//! Streams that ask for as much as they may. Each of these tests took minutes when one edit cost as much as all names.
 
 use super::fixture::*;
 use crate::protocol::{Policy, ProtocolError, Scope, StreamLimits, Variant};

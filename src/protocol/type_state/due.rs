@@ -24,8 +24,7 @@ pub(in crate::protocol) struct Owed {
     pub(in crate::protocol) globs: BTreeSet<ResourceName>,
     /// Names to send because a parent changed (O-6, O-13). Later steps wait for them too (O-3).
     pub(in crate::protocol) children: BTreeSet<ResourceName>,
-    /// The first response will hold everything subscribed, children of a changed parent among it. One flag replaces
-    /// their names.
+    /// Children of a changed parent are in the first response, which holds everything. One flag replaces their names.
     pub(in crate::protocol) children_at_first: bool,
 }
 
@@ -68,7 +67,6 @@ impl Due {
         self.less(|owed| owed.answer = false);
     }
 
-    /// Owes these names.
     pub(in crate::protocol) fn owe(&mut self, names: impl IntoIterator<Item = ResourceName>) {
         let mut names = names.into_iter().peekable();
         if names.peek().is_some() {
@@ -101,7 +99,6 @@ impl Due {
         self.owes_name(name) || self.retry.as_ref().is_some_and(|retry| retry.names.contains(name))
     }
 
-    /// Owes these children of changed parents.
     pub(in crate::protocol) fn owe_children(&mut self, names: impl IntoIterator<Item = ResourceName>) {
         let mut names = names.into_iter().peekable();
         if names.peek().is_some() {
@@ -121,7 +118,6 @@ impl Due {
         self.less(|owed| owed.children_at_first = false);
     }
 
-    /// Forgets a name that the client no longer asks for.
     pub(in crate::protocol) fn forget(&mut self, name: &ResourceName) {
         self.less(|owed| {
             owed.names.remove(name);
@@ -150,7 +146,6 @@ impl Due {
         self.owed.is_some()
     }
 
-    /// Takes everything that is owed.
     #[must_use]
     pub(in crate::protocol) fn take(&mut self) -> Option<Box<Owed>> {
         self.owed.take()
@@ -166,7 +161,6 @@ impl Due {
         }
     }
 
-    /// The number of suspects.
     pub(in crate::protocol) fn retries(&self) -> usize {
         self.retry.as_ref().map_or(0, |retry| retry.names.len())
     }
@@ -184,7 +178,6 @@ impl Due {
         }
     }
 
-    /// Takes the suspects.
     #[must_use]
     pub(in crate::protocol) fn take_retries(&mut self) -> BTreeSet<ResourceName> {
         self.retry.take().map_or_else(BTreeSet::new, |retry| retry.names)

@@ -14,13 +14,11 @@ use crate::{
 pub(in crate::protocol) struct InFlight {
     /// At most one in SotW, except for clusters that an Envoy is warming (S-15, O-5).
     responses: VecDeque<Box<Sent>>,
-    /// For clusters: endpoints that the client accepted since the oldest response, each with the number of its
-    /// response.
+    /// For clusters: endpoints that the client accepted since the oldest response, each with its response's number.
     endpoints: VecDeque<(u64, Contents)>,
 }
 
-/// The number of endpoint responses that are remembered while clusters await their answer. A forgotten one proves
-/// nothing.
+/// The number of remembered endpoint responses while clusters await their answer. A forgotten one proves nothing.
 const ENDPOINTS: usize = 64;
 
 /// One response that awaits its answer.
@@ -44,8 +42,7 @@ pub(in crate::protocol) struct Sent {
 pub(in crate::protocol) struct Replaced {
     /// The set of resources that the client was at before.
     pub(in crate::protocol) from: Option<Arc<TypeResources>>,
-    /// Resources that the client held and `from` has in another version or not at all, and those that the response
-    /// removes.
+    /// Resources that the client held and `from` lacks or has in another version, and removed ones.
     pub(in crate::protocol) others: Vec<Arc<Resource>>,
     /// Names under which the client did not hold the resource of `from`: it refused that resource, or was not sent it.
     pub(in crate::protocol) not_held: Vec<ResourceName>,
@@ -81,7 +78,6 @@ impl InFlight {
         self.responses.iter().map(AsRef::as_ref)
     }
 
-    /// The last response that was sent.
     pub(in crate::protocol) fn last(&self) -> Option<&Sent> {
         self.responses.back().map(AsRef::as_ref)
     }
@@ -97,7 +93,6 @@ impl InFlight {
         self.responses.iter().position(|sent| sent.delivery.nonce.is(nonce))
     }
 
-    /// The response with this nonce.
     pub(in crate::protocol) fn find(&self, nonce: &str) -> Option<&Sent> {
         self.iter().find(|sent| sent.delivery.nonce.is(nonce))
     }
@@ -122,8 +117,7 @@ impl InFlight {
             .push_back((endpoints.number, endpoints.resources.clone()));
     }
 
-    /// Returns true if a cluster of an unanswered response is warm: an Envoy asked for its endpoints and has accepted
-    /// them since (O-5).
+    /// Returns true if a cluster of an unanswered response is warm: an Envoy accepted its endpoints since (O-5).
     pub(in crate::protocol) fn is_warm_by_endpoints(&self, sent: &Sent, cluster: &Resource) -> bool {
         let accepted = |name: &ResourceName| {
             let mut since = self.endpoints.iter().filter(|(number, _)| *number > sent.number);

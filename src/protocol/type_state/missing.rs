@@ -66,8 +66,7 @@ impl Missing {
         }
     }
 
-    /// The number of missing names and some of them, if that has changed. Names that the goal has are only late, and do
-    /// not count.
+    /// The number of missing names and some of them, if changed. Names that the goal has are only late.
     pub(in crate::protocol) fn report(
         &mut self,
         kind: &ResourceType,

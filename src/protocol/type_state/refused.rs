@@ -109,7 +109,6 @@ impl Default for Refused {
 }
 
 impl Refused {
-    /// Returns true if anything is refused.
     pub(in crate::protocol) const fn any(&self) -> bool {
         match &self.content {
             Content::Nothing => false,
@@ -118,7 +117,6 @@ impl Refused {
         }
     }
 
-    /// Returns true if a full state is refused.
     pub(in crate::protocol) const fn is_any_state(&self) -> bool {
         matches!(self.content, Content::State(_))
     }
@@ -328,8 +326,7 @@ impl Refused {
         }
     }
 
-    /// Keeps the resources that `keep` selects. A response that loses a resource is dissolved: its other resources
-    /// become suspects.
+    /// Keeps the resources that `keep` selects. The other resources of a response that loses one become suspects.
     fn keep_only(&mut self, keep: impl Fn(&Resource) -> bool) -> Suspects {
         match &mut self.content {
             Content::Nothing | Content::State(_) => Suspects::default(),
@@ -371,7 +368,6 @@ impl Parts {
         (names.len(), names.into_iter().take(most).cloned().collect())
     }
 
-    /// The refused resources of this name.
     fn named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Arc<Resource>> {
         let alone = self.alone[self.range(name)].iter().map(|alone| &alone.resource);
         let together = self.together.iter().flat_map(|response| &response.resources);

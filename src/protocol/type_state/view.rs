@@ -1,5 +1,4 @@
-//! The resources that the client holds of one type: the snapshot that it was last advanced to, and few exceptions.
-//! There is never a map of all names.
+//! The resources that the client holds of one type: a snapshot and few exceptions, never a map of all names.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -21,7 +20,7 @@ pub(in crate::protocol) struct ClientView {
     base: Option<Arc<Snapshot>>,
     /// The base's resources of this type, which each response reads many times.
     resources: Option<Arc<TypeResources>>,
-    /// The snapshot that the resources of the base came from. The base itself follows newer snapshots with the same
+    /// The snapshot that the base's resources came from. The base itself follows newer snapshots with the same
     /// resources.
     source: Option<Arc<Snapshot>>,
     /// The last base that was ACKed: refused changes are measured from it (O-4).
@@ -29,8 +28,7 @@ pub(in crate::protocol) struct ClientView {
     /// Names under which the client holds something else than the base says: a change that waits (O-15), a version that
     /// was presented at a reconnect (D-5), an answer ahead of the base.
     held: BTreeMap<ResourceName, Held>,
-    /// Resources that are gone from the base, and that the client keeps until nothing it holds can need them (O-3,
-    /// O-12, O-16).
+    /// Resources that are gone from the base, kept by the client until nothing can need them (O-3, O-12, O-16).
     retained: BTreeMap<ResourceName, Retained>,
     rare: Option<Box<Rare>>,
 }
@@ -44,8 +42,8 @@ struct Rare {
     drained: BTreeMap<ResourceName, Arc<Resource>>,
     /// The older resources that the client keeps in place of those that it refused (S-8).
     fallback: BTreeMap<ResourceName, Arc<Resource>>,
-    /// Earlier bases, newest last. Resources that the client holds and the base lacks may come from them; children are
-    /// looked up in them (O-16).
+    /// Earlier bases, newest last, that resources which the base lacks may come from: children are looked up here
+    /// (O-16).
     origins: VecDeque<Arc<Snapshot>>,
 }
 
@@ -60,8 +58,7 @@ static NOTHING_RARE: Rare = Rare {
     origins: VecDeque::new(),
 };
 
-/// The number of earlier bases that are kept. With more publishes during one wait, the children of the oldest base are
-/// dropped.
+/// The number of earlier bases that are kept: with more publishes during one wait, the oldest base is dropped.
 const ORIGINS: usize = 6;
 
 /// The resource that the client holds under one name, where the base says something else.
@@ -107,7 +104,6 @@ impl Held {
         }
     }
 
-    /// The client holds this resource.
     pub(in crate::protocol) fn known(resource: &Arc<Resource>) -> Self {
         Self {
             version: resource.version.clone(),
@@ -193,7 +189,6 @@ impl ClientView {
         self.resources.as_ref()
     }
 
-    /// The last base that was ACKed.
     pub(in crate::protocol) const fn acked(&self) -> Option<&Arc<Snapshot>> {
         self.acked.as_ref()
     }
@@ -284,8 +279,7 @@ impl ClientView {
         }
     }
 
-    /// Resources that the client holds, or may hold, in place of those of the base, because their successors wait or
-    /// were refused.
+    /// Resources that the client may hold in place of the base's, because their successors wait or were refused.
     pub(in crate::protocol) fn superseded(&self) -> impl Iterator<Item = &Arc<Resource>> {
         let held = self.held.values().filter_map(|held| held.resource.as_ref());
         held.chain(self.rare().fallback.values())
@@ -332,8 +326,7 @@ impl ClientView {
         present.filter(|resource: &&Resource| !self.held.contains_key(&resource.name))
     }
 
-    /// The version of all that the client holds: of the base together with the exceptions, since equal versions must
-    /// mean equal content (S-3).
+    /// The version of the base and its exceptions together: equal versions must mean equal content (S-3).
     pub(in crate::protocol) fn version_with_exceptions(&self) -> Version {
         let base = self.resources().expect("a response is made from a base").version();
         let held = self.held.iter().map(|(name, held)| (name, &held.version));
@@ -389,8 +382,7 @@ impl ClientView {
         self.base = Some(Arc::clone(to));
     }
 
-    /// Records, without a response, that the client holds the resources of the snapshot. `accepted` means that no
-    /// response is open or refused.
+    /// Records, without a response, that the client holds the snapshot. `accepted`: no response is open or refused.
     pub(in crate::protocol) fn settle(&mut self, goal: &Arc<Snapshot>, accepted: bool) {
         if accepted {
             self.accept(Arc::clone(goal));
@@ -496,8 +488,7 @@ impl ClientView {
         }
     }
 
-    /// Removes a retained resource from the client. With `drains`, the client still uses it as a draining route
-    /// configuration.
+    /// Removes a retained resource from the client, which may still drain with it as a route configuration.
     pub(in crate::protocol) fn release(&mut self, name: &ResourceName, drains: bool) -> Option<Arc<Resource>> {
         let resource = self.retained.remove(name)?.resource;
         if drains {
@@ -513,8 +504,7 @@ impl ClientView {
         }
     }
 
-    /// Forgets a name that the client unsubscribed from; `covered` means that the rest of its subscription still covers
-    /// the name.
+    /// Forgets a name that the client unsubscribed from; `covered` if the rest of its subscription covers the name.
     pub(in crate::protocol) fn drop_name(&mut self, name: &ResourceName, covered: bool) {
         self.held.remove(name);
         if !covered {

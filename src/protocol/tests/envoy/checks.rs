@@ -28,8 +28,7 @@ pub(super) struct Checks {
     bound: u64,
     probes: Vec<Probe>,
     goal: Option<Arc<Snapshot>>,
-    /// SotW, after a restart of the control plane: the server knows neither what the client holds nor what it drains
-    /// with.
+    /// SotW, after a restart of the control plane: the server knows neither what the client holds nor its drains.
     is_stranger: bool,
     /// The control plane was restarted, and knows only parents that it has published since.
     was_restarted: bool,
@@ -163,8 +162,8 @@ impl Checks {
         self.check_again(response);
     }
 
-    /// (f) A refused resource is sent again only with other content, behind a changed parent, or in a full state after
-    /// a different one.
+    /// (f) A refused resource is sent again only changed, behind a changed parent, or in a full state after another
+    /// one.
     fn check_again(&mut self, response: &Response) {
         let kind = &response.delivery.resource_type;
         let carried = carried(response);
@@ -218,8 +217,8 @@ impl Checks {
 
     /// Expects an unrelated change, if the client holds the resource and asked for its type on this stream.
     pub(super) fn expect(&mut self, client: &Client, kind: ResourceType, name: &'static str, content: u32, now: u64) {
-        // A restarted control plane does not know what an Envoy holds that does not ask for its clusters because one of
-        // them is warming.
+        // A restarted control plane does not know an Envoy that does not ask for clusters because one of them is
+        // warming.
         let is_unknown = self.was_restarted && !client.has_asked(&Cluster);
         if client.has_asked(&kind) && client.newest(&kind, name).is_some() && !is_unknown {
             let due = now + self.bound;

@@ -16,8 +16,7 @@ fn base() -> Config {
 }
 
 /// Publishes a parent `new` that refers to the child `new`, gives it to the client, and takes both back before the
-/// client asks for the child. The client must get the child or the removal of the parent; it must not wait for a
-/// resource that is never sent.
+/// client asks for the child. The client must get the child or the removal of the parent, and not wait for ever.
 fn taken_back(variant: Variant, parent: &ResourceType, child: &ResourceType, is_acked: bool) {
     let wildcards: &[ResourceType] = if *parent == ScopedRoute { &[ScopedRoute] } else { &[] };
     let mut peer = Peer::running_with(variant, &base(), wildcards);

@@ -1,5 +1,4 @@
-//! O-18: the first answer of a type never holds less than without the order. A gRPC client takes a missing resource as
-//! "does not exist".
+//! O-18: a first answer holds no less than without the order, since gRPC clients take absence as "does not exist".
 
 use super::{
     super::fixture::*,
@@ -21,8 +20,7 @@ fn after() -> Config {
         .with(Endpoint, "new", "1")
 }
 
-/// A stream that holds `before` and was sent the cluster of `after`, but has not answered yet. It never asked for
-/// listeners.
+/// A stream that holds `before`, never asked for listeners, and has not answered the cluster of `after` yet.
 fn waiting(variant: Variant) -> (Stream, crate::protocol::Response) {
     let mut stream = Stream::new(variant);
     stream.publish(&before());

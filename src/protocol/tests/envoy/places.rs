@@ -1,5 +1,4 @@
-//! O-17: a resource that takes over a place is sent in one response with the removal, or the change, of the one that
-//! gives it up.
+//! O-17: a resource that takes over a place comes with the removal or the change of the one that gives it up.
 
 use super::{
     super::fixture::*,

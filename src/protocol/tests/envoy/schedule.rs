@@ -1,5 +1,4 @@
-//! The schedule of a run of the model, and its configuration. Small values are quiet ones, so that failures shrink
-//! well.
+//! The schedule of a run of the model, and its configuration. Small values are quiet, so that failures shrink well.
 
 use proptest::prelude::*;
 
@@ -268,8 +267,7 @@ impl Plan {
         config
     }
 
-    /// The first virtual host always exists: an Envoy waits for virtual hosts if a route configuration has them by
-    /// VHDS.
+    /// The first virtual host always exists: an Envoy waits for those of a route configuration with VHDS.
     fn with_hosts(&self, mut config: Config, used: &mut Used, route: usize) -> Config {
         let [first, second] = self.hosts[route];
         for (name, (content, domain, cluster)) in [("h0", first), ("h1", second)] {

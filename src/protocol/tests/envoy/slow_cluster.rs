@@ -11,8 +11,7 @@ use crate::{
     resource::{ResourceType, Warming},
 };
 
-/// An Envoy withholds the ACK of CDS while a cluster warms. After this time of silence another response may follow in
-/// SotW.
+/// The silence of an Envoy, which withholds the ACK of CDS while a cluster warms, before another SotW response follows.
 const SILENCE: Duration = Duration::from_millis(250);
 
 /// Two listeners with a route configuration each, both to the cluster `a`.

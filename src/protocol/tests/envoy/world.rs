@@ -228,8 +228,7 @@ impl World {
 
     // === the end ===
 
-    /// Publishes good content and answers everything; then the client must hold exactly that, and the session must
-    /// report it.
+    /// Publishes good content and answers everything: the client must hold exactly that, and the session report it.
     fn converge(&mut self) -> Result<(), String> {
         self.plan = self.plan.clone().mended();
         if !self.client.unmended.is_empty() {

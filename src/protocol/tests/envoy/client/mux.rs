@@ -66,8 +66,7 @@ impl Mux {
         self.responses == 1
     }
 
-    /// Records a response: accepted, or refused with this message. No version of a refused one is recorded, though a
-    /// part of it may have been applied.
+    /// Records a response: accepted, or refused with this message. No version of a refused one is recorded.
     pub(super) fn note(&mut self, response: &Response, error: Option<String>) {
         self.responses += 1;
         let nonce = response.delivery.nonce.to_string();
