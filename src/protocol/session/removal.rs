@@ -37,8 +37,7 @@ const fn removal_stage(resource_type: &ResourceType) -> u8 {
 pub(super) struct Needed {
     /// Names that are referred to by a resource whose replacement is not yet accepted.
     for_now: Users,
-    /// Names that a resource refers to which the client asks for and nothing replaces: held up to `ordering.hold_cap`
-    /// (O-12).
+    /// Names in resources that the client asks for and nothing replaces: held up to `ordering.hold_cap` (O-12).
     at_most: Users,
     /// The client holds a resource of unknown content, which may refer to anything.
     anything: bool,

@@ -260,8 +260,8 @@ impl Session {
         Some(draft)
     }
 
-    /// Makes a response from a step and everything owed, and records the new state of the client. `first`: of its type
-    /// and stream.
+    /// Makes a response from a step and everything owed, and records the new state of the client. `first` marks the
+    /// first response of the type on this stream.
     fn draft(&mut self, index: usize, goal: &Arc<Snapshot>, now: Instant, step: Plan, first: bool) -> Option<Draft> {
         let variant = self.variant;
         let to = Arc::clone(self.types[index].view.resources()?);

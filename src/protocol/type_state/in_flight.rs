@@ -42,7 +42,7 @@ pub(in crate::protocol) struct Sent {
 pub(in crate::protocol) struct Replaced {
     /// The set of resources that the client was at before.
     pub(in crate::protocol) from: Option<Arc<TypeResources>>,
-    /// Resources that the client held and `from` lacks or has in another version, and removed ones.
+    /// Resources that the client held and `from` lacks or has in another version, and those that the response removes.
     pub(in crate::protocol) others: Vec<Arc<Resource>>,
     /// Names under which the client did not hold the resource of `from`: it refused that resource, or was not sent it.
     pub(in crate::protocol) not_held: Vec<ResourceName>,

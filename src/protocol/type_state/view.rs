@@ -42,8 +42,7 @@ struct Rare {
     drained: BTreeMap<ResourceName, Arc<Resource>>,
     /// The older resources that the client keeps in place of those that it refused (S-8).
     fallback: BTreeMap<ResourceName, Arc<Resource>>,
-    /// Earlier bases, newest last, that resources which the base lacks may come from: children are looked up here
-    /// (O-16).
+    /// Earlier bases, newest last: children of resources that the base lacks are looked up in them (O-16).
     origins: VecDeque<Arc<Snapshot>>,
 }
 
@@ -488,7 +487,7 @@ impl ClientView {
         }
     }
 
-    /// Removes a retained resource from the client, which may still drain with it as a route configuration.
+    /// Removes a retained resource from the client; with `drains`, a listener still drains with this route configuration.
     pub(in crate::protocol) fn release(&mut self, name: &ResourceName, drains: bool) -> Option<Arc<Resource>> {
         let resource = self.retained.remove(name)?.resource;
         if drains {

@@ -11,7 +11,7 @@ use crate::{
     resource::{ResourceType, Warming},
 };
 
-/// The silence of an Envoy, which withholds the ACK of CDS while a cluster warms, before another SotW response follows.
+/// An Envoy withholds the ACK of CDS while a cluster warms; after this silence another SotW response may follow.
 const SILENCE: Duration = Duration::from_millis(250);
 
 /// Two listeners with a route configuration each, both to the cluster `a`.
