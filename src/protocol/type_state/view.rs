@@ -487,7 +487,7 @@ impl ClientView {
         }
     }
 
-    /// Removes a retained resource from the client; with `drains`, a listener still drains with this route configuration.
+    /// Removes a retained resource from the client; with `drains`, a listener still drains with this route.
     pub(in crate::protocol) fn release(&mut self, name: &ResourceName, drains: bool) -> Option<Arc<Resource>> {
         let resource = self.retained.remove(name)?.resource;
         if drains {
