@@ -26,7 +26,7 @@ use crate::{
 pub use self::{
     alias::DuplicateName,
     diff::Diff,
-    held::HeldPrint,
+    held::HeldFingerprint,
     secrets::secret_values,
     type_resources::{Edits, TypeResources},
     types::{Types, differences, of_type},

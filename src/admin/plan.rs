@@ -13,7 +13,7 @@ use crate::{
     fleet::{NodeStatus, Protocol, StreamStatus},
     node::{NodeGroup, NodeId},
     proto::admin as api,
-    protocol::{Message, Part, Scope, Subscription, Variant, rehearse},
+    protocol::{Message, RehearsedStream, Scope, Subscription, Variant, rehearse},
     publisher::{Outlook, ResourceChange, Served},
     resource::{ResourceName, ResourceType},
 };
@@ -41,7 +41,7 @@ const COMPARED: usize = 256;
 struct Kind {
     group: NodeGroup,
     form: api::rollout::Form,
-    parts: Vec<Part>,
+    parts: Vec<RehearsedStream>,
     nodes: Vec<NodeId>,
 }
 
@@ -158,7 +158,7 @@ fn kinds(nodes: &[NodeStatus]) -> Vec<Kind> {
     let mut kinds: Vec<Kind> = Vec::new();
     for node in nodes {
         let form = form(&node.streams);
-        let parts: Vec<Part> = node.streams.iter().map(part).collect();
+        let parts: Vec<RehearsedStream> = node.streams.iter().map(part).collect();
         let same = |kind: &&mut Kind| kind.group == node.group && kind.form == form && kind.parts == parts;
         match kinds.iter_mut().take(COMPARED).find(same) {
             Some(kind) => kind.nodes.push(node.id.clone()),
@@ -174,14 +174,14 @@ fn kinds(nodes: &[NodeStatus]) -> Vec<Kind> {
     kinds
 }
 
-fn part(stream: &StreamStatus) -> Part {
+fn part(stream: &StreamStatus) -> RehearsedStream {
     let subscriptions: Vec<(ResourceType, Subscription)> = stream
         .types
         .iter()
         .map(|row| (row.resource_type.clone(), row.subscription.clone()))
         .collect();
     let only = subscriptions.first().filter(|_| !stream.info.aggregated);
-    Part {
+    RehearsedStream {
         variant: match stream.info.protocol {
             Protocol::Grpc(variant) => variant,
             Protocol::Rest => Variant::Sotw,

@@ -12,7 +12,7 @@ use std::{
 use super::{
     alias::{Alias, DuplicateName},
     diff::Diff,
-    held::HeldPrint,
+    held::HeldFingerprint,
     index::Index,
     tree::{Chapter, Tree},
 };
@@ -51,7 +51,7 @@ pub struct TypeResources {
     /// Places in that list, where somebody looked up many names at once.
     index: OnceLock<Index>,
     /// Of all names and versions, where somebody asked for it.
-    print: OnceLock<HeldPrint>,
+    held_fingerprint: OnceLock<HeldFingerprint>,
     /// Differences from other sets to this one, computed once and shared by all streams that make the same step.
     diffs: Mutex<Vec<(u64, Arc<Diff>)>>,
 }
@@ -84,7 +84,7 @@ impl TypeResources {
             aliases,
             list: OnceLock::new(),
             index: OnceLock::new(),
-            print: OnceLock::new(),
+            held_fingerprint: OnceLock::new(),
             diffs: Mutex::default(),
         }
     }
@@ -203,9 +203,9 @@ impl TypeResources {
     }
 
     /// The print of who holds all of it. Costs all resources when first asked for.
-    pub fn print(&self) -> HeldPrint {
+    pub fn held_fingerprint(&self) -> HeldFingerprint {
         *self
-            .print
+            .held_fingerprint
             .get_or_init(|| self.iter().map(|resource| resource.held()).collect())
     }
 

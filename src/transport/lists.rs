@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dashmap::{DashMap, Entry};
 
-use crate::protocol::{Lists, Names, NamesPrint, WeakNames};
+use crate::protocol::{Lists, Names, NamesFingerprint, WeakNames};
 
 /// Lists that are known before the first look for those that nobody uses any more.
 const SWEEP_FROM: usize = 256;
@@ -13,7 +13,7 @@ const SWEEP_FROM: usize = 256;
 /// The lists of all streams.
 #[derive(Debug)]
 pub(super) struct SharedLists {
-    lists: DashMap<NamesPrint, WeakNames>,
+    lists: DashMap<NamesFingerprint, WeakNames>,
     /// How many are known when unused ones are looked for next.
     sweep_at: AtomicUsize,
 }
@@ -50,16 +50,16 @@ impl Default for SharedLists {
 }
 
 impl Lists for SharedLists {
-    fn find(&self, print: NamesPrint) -> Option<Names> {
-        self.lists.get(&print)?.upgrade()
+    fn find(&self, fingerprint: NamesFingerprint) -> Option<Names> {
+        self.lists.get(&fingerprint)?.upgrade()
     }
 
     fn share(&self, names: Names) -> Names {
-        let Some(print) = names.fingerprint() else {
+        let Some(fingerprint) = names.fingerprint() else {
             return names;
         };
         self.sweep();
-        match self.lists.entry(print) {
+        match self.lists.entry(fingerprint) {
             Entry::Vacant(entry) => {
                 entry.insert(names.downgrade());
                 names
@@ -85,11 +85,11 @@ mod tests {
         let lists = SharedLists::default();
         let one = lists.share(names(1));
         assert!(lists.share(names(1)).is_same(&one));
-        let print = one.fingerprint().unwrap();
-        assert!(lists.find(print).is_some_and(|found| found.is_same(&one)));
+        let fingerprint = one.fingerprint().unwrap();
+        assert!(lists.find(fingerprint).is_some_and(|found| found.is_same(&one)));
         assert!(!lists.share(names(2)).is_same(&one));
         drop(one);
-        assert!(lists.find(print).is_none());
+        assert!(lists.find(fingerprint).is_none());
     }
 
     #[test]

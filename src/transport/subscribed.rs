@@ -10,7 +10,7 @@ use dashmap::DashMap;
 
 use super::ledger::{Bounds, Full, Lease, Ledger, Subject};
 use crate::{
-    protocol::{Names, NamesPrint, Request, Session, Variant, WeakNames},
+    protocol::{Names, NamesFingerprint, Request, Session, Variant, WeakNames},
     resource::ResourceType,
 };
 
@@ -31,14 +31,14 @@ const PRESENTED: usize = 200;
 pub(super) struct Subscribed {
     ledger: Arc<Ledger>,
     /// Charges of lists that some stream asks for.
-    lists: DashMap<NamesPrint, Weak<Charge>>,
+    lists: DashMap<NamesFingerprint, Weak<Charge>>,
 }
 
 /// What one list is charged.
 #[derive(Debug)]
 struct Charge {
     subscribed: Arc<Subscribed>,
-    print: NamesPrint,
+    fingerprint: NamesFingerprint,
     /// Which list it is: others may have its print.
     names: WeakNames,
     /// For all names of a list, which may be an earlier one that this one was made of.
@@ -114,7 +114,7 @@ impl Subscribed {
 
     /// Whether some stream asks for these names, each of which is there once.
     fn knows(&self, names: &[&str]) -> bool {
-        self.lists.contains_key(&NamesPrint::of(names))
+        self.lists.contains_key(&NamesFingerprint::of(names))
     }
 
     /// The charge of a list, which is made where no other stream asks for it.
@@ -125,11 +125,11 @@ impl Subscribed {
         before: Option<&Arc<Charge>>,
         edited: usize,
     ) -> Result<Option<Arc<Charge>>, Full> {
-        let Some(print) = names.fingerprint() else {
+        let Some(fingerprint) = names.fingerprint() else {
             return Ok(None);
         };
         // Out of the map before it is looked at: the last one to let go of a charge takes it out of the map.
-        let known = self.lists.get(&print).map(|known| Weak::clone(&known));
+        let known = self.lists.get(&fingerprint).map(|known| Weak::clone(&known));
         let known = known.and_then(|known| known.upgrade());
         if let Some(known) = known.filter(|known| known.is_of(names)) {
             return Ok(Some(known));
@@ -149,12 +149,12 @@ impl Subscribed {
         };
         let made = Arc::new(Charge {
             subscribed: Arc::clone(self),
-            print,
+            fingerprint,
             names: names.downgrade(),
             base,
             edits,
         });
-        self.lists.insert(print, Arc::downgrade(&made));
+        self.lists.insert(fingerprint, Arc::downgrade(&made));
         Ok(Some(made))
     }
 }
@@ -178,8 +178,8 @@ impl Charge {
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        let is_gone = |_: &NamesPrint, charge: &Weak<Self>| charge.strong_count() == 0;
-        self.subscribed.lists.remove_if(&self.print, is_gone);
+        let is_gone = |_: &NamesFingerprint, charge: &Weak<Self>| charge.strong_count() == 0;
+        self.subscribed.lists.remove_if(&self.fingerprint, is_gone);
     }
 }
 

@@ -146,7 +146,7 @@ impl Running {
             metrics.pushed(kind, now.saturating_duration_since(began));
         }
         // All of it was done that can be.
-        if outcome.told().revision.is_some_and(|held| held >= revision) {
+        if outcome.report().revision.is_some_and(|held| held >= revision) {
             self.push = None;
         }
     }
@@ -189,7 +189,7 @@ impl Running {
         if !enabled!(Level::DEBUG) || matches!(outcome, Outcome::Sent(_)) {
             return;
         }
-        let told = outcome.told();
+        let told = outcome.report();
         let waits = told.standing.map(|standing| {
             let waits = standing.waits.iter();
             waits

@@ -234,13 +234,13 @@ proptest! {
     }
 
     #[test]
-    fn lists_have_the_print_of_what_they_say(a in texts(), b in texts()) {
-        let read_print = |names: &[String]| {
+    fn lists_have_the_fingerprint_of_their_names(a in texts(), b in texts()) {
+        let read_fingerprint = |names: &[String]| {
             let request = DiscoveryRequest { resource_names: names.to_vec(), ..DiscoveryRequest::default() };
             let message = request.encode_to_vec();
             format!("{:?}", read(Variant::Sotw, &message).unwrap().request.names)
         };
-        prop_assert_eq!(read_print(&a) == read_print(&b), a == b);
+        prop_assert_eq!(read_fingerprint(&a) == read_fingerprint(&b), a == b);
     }
 }
 
