@@ -30,7 +30,9 @@ use self::{
     ports::Ports,
     wired::{Wired, spawn_grpc},
 };
-use crate::{admin::Admin, http::Guard, readiness::Readiness, settings::Settings, transport::Xds};
+use crate::{
+    admin::Admin, http::Guard, publisher::Publisher, readiness::Readiness, settings::Settings, transport::Xds,
+};
 
 /// Starts the control plane.
 #[derive(Debug)]
@@ -42,6 +44,7 @@ pub struct Running {
     /// Its addresses.
     pub addresses: Addresses,
     readiness: Readiness,
+    publisher: Arc<Publisher>,
     xds: Xds,
     admin: Admin,
     tracker: TaskTracker,
@@ -86,6 +89,7 @@ impl App {
 
         let wired = Wired::new(settings, &base, loaded)?;
         let (xds, admin) = (wired.xds.clone(), wired.admin.clone());
+        let publisher = Arc::clone(&wired.publisher);
         wired.expose(&base);
         http.open(wired.services(settings));
 
@@ -101,6 +105,7 @@ impl App {
         Ok(Running {
             addresses,
             readiness: base.readiness,
+            publisher,
             xds,
             admin,
             tracker: base.vital.tracker,
@@ -116,6 +121,12 @@ impl App {
 // === impl Running ===
 
 impl Running {
+    /// Publishes snapshots from within the process, beside the admin API and the sources.
+    #[must_use]
+    pub const fn publisher(&self) -> &Arc<Publisher> {
+        &self.publisher
+    }
+
     /// xDS streams that are open now.
     #[must_use]
     pub fn open_streams(&self) -> usize {

@@ -34,7 +34,7 @@ use crate::{
 pub(super) struct Wired {
     rules: Source,
     authority: Authority,
-    publisher: Arc<Publisher>,
+    pub(super) publisher: Arc<Publisher>,
     fleet: Arc<Fleet>,
     polling: Rest,
     registry: (Registry, RegistryTask),
