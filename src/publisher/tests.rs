@@ -1,4 +1,4 @@
-//! Publishes from candidate to served snapshot, and what is refused on the way.
+//! Publishes from the candidate to the served snapshot, and their refusals.
 
 use std::num::NonZeroUsize;
 
@@ -32,7 +32,7 @@ struct Cluster {
     unheard_of: Option<String>,
 }
 
-/// A static cluster; `content` tells its contents apart.
+/// A static cluster; `content` makes its content differ.
 fn cluster(name: &str, content: &str) -> RawResource {
     raw(
         &CLUSTER,
@@ -46,7 +46,7 @@ fn cluster(name: &str, content: &str) -> RawResource {
     )
 }
 
-/// A cluster that admission warns of.
+/// A cluster with a warning of admission.
 fn dubious_cluster(name: &str) -> RawResource {
     raw(
         &CLUSTER,
@@ -72,7 +72,7 @@ fn raw(resource_type: &ResourceType, name: &str, value: Vec<u8>) -> RawResource 
     }
 }
 
-/// As in `a=1 b=2`.
+/// Clusters from a text such as `a=1 b=2`.
 fn clusters(text: &str) -> Candidate {
     let parse = |word: &str| word.split_once('=').map(|(name, content)| cluster(name, content));
     Candidate {
@@ -89,7 +89,7 @@ fn shared() -> NodeGroup {
     NodeGroup::from(NodeGroup::SHARED)
 }
 
-/// Most tests are of something else than what goes.
+/// Options that confirm removals, for the many tests that are not about removals.
 fn confirmed() -> PublishOptions {
     PublishOptions {
         allow_removals: true,
@@ -117,7 +117,7 @@ fn patch_request(upserts: &str, deletions: &[&str]) -> PatchRequest {
     }
 }
 
-/// A publisher over a store, and what it serves.
+/// A publisher over a store, and its cache.
 struct Fixture {
     publisher: Publisher,
     cache: Arc<SnapshotCache>,
@@ -151,7 +151,7 @@ impl Fixture {
         self.publisher.rollback(&group(), Revision(to), &options)
     }
 
-    /// As in `a=1 b=2`, from what is served.
+    /// The served clusters, as in `a=1 b=2`.
     fn served(&self) -> Option<String> {
         let snapshot = self.cache.get(&group())?;
         let all = snapshot
@@ -503,7 +503,7 @@ fn diff_compares_revisions_and_candidates_by_content() {
 }
 
 #[test]
-fn what_removes_too_much_is_refused_without_a_trace_and_told_in_a_dry_run() {
+fn what_removes_too_much_is_refused_without_a_trace_and_reported_in_a_dry_run() {
     let fixture = Fixture::new();
     fixture.replace("a=1 b=1 c=1");
     let unsure = |dry_run| ReplaceRequest {

@@ -1,4 +1,4 @@
-//! A publish that is sent again since nobody heard the answer.
+//! Publishes that are sent again, since their answer was lost.
 
 use super::*;
 
