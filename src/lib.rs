@@ -1,8 +1,7 @@
 //! Chancery: a standalone xDS control plane for Envoy and for gRPC's own xDS clients.
 //!
 //! Operators publish versioned snapshots of configuration; Chancery checks them, keeps them, and serves them over every
-//! xDS transport. `ARCHITECTURE.md` shows how the modules below stand to each other; `tests/architecture.rs` holds them
-//! to it.
+//! xDS transport. `ARCHITECTURE.md` shows how the modules depend on each other; `tests/architecture.rs` checks it.
 
 pub mod access;
 pub mod admin;
