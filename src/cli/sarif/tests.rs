@@ -1,4 +1,4 @@
-//! The structure that SARIF 2.1.0 demands, and what is in it.
+//! The structure that SARIF 2.1.0 requires, and its content.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! What a snapshot becomes as files, and what files cannot say.
+//! The files of a snapshot, and snapshots that files cannot express.
 
 use prost_types::Any;
 
@@ -161,7 +161,7 @@ fn scopes_lie_in_one_file_and_carry_their_routes() {
         files.listeners
     );
 
-    // A file that is read must be there, whether there are scopes or not.
+    // The file must exist even without scopes, since a listener reads it.
     let none = layout(&json!([scoped])).unwrap();
     let text = &none.children[&(Stage::BehindClusters, PathBuf::from("srds.yaml"))];
     assert_eq!(read(text)["resources"], json!([]));
