@@ -27,7 +27,7 @@ impl DeleteSnapshot {
         let group = self.group.group;
         if !self.yes {
             return Err(Failure::usage(format!(
-                "this forgets every resource of group \"{}\": say --yes to do it",
+                "this deletes every resource of group \"{}\": confirm with --yes",
                 escape(&group)
             )));
         }

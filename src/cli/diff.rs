@@ -58,7 +58,7 @@ impl Diff {
                 resources: Vec::new(),
             }),
             Some(to) => {
-                let message = format!("revision {to} and files cannot both be what is compared to: say {from}..");
+                let message = format!("revision {to} and files cannot both be compared to: write {from}..");
                 return Err(Failure::usage(message));
             }
         };
@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_range_leaves_out_what_is_current() {
+    fn a_range_may_leave_out_the_current_revision() {
         let range = |from, to| Ok(Range { from, to });
         for (text, expected) in [
             ("3..5", range(3, 5)),

@@ -298,7 +298,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_left_out_is_found_in_texts_and_in_bytes() {
+    fn redactions_are_found_in_texts_and_in_bytes() {
         for content in ["inline_string: '[redacted]'", "inline_bytes: W3JlZGFjdGVkXQ=="] {
             assert!(mentions_redacted(content.as_bytes()), "{content}");
         }

@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_open_to_others_is_not_open_with_the_new_content() {
+    fn new_content_is_private_where_the_old_file_was_open_to_others() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("cds.yaml");
         fs::write(&path, "old").unwrap();

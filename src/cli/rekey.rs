@@ -52,7 +52,7 @@ impl Rekey {
             .map_or_else(|| "not sealed".to_owned(), |key| format!("sealed with the key {key}"));
         let mut text = if report.changed {
             format!(
-                "{dir}: {state}: {}\nthe file that was there is deleted and not overwritten: what it held may still be found on the disk\n",
+                "{dir}: {state}: {}\nthe old file is deleted, not overwritten: its contents may still be found on the disk\n",
                 counts(&report.store)
             )
         } else {

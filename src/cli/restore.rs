@@ -52,7 +52,7 @@ impl Restore {
         match output.format {
             Format::Table => {
                 let mut text = format!(
-                    "restored to {}: {}\nnew revisions are numbered from {} on: numbers that were given since the backup are not given again\n",
+                    "restored to {}: {}\nnew revisions are numbered from {} on: numbers used since the backup are not used again\n",
                     self.data_dir.display(),
                     counts(&report),
                     report.last_revision + 1

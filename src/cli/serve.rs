@@ -91,7 +91,7 @@ async fn serve(settings: Settings) -> Result<Exit, Failure> {
             if complete {
                 info!("shut down");
             } else {
-                warn!("the grace period is over: what was still open was cut");
+                warn!("the grace period is over: open streams and calls were cut");
             }
             if failed {
                 let reason = "a task died that the process needs: the log says which; start it again";

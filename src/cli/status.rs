@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_type_is_said_below_it() {
+    fn problems_of_a_type_are_shown_below_it() {
         let row = TypeStatus {
             type_url: "type.googleapis.com/envoy.config.cluster.v3.Cluster".to_owned(),
             state: State::Stale.into(),
@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused_is_named_before_the_words() {
+    fn refused_names_come_before_the_message() {
         let row = TypeStatus {
             type_url: url("cluster.v3.Cluster"),
             state: State::Error.into(),
@@ -363,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_and_what_is_held_is_said_with_its_reason() {
+    fn waiting_and_held_resources_are_shown_with_the_reason() {
         let on = |kind: &str, name: &str, reason: Reason| Awaited {
             type_url: url(kind),
             name: name.to_owned(),

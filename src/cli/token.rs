@@ -60,7 +60,7 @@ impl Create {
     fn run(self, output: &mut Output) -> Result<Exit, Failure> {
         let expires = self.expires_in.map(|span| SystemTime::now().checked_add(span.0));
         let expires = match expires {
-            Some(None) => return Err(Failure::usage("--expires-in: there is no such time")),
+            Some(None) => return Err(Failure::usage("--expires-in: the time is out of range")),
             Some(at) => at,
             None => None,
         };
@@ -103,7 +103,7 @@ fn add(path: &Path, name: &str, line: &str) -> Result<(), Failure> {
         return Err(Failure::new(
             Exit::Conflict,
             format!(
-                "{}: there is a token \"{name}\" already: take its line out first",
+                "{}: there is a token \"{name}\" already: remove its line first",
                 path.display()
             ),
         ));

@@ -379,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused_since_an_earlier_revision_ends_the_wait_once_the_rest_is_done() {
+    fn an_earlier_refusal_ends_the_wait_once_the_rest_is_done() {
         let on_its_way = rollout([refusing(6)]);
         assert_eq!(on_its_way.outcome(), Some(Outcome::Awaiting(vec!["a".to_owned()])));
         let texts = [

@@ -47,7 +47,7 @@ impl Publisher {
         self.vettings.forget(group);
         if let Err(error) = self.forget_long_deleted(&mut writer) {
             // The deletion stands; the next deletion tries again.
-            tracing::warn!(%error, "history of a deleted group was not forgotten");
+            tracing::warn!(%error, "history of a deleted group was not dropped");
         }
         Ok(head.revision)
     }

@@ -251,7 +251,7 @@ fn patch_adds_updates_and_deletes() {
 }
 
 #[test]
-fn patch_of_what_is_not_there_is_refused_whole() {
+fn patch_that_deletes_a_missing_resource_changes_nothing() {
     let fixture = Fixture::new();
     fixture.replace("a=1");
     let refused = fixture.publisher.patch(patch_request("b=1", &["x"])).unwrap_err();
@@ -370,7 +370,7 @@ fn deleted_group_is_met_with_silence_and_can_be_rolled_back() {
 }
 
 #[test]
-fn rollback_to_what_is_not_kept_names_the_oldest_that_is() {
+fn rollback_to_a_dropped_revision_names_the_oldest_kept() {
     let fixture = Fixture::over(Arc::new(MemoryStore::new(NonZeroUsize::new(2).unwrap())));
     (1..=4).for_each(|content| drop(fixture.replace(&format!("a={content}"))));
     let refused = fixture.rollback(1).unwrap_err().to_string();
@@ -430,7 +430,7 @@ fn unsound_names_are_refused() {
 }
 
 #[test]
-fn who_and_why_are_bounded_and_refusals_quote_little() {
+fn author_and_message_are_bounded_and_refusals_quote_little() {
     let fixture = Fixture::new();
     let with = |author: &str, message: &str| {
         let mut request = replace_request(&group(), "a=1");
@@ -503,7 +503,7 @@ fn diff_compares_revisions_and_candidates_by_content() {
 }
 
 #[test]
-fn what_removes_too_much_is_refused_without_a_trace_and_reported_in_a_dry_run() {
+fn publish_that_removes_too_much_is_refused_and_a_dry_run_reports_it() {
     let fixture = Fixture::new();
     fixture.replace("a=1 b=1 c=1");
     let unsure = |dry_run| ReplaceRequest {

@@ -270,6 +270,6 @@ pub(super) fn passes_by(store: &dyn RevisionStore, check: impl Fn()) {
 }
 
 #[test]
-fn what_passes_is_no_history_in_memory() {
+fn passing_revisions_do_not_count_in_memory() {
     passes_by(&MemoryStore::new(NonZeroUsize::new(3).unwrap()), || {});
 }

@@ -129,7 +129,7 @@ fn the_share_is_of_all_types_together() {
 }
 
 #[test]
-fn what_takes_a_place_counts_in_tiny_groups_alone() {
+fn replaced_resources_are_no_removals_in_tiny_groups_alone() {
     // One cluster with its endpoints is replaced by another one.
     let before = types(&[(CLUSTER, 0..1), (ENDPOINT, 0..1), (ResourceType::Listener, 0..1)]);
     let after = types(&[(CLUSTER, 1..2), (ENDPOINT, 1..2), (ResourceType::Listener, 0..1)]);
@@ -158,7 +158,7 @@ fn files_are_trusted_where_that_is_set() {
 }
 
 #[test]
-fn what_is_put_back_is_not_counted() {
+fn resources_that_come_back_are_not_counted() {
     let guard = RemovalGuard {
         returns: Some(|group, kind, resource| {
             group.as_str() == "g" && *kind == ENDPOINT && resource.name.as_str() != "0"

@@ -233,7 +233,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(150) })]
 
     #[test]
-    fn publish_is_what_it_would_be_if_everything_were_looked_at(steps in proptest::collection::vec(step(), 1..25)) {
+    fn publish_equals_one_that_checks_everything(steps in proptest::collection::vec(step(), 1..25)) {
         let fixture = Fixture::new();
         for (is_shared, dry_run, step) in steps {
             let group = if is_shared { shared() } else { group() };
@@ -250,7 +250,7 @@ proptest! {
 }
 
 #[test]
-fn what_was_warned_of_is_warned_of_again() {
+fn warnings_are_repeated_at_the_next_publish() {
     let fixture = Fixture::new();
     let mut request = replace_request(&group(), "a=1 b=1");
     request.candidate.resources.push(dubious_cluster("c"));

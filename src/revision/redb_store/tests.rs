@@ -55,7 +55,7 @@ fn redb_store_keeps_its_promises() {
 }
 
 #[test]
-fn what_passes_is_no_history_and_leaves_nothing_behind() {
+fn passing_revisions_do_not_count_and_leave_nothing_behind() {
     let dir = tempfile::tempdir().unwrap();
     let store = RedbStore::open(dir.path(), three(), None).unwrap();
     // Compares all counts with those that the revisions imply.
@@ -150,7 +150,7 @@ fn publish_that_changes_one_of_many_resources_stores_little_more_than_one() {
 }
 
 #[test]
-fn what_no_kept_revision_holds_is_collected() {
+fn objects_without_a_revision_are_collected() {
     let dir = tempfile::tempdir().unwrap();
     let store = RedbStore::open(dir.path(), three(), None).unwrap();
     for revision in 1..=20 {
@@ -232,7 +232,7 @@ proptest! {
 }
 
 #[test]
-fn second_opener_is_told_of_the_lock() {
+fn second_opener_gets_an_error_about_the_lock() {
     let dir = tempfile::tempdir().unwrap();
     let _first = RedbStore::open(dir.path(), three(), None).unwrap();
     let error = RedbStore::open(dir.path(), three(), None).unwrap_err();

@@ -193,7 +193,7 @@ async fn a_config_map_is_followed_through_its_links() {
 }
 
 #[tokio::test]
-async fn what_turns_bad_leaves_the_last_good_in_place() {
+async fn a_folder_that_turns_bad_leaves_the_last_good_revision() {
     let fixture = Fixture::over(&[("demo/cds.yaml", clusters(&["a"]))]).await;
     fixture.put(
         "demo/cds.yaml",
@@ -354,7 +354,7 @@ async fn a_restart_publishes_nothing_again_and_knows_what_is_held() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn what_is_open_for_writing_is_waited_for() {
+async fn files_open_for_writing_are_waited_for() {
     let fixture = Fixture::over(&[("demo/cds.yaml", clusters(&["a"]))]).await;
     let mut file = fs::File::create(fixture.path("demo/cds.yaml")).unwrap();
     // Well-formed, but not complete.
@@ -403,7 +403,7 @@ async fn a_bad_file_among_good_ones_holds_the_whole_folder() {
 }
 
 #[tokio::test]
-async fn what_is_no_plain_file_of_a_sound_name_is_reported() {
+async fn files_that_are_not_regular_or_have_bad_names_are_reported() {
     let fixture = Fixture::over(&[("good/cds.yaml", clusters(&["a"]))]).await;
     fs::create_dir(fixture.path("pipe")).unwrap();
     let pipe = fixture.path("pipe/cds.yaml");

@@ -146,7 +146,7 @@ mod tests {
     };
 
     #[test]
-    fn what_is_encoded_is_found_again() {
+    fn encoded_endpoints_decode_to_the_same() {
         let mut endpoints = Endpoints::default();
         let zone = |zone: &str| Locality {
             zone: zone.to_owned(),

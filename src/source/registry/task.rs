@@ -129,7 +129,7 @@ impl RegistryTask {
     pub async fn run(mut self) {
         let registered = self.endpoints.borrow().len();
         if registered > 0 {
-            info!(endpoints = registered, "endpoint registrations found again");
+            info!(endpoints = registered, "endpoint registrations restored");
         }
         while let Some(work) = self.next_work().await {
             match work {
@@ -253,7 +253,7 @@ impl RegistryTask {
         let endpoints = Arc::clone(&self.endpoints.borrow());
         let clusters = endpoints.clusters().into_iter().collect();
         if let Err(error) = self.publish(&clusters, &endpoints).await {
-            warn!(%error, "registered endpoints may be missing from what is served");
+            warn!(%error, "registered endpoints may be missing from the served snapshots");
         }
     }
 

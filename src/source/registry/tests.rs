@@ -111,7 +111,7 @@ fn assignment_by_hand(cluster: &str) -> Value {
 }
 
 #[tokio::test]
-async fn what_is_registered_is_published_when_it_is_answered() {
+async fn registrations_are_published_before_they_are_answered() {
     let fixture = Fixture::new();
     let first = fixture.register(at(1)).await;
     assert_eq!(fixture.published("a"), Some(vec![1]));
@@ -154,7 +154,7 @@ async fn a_burst_is_few_revisions() {
 }
 
 #[tokio::test]
-async fn the_same_address_again_is_the_same_endpoint_for_who_has_its_id() {
+async fn the_same_address_is_the_same_endpoint_for_the_holder_of_its_id() {
     let fixture = Fixture::new();
     let first = fixture.registry.register(at(1), None).await.unwrap();
     let again = Registration {
@@ -208,7 +208,7 @@ async fn an_address_that_another_registered_is_neither_shortened_nor_taken_over(
 }
 
 #[tokio::test]
-async fn what_everyone_sees_takes_nothing_out() {
+async fn public_digests_cannot_remove_endpoints() {
     let fixture = Fixture::new();
     let id = fixture.register(at(1)).await;
     let (_, snapshot) = fixture.publisher.get(&shared(), None).unwrap();
