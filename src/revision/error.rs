@@ -49,7 +49,7 @@ pub enum StoreError {
         /// The mismatch.
         detail: String,
     },
-    /// The path no longer has the file that was opened: nobody would find there what is written to that file.
+    /// The path no longer has the opened file, so a restart would not find new revisions in it.
     #[error(
         "{} was removed or replaced while the server runs: nothing is published until the file that was opened is back in its place, or \
          the server is started again with what is there; `chancery export` saves what is current",

@@ -42,7 +42,7 @@ section! {
         /// keep snapshots in memory: a restart forgets them
         #[shown = "where `data_dir` is not given"]
         ephemeral: bool;
-        /// publish what the folders of this directory say, one for each group; see [sources.md](sources.md)
+        /// publish the folders of this directory, one for each group; see [sources.md](sources.md)
         #[unit = "DIR"]
         files: PathBuf;
         /// revisions of each group that are kept to go back to. Those that the endpoint registry makes do not count: of

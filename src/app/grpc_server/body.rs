@@ -100,7 +100,7 @@ impl http_body::Body for Watched<Body> {
         };
         let Ok(polled) = guarded(|| Pin::new(body).poll_frame(cx)) else {
             this.response.note_panic();
-            // Dropping it may panic again, so that is caught too.
+            // Dropping the body may panic again, so that is caught too.
             let broken = this.body.take();
             guarded(|| drop(broken)).ok();
             let (parts, _) = panicked().into_parts();

@@ -35,7 +35,7 @@ struct All {
     panics: PanicMetrics,
 }
 
-/// One response.
+/// An open response, with the task that writes it.
 #[derive(Debug)]
 pub(super) struct Response {
     all: Arc<All>,

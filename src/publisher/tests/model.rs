@@ -25,7 +25,7 @@ fn state() -> impl Strategy<Value = State> {
     proptest::collection::btree_map("[abc]", "[12]", 0..4)
 }
 
-fn step() -> impl Strategy<Value = Operation> {
+fn operation() -> impl Strategy<Value = Operation> {
     let group = 0..GROUPS.len();
     prop_oneof![
         4 => (group.clone(), state()).prop_map(|(group, state)| Operation::Replace(group, state)),
@@ -99,9 +99,9 @@ fn candidate(state: &State) -> Candidate {
     }
 }
 
-fn apply(fixture: &Fixture, model: &mut Model, step: &Operation) {
+fn apply(fixture: &Fixture, model: &mut Model, operation: &Operation) {
     let options = confirmed();
-    match step.clone() {
+    match operation.clone() {
         Operation::Replace(group, state) => {
             let request = ReplaceRequest {
                 group: GROUPS[group].into(),
@@ -213,17 +213,17 @@ fn check_versions(fixture: &Fixture) {
     }
 }
 
-/// Takes the steps against the store that `open` returns; a restart closes it and calls `open` again.
-fn run(steps: &[Operation], open: impl Fn() -> Arc<dyn RevisionStore>) {
+/// Takes the operations against the store that `open` returns; a restart closes it and calls `open` again.
+fn run(operations: &[Operation], open: impl Fn() -> Arc<dyn RevisionStore>) {
     let first = Fixture::over(open());
     let mut model = Model::new(first.publisher.store.retention());
     let mut fixture = Some(first);
-    for step in steps {
-        if matches!(step, Operation::Restart) {
+    for operation in operations {
+        if matches!(operation, Operation::Restart) {
             drop(fixture.take());
         }
         let fixture = fixture.get_or_insert_with(|| Fixture::over(open()));
-        apply(fixture, &mut model, step);
+        apply(fixture, &mut model, operation);
         check_served(fixture, &model);
         assert_eq!(fixture.publisher.store.load().unwrap().last, Revision(model.last));
         check_versions(fixture);
@@ -234,19 +234,19 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(200) })]
 
     #[test]
-    fn publisher_does_what_the_model_says(steps in proptest::collection::vec(step(), 1..30)) {
+    fn publisher_does_what_the_model_says(operations in proptest::collection::vec(operation(), 1..30)) {
         let store: Arc<dyn RevisionStore> = Arc::new(MemoryStore::default());
-        run(&steps, || Arc::clone(&store));
+        run(&operations, || Arc::clone(&store));
     }
 }
 
 proptest! {
-    // Every step waits for the disk.
+    // Every operation waits for the disk.
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(12) })]
 
     #[test]
-    fn publisher_does_what_the_model_says_on_disk(steps in proptest::collection::vec(step(), 1..30)) {
+    fn publisher_does_what_the_model_says_on_disk(operations in proptest::collection::vec(operation(), 1..30)) {
         let dir = tempfile::tempdir().unwrap();
-        run(&steps, || Arc::new(RedbStore::open(dir.path(), NonZeroUsize::new(3).unwrap(), None).unwrap()));
+        run(&operations, || Arc::new(RedbStore::open(dir.path(), NonZeroUsize::new(3).unwrap(), None).unwrap()));
     }
 }

@@ -19,7 +19,7 @@ section! {
     /// The HTTP port.
     HttpLayer in "http." with tls {
         /// further host names under which programs call the HTTP port, with or without a port; the loopback names are always
-        /// allowed
+        /// all that are allowed
         #[unit = "HOST,…"]
         allowed_hosts: Vec<String> = Vec::new();
     }
@@ -40,8 +40,8 @@ section! {
         /// connections open at once on the xDS port; fewer where the process may open fewer files, since probes and the
         /// admin API have a reserve
         max: usize = 20_000;
-        /// connections open at once of one address, or of one IPv6 network of 64 bits; no more than half of all that are
-        /// allowed
+        /// connections open at once of one address on the xDS port, or of one IPv6 network of 64 bits; no more than half of
+        /// all that are allowed
         max_per_peer: usize = 10_000;
         /// connections open at once on each other port; one address has at most half of them, so that nobody locks out
         /// operators and probes
