@@ -27,7 +27,7 @@ pub(super) async fn run(clients: &Clients, output: &mut Output) -> Result<Exit, 
     Ok(Exit::Ok)
 }
 
-/// A table of the folders that are not fully published; empty if all are.
+/// A table of the folders whose state is not `published`; empty without any.
 pub(super) async fn troubled(clients: &Clients) -> Result<String, Failure> {
     let mut sources = list(clients).await?;
     sources.retain(|source| source.state() != State::Published);

@@ -19,7 +19,7 @@ section! {
     /// The HTTP port.
     HttpLayer in "http." with tls {
         /// further host names under which programs call the HTTP port, with or without a port; the loopback names are always
-        /// all that are allowed
+        /// allowed
         #[unit = "HOST,…"]
         allowed_hosts: Vec<String> = Vec::new();
     }
