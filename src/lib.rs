@@ -10,7 +10,7 @@
 //!
 //! [`admission`] names the faults that a publish is refused for, and [`proto`] has the messages of the admin API. Modules
 //! that are not listed here serve the binary and its tests, and change without notice. `ARCHITECTURE.md` shows how the
-//! modules stand to each other; `tests/architecture.rs` holds them to it.
+//! modules depend on each other; `tests/architecture.rs` checks it.
 
 #[doc(hidden)]
 pub mod access;
