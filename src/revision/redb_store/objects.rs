@@ -61,22 +61,22 @@ impl<'txn> Objects<'txn> {
         if before == Some(list) {
             return Ok(list);
         }
-        let chapters = || resources.chapters().iter().map(|chapter| chapter.hash());
+        let chapters = || resources.inner_nodes().iter().map(|chapter| chapter.hash());
         self.count_up(Kind::List, list, || ListRecord {
             chapters: joined(chapters()),
         })?;
 
         let old = self.reader().chapters_in(before)?;
-        let (new, old) = apart(resources.chapters().iter(), |chapter| chapter.hash().to_bytes(), old);
+        let (new, old) = apart(resources.inner_nodes().iter(), |chapter| chapter.hash().to_bytes(), old);
         for chapter in &new {
-            let pages = || chapter.pages().iter().map(|page| page.hash());
+            let pages = || chapter.leaves().iter().map(|page| page.hash());
             self.count_up(Kind::Chapter, chapter.hash().to_bytes(), || ChapterRecord {
                 pages: joined(pages()),
             })?;
         }
 
         let old = self.reader().pages_in(&old)?;
-        let pages = new.into_iter().flat_map(|chapter| chapter.pages());
+        let pages = new.into_iter().flat_map(|chapter| chapter.leaves());
         let (new, old) = apart(pages, |page| page.hash().to_bytes(), old);
         for page in &new {
             let entries = || page.items().iter().map(|resource| EntryRecord::new(resource)).collect();

@@ -179,9 +179,9 @@ fn kept_and_stored(store: &RedbStore, groups: &[&str]) -> (BTreeSet<Vec<u8>>, BT
             let revision = store.get(&group, info.revision).unwrap().unwrap();
             for set in revision.types().into_iter().flat_map(Types::values) {
                 keep(b'l', set.content_hash());
-                for chapter in set.chapters() {
+                for chapter in set.inner_nodes() {
                     keep(b'c', chapter.hash());
-                    for page in chapter.pages() {
+                    for page in chapter.leaves() {
                         keep(b'p', page.hash());
                         page.items().iter().for_each(|resource| keep(b'r', resource.content));
                     }
