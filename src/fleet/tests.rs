@@ -91,7 +91,11 @@ fn node_is_forgotten_some_time_after_its_last_stream() {
     assert_eq!(fleet.len(), 1, "it is connected");
     stream.record(&Outcome::Sent(delivery("1")));
     drop(stream);
-    assert_eq!(fleet.node(&"n".into()).unwrap().types.len(), 1, "the rows of its last stream are shown");
+    assert_eq!(
+        fleet.node(&"n".into()).unwrap().types.len(),
+        1,
+        "the rows of its last stream are shown"
+    );
     fleet.expire(Instant::now());
     assert_eq!(fleet.len(), 1);
     fleet.expire(later);
@@ -230,7 +234,7 @@ fn refusal_stands_until_it_is_mended_whatever_else_is_acked() {
     let fleet = fleet(Limits::default());
     let stream = open(&fleet, "n");
     let refuses_b = (TypeState::Error, "no".to_owned(), vec!["b".to_owned()]);
-    enter(
+    record(
         &stream,
         [Outcome::Sent(delivery("1")), nack("1", "no"), refused(&["b"])],
     );
@@ -251,7 +255,7 @@ fn refusal_stands_until_it_is_mended_whatever_else_is_acked() {
 fn what_was_refused_and_taken_back_is_synced_though_nothing_is_sent_for_it() {
     let fleet = fleet(Limits::default());
     let stream = open(&fleet, "n");
-    enter(
+    record(
         &stream,
         [
             Outcome::Sent(delivery("1")),
@@ -268,7 +272,7 @@ fn words_are_those_of_the_newest_nack_that_stands() {
     let fleet = fleet(Limits::default());
     let stream = open(&fleet, "n");
     let refuse = |nonce: &str, words: &str, all: &[&str]| {
-        enter(
+        record(
             &stream,
             [Outcome::Sent(delivery(nonce)), nack(nonce, words), refused(all)],
         );
@@ -322,7 +326,7 @@ fn revision_that_leaves_the_refused_as_it_was_is_refused_too() {
         revision: Revision(revision),
         ..delivery(nonce)
     };
-    enter(
+    record(
         &stream,
         [
             Outcome::Sent(delivery("1")),
@@ -340,7 +344,7 @@ fn revision_that_leaves_the_refused_as_it_was_is_refused_too() {
     let status = fleet.node(&"n".into()).unwrap();
     assert_eq!(status.streams[0].blocked, Some(Revision(8)));
     // The next revision mends the refused cluster.
-    enter(
+    record(
         &stream,
         [
             refused(&[]),
@@ -357,7 +361,7 @@ fn revision_that_leaves_the_refused_as_it_was_is_refused_too() {
 fn refusal_of_a_gone_node_is_still_reported() {
     let fleet = fleet(Limits::default());
     let stream = open(&fleet, "n");
-    enter(
+    record(
         &stream,
         [
             Outcome::Sent(delivery("1")),
@@ -382,7 +386,7 @@ fn client_that_comes_with_what_is_current_is_synced_and_counts() {
         ..info()
     };
     let stream = fleet.open_stream(&node("n"), &NodeGroup::from("g"), delta);
-    enter(
+    record(
         &stream,
         [
             Outcome::Subscribed {
