@@ -88,7 +88,7 @@ fn drop_unused(json: &mut Value, most: usize) -> Result<(), Failure> {
     node.retain(|field, _| USED.contains(&field.as_str()));
     let len = node.values().map(written).fold(0, usize::saturating_add);
     if len > most {
-        let message = format!("the used fields are {len} bytes long, more than {most}");
+        let message = format!("the used part is {len} bytes long, more than {most}");
         return Err(Failure::of(StatusCode::PAYLOAD_TOO_LARGE, "node", message));
     }
     Ok(())
