@@ -163,9 +163,7 @@ impl Xds {
 /// The answer to a call of any service whose handler panicked.
 #[must_use]
 pub fn panicked() -> Response<Body> {
-    refuse(&Status::internal(
-        "the server failed at this request: its log says how",
-    ))
+    refuse(&Status::internal("the server failed at this request: its log says how"))
 }
 
 impl fmt::Debug for Xds {
