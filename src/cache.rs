@@ -161,8 +161,8 @@ impl SnapshotCache {
     }
 
     /// Sets the snapshot of all groups that have none of their own: the composition of the shared group, or `None` if there
-    /// is none. All such groups share this one snapshot, and those in [`Shared::sufficed`] share a second one. Watches keep
-    /// their snapshot when the default becomes `None`.
+    /// is none. All such groups share one snapshot; those for which it is full state share another. Watches keep their
+    /// snapshot when the default becomes `None`.
     pub fn set_default(&self, snapshot: Option<&Arc<Snapshot>>) {
         let defaults = Defaults {
             partial: snapshot.cloned(),
@@ -193,12 +193,12 @@ impl SnapshotCache {
         self.shared.defaults().partial
     }
 
-    /// Records the begin of a publish, before its snapshot is set. Publishes are recorded one after the other.
+    /// Records the start of a publish, before its snapshot is set. Publishes are recorded one after the other.
     pub fn note_publish(&self, revision: Revision, began: Instant) {
         self.shared.moments.note(revision, began);
     }
 
-    /// The begin of a publish; `None` if the publish is long ago or was before the start.
+    /// The start of a publish; `None` if the publish is long ago or was before the start of the process.
     #[must_use]
     pub fn began(&self, revision: Revision) -> Option<Instant> {
         self.shared.moments.of(revision)

@@ -2,7 +2,7 @@
 //! messages of the NACKs.
 //!
 //! Streams write through a [`StreamGuard`]; the admin API reads owned [`NodeStatus`] values. A node is forgotten
-//! [`Limits::forget_after`] its last stream ended. All records are bounded: see [`Limits`].
+//! [`Limits::forget_after`] after the end of its last stream. All records are bounded: see [`Limits`].
 
 mod info;
 mod limits;

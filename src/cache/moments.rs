@@ -1,4 +1,4 @@
-//! The begin times of the last publishes: the publisher writes them, every stream reads them, without a lock.
+//! The start times of the last publishes: the publisher writes them, every stream reads them, without a lock.
 
 use std::{
     sync::{
@@ -13,7 +13,7 @@ use crate::snapshot::Revision;
 /// The number of publishes kept: some seconds of the busiest publisher.
 const KEPT: usize = 4096;
 
-/// The begin times of the last publishes.
+/// The start times of the last publishes.
 #[derive(Debug)]
 pub(super) struct Moments {
     /// The first recorded time; all others are stored relative to it.
@@ -32,7 +32,7 @@ struct Slot {
 // === impl Moments ===
 
 impl Moments {
-    /// Records the begin of a publish. Calls are sequential, and each comes before any stream is given the revision.
+    /// Records the start of a publish. Calls are sequential, and each comes before any stream is given the revision.
     pub(super) fn note(&self, revision: Revision, at: Instant) {
         let origin = *self.origin.get_or_init(|| at);
         let nanos = u64::try_from(at.saturating_duration_since(origin).as_nanos()).unwrap_or(u64::MAX);
@@ -42,7 +42,7 @@ impl Moments {
         slot.revision.store(revision.0, Ordering::Release);
     }
 
-    /// When a publish began; `None` where it is too long ago, or was before the start.
+    /// The start of a publish; `None` if the publish is too long ago or was before the start of the process.
     pub(super) fn of(&self, revision: Revision) -> Option<Instant> {
         let origin = self.origin.get()?;
         let slot = self.slot(revision);

@@ -30,7 +30,7 @@ pub struct Busy(Arc<Seat>);
 // === impl Seat ===
 
 impl Seat {
-    /// Marks the begin of a request.
+    /// Marks the start of a request.
     #[must_use]
     pub fn busy(self: &Arc<Self>) -> Busy {
         self.busy.fetch_add(1, Ordering::Relaxed);

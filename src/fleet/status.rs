@@ -24,7 +24,7 @@ pub struct NodeStatus {
     pub group: NodeGroup,
     /// As in `envoy 1.40.0`.
     pub user_agent: String,
-    /// The end of the last stream; for a connected node, the begin of its newest stream or its last request.
+    /// The end of the last stream; for a connected node, the start of its newest stream or its last request.
     pub last_seen: SystemTime,
     /// The open streams, oldest first.
     pub streams: Vec<StreamStatus>,
@@ -75,13 +75,13 @@ pub struct StreamStatus {
     pub id: u64,
     /// The stream's protocol, scope and peer.
     pub info: StreamInfo,
-    /// The time of its begin.
+    /// The time of its start.
     pub opened: SystemTime,
     /// One row per subscribed type, in send order.
     pub types: Vec<TypeStatus>,
     /// The newest revision that the client holds completely and ACKed.
     pub synced: Option<Revision>,
-    /// The newest revision that was sent except for what a refusal blocks; `None` if nothing is refused.
+    /// The revision of which everything was sent that no refusal blocks; `None` if nothing is refused.
     pub blocked: Option<Revision>,
     /// The changes that wait, and the removals that are held back (O-3).
     pub standing: Standing,

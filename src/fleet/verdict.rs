@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_accepted_later_was_not_refused_for_good() {
+    fn a_refusal_ends_when_the_revision_is_accepted_later() {
         let mut verdicts = refused(7, 1);
         verdicts.accept(Revision(7), at(2));
         assert_eq!(word(&verdicts, &[], 7, true), "accepted");

@@ -1,7 +1,7 @@
 //! The canonical form of names like `xdstp://authority/type/id?context`.
 //!
-//! Admission canonicalizes the names of publishers, and the reading of requests those of clients, so that equal names are
-//! equal texts. A client gets back the canonical form: context parameters sorted, as Envoy writes them itself.
+//! Names of publishers are canonicalized at admission, names of clients when a request is read, so that equal names are equal
+//! texts. A client gets back the canonical form: context parameters sorted, as Envoy writes them itself.
 
 use std::borrow::Cow;
 
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn no_escape_is_made_of_what_is_none() {
+    fn text_that_is_no_escape_does_not_become_one() {
         for (name, canonical) in [
             ("xdstp://%%36%31", "xdstp://%%361"),
             ("xdstp://%6%31", "xdstp://%6%31"),

@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_secret_has_no_values() {
+    fn bytes_that_are_no_secret_have_no_values() {
         for body in ["", "no message at all", "\u{12}\u{1}"] {
             assert!(secret_values(&Bytes::from_static(body.as_bytes())).is_empty());
         }

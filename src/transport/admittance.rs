@@ -1,4 +1,4 @@
-//! The admission of a stream's node: checked at the begin, and again when rules change or credentials expire.
+//! The admission of a stream's node: checked at the start, and again when rules change or credentials expire.
 
 use std::{
     future::Future as _,

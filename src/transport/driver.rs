@@ -453,7 +453,7 @@ impl Driver {
         if let DriverState::Running(running) = &mut self.state
             && let Err(dismissal) = running.admittance.poll(cx, &self.shared.authority)
         {
-            warn!(parent: &running.span, %dismissal, "the node may not stay");
+            warn!(parent: &running.span, %dismissal, "stream ended: the node is no longer admitted");
             self.end(dismissal.into());
         }
     }
@@ -471,7 +471,7 @@ impl Driver {
             self.end(Status::unavailable("the server is shutting down: reconnect"));
         }
         if self.until.is_some_and(|until| until <= now) && matches!(self.state, DriverState::Running(_)) {
-            self.end(Status::unavailable("the stream has reached its age: reconnect"));
+            self.end(Status::unavailable("the stream has reached its maximum age: reconnect"));
         }
     }
 

@@ -212,7 +212,9 @@ impl LoadStream {
             ended = Poll::Ready(Err(shutting_down()));
         }
         if self.age.poll(cx).is_ready() {
-            ended = Poll::Ready(Err(Status::unavailable("the stream has reached its age: reconnect")));
+            ended = Poll::Ready(Err(Status::unavailable(
+                "the stream has reached its maximum age: reconnect",
+            )));
         }
         if let LrsState::Opening(patience) = &mut self.state
             && patience.as_mut().poll(cx).is_ready()

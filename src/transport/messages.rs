@@ -54,7 +54,7 @@ pub(super) struct Messages<B> {
     limit: usize,
     /// The rest of the last frame.
     frame: Bytes,
-    /// The begin of an incomplete message.
+    /// The start of an incomplete message.
     part: Vec<u8>,
     /// Counts the bytes of `part`.
     lease: Lease,

@@ -124,7 +124,7 @@ fn after(before: Option<&Snapshot>, next: Snapshot) -> Snapshot {
 }
 
 /// A type's version, its resources with their versions, and the owner of each name.
-type Told = (
+type Observed = (
     ResourceType,
     Version,
     Vec<(ResourceName, Version)>,
@@ -132,7 +132,7 @@ type Told = (
 );
 
 /// The parts of a snapshot that a stream could observe.
-fn told(snapshot: &Snapshot) -> Vec<Told> {
+fn observed(snapshot: &Snapshot) -> Vec<Observed> {
     let types = snapshot.types().map(|(kind, set)| {
         let resources = set
             .iter()
@@ -202,7 +202,7 @@ proptest! {
             }
             let whole = Snapshot::compose(&group, own.as_ref(), shared.as_ref(), None);
             let step = Snapshot::compose(&group, own.as_ref(), shared.as_ref(), previous.as_ref());
-            prop_assert_eq!(told(&step), told(&whole));
+            prop_assert_eq!(observed(&step), observed(&whole));
             prop_assert_eq!(step.revision(), whole.revision());
             let names = whole.types().flat_map(|(kind, set)| {
                 set.iter().map(move |r| ((kind.clone(), r.name.clone()), r.version.clone()))

@@ -34,7 +34,7 @@ pub(super) struct Running {
     noted: BTreeSet<String>,
     /// The stream's membership among those of its node, if any type has names on demand.
     member: Option<Member>,
-    /// The last publish and the time of its begin, until the stream holds all of it.
+    /// The last publish and the time of its start, until the stream holds all of it.
     push: Option<(Revision, Instant)>,
     /// Sets of secrets that the node may quote.
     served: Served,
@@ -72,7 +72,7 @@ impl Running {
         }
     }
 
-    /// Starts to time a publish. `began` is `None` if its begin is unknown.
+    /// Starts to time a publish. `began` is `None` if its start is unknown.
     pub(super) fn on_publish(&mut self, revision: Revision, began: Option<Instant>) {
         self.push = began.map(|began| (revision, began));
     }
@@ -162,7 +162,7 @@ impl Running {
             self.logged_large = true;
             debug!(
                 parent: &self.span, resource_type = %delivery.resource_type, version = %delivery.version, bytes,
-                "large response: gRPC clients take 4 MiB unless told otherwise"
+                "large response: gRPC clients take 4 MiB unless configured otherwise"
             );
         }
     }

@@ -142,9 +142,9 @@ fn read(variant: Variant, message: &[u8]) -> Result<Incoming<'_>, Malformed> {
 
 /// The content of a request. Names and versions are sorted, since protobuf's maps have no order and locators come after
 /// names.
-type Said = (Request<'static>, [Vec<String>; 2], BTreeMap<String, String>);
+type Content = (Request<'static>, [Vec<String>; 2], BTreeMap<String, String>);
 
-fn said(request: &Request<'_>) -> Said {
+fn content(request: &Request<'_>) -> Content {
     let sorted = |names: &NameList<'_>| {
         let mut names: Vec<String> = names.to_vec().into_iter().map(str::to_owned).collect();
         assert_eq!(names.len(), names.iter().len());
@@ -185,7 +185,7 @@ where
         (Ok(incoming), Ok(decoded)) => {
             let request = &incoming.request;
             prop_assert_eq!(request.names.len(), request.names.to_vec().len());
-            prop_assert_eq!(said(request), said(&decoded.into()));
+            prop_assert_eq!(content(request), content(&decoded.into()));
         }
         (Err(malformed), Ok(_)) => prop_assert!(false, "decoded, but not read: {malformed}"),
         // A decoder also looks into unused messages.
@@ -395,14 +395,14 @@ fn long_messages_of_a_nack_are_cut_before_they_are_copied() {
         error_bytes: 10,
         ..StreamLimits::default()
     };
-    let said = |text: &str| {
+    let kept = |text: &str| {
         let message = encoded(6, &encoded(2, text.as_bytes()));
         let incoming = super::read(Variant::Sotw, &message, &limits).unwrap();
         incoming.request.error.unwrap().message
     };
-    assert_eq!(said("no"), "no");
-    assert_eq!(said(&"x".repeat(1 << 20)), "x".repeat(14));
-    assert_eq!(said(&"é".repeat(1 << 20)), "é".repeat(7));
+    assert_eq!(kept("no"), "no");
+    assert_eq!(kept(&"x".repeat(1 << 20)), "x".repeat(14));
+    assert_eq!(kept(&"é".repeat(1 << 20)), "é".repeat(7));
 }
 
 /// An encoded field of bytes.
