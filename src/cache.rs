@@ -1,7 +1,7 @@
 //! Group → the snapshot that its nodes are served now, and the wake-up of the streams that wait for the next one.
 //!
-//! The publisher sets snapshots, streams watch them. Methods are sync and return owned values: no guard of the map leaves a
-//! method.
+//! The publisher sets snapshots, streams watch them. Methods are sync and return owned values: no guard of the map
+//! leaves a method.
 
 mod moments;
 mod wakers;
@@ -92,8 +92,8 @@ impl SnapshotCache {
         Self::default()
     }
 
-    /// An empty cache in which the shared group alone is full state for some groups, as if each of them had been published
-    /// empty.
+    /// An empty cache in which the shared group alone is full state for some groups, as if each of them had been
+    /// published empty.
     #[must_use]
     pub fn with_sufficed(groups: GroupSet) -> Self {
         Self {
@@ -160,16 +160,16 @@ impl SnapshotCache {
         }
     }
 
-    /// Sets the snapshot of all groups that have none of their own: the composition of the shared group, or `None` if there
-    /// is none. All such groups share one snapshot; those for which it is full state share another. Watches keep their
-    /// snapshot when the default becomes `None`.
+    /// Sets the snapshot of all groups that have none of their own: the composition of the shared group, or `None` if
+    /// there is none. All such groups share one snapshot; those for which it is full state share another. Watches keep
+    /// their snapshot when the default becomes `None`.
     pub fn set_default(&self, snapshot: Option<&Arc<Snapshot>>) {
         let defaults = Defaults {
             partial: snapshot.cloned(),
             whole: snapshot.map(|snapshot| Arc::new(snapshot.sufficing())),
         };
-        // Set before the loop over the groups: a group added from here on starts with the new default, and the loop finds all
-        // others.
+        // Set before the loop over the groups: a group added from here on starts with the new default, and the loop
+        // finds all others.
         *self.shared.defaults.write().unwrap_or_else(PoisonError::into_inner) = defaults;
         let groups: Vec<Arc<Group>> = self.shared.groups.iter().map(|group| Arc::clone(&group)).collect();
         for group in groups {
@@ -321,8 +321,8 @@ impl SnapshotWatch {
         poll_fn(|cx| self.poll_changed(cx)).await;
     }
 
-    /// [`SnapshotWatch::changed`] for bodies and streams: ready until [`SnapshotWatch::current`] is called, then pending
-    /// until the next change, which wakes the task.
+    /// [`SnapshotWatch::changed`] for bodies and streams: ready until [`SnapshotWatch::current`] is called, then
+    /// pending until the next change, which wakes the task.
     pub fn poll_changed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         // Registered before the look at the state, so that no change in between is missed.
         self.slot.register(cx.waker());

@@ -77,7 +77,8 @@ pub struct Census {
     pub refusing: usize,
     /// Connected nodes with a response unanswered for longer than [`Limits::unanswered_after`].
     pub unanswered: usize,
-    /// Connected nodes that polled again over REST with an earlier version than they were sent: rejected, or not yet applied.
+    /// Connected nodes that polled again over REST with an earlier version than they were sent: rejected, or not yet
+    /// applied.
     pub unconfirmed: usize,
 }
 
@@ -182,8 +183,8 @@ impl Fleet {
         all
     }
 
-    /// The first `most` nodes after the id `after` that `wanted` accepts, sorted by id, and true if there are more. Looks at
-    /// every node, and allocates only for the returned ones.
+    /// The first `most` nodes after the id `after` that `wanted` accepts, sorted by id, and true if there are more.
+    /// Looks at every node, and allocates only for the returned ones.
     #[must_use]
     pub fn page(
         &self,
@@ -214,8 +215,8 @@ impl Fleet {
         (ids.iter().filter_map(|id| self.node(id)).collect(), more)
     }
 
-    /// The verdict of the nodes on each revision, sorted by id; only nodes of `group` if given. `current` is the revision
-    /// that all nodes are advanced to. A node that was never advanced to a revision has no verdict on it.
+    /// The verdict of the nodes on each revision, sorted by id; only nodes of `group` if given. `current` is the
+    /// revision that all nodes are advanced to. A node that was never advanced to a revision has no verdict on it.
     #[must_use]
     pub fn outcomes(
         &self,
@@ -315,8 +316,8 @@ impl Fleet {
         }
     }
 
-    /// If the records are full, forgets the nodes that left first: the surplus and a spare part, since the search looks at
-    /// every node.
+    /// If the records are full, forgets the nodes that left first: the surplus and a spare part, since the search looks
+    /// at every node.
     fn make_room(&self) {
         let most = self.limits.nodes;
         let nodes = self.nodes.len();

@@ -1,7 +1,7 @@
 //! Metrics: counters of serving, of the publisher and of the sources, and their text for Prometheus.
 //!
-//! Each module counts into its own counters, and `app` registers them. Every label is a closed set, and all its series exist
-//! from the start: to count is to add to a number, without a look-up, a lock or an allocation.
+//! Each module counts into its own counters, and `app` registers them. Every label is a closed set, and all its series
+//! exist from the start: to count is to add to a number, without a look-up, a lock or an allocation.
 
 mod access;
 mod connections;

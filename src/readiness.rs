@@ -1,4 +1,5 @@
-//! Named readiness: a component holds a [`ReadyHandle`] until it is ready. `/readyz` and the log name the awaited components.
+//! Named readiness: a component holds a [`ReadyHandle`] until it is ready. `/readyz` and the log name the awaited
+//! components.
 //!
 //! Shutdown ends readiness before it ends anything else.
 

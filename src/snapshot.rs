@@ -44,8 +44,8 @@ pub struct Snapshot {
     /// Sorted and few: for look-ups, a walk is quicker than a search.
     types: Arc<[(ResourceType, Arc<TypeResources>)]>,
     completeness: Completeness,
-    /// The layers of the composition, from which the next snapshot is composed incrementally; `None` if the snapshot is not
-    /// composed.
+    /// The layers of the composition, from which the next snapshot is composed incrementally; `None` if the snapshot is
+    /// not composed.
     layers: Option<Arc<Layers>>,
 }
 
@@ -54,8 +54,8 @@ pub struct Snapshot {
 pub enum Completeness {
     /// The group was published: a type without resources is empty, and clients are sent the empty state (S-9).
     Published,
-    /// Only the shared group was published: a type that it does not have is unknown and met with silence (S-9), and a type
-    /// that it has is not full state (S-20).
+    /// Only the shared group was published: a type that it does not have is unknown and met with silence (S-9), and a
+    /// type that it has is not full state (S-20).
     SharedOnly,
     /// Only the shared group was published, and a setting declares it to be full state (S-20).
     SharedSuffices,
@@ -106,8 +106,8 @@ impl Snapshot {
         }
     }
 
-    /// Returns true if these are all resources of the type that a node of the group has, so that a missing one may be removed
-    /// from the node (S-20). Otherwise a wildcard waits, and only names that are asked for are sent.
+    /// Returns true if these are all resources of the type that a node of the group has, so that a missing one may be
+    /// removed from the node (S-20). Otherwise a wildcard waits, and only names that are asked for are sent.
     #[must_use]
     pub const fn is_whole(&self, _resource_type: &ResourceType) -> bool {
         match self.completeness {

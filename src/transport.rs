@@ -1,7 +1,7 @@
 //! The xDS services over gRPC: one driver runs a [`Session`](crate::protocol::Session) over every streaming RPC.
 //!
-//! tonic provides the router, the server and HTTP/2. The response bodies are our own, so that streams share bytes instead of
-//! copying them.
+//! tonic provides the router, the server and HTTP/2. The response bodies are our own, so that streams share bytes
+//! instead of copying them.
 
 mod admittance;
 mod answer;
@@ -64,8 +64,9 @@ pub struct Xds {
 // === impl Xds ===
 
 impl Xds {
-    /// Serves `cache` to clients that `authority` admits, and records outcomes in `fleet` and `metrics`. Once `shutdown` is
-    /// cancelled, new streams are refused and load reports end; [`Xds::end_streams`] ends the discovery streams.
+    /// Serves `cache` to clients that `authority` admits, and records outcomes in `fleet` and `metrics`. Once
+    /// `shutdown` is cancelled, new streams are refused and load reports end; [`Xds::end_streams`] ends the discovery
+    /// streams.
     #[must_use]
     pub fn new(
         cache: SnapshotCache,

@@ -1,5 +1,5 @@
-//! Detects clients that do not read their response: the response notes what it hands out, and one sweep looks at all open
-//! responses. Neither reads a clock: the sweep sets the time, with the precision of its interval.
+//! Detects clients that do not read their response: the response notes what it hands out, and one sweep looks at all
+//! open responses. Neither reads a clock: the sweep sets the time, with the precision of its interval.
 
 use std::{
     sync::{

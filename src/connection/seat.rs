@@ -1,5 +1,5 @@
-//! The seat of a connection on its port. The port may take the seat for another connection; the connection's server marks the
-//! seat busy while a request is under way.
+//! The seat of a connection on its port. The port may take the seat for another connection; the connection's server
+//! marks the seat busy while a request is under way.
 
 use std::{
     future::poll_fn,
@@ -55,8 +55,8 @@ impl Seat {
         self.given_up.load(Ordering::Relaxed)
     }
 
-    /// Registers the task that [`Seat::give_up`] wakes, in place of the one before. The caller checks [`Seat::is_given_up`]
-    /// afterwards.
+    /// Registers the task that [`Seat::give_up`] wakes, in place of the one before. The caller checks
+    /// [`Seat::is_given_up`] afterwards.
     pub fn wakes(&self, waker: &Waker) {
         self.waker.register(waker);
     }

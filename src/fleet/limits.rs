@@ -5,8 +5,8 @@ use std::time::Duration;
 /// Limits of the records.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Remembered nodes, connected or not. Connected nodes are bounded by the limit on streams. Beyond this number, the nodes
-    /// that left first are forgotten first.
+    /// Remembered nodes, connected or not. Connected nodes are bounded by the limit on streams. Beyond this number, the
+    /// nodes that left first are forgotten first.
     pub nodes: usize,
     /// Bytes kept of a NACK's message. Envoy's messages have some hundred; a hostile client's may have any number.
     pub nack_message_bytes: usize,
@@ -14,8 +14,8 @@ pub struct Limits {
     pub load_clusters: usize,
     /// The time that a node is remembered after its last stream ended.
     pub forget_after: Duration,
-    /// The time after which an unanswered response is reported. Longer than Envoy's `initial_fetch_timeout` of 15 s, for
-    /// which a warming cluster withholds its ACK.
+    /// The time after which an unanswered response is reported. Longer than Envoy's `initial_fetch_timeout` of 15 s,
+    /// for which a warming cluster withholds its ACK.
     pub unanswered_after: Duration,
 }
 

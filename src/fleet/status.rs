@@ -112,11 +112,11 @@ pub struct TypeStatus {
     pub refused: usize,
     /// Some of the refused names.
     pub refused_sample: Vec<ResourceName>,
-    /// True if nothing is refused any more. Without it, a resource that was refused and then withdrawn would look refused
-    /// until the next response.
+    /// True if nothing is refused any more. Without it, a resource that was refused and then withdrawn would look
+    /// refused until the next response.
     pub mended: bool,
-    /// The oldest response that is unanswered for longer than [`Limits::unanswered_after`](super::Limits::unanswered_after)
-    /// (S-15).
+    /// The oldest response that is unanswered for longer than
+    /// [`Limits::unanswered_after`](super::Limits::unanswered_after) (S-15).
     pub unanswered: Option<Unanswered>,
     /// The number of subscribed names that do not exist (E-7).
     pub missing: usize,

@@ -19,8 +19,8 @@ const WITHHELD: &str = "[redacted: the node has so many secrets that its words a
 // === impl StreamGuard ===
 
 impl StreamGuard {
-    /// A node's message, cut to the part that is kept, without the values of the secrets in `sets`. If the sets are too large
-    /// to search for, only the secrets that `asks_for` accepts are.
+    /// A node's message, cut to the part that is kept, without the values of the secrets in `sets`. If the sets are too
+    /// large to search for, only the secrets that `asks_for` accepts are.
     #[must_use]
     pub fn words(&self, said: &str, sets: &[&TypeResources], asks_for: impl Fn(&Resource) -> bool) -> String {
         // Up to one more character, so that a later cut can see that text is missing.

@@ -1,4 +1,5 @@
-//! Access control of the endpoint registry: the layer in front of its routes. `rest` checks polls, since it knows their node.
+//! Access control of the endpoint registry: the layer in front of its routes. `rest` checks polls, since it knows their
+//! node.
 
 use axum::{
     extract::{Request, State},

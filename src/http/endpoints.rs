@@ -33,8 +33,8 @@ pub(super) fn routes(port: &Port) -> Router<Port> {
         .layer(from_fn_with_state(port.clone(), access::check))
 }
 
-/// Registers an endpoint: 201 with the id of a new one. 200 if the cluster has an endpoint at this address and port, which is
-/// renewed: the request must carry its id or be equal to its registration.
+/// Registers an endpoint: 201 with the id of a new one. 200 if the cluster has an endpoint at this address and port,
+/// which is renewed: the request must carry its id or be equal to its registration.
 async fn register(State(port): State<Port>, body: Result<Bytes, BytesRejection>) -> Result<Response, Failure> {
     let registry = registry(&port)?;
     let (registration, id) = body::registration(&body?)?;

@@ -1,8 +1,8 @@
 //! Keeps web pages out of the HTTP port: programs may call it, pages that a browser shows may not.
 //!
-//! A browser sends requests to any address that a page names, loopback included. `Origin` and `Sec-Fetch-Site` reveal such a
-//! request, and so does `Host` if a DNS name was made to resolve to this port. Bodies must be declared as JSON: a page can
-//! send those to another site only after a preflight request, which is not answered.
+//! A browser sends requests to any address that a page names, loopback included. `Origin` and `Sec-Fetch-Site` reveal
+//! such a request, and so does `Host` if a DNS name was made to resolve to this port. Bodies must be declared as JSON:
+//! a page can send those to another site only after a preflight request, which is not answered.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -15,8 +15,8 @@ use crate::metrics::HttpRefusal;
 #[derive(Clone, Debug)]
 pub struct Guard {
     bound: SocketAddr,
-    /// Allowed names besides the loopback's, in lower case. `Host` is checked if there are any, or if the port is on the
-    /// loopback.
+    /// Allowed names besides the loopback's, in lower case. `Host` is checked if there are any, or if the port is on
+    /// the loopback.
     allowed: Vec<String>,
 }
 
@@ -73,8 +73,8 @@ impl Guard {
         Ok(())
     }
 
-    /// Returns true if a program may call the port by this `Host`. An Envoy that polls sends the name of its cluster, without
-    /// a port; a browser omits the port only if it is a default one.
+    /// Returns true if a program may call the port by this `Host`. An Envoy that polls sends the name of its cluster,
+    /// without a port; a browser omits the port only if it is a default one.
     fn is_called(&self, host: &str) -> bool {
         let is_checked = self.bound.ip().is_loopback() || !self.allowed.is_empty();
         if host.is_empty() || !is_checked {

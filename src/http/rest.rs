@@ -54,8 +54,8 @@ pub struct RestSettings {
     pub limits: StreamLimits,
     /// The limits of what nodes may poll.
     pub polls: PollLimits,
-    /// The time after which a node that stopped polling counts as gone. Longer than the nodes' `refresh_delay`: up to twice
-    /// that passes between two polls.
+    /// The time after which a node that stopped polling counts as gone. Longer than the nodes' `refresh_delay`: up to
+    /// twice that passes between two polls.
     pub poll_timeout: Duration,
 }
 

@@ -28,8 +28,8 @@ pub struct GroupRule {
     /// Matched against `node.metadata`: dotted path → pattern of a text, number or boolean.
     #[serde(default)]
     pub metadata: std::collections::BTreeMap<String, Pattern>,
-    /// The name of the group. `{id}`, `{cluster}`, `{region}`, `{zone}`, `{sub_zone}` and `{metadata.some.path}` are replaced
-    /// by the node's fields.
+    /// The name of the group. `{id}`, `{cluster}`, `{region}`, `{zone}`, `{sub_zone}` and `{metadata.some.path}` are
+    /// replaced by the node's fields.
     pub group: String,
 }
 

@@ -1,7 +1,7 @@
 //! The canonical form of names like `xdstp://authority/type/id?context`.
 //!
-//! Names of publishers are canonicalized at admission, names of clients when a request is read, so that equal names are equal
-//! texts. A client gets back the canonical form: context parameters sorted, as Envoy writes them itself.
+//! Names of publishers are canonicalized at admission, names of clients when a request is read, so that equal names are
+//! equal texts. A client gets back the canonical form: context parameters sorted, as Envoy writes them itself.
 
 use std::borrow::Cow;
 

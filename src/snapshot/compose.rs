@@ -1,5 +1,5 @@
-//! The composition of a group's snapshot: its own resources over those of the shared group, plus empty endpoints for clusters
-//! that lack them. Each composition starts from the one before and costs as much as what changed since.
+//! The composition of a group's snapshot: its own resources over those of the shared group, plus empty endpoints for
+//! clusters that lack them. Each composition starts from the one before and costs as much as what changed since.
 
 use std::sync::Arc;
 
@@ -7,9 +7,9 @@ use super::{Completeness, Snapshot, layers::Layers, type_resources::EMPTY};
 use crate::{node::NodeGroup, resource::ResourceType};
 
 impl Snapshot {
-    /// Composes the snapshot of a group: its own resources over those of the shared group, by (type, name), plus an empty
-    /// ClusterLoadAssignment for each EDS cluster that has none (O-7). `own` is `None` for a group that was never published.
-    /// Types that did not change are shared with `previous`.
+    /// Composes the snapshot of a group: its own resources over those of the shared group, by (type, name), plus an
+    /// empty ClusterLoadAssignment for each EDS cluster that has none (O-7). `own` is `None` for a group that was never
+    /// published. Types that did not change are shared with `previous`.
     ///
     /// Costs as much as the change since `previous`. The result does not depend on `previous`.
     #[must_use]

@@ -1,12 +1,12 @@
-//! Fingerprints of the resources that clients hold. A client that lists all resources of a set, in any order, is recognized
-//! at once.
+//! Fingerprints of the resources that clients hold. A client that lists all resources of a set, in any order, is
+//! recognized at once.
 
 use std::hash::BuildHasher as _;
 
 use foldhash::quality::FixedState;
 
-/// A fingerprint of names and their held versions, each name once, independent of order. A client that forges a collision
-/// harms only itself.
+/// A fingerprint of names and their held versions, each name once, independent of order. A client that forges a
+/// collision harms only itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HeldPrint {
     /// The wrapping sum of the hashes of all pairs.

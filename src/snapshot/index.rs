@@ -1,6 +1,7 @@
 //! A hash index of resources by name, for look-ups of many names.
 //!
-//! A binary search compares names all over the memory. The index finds the place with one look-up and compares one name.
+//! A binary search compares names all over the memory. The index finds the place with one look-up and compares one
+//! name.
 
 use std::{hash::BuildHasher as _, sync::Arc};
 

@@ -53,8 +53,8 @@ impl Layers {
         &self.merged
     }
 
-    /// Adds empty endpoints for the clusters that lack them; `None` if none are missing. Envoy keeps a cluster warming until
-    /// it receives its endpoints, and without an answer it delays every later CDS change (O-7).
+    /// Adds empty endpoints for the clusters that lack them; `None` if none are missing. Envoy keeps a cluster warming
+    /// until it receives its endpoints, and without an answer it delays every later CDS change (O-7).
     pub(super) fn fill_endpoints(
         &mut self,
         before: Option<&Self>,
@@ -65,7 +65,8 @@ impl Layers {
             of_type(&self.merged, &ResourceType::Endpoint),
         );
         let nothing = Self::default();
-        // Without a previous composition, all existing endpoints count as unchanged, so that only missing ones are visited.
+        // Without a previous composition, all existing endpoints count as unchanged, so that only missing ones are
+        // visited.
         let (before, endpoints_before, filled_before) = match before {
             Some(before) => (before, of_type(&before.merged, &ResourceType::Endpoint), filled_before),
             None => (&nothing, endpoints, &**endpoints),

@@ -6,9 +6,9 @@ use super::{Edits, Snapshot, TypeResources};
 use crate::resource::{Resource, ResourceName, ResourceType};
 
 impl Snapshot {
-    /// This snapshot with only those resources of a type whose names `keep` accepts. `previous` is an earlier snapshot and
-    /// its restriction by the same `keep`: with it the call costs as much as what changed since. The result does not depend
-    /// on it.
+    /// This snapshot with only those resources of a type whose names `keep` accepts. `previous` is an earlier snapshot
+    /// and its restriction by the same `keep`: with it the call costs as much as what changed since. The result does
+    /// not depend on it.
     ///
     /// The version of the rest is the hash of its content, so it reveals nothing about the hidden resources.
     #[must_use]

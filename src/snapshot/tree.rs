@@ -1,8 +1,9 @@
 //! A sorted set that is never edited in place: an edit builds what changed and shares the rest with the set before.
 //!
-//! The set is a prolly tree (<https://docs.dolthub.com/architecture/storage-engine/prolly-tree>) of two levels: items in
-//! leaves, leaves in inner nodes. The hash of a name decides whether a node ends there, so equal sets are split alike
-//! whatever their history, and an edit moves few boundaries. Resources, aliases and demands are kept in such sets.
+//! The set is a prolly tree (<https://docs.dolthub.com/architecture/storage-engine/prolly-tree>) of two levels: items
+//! in leaves, leaves in inner nodes. The hash of a name decides whether a node ends there, so equal sets are split
+//! alike whatever their history, and an edit moves few boundaries. Resources, aliases and demands are kept in such
+//! sets.
 
 mod builder;
 mod node;

@@ -21,8 +21,8 @@ use crate::resource::{ContentHash, Resource, ResourceName, Version};
 /// Diffs kept per set of resources. Streams lag behind by few versions.
 const KEPT_DIFFS: usize = 4;
 
-/// A look-up of many names uses an index if there are at least this many names, and one for every [`RESOURCES_PER_NAME`]
-/// resources. Building the index then costs about as much as the look-ups without it.
+/// A look-up of many names uses an index if there are at least this many names, and one for every
+/// [`RESOURCES_PER_NAME`] resources. Building the index then costs about as much as the look-ups without it.
 const INDEXED_FROM: usize = 16;
 const RESOURCES_PER_NAME: usize = 16;
 
@@ -245,8 +245,8 @@ impl TypeResources {
         diff
     }
 
-    /// Pairs of the resource in `from` and the one in this set, sorted by name. Costs as much as what the two do not share;
-    /// pairs of equal resources may be among them.
+    /// Pairs of the resource in `from` and the one in this set, sorted by name. Costs as much as what the two do not
+    /// share; pairs of equal resources may be among them.
     pub fn differences<'a>(
         &'a self,
         from: &'a Self,

@@ -1,7 +1,7 @@
 //! The driver of a stream: runs a session over the stream's two directions, inside the response's body.
 //!
-//! HTTP/2 polls the body only if the client has room for more. So a slow client has no queue here: its requests wait in the
-//! connection's window, and its next response is made from the newest snapshot.
+//! HTTP/2 polls the body only if the client has room for more. So a slow client has no queue here: its requests wait in
+//! the connection's window, and its next response is made from the newest snapshot.
 
 mod running;
 mod served;
@@ -75,7 +75,8 @@ struct Driver {
     requests: Messages<axum::body::Body>,
     /// A large request that waits for a lane.
     waiting: Option<Bytes>,
-    /// True once a request was large or a turn took long: the stream has many names, so its responses take long as well.
+    /// True once a request was large or a turn took long: the stream has many names, so its responses take long as
+    /// well.
     large: bool,
     pause: Timer,
     state: DriverState,
@@ -271,7 +272,8 @@ impl Driver {
                 }
                 break;
             }
-            // Reading the clock has a cost. Nearly every turn has one request, and a request that is not large is quick.
+            // Reading the clock has a cost. Nearly every turn has one request, and a request that is not large is
+            // quick.
             if bytes >= BYTES_PER_TURN || (taken > 1 && now.elapsed() >= TURN) {
                 break;
             }

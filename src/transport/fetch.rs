@@ -1,7 +1,7 @@
 //! The unary `Fetch*` RPCs: one request is answered with the current state.
 //!
-//! The answer is complete whatever version the request presents: clients would take any gRPC status for "not modified" as a
-//! failure (H-7).
+//! The answer is complete whatever version the request presents: clients would take any gRPC status for "not modified"
+//! as a failure (H-7).
 
 use std::{future::poll_fn, net::SocketAddr, sync::Arc, time::Instant};
 

@@ -1,8 +1,8 @@
-//! Responses as gRPC messages. The large part of a message is one immutable `Bytes`, shared by all streams that are sent the
-//! same.
+//! Responses as gRPC messages. The large part of a message is one immutable `Bytes`, shared by all streams that are
+//! sent the same.
 //!
-//! A message is `prefix | head | payload`. The head has the fields that differ per stream (version, nonce, removed names),
-//! the payload has the resources. Protobuf allows fields in any order.
+//! A message is `prefix | head | payload`. The head has the fields that differ per stream (version, nonce, removed
+//! names), the payload has the resources. Protobuf allows fields in any order.
 
 use std::{
     fmt::Write as _,
@@ -230,7 +230,8 @@ impl Payloads {
     }
 }
 
-/// Returns true if two contents are the same resources. Compares pointers, which suffices since a payload holds its contents.
+/// Returns true if two contents are the same resources. Compares pointers, which suffices since a payload holds its
+/// contents.
 fn same(a: &Contents, b: &Contents) -> bool {
     match (a, b) {
         (Contents::All(a), Contents::All(b)) => a.id() == b.id(),
@@ -331,9 +332,9 @@ impl<'a> Wrapped<'a> {
     }
 }
 
-/// Returns true if resources of the type contain their own name. Resources of a list collection do not, so that a client
-/// could not tell them apart in a SotW response without a wrapper. Every client that knows such a type accepts the
-/// wrapper, even without the client feature for TTLs.
+/// Returns true if resources of the type contain their own name. Resources of a list collection do not, so that a
+/// client could not tell them apart in a SotW response without a wrapper. Every client that knows such a type
+/// accepts the wrapper, even without the client feature for TTLs.
 fn names_itself(kind: &ResourceType) -> bool {
     match kind {
         ResourceType::Other(_) => !kind.message_name().ends_with("Collection"),
@@ -415,7 +416,8 @@ fn payload_len(form: Form, kind: &ResourceType, resources: &[Arc<Resource>], ide
     fixed + lens.sum::<usize>()
 }
 
-/// Fills in the gRPC prefix: not compressed, and the length of a message that continues for `rest` bytes after the buffer.
+/// Fills in the gRPC prefix: not compressed, and the length of a message that continues for `rest` bytes after the
+/// buffer.
 fn set_prefix(buf: &mut BytesMut, rest: usize) {
     let len = u32::try_from(buf.len() - PREFIX + rest).expect("admission keeps a snapshot far below 4 GiB");
     buf[1..PREFIX].copy_from_slice(&len.to_be_bytes());

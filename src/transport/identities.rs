@@ -1,5 +1,5 @@
-//! Open streams per verified identity. A stolen or misconfigured identity must not use up the streams of all others, however
-//! many addresses it comes from.
+//! Open streams per verified identity. A stolen or misconfigured identity must not use up the streams of all others,
+//! however many addresses it comes from.
 
 use std::sync::Arc;
 

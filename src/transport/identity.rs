@@ -13,8 +13,8 @@ const USED: [u64; 8] = [1, 2, 3, 4, 6, 7, 8, 10];
 /// Bytes that a field uses besides its content: a text is an element of a list.
 const OVERHEAD: usize = 8;
 
-/// The fields of a `Node` that decide its group, are client features, or are shown to people. A decoder skips the others, of
-/// which a client may send any number.
+/// The fields of a `Node` that decide its group, are client features, or are shown to people. A decoder skips the
+/// others, of which a client may send any number.
 #[derive(Clone, PartialEq, Message)]
 struct Identity {
     #[prost(string, tag = "1")]
@@ -33,8 +33,8 @@ struct Identity {
     client_features: Vec<String>,
 }
 
-/// Decodes an encoded `Node` whose used fields have at most `most` bytes: their decoded form is many times as large. Unused
-/// fields are left empty.
+/// Decodes an encoded `Node` whose used fields have at most `most` bytes: their decoded form is many times as large.
+/// Unused fields are left empty.
 pub(super) fn read(node: &[u8], most: usize) -> Result<core::Node, RequestError> {
     let (mut rest, mut used) = (node, 0);
     while let Some(field) = Field::next(&mut rest)? {

@@ -1,5 +1,5 @@
-//! Lanes for work that would hold a runtime thread for too long, such as a request with hundreds of thousands of names. Few
-//! run at once, so that other streams and the probes are served meanwhile.
+//! Lanes for work that would hold a runtime thread for too long, such as a request with hundreds of thousands of names.
+//! Few run at once, so that other streams and the probes are served meanwhile.
 
 use std::{
     sync::{
@@ -73,8 +73,8 @@ impl Default for Lanes {
 // === impl Lane ===
 
 impl Lane {
-    /// Runs long work. The runtime moves the other tasks of this thread to another thread, except in the tests' runtime,
-    /// which has only one.
+    /// Runs long work. The runtime moves the other tasks of this thread to another thread, except in the tests'
+    /// runtime, which has only one.
     pub(super) fn run<R>(self, work: impl FnOnce() -> R) -> R {
         let flavor = Handle::try_current().map(|runtime| runtime.runtime_flavor());
         if matches!(flavor, Ok(RuntimeFlavor::MultiThread)) {

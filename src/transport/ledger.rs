@@ -1,5 +1,5 @@
-//! Limits of the bytes that clients make the server hold, per peer and in total. A client decides how much of a message it
-//! sends, when it continues, and what it subscribes to, so the server limits what it holds.
+//! Limits of the bytes that clients make the server hold, per peer and in total. A client decides how much of a message
+//! it sends, when it continues, and what it subscribes to, so the server limits what it holds.
 
 use std::{
     fmt,

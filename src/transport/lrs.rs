@@ -1,5 +1,5 @@
-//! Load reports (LRS, C-2): the server tells clients which clusters to report on and how often, and records the reports in
-//! the fleet.
+//! Load reports (LRS, C-2): the server tells clients which clusters to report on and how often, and records the reports
+//! in the fleet.
 //!
 //! There is no discovery here, so no session: the response stream reads the requests itself.
 

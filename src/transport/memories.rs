@@ -43,7 +43,8 @@ struct Kept {
 // === impl Memories ===
 
 impl Memories {
-    /// Keeps the memory of a node's stream, with the view that the node had; `None` if nothing was hidden from any node.
+    /// Keeps the memory of a node's stream, with the view that the node had; `None` if nothing was hidden from any
+    /// node.
     pub(super) fn keep(&self, node: NodeId, variant: Variant, memory: Memory, sight: Option<Sight>, now: Instant) {
         if memory.is_empty() {
             return;

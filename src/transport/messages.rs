@@ -1,7 +1,7 @@
 //! Reads gRPC messages from the body of a request. Holds no buffer while no message is under way.
 //!
-//! `tonic::Streaming` has a buffer per stream that grows to the largest message and never shrinks: thousands of nodes that
-//! once sent a thousand names would keep it for ever.
+//! `tonic::Streaming` has a buffer per stream that grows to the largest message and never shrinks: thousands of nodes
+//! that once sent a thousand names would keep it for ever.
 
 use std::{
     error::Error,

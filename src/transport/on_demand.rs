@@ -1,8 +1,9 @@
-//! Names on demand that the streams of a node subscribe to. With them, a full state on one stream does not remove resources
-//! that another stream of the node subscribed to (S-20).
+//! Names on demand that the streams of a node subscribe to. With them, a full state on one stream does not remove
+//! resources that another stream of the node subscribed to (S-20).
 //!
 //! A node is known while it has an open stream, and for a while after a stream that subscribed to names: a client that
-//! reconnects may be sent its full state before it subscribes again. The limits of streams bound what is kept per stream.
+//! reconnects may be sent its full state before it subscribes again. The limits of streams bound what is kept per
+//! stream.
 
 use std::{
     collections::BTreeMap,
@@ -75,8 +76,8 @@ pub(super) struct Member {
 // === impl OnDemand ===
 
 impl OnDemand {
-    /// Adds a stream of a node. `kinds` are the types with names on demand. `comes_back` is true if the client keeps its
-    /// resources across a reconnect.
+    /// Adds a stream of a node. `kinds` are the types with names on demand. `comes_back` is true if the client keeps
+    /// its resources across a reconnect.
     pub(super) fn join(
         self: &Arc<Self>,
         group: &NodeGroup,

@@ -1,5 +1,5 @@
-//! Parses requests in one scan over their bytes: lists of thousands of names are not copied, and unused messages are not
-//! decoded.
+//! Parses requests in one scan over their bytes: lists of thousands of names are not copied, and unused messages are
+//! not decoded.
 //!
 //! The result equals that of decoding: the last value of a repeated field counts, and repeated messages are merged.
 
@@ -16,8 +16,8 @@ use crate::{
     text::{head, without_secrets},
 };
 
-/// The maximum length of a node, as a multiple of its used part: an Envoy lists its extensions, a hundred thousand unused
-/// bytes.
+/// The maximum length of a node, as a multiple of its used part: an Envoy lists its extensions, a hundred thousand
+/// unused bytes.
 const UNUSED_SHARE: usize = 16;
 /// The maximum number of fields besides names and versions.
 const OTHER_FIELDS: usize = 1000;
@@ -102,8 +102,8 @@ struct Run {
     len: usize,
 }
 
-/// Parses an encoded request. Stops where the request exceeds `limits`, so that a scan never costs more than one of a valid
-/// request.
+/// Parses an encoded request. Stops where the request exceeds `limits`, so that a scan never costs more than one of a
+/// valid request.
 pub(super) fn read<'a>(
     variant: Variant,
     message: &'a [u8],

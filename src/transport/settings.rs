@@ -11,8 +11,8 @@ use crate::{
 /// Limits of the xDS port, each with the reason for its default.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Bytes of one request. gRPC's default of 4 MiB is too small: a delta Envoy that reconnects lists every name that it
-    /// holds, and 100 000 names take 10 MB.
+    /// Bytes of one request. gRPC's default of 4 MiB is too small: a delta Envoy that reconnects lists every name that
+    /// it holds, and 100 000 names take 10 MB.
     pub request_bytes: usize,
     /// Open streams over all connections.
     pub streams: usize,
@@ -22,8 +22,8 @@ pub struct Limits {
     pub keepalive_interval: Duration,
     /// Time that a peer has to answer a PING.
     pub keepalive_timeout: Duration,
-    /// Time that a client has to read what it was sent. Without it, a client that answers PINGs and reads nothing would hold
-    /// its stream for ever.
+    /// Time that a client has to read what it was sent. Without it, a client that answers PINGs and reads nothing would
+    /// hold its stream for ever.
     pub send_timeout: Duration,
     /// The age at which a stream is ended, so that its client opens a new one; `None` for no limit.
     pub max_stream_age: Option<Duration>,
@@ -36,16 +36,16 @@ pub struct Limits {
     pub new_streams: Rate,
     /// The share of one address in what all clients share: new streams, unfinished requests, and names.
     pub peer_share: f64,
-    /// Streams of one node. An Envoy without ADS has one per type, and two processes run during a restart. A misconfigured
-    /// fleet may give all nodes one id.
+    /// Streams of one node. An Envoy without ADS has one per type, and two processes run during a restart. A
+    /// misconfigured fleet may give all nodes one id.
     pub streams_per_node: usize,
-    /// Streams of one verified identity. The default is half of `streams`: a stolen identity leaves the other half to others,
-    /// and a fleet that shares one identity fits.
+    /// Streams of one verified identity. The default is half of `streams`: a stolen identity leaves the other half to
+    /// others, and a fleet that shares one identity fits.
     pub streams_per_identity: usize,
     /// Bytes of requests that are not complete yet, over all connections.
     pub unfinished_bytes: usize,
-    /// Bytes of the names, globs and presented versions of all streams. Equal lists count once. The default suffices for a
-    /// thousand groups that request some thousand names each.
+    /// Bytes of the names, globs and presented versions of all streams. Equal lists count once. The default suffices
+    /// for a thousand groups that request some thousand names each.
     pub subscribed_bytes: usize,
     /// The time that a request may stay incomplete.
     pub request_timeout: Duration,

@@ -256,8 +256,8 @@ impl Permit {
         self.slot.register(waker);
     }
 
-    /// The permit of a stream whose client was verified, or a refusal if its identity has too many streams (L-7). A client
-    /// without an identity counts by its address alone.
+    /// The permit of a stream whose client was verified, or a refusal if its identity has too many streams (L-7). A
+    /// client without an identity counts by its address alone.
     pub(super) fn of(mut self, visitor: &Visitor) -> Result<Self, Status> {
         let name = visitor.name();
         if name.is_empty() {

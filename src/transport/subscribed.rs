@@ -1,5 +1,6 @@
-//! The memory that subscribed names use, charged to the peer that sends them before the stream goes on. A list that streams
-//! share is charged once. An edited list is charged for its edits, since it shares the rest with the list before.
+//! The memory that subscribed names use, charged to the peer that sends them before the stream goes on. A list that
+//! streams share is charged once. An edited list is charged for its edits, since it shares the rest with the list
+//! before.
 
 use std::{
     net::IpAddr,
@@ -14,8 +15,8 @@ use crate::{
     resource::ResourceType,
 };
 
-/// Bytes per name besides its text: the name, its place in a list, and, if it does not exist, its places among the missing
-/// names and in the response. Measured with lists of 400 000 missing names: 60 to 125.
+/// Bytes per name besides its text: the name, its place in a list, and, if it does not exist, its places among the
+/// missing names and in the response. Measured with lists of 400 000 missing names: 60 to 125.
 const NAME: usize = 128;
 /// Bytes per glob besides its text. Measured with 100 000 globs: 260.
 const GLOB: usize = 256;
@@ -194,8 +195,8 @@ impl Account {
         }
     }
 
-    /// Reserves room for a request's names while the list is made of them, so that a stream without room is refused before
-    /// the list costs memory. A list that another stream has needs no room.
+    /// Reserves room for a request's names while the list is made of them, so that a stream without room is refused
+    /// before the list costs memory. A list that another stream has needs no room.
     pub(super) fn reserve(
         &self,
         kind: &ResourceType,

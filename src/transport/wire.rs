@@ -1,5 +1,5 @@
-//! Protobuf's wire format, as far as requests are read without decoding. Accepts what a decoder accepts, but does not look
-//! into messages that are not used.
+//! Protobuf's wire format, as far as requests are read without decoding. Accepts what a decoder accepts, but does not
+//! look into messages that are not used.
 
 /// Wire types of protobuf.
 const VARINT: u64 = 0;

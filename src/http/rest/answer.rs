@@ -26,8 +26,8 @@ pub(super) struct Answer {
 pub(super) enum Silence {
     /// The group was not published, or the type is unknown (S-9).
     NoSnapshot,
-    /// No requested name exists. A node would take an empty answer for a broken one (SDS, RTDS, ECDS), for the end of its
-    /// wait (RDS), or for full state (CDS, LDS).
+    /// No requested name exists. A node would take an empty answer for a broken one (SDS, RTDS, ECDS), for the end of
+    /// its wait (RDS), or for full state (CDS, LDS).
     NoSuchName,
 }
 

@@ -1,5 +1,5 @@
-//! The records of nodes that poll, with their limits and lifetimes. [`Polling`] interprets the polls. In the fleet, a node
-//! has one stream for each type that it polls.
+//! The records of nodes that poll, with their limits and lifetimes. [`Polling`] interprets the polls. In the fleet, a
+//! node has one stream for each type that it polls.
 
 use std::{
     collections::{HashMap, hash_map::Entry},

@@ -1,5 +1,5 @@
-//! The JSON of one poll. Proto names and lowerCamelCase are both read (H-1). Unknown fields are no error, since a node may be
-//! newer than our protos.
+//! The JSON of one poll. Proto names and lowerCamelCase are both read (H-1). Unknown fields are no error, since a node
+//! may be newer than our protos.
 
 use axum::http::StatusCode;
 use prost_reflect::{DeserializeOptions, DynamicMessage};

@@ -4,8 +4,8 @@ use std::{iter, sync::Arc};
 
 use crate::resource::{ContentHash, Resource, ResourceName};
 
-/// A leaf ends at a name whose hash has zeros under this mask, on average every 32 names. An inner node ends likewise, every
-/// 32 leaves. An edit rebuilds one leaf and one inner node.
+/// A leaf ends at a name whose hash has zeros under this mask, on average every 32 names. An inner node ends likewise,
+/// every 32 leaves. An edit rebuilds one leaf and one inner node.
 const MASK: u8 = 31;
 /// The maximum length of a leaf and of an inner node, so that no choice of names makes a large one.
 pub(super) const LIMIT: usize = 512;

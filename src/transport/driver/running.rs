@@ -133,8 +133,8 @@ impl Running {
         }
     }
 
-    /// Records the time from a publish to the ACK, for each type that it changed. Responses after the stream holds the whole
-    /// publish do not count.
+    /// Records the time from a publish to the ACK, for each type that it changed. Responses after the stream holds the
+    /// whole publish do not count.
     fn time(&mut self, outcome: &Outcome, metrics: &ServingMetrics, now: Instant) {
         let Some((revision, began)) = self.push else {
             return;

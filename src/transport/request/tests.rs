@@ -116,8 +116,8 @@ fn unknown() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// Concatenated requests: one request with its fields repeated and in another order, sometimes with an unknown field or a
-/// broken byte.
+/// Concatenated requests: one request with its fields repeated and in another order, sometimes with an unknown field or
+/// a broken byte.
 fn message<M: prost::Message + Clone>(request: impl Strategy<Value = M>) -> impl Strategy<Value = Vec<u8>> {
     let requests = prop::collection::vec(request, 1..4);
     let broken = rarely((any::<prop::sample::Index>(), any::<u8>()));
