@@ -22,7 +22,6 @@ use crate::{
 /// Bytes kept of each name in a load report; real names are shorter.
 const LOAD_NAME_BYTES: usize = 256;
 
-/// The record of one node.
 #[derive(Debug)]
 pub(super) struct NodeRecord {
     cluster: String,
@@ -149,7 +148,6 @@ impl NodeRecord {
         all
     }
 
-    /// The mark of the last change.
     pub(super) fn changed_at(&self) -> ChangeMark {
         let streams = self.streams.iter().map(|stream| stream.changes());
         ChangeMark {

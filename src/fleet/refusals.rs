@@ -52,7 +52,6 @@ impl Refusals {
         self.mended
     }
 
-    /// Records a NACK.
     pub(super) fn on_nack(&mut self, nack: NackStatus) {
         if self.names == 0 {
             self.nacks.clear();
@@ -83,7 +82,6 @@ impl Refusals {
         self.mended = names == 0;
     }
 
-    /// Records an ACK.
     pub(super) const fn on_ack(&mut self) {
         self.mended = self.names == 0;
     }

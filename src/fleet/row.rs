@@ -49,12 +49,10 @@ impl TypeRecord {
         &self.resource_type
     }
 
-    /// Replaces the subscription.
     pub(super) fn on_subscribed(&mut self, subscription: &Subscription) {
         self.subscription.clone_from(subscription);
     }
 
-    /// Records a response.
     pub(super) fn on_sent(&mut self, sent: DeliveryStatus) {
         self.sent = Some(sent);
         self.large = None;
@@ -67,7 +65,6 @@ impl TypeRecord {
         self.sent = Some(held);
     }
 
-    /// Records an ACK.
     pub(super) fn on_ack(&mut self, acked: DeliveryStatus) {
         self.acked = Some(acked);
         if let Some(refusals) = &mut self.refusals {
@@ -75,18 +72,15 @@ impl TypeRecord {
         }
     }
 
-    /// Records a NACK.
     pub(super) fn on_nack(&mut self, nack: NackStatus) {
         self.nack_total += 1;
         self.refusals.get_or_insert_default().on_nack(nack);
     }
 
-    /// Replaces the refused resources.
     pub(super) fn on_refused(&mut self, names: usize, sample: &[ResourceName]) {
         self.refusals.get_or_insert_default().on_refused(names, sample);
     }
 
-    /// Replaces the missing names.
     pub(super) fn on_missing(&mut self, names: usize, sample: &[ResourceName]) {
         self.missing = names;
         self.missing_sample = sample.into();

@@ -35,7 +35,6 @@ pub(super) struct Trouble {
     pub(super) unconfirmed: bool,
 }
 
-/// The record of one stream.
 #[derive(Debug)]
 pub(super) struct StreamRecord {
     id: u64,

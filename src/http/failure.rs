@@ -64,7 +64,6 @@ impl IntoResponse for Failure {
     }
 }
 
-/// A response with a JSON body.
 pub(super) fn json(status: StatusCode, body: &Value) -> Response {
     let kind = (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     (status, [kind], escape_json(&format!("{body}\n")).into_owned()).into_response()

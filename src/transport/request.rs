@@ -217,7 +217,6 @@ impl Run {
     }
 }
 
-/// Checks a name or a locator.
 #[inline]
 fn check_name(field: Field<'_>, role: Role, is_ascii: bool, longest: usize) -> Result<(), RequestError> {
     let bytes = field.bytes()?;

@@ -2,7 +2,6 @@
 
 use crate::{protocol::Scope, resource::ResourceType};
 
-/// One RPC.
 #[derive(Clone, Debug)]
 pub(super) struct Rpc {
     /// `/package.Service/Method`.

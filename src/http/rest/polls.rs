@@ -25,7 +25,6 @@ use crate::{
 /// Bytes of a kept name besides its text.
 const NAME_BYTES: usize = 64;
 
-/// The records of all polls.
 #[derive(Debug)]
 pub(super) struct Polls {
     fleet: Arc<Fleet>,

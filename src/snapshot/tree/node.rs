@@ -43,7 +43,6 @@ pub(crate) struct InnerNode<T> {
 pub(crate) struct Leaf<T> {
     pub(super) items: Box<[T]>,
     pub(super) last: ResourceName,
-    /// True if the inner node ends with this leaf.
     pub(super) ends_inner_node: bool,
     pub(super) sum: Sum,
 }

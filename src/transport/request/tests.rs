@@ -405,7 +405,6 @@ fn long_messages_of_a_nack_are_cut_before_they_are_copied() {
     assert_eq!(kept(&"é".repeat(1 << 20)), "é".repeat(7));
 }
 
-/// An encoded field of bytes.
 fn encoded(field: u8, bytes: &[u8]) -> Vec<u8> {
     let mut message = vec![field << 3 | 2];
     prost::encoding::encode_varint(bytes.len() as u64, &mut message);
