@@ -1,7 +1,6 @@
 //! Group → the snapshot that its nodes are served now, and the wake-up of the streams that wait for the next one.
 //!
-//! The publisher sets snapshots, streams watch them. Methods are sync and return owned values: no guard of the map
-//! leaves a method.
+//! The publisher sets snapshots, streams watch them. Methods return owned values: no guard of the map leaves a method.
 
 mod moments;
 mod wakers;
@@ -92,8 +91,7 @@ impl SnapshotCache {
         Self::default()
     }
 
-    /// An empty cache in which the shared group alone is full state for some groups, as if each of them had been
-    /// published empty.
+    /// An empty cache in which the shared group alone is full state for some groups, as if published empty themselves.
     #[must_use]
     pub fn with_sufficed(groups: GroupSet) -> Self {
         Self {
@@ -151,8 +149,8 @@ impl SnapshotCache {
             *offer = Offer::Published(snapshot);
             changed
         });
-        // The edit happens while the map entry is locked, so that `remove_unused` cannot take the group for unused. The
-        // wake-up happens after.
+        // Edited while the map entry is locked, so that `remove_unused` cannot take the group for unused. Woken after
+        // that.
         let group = Arc::clone(&entry);
         drop(entry);
         if changed {
@@ -168,8 +166,7 @@ impl SnapshotCache {
             partial: snapshot.cloned(),
             whole: snapshot.map(|snapshot| Arc::new(snapshot.sufficing())),
         };
-        // Set before the loop over the groups: a group added from here on starts with the new default, and the loop
-        // finds all others.
+        // Set first: a group added from here on starts with the new default, and the loop finds all others.
         *self.shared.defaults.write().unwrap_or_else(PoisonError::into_inner) = defaults;
         let groups: Vec<Arc<Group>> = self.shared.groups.iter().map(|group| Arc::clone(&group)).collect();
         for group in groups {
@@ -253,8 +250,7 @@ impl Shared {
         }
     }
 
-    /// Removes a group that is neither published nor watched. Nodes choose group names, so unpublished groups must not
-    /// outlive their nodes.
+    /// Removes a group that is neither published nor watched: nodes choose group names, which must not outlive them.
     fn remove_unused(&self, group: &NodeGroup) {
         self.groups.remove_if(group, |_, group| {
             group.watches.is_empty() && matches!(group.offer(), Offer::Default(_))

@@ -59,13 +59,11 @@ pub struct Http2Limits {
     pub keepalive_interval: Duration,
     /// Time that the peer has to answer a PING.
     pub keepalive_timeout: Duration,
-    /// Time that the peer has to read the sent part of a response before the server gives the response up; `None` for
-    /// no limit.
+    /// Time that the peer has to read a sent part of a response before the response is given up; `None` for no limit.
     pub send_timeout: Option<Duration>,
 }
 
-/// The key under which a peer is counted for limits per address: its IPv4 address or its IPv6 /64 network, since a host
-/// has a whole /64.
+/// The address under which a peer is counted: IPv4, or the IPv6 /64 network, since a host has a whole /64.
 #[must_use]
 pub fn counted_as(address: SocketAddr) -> IpAddr {
     match address.ip().to_canonical() {

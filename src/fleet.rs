@@ -1,5 +1,4 @@
-//! The status of every connected node: per stream and type, the subscription, what was sent, ACKed and NACKed, and the
-//! messages of the NACKs.
+//! The status of every node: per stream and type, the subscription, what was sent, ACKed and NACKed, and why.
 //!
 //! Streams write through a [`StreamGuard`]; the admin API reads owned [`NodeStatus`] values. A node is forgotten
 //! [`Limits::forget_after`] after the end of its last stream. All records are bounded: see [`Limits`].
@@ -77,8 +76,7 @@ pub struct Census {
     pub refusing: usize,
     /// Connected nodes with a response unanswered for longer than [`Limits::unanswered_after`].
     pub unanswered: usize,
-    /// Connected nodes that polled again over REST with an earlier version than they were sent: rejected, or not yet
-    /// applied.
+    /// Connected nodes that polled over REST with an earlier version than they were sent: rejected, or not yet applied.
     pub unconfirmed: usize,
 }
 
@@ -316,8 +314,7 @@ impl Fleet {
         }
     }
 
-    /// If the records are full, forgets the nodes that left first: the surplus and a spare part, since the search looks
-    /// at every node.
+    /// If the records are full, forgets the nodes that left first, and some more than needed: the search is costly.
     fn make_room(&self) {
         let most = self.limits.nodes;
         let nodes = self.nodes.len();

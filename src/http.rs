@@ -1,5 +1,4 @@
-//! The HTTP port: `/livez` and `/readyz`, `/metrics`, xDS over REST-JSON, and the endpoint registry. Any other path is
-//! 404, any other method 405.
+//! The HTTP port: `/livez`, `/readyz`, `/metrics`, xDS over REST-JSON, the endpoint registry. Others are 404 or 405.
 //!
 //! Probes and metrics answer from the start. Routes that need a loaded store answer 503 until [`Port::open`].
 
@@ -30,8 +29,8 @@ pub use self::{
 // === impl Port ===
 
 impl Port {
-    /// All routes except [`Port::probes`]. The server must put the [`Connection`](crate::connection::Connection) of
-    /// each request into its extensions.
+    /// All routes except [`Port::probes`]. The server must put each [`Connection`](crate::connection::Connection) into
+    /// the extensions of its requests.
     pub fn routes(&self) -> Router {
         self.finish(
             Router::new()

@@ -11,12 +11,10 @@ use std::{
     },
 };
 
-/// The default budget, as a share of the control group's memory limit. The rest is for work under way when the budget
-/// is reached.
+/// The default budget, as a share of the control group's limit. The rest is for work that is under way.
 const SHARE_OF_CGROUP: f64 = 0.8;
 
-/// Newcomers are let in again once the memory in use is below this share of the budget. The gap keeps the answer from
-/// flapping.
+/// Newcomers are let in again below this share of the budget. The gap prevents flapping.
 const BACK_BELOW: f64 = 0.95;
 
 /// The directory of control groups.
@@ -134,8 +132,7 @@ fn limit_of_cgroup(membership: &Path, root: &Path) -> Option<u64> {
     limits.filter(|limit| *limit > 0 && *limit < 1 << 62).min()
 }
 
-/// The limits of a control group and its ancestors. In a container the path is the host's, so files that do not exist
-/// are skipped.
+/// The limits of a control group and its ancestors. In a container the path is the host's: missing files are skipped.
 fn limits_along(root: &Path, path: &str, file: &str) -> Vec<u64> {
     let below = Path::new(path.trim_start_matches('/'));
     let groups = below.ancestors().map(|group| root.join(group).join(file));

@@ -1,5 +1,4 @@
-//! Named readiness: a component holds a [`ReadyHandle`] until it is ready. `/readyz` and the log name the awaited
-//! components.
+//! Named readiness: a component holds a [`ReadyHandle`] until it is ready. `/readyz` and the log name the awaited.
 //!
 //! Shutdown ends readiness before it ends anything else.
 

@@ -28,8 +28,7 @@ pub struct Version(Arc<str>);
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ContentHash([u8; 16]);
 
-/// A dependency of one resource on another, found at admission: listener → route, route → cluster, cluster → endpoints,
-/// ….
+/// A dependency of one resource on another, found at admission: listener → route, route → cluster, ….
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Reference {
     /// The type of the resource that is referred to.
@@ -46,8 +45,7 @@ pub struct Place(Box<str>);
 /// The conditions for a cluster to be warm in Envoy, as far as a control plane can observe them (O-5).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Warming {
-    /// Not observable: health checks, names to resolve, secrets to fetch. Also the value of every resource that is not
-    /// a cluster.
+    /// Not observable: health checks, names to resolve, secrets to fetch. Also for resources that are not clusters.
     #[default]
     Unseen,
     /// The cluster is warm with its endpoints.
@@ -69,8 +67,7 @@ pub struct Resource {
     pub aliases: Box<[ResourceName]>,
     /// The time after which a client drops the resource unless it is renewed (T-1).
     pub ttl: Option<Duration>,
-    /// The encoded `google.protobuf.Any`, byte for byte as admitted, so that fields that our protos do not know
-    /// survive.
+    /// The encoded `google.protobuf.Any`, byte for byte as admitted: fields unknown to our protos survive.
     pub body: Bytes,
     /// The resources that this one refers to, sorted, without duplicates.
     pub references: Box<[Reference]>,
@@ -206,8 +203,7 @@ impl ContentHash {
         hasher.finish()
     }
 
-    /// Hashes a sequence of texts. Each text is preceded by its length, so that different sequences give different
-    /// inputs.
+    /// Hashes a sequence of texts, each preceded by its length: different sequences give different inputs.
     #[must_use]
     pub fn of_texts<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
         Self::of_parts(texts.into_iter().map(str::as_bytes))

@@ -12,8 +12,7 @@ const SIGXFSZ: i32 = 25;
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
-    /// Never awaited: with a handler, a write beyond the limit fails like one on a full disk and does not end the
-    /// process.
+    /// Never awaited: with a handler, a write beyond the limit fails like one on a full disk.
     _file_size: Signal,
 }
 

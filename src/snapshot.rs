@@ -44,8 +44,7 @@ pub struct Snapshot {
     /// Sorted and few: for look-ups, a walk is quicker than a search.
     types: Arc<[(ResourceType, Arc<TypeResources>)]>,
     completeness: Completeness,
-    /// The layers of the composition, from which the next snapshot is composed incrementally; `None` if the snapshot is
-    /// not composed.
+    /// The layers from which the next snapshot is composed incrementally; `None` if this one is not composed.
     layers: Option<Arc<Layers>>,
 }
 

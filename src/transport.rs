@@ -1,7 +1,6 @@
 //! The xDS services over gRPC: one driver runs a [`Session`](crate::protocol::Session) over every streaming RPC.
 //!
-//! tonic provides the router, the server and HTTP/2. The response bodies are our own, so that streams share bytes
-//! instead of copying them.
+//! tonic provides router, server and HTTP/2. The response bodies are our own, so that streams share bytes.
 
 mod admittance;
 mod answer;
@@ -142,8 +141,7 @@ impl Xds {
         self.shared.streams.wake_all();
     }
 
-    /// Makes every stream check again that its node may stay, after the rules changed. The checks are spread over
-    /// [`Limits::drain`].
+    /// Makes every stream check its node against changed rules, spread over [`Limits::drain`].
     pub fn look_again(&self) {
         self.shared.streams.wake_all();
     }

@@ -62,8 +62,7 @@ impl Wakers {
 // === impl WakerSlot ===
 
 impl WakerSlot {
-    /// Registers the task for the next [`Wakers::wake_all`]. The caller checks its condition after this call, not
-    /// before.
+    /// Registers the task for the next [`Wakers::wake_all`]. The caller checks its condition after this call.
     pub fn register(&self, waker: &Waker) {
         self.waker.register(waker);
     }

@@ -55,8 +55,7 @@ impl Seat {
         self.given_up.load(Ordering::Relaxed)
     }
 
-    /// Registers the task that [`Seat::give_up`] wakes, in place of the one before. The caller checks
-    /// [`Seat::is_given_up`] afterwards.
+    /// Sets the task that [`Seat::give_up`] wakes. The caller checks [`Seat::is_given_up`] afterwards.
     pub fn wakes(&self, waker: &Waker) {
         self.waker.register(waker);
     }

@@ -66,7 +66,7 @@ impl NodeRecord {
         }
     }
 
-    /// Adds a stream. A reconnect overlaps the old stream (L-9): both are kept, and the newer one sets the node's
+    /// Adds a stream. At a reconnect it overlaps the old one (L-9): both are kept, the newer sets the node's
     /// properties.
     pub(super) fn open(&mut self, node: &Node, group: &NodeGroup, stream: Arc<StreamRecord>, change: u64) {
         self.cluster.clone_from(&node.cluster);

@@ -112,8 +112,7 @@ pub struct TypeStatus {
     pub refused: usize,
     /// Some of the refused names.
     pub refused_sample: Vec<ResourceName>,
-    /// True if nothing is refused any more. Without it, a resource that was refused and then withdrawn would look
-    /// refused until the next response.
+    /// True if nothing is refused any more. Without it, a withdrawn refusal would show until the next response.
     pub mended: bool,
     /// The oldest response that is unanswered for longer than
     /// [`Limits::unanswered_after`](super::Limits::unanswered_after) (S-15).

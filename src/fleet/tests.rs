@@ -304,8 +304,7 @@ fn poll_that_presents_what_it_refused_before_has_accepted_it() {
     assert_eq!(clusters_of(&fleet).0, TypeState::Synced);
 }
 
-/// The verdict of node `n` on each revision up to the last, which is current: "accepted", "pending", or the message of
-/// the NACK.
+/// The verdicts of node `n` on all revisions, the last being current: "accepted", "pending", or the NACK's message.
 fn outcomes(fleet: &Fleet, last: u64) -> Vec<String> {
     let revisions: Vec<Revision> = (7..=last).map(Revision).collect();
     let reported = fleet.outcomes(None, &revisions, Some(Revision(last)));

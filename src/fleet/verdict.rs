@@ -1,7 +1,6 @@
 //! The nodes' verdicts on the newest revisions: which nodes hold a revision, which refused it, and with what message.
 //!
-//! A stream records its own verdicts, a node those of its ended streams. The records are bounded, and end with the node
-//! or the process.
+//! A stream records its own verdicts, a node those of its ended streams. The records are bounded and in memory only.
 
 use std::{collections::VecDeque, time::SystemTime};
 

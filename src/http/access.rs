@@ -1,5 +1,4 @@
-//! Access control of the endpoint registry: the layer in front of its routes. `rest` checks polls, since it knows their
-//! node.
+//! Access control of the endpoint registry: the layer in front of its routes. `rest` checks polls itself.
 
 use axum::{
     extract::{Request, State},

@@ -15,8 +15,7 @@ use crate::metrics::HttpRefusal;
 #[derive(Clone, Debug)]
 pub struct Guard {
     bound: SocketAddr,
-    /// Allowed names besides the loopback's, in lower case. `Host` is checked if there are any, or if the port is on
-    /// the loopback.
+    /// Allowed names in lower case, besides the loopback's. `Host` is checked if there are any, or on the loopback.
     allowed: Vec<String>,
 }
 

@@ -12,8 +12,7 @@ use tracing::error;
 use super::{Failure, Port};
 use crate::metrics::Format;
 
-/// OpenMetrics if the reader accepts it, else the classic text. Runs on a blocking thread, since a look at many nodes
-/// takes time.
+/// OpenMetrics if the reader accepts it, else the classic text. On a blocking thread, since many nodes take time.
 pub(super) async fn show(State(port): State<Port>, headers: HeaderMap) -> Result<Response, Failure> {
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
     let format = Format::accepted(accept.unwrap_or_default());

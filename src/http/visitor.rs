@@ -1,5 +1,4 @@
-//! Identifies the sender of a request to the HTTP port, and makes the answers to those that cannot be identified or may
-//! not call.
+//! Identifies the sender of a request to the HTTP port, and answers senders that may not call.
 
 use axum::http::{Extensions, HeaderMap, StatusCode, header};
 

@@ -65,8 +65,7 @@ impl EncodeMetric for Histogram {
             .zip(&self.counts.buckets)
             .map(|(bound, count)| (bound, count.load(Ordering::Relaxed)))
             .collect();
-        // Summed from the buckets that are shown, so that the count equals the last bucket despite concurrent
-        // observations.
+        // Summed from the shown buckets, so that the count equals the last one despite concurrent observations.
         let count = buckets.iter().map(|(_, count)| count).sum();
         let sum = seconds(self.counts.micros.load(Ordering::Relaxed));
         encoder.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)

@@ -33,8 +33,7 @@ impl PanicMetrics {
         self.count(port.into());
     }
 
-    /// Runs a future and returns its output; `None` if it panics, which is counted. A future that panicked is not
-    /// polled again.
+    /// The output of a future; `None` if it panics, which is counted and ends it.
     pub async fn caught<F: Future>(&self, part: PanicPart, future: F) -> Option<F::Output> {
         let mut future = pin!(future);
         poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {

@@ -1,5 +1,4 @@
-//! Node → group: the first matching rule names the group. Without one the group is `node.cluster`, or `node.id` if the
-//! cluster is empty.
+//! Node → group: the first matching rule names it, else a non-empty `node.cluster`, else `node.id`.
 
 use serde::{Deserialize, Serialize};
 
@@ -28,8 +27,8 @@ pub struct GroupRule {
     /// Matched against `node.metadata`: dotted path → pattern of a text, number or boolean.
     #[serde(default)]
     pub metadata: std::collections::BTreeMap<String, Pattern>,
-    /// The name of the group. `{id}`, `{cluster}`, `{region}`, `{zone}`, `{sub_zone}` and `{metadata.some.path}` are
-    /// replaced by the node's fields.
+    /// The name of the group. The node's fields replace `{id}`, `{cluster}`, `{region}`, `{zone}`, `{sub_zone}` and
+    /// `{metadata.some.path}`.
     pub group: String,
 }
 

@@ -1,5 +1,5 @@
-//! The key of the content hashes of secrets. With keyed hashes, a version neither confirms a guessed secret nor shows
-//! that two groups have the same one.
+//! The key of the content hashes of secrets: a version neither confirms a guess nor shows that two groups share a
+//! secret.
 
 use std::fmt;
 
@@ -7,8 +7,7 @@ use zeroize::Zeroizing;
 
 use super::{ContentHash, Hasher};
 
-/// Makes the content hashes of secrets. A store has one key for its lifetime: another key would change the version of
-/// every secret.
+/// Makes the content hashes of secrets. A store keeps one key: another would change the version of every secret.
 #[derive(Clone)]
 pub struct ContentKey(Zeroizing<[u8; Self::BYTES]>);
 

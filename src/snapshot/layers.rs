@@ -65,8 +65,7 @@ impl Layers {
             of_type(&self.merged, &ResourceType::Endpoint),
         );
         let nothing = Self::default();
-        // Without a previous composition, all existing endpoints count as unchanged, so that only missing ones are
-        // visited.
+        // Without a previous composition, existing endpoints count as unchanged: only missing ones are visited.
         let (before, endpoints_before, filled_before) = match before {
             Some(before) => (before, of_type(&before.merged, &ResourceType::Endpoint), filled_before),
             None => (&nothing, endpoints, &**endpoints),

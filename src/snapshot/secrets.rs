@@ -1,5 +1,4 @@
-//! The values inside a secret that must not appear in a node's messages: keys, passwords, tickets and generic secrets.
-//! Certificates are public.
+//! The values of a secret that a node's messages must not show: keys, passwords, tickets and generic secrets.
 
 use std::collections::HashMap;
 

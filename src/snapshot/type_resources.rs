@@ -170,8 +170,7 @@ impl TypeResources {
         self.resources.iter()
     }
 
-    /// All resources, sorted by name, as one list. The list is made on first use, so it is for callers that need every
-    /// resource.
+    /// All resources, sorted by name, as one list. Made on first use, for callers that need every resource.
     #[must_use]
     pub fn as_slice(&self) -> &[Arc<Resource>] {
         self.list.get_or_init(|| self.iter().cloned().collect())

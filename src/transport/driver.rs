@@ -75,8 +75,7 @@ struct Driver {
     requests: Messages<axum::body::Body>,
     /// A large request that waits for a lane.
     waiting: Option<Bytes>,
-    /// True once a request was large or a turn took long: the stream has many names, so its responses take long as
-    /// well.
+    /// True once a request was large or a turn took long: with many names, the responses take long as well.
     large: bool,
     pause: Timer,
     state: DriverState,
@@ -272,8 +271,7 @@ impl Driver {
                 }
                 break;
             }
-            // Reading the clock has a cost. Nearly every turn has one request, and a request that is not large is
-            // quick.
+            // Reading the clock has a cost. Nearly every turn has one request, and only large ones take long.
             if bytes >= BYTES_PER_TURN || (taken > 1 && now.elapsed() >= TURN) {
                 break;
             }

@@ -1,5 +1,4 @@
-//! Responses as gRPC messages. The large part of a message is one immutable `Bytes`, shared by all streams that are
-//! sent the same.
+//! Responses as gRPC messages. The large part is one immutable `Bytes`, shared by all streams that are sent the same.
 //!
 //! A message is `prefix | head | payload`. The head has the fields that differ per stream (version, nonce, removed
 //! names), the payload has the resources. Protobuf allows fields in any order.
@@ -230,8 +229,7 @@ impl Payloads {
     }
 }
 
-/// Returns true if two contents are the same resources. Compares pointers, which suffices since a payload holds its
-/// contents.
+/// Compares contents by pointer, which suffices since a payload holds its contents.
 fn same(a: &Contents, b: &Contents) -> bool {
     match (a, b) {
         (Contents::All(a), Contents::All(b)) => a.id() == b.id(),
@@ -252,8 +250,7 @@ fn put_head(buf: &mut BytesMut, variant: Variant, response: &Response) {
     write!(buf, "{}", delivery.nonce).expect("a buffer grows");
     for resource in &response.heartbeats {
         match variant {
-            // Envoy 1.40 accepts a SotW heartbeat without the resource but lets the TTL expire: only the whole resource
-            // renews it (T-2).
+            // Envoy 1.40 lets the TTL expire after a SotW heartbeat without its resource (T-2).
             Variant::Sotw => put_any(buf, &Wrapped::whole(resource, resource.ttl)),
             Variant::Delta => Wrapped::heartbeat(resource).put(buf, 2),
         }
@@ -416,8 +413,7 @@ fn payload_len(form: Form, kind: &ResourceType, resources: &[Arc<Resource>], ide
     fixed + lens.sum::<usize>()
 }
 
-/// Fills in the gRPC prefix: not compressed, and the length of a message that continues for `rest` bytes after the
-/// buffer.
+/// Fills in the gRPC prefix: not compressed, and the length of a message with `rest` more bytes.
 fn set_prefix(buf: &mut BytesMut, rest: usize) {
     let len = u32::try_from(buf.len() - PREFIX + rest).expect("admission keeps a snapshot far below 4 GiB");
     buf[1..PREFIX].copy_from_slice(&len.to_be_bytes());

@@ -1,5 +1,4 @@
-//! Lists of names, shared by streams: a map from fingerprints to lists. The map does not own the lists: a list without
-//! a stream is dropped.
+//! Lists of names, shared by streams: a map from fingerprints to lists. A list without a stream is dropped.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 

@@ -1,5 +1,4 @@
-//! Load reports (LRS, C-2): the server tells clients which clusters to report on and how often, and records the reports
-//! in the fleet.
+//! Load reports (LRS, C-2): tells clients which clusters to report on and how often, and records their reports.
 //!
 //! There is no discovery here, so no session: the response stream reads the requests itself.
 

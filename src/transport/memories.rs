@@ -14,8 +14,7 @@ use crate::{
     protocol::{Memory, Variant},
 };
 
-/// The time for which a memory is valid. An Envoy returns within seconds, after a long cut within its backoff of half a
-/// minute.
+/// The validity of a memory. An Envoy returns within seconds, after a long cut within its backoff of half a minute.
 const KEPT_FOR: Duration = Duration::from_secs(600);
 
 /// Nodes kept at once: enough for a fleet that loses all connections, and a bound for invented node ids.
@@ -43,8 +42,7 @@ struct Kept {
 // === impl Memories ===
 
 impl Memories {
-    /// Keeps the memory of a node's stream, with the view that the node had; `None` if nothing was hidden from any
-    /// node.
+    /// Keeps the memory of a node's stream, with the node's view; `None` if nothing was hidden from any node.
     pub(super) fn keep(&self, node: NodeId, variant: Variant, memory: Memory, sight: Option<Sight>, now: Instant) {
         if memory.is_empty() {
             return;

@@ -1,5 +1,4 @@
-//! Parses requests in one scan over their bytes: lists of thousands of names are not copied, and unused messages are
-//! not decoded.
+//! Parses requests in one scan over their bytes, without a copy of long lists, and without unused messages.
 //!
 //! The result equals that of decoding: the last value of a repeated field counts, and repeated messages are merged.
 
@@ -16,8 +15,7 @@ use crate::{
     text::{head, without_secrets},
 };
 
-/// The maximum length of a node, as a multiple of its used part: an Envoy lists its extensions, a hundred thousand
-/// unused bytes.
+/// The maximum length of a node, as a multiple of `node_bytes`: an Envoy lists 100 000 bytes of unused extensions.
 const UNUSED_SHARE: usize = 16;
 /// The maximum number of fields besides names and versions.
 const OTHER_FIELDS: usize = 1000;
@@ -102,8 +100,7 @@ struct Run {
     len: usize,
 }
 
-/// Parses an encoded request. Stops where the request exceeds `limits`, so that a scan never costs more than one of a
-/// valid request.
+/// Parses an encoded request. Stops where it exceeds `limits`, so that no scan costs more than a valid request.
 pub(super) fn read<'a>(
     variant: Variant,
     message: &'a [u8],

@@ -1,5 +1,4 @@
-//! Renders answers as proto3-JSON: every resource from its admitted bytes, once per snapshot. All polls share the
-//! result.
+//! Renders answers as proto3-JSON from the admitted bytes, once per snapshot. All polls share the result.
 //!
 //! Fields that our protos do not know cannot be written as JSON and are left out. Admission warns about them.
 

@@ -1,5 +1,4 @@
-//! The JSON of one poll. Proto names and lowerCamelCase are both read (H-1). Unknown fields are no error, since a node
-//! may be newer than our protos.
+//! The JSON of a poll. Reads proto names and lowerCamelCase (H-1), and ignores fields that our protos do not know.
 
 use axum::http::StatusCode;
 use prost_reflect::{DeserializeOptions, DynamicMessage};

@@ -1,5 +1,4 @@
-//! Counts the values and the nesting of a poll's JSON before it is parsed. A parsed value takes many times the two
-//! bytes that it can be written in.
+//! Counts the values and nesting of a poll's JSON before the parser runs: a parsed value is many times its text.
 
 /// The deepest nesting of values. A node's metadata is nested the most.
 const DEPTH: usize = 64;

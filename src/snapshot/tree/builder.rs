@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use super::node::{Edit, InnerNode, Item, LIMIT, Leaf, Sum, ends_here};
 
-/// Splits a sequence of items into leaves and inner nodes. Reuses a node of the old set if a node begins at the same
-/// item.
+/// Splits a sequence of items into leaves and inner nodes. Reuses an old node if one begins at the same item.
 pub(super) struct Builder<T> {
     items: Vec<T>,
     leaves: Vec<Arc<Leaf<T>>>,

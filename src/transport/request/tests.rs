@@ -116,8 +116,7 @@ fn unknown() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// Concatenated requests: one request with its fields repeated and in another order, sometimes with an unknown field or
-/// a broken byte.
+/// Concatenated requests: fields repeated and in another order, sometimes with an unknown field or a broken byte.
 fn message<M: prost::Message + Clone>(request: impl Strategy<Value = M>) -> impl Strategy<Value = Vec<u8>> {
     let requests = prop::collection::vec(request, 1..4);
     let broken = rarely((any::<prop::sample::Index>(), any::<u8>()));
@@ -140,8 +139,7 @@ fn read(variant: Variant, message: &[u8]) -> Result<Incoming<'_>, Malformed> {
     }
 }
 
-/// The content of a request. Names and versions are sorted, since protobuf's maps have no order and locators come after
-/// names.
+/// The content of a request. Names and versions are sorted: maps have no order, and locators come last.
 type Content = (Request<'static>, [Vec<String>; 2], BTreeMap<String, String>);
 
 fn content(request: &Request<'_>) -> Content {
