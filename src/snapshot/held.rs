@@ -1,14 +1,15 @@
-//! Prints of what clients hold: how one that holds all there is, in whatever order it says so, is known at once.
+//! Fingerprints of the resources that clients hold. A client that lists all resources of a set, in any order, is
+//! recognized at once.
 
 use std::hash::BuildHasher as _;
 
 use foldhash::quality::FixedState;
 
-/// A print of names and the versions held of them, each name once: the same in any order. A client that made the print of
-/// something else alike would fool itself alone.
+/// A fingerprint of names and their held versions, each name once, independent of order. A client that forges a
+/// collision harms only itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HeldFingerprint {
-    /// The sum of their hashes, without carry.
+    /// The wrapping sum of the hashes of all pairs.
     sum: u64,
     len: usize,
 }

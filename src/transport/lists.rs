@@ -1,5 +1,4 @@
-//! Lists of names that streams have in common: a map of the process, from prints to lists. It keeps no list: one that no
-//! stream asks for is gone.
+//! Lists of names, shared by streams: a map from fingerprints to lists. A list without a stream is dropped.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -7,27 +6,27 @@ use dashmap::{DashMap, Entry};
 
 use crate::protocol::{Lists, Names, NamesFingerprint, WeakNames};
 
-/// Lists that are known before the first look for those that nobody uses any more.
+/// Known lists before the first sweep of unused ones.
 const SWEEP_FROM: usize = 256;
 
 /// The lists of all streams.
 #[derive(Debug)]
 pub(super) struct SharedLists {
     lists: DashMap<NamesFingerprint, WeakNames>,
-    /// How many are known when unused ones are looked for next.
+    /// The number of known lists at which the next sweep runs.
     sweep_at: AtomicUsize,
 }
 
 // === impl SharedLists ===
 
 impl SharedLists {
-    /// Forgets lists that nobody uses, each time that the number of lists has doubled.
+    /// Forgets unused lists, each time that the number of lists has doubled.
     fn sweep(&self) {
         let sweep_at = self.sweep_at.load(Ordering::Relaxed);
         if self.lists.len() < sweep_at {
             return;
         }
-        // One thread sweeps.
+        // Only one thread sweeps.
         let next = self
             .sweep_at
             .compare_exchange(sweep_at, usize::MAX, Ordering::AcqRel, Ordering::Relaxed);

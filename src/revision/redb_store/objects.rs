@@ -61,22 +61,22 @@ impl<'txn> Objects<'txn> {
         if before == Some(list) {
             return Ok(list);
         }
-        let inner_nodes = || resources.chapters().iter().map(|inner| inner.hash());
+        let inner_nodes = || resources.inner_nodes().iter().map(|inner| inner.hash());
         self.count_up(Kind::List, list, || ListRecord {
             inner_nodes: joined(inner_nodes()),
         })?;
 
         let old = self.reader().inner_nodes_in(before)?;
-        let (new, old) = apart(resources.chapters().iter(), |inner| inner.hash().to_bytes(), old);
+        let (new, old) = apart(resources.inner_nodes().iter(), |inner| inner.hash().to_bytes(), old);
         for inner in &new {
-            let leaves = || inner.pages().iter().map(|leaf| leaf.hash());
+            let leaves = || inner.leaves().iter().map(|leaf| leaf.hash());
             self.count_up(Kind::Inner, inner.hash().to_bytes(), || InnerRecord {
                 leaves: joined(leaves()),
             })?;
         }
 
         let old = self.reader().leaves_in(&old)?;
-        let leaves = new.into_iter().flat_map(|inner| inner.pages());
+        let leaves = new.into_iter().flat_map(|inner| inner.leaves());
         let (new, old) = apart(leaves, |leaf| leaf.hash().to_bytes(), old);
         for leaf in &new {
             let entries = || leaf.items().iter().map(|resource| EntryRecord::new(resource)).collect();

@@ -179,9 +179,9 @@ fn kept_and_stored(store: &RedbStore, groups: &[&str]) -> (BTreeSet<Vec<u8>>, BT
             let revision = store.get(&group, info.revision).unwrap().unwrap();
             for set in revision.types().into_iter().flat_map(Types::values) {
                 keep(b'l', set.content_hash());
-                for inner in set.chapters() {
+                for inner in set.inner_nodes() {
                     keep(b'c', inner.hash());
-                    for leaf in inner.pages() {
+                    for leaf in inner.leaves() {
                         keep(b'p', leaf.hash());
                         leaf.items().iter().for_each(|resource| keep(b'r', resource.content));
                     }
