@@ -1,4 +1,4 @@
-//! Who is let in, who is looked at again, and what is seen.
+//! Admission of nodes and callers, checks after the rules change, and views without secrets.
 
 use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
@@ -59,7 +59,7 @@ nodes:
   secrets: "{ns}-*"
 "#;
 
-/// What a scrape shows, without comments.
+/// The metrics of a scrape, without comments.
 fn counted(authority: &Authority) -> String {
     let mut registry = prometheus_client::registry::Registry::default();
     authority.metrics().register(&mut registry);
@@ -291,7 +291,7 @@ async fn nodes_see_their_secrets_and_share_what_they_see() {
     );
 }
 
-/// Rules with one token, and its text.
+/// Rules with one token, and the text of that token.
 fn with_token(dir: &Path) -> (Rules, String) {
     let made = NewToken::new("ci", None, &[7; 32], &[9; 16]).unwrap();
     let file = dir.join("tokens");
@@ -311,7 +311,7 @@ fn from_peer(last: u8) -> Connection {
     }
 }
 
-/// How many checks are begun and not done, where only the runtime's thread runs.
+/// The results of 20 checks that one peer begins at once.
 async fn begun(authority: &Authority, peer: u8, header: impl Fn(usize) -> String) -> Vec<Result<Visitor, Unverified>> {
     let mut all = tokio::task::JoinSet::new();
     for number in 0..20 {
@@ -328,7 +328,7 @@ async fn guesses_of_one_peer_leave_the_checks_of_tokens_to_others() {
     let authority = authority(rules, dir.path());
     let wrong = |number: usize| format!("Bearer ci.guess-{number}");
     let (guesses, other) = tokio::join!(begun(&authority, 1, wrong), async {
-        // Behind all of the guesses.
+        // This check queues behind all of the guesses.
         tokio::task::yield_now().await;
         identify(&authority, Some(&from_peer(2)), Some(&right)).await
     });
@@ -346,7 +346,7 @@ async fn unknown_names_and_known_guesses_are_refused_without_a_check() {
     let dir = tempfile::tempdir().unwrap();
     let (rules, _) = with_token(dir.path());
     let authority = authority(rules, dir.path());
-    // A check would be one of more than a peer may have at once.
+    // A hash check would exceed the limit of checks per peer.
     let unknown = begun(&authority, 1, |number| format!("Bearer other-{number}.guess")).await;
     assert!(
         unknown.iter().all(|refused| matches!(refused, Err(Unverified::Token))),

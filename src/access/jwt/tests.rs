@@ -1,4 +1,4 @@
-//! Which tokens are taken, and which tricks are not.
+//! JWTs that are taken, and forged ones that are refused.
 
 use ring::{
     hmac,
@@ -135,7 +135,7 @@ fn the_algorithm_is_the_keys_and_never_the_tokens() {
             "{alg}"
         );
     }
-    // The public key, used as a shared secret.
+    // The public key serves as a shared secret.
     let signed = format!("{}.{}", part(&json!({ "alg": "HS256", "kid": "ec" })), part(&claims()));
     let key = hmac::Key::new(hmac::HMAC_SHA256, signer.ec.public_key().as_ref());
     let forged = format!(
@@ -143,7 +143,7 @@ fn the_algorithm_is_the_keys_and_never_the_tokens() {
         URL_SAFE_NO_PAD.encode(hmac::sign(&key, signed.as_bytes()))
     );
     assert_eq!(verifier.verify(&forged, now()), Err(JwtError::Key));
-    // One key's name over another key's signature.
+    // The header names one key, another key signed.
     let swapped = signer.sign(&json!({ "alg": "EdDSA", "kid": "ec" }), &claims());
     assert_eq!(verifier.verify(&swapped, now()), Err(JwtError::Key));
 }
@@ -180,7 +180,7 @@ fn key_files_that_cannot_be_used_say_where() {
         (r#"{"keys": [{"kty": "RSA", "n": "AQAB"}]}"#, "keys[0]: e is missing"),
         (
             r#"{"keys": [{"kty": "RSA", "alg": "HS256", "n": "AQAB", "e": "AQAB"}]}"#,
-            "keys[0]: alg is none of",
+            "keys[0]: alg does not fit",
         ),
         (
             r#"{"keys": [{"kty": "EC", "crv": "P-256", "alg": "ES384", "x": "AA", "y": "AA"}]}"#,
