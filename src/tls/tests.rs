@@ -1,4 +1,4 @@
-//! Files of a port: what is taken, what is refused and how that is told.
+//! TLS files of a port: accepted ones, refused ones, and the errors.
 
 use std::{
     fs,
@@ -36,7 +36,7 @@ impl Authority {
         (cert.pem(), key.serialize_pem())
     }
 
-    /// A list in which these serial numbers are revoked, and that is to be replaced so many seconds from now.
+    /// A list that revokes these serial numbers, with its `nextUpdate` this many seconds from now.
     fn list(&self, revoked: &[u64], seconds: i64) -> rcgen::CertificateRevocationList {
         let now = OffsetDateTime::now_utc();
         let entry = |serial: &u64| RevokedCertParams {
@@ -178,7 +178,7 @@ fn what_is_wrong_names_the_setting_and_the_file() {
             "xds.tls_key",
             "missing.pem",
         ),
-        (of(|it, file| it.cert = file, ""), "xds.tls_cert", "no regular file"),
+        (of(|it, file| it.cert = file, ""), "xds.tls_cert", "not a regular file"),
     ] {
         assert!(error.starts_with(setting) && error.contains(reason), "{error}");
     }
@@ -214,7 +214,7 @@ fn a_clients_names_are_those_of_its_certificate() {
     assert!(read.not_after > SystemTime::now());
 }
 
-/// With a list in `ca.crl`.
+/// Settings with the revocation list `ca.crl`.
 fn listed(dir: &Path) -> TlsSettings {
     TlsSettings {
         crl: Some(dir.join("ca.crl")),
@@ -231,7 +231,7 @@ fn a_certificate_is_good_until_its_ca_revokes_it() {
     fs::write(&list, authority.list(&[], 3600).pem().unwrap()).unwrap();
     let tls = Tls::load(listed(dir.path()), &["h2"]).unwrap();
     assert_eq!((tls.verify(&first, now), tls.verify(&second, now)), (Ok(()), Ok(())));
-    // In DER as well as in PEM.
+    // A list may be DER as well as PEM.
     fs::write(&list, authority.list(&[1], 3600).der()).unwrap();
     let renewed = tls.refresh().unwrap().unwrap();
     assert_eq!(
@@ -259,7 +259,7 @@ fn an_old_list_is_used_on() {
 #[test]
 fn a_list_that_another_signed_vouches_for_nobody() {
     let (dir, authority) = written();
-    // By its name it is the same.
+    // The issuer has the same name, but another key.
     fs::write(
         dir.path().join("ca.crl"),
         Authority::new().list(&[], 3600).pem().unwrap(),
@@ -285,7 +285,7 @@ fn lists_that_would_keep_everybody_out_are_refused() {
             "list 1 in it cannot be read",
         ),
         (other.as_str(), "1 of the 1 CAs of client_ca have no list in it"),
-        (&pem.replace("END X509", "END"), "no PEM"),
+        (&pem.replace("END X509", "END"), "not PEM"),
     ] {
         fs::write(&list, text).unwrap();
         let error = loaded();
@@ -294,10 +294,10 @@ fn lists_that_would_keep_everybody_out_are_refused() {
     let mut der = authority.list(&[], 3600).der().to_vec();
     der.push(0);
     fs::write(&list, der).unwrap();
-    assert!(loaded().contains("1 bytes are behind it"));
+    assert!(loaded().contains("1 bytes follow it"));
     fs::remove_file(&list).unwrap();
     assert!(loaded().starts_with("xds.crl: "));
-    // Several lists are one file, and those of other CAs do no harm.
+    // A file may hold several lists, and lists of other CAs do no harm.
     fs::write(&list, pem + &other).unwrap();
     Tls::load(listed(dir.path()), &["h2"]).unwrap();
 }
