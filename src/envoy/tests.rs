@@ -1,4 +1,4 @@
-//! What a bootstrap of resources looks like. What Envoy makes of it is held by tests/corpus.
+//! The form of a bootstrap. `tests/corpus` holds Envoy's verdicts on such bootstraps.
 
 use std::path::Path;
 
