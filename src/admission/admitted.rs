@@ -8,10 +8,11 @@ use crate::resource::{Resource, ResourceType};
 /// The resources that a candidate became.
 #[derive(Clone, Debug, Default)]
 pub struct Admitted {
-    /// The resources of each type that has some, sorted by name; names and aliases of a type differ.
+    /// The resources of each type, sorted by name; a type without resources is absent. Names and aliases of a type are
+    /// unique.
     pub resources: BTreeMap<ResourceType, Vec<Arc<Resource>>>,
-    /// Findings in them: warnings only.
+    /// The findings in the resources: warnings only.
     pub findings: Vec<Finding>,
-    /// Their places, for findings that come later.
+    /// The places of the resources in their documents, for findings of later checks.
     pub places: Places,
 }

@@ -1,4 +1,4 @@
-//! Fields by their paths, lists item by item, and secrets that are never shown.
+//! Comparisons: field paths, list items, and hidden secrets.
 
 use super::*;
 use crate::admission::{Candidate, Document, Format, Limits, admit};
@@ -8,7 +8,7 @@ const BOUNDS: Bounds = Bounds {
     value_bytes: 200,
 };
 
-/// The one resource of a YAML document.
+/// The only resource of a YAML document.
 fn resource(yaml: &str) -> Resource {
     let candidate = Candidate {
         documents: vec![Document {
@@ -29,7 +29,7 @@ fn cluster(fields: &str) -> Resource {
     ))
 }
 
-/// `path: before → after`, `-` for what is not set.
+/// Differences as `path: before → after`, with `-` for an unset value.
 fn lines(differences: &Differences) -> Vec<String> {
     let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
     let line = |field: &FieldChange| {
@@ -136,7 +136,7 @@ fn items_of_lists_are_followed_where_they_went() {
             format!("{}.endpoint.address.socket_address.port_value: 2 → 7", path(2)),
         ]
     );
-    // Another order is a difference.
+    // A changed order is a difference.
     assert_eq!(changes(&endpoints(&[1, 2]), &endpoints(&[2, 1])).len(), 2);
 }
 

@@ -1,11 +1,11 @@
-//! Enums.
+//! Rules for enums.
 
 use prost_reflect::EnumDescriptor;
 
 use super::violation::Violation;
 use crate::{admission::codes, proto::validate::EnumRules};
 
-/// What a value of an enum must keep to.
+/// The rules of an enum field.
 #[derive(Debug)]
 pub(super) struct Enumeration {
     rules: EnumRules,

@@ -1,4 +1,4 @@
-//! Every kind of rule by itself, and that Envoy's protos have no rule that is read past.
+//! Each kind of rule on its own, and the check that Envoy's protos have no rule which is ignored.
 
 use prost_reflect::{Kind, Value};
 
@@ -15,7 +15,7 @@ use crate::proto::validate::{
     bytes_rules, field_rules::Type, string_rules::WellKnown,
 };
 
-/// What a check says of a value.
+/// The violations that a check reports for a value.
 fn said(check: &Check, value: &Value) -> Vec<String> {
     let mut said = Vec::new();
     check.run(value, &Path::ROOT, &mut |_, violation| said.push(violation.to_string()));
@@ -84,7 +84,7 @@ fn no_rule_of_envoys_protos_is_read_past() {
                 Some(Type::Repeated(_) | Type::Map(_)) => panic!("{name}: a list in a list"),
                 Some(_) | None => {}
             },
-            // They need a clock.
+            // Rules that need a clock.
             Some(Type::Timestamp(rules)) => {
                 assert!(
                     rules.lt_now.or(rules.gt_now).is_none() && rules.within.is_none(),
@@ -96,7 +96,8 @@ fn no_rule_of_envoys_protos_is_read_past() {
     }
 }
 
-/// A pattern that does not compile would be none; what Envoy does with forms that its C++ does not know is unknown.
+/// A pattern that does not compile would check nothing, and Envoy's behaviour for forms that its C++ does not know is
+/// unknown.
 fn check_text(rules: &StringRules, name: &str) {
     if let Some(pattern) = &rules.pattern {
         assert!(regex::Regex::new(pattern).is_ok(), "{name}: {pattern}");
@@ -422,7 +423,7 @@ fn items_differ_where_they_must() {
     );
 }
 
-/// What is wrong with any sensitive field is said without what is in it.
+/// Violations in any sensitive field are reported without the value.
 #[test]
 fn value_of_a_sensitive_field_is_not_shown() {
     let mut checked = 0;

@@ -1,4 +1,4 @@
-//! What contradicts itself inside one resource. A real Envoy's word on each is in `tests/envoy/checks.rs`.
+//! Contradictions inside one resource. `tests/envoy/checks.rs` has a real Envoy's verdict on each.
 
 use std::time::{Duration, SystemTime};
 

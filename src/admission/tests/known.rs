@@ -1,11 +1,11 @@
-//! What is taken over as it was, and what is looked at again.
+//! Resources that are taken over without decoding, and those that are decoded again.
 
 use std::time::Duration;
 
 use super::*;
 use crate::admission::{Known, RawResource, admit_over};
 
-/// One resource, in a version that tells it from what admission would make.
+/// A known resource; a test recognizes it by its pointer.
 #[derive(Debug)]
 struct One(Arc<Resource>);
 

@@ -8,7 +8,7 @@ use crate::proto;
 /// The findings of a document, as (code, place, field, message).
 fn found(yaml: &str) -> Vec<(&'static str, (u32, u32), String, String)> {
     let rejection = admit_text("a.yaml", yaml).expect_err("the document is refused");
-    // What else contradicts itself in small fixtures is a warning.
+    // Other contradictions in small fixtures are warnings.
     let errors = rejection
         .findings
         .into_iter()
@@ -244,7 +244,7 @@ fn encoded_enum_value_that_is_not_defined_is_refused() {
     );
 }
 
-/// Its field has the rules of an `Any`, by which Envoy requires it and does not look into it.
+/// The field has the rules of an `Any`: Envoy requires it, and does not check its content.
 #[test]
 fn source_of_a_discovered_filter_is_looked_at_no_more_than_by_envoy() {
     let filter = |source: &str| {

@@ -1,4 +1,4 @@
-//! What an Envoy needs before a cluster is warm (O-5).
+//! The needs of an Envoy before a cluster is warm (O-5).
 
 use super::*;
 use crate::resource::Warming;

@@ -1,4 +1,4 @@
-//! Where in a document values are, and what YAML makes of them.
+//! The positions of values in a document, and the values that YAML text stands for.
 
 use super::*;
 

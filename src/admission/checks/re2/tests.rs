@@ -1,4 +1,4 @@
-//! Each verdict here was seen from a real Envoy, sizes included.
+//! Verdicts observed with a real Envoy, sizes included.
 
 use super::*;
 

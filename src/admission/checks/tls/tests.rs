@@ -1,4 +1,4 @@
-//! Certificates and keys of every kind, and what is wrong with them.
+//! Certificates and keys of every kind, valid and invalid.
 
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519};
 
@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::*;
 use crate::{admission::Severity, proto};
 
-/// A certificate that is valid in the year 2026 alone, and its key.
+/// A certificate that is valid only in the year 2026, and its key.
 fn pair(algorithm: &'static rcgen::SignatureAlgorithm) -> (String, String) {
     let key = KeyPair::generate_for(algorithm).unwrap();
     let mut params = CertificateParams::new(vec!["a.example".to_owned()]).unwrap();
@@ -61,7 +61,7 @@ fn keys_of_every_kind_fit_their_certificates_and_no_others() {
         assert_eq!(codes_of(chain, other), [codes::KEY_MISMATCH]);
     }
     assert_eq!(codes_of(&pairs[0][0].0, &pairs[2][0].1), [codes::KEY_MISMATCH]);
-    // The key is that of the first certificate.
+    // The key belongs to the first certificate.
     let chain = format!("{}{}", pairs[0][0].0, pairs[1][0].0);
     assert_eq!(codes_of(&chain, &pairs[0][0].1), [""; 0]);
     assert_eq!(codes_of(&chain, &pairs[1][0].1), [codes::KEY_MISMATCH]);
@@ -80,7 +80,7 @@ fn what_is_no_certificate_or_no_key_is_refused() {
     assert_eq!(codes_of(&chain, ""), [codes::KEY]);
     let encrypted = key.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY");
     assert_eq!(codes_of(&chain, &encrypted), [codes::KEY]);
-    // Text and blocks of another kind around it are passed over.
+    // Text and other blocks around the key and the certificates are skipped.
     assert_eq!(
         codes_of(&format!("subject: a\n{key}{chain}"), &format!("{chain}{key}")),
         [""; 0]
