@@ -28,7 +28,7 @@ pub(super) fn encode(message: &DynamicMessage, anys: Anys) -> Vec<u8> {
 }
 
 /// The value of a known field, or a field that the descriptor does not have.
-enum Part<'a> {
+enum FieldContent<'a> {
     Known { kind: Kind, packed: bool, value: &'a Value },
     Unknown(&'a UnknownField),
 }
@@ -37,24 +37,24 @@ fn encode_message(message: &DynamicMessage, anys: Anys, out: &mut Vec<u8>) {
     if anys == Anys::Canonicalize && any::is_any(&message.descriptor()) {
         return encode_any(message, out);
     }
-    let mut parts: Vec<(u32, Part<'_>)> = Vec::new();
+    let mut parts: Vec<(u32, FieldContent<'_>)> = Vec::new();
     for (field, value) in message.fields() {
         let (kind, packed) = (field.kind(), field.is_packed());
-        parts.push((field.number(), Part::Known { kind, packed, value }));
+        parts.push((field.number(), FieldContent::Known { kind, packed, value }));
     }
     for (field, value) in message.extensions() {
         let (kind, packed) = (field.kind(), field.is_packed());
-        parts.push((field.number(), Part::Known { kind, packed, value }));
+        parts.push((field.number(), FieldContent::Known { kind, packed, value }));
     }
     for field in message.unknown_fields() {
-        parts.push((field.number(), Part::Unknown(field)));
+        parts.push((field.number(), FieldContent::Unknown(field)));
     }
     // The sort is stable: repeated unknown fields of one number keep their order.
     parts.sort_by_key(|(number, _)| *number);
     for (number, part) in parts {
         match part {
-            Part::Known { kind, packed, value } => encode_field(number, &kind, packed, value, anys, out),
-            Part::Unknown(field) => field.encode(out),
+            FieldContent::Known { kind, packed, value } => encode_field(number, &kind, packed, value, anys, out),
+            FieldContent::Unknown(field) => field.encode(out),
         }
     }
 }

@@ -89,7 +89,7 @@ fn take_text<E: de::Error>(text: &str) -> Result<(), E> {
     }
 }
 
-/// The beginning of the parser's message about an exceeded limit.
+/// The message for too much text; it begins like the parser's own messages about limits.
 const TOO_MUCH_TEXT: &str = "budget breached: text of aliases";
 
 /// Reads one document.

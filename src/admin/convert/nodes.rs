@@ -1,4 +1,4 @@
-//! What the fleet knows of nodes, as the admin API says it.
+//! Converts the fleet's records of nodes into messages of the admin API.
 
 use std::time::Duration;
 
@@ -135,7 +135,7 @@ fn stream_status(stream: &fleet::StreamStatus) -> api::StreamStatus {
     }
 }
 
-/// A moment's wait for the network is nothing to tell of.
+/// The time since which a response is unread; short waits for the network are not reported.
 fn unread_since(pace: &Pace) -> Option<Timestamp> {
     const TOLD_AFTER: Duration = Duration::from_secs(5);
     let is_stuck = pace.unread_for().is_some_and(|unread| unread >= TOLD_AFTER);
