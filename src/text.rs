@@ -148,14 +148,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_read_as_it_stands_is_shown_as_it_stands() {
+    fn plain_text_is_shown_unchanged() {
         for text in ["", "type.googleapis.com/a.B", "größe 東京 👩", r#""quoted\""#] {
             assert_eq!(Shown(text).to_string(), text);
         }
     }
 
     #[test]
-    fn what_steers_a_terminal_or_turns_a_line_around_is_escaped() {
+    fn characters_that_steer_a_terminal_or_reverse_a_line_are_escaped() {
         for (text, shown) in [
             ("a\nb", r"a\nb"),
             ("\x1b[31mred", r"\u{1b}[31mred"),

@@ -1,4 +1,4 @@
-//! Bearer credentials as a client shows them: this module tells tokens from JWTs and verifies nothing.
+//! Bearer credentials as a client shows them: this module distinguishes tokens from JWTs and verifies nothing.
 
 /// A bearer token as the client showed it. `Debug` does not print its text.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn what_changes_something_is_no_read() {
+    fn calls_that_change_state_need_more_than_read() {
         for (path, right) in RIGHTS {
             let method = path.rsplit('/').next().unwrap();
             let reads = ["Get", "List", "Diff", "Watch", "Fetch", "Stream", "Check", "Server"];

@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_have_a_size_whatever_is_asked_for() {
+    fn the_size_of_a_page_is_limited() {
         let size = |asked| Page::of(asked, "").unwrap().size;
         assert_eq!((size(0), size(1), size(u32::MAX)), (DEFAULT, 1, MOST));
     }

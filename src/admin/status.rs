@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_fits_a_header_whatever_was_found() {
+    fn a_status_fits_a_header_with_any_findings() {
         for (findings, size) in [(1, 10), (3, 100), (1000, 30), (1000, 3000), (1, 100_000)] {
             let refused = Rejection {
                 findings: vec![finding(size); findings],
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_not_there_is_told_as_far_as_it_fits() {
+    fn a_long_missing_name_is_cut() {
         let huge = "x".repeat(60 << 20);
         let missing = NotFound::Resource {
             group: "g".into(),
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn the_message_is_the_first_finding_and_how_many_more() {
+    fn the_message_is_the_first_finding_and_the_number_of_others() {
         let status = of_rejection(
             Code::InvalidArgument,
             &Rejection {

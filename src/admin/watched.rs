@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_ends_with_its_headers_still_does() {
+    async fn a_response_that_ends_with_its_headers_still_does() {
         let empty = Watched::body(Body::empty(), || Ok(()));
         assert!(empty.is_end_stream());
         let mut text = Watched::body(Body::from("text"), || Ok(()));

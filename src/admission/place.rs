@@ -159,7 +159,7 @@ typed:
     }
 
     #[test]
-    fn message_with_a_form_of_its_own_is_seen_through() {
+    fn positions_are_found_in_messages_with_their_own_json_form() {
         assert_eq!(
             at(|of| {
                 let path = Path::ROOT.field("typed");

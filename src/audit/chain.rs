@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_was_taken_out_put_in_or_moved_shows() {
+    fn removed_inserted_and_moved_lines_are_detected() {
         let whole = lines(5);
         for gone in 1..4 {
             let mut rest = whole.clone();
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_was_changed_shows() {
+    fn a_changed_line_is_detected() {
         let whole = lines(3);
         for (from, to) in [
             ("\"allowed\":false", "\"allowed\":true"),

@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_files_are_kept_than_are_to_be() {
+    fn older_files_beyond_the_limit_are_removed() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("audit.log");
         let log = AuditLog::open(settings(&path, 1000, 2)).unwrap();
@@ -363,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn half_a_line_is_found_and_does_not_take_the_next_one_with_it() {
+    fn an_unfinished_line_is_reported_and_leaves_the_next_one_intact() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("audit.log");
         AuditLog::open(settings(&path, 2000, 2))

@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_about_a_credential_is_told_from_the_name_of_one() {
+    fn a_name_about_a_credential_differs_from_the_name_of_one() {
         for name in ["token_endpoint", "secret_name", "cookie-path", "password_file"] {
             assert!(names_credential(name) && !ends_as_credential(name), "{name}");
         }

@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_is_told_without_what_it_is() {
+    fn errors_of_a_key_do_not_quote_it() {
         let pem = KeyPair::generate().unwrap().serialize_pem();
         assert!(told("hunter2").contains("no private key"));
         assert!(told(&pem[..pem.len() - 20]).contains("no private key"), "it is cut off");

@@ -110,7 +110,7 @@ fn files_that_changed_are_taken_and_those_that_did_not_are_not_built_again() {
 }
 
 #[test]
-fn a_key_that_does_not_fit_keeps_the_pair_and_is_told_once() {
+fn a_key_that_does_not_fit_is_reported_once_and_the_old_pair_stays() {
     let (dir, authority) = written();
     let tls = Tls::load(settings(dir.path()), &["h2"]).unwrap();
     let before = tls.config();
@@ -143,7 +143,7 @@ fn a_swapped_symlink_is_seen() {
 }
 
 #[test]
-fn what_is_wrong_names_the_setting_and_the_file() {
+fn tls_errors_name_the_setting_and_the_file() {
     let (dir, _) = written();
     let path = |name: &str| dir.path().join(name);
     fs::write(path("empty.pem"), "").unwrap();
@@ -246,7 +246,7 @@ fn a_certificate_is_good_until_its_ca_revokes_it() {
 }
 
 #[test]
-fn an_old_list_is_used_on() {
+fn an_outdated_revocation_list_stays_in_use() {
     let (dir, authority) = written();
     fs::write(dir.path().join("ca.crl"), authority.list(&[1], -60).pem().unwrap()).unwrap();
     let tls = Tls::load(listed(dir.path()), &["h2"]).unwrap();
@@ -257,7 +257,7 @@ fn an_old_list_is_used_on() {
 }
 
 #[test]
-fn a_list_that_another_signed_vouches_for_nobody() {
+fn a_list_that_another_key_signed_covers_no_client() {
     let (dir, authority) = written();
     // The issuer has the same name, but another key.
     fs::write(
@@ -271,7 +271,7 @@ fn a_list_that_another_signed_vouches_for_nobody() {
 }
 
 #[test]
-fn lists_that_would_keep_everybody_out_are_refused() {
+fn lists_that_would_refuse_every_client_are_refused() {
     let (dir, authority) = written();
     let list = dir.path().join("ca.crl");
     let loaded = || refused(Tls::load(listed(dir.path()), &["h2"]));

@@ -96,7 +96,7 @@ fn a_token_of_the_issuer_is_its_subject_until_it_expires() {
 }
 
 #[test]
-fn what_is_said_must_be_said_to_us_and_now() {
+fn claims_must_name_this_audience_and_be_valid_now() {
     let signer = Signer::new();
     let header = json!({ "alg": "ES256", "kid": "ec" });
     for (claims, error) in [
@@ -122,7 +122,7 @@ fn what_is_said_must_be_said_to_us_and_now() {
 }
 
 #[test]
-fn the_algorithm_is_the_keys_and_never_the_tokens() {
+fn the_key_decides_the_algorithm_never_the_token() {
     let signer = Signer::new();
     let verifier = signer.verifier();
     for alg in ["none", "None", "NONE", "", "HS256", "RS256", "ES384", "es256"] {
@@ -168,7 +168,7 @@ fn nothing_can_be_changed_after_it_was_signed() {
 }
 
 #[test]
-fn key_files_that_cannot_be_used_say_where() {
+fn errors_of_key_files_name_the_key() {
     for (keys, expected) in [
         ("{", "not a JSON Web Key Set: "),
         ("{}", "not a JSON Web Key Set: missing field `keys`"),

@@ -163,7 +163,7 @@ proptest! {
 
     /// The captures, filled into the pattern, give the same identity again.
     #[test]
-    fn an_identity_is_what_its_captures_spell(ns in "[ -~]{1,10}", sa in "[ -~]{1,10}") {
+    fn captures_filled_into_the_pattern_give_the_identity(ns in "[ -~]{1,10}", sa in "[ -~]{1,10}") {
         let text = format!("spiffe://prod/ns/{ns}/sa/{sa}");
         let pattern = pattern(SPIFFE);
         if let Some(captures) = pattern.captures(&text) {
@@ -175,7 +175,7 @@ proptest! {
 
     /// Matching agrees with a plain backtracking matcher.
     #[test]
-    fn globs_match_as_the_plain_definition_says(parts in prop::collection::vec("[ab-]{0,2}", 1..4), text in "[ab-]{0,8}") {
+    fn globs_match_like_a_backtracking_matcher(parts in prop::collection::vec("[ab-]{0,2}", 1..4), text in "[ab-]{0,8}") {
         let template = parts.join("*");
         prop_assume!(!template.is_empty());
         let glob = glob(SPIFFE, "spiffe://prod/ns/shop/sa/cart", &template);

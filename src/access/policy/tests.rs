@@ -84,7 +84,7 @@ fn the_first_rule_of_an_identity_decides_alone() {
 }
 
 #[test]
-fn strangers_and_the_anonymous_are_no_nodes() {
+fn strangers_and_anonymous_clients_are_refused_as_nodes() {
     assert_eq!(node(None, "shop/a", "shop"), Err(Denial::Anonymous));
     let denied = node(Some(&token("shop")), "shop/a", "shop");
     assert_eq!(denied, Err(Denial::Stranger("token:shop".to_owned())));

@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_is_told_by_resource_and_by_type() {
+    fn waiting_changes_are_reported_by_resource_and_by_type() {
         use api::order_status::awaited::Reason;
 
         let standing = Standing {
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_held_is_told_with_what_names_it() {
+    fn held_removals_are_reported_with_the_resource_that_names_them() {
         let held = |needed_by: Option<(ResourceType, ResourceName)>| {
             hold(&Hold {
                 resource_type: ResourceType::Cluster,

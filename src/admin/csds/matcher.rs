@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn any_matcher_is_enough_and_none_lets_all_in() {
+    fn any_matcher_is_enough_and_without_one_all_nodes_match() {
         let ids = ["a", "b", "c"];
         let exact = |text: &str| id(MatchPattern::Exact(text.to_owned()));
         assert_eq!(accepted(&[exact("a"), exact("c")], &ids), ["a", "c"]);
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_matched_is_named() {
+    fn unsupported_matchers_are_named() {
         let metadata = NodeMatcher {
             node_metadatas: vec![StructMatcher::default()],
             ..NodeMatcher::default()

@@ -68,7 +68,7 @@ fn descriptors_have_kept_their_rules() {
 }
 
 #[test]
-fn no_rule_of_envoys_protos_is_read_past() {
+fn no_rule_in_envoys_protos_is_ignored() {
     for (field, options) in all_options() {
         let name = field.full_name();
         let must_be_given =
@@ -110,7 +110,7 @@ fn check_text(rules: &StringRules, name: &str) {
 }
 
 #[test]
-fn range_has_its_bounds_or_not() {
+fn bounds_of_a_range_are_inclusive_or_exclusive() {
     let exclusive = int32(Int32Rules {
         gt: Some(1),
         lt: Some(4),
@@ -130,7 +130,7 @@ fn range_has_its_bounds_or_not() {
 }
 
 #[test]
-fn range_with_its_bounds_the_wrong_way_round_says_what_is_left_out() {
+fn reversed_bounds_exclude_the_values_between_them() {
     let outside = int32(Int32Rules {
         gt: Some(4),
         lt: Some(1),
@@ -174,7 +174,7 @@ fn number_is_one_of_those_listed() {
 }
 
 #[test]
-fn nan_is_out_of_no_range_as_in_envoy() {
+fn nan_is_never_out_of_range_as_in_envoy() {
     let check = Check::Double(Number::from(DoubleRules {
         gte: Some(0.0),
         lte: Some(1.0),

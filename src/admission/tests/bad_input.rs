@@ -82,7 +82,7 @@ fn two_members_of_a_oneof_are_a_conflict() {
 }
 
 #[test]
-fn documents_that_are_no_documents_are_refused() {
+fn malformed_documents_are_refused() {
     for (content, expected) in [
         (
             "",
@@ -370,7 +370,7 @@ fn wrapper_must_agree_with_the_resource() {
 }
 
 #[test]
-fn limits_are_said_once() {
+fn exceeded_limits_are_reported_once() {
     let three = (0..3).fold(String::from("resources:\n"), |text, i| {
         text + &format!("- {{'@type': type.googleapis.com/envoy.config.cluster.v3.Cluster, name: c{i}}}\n")
     });

@@ -73,7 +73,7 @@ fn two_listeners_on_one_address_are_an_error() {
 }
 
 #[test]
-fn listeners_that_envoy_tells_apart_are_fine() {
+fn listeners_that_envoy_distinguishes_are_fine() {
     let here = socket("127.0.0.1", 80);
     for other in [
         socket("127.0.0.1", 81),
@@ -191,7 +191,7 @@ fn endpoints(name: &str) -> String {
 }
 
 #[test]
-fn what_nobody_asks_for_is_warned_of_where_somebody_could() {
+fn unreferenced_resources_are_warned_of_where_others_could_name_them() {
     assert_eq!(whole(&types(&endpoints("c")), None), [""; 0]);
     let both = format!("{EDS}{}{}", endpoints("c"), endpoints("s"));
     assert_eq!(whole(&types(&both), None), ["XDS0106 warning c"]);

@@ -52,7 +52,7 @@ fn equal_bytes_under_equal_names_are_taken_over() {
 }
 
 #[test]
-fn what_differs_in_anything_is_looked_at() {
+fn a_resource_that_differs_in_any_part_is_decoded() {
     let known = One(admitted(raw("one"), None));
     let without_alias = RawResource {
         aliases: Vec::new(),
@@ -70,7 +70,7 @@ fn what_differs_in_anything_is_looked_at() {
 }
 
 #[test]
-fn what_is_taken_over_counts_and_has_its_name() {
+fn a_resource_that_is_taken_over_counts_and_keeps_its_name() {
     let known = One(admitted(raw("one"), None));
     let candidate = Candidate {
         documents: Vec::new(),

@@ -68,7 +68,7 @@ fn keys_of_every_kind_fit_their_certificates_and_no_others() {
 }
 
 #[test]
-fn what_is_no_certificate_or_no_key_is_refused() {
+fn texts_without_a_certificate_or_key_are_reported() {
     let (chain, key) = pair(&PKCS_ECDSA_P256_SHA256);
     assert_eq!(codes_of("garbage", &key), [codes::CERTIFICATE]);
     assert_eq!(codes_of(" \n", &key), [codes::CERTIFICATE]);
@@ -116,7 +116,7 @@ fn certificates_are_warned_of_outside_of_their_time() {
 }
 
 #[test]
-fn authorities_are_read_all() {
+fn all_authorities_are_read() {
     let (one, key) = pair(&PKCS_ECDSA_P256_SHA256);
     let (other, _) = pair(&PKCS_ED25519);
     for (text, expected) in [
