@@ -1,6 +1,6 @@
 //! Access rules: which identity may be which node, and which caller may do which call. Pure.
 //!
-//! Time is an argument, files come as text. `authority` holds the current rules and asks this module; the edges ask
+//! Time is an argument, files come as text. `authority` holds the current rules and asks here; the edges ask
 //! `authority`.
 
 mod config;

@@ -84,8 +84,7 @@ pub struct Admitted {
     generation: u64,
 }
 
-/// The number of denied secrets that are logged by name for one request or one stream: a node may ask for any number of
-/// names.
+/// Denied secrets of one request or stream that are logged by name: a node may ask for any number of names.
 pub const NOTED: usize = 256;
 
 /// The reason why a node that was let in may no longer stay.
@@ -102,8 +101,7 @@ pub enum Dismissal {
 // === impl Authority ===
 
 impl Authority {
-    /// Makes an authority with these rules that reports its decisions to `audit` and `metrics`. Hashes are checked on
-    /// `tracker`.
+    /// An authority with these rules that reports to `audit` and `metrics`. Hashes are checked on `tracker`.
     #[must_use]
     pub fn new(rules: Rules, audit: AuditLog, metrics: AccessMetrics, tracker: TaskTracker) -> Self {
         Self {
@@ -147,9 +145,8 @@ impl Authority {
         self.shared.generation.load(Ordering::Acquire)
     }
 
-    /// Verifies the credentials of a client: the certificate of its connection, and the value of an `authorization`
-    /// header. Credentials that are not taken never make a client anonymous: the client is refused, counted and
-    /// audited.
+    /// Verifies a client's certificate and the value of its `authorization` header. A client whose credentials are not
+    /// taken is never anonymous: it is refused, counted and audited.
     ///
     /// # Errors
     ///

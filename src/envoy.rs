@@ -1,5 +1,4 @@
-//! Checks resources with a real Envoy: the binary runs with `--mode validate` on the configuration that a node would be
-//! given.
+//! Checks resources with a real Envoy: its binary runs with `--mode validate` on what a node would be given.
 //!
 //! The command line and tests call [`Binary::examine`]. Resources come as JSON; this module does not know publishers or
 //! streams. Envoy opens no port and makes no connection while it validates.

@@ -1,8 +1,7 @@
 //! JSON Web Tokens: checked against the keys of a file, for one issuer and one audience.
 //!
-//! The key decides the algorithm, never the token: a token that names another algorithm, or none, is refused before its
-//! signature is checked. The key set may hold public signature keys only, so a public key can never serve as a shared
-//! secret.
+//! The key decides the algorithm: a token that names another algorithm, or none, is refused before its signature is
+//! checked. Only public signature keys are read, so a public key can never serve as a shared secret.
 
 use std::time::{Duration, SystemTime};
 

@@ -1,8 +1,7 @@
 //! Patterns over identities, and the templates that their captures fill.
 //!
 //! A placeholder stands for a part of one segment and nothing else, so a client that controls one name cannot pass for
-//! another. Texts are compared byte for byte: another case, another percent-encoding or a trailing slash make another
-//! identity.
+//! another. Texts are compared byte for byte: case, percent-encoding and a trailing slash make other identities.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -19,7 +18,7 @@ pub enum Kind {
     Subject,
 }
 
-/// A pattern over identities: literal text, `{name}` for a captured part of a segment, `*` for a part that is not
+/// A pattern over identities: literal text, `{name}` for a captured part of a segment, `*` for one that is not
 /// captured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern {
@@ -123,7 +122,7 @@ impl Pattern {
     ///
     /// # Errors
     ///
-    /// [`PatternError`] for the first thing that is wrong with it.
+    /// [`PatternError`] for the first error in it.
     pub fn new(kind: Kind, text: &str) -> Result<Self, PatternError> {
         if text.is_empty() {
             return Err(PatternError::Empty);
@@ -285,8 +284,7 @@ impl Template {
     ///
     /// # Errors
     ///
-    /// [`PatternError`] where the template has a placeholder that `pattern` lacks, or could grant one name to two
-    /// identities.
+    /// [`PatternError`] where `pattern` lacks a placeholder of it, or where it could grant one name to two identities.
     pub fn new(text: &str, pattern: &Pattern) -> Result<Self, PatternError> {
         if text.is_empty() {
             return Err(PatternError::Empty);

@@ -87,8 +87,7 @@ pub enum Denial {
 // === impl Denial ===
 
 impl Denial {
-    /// Returns true if the credentials are missing or no longer count, so that other credentials may help. Otherwise
-    /// the identity is known and lacks the permission.
+    /// Returns true if other credentials may help; otherwise the identity is known and lacks the permission.
     #[must_use]
     pub const fn is_of_credentials(&self) -> bool {
         match self {

@@ -1,7 +1,7 @@
 //! Bearer tokens that are stored as hashes: the tokens file, making a token, and verifying one.
 //!
-//! A token is `NAME.SECRET`; its line in the file is `NAME:HASH` or `NAME:HASH:EXPIRY`, with an argon2id hash of the
-//! secret.
+//! A token is `NAME.SECRET`; its line in the file is `NAME:HASH` or `NAME:HASH:EXPIRY`, with the secret's argon2id
+//! hash.
 
 use std::{
     collections::BTreeMap,
@@ -136,8 +136,7 @@ impl Tokens {
         counts.then_some(line)
     }
 
-    /// Verifies a token and returns its identity. Takes some ten milliseconds and some ten MiB, for an unknown name as
-    /// well.
+    /// Verifies a token and returns its identity. Takes some 10 ms and some 10 MiB, for an unknown name as well.
     #[must_use]
     pub fn verify(&self, name: &str, secret: &str, now: SystemTime) -> Option<TokenIdentity> {
         let line = self.0.get(name);

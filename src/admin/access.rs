@@ -170,7 +170,6 @@ fn of_unverified(error: &Unverified) -> Status {
 // === impl Caller ===
 
 impl Caller {
-    /// The caller of a request.
     pub(super) fn of<T>(request: &Request<T>) -> Result<Self, Status> {
         // Every service is behind the layer; without it, every call is refused.
         let caller = request.extensions().get::<Self>();

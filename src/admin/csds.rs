@@ -33,7 +33,6 @@ const PAGE_SIZE: &str = "page-size";
 const PAGE_TOKEN: &str = "page-token";
 const NEXT_PAGE_TOKEN: &str = "next-page-token";
 
-/// The service `ClientStatusDiscoveryService`.
 pub(super) struct ClientStatus {
     shared: Arc<Shared>,
 }

@@ -9,12 +9,10 @@ const DEFAULT: usize = 1000;
 /// The largest size of a page.
 const MOST: usize = 10_000;
 
-/// A requested page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Page {
     /// The last name of the page before; `None` for the first page.
     pub(super) after: Option<String>,
-    /// The number of items.
     pub(super) size: usize,
 }
 

@@ -1,4 +1,4 @@
-//! The plan of a publish: the changes field by field, the connected nodes that would receive them, and the order of
+//! The plan of a publish: the changes field by field, the connected nodes that would receive them, the order of
 //! responses.
 //!
 //! The publisher gives the snapshots, the fleet the subscriptions, and the protocol rehearses the streams.
@@ -32,8 +32,7 @@ const RECEIVERS: usize = 100;
 const ROLLOUT_NODES: usize = 20;
 /// The number of names shown per step.
 const NAMES: usize = 20;
-/// The number of rollouts rehearsed, one per set of subscriptions. A fleet has few of them; each costs about as much as
-/// the start of one node.
+/// The number of rollouts rehearsed, one per set of subscriptions; each costs about as much as the start of one node.
 const ROLLOUTS: usize = 32;
 
 /// The number of kinds that a node is compared with; a fleet with more kinds has hardly any equal nodes.

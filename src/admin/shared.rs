@@ -13,7 +13,6 @@ const SURVEYS: usize = 2;
 /// The number of events that a slow reader may leave unread before its watch waits.
 pub(super) const WATCH_BUFFER: usize = 64;
 
-/// The state that the services share.
 pub(super) struct Shared {
     pub(super) publisher: Arc<Publisher>,
     pub(super) fleet: Arc<Fleet>,

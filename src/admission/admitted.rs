@@ -5,11 +5,10 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::{Finding, Places};
 use crate::resource::{Resource, ResourceType};
 
-/// The resources that a candidate became.
+/// The admitted resources of a candidate.
 #[derive(Clone, Debug, Default)]
 pub struct Admitted {
-    /// The resources of each type, sorted by name; a type without resources is absent. Names and aliases of a type are
-    /// unique.
+    /// The resources of each type that has some, sorted by name. Names and aliases of a type are unique.
     pub resources: BTreeMap<ResourceType, Vec<Arc<Resource>>>,
     /// The findings in the resources: warnings only.
     pub findings: Vec<Finding>,

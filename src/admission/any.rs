@@ -6,7 +6,6 @@ use prost_reflect::{DynamicMessage, MessageDescriptor, Value};
 use super::suggest;
 use crate::{proto, resource::ResourceType};
 
-/// The full name of `Any`.
 pub(super) const ANY: &str = "google.protobuf.Any";
 
 const TYPE_URL: u32 = 1;
@@ -56,7 +55,6 @@ pub(super) fn resolve(type_url: &str) -> Result<MessageDescriptor, UnknownTypeUr
     })
 }
 
-/// Returns true if the message is an `Any`.
 pub(super) fn is_any(descriptor: &MessageDescriptor) -> bool {
     descriptor.full_name() == ANY
 }

@@ -74,11 +74,9 @@ pub struct Limits {
     /// Nesting depth of messages, across `Any`s, 100: protobuf's own limit for one message, beyond which Envoy could
     /// not decode it.
     pub message_depth: usize,
-    /// Errors kept, and warnings kept, 1000 each: a rejection is sent to the publisher. Further findings are only
-    /// counted.
+    /// Errors kept, and warnings kept, 1000 each; a rejection is sent to the publisher. More are only counted.
     pub findings: usize,
-    /// The severity of violations of the rules in Envoy's protos, error by default; `Warning` admits resources for
-    /// clients newer than these protos.
+    /// The severity of violations of the rules in Envoy's protos: a warning serves clients newer than these protos.
     pub rules: Severity,
 }
 

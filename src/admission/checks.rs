@@ -24,7 +24,6 @@ use prost_reflect::{DynamicMessage, ReflectMessage as _};
 pub(super) use self::{address::Bound, report::Report};
 use super::{codes, path::Path};
 
-/// The addresses that a listener binds.
 pub(super) fn addresses_of(listener: &DynamicMessage) -> Vec<Bound> {
     listener::addresses(listener)
 }

@@ -1,8 +1,6 @@
-//! The places that a resource claims. A client accepts each place once and refuses a second resource that claims it
-//! (O-17).
+//! The places that a resource claims. A client refuses a second resource that claims a place (O-17).
 //!
-//! Admission stores the places with each resource; the code that orders changes reads them. This module does not
-//! compare resources.
+//! Admission stores them with each resource for the code that orders changes. This module compares no resources.
 //!
 //! Envoy 1.40 refuses a second listener with an address ("has duplicate address"), a second scope with a key ("scope
 //! key conflict"), and a second virtual host with a domain in one route configuration ("Only unique values for domains
@@ -33,8 +31,7 @@ pub(super) fn places(resource_type: &ResourceType, name: &ResourceName, message:
     places.into()
 }
 
-/// Envoy compares the address with those of all listeners of the same protocol, whether they bind, drain or share their
-/// port.
+/// Envoy compares with all listeners of the same protocol, whether they bind, drain or share their port.
 fn addresses(listener: &DynamicMessage) -> Vec<Place> {
     let bound = checks::addresses_of(listener);
     bound.iter().map(|bound| Place::from(bound.place())).collect()

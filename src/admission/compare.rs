@@ -1,5 +1,4 @@
-//! Compares two contents of a resource field by field, for people: paths in proto names, the value before and the value
-//! after.
+//! Compares two contents of a resource for people, field by field: paths in proto names, values before and after.
 //!
 //! A field that holds a secret is reported as changed without its value: values come from the redacted forms alone.
 
@@ -35,8 +34,7 @@ pub struct Bounds {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldChange {
     /// The path in proto names: `filter_chains[0].filters[1].typed_config.stat_prefix`,
-    /// `metadata.filter_metadata["envoy.lb"]`. The index of a list item is its new one; for a removed item it is the
-    /// old one.
+    /// `metadata.filter_metadata["envoy.lb"]`. Items of lists have their new index, removed ones their old index.
     pub path: String,
     /// The value before, as JSON; `None` if it was not set.
     pub before: Option<String>,

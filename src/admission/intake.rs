@@ -37,7 +37,6 @@ use crate::{
     resource::{ContentHash, Reference, Resource, ResourceName, ResourceType, Version},
 };
 
-/// The state of one admission.
 #[derive(Debug)]
 pub(super) struct Intake<'a> {
     limits: &'a Limits,
@@ -75,8 +74,7 @@ struct Decoded<'a, 't> {
     canonical: Bytes,
     references: BTreeMap<Reference, Mention>,
     positions: Positions<'t>,
-    /// True if the content has no errors. A resource with errors is named all the same, so that all findings are
-    /// reported at once.
+    /// True if the content has no errors. Otherwise only its name is checked, so that all findings come at once.
     sound: bool,
 }
 
@@ -119,7 +117,6 @@ impl<'a> Intake<'a> {
         }
     }
 
-    /// Takes in a document.
     pub(super) fn document(&mut self, document: &'a Document) {
         let subject = Subject {
             document: Some(&document.name),
@@ -541,8 +538,7 @@ fn too_large(bytes: usize, limits: &Limits) -> String {
 /// The number of fields other than resources in an encoded document; more than anyone writes.
 const OTHER_FIELDS: usize = 1_000;
 
-/// Returns true if an encoded message has more than `most` fields. A truncated message gives false; decoding refuses it
-/// later.
+/// Returns true if an encoded message has more than `most` fields; false if it is truncated, which decoding refuses.
 fn has_more_fields(encoded: &[u8], most: usize) -> bool {
     let mut rest = encoded;
     for _ in 0..=most {

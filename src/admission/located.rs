@@ -14,7 +14,6 @@ pub struct Places {
     resources: HashMap<(ResourceType, ResourceName), Located>,
 }
 
-/// The place of one resource and of its references.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Located {
     pub(super) document: Option<String>,

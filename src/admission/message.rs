@@ -67,7 +67,6 @@ fn null_is_a_value(kind: &Kind) -> bool {
 // === impl Builder ===
 
 impl Builder<'_> {
-    /// Pushes an error.
     pub(super) fn error(&mut self, code: &'static str, at: Position, path: &Path<'_>, message: impl Into<String>) {
         let mut message = message.into();
         if self.hidden && code == codes::VALUE {

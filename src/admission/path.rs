@@ -9,7 +9,6 @@ pub(super) struct Path<'a> {
     segment: Segment<'a>,
 }
 
-/// One link of a path.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Segment<'a> {
     /// The resource itself, where every path begins.
@@ -20,13 +19,11 @@ pub(super) enum Segment<'a> {
 }
 
 impl<'a> Path<'a> {
-    /// The resource itself.
     pub(super) const ROOT: Self = Self {
         parent: None,
         segment: Segment::Root,
     };
 
-    /// Returns true for the resource itself.
     pub(super) const fn is_root(&self) -> bool {
         self.parent.is_none()
     }

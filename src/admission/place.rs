@@ -10,7 +10,6 @@ use super::{
     tree::{Node, Tree},
 };
 
-/// The positions of one resource's fields.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Positions<'t> {
     /// The tree of the resource; `None` for an encoded one.

@@ -381,8 +381,7 @@ mod tests {
         ("envoy.service.load_stats.v3.LoadStatsResponse", "clusters"),
     ];
 
-    /// Each field of a newer API with `cluster` in its name needs a decision: a rule above, or a line in
-    /// `NO_REFERENCES`.
+    /// A field of a newer API that names a cluster needs a decision: a rule above, or a line in `NO_REFERENCES`.
     #[test]
     fn every_field_that_is_named_like_a_cluster_is_decided() {
         let mut undecided = Vec::new();

@@ -71,7 +71,6 @@ fn only(admitted: Admitted) -> Arc<Resource> {
     all.remove(0)
 }
 
-/// The `Any` that is served.
 fn any_of(resource: &Resource) -> prost_types::Any {
     prost::Message::decode(resource.body.clone()).unwrap()
 }

@@ -73,8 +73,8 @@ const STACK: usize = 16 << 20;
 const ALIASED: usize = 1_000_000;
 
 thread_local! {
-    /// The bytes of text that the document may still have. The text of an alias counts at every use; the parser counts
-    /// it once.
+    /// The bytes of text that the document may still have. Aliases count at every use, unlike in the parser's own
+    /// limit.
     static TEXT: Cell<usize> = const { Cell::new(0) };
 }
 
@@ -361,8 +361,7 @@ impl From<&Error> for SyntaxError {
     fn from(error: &Error) -> Self {
         let at = error.location().map(Position::from).unwrap_or_default();
         let text = error.to_string();
-        // Findings have the place in a field of its own, and advice about the parser's settings does not help
-        // operators.
+        // Findings have a field for the place, and advice about the parser's settings does not help operators.
         let text = text.split(" at line ").next().unwrap_or_default();
         let (kind, message) = match error {
             Error::MultipleDocuments { .. } => (

@@ -1,5 +1,4 @@
-//! The needs of a new cluster before an Envoy has it warm, stored with each cluster for the code that orders changes
-//! (O-5).
+//! The needs of a new cluster before an Envoy has it warm, stored for the code that orders changes (O-5).
 
 use prost_reflect::DynamicMessage;
 

@@ -45,8 +45,7 @@ pub struct AuditLog {
 struct Writer {
     chain: Chain,
     target: Target,
-    /// The second in which refusals are counted. `refusals` is their number in it, `left_out` the number not written
-    /// since the last line.
+    /// The second in which `refusals` are counted; `left_out` counts those not written since the last line.
     window: u64,
     refusals: u64,
     left_out: u64,

@@ -13,7 +13,6 @@ const KEPT: usize = 10_000;
 
 type Key = (NodeGroup, SecretReach);
 
-/// The views that were made.
 #[derive(Default)]
 pub(super) struct Views {
     kept: Mutex<HashMap<Key, View>>,
@@ -61,7 +60,6 @@ impl Views {
         seen
     }
 
-    /// Drops all views.
     pub(super) fn clear(&self) {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }

@@ -14,7 +14,6 @@ use crate::resource::ResourceType;
 /// The depth to which filters within filters are inlined.
 const DEPTH: usize = 8;
 
-/// The state of one pass over the resources.
 pub(super) struct Inliner<'a> {
     pub(super) served: &'a Served,
     dir: &'a Path,
@@ -26,8 +25,8 @@ pub(super) struct Inliner<'a> {
     pub(super) files: Vec<(PathBuf, Value)>,
     /// True if a resource needs the bootstrap extension of internal listeners.
     pub(super) internal: bool,
-    /// True within a cluster. Envoy fetches the secrets of a cluster even while it validates, and crashes unless they
-    /// come from a file.
+    /// True within a cluster, whose secrets Envoy fetches even while it validates; it crashes unless they are in a
+    /// file.
     in_cluster: bool,
     depth: usize,
 }
@@ -282,7 +281,6 @@ impl<'a> Inliner<'a> {
     }
 }
 
-/// Fields of a `ConfigSource`.
 const SOURCE_FIELDS: [&str; 5] = [
     "ads",
     "self",

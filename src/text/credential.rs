@@ -23,8 +23,7 @@ fn normalized(name: &str) -> String {
     name.to_ascii_lowercase().replace('_', "-")
 }
 
-/// Returns true if a name contains one of the words: for headers, parameters, and names beside a value in a stranger's
-/// text.
+/// Returns true if a name contains one of the words: for headers, parameters, and names in a stranger's text.
 #[must_use]
 pub fn names_credential(name: &str) -> bool {
     let name = normalized(name);

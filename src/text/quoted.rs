@@ -1,5 +1,4 @@
-//! Redacts secrets in a stranger's text: an Envoy that refuses a resource may quote it whole, as protobuf text, JSON or
-//! YAML.
+//! Redacts secrets in a stranger's text. An Envoy that refuses a resource may quote it as protobuf text, JSON or YAML.
 
 use std::{borrow::Cow, ops::Range, sync::LazyLock};
 

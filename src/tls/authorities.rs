@@ -50,7 +50,7 @@ fn of_bundle(bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
         serde_json::from_slice(bytes).map_err(|error| format!("it is not a SPIFFE trust bundle: {error}"))?;
     let keys = bundle.keys.iter().filter(|key| key.usage.as_deref() == Some(X509));
     keys.map(|key| {
-        // Section 4.1 of the X.509-SVID document: exactly one.
+        // Section 4.1 of the X.509-SVID document: exactly one certificate.
         let [certificate] = key.x5c.as_slice() else {
             return Err(format!(
                 "a key of use \"{X509}\" has {} certificates, not one",

@@ -22,7 +22,6 @@ use crate::input;
 /// The largest file, in bytes: hundreds of certificates.
 const LARGEST: u64 = 4 * 1024 * 1024;
 
-/// The content of the files.
 pub(super) struct Contents {
     cert: Zeroizing<Vec<u8>>,
     key: Zeroizing<Vec<u8>>,

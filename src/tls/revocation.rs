@@ -14,7 +14,6 @@ use x509_parser::{
 /// The tag of a DER `SEQUENCE`, with which every list in DER begins. No PEM file begins with it.
 const SEQUENCE: u8 = 0x30;
 
-/// The revocation lists of a file.
 pub(super) struct Lists {
     pub(super) encoded: Vec<CertificateRevocationListDer<'static>>,
     /// The earliest `nextUpdate` of the lists.

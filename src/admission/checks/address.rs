@@ -81,7 +81,6 @@ impl fmt::Display for Bound {
     }
 }
 
-/// Returns true if a SocketAddress is UDP.
 pub(super) fn is_udp(socket: &DynamicMessage) -> bool {
     fields::enumeration(socket, "protocol") == UDP
 }

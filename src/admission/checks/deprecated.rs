@@ -108,7 +108,7 @@ pub(super) fn check(
         let is_set = message.has_field(&field);
         let path = &path.field(field.name());
         if let Some(deprecation) = deprecated.field.as_ref().filter(|_| is_set) {
-            tell(deprecation, "", path, report);
+            warn(deprecation, "", path, report);
         }
         if is_set {
             match &*message.get_field(&field) {
@@ -126,7 +126,7 @@ pub(super) fn check(
             // An absent enum field has the value 0; if Envoy refuses that value, another one must be given.
             let default = deprecated.values.iter().find(|(number, ..)| *number == 0);
             if let Some((_, name, deprecation)) = default.filter(|(.., deprecation)| deprecation.disallowed) {
-                tell(
+                warn(
                     deprecation,
                     &format!("without a value it is {name}, which "),
                     path,
@@ -139,11 +139,11 @@ pub(super) fn check(
 
 fn of_value(deprecated: &Deprecated, number: i32, path: &Path<'_>, report: &mut dyn Report) {
     if let Some((_, name, deprecation)) = deprecated.values.iter().find(|(value, ..)| *value == number) {
-        tell(deprecation, &format!("the value {name} "), path, report);
+        warn(deprecation, &format!("the value {name} "), path, report);
     }
 }
 
-fn tell(deprecation: &Deprecation, what: &str, path: &Path<'_>, report: &mut dyn Report) {
+fn warn(deprecation: &Deprecation, what: &str, path: &Path<'_>, report: &mut dyn Report) {
     let since = match deprecation.since.as_str() {
         "" => String::new(),
         since => format!(" since version {since} of Envoy's API"),

@@ -1,8 +1,8 @@
 //! A reader of RE2 expressions, which Envoy uses: checks that one compiles, and estimates the size of its program.
 //!
 //! Rust's engine accepts other expressions (`(?x)`, class intersections) and refuses some that RE2 accepts (`/{id}`,
-//! `[]a]`, `\C`, `\Q..\E`), so the syntax is read here. For syntax that this reader does not judge, such as names of
-//! Unicode classes, nothing is reported.
+//! `[]a]`, `\C`, `\Q..\E`). Nothing is reported for syntax that this reader does not know, such as names of Unicode
+//! classes.
 
 mod class;
 

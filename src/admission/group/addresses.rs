@@ -34,7 +34,6 @@ impl Addresses {
         }
     }
 
-    /// See [`Layered::settle`].
     pub(super) fn settle(&mut self) {
         self.bound.settle();
         self.listeners.settle();
@@ -74,8 +73,7 @@ impl Addresses {
     }
 }
 
-/// The addresses that a listener binds; none for an `xdstp` name: nodes subscribe to such listeners one by one, so two
-/// of them need not meet on a node.
+/// The addresses that a listener binds; none for an `xdstp` name, since two such listeners need not meet on a node.
 fn addresses_of(listener: &Resource) -> Vec<Bound> {
     if listener.name.as_str().starts_with("xdstp:") {
         return Vec::new();
@@ -89,8 +87,7 @@ fn addresses_of(listener: &Resource) -> Vec<Bound> {
         .unwrap_or_default()
 }
 
-/// Reports an error between listeners of the group itself, and a warning if the other listener belongs to the shared
-/// group, which may have come later.
+/// Reports an error within the group; a warning if the other listener is of the shared group, and may have come later.
 fn tell(address: &Bound, listeners: &[&ResourceName], step: &Step<'_>, told: &mut Told<'_>) {
     let (own, shared): (Vec<_>, Vec<_>) = listeners.iter().copied().partition(|name| step.is_own(&LISTENER, name));
     let Some((first, others)) = own.split_first() else {

@@ -46,7 +46,6 @@ impl Aggregates {
         }
     }
 
-    /// See [`Layered::settle`].
     pub(super) fn settle(&mut self) {
         self.made_of.settle();
     }

@@ -1,5 +1,4 @@
-//! A sorted map whose next state is a new value at the cost of the difference: edits over a base that both states
-//! share.
+//! A sorted map whose next state costs what differs: edits over a base that both states share.
 //!
 //! The indexes of [`GroupChecks`](super::GroupChecks) are such maps. Once the state before is dropped,
 //! [`Layered::settle`] moves the edits into the base, so that they do not accumulate.

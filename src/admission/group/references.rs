@@ -61,7 +61,6 @@ impl References {
         }
     }
 
-    /// See [`LayeredSet::settle`](super::layered::Layered::settle).
     pub(super) fn settle(&mut self) {
         self.referrers.settle();
         self.dangling.settle();

@@ -37,8 +37,8 @@ pub(super) fn check(step: &Step<'_>, told: &mut Told<'_>) {
 fn response_of(own: &TypeResources, shared: &TypeResources) -> usize {
     let (mut bytes, mut count) = (own.bytes() + shared.bytes(), own.len() + shared.len());
     let alone = own.bytes() + own.len() * PER_RESOURCE;
-    // Shared resources that the group replaces by its own do not count. No sum of these is stored, so they are
-    // subtracted only where it matters.
+    // Shared resources that the group replaces do not count; no sum of them is stored, so subtract them only where it
+    // matters.
     if bytes + count * PER_RESOURCE + PER_RESPONSE > MAX_MESSAGE && alone + PER_RESPONSE <= MAX_MESSAGE {
         for resource in shared.iter().filter(|shared| own.named(shared.name.as_str()).is_some()) {
             bytes -= resource.body.len();

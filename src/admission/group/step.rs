@@ -29,8 +29,7 @@ pub(super) struct Told<'a> {
 // === impl Step ===
 
 impl<'a> Step<'a> {
-    /// The names of a type that may stand for another resource than before, for nodes of the group, each with the
-    /// resource that is served now.
+    /// The names whose resource may have changed for nodes of the group, each with the resource that is served now.
     pub(super) fn turned(&self, resource_type: &ResourceType) -> BTreeMap<&'a ResourceName, Option<&'a Arc<Resource>>> {
         let (own, shared) = (of_type(self.own, resource_type), of_type(self.shared, resource_type));
         let name = |old: Option<&'a Arc<Resource>>, new: Option<&'a Arc<Resource>>| Some(&new.or(old)?.name);

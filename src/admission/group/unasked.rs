@@ -20,8 +20,7 @@ pub(super) struct Unasked {
     unasked: LayeredSet<(ResourceType, ResourceName)>,
 }
 
-/// The types whose resources refer to a type by name; empty for types that nodes request on their own, or by names that
-/// no resource writes out.
+/// The types whose resources name a type; empty if nodes request it on their own, or by names that no resource has.
 const fn asked_by(resource_type: &ResourceType) -> &'static [ResourceType] {
     match resource_type {
         ResourceType::Endpoint => &[ResourceType::Cluster],
@@ -74,7 +73,6 @@ impl Unasked {
         self.tell(step, told);
     }
 
-    /// See [`Layered::settle`].
     pub(super) fn settle(&mut self) {
         self.asked.settle();
         self.unasked.settle();
@@ -103,8 +101,7 @@ impl Unasked {
         }
     }
 
-    /// Warns of unreferenced resources. If the group has no resource that could refer to them, the nodes have it in
-    /// their bootstrap, and nothing is reported.
+    /// Warns of unreferenced resources, unless the group has none that could refer to them: then the bootstrap does.
     fn tell(&self, step: &Step<'_>, told: &mut Told<'_>) {
         for ((resource_type, name), ()) in self.unasked.iter() {
             let mut could_ask = asked_by(resource_type)

@@ -19,7 +19,6 @@ use crate::{
     resource::Reference,
 };
 
-/// One walk over one resource.
 pub(super) struct Inspection<'b> {
     builder: Builder<'b>,
     positions: Positions<'b>,
@@ -120,7 +119,7 @@ impl Visit for Inspection<'_> {
 }
 
 impl checks::Report for Inspection<'_> {
-    fn tell(&mut self, severity: Severity, code: &'static str, path: &Path<'_>, message: String) {
+    fn report(&mut self, severity: Severity, code: &'static str, path: &Path<'_>, message: String) {
         self.push(severity, code, path, message);
     }
 }

@@ -173,8 +173,7 @@ impl Envelope {
         }
     }
 
-    /// Merges in the fields of an inner wrapper; both may give the name if it is the same. The error is a code and a
-    /// message.
+    /// Merges in an inner wrapper; both may give the same name. The error is a code and a message.
     pub(super) fn merge(mut self, wrapper: &discovery::Resource) -> Result<Self, (&'static str, String)> {
         if !wrapper.name.is_empty() {
             if let Some(outer) = self.name.as_ref().filter(|outer| **outer != wrapper.name) {

@@ -8,7 +8,6 @@ use crate::{
     proto::validate::{BytesRules, bytes_rules::WellKnown},
 };
 
-/// The rules of a bytes field.
 #[derive(Debug)]
 pub(super) struct Bytes {
     rules: BytesRules,

@@ -20,7 +20,6 @@ use crate::{
 /// Receives violations with their paths.
 pub(super) type Report<'r> = &'r mut dyn FnMut(&Path<'_>, Violation);
 
-/// The check of a field's value.
 #[derive(Debug)]
 pub(super) enum Check {
     Signed(Number<i64>),
@@ -40,7 +39,6 @@ pub(super) enum Check {
     Pairs(Box<Pairs>),
 }
 
-/// The rules of a list.
 #[derive(Debug)]
 pub(super) struct Items {
     pub(super) min: Option<u64>,
@@ -50,7 +48,6 @@ pub(super) struct Items {
     pub(super) ignore_empty: bool,
 }
 
-/// The rules of a map.
 #[derive(Debug)]
 pub(super) struct Pairs {
     pub(super) min: Option<u64>,

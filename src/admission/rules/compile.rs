@@ -23,7 +23,6 @@ use crate::{
     },
 };
 
-/// The options of protoc-gen-validate.
 struct Options {
     rules: ExtensionDescriptor,
     required: ExtensionDescriptor,
@@ -45,7 +44,6 @@ static OPTIONS: LazyLock<Options> = LazyLock::new(|| {
     }
 });
 
-/// The rules of a message.
 pub(super) fn message(descriptor: &MessageDescriptor) -> MessageRules {
     let mut rules = MessageRules {
         exempt: is_exempt(descriptor),

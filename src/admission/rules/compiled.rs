@@ -4,7 +4,6 @@ use prost_reflect::{FieldDescriptor, OneofDescriptor};
 
 use super::check::Check;
 
-/// The rules of a message.
 #[derive(Debug, Default)]
 pub(super) struct MessageRules {
     /// `validate.disabled`: neither the message nor anything in it is checked.
@@ -18,7 +17,6 @@ pub(super) struct MessageRules {
     pub(super) skipped: Vec<String>,
 }
 
-/// The rules of a field.
 #[derive(Debug)]
 pub(super) struct FieldRules {
     pub(super) field: FieldDescriptor,

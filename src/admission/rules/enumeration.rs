@@ -5,7 +5,6 @@ use prost_reflect::EnumDescriptor;
 use super::violation::Violation;
 use crate::{admission::codes, proto::validate::EnumRules};
 
-/// The rules of an enum field.
 #[derive(Debug)]
 pub(super) struct Enumeration {
     rules: EnumRules,

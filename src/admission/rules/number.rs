@@ -5,7 +5,6 @@ use std::fmt::Display;
 use super::violation::{Violation, listed};
 use crate::{admission::codes, proto::validate};
 
-/// The rules of a number field.
 #[derive(Debug)]
 pub(super) struct Number<T> {
     /// The name of the rules, as in `uint32`.

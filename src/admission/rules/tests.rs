@@ -96,8 +96,7 @@ fn no_rule_in_envoys_protos_is_ignored() {
     }
 }
 
-/// A pattern that does not compile would check nothing, and Envoy's behaviour for forms that its C++ does not know is
-/// unknown.
+/// A pattern that does not compile would check nothing, and forms that Envoy's C++ does not know cannot be checked.
 fn check_text(rules: &StringRules, name: &str) {
     if let Some(pattern) = &rules.pattern {
         assert!(regex::Regex::new(pattern).is_ok(), "{name}: {pattern}");

@@ -8,7 +8,6 @@ use super::{
 };
 use crate::{admission::codes, proto::validate::StringRules};
 
-/// The rules of a string field.
 #[derive(Debug)]
 pub(super) struct Text {
     rules: StringRules,

@@ -2,8 +2,8 @@
 
 use super::{Fault, Parser};
 
-/// The bytes that a class matches. RE2 matches bytes in Envoy, so a non-ASCII character counts as the bytes that encode
-/// it.
+/// The bytes that a class matches. RE2 matches bytes in Envoy: a non-ASCII character counts as the bytes of its
+/// encoding.
 #[derive(Clone, Copy)]
 pub(super) struct Set {
     bytes: [bool; 256],

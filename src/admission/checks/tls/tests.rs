@@ -26,7 +26,7 @@ fn in_year(year: u64) -> Option<SystemTime> {
 struct Said(Vec<(Severity, &'static str, String)>);
 
 impl Report for Said {
-    fn tell(&mut self, severity: Severity, code: &'static str, path: &Path<'_>, message: String) {
+    fn report(&mut self, severity: Severity, code: &'static str, path: &Path<'_>, message: String) {
         assert!(!message.contains("-----BEGIN PRIVATE KEY-----\n"), "{message}");
         self.0.push((severity, code, path.text().unwrap_or_default()));
     }
