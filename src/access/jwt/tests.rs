@@ -184,7 +184,7 @@ fn errors_of_key_files_name_the_key() {
         ),
         (
             r#"{"keys": [{"kty": "EC", "crv": "P-256", "alg": "ES384", "x": "AA", "y": "AA"}]}"#,
-            "keys[0]: alg is not",
+            "keys[0]: alg does not fit",
         ),
         (
             r#"{"keys": [{"kty": "EC", "crv": "P-256", "x": "+", "y": "AA"}]}"#,
