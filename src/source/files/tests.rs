@@ -413,7 +413,7 @@ async fn files_that_are_not_regular_or_have_bad_names_are_reported() {
     let huge = fs::File::create(fixture.path("huge/cds.yaml")).unwrap();
     huge.set_len(Limits::default().document_bytes as u64 + 1).unwrap();
     drop(huge);
-    for (group, said) in [("pipe", "is no regular file"), ("huge", "is larger than")] {
+    for (group, said) in [("pipe", "is not a regular file"), ("huge", "is larger than")] {
         fixture
             .eventually(group, |fixture| {
                 let status = fixture.status(group);

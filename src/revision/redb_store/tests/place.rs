@@ -26,7 +26,7 @@ fn a_pipe_in_the_place_of_the_file_is_refused() {
     let made = std::process::Command::new("mkfifo").arg(dir.path().join(FILE)).status();
     assert!(made.unwrap().success());
     let error = RedbStore::open(dir.path(), three(), None).unwrap_err();
-    assert!(error.to_string().contains("is no regular file"), "{error}");
+    assert!(error.to_string().contains("is not a regular file"), "{error}");
 }
 
 #[test]
