@@ -1,7 +1,7 @@
-//! The layers of ARCHITECTURE.md hold: no module names what it must not know. And a few rules of form.
+//! Tests that the layers of ARCHITECTURE.md hold: no module names a module or crate that its layer forbids. A few rules of form follow.
 //!
-//! `architecture/layers.rs` says what must not be known, `architecture/paths.rs` finds what is named, and
-//! `architecture/circles.rs` which files import each other.
+//! `architecture/layers.rs` lists the permissions, `architecture/paths.rs` finds all named paths, and `architecture/circles.rs`
+//! finds the imports between files.
 
 // The helpers are test code as well, which clippy sees in test functions only.
 #![allow(clippy::unwrap_used)]
@@ -24,20 +24,20 @@ use self::{
     paths::{Named, Sources},
 };
 
-/// Modules whose files still import each other in a circle. One that no longer does is to be taken off.
+/// Modules whose files still import each other in a circle. Remove a module from this list once its circle is gone.
 const WITH_CIRCLES: [&str; 1] = [
-    // Layers of values and what is parsed from them name each other.
+    // Modules of values and modules that parse them name each other.
     "settings",
 ];
 
-/// Longer files want a split.
+/// Files with more lines should be split.
 const MOST_LINES: usize = 800;
 
 fn src() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
 }
 
-/// `file:line: path: rule` for each path that must not be named where it is.
+/// Returns `file:line: path: rule` for each path that its module must not name.
 fn violations(sources: &Sources) -> Vec<String> {
     let found: BTreeSet<(PathBuf, usize, String)> = sources
         .named()
@@ -111,7 +111,7 @@ fn no_module_names_what_it_must_not_know() {
     );
 }
 
-/// The circles among the files of a module, one a line.
+/// The circles among the files of a module, one per line.
 fn circles_in(sources: &Sources, named: &[Named], module: &str) -> Vec<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let shown = |file: &PathBuf| file.strip_prefix(root).unwrap_or(file).display().to_string();
@@ -140,7 +140,7 @@ fn no_files_of_a_module_import_each_other_in_a_circle() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// `module: other` for each permission of the table that no file makes use of.
+/// `module: other` for each permission of the table that no file uses.
 fn unused_permissions(sources: &Sources) -> Vec<String> {
     let mut used: BTreeSet<(String, String)> = BTreeSet::new();
     for named in sources.named() {
@@ -230,7 +230,7 @@ fn quoted(cell: &str) -> Vec<&str> {
     cell.split('`').skip(1).step_by(2).filter(is_name).collect()
 }
 
-/// Everything that is called as a test: functions, of which some are run by a macro in every form of stream.
+/// The names of all tests: functions, some of which a macro runs for every kind of stream.
 fn test_names() -> BTreeSet<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let files = ["src", "tests"].iter().flat_map(|dir| rust_files(&root.join(dir)));
@@ -246,7 +246,7 @@ fn test_names() -> BTreeSet<String> {
     names
 }
 
-/// Pages whose tables name the tests that hold them, and the least that each has of rows.
+/// Pages whose tables name tests, each with the least number of rows.
 const HELD_BY_TESTS: [(&str, usize); 2] = [("docs/protocol.md", 80), ("docs/faults.md", 70)];
 
 #[test]
@@ -282,7 +282,7 @@ fn every_rule_and_fault_has_its_test_or_the_reason_why_not() {
 
 // === what is found where it must not be ===
 
-/// What is wrong with this text as a file of the module.
+/// The violations in this text as a file of the module.
 fn found_in(module: &str, text: &str) -> Vec<String> {
     let mut sources = Sources::default();
     let file = PathBuf::from(format!("src/{module}/sample.rs"));

@@ -1,4 +1,4 @@
-//! The door of the HTTP port: no page of a browser comes in, and what is off is off.
+//! The HTTP port refuses pages of a browser, and features that are off stay off.
 
 use std::fs;
 
@@ -32,7 +32,7 @@ async fn a_page_of_another_site_can_neither_register_nor_read() {
         let refused = read(post("/endpoints", registration()).header(header, value)).await;
         assert_eq!(refused.status, StatusCode::FORBIDDEN, "{refused:?}");
     }
-    // What a page may send without asking.
+    // Media types that a page may send without a preflight request.
     for media in ["text/plain", "application/x-www-form-urlencoded", ""] {
         let request = server.request(Method::POST, "/endpoints").body(registration());
         let refused = read(request.header(CONTENT_TYPE, media)).await;
@@ -44,7 +44,7 @@ async fn a_page_of_another_site_can_neither_register_nor_read() {
     }
     let unnamed = read(server.request(Method::POST, "/endpoints").body(registration())).await;
     assert_eq!(unnamed.status, StatusCode::UNSUPPORTED_MEDIA_TYPE, "{unnamed:?}");
-    // A name that was made to lead here.
+    // A name of another site that leads to this port.
     for path in [SECRETS, "/endpoints"] {
         let refused = read(post(path, registration()).header(HOST, "evil.example:18002")).await;
         assert_eq!(refused.status, StatusCode::MISDIRECTED_REQUEST, "{refused:?}");

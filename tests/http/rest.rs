@@ -121,12 +121,12 @@ async fn what_is_not_there_is_never_an_empty_answer() {
         let reply = server.poll(&format!("/v3/discovery:{path}"), &["no-such"], "").await;
         assert_eq!(reply.status, StatusCode::NOT_FOUND, "{path}: {reply:?}");
     }
-    // A group without clusters any more has none; one without endpoints has nothing to tell of them.
+    // A published group without clusters has an empty list; for endpoints, absence means nothing.
     server.publish("demo", &[assignment("e")]).await;
     assert_eq!(server.poll(CDS, &[], "").await.answer().1, Vec::<String>::new());
     server.publish("demo", &[]).await;
     assert_eq!(server.poll(EDS, &[], "").await.status, StatusCode::NOT_FOUND);
-    // The shared group has endpoints to tell, and says nothing of clusters.
+    // The shared group has endpoints, but no clusters.
     server.publish("*", &[assignment("s")]).await;
     let other = json!({ "node": { "id": "m", "cluster": "other" } }).to_string();
     assert_eq!(server.post(EDS, &other).await.answer().1, ["s"]);
@@ -210,7 +210,7 @@ async fn the_next_poll_tells_what_became_of_an_answer() {
     server.poll(CDS, &[], &second).await;
     assert_eq!(server.type_status(CLUSTER).await.state(), State::Synced);
     assert_eq!(server.streams().await[0].synced_revision, 2);
-    // What does not touch the type is held as well, from the next poll on.
+    // A publish that does not touch the type also counts as synced, from the next poll on.
     server.publish("demo", &[cluster("a", "2s"), assignment("e")]).await;
     server.poll(CDS, &[], &second).await;
     assert_eq!(server.streams().await[0].synced_revision, 3);
