@@ -82,7 +82,7 @@ fn fetch(server: &Server, request: ClientStatusRequest) -> ClientStatusResponse 
     response.unwrap().into_inner()
 }
 
-/// Waits until the only type of the only node that matches is in this state.
+/// Waits until the only type of the only matching node has this status.
 #[track_caller]
 fn wait_for(server: &Server, id: &str, status: ConfigStatus) -> GenericXdsConfig {
     let deadline = std::time::Instant::now() + PATIENCE;

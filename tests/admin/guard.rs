@@ -1,4 +1,4 @@
-//! What a publish may not remove unconfirmed, and publishers that meet.
+//! Unconfirmed removals, and concurrent publishers.
 
 use chancery::{
     proto::admin::{
@@ -56,7 +56,7 @@ fn a_publish_that_empties_a_type_is_refused_unless_confirmed() {
             .is_empty()
     );
     server.expect(0, &sure);
-    // The last of a type one by one, too.
+    // Also for the last resource of a type, deleted alone.
     server.expect(0, &["delete", "-g", "demo", "cluster", "c0"]);
     server.expect(0, &["delete", "-g", "demo", "cluster", "c1"]);
     told(
@@ -83,7 +83,7 @@ fn a_publish_that_removes_most_is_refused_unless_confirmed() {
     let diff = server.expect(1, &["diff", "-g", "demo", "-f", &four]);
     told(&diff, &["XDS0502"]);
     run(0, &replace(&five), &[]);
-    // Back, and back again, in one command each: a rollback is never asked.
+    // A rollback needs no confirmation, in either direction.
     server.expect(0, &["rollback", "-g", "demo", "--to", "1"]);
     run(0, &replace(&four), &["--allow-removals"]);
     server.expect(0, &["rollback", "-g", "demo", "--to", "1"]);
@@ -153,7 +153,7 @@ fn what_the_registry_puts_back_is_no_removal() {
     let [before, after] = [3, 2].map(|count| server.file(&format!("{count}.yaml"), many(count)));
     server.expect(0, &["apply", "-g", "*", "-f", &before]);
     server.expect(0, &["replace", "-g", "*", "-f", &after]);
-    // It is back, and so it is when it is taken away by hand.
+    // The registry restores the assignment, also after a deletion by hand.
     server.expect(0, &["delete", "-g", "*", "endpoint", "myservice"]);
 }
 

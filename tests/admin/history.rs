@@ -1,4 +1,4 @@
-//! Revisions: who made them, what is in them, and what every node made of them.
+//! Revisions: their authors, their content, and their outcomes on every node.
 
 use chancery::settings::{Layer, SharedLayer};
 use serde_json::Value;
@@ -19,7 +19,7 @@ fn publish(server: &Server, names: &[&str], flags: &[&str]) -> Value {
     json(&server.expect(0, &args))
 }
 
-/// Asks until the outcomes of a revision are these: ACKED, NACKED, PENDING.
+/// Polls until the outcomes of a revision are these: ACKED, NACKED, PENDING.
 #[track_caller]
 fn expect_outcomes(server: &Server, revision: u64, expected: [u64; 3]) -> Value {
     let deadline = std::time::Instant::now() + PATIENCE;
@@ -75,7 +75,7 @@ fn history_says_what_every_node_made_of_each_revision() {
     expect_outcomes(&server, 3, [1, 0, 2]);
     answer(&server, &mut bad, None);
     expect_outcomes(&server, 3, [2, 0, 1]);
-    // What was, stays told.
+    // Earlier outcomes stay.
     expect_outcomes(&server, 2, [1, 1, 0]);
     expect_outcomes(&server, 1, [2, 0, 0]);
 
@@ -95,7 +95,7 @@ fn history_says_what_every_node_made_of_each_revision() {
     assert!(lines[bad].contains("NACKED"), "{detail}");
     assert!(lines[bad + 1].contains("no such\\u{1b} thing"), "{detail}");
 
-    // A node that is gone has said what it said.
+    // The outcomes of a disconnected node stay.
     drop(good);
     expect_outcomes(&server, 2, [1, 1, 0]);
 }

@@ -1,4 +1,4 @@
-//! Health, reflection, readiness and what gRPC clients are told of errors.
+//! Health, reflection, readiness, and the errors that gRPC clients receive.
 
 use std::future::poll_fn;
 
