@@ -1,4 +1,4 @@
-//! Bad inputs, each with what is found in it: code, line and field.
+//! Bad inputs, each with its expected findings: code, line and field.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use chancery::admission::codes;
 
 use crate::cases::{BAD, Case, told};
 
-/// Codes that no document can have in this corpus, each with the reason.
+/// Codes that no document can cause in this corpus, each with the reason.
 const ELSEWHERE: [(&str, &str); 6] = [
     (codes::TRUNCATED, "takes more than 1000 findings: src/admission/tests"),
     (codes::NEWER_FIELD, "takes encoded resources: src/admission/tests"),

@@ -1,4 +1,4 @@
-//! `--envoy PATH`: a real Envoy's word as findings.
+//! `--envoy PATH`: the messages of a real Envoy as findings.
 
 use std::{fs, os::unix::fs::PermissionsExt as _};
 
@@ -10,7 +10,7 @@ use crate::{
     process::{file_of, validate},
 };
 
-/// Two listeners and a cluster that our own checks let pass.
+/// Two listeners and a cluster that pass our own checks.
 const SCRIPTS: &str = r#"
 resources:
 - "@type": type.googleapis.com/envoy.config.cluster.v3.Cluster

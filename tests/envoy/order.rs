@@ -1,4 +1,4 @@
-//! The order of changes on one stream: nothing waits for what it does not need, and nothing is left to wait in vain.
+//! The order of changes on one stream: each change waits only for what it needs, and no wait stays unanswered.
 
 mod missing;
 mod on_demand;

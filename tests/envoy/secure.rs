@@ -1,4 +1,4 @@
-//! Envoys that speak mTLS with the control plane.
+//! Envoys over mTLS.
 
 use std::path::Path;
 
@@ -37,12 +37,12 @@ fn config(mode: Mode, upstream: &Upstream) -> Config {
     ])
 }
 
-/// A control plane whose files are in the directory.
+/// A control plane with TLS files from the directory.
 fn start(dir: &Path, authority: &Authority) -> Control {
     start_with(dir, authority, None)
 }
 
-/// The same with rules.
+/// A control plane with TLS files from the directory, and with rules.
 fn start_with(dir: &Path, authority: &Authority, access: Option<AccessConfig>) -> Control {
     authority.server().write(dir, "server");
     std::fs::write(dir.join("ca.pem"), authority.pem()).unwrap();
@@ -169,7 +169,7 @@ fn an_identity_is_the_nodes_that_its_rule_lets_it_be(release: Release) {
     eventually("another node id is refused", || expect(denied() > 0, true));
     stranger.expect_stat("control_plane.connected_state", 0);
     assert!(control.status("shop-1").is_err(), "it is known");
-    // The group is another: that of the node's cluster.
+    // The group is that of the node's cluster, which the rule does not grant.
     let elsewhere = authority.client("spiffe://prod/ns/shop/sa/envoy");
     let elsewhere = bootstrap(&control, "shop-2", mode, dir.path(), Some(&elsewhere));
     let _other = Envoy::boot(release, "shop-2", &elsewhere);

@@ -1,4 +1,4 @@
-//! No snapshot is silence; an empty one is an answer.
+//! Without a snapshot there is no response; an empty snapshot is sent as an empty response.
 
 use crate::harness::{
     CLUSTER, Config, Control, Envoy, LISTENER, Mode, PROMPT, Release, Upstream, cluster, endpoints, eventually, expect,
@@ -91,7 +91,7 @@ fn a_cluster_without_endpoints_holds_nothing_up(release: Release, mode: Mode) {
     within(PROMPT, "the Envoy is ready", || expect(envoy.is_ready(), true));
     envoy.expect_body("web", "blue");
 
-    // Later changes of clusters are not held up either.
+    // Later changes of clusters are not delayed either.
     let late = lonely.with([
         cluster("late", &mode.source()),
         endpoints("late", &[&green]),
