@@ -1,4 +1,4 @@
-//! Requests at random moments through a listener, on new connections and on kept ones, until it is asked how they went.
+//! Requests at random moments through a listener, on new connections and on kept ones, until the test ends them.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use super::{Envoy, RUNTIME};
 use crate::load::{Books, Load};
 
 pub(crate) struct Requests {
-    /// The node that they go through.
+    /// The node whose listener receives the requests.
     through: String,
     load: Arc<Load>,
     tasks: JoinSet<()>,
@@ -25,12 +25,12 @@ impl Requests {
         }
     }
 
-    /// A publish begins: they get dense.
+    /// Marks the start of a publish, after which requests are more frequent.
     pub(crate) fn note_publish(&self) {
         self.load.note_publish();
     }
 
-    /// Every request was answered with 200.
+    /// Asserts that every request was answered with 200.
     #[track_caller]
     pub(crate) fn expect_no_failure(self) {
         let (through, books) = (self.through.clone(), self.end());
@@ -38,7 +38,7 @@ impl Requests {
         assert_eq!(books.failed(), 0, "{through}: {:?}", books.failures);
     }
 
-    /// Stops them, and tells how they went.
+    /// Stops the requests, and returns their results.
     pub(crate) fn end(self) -> Books {
         self.load.stop();
         RUNTIME.block_on(self.tasks.join_all());

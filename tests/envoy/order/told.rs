@@ -1,4 +1,4 @@
-//! A refusal is told until it is mended, and a node in sync reads as in sync.
+//! A refusal is reported until it is resolved, and a node in sync is reported as in sync.
 
 use serde_json::{Value, json};
 
@@ -18,7 +18,7 @@ for_every_envoy_on_ads! {
     after_a_restart_a_node_in_sync_reads_as_in_sync,
 }
 
-/// `good`, then `bad` in it, then changes of the same type beside it, which are ACKed, then `mend` in the place of `bad`.
+/// `good`, then `bad` in addition, then changes of the same type, which are ACKed, then `mend` in the place of `bad`.
 struct Story {
     type_url: &'static str,
     good: Config,
@@ -27,7 +27,7 @@ struct Story {
     words: &'static str,
 }
 
-/// Newest first: how many nodes ACKed, refused, and did neither.
+/// The newest revision's outcomes: the numbers of nodes that ACKed, refused, and did neither.
 fn outcomes(control: &Control) -> [u64; 3] {
     let ran = control.run(&["history", "-g", GROUP, "-o", "json"]);
     let history: Value = serde_json::from_str(&ran.stdout).unwrap();
@@ -35,7 +35,7 @@ fn outcomes(control: &Control) -> [u64; 3] {
     ["acked", "nacked", "pending"].map(|count| newest[count].as_u64().unwrap_or_default())
 }
 
-/// The type's state, and whether the Envoy's words for the refusal are there.
+/// The type's state, and whether the status has the Envoy's message.
 fn told(control: &Control, type_url: &str, words: &str) -> (String, bool) {
     let row = control.type_status("node", type_url).unwrap();
     let state = row["state"].as_str().unwrap_or_default().to_owned();
@@ -87,7 +87,7 @@ fn a_refused_cluster_is_told_until_it_is_mended(release: Release, mode: Mode) {
     told_until_mended(release, mode, &story);
 }
 
-/// Of one listener's; those of the other one are ACKed meanwhile.
+/// The routes of one listener are refused; those of the other one are ACKed meanwhile.
 fn refused_routes_are_told_until_they_are_mended(release: Release, mode: Mode) {
     let blue = Upstream::named("blue");
     let mut bad = routes("side", "nowhere");
