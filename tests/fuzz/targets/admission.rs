@@ -1,4 +1,4 @@
-//! What is published: documents in YAML, JSON and encoded, and encoded resources. The first byte says which.
+//! Input of admission: documents in YAML, JSON and encoded, and encoded resources. The first byte selects one.
 
 use std::sync::LazyLock;
 
@@ -13,7 +13,7 @@ use prost::Message as _;
 
 use super::input::Input;
 
-/// As in production but for sizes.
+/// As in production, with smaller sizes.
 static LIMITS: LazyLock<Limits> = LazyLock::new(|| Limits {
     document_bytes: 1 << 20,
     document_values: 20_000,
@@ -63,7 +63,7 @@ fn encoded(type_url: &str, value: &[u8]) -> Candidate {
     }
 }
 
-/// What was admitted can be shown, and is the same when it is admitted again.
+/// Admitted resources can be shown, and are the same when admitted again.
 fn hold(candidate: &Candidate, admitted: &Admitted) {
     let again = admit(candidate, &LIMITS).expect("what was admitted is admitted");
     let versions = |admitted: &Admitted| -> Vec<_> {
@@ -80,7 +80,7 @@ fn hold(candidate: &Candidate, admitted: &Admitted) {
         let hidden = redact(&any);
         assert_eq!(hidden, redact(&hidden), "what is hidden stays as it is");
         let _ = to_json(&any, Secrets::Redact);
-        // As it goes out it comes in: a backup, an export and another replica give it so.
+        // Served bytes are admitted again: backups, exports and other replicas rely on this.
         let back = Candidate {
             resources: vec![RawResource {
                 name: Some(resource.name.clone()),

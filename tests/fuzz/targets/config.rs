@@ -1,4 +1,4 @@
-//! The config file: what is wrong with it is said, and what is right is said again in the same words.
+//! The config file: an invalid file has an error, and a valid one is printed to an equal one.
 
 use std::{cell::LazyCell, fs};
 

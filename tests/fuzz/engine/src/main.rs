@@ -1,4 +1,4 @@
-//! libFuzzer's entry: gives what it comes up with to the target that `FUZZ_TARGET` names.
+//! libFuzzer's entry: passes inputs to the target in `FUZZ_TARGET`.
 
 #![no_main]
 #![allow(missing_docs)]
