@@ -1,4 +1,4 @@
-//! What is counted of streams, from outside.
+//! Metrics of streams, from outside.
 
 use std::collections::BTreeSet;
 
@@ -63,7 +63,7 @@ async fn stale_nonces_are_counted_by_type_and_protocol() {
         server.publish(&clusters(&[("a", 2)])).await;
         let second = client.expect(&Cluster, &["a"]).await;
         assert_eq!(server.metrics().await[&stale], 0.0, "{form:?}");
-        // Both of the response before, and of none.
+        // The nonce of the response before, and an unknown nonce.
         for nonce in [first.nonce.as_str(), "of-nobody"] {
             client.send(Ask::of(&Cluster).nonce(nonce));
         }

@@ -15,7 +15,7 @@ fn config(cluster: &str) -> Config {
     Config::new().with(&Cluster, cluster, 1).route_to("r", "h", cluster)
 }
 
-/// A client of the group that holds the route and its old cluster.
+/// A client of the group that has the route and its old cluster.
 async fn settled(server: &Server, form: Form, group: &str) -> Client {
     server.publish_to(group, &config("old")).await;
     let mut client = Client::open(server, form, &Cluster, group).await.of_group(group);

@@ -1,4 +1,4 @@
-//! What holds in SotW only, over ADS and per type.
+//! Rules of SotW alone, over ADS and per type.
 
 use chancery::{
     proto::admin::type_status::State,
@@ -75,7 +75,7 @@ async fn the_empty_name_is_a_name() {
         client.subscribe(&Cluster, &["a", "b"]);
         client.accept(&Cluster, &["a", "b"]).await;
         client.subscribe(&Cluster, &[""]);
-        // A full state may be told as empty, but holds neither of them.
+        // A full state may be sent as empty, but contains neither resource.
         server.publish(&clusters(&[("a", 1), ("b", 2)])).await;
         let client = &mut client;
         if form.is_ads() {
