@@ -71,8 +71,8 @@ fn client_hello(version: u16, ciphers: &[u16], protocol: &str) -> Vec<u8> {
 async fn answer(addr: SocketAddr, said: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(addr).await.unwrap();
     stream.write_all(said).await.unwrap();
+    let mut heard = Vec::new();
     // A reset is also an end: it is sent if bytes were not read.
-    // A reset is an end as well: bytes that nobody read make one.
     let ended = timeout(PATIENCE, stream.read_to_end(&mut heard)).await;
     ended.expect("the connection is closed").ok();
     heard

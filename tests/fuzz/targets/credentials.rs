@@ -80,7 +80,7 @@ fn signed(text: &str) {
     assert!(taken.expires > now() && verifier.still(&taken, now()));
 }
 
-/// Whatever the file of hashes contains, a token that was never created is unknown.
+/// A token that was never created is unknown, with any file of hashes.
 fn hashes(text: &str) {
     match Tokens::parse(text) {
         Ok(tokens) => {
