@@ -1,4 +1,4 @@
-//! The parts that a publish and a push are made of: `make bench-micro`.
+//! The steps of a publish and of a push: `make bench-micro`.
 
 use std::hint::black_box;
 
@@ -37,8 +37,8 @@ fn publish(c: &mut Criterion) {
     group.finish();
 }
 
-/// What one stream's state machine costs per change, its ACK included; the comparison of the snapshots is shared by all
-/// streams that make the same step, so the first of them pays for it.
+/// The cost of one stream's state machine per change, including its ACK. All streams that make the same step share the
+/// comparison of the snapshots, so the first of them pays for it.
 fn session(c: &mut Criterion) {
     for (variant, name) in [(Variant::Sotw, "session/SotW"), (Variant::Delta, "session/delta")] {
         let mut group = c.benchmark_group(name);

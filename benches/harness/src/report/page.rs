@@ -10,7 +10,7 @@ use crate::{
     scenario,
 };
 
-/// What people write by hand, between these two lines, stays.
+/// The text between these two lines is written by hand, and kept.
 const PROFILE_BEGIN: &str = "<!-- profile: written by hand, kept by `make bench-report` -->";
 const PROFILE_END: &str = "<!-- end of profile -->";
 
@@ -70,7 +70,7 @@ fn head(text: &mut String) {
     );
 }
 
-/// When and where each scenario was run last.
+/// The date and machine of each scenario's last run.
 fn runs(text: &mut String, results: &Results) -> Result<()> {
     let mut seen: Vec<(String, Vec<u8>)> = Vec::new();
     for (number, outcome) in &results.scenarios {
@@ -129,7 +129,7 @@ fn cells(target: &Target) -> (String, String, String) {
     } else {
         format!("{median} ({least}–{most})")
     };
-    // How often the bound fits into what was measured, or the other way round.
+    // The quotient of the bound and the measured value, or its inverse.
     let factor = match (target.at_least, measured.median > 0.0, target.bound > 0.0) {
         (_, false, _) | (_, _, false) => None,
         (true, true, true) => Some(measured.median / target.bound),

@@ -1,4 +1,4 @@
-//! Scenario 7: how many commits a second one publisher gets done, of which size, with how many nodes watching.
+//! Scenario 7: the commits per second of one publisher, by size of the commit and number of nodes.
 
 use std::{
     sync::Arc,
@@ -21,21 +21,21 @@ use crate::{
 const PEERS: [PeerKind; 3] = [PeerKind::Chancery, PeerKind::ChanceryOnDisk, PeerKind::GoSnapshot];
 const SIZE: usize = 1000;
 
-/// Commits ÷ the time within the publishing call.
+/// Commits divided by the time within the publishing call.
 const RATE: &str = "commits_per_second";
 /// Server CPU in ms, pushes included.
 const CPU: &str = "cpu_ms_per_commit";
-/// Responses that went out.
+/// Responses sent.
 const PUSHES: &str = "pushes";
 
-/// What a commit consists of.
+/// The content of a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
-    /// A patch of so many resources.
+    /// A patch of this many resources.
     Patch(usize),
-    /// Everything again, one of it changed.
+    /// A replacement of everything, with one changed resource.
     Replace,
-    /// A patch of one that changes nothing.
+    /// A patch of one unchanged resource.
     NoOp,
 }
 
@@ -112,7 +112,7 @@ async fn measure(bench: &Bench, arm: &mut Arm, form: Form, items: &mut [Item]) -
     Ok(())
 }
 
-/// One commit. Gives the time within the publishing call.
+/// Makes one commit. Returns the time within the publishing call.
 async fn step(arm: &mut Arm, form: Form, items: &mut [Item]) -> Result<Duration> {
     let next = arm.version + 1;
     let at = usize::try_from(next)? * 100 % items.len();

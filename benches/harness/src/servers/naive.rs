@@ -92,7 +92,7 @@ impl StreamingService<DeltaDiscoveryRequest> for Delta {
     }
 }
 
-/// Sends what is current once asked, and again at every change.
+/// Sends the current resources at the first request, and again at every change.
 fn respond<Req: Send + 'static, Resp: Send + 'static>(
     mut requests: Streaming<Req>,
     mut stock: Watched,
