@@ -226,7 +226,7 @@ fn live_streams_do_not_hold_up_a_shutdown() {
 }
 
 #[test]
-fn what_a_page_of_a_browser_could_send_is_refused() {
+fn requests_that_a_browser_page_could_send_are_refused() {
     let server = Server::start();
     let call = |headers: &[(&str, &str)]| {
         let mut channel = server.channel();

@@ -184,7 +184,7 @@ fn export_can_be_imported_elsewhere() {
 }
 
 #[test]
-fn what_has_its_secrets_left_out_is_not_imported() {
+fn redacted_files_are_not_imported() {
     let server = Server::start();
     let shared = server.file("shared.yaml", secret());
     server.expect(0, &["replace", "-g", "*", "-f", &shared]);

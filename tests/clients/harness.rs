@@ -237,10 +237,10 @@ impl Caller {
     pub(crate) fn start(command: &mut Command) -> Self {
         let mut process = Process::spawn(command.stdout(Stdio::piped()).stderr(Stdio::inherit()));
         let stdout = process.0.stdout.take().unwrap();
-        let (told, lines) = channel();
+        let (sender, lines) = channel();
         std::thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                if told.send(line).is_err() {
+                if sender.send(line).is_err() {
                     return;
                 }
             }

@@ -39,7 +39,7 @@ const LAST_REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: upstream\r\nconnection: cl
 /// Load that runs until it is stopped.
 pub(crate) struct Load {
     target: SocketAddr,
-    books: Mutex<Books>,
+    results: Mutex<Results>,
     /// Milliseconds from `begun` to the last publish, plus one; 0 before the first.
     published: AtomicU64,
     begun: Instant,
@@ -48,7 +48,7 @@ pub(crate) struct Load {
 
 /// The results of the requests.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Books {
+pub(crate) struct Results {
     pub(crate) on_new: u64,
     pub(crate) on_kept: u64,
     /// The number of each result other than 200, by its description.
@@ -72,7 +72,7 @@ impl Load {
     pub(crate) fn new(target: SocketAddr) -> Arc<Self> {
         Arc::new(Self {
             target,
-            books: Mutex::default(),
+            results: Mutex::default(),
             published: AtomicU64::new(0),
             begun: Instant::now(),
             stop: CancellationToken::new(),
@@ -99,12 +99,12 @@ impl Load {
         self.published.store(now.saturating_add(1), Ordering::Relaxed);
     }
 
-    pub(crate) fn books(&self) -> Books {
-        self.books.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub(crate) fn results(&self) -> Results {
+        self.results.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn note(&self, edit: impl FnOnce(&mut Books)) {
-        edit(&mut self.books.lock().unwrap_or_else(PoisonError::into_inner));
+    fn note(&self, edit: impl FnOnce(&mut Results)) {
+        edit(&mut self.results.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     fn rate(&self) -> f64 {
@@ -139,10 +139,10 @@ impl Load {
             requests.spawn(async move {
                 let begun = Instant::now();
                 let answer = load.on_a_new_connection().await;
-                load.note(|books| {
-                    books.on_new += 1;
-                    books.slowest = books.slowest.max(begun.elapsed());
-                    books.note("new", answer);
+                load.note(|results| {
+                    results.on_new += 1;
+                    results.slowest = results.slowest.max(begun.elapsed());
+                    results.note("new", answer);
                 });
             });
             while requests.try_join_next().is_some() {}
@@ -168,7 +168,7 @@ impl Load {
             let mut connection = match self.connect().await {
                 Ok(connection) => connection,
                 Err(error) => {
-                    self.note(|books| books.note("kept", Err(error)));
+                    self.note(|results| results.note("kept", Err(error)));
                     sleep(Duration::from_millis(50)).await;
                     continue;
                 }
@@ -179,12 +179,12 @@ impl Load {
                 let sent = Instant::now();
                 let answer = exchange(&mut connection, REQUEST).await;
                 let goes_on = matches!(answer, Ok(Answer::Status { close: false, .. }));
-                self.note(|books| match answer {
-                    Ok(Answer::Closed) if served => books.cut += 1,
+                self.note(|results| match answer {
+                    Ok(Answer::Closed) if served => results.cut += 1,
                     answer => {
-                        books.on_kept += 1;
-                        books.slowest = books.slowest.max(sent.elapsed());
-                        books.note("kept", answer);
+                        results.on_kept += 1;
+                        results.slowest = results.slowest.max(sent.elapsed());
+                        results.note("kept", answer);
                     }
                 });
                 if !goes_on {
@@ -202,7 +202,7 @@ impl Load {
     }
 }
 
-impl Books {
+impl Results {
     pub(crate) fn failed(&self) -> u64 {
         self.failures.values().sum()
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use chancery::admission::codes;
 
-use crate::cases::{BAD, Case, told};
+use crate::cases::{BAD, Case, row};
 
 /// Codes that no document can cause in this corpus, each with the reason.
 const ELSEWHERE: [(&str, &str); 6] = [
@@ -26,7 +26,7 @@ const ELSEWHERE: [(&str, &str); 6] = [
 fn each_bad_input_is_told_with_code_line_and_field() {
     assert!(BAD.len() >= 150, "{}", BAD.len());
     let differs = |case: &Case| {
-        let mut found: Vec<String> = case.findings().iter().map(told).collect();
+        let mut found: Vec<String> = case.findings().iter().map(row).collect();
         let mut expected = case.expect.clone();
         found.sort();
         expected.sort();

@@ -273,7 +273,7 @@ impl Case {
 }
 
 /// A finding in the notation of the tables.
-pub(crate) fn told(finding: &Finding) -> String {
+pub(crate) fn row(finding: &Finding) -> String {
     let line = finding.place.as_ref().map_or(0, |place| place.line);
     written(finding.code, line, finding.field.as_deref().unwrap_or_default())
 }

@@ -52,7 +52,7 @@ fn a_good_configuration_passes() {
 }
 
 #[test]
-fn what_only_envoy_knows_is_refused_in_its_words_with_the_resource() {
+fn errors_that_only_envoy_finds_name_the_resource_in_its_words() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.yaml");
     fs::write(&path, SCRIPTS).unwrap();

@@ -20,7 +20,7 @@ for_both_releases! {
     the_files_of_the_tutorial_are_edited_in_place,
     however_a_file_is_edited_traffic_follows,
     an_envoy_on_rendered_files_follows_publishes_without_a_stream,
-    what_has_no_file_of_its_own_is_rendered_into_what_names_it,
+    resources_without_a_file_are_rendered_into_those_that_name_them,
     rendering_goes_on_when_the_control_plane_is_back,
 }
 
@@ -242,7 +242,7 @@ fn an_envoy_on_rendered_files_follows_publishes_without_a_stream(release: Releas
 }
 
 /// Scopes, virtual hosts and the endpoints of a collection: streams send them separately, files contain them inline.
-fn what_has_no_file_of_its_own_is_rendered_into_what_names_it(release: Release) {
+fn resources_without_a_file_are_rendered_into_those_that_name_them(release: Release) {
     let control = Control::start();
     let (blue, green) = (Upstream::named("blue"), Upstream::named("green"));
     let collection = "xdstp:///envoy.config.endpoint.v3.LbEndpoint/blue";

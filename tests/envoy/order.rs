@@ -5,7 +5,7 @@ mod on_demand;
 mod places;
 mod reconnects;
 mod refusals;
+mod reported;
 mod stage;
 mod superseded;
-mod told;
 mod warming;

@@ -13,8 +13,8 @@ for_every_envoy! {
 }
 
 for_every_envoy_on_ads! {
-    what_needs_something_refused_is_held_back,
-    what_a_refusal_stands_before_is_not_removed,
+    changes_that_need_a_refused_resource_are_held_back,
+    removals_that_depend_on_a_refused_change_are_held_back,
 }
 
 /// A resource that passes every check except Envoy's own.
@@ -76,7 +76,7 @@ fn a_refused_configuration_is_sent_once_and_told(release: Release, mode: Mode) {
         let ran = control.replace(&refused, &["--wait", "--timeout=30s"]);
         assert_eq!(ran.code, 1, "{ran:?}");
         assert!(ran.stderr.contains(bad.words), "{ran:?}");
-        expect_told(&control, &bad);
+        expect_reported(&control, &bad);
         let sent = control.sent_total("node", bad.kind);
         let once = (sent, Some(1), "blue".to_owned());
         stays("a refused response is not sent again", &once, || {
@@ -140,7 +140,7 @@ fn what_is_good_beside_something_refused_is_delivered(release: Release, mode: Mo
 }
 
 /// A route moves to a cluster that is refused: the route stays unchanged (O-4).
-fn what_needs_something_refused_is_held_back(release: Release, mode: Mode) {
+fn changes_that_need_a_refused_resource_are_held_back(release: Release, mode: Mode) {
     let control = Control::start();
     let (blue, green) = (Upstream::named("blue"), Upstream::named("green"));
     let source = mode.source();
@@ -173,7 +173,7 @@ fn what_needs_something_refused_is_held_back(release: Release, mode: Mode) {
 }
 
 /// A listener is refused in a publish that also removes a cluster: the cluster stays until its removal is safe.
-fn what_a_refusal_stands_before_is_not_removed(release: Release, mode: Mode) {
+fn removals_that_depend_on_a_refused_change_are_held_back(release: Release, mode: Mode) {
     let control = Control::start();
     let (blue, green) = (Upstream::named("blue"), Upstream::named("green"));
     let source = mode.source();
@@ -229,7 +229,7 @@ fn state(control: &Control, kind: &str) -> Result<String, String> {
 }
 
 /// `status` reports node, type, version, time and Envoy's message, as text and as JSON.
-fn expect_told(control: &Control, bad: &Bad) {
+fn expect_reported(control: &Control, bad: &Bad) {
     let row = control.type_status("node", bad.kind).unwrap();
     assert_eq!(row["state"], "STATE_ERROR", "{row}");
     let nack = &row["nack"];

@@ -14,7 +14,7 @@ use crate::harness::{
 for_both_releases! {
     everything_is_polled_over_rest,
     the_other_types_are_polled_over_rest_as_well,
-    what_an_envoy_refuses_over_rest_shows_as_unconfirmed,
+    resources_refused_over_rest_show_as_unconfirmed,
     an_envoy_whose_group_nobody_published_is_given_what_registered_itself,
     the_tutorial_works_as_written,
 }
@@ -224,7 +224,7 @@ fn an_envoy_whose_group_nobody_published_is_given_what_registered_itself(release
     over_grpc.expect_body("listener_0", "one");
 }
 
-fn what_an_envoy_refuses_over_rest_shows_as_unconfirmed(release: Release) {
+fn resources_refused_over_rest_show_as_unconfirmed(release: Release) {
     let control = Control::start();
     let blue = Upstream::named("blue");
     control.publish(&config(&blue));

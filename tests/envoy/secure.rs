@@ -22,7 +22,7 @@ for_every_envoy_on_ads! {
 }
 for_both_releases! {
     an_identity_is_the_nodes_that_its_rule_lets_it_be,
-    whoever_shows_no_good_certificate_is_not_served,
+    clients_without_a_valid_certificate_are_not_served,
 }
 
 const IDENTITY: &str = "spiffe://prod/ns/demo/sa/envoy";
@@ -119,7 +119,7 @@ fn an_envoy_is_served_over_mtls_while_certificates_change(release: Release, mode
     traffic.expect_no_failure();
 }
 
-fn whoever_shows_no_good_certificate_is_not_served(release: Release) {
+fn clients_without_a_valid_certificate_are_not_served(release: Release) {
     let dir = TempDir::new().unwrap();
     let authority = Authority::new();
     let revoked = authority.client(IDENTITY);

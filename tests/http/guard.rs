@@ -103,7 +103,7 @@ async fn a_name_that_is_listed_and_its_own_pages_are_let_in() {
 }
 
 #[tokio::test]
-async fn what_is_off_says_what_switches_it_on() {
+async fn features_that_are_off_name_their_setting() {
     let server = Server::with(Layer {
         rest: RestLayer {
             enabled: Some(false),

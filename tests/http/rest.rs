@@ -108,7 +108,7 @@ async fn a_name_more_at_the_same_version_is_answered() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_never_an_empty_answer() {
+async fn missing_resources_are_never_an_empty_answer() {
     let server = Server::start().await;
     let reply = server.poll(CDS, &[], "").await;
     assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE, "{reply:?}");
@@ -134,7 +134,7 @@ async fn what_is_not_there_is_never_an_empty_answer() {
 }
 
 #[tokio::test]
-async fn what_is_no_poll_is_refused() {
+async fn malformed_polls_are_refused() {
     let server = Server::start().await;
     server.publish("demo", &[cluster("a", "1s")]).await;
     let foreign = json!({ "node": { "id": "n" }, "type_url": ENDPOINTS }).to_string();

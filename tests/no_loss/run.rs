@@ -21,7 +21,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::{
     delay::DelayProxy,
-    load::{Books, Load},
+    load::{Load, Results},
     longest_warming,
     ports::free_address,
     processes::{Chancery, Envoy, GROUP, events},
@@ -54,7 +54,7 @@ pub(crate) struct Report {
     /// True if a drain ended during the run.
     drained: bool,
     refuses: bool,
-    books: Books,
+    results: Results,
     publishes: u64,
     /// The longest warming of a cluster, and its name.
     longest_warming: (Duration, String),
@@ -113,7 +113,7 @@ pub(crate) async fn run(cell: &Cell, length: Duration) -> anyhow::Result<Report>
         cell: cell.to_string(),
         drained: cell.drain.is_some(),
         refuses: cell.case == Case::Refused,
-        books: stage.load.books(),
+        results: stage.load.results(),
         publishes,
         longest_warming,
         flags,
@@ -301,16 +301,16 @@ impl Report {
     /// The violations of the test's conditions.
     pub(crate) fn complaints(&self) -> Vec<String> {
         let mut complaints = Vec::new();
-        if self.books.failed() > 0 {
+        if self.results.failed() > 0 {
             complaints.push(format!(
                 "requests failed: {:?}; Envoy says {:?}",
-                self.books.failures, self.flags
+                self.results.failures, self.flags
             ));
         }
-        if self.books.cut > 0 && !self.drained {
+        if self.results.cut > 0 && !self.drained {
             complaints.push(format!(
                 "{} connections were cut although no drain ended",
-                self.books.cut
+                self.results.cut
             ));
         }
         let (longest, cluster) = &self.longest_warming;
@@ -329,23 +329,23 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let books = &self.books;
+        let results = &self.results;
         write!(
             f,
             "{} {:>9}  {:>13} {:>6}  {:>7}  {:>3}  {:>4} ms  {:>4} ms  {:>5}  {:>5}",
             self.cell,
             self.publishes,
-            books.on_new,
-            books.on_kept,
-            books.failed(),
-            books.cut,
-            books.slowest.as_millis(),
+            results.on_new,
+            results.on_kept,
+            results.failed(),
+            results.cut,
+            results.slowest.as_millis(),
             self.longest_warming.0.as_millis(),
             self.nacks,
             self.sent_again,
         )?;
-        if !books.failures.is_empty() {
-            write!(f, "  {:?}", books.failures)?;
+        if !results.failures.is_empty() {
+            write!(f, "  {:?}", results.failures)?;
         }
         if !self.flags.is_empty() {
             write!(f, "  Envoy: {:?}", self.flags)?;

@@ -232,11 +232,11 @@ async fn a_denied_secret_is_as_one_that_does_not_exist() {
         resource_names_subscribe: names.iter().map(|name| (*name).to_owned()).collect(),
         ..DeltaDiscoveryRequest::default()
     };
-    let told = async |names: &[&str]| {
+    let answer_for = async |names: &[&str]| {
         let mut stream = guarded.delta(&guarded.shop, ask(names)).await.unwrap();
         stream.next().await.unwrap().unwrap()
     };
-    let (denied, missing) = (told(&["pay-tls"]).await, told(&["pay-xyz"]).await);
+    let (denied, missing) = (answer_for(&["pay-tls"]).await, answer_for(&["pay-xyz"]).await);
     assert!(denied.resources.is_empty());
     let plain = |answer: &DeltaDiscoveryResponse| {
         let mut answer = answer.clone();

@@ -11,7 +11,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn what_becomes_of_responses_is_counted() {
+async fn outcomes_of_responses_are_counted() {
     for (form, protocol) in [(Form::SotwAds, "sotw"), (Form::DeltaAds, "delta")] {
         let server = Server::serving(&clusters(&[("a", 1)])).await;
         let of_clusters = |name: &str| format!("{name}{{protocol=\"{protocol}\",type=\"cluster\"}}");

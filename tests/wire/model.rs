@@ -318,23 +318,23 @@ impl<'a> Model<'a> {
         assert!(
             names.windows(2).all(|pair| pair[0] < pair[1]),
             "sorted, each once: {}",
-            self.told()
+            self.log()
         );
         assert!(
             answer.removed.iter().all(|gone| !names.contains(&gone.as_str())),
             "disjoint: {}",
-            self.told()
+            self.log()
         );
         if let Some(asked) = self.names.get(kind) {
             assert!(
                 names.iter().all(|name| asked.contains(*name)),
                 "only what is asked for: {}",
-                self.told()
+                self.log()
             );
         }
         if self.form.is_sotw() {
             let awaited = self.waiting.iter().any(|(waiting, _)| waiting == kind);
-            assert!(!awaited, "one response per type is outstanding: {}", self.told());
+            assert!(!awaited, "one response per type is outstanding: {}", self.log());
         }
         let full = self.is_full_state(kind);
         let again = |refusal: &Refusal| {
@@ -346,7 +346,7 @@ impl<'a> Model<'a> {
         assert!(
             !self.refused.iter().any(again),
             "what was refused came again: {}",
-            self.told()
+            self.log()
         );
         let parent = |of: &ResourceType| match of {
             Endpoint => Some(Cluster),
@@ -422,7 +422,7 @@ impl<'a> Model<'a> {
             assert!(
                 clusters.contains_key(to) || self.refused_clusters.contains(to),
                 "{route} goes to {to}, which the client does not hold: {}",
-                self.told()
+                self.log()
             );
         }
     }
@@ -487,7 +487,7 @@ impl<'a> Model<'a> {
             }
             self.answer();
         }
-        panic!("it never comes to rest: {}", self.told());
+        panic!("it never comes to rest: {}", self.log());
     }
 
     async fn converge(&mut self) {
@@ -517,12 +517,12 @@ impl<'a> Model<'a> {
                 // O-12: while the client subscribes to a removed route, that route's cluster and endpoints stay.
                 held.retain(|name, _| expected.contains_key(name));
             }
-            assert_eq!(held, expected, "{kind}: {}", self.told());
+            assert_eq!(held, expected, "{kind}: {}", self.log());
         }
     }
 
     /// The log of the session, for the message of a failure.
-    fn told(&self) -> String {
+    fn log(&self) -> String {
         format!("{} {:?}\n{}", self.group, self.form, self.log.join("\n"))
     }
 }

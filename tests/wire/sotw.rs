@@ -82,12 +82,12 @@ async fn the_empty_name_is_a_name() {
             client.subscribe(&Endpoint, &["nothing"]);
         }
         server.publish(&clusters(&[("a", 2), ("b", 2)])).await;
-        let mut told = Vec::new();
+        let mut answers = Vec::new();
         while let Ok(answer) = tokio::time::timeout(std::time::Duration::from_millis(150), client.next()).await {
             client.ack(&answer);
-            told.push(answer);
+            answers.push(answer);
         }
-        assert!(told.iter().all(|answer| answer.resources.is_empty()), "{told:?}");
+        assert!(answers.iter().all(|answer| answer.resources.is_empty()), "{answers:?}");
     }
 }
 

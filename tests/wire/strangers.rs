@@ -174,7 +174,7 @@ async fn texts_that_would_be_kept_are_short() {
 }
 
 #[tokio::test]
-async fn words_of_a_stranger_come_back_short_and_tame() {
+async fn messages_of_strangers_come_back_short_and_escaped() {
     let server = Server::serving(&clusters(&[("a", 1)])).await;
     let forged = format!("x\n\u{1b}[31m INFO all is well \u{9b}\u{202e}{}", "y".repeat(3000));
     for form in [Form::SotwAds, Form::DeltaAds] {

@@ -285,8 +285,8 @@ fn a_difference_is_told_and_none_is_not() {
     let equal = Comparison::of(&first, &first);
     assert!(equal.distance == 0.0 && equal.deviations.abs() < 1e-9 && (equal.longer - 0.5).abs() < 1e-9);
     let later: Vec<u64> = (100..1100).collect();
-    let told = Comparison::of(&later, &first).to_string();
-    assert!(told.ends_with("TOLD APART"), "{told}");
+    let text = Comparison::of(&later, &first).to_string();
+    assert!(text.ends_with("TOLD APART"), "{text}");
     let by_one: Vec<u64> = (1..1001).collect();
     assert!(Comparison::of(&by_one, &first).to_string().ends_with("not told apart"));
 }

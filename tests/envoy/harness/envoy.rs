@@ -362,9 +362,9 @@ pub(crate) fn send(request: RequestBuilder) -> Result<Reply, String> {
 }
 
 async fn receive(request: RequestBuilder) -> Result<Reply, String> {
-    let told = |error: reqwest::Error| format!("{error:?}");
-    let response = request.send().await.map_err(told)?;
+    let failed = |error: reqwest::Error| format!("{error:?}");
+    let response = request.send().await.map_err(failed)?;
     let (status, headers) = (response.status(), response.headers().clone());
-    let body = response.text().await.map_err(told)?;
+    let body = response.text().await.map_err(failed)?;
     Ok(Reply { status, headers, body })
 }

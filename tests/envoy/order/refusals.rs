@@ -135,7 +135,7 @@ fn removals_beside(release: Release, mode: Mode, bad: &Bad) -> Result<(), String
         soon(&format!("the clusters go beside {}", bad.what), || {
             expect([envoy.has_cluster("gone"), envoy.has_cluster("side")], [false; 2])
         })?;
-        expect_told(&control, bad);
+        expect_reported(&control, bad);
     }
     traffic.expect_no_failure();
     Ok(())
@@ -143,7 +143,7 @@ fn removals_beside(release: Release, mode: Mode, bad: &Bad) -> Result<(), String
 
 /// Asserts that `status` still names the refusal.
 #[track_caller]
-fn expect_told(control: &Control, bad: &Bad) {
+fn expect_reported(control: &Control, bad: &Bad) {
     let row = control.type_status("node", bad.type_url).unwrap();
     assert_eq!(row["state"], "STATE_ERROR", "{}: {row}", bad.what);
     assert!(

@@ -36,14 +36,14 @@ fn outcomes(control: &Control) -> [u64; 3] {
 }
 
 /// The type's state, and whether the status has the Envoy's message.
-fn told(control: &Control, type_url: &str, words: &str) -> (String, bool) {
+fn reported(control: &Control, type_url: &str, words: &str) -> (String, bool) {
     let row = control.type_status("node", type_url).unwrap();
     let state = row["state"].as_str().unwrap_or_default().to_owned();
     let message = row["nack"]["message"].as_str().unwrap_or_default();
     (state, message.contains(words))
 }
 
-fn told_until_mended(release: Release, mode: Mode, story: &Story) {
+fn reported_until_mended(release: Release, mode: Mode, story: &Story) {
     let control = Control::start();
     control.publish(&story.good);
     let envoy = Envoy::start(release, "node", mode, &control);
@@ -62,15 +62,15 @@ fn told_until_mended(release: Release, mode: Mode, story: &Story) {
             shows_marker(&envoy, marker)?;
             expect(envoy.has_cluster(marker), true)
         });
-        let is_told = ("STATE_ERROR".to_owned(), true);
-        stays("the refusal is told", &is_told, || {
-            told(&control, story.type_url, story.words)
+        let is_reported = ("STATE_ERROR".to_owned(), true);
+        stays("the refusal is reported", &is_reported, || {
+            reported(&control, story.type_url, story.words)
         });
         assert_eq!(outcomes(&control), [0, 1, 0], "ACKED, NACKED, PENDING\n{status}");
     }
 
     control.deliver(&story.good.with([story.mend.clone()]));
-    assert_eq!(told(&control, story.type_url, story.words).0, "STATE_SYNCED");
+    assert_eq!(reported(&control, story.type_url, story.words).0, "STATE_SYNCED");
     eventually("history has it", || expect(outcomes(&control), [1, 0, 0]));
     traffic.expect_no_failure();
 }
@@ -84,7 +84,7 @@ fn a_refused_cluster_is_told_until_it_is_mended(release: Release, mode: Mode) {
         mend: cluster("bad", &ads()),
         words: "eds_cluster_config set in a non-EDS cluster",
     };
-    told_until_mended(release, mode, &story);
+    reported_until_mended(release, mode, &story);
 }
 
 /// The routes of one listener are refused; those of the other one are ACKed meanwhile.
@@ -99,7 +99,7 @@ fn refused_routes_are_told_until_they_are_mended(release: Release, mode: Mode) {
         mend: routes("side", "app"),
         words: "unknown cluster 'nowhere'",
     };
-    told_until_mended(release, mode, &story);
+    reported_until_mended(release, mode, &story);
 }
 
 fn after_a_restart_a_node_in_sync_reads_as_in_sync(release: Release, mode: Mode) {
