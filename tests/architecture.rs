@@ -167,7 +167,7 @@ fn every_permission_is_made_use_of() {
     let unused = unused_permissions(&Sources::read(&src()));
     assert!(
         unused.is_empty(),
-        "tests/architecture/layers.rs allows what nobody needs:\n{}",
+        "tests/architecture/layers.rs has unused permissions:\n{}",
         unused.join("\n")
     );
 }

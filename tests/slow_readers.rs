@@ -376,7 +376,7 @@ impl Reader {
             let end = at + self.next.len();
             assert!(
                 expected.get(at..end) == Some(&*self.next),
-                "what came at {at} is not what was published"
+                "the bytes at {at} differ from the published ones"
             );
             at = end;
             if at == expected.len() {

@@ -174,7 +174,10 @@ fn a_watch_ends_when_its_token_is_revoked() {
     let kept: Vec<&str> = lines.lines().filter(|line| !line.starts_with("reader:")).collect();
     fs::write(&tokens, kept.join("\n")).unwrap();
     let ended = runtime.block_on(async move { tokio::time::timeout(PATIENCE, events.message()).await });
-    assert_eq!(ended.expect("it ends").unwrap_err().code(), Code::Unauthenticated);
+    assert_eq!(
+        ended.expect("the watch ends").unwrap_err().code(),
+        Code::Unauthenticated
+    );
 }
 
 #[test]

@@ -164,7 +164,7 @@ fn process_without_descriptors_waits_and_accepts_again_once_there_are_some() {
     });
     limit_descriptors(&process, before);
     let first = runtime.block_on(async { tokio::time::timeout(PATIENCE, late).await });
-    assert_eq!(first.expect("it is served").unwrap().resources.len(), 1);
+    assert_eq!(first.expect("the node is served").unwrap().resources.len(), 1);
     drop(silent);
     assert_eq!(publish(&["a", "b"]).code, 0, "over a new connection to the admin port");
     assert_eq!(runtime.block_on(served.next()).resources.len(), 2);

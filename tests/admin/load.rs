@@ -201,7 +201,7 @@ fn stream_without_a_node_is_refused_and_one_that_is_done_ends_well() {
     assert_eq!(refused.unwrap_err().code(), Code::InvalidArgument);
 
     let mut reporter = Reporter::connect(&server, &["envoy.lrs.supports_send_all_clusters"]);
-    reporter.next(&server).unwrap().expect("what to report");
+    reporter.next(&server).unwrap().expect("a request for reports");
     reporter.requests = mpsc::channel(1).0;
     assert_eq!(reporter.next(&server).unwrap(), None);
 }
@@ -210,7 +210,7 @@ fn stream_without_a_node_is_refused_and_one_that_is_done_ends_well() {
 fn open_load_stream_ends_at_shutdown() {
     let server = Server::start();
     let mut reporter = Reporter::connect(&server, &["envoy.lrs.supports_send_all_clusters"]);
-    reporter.next(&server).unwrap().expect("what to report");
+    reporter.next(&server).unwrap().expect("a request for reports");
     let ended = server.runtime.spawn(async move { reporter.responses.message().await });
     let runtime = server.runtime.handle().clone();
     let stopped = std::thread::spawn(move || server.shutdown());

@@ -114,7 +114,10 @@ fn files_with_keys_are_not_kept_in_memory() {
 
     let expect_none = |port: &[&Issued]| {
         let memory = Memory::of(&process);
-        assert!(memory.copies(b"marker-of-this-test") > 0, "what is there is found");
+        assert!(
+            memory.copies(b"marker-of-this-test") > 0,
+            "the search finds a known text"
+        );
         for port in port {
             let (line, der) = encodings(&port.key);
             assert_eq!(memory.copies(line.as_bytes()), 0, "the PEM of the port's key");
@@ -174,12 +177,8 @@ fn secrets_of_a_sealed_store_are_in_memory_once() {
     let published: Ran = process.run(&["replace", "-g", "demo", "-f", &file]);
     assert_eq!(published.code, 0, "{published:?}");
     let memory = Memory::of(&process);
-    assert!(memory.copies(word.as_bytes()) > 0, "what is published is there");
-    assert_eq!(
-        memory.copies(&der[ENCODED]),
-        0,
-        "what admission decodes of a private key"
-    );
+    assert!(memory.copies(word.as_bytes()) > 0, "the published secret is in memory");
+    assert_eq!(memory.copies(&der[ENCODED]), 0, "the key that admission decodes");
 
     process.signal("-TERM");
     assert_eq!(process.end(), Some(0));

@@ -250,7 +250,7 @@ fn requests_that_a_browser_page_could_send_are_refused() {
         status.map(|status| status.to_str().unwrap().to_owned())
     };
     let grpc = ("content-type", "application/grpc");
-    assert_eq!(call(&[grpc]), None, "it is answered, and the status follows");
+    assert_eq!(call(&[grpc]), None, "the call is answered, and the status follows");
     for headers in [
         &[("content-type", "text/plain")][..],
         &[],

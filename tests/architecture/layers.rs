@@ -20,12 +20,12 @@ pub(crate) struct Group {
 }
 
 const RUNTIME: Group = Group {
-    reason: "it must work without a runtime",
+    reason: "the module must work without a runtime",
     paths: &["tokio", "tokio_stream", "tokio_util", "futures", "futures_util"],
     free_in_tests: false,
 };
 const GRPC: Group = Group {
-    reason: "it must not know how it is served",
+    reason: "the module must not depend on its transport",
     paths: &[
         "axum",
         "http",
@@ -41,12 +41,12 @@ const GRPC: Group = Group {
     free_in_tests: false,
 };
 const SHARING: Group = Group {
-    reason: "one owner calls it, there is nothing to share",
+    reason: "one owner calls the module, so nothing is shared",
     paths: &["dashmap", "arc_swap"],
     free_in_tests: false,
 };
 const METRICS: Group = Group {
-    reason: "it tells outcomes, others count them",
+    reason: "the module reports outcomes, others count them",
     paths: &["metrics", "prometheus", "prometheus_client", "opentelemetry"],
     free_in_tests: false,
 };

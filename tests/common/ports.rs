@@ -28,7 +28,7 @@ pub(crate) fn free_address() -> SocketAddr {
     for _ in 0..span {
         let port = LOWEST + NEXT.fetch_add(1, Ordering::Relaxed) % span;
         if let Ok(probe) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
-            return probe.local_addr().expect("it is bound");
+            return probe.local_addr().expect("the probe is bound");
         }
     }
     panic!("no port from {LOWEST} to {} is free", LOWEST + span);

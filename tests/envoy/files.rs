@@ -132,7 +132,7 @@ fn however_a_file_is_edited_traffic_follows(release: Release) {
     let (first, rest) = (text(gray), "\n");
     let mut file = File::create(&eds).unwrap();
     file.write_all(b"resources: []").unwrap();
-    stays("what is being written is not read", &"red".to_owned(), || {
+    stays("a file that is being written is not read", &"red".to_owned(), || {
         envoy.get("listener_0").unwrap().body
     });
     file.set_len(0).unwrap();

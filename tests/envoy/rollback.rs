@@ -100,7 +100,7 @@ fn expect_good(control: &Control, envoy: &Envoy) {
     });
     envoy.expect_body("web", "blue");
     for left_over in ["extra", "bad"] {
-        eventually("what only the bad one had is gone", || {
+        eventually("the resources of the bad revision are gone", || {
             expect(envoy.has_cluster(left_over), false)
         });
     }
@@ -129,7 +129,7 @@ fn refused_and_rolled_back(release: Release, mode: Mode, bad: fn(&Scene) -> Conf
 
     roll_back(&control);
     expect_good(&control, &envoy);
-    assert!(control.streams("node") <= streams + 1, "it is the same stream");
+    assert!(control.streams("node") <= streams + 1, "the stream is the same");
     traffic.expect_no_failure();
 }
 

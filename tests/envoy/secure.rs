@@ -168,7 +168,7 @@ fn an_identity_is_the_nodes_that_its_rule_lets_it_be(release: Release) {
     let stranger = Envoy::boot(release, "shop-1", &strange);
     eventually("another node id is refused", || expect(denied() > 0, true));
     stranger.expect_stat("control_plane.connected_state", 0);
-    assert!(control.status("shop-1").is_err(), "it is known");
+    assert!(control.status("shop-1").is_err(), "the refused node is known");
     // The group is that of the node's cluster, which the rule does not grant.
     let elsewhere = authority.client("spiffe://prod/ns/shop/sa/envoy");
     let elsewhere = bootstrap(&control, "shop-2", mode, dir.path(), Some(&elsewhere));
@@ -177,6 +177,6 @@ fn an_identity_is_the_nodes_that_its_rule_lets_it_be(release: Release) {
         let denied = metric(&control, "xds_access_denied_total{port=\"xds\",reason=\"group\"}");
         expect(denied.unwrap_or_default() > 0, true)
     });
-    assert!(control.status("shop-2").is_err(), "it is known");
+    assert!(control.status("shop-2").is_err(), "the refused node is known");
     known.expect_body("web", "blue");
 }

@@ -75,7 +75,7 @@ fn a_deleted_snapshot_removes_nothing(release: Release, mode: Mode) {
     envoy.expect_body("web", "blue");
     let ran = control.run(&["delete-snapshot", "-g", "demo", "--yes"]);
     assert_eq!(ran.code, 0, "{ran:?}");
-    stays("what was published goes on working", &"blue".to_owned(), || {
+    stays("the published configuration still works", &"blue".to_owned(), || {
         envoy.get("web").unwrap().body
     });
     control.deliver(&config(mode, &green));

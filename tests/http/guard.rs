@@ -78,7 +78,7 @@ async fn an_envoy_that_polls_is_let_in_by_the_name_of_its_cluster() {
         assert_eq!(
             read(poll).await.status,
             StatusCode::SERVICE_UNAVAILABLE,
-            "it is asked, and has nothing"
+            "the poll is answered: nothing is published"
         );
     }
 }
@@ -141,13 +141,13 @@ async fn a_server_whose_store_is_gone_is_not_ready_and_says_so() {
     let refused = server.send(Method::POST, "/endpoints", &registration()).await;
     assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE, "{refused:?}");
     assert!(refused.text.contains("removed or replaced"), "{refused:?}");
-    eventually("it is not ready", async || {
+    eventually("the server is not ready", async || {
         let ready = server.send(Method::GET, "/readyz", "").await;
         ready.status == StatusCode::SERVICE_UNAVAILABLE && ready.text.contains("store")
     })
     .await;
     fs::rename(&away, &file).unwrap();
-    eventually("it is ready again", async || {
+    eventually("the server is ready again", async || {
         server.send(Method::GET, "/readyz", "").await.status == StatusCode::OK
     })
     .await;

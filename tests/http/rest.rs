@@ -104,7 +104,7 @@ async fn a_name_more_at_the_same_version_is_answered() {
     );
     server.publish("demo", &["a", "b"].map(assignment)).await;
     let unaffected = server.poll(EDS, &["a", "b"], &wider).await;
-    assert_eq!(unaffected.status, StatusCode::NOT_MODIFIED, "c is none of its business");
+    assert_eq!(unaffected.status, StatusCode::NOT_MODIFIED, "the poll does not name c");
 }
 
 #[tokio::test]
@@ -199,7 +199,7 @@ async fn the_next_poll_tells_what_became_of_an_answer() {
     let (second, _) = server.poll(CDS, &[], &first).await.answer();
     assert_eq!(server.type_status(CLUSTER).await.state(), State::Stale);
     let again = server.poll(CDS, &[], &first).await.answer();
-    assert_eq!(again.0, second, "it may not have arrived");
+    assert_eq!(again.0, second, "the first answer may not have arrived");
     let row = server.type_status(CLUSTER).await;
     assert_eq!(
         (row.state(), row.sent.unwrap().version, row.sent_total),
@@ -302,5 +302,5 @@ async fn a_node_that_stops_polling_is_gone() {
         server.streams().await.is_empty()
     })
     .await;
-    assert!(!server.node("n").await.expect("it is remembered").connected);
+    assert!(!server.node("n").await.expect("the node is remembered").connected);
 }

@@ -259,7 +259,7 @@ async fn wait_until<F: Future<Output = anyhow::Result<bool>>>(
     while !probe().await? {
         ensure!(
             Instant::now() < deadline,
-            "waited {} s for {what}, in vain",
+            "waited {} s for {what}, which did not happen",
             PATIENCE.as_secs()
         );
         sleep(Duration::from_millis(20)).await;

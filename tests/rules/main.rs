@@ -31,9 +31,9 @@ const EXCEPTIONS: [(&str, &str); 5] = [
         NO_MAP,
     ),
 ];
-const FLOATS: &str = "it compares durations as floats, which have no nanoseconds after some months";
+const FLOATS: &str = "the oracle compares durations as floats, which have no nanoseconds after some months";
 const NO_CODE: &str = "the Python that it writes for these messages does not compile";
-const NO_MAP: &str = "it takes a list of messages with a key and a value for a map";
+const NO_MAP: &str = "the oracle takes a list of messages with a key and a value for a map";
 
 #[test]
 fn both_implementations_object_to_the_same_messages_and_fields() {

@@ -332,7 +332,7 @@ async fn responses_name_their_server_their_type_and_a_nonce_of_their_own() {
         }
     }
     assert_eq!(nonces.len(), 3 * 6);
-    assert_eq!(identifiers.len(), 1, "one server");
+    assert_eq!(identifiers.len(), 1, "one server identifier");
     assert!(identifiers.first().unwrap().starts_with("chancery/"), "{identifiers:?}");
 }
 

@@ -82,7 +82,7 @@ async fn a_peer_that_answers_no_ping_is_closed() {
     .await;
     let mut gone = Frames::connect(server.xds()).await;
     let heard = gone.until_closed().await;
-    assert!(heard.contains(&(PING, 0)), "it was asked: {heard:?}");
+    assert!(heard.contains(&(PING, 0)), "the server sent a PING: {heard:?}");
     server.await_metric("xds_connections{port=\"xds\"}", 0.0).await;
 }
 

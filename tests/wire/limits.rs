@@ -163,7 +163,7 @@ async fn large_delta_response_is_divided_and_a_large_sotw_response_is_shown() {
         .says(|node| "gRPC Go".clone_into(&mut node.user_agent_name));
     delta.subscribe(&Cluster, &[]);
     let parts = delta.due().await;
-    assert!(parts.len() > 1, "one response");
+    assert!(parts.len() > 1, "more than one response");
     assert!(parts.iter().all(|part| part.names().len() <= 3), "{parts:?}");
     let all: Vec<&str> = parts.iter().flat_map(|part| part.names()).collect();
     assert_eq!(all, names);

@@ -345,7 +345,7 @@ impl<'a> Model<'a> {
         };
         assert!(
             !self.refused.iter().any(again),
-            "what was refused came again: {}",
+            "refused content was sent again: {}",
             self.log()
         );
         let parent = |of: &ResourceType| match of {
@@ -440,7 +440,7 @@ impl<'a> Model<'a> {
         let (kind, answer) = self
             .waiting
             .remove(usize::try_from(at).unwrap())
-            .expect("one of those that wait");
+            .expect("one of the waiting responses");
         let bad = is_bad(&answer);
         self.log
             .push(format!("{} {}", if bad { "NACK" } else { "ACK" }, answer.nonce));
@@ -487,7 +487,7 @@ impl<'a> Model<'a> {
             }
             self.answer();
         }
-        panic!("it never comes to rest: {}", self.log());
+        panic!("responses never stop: {}", self.log());
     }
 
     async fn converge(&mut self) {

@@ -300,7 +300,7 @@ async fn streams_of_load_reports_that_are_old_enough_end_too() {
             .await
             .expect("an end in time")
         {
-            Ok(message) => assert!(message.is_some(), "it ends with an error"),
+            Ok(message) => assert!(message.is_some(), "the stream ends with an error"),
             Err(end) => break end,
         }
     };

@@ -117,7 +117,7 @@ async fn denied(door: &Door, group: &str, number: usize) -> Result<()> {
     connection.abort();
     ensure!(
         status.as_ref().is_some_and(|status| status == "7"),
-        "it was not denied: {status:?}"
+        "the node was not denied: {status:?}"
     );
     Ok(())
 }

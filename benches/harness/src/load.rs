@@ -137,6 +137,9 @@ pub(crate) async fn until(board: &Board, what: &str, patience: Duration, done: i
     if let Some(failure) = board.failures().first() {
         anyhow::bail!("a client failed while waiting for {what}: {failure}");
     }
-    ensure!(reached, "waited {patience:?} for {what}, in vain: {totals:?}");
+    ensure!(
+        reached,
+        "waited {patience:?} for {what}, which did not happen: {totals:?}"
+    );
     Ok(())
 }

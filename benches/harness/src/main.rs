@@ -207,7 +207,7 @@ async fn scenarios(bench: &Bench, files: &Files, only: &[u8]) -> Result<ExitCode
         let error = match done {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(format!("{error:#}")),
-            Err(_) => Some(format!("it was not done within {SCENARIO:?}")),
+            Err(_) => Some(format!("the scenario took longer than {SCENARIO:?}")),
         };
         let mut outcome = bench.take();
         outcome.environment = environment.clone();

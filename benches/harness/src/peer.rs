@@ -143,7 +143,7 @@ impl Peer {
             .stderr(log.try_clone()?)
             .kill_on_drop(true);
         let mut child = spawn(&mut command, machines.cores)?;
-        let watched = Watched::of(child.id().context("it has ended")?)?;
+        let watched = Watched::of(child.id().context("the server has ended")?)?;
         let mut output = BufReader::new(child.stdout.take().context("its output is piped")?);
         let (xds, publisher) = match kind {
             PeerKind::Chancery | PeerKind::ChanceryOnDisk => {
@@ -322,7 +322,7 @@ async fn chancery_addresses(output: &mut BufReader<ChildStdout>) -> Result<(Sock
         let line = read_line(output).await?;
         let (name, address) = line
             .split_once(" listening on ")
-            .with_context(|| format!("it said {line:?}"))?;
+            .with_context(|| format!("the server printed {line:?}"))?;
         match name {
             "xds" => xds = Some(address.parse()?),
             "admin" => admin = Some(address.parse()?),
@@ -334,13 +334,15 @@ async fn chancery_addresses(output: &mut BufReader<ChildStdout>) -> Result<(Sock
 
 async fn listening(output: &mut BufReader<ChildStdout>, before: &str) -> Result<SocketAddr> {
     let line = read_line(output).await?;
-    let address = line.strip_prefix(before).with_context(|| format!("it said {line:?}"))?;
+    let address = line
+        .strip_prefix(before)
+        .with_context(|| format!("the server printed {line:?}"))?;
     Ok(address.parse()?)
 }
 
 async fn read_line(output: &mut BufReader<ChildStdout>) -> Result<String> {
     let mut line = String::new();
     let read = output.take(4096).read_line(&mut line).await?;
-    ensure!(read > 0, "it ended before it listened");
+    ensure!(read > 0, "the server ended before it listened");
     Ok(line.trim_end().to_owned())
 }

@@ -166,7 +166,7 @@ impl Fields {
                 ),
             ),
             (
-                "a secret of a type that nobody knows",
+                "a secret of an unknown type",
                 "'@type': type.googleapis.com/xds.type.v3.TypedStruct, type_url: type.googleapis.com/no.Such, value: \
                  {client_secret: CANARY}"
                     .to_owned(),
@@ -216,12 +216,9 @@ impl Fields {
 pub(crate) fn faults(canary: &Canary, document: &str) -> Vec<(&'static str, String)> {
     let mut all = vec![
         ("a document that is cut off", document[..document.len() - 3].to_owned()),
+        ("an unknown field", document.replace("inline_string:", "inline_strin:")),
         (
-            "a field that is none",
-            document.replace("inline_string:", "inline_strin:"),
-        ),
-        (
-            "a field that is none of bytes",
+            "a field that is not bytes",
             document.replace("inline_bytes:", "inline_bites:"),
         ),
         (
@@ -241,7 +238,7 @@ pub(crate) fn faults(canary: &Canary, document: &str) -> Vec<(&'static str, Stri
                 .replace("secret: {x", "secret: "),
         ),
         (
-            "a type that is none",
+            "an unknown type",
             document.replace("type.googleapis.com/envoy", "type.googleapis.com/envy"),
         ),
         ("a key twice", document.replace("name: ", "name: x, name: ")),
@@ -262,7 +259,7 @@ pub(crate) fn faults(canary: &Canary, document: &str) -> Vec<(&'static str, Stri
         let replaced = |by: &str| document.replace(&canary.text, &by.replace("CANARY", &canary.text));
         all.extend([
             ("a quote that is not closed", replaced("'CANARY")),
-            ("an escape that is none", replaced("\"CANARY\\q\"")),
+            ("an invalid escape", replaced("\"CANARY\\q\"")),
             ("an alias of nothing", replaced("*CANARY")),
             ("an anchor", replaced("&CANARY")),
             ("a reserved character", replaced("@CANARY")),

@@ -54,7 +54,7 @@ impl Config {
     #[track_caller]
     pub(crate) fn remove(&mut self, kind: &str, name: &str) {
         let removed = self.resources.remove(&(kind.to_owned(), name.to_owned()));
-        removed.expect("what is removed was there");
+        removed.expect("the removed resource existed");
     }
 }
 

@@ -226,7 +226,7 @@ impl Drop for Control {
     fn drop(&mut self) {
         match &mut self.plane {
             Plane::InProcess(running) => {
-                RUNTIME.block_on(running.take().expect("it is taken here only").shutdown());
+                RUNTIME.block_on(running.take().expect("only drop takes the server").shutdown());
             }
             Plane::Process(child) => {
                 child.kill().ok();

@@ -46,7 +46,7 @@ impl Scene {
         let relay = Relay::to(&control);
         let envoy = Envoy::start_behind(&relay, release, "node", mode, &control);
         envoy.expect_body("web", "blue");
-        eventually("it has the shared cluster", || {
+        eventually("the node has the shared cluster", || {
             expect(envoy.has_cluster("shared"), true)
         });
         let requests = Requests::through(&envoy, "web");
@@ -62,7 +62,7 @@ impl Scene {
 
     fn cut(&mut self) {
         self.relay.cut();
-        eventually("it is cut off", || {
+        eventually("the node is cut off", || {
             expect(self.envoy.stat("control_plane.connected_state"), Some(0))
         });
     }
@@ -70,7 +70,7 @@ impl Scene {
     /// Restores the connection, and waits long enough for a wrong removal to happen.
     fn restore(&mut self) {
         self.relay.restore();
-        eventually("it is back", || {
+        eventually("the node has reconnected", || {
             expect(self.envoy.stat("control_plane.connected_state"), Some(1))?;
             self.control.type_status("node", CLUSTER)
         });

@@ -60,7 +60,7 @@ impl Site {
         within(SOON, what, shows);
         let later = config.with([texts("later", what), listener_on("later", free_address(), "later")]);
         self.control.publish(&later);
-        within(SOON, &format!("what follows {what}"), || {
+        within(SOON, &format!("the publish after {what}"), || {
             expect(self.envoy.body("later", "/")?.as_str(), what)
         });
         self.control.deliver(&later);

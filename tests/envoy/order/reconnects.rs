@@ -44,7 +44,7 @@ fn connected(envoy: &Envoy, count: u64) {
 #[track_caller]
 fn expect_moved(envoy: &Envoy, body: &str, gone: &str) {
     envoy.expect_body("web", body);
-    eventually("what it used before is gone", || expect(envoy.has_cluster(gone), false));
+    eventually("the old cluster is removed", || expect(envoy.has_cluster(gone), false));
     envoy.expect_no_fetch_timeout();
     envoy.expect_no_refusal();
 }

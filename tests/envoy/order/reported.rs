@@ -58,7 +58,7 @@ fn reported_until_mended(release: Release, mode: Mode, story: &Story) {
         let ran = control.replace(&beside, &["--wait", "--timeout=20s"]);
         let status = control.run(&["status"]).stdout;
         assert_eq!(ran.code, 1, "beside what is refused: {ran:?}\n{status}");
-        eventually("what is good is there", || {
+        eventually("the good resource is in use", || {
             shows_marker(&envoy, marker)?;
             expect(envoy.has_cluster(marker), true)
         });
@@ -115,9 +115,9 @@ fn after_a_restart_a_node_in_sync_reads_as_in_sync(release: Release, mode: Mode)
         kinds.into_iter().map(state).collect::<Result<Vec<_>, _>>()
     };
     let synced = vec![json!("STATE_SYNCED"); kinds.len()];
-    eventually("it is in sync", || expect(states(&control)?, synced.clone()));
+    eventually("the node is in sync", || expect(states(&control)?, synced.clone()));
     control.restart(data.path());
-    eventually("it is in sync after the restart", || {
+    eventually("the node is in sync after the restart", || {
         expect(states(&control)?, synced.clone())
     });
     let ran = control.run(&["wait", "-g", GROUP, "--timeout=20s"]);

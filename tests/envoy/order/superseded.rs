@@ -32,7 +32,7 @@ fn publish_in_passing(stage: &Stage, base: &Config, passing: &str, resources: &[
     stage.publish(base);
     let marker = format!("after {passing}");
     let marked = base.with([marked(&marker, &[])]);
-    let what = format!("what follows {passing}, taken back after {pause} ms");
+    let what = format!("the publish after {passing}, removed after {pause} ms");
     stage.change(&mut arrivals, &what, &marked, |envoy| shows_marker(envoy, &marker));
     arrivals.expect_soon();
 }

@@ -89,11 +89,15 @@ fn decided(config: &AccessConfig, uri: &str, dns: &str, asked: &str) {
     assert_eq!(
         policy.node(None, &node, &group).is_ok(),
         rules.is_none(),
-        "nobody is no node"
+        "a client without an identity is no node"
     );
     for right in [Right::Read, Right::Administer] {
         let reach = policy.caller(None, right);
-        assert_eq!(reach.is_ok(), config.admin.is_none(), "nobody has no role");
+        assert_eq!(
+            reach.is_ok(),
+            config.admin.is_none(),
+            "a client without an identity has no role"
+        );
         policy.caller(identity.as_ref(), right).ok();
     }
 }

@@ -65,7 +65,7 @@ fn encoded(type_url: &str, value: &[u8]) -> Candidate {
 
 /// Admitted resources can be shown, and are the same when admitted again.
 fn hold(candidate: &Candidate, admitted: &Admitted) {
-    let again = admit(candidate, &LIMITS).expect("what was admitted is admitted");
+    let again = admit(candidate, &LIMITS).expect("an admitted candidate is admitted again");
     let versions = |admitted: &Admitted| -> Vec<_> {
         let resources = admitted.resources.values().flatten();
         resources
@@ -78,7 +78,7 @@ fn hold(candidate: &Candidate, admitted: &Admitted) {
         let any = prost_types::Any::decode(resource.body.clone()).expect("a body is an encoded Any");
         let _ = to_json(&any, Secrets::Show);
         let hidden = redact(&any);
-        assert_eq!(hidden, redact(&hidden), "what is hidden stays as it is");
+        assert_eq!(hidden, redact(&hidden), "redaction is idempotent");
         let _ = to_json(&any, Secrets::Redact);
         // Served bytes are admitted again: backups, exports and other replicas rely on this.
         let back = Candidate {
@@ -90,7 +90,7 @@ fn hold(candidate: &Candidate, admitted: &Admitted) {
             }],
             ..Candidate::default()
         };
-        let back = admit(&back, &LIMITS).expect("what is served can be published");
+        let back = admit(&back, &LIMITS).expect("served resources can be published");
         let back = back.resources.values().flatten().next().expect("the resource");
         assert_eq!((back.content, &back.body), (resource.content, &resource.body));
     }

@@ -12,7 +12,7 @@ thread_local! {
 pub(super) fn run(bytes: &[u8]) {
     let Some(settings) = load(bytes) else { return };
     let said = settings.to_yaml();
-    let again = load(said.as_bytes()).expect("what is printed can be read");
+    let again = load(said.as_bytes()).expect("the printed settings can be read");
     assert_eq!(again.to_yaml(), said);
 }
 

@@ -76,7 +76,7 @@ fn signed(text: &str) {
         || audience
             .as_array()
             .is_some_and(|all| all.iter().any(|one| one == AUDIENCE));
-    assert!(is_ours, "it is for another: {audience}");
+    assert!(is_ours, "the token is for another audience: {audience}");
     assert!(taken.expires > now() && verifier.still(&taken, now()));
 }
 

@@ -79,8 +79,8 @@ fn a_port_is_given_up_by_a_listener_that_warms(release: Release, mode: Mode) {
         let site = Site::start(release, mode, is_far, &before);
         eventually("the first answers", || expect(answer(old, &[])?.as_str(), "one"));
         site.control.publish(&moved("taker"));
-        within(SOON, "it moves", || expect(answer(new, &[])?.as_str(), "two"));
-        site.arrives("what takes its place", &moved("three"), || {
+        within(SOON, "the listener moves", || expect(answer(new, &[])?.as_str(), "two"));
+        site.arrives("the listener that takes its place", &moved("three"), || {
             expect(answer(old, &[])?.as_str(), "three")
         });
     });

@@ -15,7 +15,7 @@ static RUN: LazyLock<fn(&[u8])> = LazyLock::new(|| {
     let found = targets::TARGETS.into_iter().find(|(known, _)| *known == name);
     let names = targets::TARGETS.map(|(known, _)| known).join(", ");
     found
-        .unwrap_or_else(|| panic!("FUZZ_TARGET {name:?} is none of {names}"))
+        .unwrap_or_else(|| panic!("FUZZ_TARGET {name:?} is not one of {names}"))
         .1
 });
 
