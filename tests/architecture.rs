@@ -1,4 +1,4 @@
-//! Tests that the layers of ARCHITECTURE.md hold: no module names a module or crate that its layer forbids. A few rules of form follow.
+//! Tests that the layers of ARCHITECTURE.md hold: no module names a module or crate that its layer forbids.
 //!
 //! `architecture/layers.rs` lists the permissions, `architecture/paths.rs` finds all named paths, and `architecture/circles.rs`
 //! finds the imports between files.

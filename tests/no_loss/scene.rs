@@ -56,7 +56,7 @@ impl Case {
         matches!(self, Self::Everything | Self::Inline)
     }
 
-    /// Returns true if Envoy refuses publish `number` for its cluster. A publish that is refused otherwise is refused for its route.
+    /// Returns true if Envoy refuses publish `number` for its cluster. Other refused publishes are refused for their route.
     const fn has_bad_cluster(self, number: u64) -> bool {
         self.is_refused(number) && number % 4 == 3
     }

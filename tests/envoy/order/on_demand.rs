@@ -24,7 +24,8 @@ matrix! {
 /// Long enough for some requests.
 const A_MOMENT: Duration = Duration::from_millis(300);
 
-/// The Envoy subscribes to clusters in SotW, without those of tenants, and to a tenant's cluster on a delta stream at the first request for it.
+/// The Envoy subscribes to clusters in SotW, without those of tenants, and to a tenant's cluster on a delta stream at the
+/// first request for it.
 fn an_on_demand_cluster_outlives_changes_of_others(release: Release, mode: Mode) {
     let control = Control::with(Layer {
         protocol: ProtocolLayer {

@@ -57,12 +57,12 @@ fn profile(page: &str) -> Option<&str> {
 fn head(text: &mut String) {
     text.push_str(
         "# Benchmarks\n\n\
-         Made by `make bench` (`make bench ONLY=1,2` for some scenarios, `BENCH_QUICK=1 make bench` for a look); `make bench-report` makes this page \
-         again from [benchmarks/results.json](benchmarks/results.json). How it is measured: [benches/README.md](../benches/README.md). Absolute times \
-         are those of one machine; what counts is the ratio of peers that were measured in turn. Everything is plaintext HTTP/2 on loopback, \
-         but for scenario 9, which is over mTLS.\n\n\
-         | peer | what it is |\n| --- | --- |\n\
-         | chancery | `chancery serve --ephemeral --log-level=error`, published to through its admin API: admission is part of its CPU |\n\
+         `make bench` writes this page (`make bench ONLY=1,2` for some scenarios, `BENCH_QUICK=1 make bench` for small sizes); `make bench-report` writes it \
+         again from [benchmarks/results.json](benchmarks/results.json). [benches/README.md](../benches/README.md) describes the method. Absolute times \
+         are those of one machine; compare the ratios of peers, which were measured in turn. Everything is plaintext HTTP/2 on loopback, \
+         except for scenario 9, which is over mTLS.\n\n\
+         | peer | implementation |\n| --- | --- |\n\
+         | chancery | `chancery serve --ephemeral --log-level=error`, with publishes through its admin API: admission is part of its CPU |\n\
          | limit-raw | tonic's server and one shared `Bytes` per push, no xDS: the least a tonic server can cost |\n\
          | naive | tonic's own streaming with prost: a response built and encoded per stream |\n\
          | go SnapshotCache | go-control-plane, one snapshot object shared by all nodes, its best case; logger off |\n\

@@ -101,11 +101,11 @@ fn plans(bad: bool) -> Vec<NodePlan> {
 pub(crate) fn report(outcome: &Outcome) -> Section {
     let mut section = Section::default();
     section.text(&format!(
-        "{NODES} wildcard nodes, {RESOURCES} clusters of 370 B over delta ADS, {RATE:.0} commits a second. Of the bad run, 10 % of the nodes NACK everything, 1 % \
-         ask over SotW and never read, 1 % repeat their last answer 1000 times a second. Times are to the last healthy node, in ms.",
+        "{NODES} wildcard nodes, {RESOURCES} clusters of 370 B over delta ADS, {RATE:.0} commits a second. In the bad run, 10 % of the nodes NACK everything, 1 % \
+         subscribe over SotW and never read, 1 % repeat their last answer 1000 times a second. Times are to the last healthy node, in ms.",
     ));
     let mut table = Table::new(
-        "What the healthy see",
+        "Latency of the healthy nodes, in ms, and the server's cost",
         &[
             "case",
             "p50",

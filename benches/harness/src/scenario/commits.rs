@@ -145,8 +145,8 @@ pub(crate) fn report(outcome: &Outcome) -> Section {
     let resources = if outcome.quick { 2000 } else { 10_000 };
     section.text(&format!(
         "{resources} clusters of 1 KB; one publisher, one commit after the other, for some seconds each; wildcard nodes over delta ADS. Chancery's time is \
-         that of the admin RPC, with decoding, admission and comparison; go-control-plane's is that of `NewResources` and `SetSnapshot` alone, on Go structures \
-         that are there already. A node that is behind is sent the newest state, so fewer pushes than commits × nodes may go out.",
+         that of the admin RPC, with decoding, admission and comparison; go-control-plane's is that of `NewResources` and `SetSnapshot` alone, on existing \
+         Go structures. A late node is sent the newest state, so there may be fewer pushes than commits × nodes.",
     ));
     let mut table = Table::new(
         "Commits per second / server CPU in ms per commit, pushes included / pushes per commit",

@@ -206,7 +206,7 @@ pub(crate) fn report(outcome: &Outcome) -> Section {
     let mut section = Section::default();
     section.text(
         "One group of wildcard nodes subscribes to clusters of 370 B over SotW ADS. One cluster changes per commit, so every push \
-         carries all of them. The next commit follows once every node has the one before.",
+         carries all of them. The next commit follows once every node has the last one.",
     );
     section.table(report::cpu_table(outcome, &PEERS, metric::CPU));
     section.table(latency_table(outcome));

@@ -138,8 +138,8 @@ async fn change(arm: &mut Arm, number: usize) -> Result<()> {
 pub(crate) fn report(outcome: &Outcome) -> Section {
     let mut section = Section::default();
     section.text(&format!(
-        "{RESOURCES} endpoints of 1 KB, which all groups see; every node asks for {NAMES} of them by name over ADS, those of a group for the same. {CHANGED} change per commit, \
-         {NEEDED} of them of interest to each node. Chancery has the endpoints in the group `*` and a cluster in each group; go-control-plane is given one snapshot \
+        "{RESOURCES} endpoints of 1 KB, shared by all groups. Every node subscribes to {NAMES} of them by name over ADS, the nodes of a group to the same ones. {CHANGED} change per \
+         commit, and each node subscribes to {NEEDED} of these. Chancery has the endpoints in the group `*` and a cluster in each group; go-control-plane has one snapshot \
          object for all groups.",
     ));
     let mut table = Table::new(

@@ -201,8 +201,8 @@ const fn resources(outcome: &Outcome) -> usize {
 pub(crate) fn report(outcome: &Outcome) -> Section {
     let mut section = Section::default();
     section.text(&format!(
-        "*idle*: nodes on a connection each, over delta, that have ACKed the one cluster there is. *loaded*: nodes that have received and ACKed {} \
-         clusters of 1 KB. Proportional set size of the server once it is at rest; the Go runtime is asked to give back what it can. \
+        "*idle*: delta nodes with a connection each that have ACKed the only cluster. *loaded*: nodes that have received and ACKed {} clusters of \
+         1 KB. Proportional set size of the server once it is at rest; the Go runtime is asked to return free memory. \
          Slopes are least squares over the numbers of nodes.",
         resources(outcome)
     ));
@@ -256,7 +256,7 @@ pub(crate) fn report(outcome: &Outcome) -> Section {
         1.5 * LARGE as f64 + 200.0,
     ));
     section.targets.push(Target::at_most(
-        "bytes per node × resource, for wildcard nodes: 0, within what can be told".to_owned(),
+        "bytes per node × resource, for wildcard nodes: 0, within the precision".to_owned(),
         Ratio::of(&product(outcome, ours)),
         1.0,
     ));

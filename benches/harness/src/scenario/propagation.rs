@@ -167,7 +167,7 @@ pub(crate) fn report(outcome: &Outcome) -> Section {
     section.text(&format!(
         "{NODES} wildcard nodes, {RESOURCES} clusters of 370 B, delta ADS; one cluster changes per commit, at moments of a Poisson process, \
          the same for both. Times count from the moment a commit is due, in ms: p50 / p99 / p99.9. *void*: the generator used more than 95 % of its core. \
-         A rate is sustained where the publisher is at most {} ms behind at the end.",
+         A rate is sustained if the publisher is at most {} ms late at the end.",
         LATE.as_millis()
     ));
     let mut table = Table::new(

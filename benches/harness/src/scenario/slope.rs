@@ -107,7 +107,7 @@ pub(crate) fn report(outcome: &Outcome) -> Section {
     let mut section = Section::default();
     section.text(
         "One group of wildcard nodes subscribes to clusters of 370 B over delta ADS. One cluster changes per commit, so every push carries \
-         one. CPU is that of the whole server, commits included: with 200 nodes a commit that costs 1 ms is 5 µs of each push.",
+         one. The CPU time includes commits: with 200 nodes a commit of 1 ms adds 5 µs to each push.",
     );
     section.table(report::cpu_table(outcome, &PEERS, metric::CPU));
     section.table(report::seconds_table(

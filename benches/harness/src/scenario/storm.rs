@@ -203,10 +203,10 @@ async fn types(peer: &Peer, variant: Variant, coming: Return) -> Result<Arc<[Typ
 pub(crate) fn report(outcome: &Outcome) -> Section {
     let mut section = Section::default();
     section.text(&format!(
-        "{CLUSTERS} clusters, {CLUSTERS} named endpoints of 370 B each, {LISTENERS} listeners and {LISTENERS} route configurations over ADS. *cold*: clusters and \
-         listeners are asked for first, endpoints and routes once those have come. *warm*: all four at once, in SotW with the last version of each type, \
-         in delta with the versions of all resources but one route configuration. Connections are made 128 at a time, as fast as the server accepts them. \
-         Meanwhile another group is published every 50 ms. The generator reads everything on one core: where it is at more than 95 %, the time is its own.",
+        "{CLUSTERS} clusters, {CLUSTERS} named endpoints of 370 B each, {LISTENERS} listeners and {LISTENERS} route configurations over ADS. *cold*: nodes \
+         subscribe to clusters and listeners, then to the endpoints and routes that those name. *warm*: nodes subscribe to all four types at once, in SotW with \
+         the last version of each type, in delta with the versions of all resources except one route configuration. 128 connections are opened at a time, as \
+         fast as the server accepts them. Meanwhile another group is published every 50 ms. The generator reads on one core: above 95 % the time is its own.",
     ));
     let mut table = Table::new(
         "A fleet that connects at once: median (range)",
