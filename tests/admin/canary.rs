@@ -276,7 +276,6 @@ fn no_secret_turns_up_where_nobody_asked_for_it() {
         .unwrap(),
     );
 
-    // Published, changed, published again.
     let document = fields.document();
     let all = stage.file("all.yaml", &document);
     let replaced = stage.run(&["replace", "-g", "demo", "-f", &all, "-m", "first", "--allow-warnings"]);

@@ -43,7 +43,6 @@ pub(crate) struct Target {
 
 type Attack = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// One kind of flood.
 pub(crate) struct Flood {
     pub(crate) name: &'static str,
     /// True if the memory of this flood grows slowly.

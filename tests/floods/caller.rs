@@ -88,7 +88,7 @@ impl Call {
     }
 }
 
-/// A gRPC message.
+/// Adds gRPC's prefix to a message.
 pub(crate) fn framed(message: &[u8]) -> Vec<u8> {
     let mut framed = vec![0];
     framed.extend(u32::try_from(message.len()).unwrap().to_be_bytes());

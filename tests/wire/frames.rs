@@ -29,7 +29,6 @@ pub(crate) const ENHANCE_YOUR_CALM: u32 = 11;
 /// The time without progress after which a peer counts as stalled.
 const STALLED: Duration = Duration::from_millis(500);
 
-/// One connection.
 pub(crate) struct Frames {
     read: OwnedReadHalf,
     write: OwnedWriteHalf,

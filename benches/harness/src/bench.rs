@@ -19,7 +19,6 @@ use crate::{
 /// The bound on the time for a fleet to receive one commit, or to connect and receive everything.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 
-/// One run.
 #[derive(Debug)]
 pub(crate) struct Bench {
     pub(crate) machines: Machines,

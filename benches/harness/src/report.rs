@@ -48,7 +48,6 @@ pub(crate) struct Plot {
     pub(crate) series: Vec<Series>,
 }
 
-/// A line.
 #[derive(Clone, Debug)]
 pub(crate) struct Series {
     pub(crate) name: String,

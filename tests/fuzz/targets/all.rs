@@ -16,7 +16,6 @@ mod xds;
 /// One target: its name, which is also its folder of the corpus, and its function.
 pub(crate) type Target = (&'static str, fn(&[u8]));
 
-/// All of them.
 pub(crate) const TARGETS: [Target; 9] = [
     ("access", access::run),
     ("admission", admission::run),

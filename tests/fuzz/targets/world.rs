@@ -77,7 +77,6 @@ pub(super) fn of(revision: u64, types: Types) -> Arc<Snapshot> {
     Arc::new(Snapshot::compose(&"demo".into(), Some(&own), None, None))
 }
 
-/// One resource of a type.
 pub(super) fn one(kind: &ResourceType, name: &str) -> Arc<TypeResources> {
     let resource = resource(kind, name, "one", &[]);
     Arc::new(TypeResources::new(vec![resource]).unwrap())

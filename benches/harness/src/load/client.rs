@@ -50,7 +50,6 @@ struct Client<'a> {
     unnamed: bool,
 }
 
-/// Runs a node until its stream ends.
 pub(super) async fn run(
     server: SocketAddr,
     connection: SendRequest<Bytes>,

@@ -15,7 +15,6 @@ use crate::{
     wire::{Any, Command, Reply, Resource, op},
 };
 
-/// The two pipes.
 pub(super) struct Pipe {
     input: ChildStdin,
     output: BufReader<ChildStdout>,

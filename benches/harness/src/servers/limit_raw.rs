@@ -24,11 +24,9 @@ use tonic::{
 use super::{Stock, variant_of};
 use crate::load::Variant;
 
-/// The service.
 #[derive(Clone, Debug)]
 pub(super) struct Ads(watch::Receiver<Arc<Stock>>);
 
-/// One stream.
 struct Push {
     variant: Variant,
     requests: Streaming<()>,

@@ -26,7 +26,6 @@ use crate::{
 
 type Watched = watch::Receiver<Arc<Stock>>;
 
-/// The service.
 #[derive(Clone, Debug)]
 pub(super) struct Ads(Watched);
 
