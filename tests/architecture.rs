@@ -421,7 +421,7 @@ fn randomness_and_shared_maps_are_found() {
         "use std::hash::{Hash, RandomState as State};",
         "the same input",
     );
-    expect_one("protocol", "use dashmap::DashMap;", "nothing to share");
+    expect_one("protocol", "use dashmap::DashMap;", "nothing is shared");
 }
 
 #[test]
