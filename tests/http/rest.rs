@@ -139,8 +139,8 @@ async fn malformed_polls_are_refused() {
     server.publish("demo", &[cluster("a", "1s")]).await;
     let foreign = json!({ "node": { "id": "n" }, "type_url": ENDPOINTS }).to_string();
     for (body, said) in [
-        ("", "no DiscoveryRequest"),
-        ("{", "no DiscoveryRequest"),
+        ("", "not a DiscoveryRequest"),
+        ("{", "not a DiscoveryRequest"),
         ("{}", "must name its node"),
         (r#"{"node": {}}"#, "names no group"),
         (foreign.as_str(), "serves cluster only"),
