@@ -10,10 +10,10 @@ demo: build ## Chancery, a real Envoy and two upstreams, live until Ctrl-C; DEMO
 	@python3 tools/install.py --demo
 	@python3 tools/demo.py --chancery $(or $(CARGO_TARGET_DIR),target)/release/chancery
 
-check: ## Before each commit: format, clippy and the library's tests, with 500 sessions of each model client (CASES=n).
+check: ## Before each commit: format, clippy and the library's tests, with 250 sessions of each model client (CASES=n).
 	cargo fmt --check
 	cargo clippy --all-targets --locked -- -D warnings
-	PROPTEST_CASES=$(or $(CASES),500) cargo test --lib --locked
+	PROPTEST_CASES=$(or $(CASES),250) cargo test --lib --locked
 
 test: ## Every check there is: format, lints, docs, tests, examples, deployment, demo.
 	@tools/test.sh
