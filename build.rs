@@ -1,7 +1,7 @@
 //! Generates the gRPC code and the embedded descriptor set.
 //!
-//! Envoy's `.proto` tree is read from the locked crate `envoy-types`, which is fetched but never compiled; its path comes from
-//! `cargo metadata`. `protoc` comes from `protoc-bin-vendored`. Nothing of either is copied into this repository.
+//! Envoy's `.proto` tree is read from the locked crate `envoy-types`, which is fetched but never compiled; `cargo metadata`
+//! gives its path. `protoc` comes from `protoc-bin-vendored`. Neither is copied into this repository.
 
 use std::{
     env,
@@ -23,10 +23,10 @@ const ROOTS: [&str; 6] = [
     "cel-spec/proto",
 ];
 
-/// Import roots that only some trees have; they join when they are there.
+/// Import roots that only some trees have; existing ones are used.
 const OPTIONAL_ROOTS: [&str; 2] = ["client_model", "ratelimit"];
 
-/// The services we speak: discovery in every form, client status and load reports.
+/// The services that Chancery serves: discovery in every form, client status and load reports.
 const SERVICES: [&str; 12] = [
     "envoy/service/discovery/v3/ads.proto",
     "envoy/service/cluster/v3/cds.proto",
@@ -67,7 +67,7 @@ fn main() -> Result<()> {
     generate(&protoc, &includes, &well_known, &ours, &out)
 }
 
-/// Where cargo unpacked the locked `envoy-types`.
+/// The path where cargo unpacked the locked `envoy-types`.
 fn envoy_proto_tree() -> Result<PathBuf> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let metadata = |extra: &[&str]| -> Result<std::process::Output> {
@@ -77,7 +77,7 @@ fn envoy_proto_tree() -> Result<PathBuf> {
             .output()
             .context("cargo metadata did not start")
     };
-    // What is fetched already needs no network; only a first build on a clean machine does.
+    // Fetched crates need no network; only the first build on a clean machine does.
     let mut output = metadata(&["--offline"])?;
     if !output.status.success() {
         output = metadata(&[])?;
@@ -120,7 +120,7 @@ fn protos_below(root: &Path) -> Result<Vec<String>> {
     Ok(found)
 }
 
-/// One `protoc` run over Envoy's whole API and ours: message types with their options, for admission and for reflection.
+/// Runs `protoc` once over Envoy's whole API and ours: message types with their options, for admission and reflection.
 fn descriptor_set(protoc: &Path, includes: &[PathBuf], well_known: &Path, ours: &[String], out: &Path) -> Result<()> {
     let mut command = Command::new(protoc);
     command.arg("--include_imports");
@@ -139,7 +139,7 @@ fn descriptor_set(protoc: &Path, includes: &[PathBuf], well_known: &Path, ours: 
     run(command)
 }
 
-/// Messages and services we speak, through tonic-build.
+/// Generates messages and services with tonic-build.
 fn generate(protoc: &Path, includes: &[PathBuf], well_known: &Path, ours: &[String], out: &Path) -> Result<()> {
     let mut config = prost_build::Config::new();
     config.protoc_executable(protoc);

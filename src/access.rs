@@ -1,6 +1,7 @@
-//! Who may be which node, and who may do what: identities, patterns, rules, roles and the decisions that follow. Pure.
+//! Access rules: which identity may be which node, and which caller may do which call. Pure.
 //!
-//! Time is an argument, files come as text. `authority` holds the rules of the moment and asks here; the edges ask `authority`.
+//! Time is an argument, files come as text. `authority` holds the current rules and asks here; the edges ask
+//! `authority`.
 
 mod config;
 mod credential;

@@ -1,7 +1,7 @@
-//! The admin API: `SnapshotService` and `StoreService` over the publisher, `NodeService` and Envoy's CSDS over the fleet,
-//! `SourceService` over the sources, with gRPC health and reflection.
+//! The admin API: `SnapshotService` and `StoreService` over the publisher, `NodeService` and Envoy's CSDS over the
+//! fleet, `SourceService` over the sources, with gRPC health and reflection.
 //!
-//! The app wires and serves it. Calls that may block run apart from the reactor; watches end when the process shuts down.
+//! `app` builds and serves it. Calls that may block run on blocking threads; watches end when the process shuts down.
 
 mod access;
 mod convert;
@@ -43,17 +43,17 @@ use crate::{
 
 pub use self::{convert::finding, process::Process, reflection::ReflectionError};
 
-/// Largest request: a publish of the largest snapshot that admission lets in, with room for how YAML writes it.
+/// The largest request: the largest snapshot that admission accepts, with room for its YAML form.
 pub const MAX_REQUEST_BYTES: usize = 256 << 20;
-/// Calls at once on one connection: people and pipelines, not fleets.
+/// Concurrent calls on one connection: the clients are people and pipelines, not fleets.
 const MAX_CONCURRENT_CALLS: u32 = 256;
-/// A publish of some MiB should not wait for a window update every 64 KiB.
+/// The HTTP/2 window: a publish of several MiB should not wait for a window update every 64 KiB.
 const WINDOW_BYTES: u32 = 4 << 20;
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Bytes of a request for the status of clients: it is decoded into some fifty times as much.
+/// The largest CSDS request in bytes: decoding takes about fifty times as much memory.
 const MAX_CSDS_BYTES: usize = 256 << 10;
-/// The admin API's services and what they stand on.
+/// The services of the admin API with their shared state.
 #[derive(Clone)]
 pub struct Admin {
     shared: Arc<Shared>,
@@ -64,7 +64,7 @@ pub struct Admin {
 // === impl Admin ===
 
 impl Admin {
-    /// The services, for whom `authority` lets. They are part of `process`.
+    /// Makes the services, with access decided by `authority`, as a part of `process`.
     #[must_use]
     pub fn new(
         publisher: Arc<Publisher>,
@@ -81,11 +81,11 @@ impl Admin {
         }
     }
 
-    /// Every service of the admin port, as routes of one HTTP/2 server.
+    /// The routes of all services of the admin port.
     ///
     /// # Errors
     ///
-    /// [`ReflectionError`] where the embedded descriptors do not hold together.
+    /// [`ReflectionError`] if the embedded descriptors are inconsistent.
     pub fn routes(&self) -> Result<Routes, ReflectionError> {
         let snapshots = SnapshotServiceServer::new(Snapshots::new(Arc::clone(&self.shared)))
             .max_decoding_message_size(MAX_REQUEST_BYTES)
@@ -108,12 +108,12 @@ impl Admin {
             .add_service(csds)
             .add_service(health);
         reflection::add_to(&mut routes)?;
-        // Around everything that the port serves: no service is reached but through it.
+        // The layer is around all routes, so no service is reached without it.
         let check = axum::middleware::from_fn_with_state(self.authority.clone(), access::check);
         Ok(Routes::from(routes.routes().into_axum_router().layer(check)))
     }
 
-    /// What the port's HTTP/2 server lets a peer do.
+    /// The limits of the HTTP/2 server for each client.
     #[must_use]
     pub const fn http2(&self) -> Http2Limits {
         Http2Limits {
@@ -126,12 +126,12 @@ impl Admin {
             failed_streams: 1024,
             keepalive_interval: KEEPALIVE_INTERVAL,
             keepalive_timeout: KEEPALIVE_TIMEOUT,
-            // An operator may leave a watch alone.
+            // An operator may leave a watch unread.
             send_timeout: None,
         }
     }
 
-    /// What health checks are told, of the server and of each service.
+    /// Sets the health status of the server and of each service.
     pub async fn set_serving(&self, serving: bool) {
         let status = if serving {
             ServingStatus::Serving

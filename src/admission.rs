@@ -1,8 +1,8 @@
-//! Admission: documents and resources as they were given → [`Resource`](crate::resource::Resource)s that may be served, or
-//! every reason why not.
+//! Admission: turns documents and encoded resources into [`Resource`](crate::resource::Resource)s that may be served,
+//! or returns every reason why not.
 //!
-//! Pure: no clock, no I/O, no runtime. The publisher calls [`admit_over`] and [`GroupChecks`]; the admin API and the CLI
-//! show resources with [`to_json`] and [`redact`]. Protobuf is reflected here and nowhere else.
+//! Pure: no clock, no I/O, no runtime. The publisher calls [`admit_over`] and [`GroupChecks`]; the admin API and the
+//! CLI show resources with [`to_json`] and [`redact`]. No other module uses protobuf reflection.
 
 mod admitted;
 mod any;
@@ -44,21 +44,21 @@ pub use self::{
     sensitive::redact,
 };
 
-/// Decodes and checks everything in `candidate`, but whether certificates are valid at some time.
+/// Decodes and checks everything in `candidate`, except the validity period of certificates.
 ///
 /// # Errors
 ///
-/// A [`Rejection`] with every error and warning found, not only the first, when there is at least one error.
+/// [`Rejection`] with all errors and warnings, up to `Limits::findings`, if there is at least one error.
 pub fn admit(candidate: &Candidate, limits: &Limits) -> Result<Admitted, Rejection> {
     admit_over(candidate, limits, None, None)
 }
 
-/// [`admit`], but that encoded resources which are byte for byte `known` ones are taken over and not decoded, and that
-/// certificates which are not valid `now` are warned of.
+/// Like [`admit`], but takes over encoded resources that equal a `known` one byte for byte without decoding them, and
+/// warns of certificates that are not valid at `now`.
 ///
 /// # Errors
 ///
-/// As [`admit`] has.
+/// As for [`admit`].
 pub fn admit_over(
     candidate: &Candidate,
     limits: &Limits,

@@ -30,26 +30,29 @@ use self::{
     ports::Ports,
     wired::{Wired, spawn_grpc},
 };
-use crate::{admin::Admin, http::Guard, readiness::Readiness, settings::Settings, transport::Xds};
+use crate::{
+    admin::Admin, http::Guard, publisher::Publisher, readiness::Readiness, settings::Settings, transport::Xds,
+};
 
 /// Starts the control plane.
 #[derive(Debug)]
 pub struct App;
 
-/// A control plane that serves. Dropping it without [`Running::shutdown`] leaves it running.
+/// A running control plane. Dropping it without [`Running::shutdown`] leaves it running.
 #[derive(Debug)]
 pub struct Running {
-    /// Its addresses.
+    /// The addresses of its ports.
     pub addresses: Addresses,
     readiness: Readiness,
+    publisher: Arc<Publisher>,
     xds: Xds,
     admin: Admin,
     tracker: TaskTracker,
     /// Ends the streams and the gRPC servers.
     serving: CancellationToken,
-    /// Ends the rest: the HTTP port answers until nothing else does.
+    /// Ends the rest: the HTTP port answers until everything else has ended.
     rest: CancellationToken,
-    /// Told once the process cannot go on.
+    /// Cancelled once the process cannot go on.
     failed: CancellationToken,
     servers: Vec<JoinHandle<()>>,
     grace: Duration,
@@ -58,14 +61,14 @@ pub struct Running {
 // === impl App ===
 
 impl App {
-    /// Binds every port, loads what was published, then serves. `/readyz` answers from the start and is 200 when this
+    /// Binds every port, loads the published snapshots, then serves. `/readyz` answers from the start, with 200 once this
     /// returns.
     ///
     /// # Errors
     ///
-    /// A port that cannot be bound, or a store that cannot be opened or read whole; nothing runs then.
+    /// A port cannot be bound, or the store cannot be opened or read in full; then nothing runs.
     pub async fn start(settings: Settings) -> anyhow::Result<Running> {
-        // Boxed: whoever waits for this would hold all that is wired several times over.
+        // Boxed, so that the future of the caller stays small.
         Box::pin(Self::begin(&Arc::new(settings))).await
     }
 
@@ -74,7 +77,7 @@ impl App {
         let loading = base.readiness.awaits("snapshots");
         let ports = Ports::bind(settings, &base.metrics)?;
         let addresses = ports.addresses()?;
-        // Until all runs, whatever fails takes what already runs with it.
+        // A failure from here on also ends the tasks that already run.
         let undo = base.undo();
         base.spawn_memory_watch();
         let connections = &settings.values.connections;
@@ -86,6 +89,7 @@ impl App {
 
         let wired = Wired::new(settings, &base, loaded)?;
         let (xds, admin) = (wired.xds.clone(), wired.admin.clone());
+        let publisher = Arc::clone(&wired.publisher);
         wired.expose(&base);
         http.open(wired.services(settings));
 
@@ -101,6 +105,7 @@ impl App {
         Ok(Running {
             addresses,
             readiness: base.readiness,
+            publisher,
             xds,
             admin,
             tracker: base.vital.tracker,
@@ -116,19 +121,25 @@ impl App {
 // === impl Running ===
 
 impl Running {
-    /// xDS streams that are open now.
+    /// Publishes snapshots from within the process, beside the admin API and the sources.
+    #[must_use]
+    pub const fn publisher(&self) -> &Arc<Publisher> {
+        &self.publisher
+    }
+
+    /// The number of open xDS streams.
     #[must_use]
     pub fn open_streams(&self) -> usize {
         self.xds.open_streams()
     }
 
-    /// Comes to its end once a task died that the process needs: it is to be shut down then, and started again.
+    /// Waits until a vital task died: then shut down the process and start it again.
     pub async fn failed(&self) {
         self.failed.cancelled().await;
     }
 
-    /// Readiness goes first, then streams end, then servers, then the HTTP port. `false` where the grace period was over
-    /// before all of that: what is left then ends with the runtime.
+    /// Ends readiness first, then the streams, then the servers, then the HTTP port. `false` if the grace period ended before
+    /// all of that was done: the runtime ends the rest.
     pub async fn shutdown(self) -> bool {
         let deadline = Instant::now() + self.grace;
         self.readiness.stop();
@@ -138,7 +149,7 @@ impl Running {
         self.tracker.close();
         let in_order = async {
             for server in self.servers {
-                // A server that panicked has ended as well.
+                // A server that panicked has ended too.
                 server.await.ok();
             }
             self.rest.cancel();

@@ -1,7 +1,7 @@
-//! The audit log: who did what, from where, and whether it was allowed. One JSON object a line, each chained to the line before
-//! by a hash, so that a line that was changed or taken out shows.
+//! The audit log: who did what, from which address, and the decision. One JSON object a line, each chained to the
+//! previous line by a hash, so that a changed or missing line shows.
 //!
-//! `authority` writes it, `chancery audit verify` checks it. Time is an argument.
+//! `authority` writes the log, `chancery audit verify` checks it. Time is an argument.
 
 mod chain;
 mod log;

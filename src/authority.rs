@@ -1,7 +1,7 @@
-//! Who comes, and whether they may: verifies what is shown, and asks the rules of the moment. `transport`, `admin` and `http` ask
-//! here, `app` reloads the rules.
+//! Verifies the credentials of clients and asks the current access rules. `transport`, `admin` and `http` call
+//! [`Authority`]; `app` reloads the rules.
 //!
-//! The decisions themselves are those of `access`; here are the clock, the files, the counters and the audit log.
+//! `access` decides; this module adds the clock, the files, the counters and the audit log.
 
 mod load;
 mod unverified;
@@ -34,7 +34,7 @@ use crate::{
     snapshot::Snapshot,
 };
 
-/// Verifies who comes and asks the rules. Clones are one and the same.
+/// Verifies credentials and asks the current rules. Clones share their state.
 #[derive(Clone)]
 pub struct Authority {
     shared: Arc<Shared>,
@@ -42,7 +42,7 @@ pub struct Authority {
 
 struct Shared {
     rules: RwLock<Arc<Rules>>,
-    /// Counts the rules: whoever was let in under others is looked at again.
+    /// The generation of the rules; a client that was let in under an older one is checked again.
     generation: AtomicU64,
     verified: Verified,
     views: Views,
@@ -50,58 +50,58 @@ struct Shared {
     metrics: AccessMetrics,
 }
 
-/// Somebody at the edge of the process: from where, and who, as far as it was verified.
+/// A client at the edge of the process: its address, and its identity as far as it was verified.
 #[derive(Clone, Debug)]
 pub struct Visitor {
-    /// The port they came to.
+    /// The port that the client connected to.
     pub port: PortLabel,
-    /// Their address.
+    /// The address of the client.
     pub from: Arc<str>,
-    /// Who they are; `None` for nobody in particular.
+    /// The verified identity; `None` for an anonymous client.
     pub identity: Option<Arc<Identity>>,
 }
 
-/// What tells what one node sees from what another sees: its group, and its secrets.
+/// The key of a view: the group and the secrets that a node sees.
 pub type Sight = (NodeGroup, SecretReach);
 
-/// What somebody comes for, and so which rules are asked.
+/// The purpose of a connection, which decides the rules that apply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// To be a node.
+    /// The client is a node that asks for resources: `access.nodes` applies.
     Node,
-    /// To see or change something.
+    /// The client calls the admin API: `access.admin` applies.
     Call,
 }
 
-/// A node that was let in, to be looked at again.
+/// A node that was let in, with the facts to check it again.
 #[derive(Clone, Debug)]
 pub struct Admitted {
     visitor: Visitor,
     node: NodeId,
     group: NodeGroup,
-    /// What it may see; `None` where no rule restricts anybody.
+    /// The part of the snapshot that the node may see; `None` where no rule restricts nodes.
     reach: Option<NodeReach>,
     generation: u64,
 }
 
-/// Secrets a node may not have that are named in the log of one request, or of one stream: it may ask for any number of names.
+/// Denied secrets of one request or stream that are logged by name: a node may ask for any number of names.
 pub const NOTED: usize = 256;
 
-/// Why a node that was let in may no longer stay.
+/// The reason why a node that was let in may no longer stay.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Dismissal {
-    /// It may not be this node any more.
+    /// The rules no longer allow this node.
     #[error(transparent)]
     Denied(#[from] Denial),
-    /// It may still be this node, but has other secrets.
-    #[error("what this node may have has changed: reconnect")]
+    /// The rules still allow this node, but with other secrets.
+    #[error("the permissions of this node have changed: reconnect")]
     Changed,
 }
 
 // === impl Authority ===
 
 impl Authority {
-    /// Decides by these rules, and writes what it decides to `audit` and `metrics`. Hashes are checked on `tracker`.
+    /// An authority with these rules that reports to `audit` and `metrics`. Hashes are checked on `tracker`.
     #[must_use]
     pub fn new(rules: Rules, audit: AuditLog, metrics: AccessMetrics, tracker: TaskTracker) -> Self {
         Self {
@@ -116,7 +116,7 @@ impl Authority {
         }
     }
 
-    /// Lets everybody do everything.
+    /// Makes an authority without rules, which allows everything.
     #[must_use]
     pub fn open() -> Self {
         Self::new(
@@ -127,7 +127,7 @@ impl Authority {
         )
     }
 
-    /// Decides by other rules from here on; `false` where they are the same. Whoever was let in is to be woken after this.
+    /// Replaces the rules; returns `false` if they are the same. The caller then wakes all clients that were let in.
     pub fn replace(&self, rules: Rules) -> bool {
         let mut current = self.shared.rules.write().unwrap_or_else(PoisonError::into_inner);
         if **current == rules {
@@ -139,18 +139,18 @@ impl Authority {
         true
     }
 
-    /// Counts the rules of which this decides by the newest.
+    /// The generation of the rules.
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.shared.generation.load(Ordering::Acquire)
     }
 
-    /// Who comes over a connection, with what an `authorization` header shows. What is shown and not taken is no "nobody": it is
-    /// refused, counted and audited.
+    /// Verifies a client's certificate and the value of its `authorization` header. A client whose credentials are not
+    /// taken is never anonymous: it is refused, counted and audited.
     ///
     /// # Errors
     ///
-    /// [`Unverified`] says why it is not taken.
+    /// [`Unverified`] with the reason.
     pub async fn identify(
         &self,
         port: PortLabel,
@@ -189,7 +189,7 @@ impl Authority {
         if certificate.is_some_and(|certificate| certificate.not_after <= now) {
             return Err(Unverified::Certificate);
         }
-        // Where no rule asks who somebody is, what they show is not looked at.
+        // Without rules for this purpose the header is not read.
         let asks = match purpose {
             Purpose::Node => rules.policy.restricts_nodes(),
             Purpose::Call => rules.policy.restricts_admin(),
@@ -210,13 +210,13 @@ impl Authority {
         Ok(Identity::of(certificate, token, jwt))
     }
 
-    /// Lets somebody be a node of a group, or refuses it, counted and audited.
+    /// Lets a client be a node of a group, or counts and audits the refusal.
     ///
     /// # Errors
     ///
-    /// [`Denial`] says why not.
+    /// [`Denial`] with the reason.
     pub fn admit(&self, visitor: &Visitor, node: &NodeId, group: &NodeGroup, action: &str) -> Result<Admitted, Denial> {
-        // Before the rules: where they change in between, the node is looked at once more.
+        // Read before the rules: if they change in between, the node is checked once more.
         let generation = self.generation();
         match self.decide(visitor, node, group) {
             Ok(reach) => Ok(Admitted {
@@ -239,11 +239,11 @@ impl Authority {
         }
     }
 
-    /// Looks at a node again that was let in: its credentials may have expired, and the rules may be others.
+    /// Checks a node again that was let in: its credentials may have expired, and the rules may have changed.
     ///
     /// # Errors
     ///
-    /// [`Dismissal`] where it may not stay.
+    /// [`Dismissal`] if the node may not stay.
     pub fn readmit(&self, admitted: &mut Admitted, action: &str) -> Result<(), Dismissal> {
         admitted.generation = self.generation();
         let reach = self.decide(&admitted.visitor, &admitted.node, &admitted.group);
@@ -272,11 +272,11 @@ impl Authority {
         rules.policy.node(identity, node, group)
     }
 
-    /// What a caller of the admin API may do, or why it may not do this.
+    /// The roles of a caller of the admin API that has this right.
     ///
     /// # Errors
     ///
-    /// [`Denial`] says why not.
+    /// [`Denial`] with the reason.
     pub fn caller(&self, visitor: &Visitor, right: Right) -> Result<AdminReach, Denial> {
         let rules = self.rules();
         let identity = visitor.identity.as_deref();
@@ -286,8 +286,8 @@ impl Authority {
         rules.policy.caller(identity, right)
     }
 
-    /// What a node of `admitted` sees of a snapshot: all of it, but for secrets that it may not have. Nodes with the same secrets
-    /// are given one and the same.
+    /// The part of a snapshot that the node sees: everything but the secrets it may not have. Nodes with the same
+    /// secrets share one view.
     #[must_use]
     pub fn view(&self, snapshot: Arc<Snapshot>, admitted: &Admitted) -> Arc<Snapshot> {
         match &admitted.reach {
@@ -296,14 +296,14 @@ impl Authority {
         }
     }
 
-    /// Whether it matters who calls the admin API.
+    /// Returns true if rules restrict callers of the admin API.
     #[must_use]
     pub fn restricts_admin(&self) -> bool {
         self.rules().policy.restricts_admin()
     }
 
-    /// Notes the secrets among these names that a node asks for and may not have; whether they exist makes no difference. Of many
-    /// in one request the first [`NOTED`] are named, and the rest is counted.
+    /// Audits the secrets among `names` that the node may not have, whether they exist or not. The first [`NOTED`] of
+    /// one call are named, the others counted.
     pub fn note_secrets<'a>(&self, admitted: &Admitted, names: impl IntoIterator<Item = &'a str>, action: &str) {
         let Some(reach) = &admitted.reach else { return };
         let names = names.into_iter();
@@ -330,7 +330,7 @@ impl Authority {
         }
     }
 
-    /// Counts, logs and audits a refusal.
+    /// Counts and audits a refusal.
     pub fn refused(&self, visitor: &Visitor, label: DenialLabel, reason: &dyn fmt::Display, event: Event<'_>) {
         self.shared.metrics.denied(visitor.port, label);
         let reason = reason.to_string();
@@ -344,7 +344,7 @@ impl Authority {
         );
     }
 
-    /// Audits something that was done, or not.
+    /// Audits an event.
     pub fn audit(&self, visitor: &Visitor, event: Event<'_>) {
         let who = visitor.identity.as_ref().map(ToString::to_string).unwrap_or_default();
         let event = Event {
@@ -358,7 +358,7 @@ impl Authority {
         }
     }
 
-    /// What is counted.
+    /// The counters of this authority.
     #[must_use]
     pub fn metrics(&self) -> &AccessMetrics {
         &self.shared.metrics
@@ -368,11 +368,13 @@ impl Authority {
         Arc::clone(&self.shared.rules.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Logs what the rules leave open.
+    /// Logs a warning where `access.nodes` is set and `access.admin` is not.
     pub fn warn_of_gaps(&self) {
         let rules = self.rules();
         if rules.policy.restricts_nodes() && !rules.policy.restricts_admin() {
-            warn!("access.nodes is set and access.admin is not: whoever reaches the admin port may do everything");
+            warn!(
+                "access.nodes is set and access.admin is not: every client that reaches the admin port may do everything"
+            );
         }
     }
 }
@@ -388,17 +390,17 @@ impl fmt::Debug for Authority {
 // === impl Visitor ===
 
 impl Visitor {
-    /// Who it is, in one name; empty for nobody in particular.
+    /// The identity as one name; empty for an anonymous client.
     #[must_use]
     pub fn name(&self) -> String {
         self.identity.as_ref().map(ToString::to_string).unwrap_or_default()
     }
 
-    /// Whether a caller has a role for a group.
+    /// Checks that the caller has a role for a group.
     ///
     /// # Errors
     ///
-    /// [`Denial`] says why not.
+    /// [`Denial`] with the reason.
     pub fn check(&self, reach: &AdminReach, role: Role, group: &str) -> Result<(), Denial> {
         reach.check(&self.name(), role, group)
     }
@@ -407,26 +409,26 @@ impl Visitor {
 // === impl Admitted ===
 
 impl Admitted {
-    /// The rules that it was let in by.
+    /// The generation of the rules that let the node in.
     #[must_use]
     pub const fn generation(&self) -> u64 {
         self.generation
     }
 
-    /// Whether what it sees is restricted.
+    /// Returns true if rules restrict the secrets that the node sees.
     #[must_use]
     pub const fn is_restricted(&self) -> bool {
         self.reach.is_some()
     }
 
-    /// What it sees; `None` where no rule restricts anybody.
+    /// The key of the node's view; `None` where no rule restricts nodes.
     #[must_use]
     pub fn sight(&self) -> Option<Sight> {
         let reach = self.reach.as_ref()?;
         Some((self.group.clone(), reach.secrets.clone()))
     }
 
-    /// When it is to be looked at again, if ever.
+    /// The time at which the node must be checked again, if any.
     #[must_use]
     pub fn expires(&self) -> Option<SystemTime> {
         let identity = self.visitor.identity.as_ref().filter(|_| self.reach.is_some())?;

@@ -1,6 +1,6 @@
-//! Group → the snapshot its nodes are served now, and the wake-up of those who wait for the next.
+//! Group → the snapshot that its nodes are served now, and the wake-up of the streams that wait for the next one.
 //!
-//! The publisher sets, streams watch. Methods are sync and give owned values out: no guard of the map leaves a method.
+//! The publisher sets snapshots, streams watch them. Methods return owned values: no guard of the map leaves a method.
 
 mod moments;
 mod wakers;
@@ -25,60 +25,60 @@ use crate::{
     snapshot::{Revision, Snapshot},
 };
 
-/// The snapshots that are served.
+/// The snapshots that are served, one per group.
 #[derive(Clone, Default)]
 pub struct SnapshotCache {
     shared: Arc<Shared>,
 }
 
-/// One stream's view of its group: the newest snapshot it may be given, and a wake-up when there is a newer one.
+/// One stream's view of its group: the newest snapshot for the stream, and a wake-up when there is a newer one.
 ///
-/// A deleted group takes nothing back: a watch keeps what it holds until the group is published again.
+/// The deletion of a group takes nothing back: a watch keeps its snapshot until the group is published again.
 pub struct SnapshotWatch {
     shared: Arc<Shared>,
     group: Arc<Group>,
     slot: WakerSlot,
     held: Offer,
-    /// The group's changes up to here were taken in.
+    /// [`Group::changes`] at the last look.
     taken_in: u64,
-    /// What is held was not yet given out by [`SnapshotWatch::current`].
+    /// [`SnapshotWatch::current`] has not returned the held snapshot yet.
     unseen: bool,
 }
 
 #[derive(Default)]
 struct Shared {
-    /// Groups that are published, and groups that a watch asks for.
+    /// Groups that are published or watched.
     groups: DashMap<NodeGroup, Arc<Group>>,
-    /// What groups without a snapshot of their own are served.
+    /// The snapshot of groups that have none of their own.
     defaults: RwLock<Defaults>,
-    /// Groups to which the shared one is enough: without a snapshot of their own they are served it as full state (S-20).
+    /// Groups that are served the shared group alone as full state if they have no snapshot of their own (S-20).
     sufficed: GroupSet,
     moments: Moments,
 }
 
-/// What the shared group composes to; `None` where that is silence.
+/// The compositions of the shared group alone; `None` if groups without a snapshot are met with silence.
 #[derive(Clone, Default)]
 struct Defaults {
-    /// For groups of which more is to come.
+    /// For groups that need a snapshot of their own before they have full state.
     partial: Option<Arc<Snapshot>>,
-    /// For groups to which the shared one is enough.
+    /// For groups for which the shared group alone is full state.
     whole: Option<Arc<Snapshot>>,
 }
 
 struct Group {
     name: NodeGroup,
     offer: RwLock<Offer>,
-    /// Counts the offers that watches are to hear of: one number is read per wake-up, and no lock taken for nothing.
+    /// The number of changes that watches must see. A wake-up reads this number and takes the lock only if it changed.
     changes: AtomicU64,
     watches: Wakers,
 }
 
-/// What a group has to offer.
+/// The snapshot that a group offers to its watches.
 #[derive(Clone)]
 enum Offer {
-    /// Its own snapshot.
+    /// The group's own snapshot.
     Published(Arc<Snapshot>),
-    /// It has none; this is what groups without one are served.
+    /// The default, since the group has no snapshot of its own.
     Default(Option<Arc<Snapshot>>),
 }
 
@@ -91,7 +91,7 @@ impl SnapshotCache {
         Self::default()
     }
 
-    /// An empty cache in which the shared group alone is full state for some groups, as if each had been published empty.
+    /// An empty cache in which the shared group alone is full state for some groups, as if published empty themselves.
     #[must_use]
     pub fn with_sufficed(groups: GroupSet) -> Self {
         Self {
@@ -102,13 +102,13 @@ impl SnapshotCache {
         }
     }
 
-    /// Whether the shared group alone is full state for a group.
+    /// Returns true if the shared group alone is full state for a group.
     #[must_use]
     pub fn is_sufficed(&self, group: &NodeGroup) -> bool {
         self.shared.sufficed.contains(group)
     }
 
-    /// Watches a group, whether it was published or not.
+    /// Watches a group, published or not.
     #[must_use]
     pub fn subscribe(&self, group: &NodeGroup) -> SnapshotWatch {
         let make = || {
@@ -117,7 +117,7 @@ impl SnapshotCache {
                 Offer::Default(self.shared.unpublished(group)),
             ))
         };
-        // Joined while the map is held: nobody takes the group for unused meanwhile.
+        // The watch joins while the map entry is locked, so that `remove_unused` cannot take the group for unused.
         let entry = self.shared.groups.entry(group.clone()).or_insert_with(make);
         let (group, slot) = (Arc::clone(&entry), entry.watches.join());
         drop(entry);
@@ -132,14 +132,14 @@ impl SnapshotCache {
         }
     }
 
-    /// What a node of the group is served now; `None` is silence (S-9).
+    /// The snapshot that nodes of the group are served now; `None` is silence (S-9).
     #[must_use]
     pub fn get(&self, group: &NodeGroup) -> Option<Arc<Snapshot>> {
         let offer = self.shared.groups.get(group).map(|group| group.offer());
         offer.map_or_else(|| self.shared.unpublished(group), |offer| offer.snapshot().cloned())
     }
 
-    /// A published group's composed snapshot. Its watches are woken, unless it is the one they have.
+    /// Sets the composed snapshot of a published group. Wakes its watches unless they have this snapshot already.
     pub fn set(&self, group: NodeGroup, snapshot: Arc<Snapshot>) {
         let name = group.clone();
         let make = || Arc::new(Group::new(name, Offer::Default(None)));
@@ -149,7 +149,8 @@ impl SnapshotCache {
             *offer = Offer::Published(snapshot);
             changed
         });
-        // Edited while the map is held, so that nobody takes the group for unused; woken when it is not.
+        // Edited while the map entry is locked, so that `remove_unused` cannot take the group for unused. Woken after
+        // that.
         let group = Arc::clone(&entry);
         drop(entry);
         if changed {
@@ -157,15 +158,15 @@ impl SnapshotCache {
         }
     }
 
-    /// What groups without a snapshot of their own are served: what the shared group composes to, `None` where it has none.
-    /// One snapshot for all of them, under the shared group's name, and one more for those to which it is enough. Taking it
-    /// away takes nothing back from watches.
+    /// Sets the snapshot of all groups that have none of their own: the composition of the shared group, or `None` if
+    /// there is none. All such groups share one snapshot; those for which it is full state share another. Watches keep
+    /// their snapshot when the default becomes `None`.
     pub fn set_default(&self, snapshot: Option<&Arc<Snapshot>>) {
         let defaults = Defaults {
             partial: snapshot.cloned(),
             whole: snapshot.map(|snapshot| Arc::new(snapshot.sufficing())),
         };
-        // Before the groups: an entry made from here on starts with it, one made before is found below.
+        // Set first: a group added from here on starts with the new default, and the loop finds all others.
         *self.shared.defaults.write().unwrap_or_else(PoisonError::into_inner) = defaults;
         let groups: Vec<Arc<Group>> = self.shared.groups.iter().map(|group| Arc::clone(&group)).collect();
         for group in groups {
@@ -183,24 +184,24 @@ impl SnapshotCache {
         }
     }
 
-    /// What [`SnapshotCache::set_default`] was given last.
+    /// The last argument of [`SnapshotCache::set_default`].
     #[must_use]
     pub fn default_snapshot(&self) -> Option<Arc<Snapshot>> {
         self.shared.defaults().partial
     }
 
-    /// Notes when a publish began, before its snapshot is set. One publish after the other.
+    /// Records the start of a publish, before its snapshot is set. Publishes are recorded one after the other.
     pub fn note_publish(&self, revision: Revision, began: Instant) {
         self.shared.moments.note(revision, began);
     }
 
-    /// When a publish began; `None` where that is long ago, or was before the start.
+    /// The start of a publish; `None` if the publish is long ago or was before the start of the process.
     #[must_use]
     pub fn began(&self, revision: Revision) -> Option<Instant> {
         self.shared.moments.of(revision)
     }
 
-    /// The group was deleted: its watches keep what they hold, new ones get what unpublished groups get.
+    /// Deletes a group: its watches keep their snapshot, new watches get the default.
     pub fn forget(&self, group: &NodeGroup) {
         if let Some(published) = self.shared.groups.get(group) {
             published.edit(|offer| {
@@ -211,13 +212,13 @@ impl SnapshotCache {
         self.shared.remove_unused(group);
     }
 
-    /// Groups that are published or watched.
+    /// The number of groups that are published or watched.
     #[must_use]
     pub fn len(&self) -> usize {
         self.shared.groups.len()
     }
 
-    /// Whether no group is published or watched.
+    /// Returns true if no group is published or watched.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.shared.groups.is_empty()
@@ -239,7 +240,7 @@ impl Shared {
         self.defaults.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// What a group without a snapshot of its own is served.
+    /// The snapshot of a group that has none of its own.
     fn unpublished(&self, group: &NodeGroup) -> Option<Arc<Snapshot>> {
         let defaults = self.defaults();
         if self.sufficed.contains(group) {
@@ -249,7 +250,7 @@ impl Shared {
         }
     }
 
-    /// Nodes name groups: those that nobody published must not outlive the nodes.
+    /// Removes a group that is neither published nor watched: nodes choose group names, which must not outlive them.
     fn remove_unused(&self, group: &NodeGroup) {
         self.groups.remove_if(group, |_, group| {
             group.watches.is_empty() && matches!(group.offer(), Offer::Default(_))
@@ -273,7 +274,7 @@ impl Group {
         self.offer.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Edits the offer. Where `edit` says that the watches are to hear of it, so does this, and the caller wakes them.
+    /// Edits the offer. Returns the result of `edit`: true if the caller must wake the watches.
     fn edit(&self, edit: impl FnOnce(&mut Offer) -> bool) -> bool {
         let changed = edit(&mut self.offer.write().unwrap_or_else(PoisonError::into_inner));
         if changed {
@@ -297,13 +298,13 @@ impl Offer {
 // === impl SnapshotWatch ===
 
 impl SnapshotWatch {
-    /// The group it watches.
+    /// The watched group.
     #[must_use]
     pub fn group(&self) -> &NodeGroup {
         &self.group.name
     }
 
-    /// The newest snapshot, which counts as seen from here on; `None` where there never was one.
+    /// The newest snapshot, which counts as seen from now on; `None` if there never was one.
     #[must_use]
     pub fn current(&mut self) -> Option<Arc<Snapshot>> {
         self.take_in();
@@ -311,21 +312,21 @@ impl SnapshotWatch {
         self.held.snapshot().cloned()
     }
 
-    /// Waits until [`SnapshotWatch::current`] would give another snapshot than it last did. Cancel-safe.
+    /// Waits until [`SnapshotWatch::current`] would return another snapshot than at its last call. Cancel-safe.
     pub async fn changed(&mut self) {
         poll_fn(|cx| self.poll_changed(cx)).await;
     }
 
-    /// [`SnapshotWatch::changed`] for bodies and streams: ready until [`SnapshotWatch::current`] is called, and pending from
-    /// then on until the next change, of which the task is told in any case.
+    /// [`SnapshotWatch::changed`] for bodies and streams: ready until [`SnapshotWatch::current`] is called, then
+    /// pending until the next change, which wakes the task.
     pub fn poll_changed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        // First: what changes after the look below wakes the task.
+        // Registered before the look at the state, so that no change in between is missed.
         self.slot.register(cx.waker());
         self.take_in();
         if self.unseen { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    /// Takes in what was offered since, unless it would take back what is held.
+    /// Takes the group's newest offer, unless that would take back the held snapshot.
     fn take_in(&mut self) {
         let changes = self.group.changes.load(Ordering::Acquire);
         if changes == self.taken_in {

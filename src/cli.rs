@@ -1,7 +1,7 @@
-//! The command line: one file per command, or per few that differ little, each a client of the admin API but for `serve`, `validate`, `bootstrap`, `restore`,
-//! `verify`, `rekey`, `token` and `audit`.
+//! The command line: one file per command, or per few similar ones. Each is a client of the admin API except `serve`,
+//! `validate`, `bootstrap`, `restore`, `verify`, `rekey`, `token` and `audit`.
 //!
-//! Output goes to stdout, everything about it to stderr; exit codes are in `cli/exit.rs`.
+//! Results go to stdout, everything else to stderr; exit codes are in `cli/exit.rs`.
 
 mod audit;
 mod backup;
@@ -67,10 +67,10 @@ struct Cli {
     global: Global,
 }
 
-/// What every command understands.
+/// Options of every command.
 #[derive(Args, Debug)]
 struct Global {
-    /// The admin API
+    /// Address of the admin API
     #[arg(
         long,
         global = true,
@@ -81,10 +81,10 @@ struct Global {
     admin: String,
     #[command(flatten)]
     trust: Trust,
-    /// Show the bearer token in this file with every call
+    /// Send the bearer token in this file with every call
     #[arg(long, global = true, env = "CHANCERY_TOKEN_FILE", value_name = "FILE")]
     token_file: Option<PathBuf>,
-    /// How results are printed
+    /// Format of results
     #[arg(short, long, global = true, value_enum, value_name = "FORMAT", default_value_t)]
     output: Requested,
 }
@@ -93,13 +93,13 @@ struct Global {
 enum Command {
     /// Run the control plane
     Serve(Box<serve::Serve>),
-    /// Make a group's snapshot exactly what the files say
+    /// Make a group's snapshot exactly the resources in the files
     Replace(publish_files::PublishFiles),
     /// Add and update resources of a group's snapshot
     Apply(publish_files::PublishFiles),
     /// Delete resources of a group's snapshot
     Delete(delete::Delete),
-    /// Forget a group; its nodes keep what they have
+    /// Delete a group's snapshot; its nodes keep what they have
     DeleteSnapshot(delete_snapshot::DeleteSnapshot),
     /// Show a group's resources; without a group, every published group
     Get(get::Get),
@@ -109,7 +109,7 @@ enum Command {
     History(history::History),
     /// Publish an earlier revision again
     Rollback(rollback::Rollback),
-    /// Show what every node has: sent, ACKed, and NACKed in its own words
+    /// Show the resources of every node: sent, ACKed, and NACKed in the node's own words
     Status(status::Status),
     /// Wait until every connected node of a group holds a revision
     Wait(wait::Wait),
@@ -117,19 +117,19 @@ enum Command {
     Watch(watch::Watch),
     /// Check files without a server
     Validate(validate::Validate),
-    /// Write a group's snapshot as files for Envoys that no stream reaches
+    /// Write a group's snapshot as files, for Envoys without a stream
     Render(render::Render),
-    /// Write what is published as files that can be published again
+    /// Write published groups as files that can be published again
     Export(export::Export),
     /// Publish a directory with a folder for each group
     Import(import::Import),
-    /// Save everything that a running server keeps to one file
+    /// Save the store of a running server to one file
     Backup(backup::Backup),
     /// Make a data directory from a backup, without a server
     Restore(restore::Restore),
-    /// Check a data directory or a backup whole, without a server
+    /// Check a whole data directory or backup, without a server
     Verify(restore::Verify),
-    /// Write a data directory anew under the newest key of a key file, without a server
+    /// Seal a data directory with the newest key of a key file, without a server
     Rekey(rekey::Rekey),
     /// Make bearer tokens
     Token(token::Token),
@@ -137,18 +137,18 @@ enum Command {
     Audit(audit::Audit),
     /// Print an Envoy bootstrap that connects to Chancery
     Bootstrap(bootstrap::Bootstrap),
-    /// Make certificates to try TLS with
+    /// Make certificates for trying TLS
     Certs(certs::Certs),
 }
 
-/// Runs the command that the arguments name.
+/// Runs the command in the arguments.
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
             let exit = if error.use_stderr() { Exit::Usage } else { Exit::Ok };
-            // A closed stdout or stderr leaves nobody to tell.
+            // With a closed stdout or stderr nobody sees the error.
             error.print().ok();
             return exit.into();
         }

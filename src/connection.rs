@@ -1,4 +1,4 @@
-//! Who is at the other end of a connection: plain data, made where the connection is accepted, read where a call is judged.
+//! The peer of a connection, as plain data: made where the connection is accepted, read where a call is authorized.
 
 mod pace;
 mod seat;
@@ -19,9 +19,9 @@ pub use self::{
 pub struct Connection {
     /// The address of the peer.
     pub peer: SocketAddr,
-    /// The certificate of the client; `None` without TLS, and where the client showed none.
+    /// The certificate of the client; `None` without TLS or without a client certificate.
     pub certificate: Option<Arc<ClientCertificate>>,
-    /// Its place on the port. Without it no request could say that it is under way.
+    /// The seat of the connection on its port. Requests mark the seat as busy.
     pub seat: Arc<Seat>,
 }
 
@@ -30,41 +30,40 @@ pub struct Connection {
 pub struct ClientCertificate {
     /// URIs among its subject alternative names, as in `spiffe://prod/ns/shop/sa/cart`.
     pub uris: Vec<String>,
-    /// DNS names among them.
+    /// DNS names among its subject alternative names.
     pub dns_names: Vec<String>,
-    /// When it expires.
+    /// The end of its validity.
     pub not_after: SystemTime,
-    /// SHA-256 of its encoded form, in hexadecimal digits.
+    /// SHA-256 of the encoded certificate, in hexadecimal digits.
     pub fingerprint: String,
 }
 
-/// What a port lets an HTTP/2 peer do.
+/// The limits of an HTTP/2 peer on a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Http2Limits {
-    /// Streams open at once on a connection.
+    /// Open streams per connection.
     pub streams: u32,
-    /// Bytes that may be under way to us on a stream.
+    /// Flow-control window of a stream for what the peer sends, in bytes.
     pub stream_window: u32,
-    /// The same on a connection.
+    /// Flow-control window of a connection for what the peer sends, in bytes.
     pub connection_window: u32,
-    /// Bytes that wait to be written on a stream.
+    /// Bytes of a stream that may wait to be written.
     pub send_buffer: usize,
-    /// Bytes of the headers of a request, as HTTP/2 counts them.
+    /// Bytes of a request's headers, as HTTP/2 counts them.
     pub header_bytes: u32,
-    /// Streams that a peer may have reset before we looked at them: more end the connection.
+    /// Streams that the peer reset before the server handled them; more end the connection.
     pub reset_streams: usize,
-    /// Streams that we may have had to reset for errors of the peer: more end the connection.
+    /// Streams that the server reset for errors of the peer; more end the connection.
     pub failed_streams: usize,
-    /// A PING when the connection was quiet for so long.
+    /// Idle time of a connection before the server sends a PING.
     pub keepalive_interval: Duration,
-    /// How long it may go unanswered.
+    /// Time that the peer has to answer a PING.
     pub keepalive_timeout: Duration,
-    /// How long a peer may leave what it was sent of a response before the response is given up; `None` for ever.
+    /// Time that the peer has to read a sent part of a response before the response is given up; `None` for no limit.
     pub send_timeout: Option<Duration>,
 }
 
-/// What a peer is counted as where each may take a part: an address, and of IPv6 the network of 64 bits, of which a host has
-/// all addresses.
+/// The address under which a peer is counted: IPv4, or the IPv6 /64 network, since a host has a whole /64.
 #[must_use]
 pub fn counted_as(address: SocketAddr) -> IpAddr {
     match address.ip().to_canonical() {

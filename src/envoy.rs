@@ -1,7 +1,7 @@
-//! What a real Envoy says of resources: its binary is run with `--mode validate` on what a node would be given.
+//! Checks resources with a real Envoy: its binary runs with `--mode validate` on what a node would be given.
 //!
-//! The command line and tests call [`Binary::examine`]. Resources come as JSON; nothing here knows who publishes or serves
-//! them. Envoy opens no port and connects to nobody while it validates.
+//! The command line and tests call [`Binary::examine`]. Resources come as JSON; this module does not know publishers or
+//! streams. Envoy opens no port and makes no connection while it validates.
 
 mod bootstrap;
 mod inline;
@@ -20,37 +20,37 @@ pub use self::{
 };
 use crate::resource::ResourceType;
 
-/// What Envoy refuses, in its own words.
+/// A refusal of Envoy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// The resource without which Envoy would not have said it; `None` where it is no single one.
+    /// The resource that Envoy accepts the rest without; `None` if no single resource causes the refusal.
     pub resource: Option<(ResourceType, String)>,
-    /// Envoy's words, on one line.
+    /// Envoy's message, on one line.
     pub words: String,
 }
 
-/// Refusals looked for. Envoy tells one at a time, so that each costs some runs.
+/// The number of refusals searched for. Envoy reports one at a time, and finding its resource takes several runs.
 const REFUSALS: usize = 16;
-/// Runs for one examination; what is not found by then is not said.
+/// The number of runs of one examination; refusals not found by then are not reported.
 const RUNS: usize = 200;
 
 // === impl Binary ===
 
 impl Binary {
-    /// Everything that Envoy refuses in `served`, the first for each resource. Nodes are of cluster `group`.
+    /// All refusals of Envoy in `served`, the first one of each resource. The node has the cluster `group`.
     ///
     /// # Errors
     ///
-    /// Where the binary cannot be run, is no Envoy, crashes, or takes too long.
+    /// If the binary cannot be run, is not an Envoy, crashes, or takes too long.
     pub fn examine(&self, served: &Served, group: &str) -> Result<Vec<Refusal>, EnvoyError> {
         self.examination(served, group, |examination| examination.all())
     }
 
-    /// The first thing that Envoy says against `served`: one run, and nothing about which resource it is.
+    /// The first refusal of Envoy in `served`, found in one run and without its resource.
     ///
     /// # Errors
     ///
-    /// As [`Binary::examine`] has.
+    /// As for [`Binary::examine`].
     pub fn first_refusal(&self, served: &Served, group: &str) -> Result<Option<String>, EnvoyError> {
         self.examination(served, group, |examination| {
             let units: Vec<&Unit> = examination.trial.units.iter().collect();
@@ -76,7 +76,7 @@ impl Binary {
     }
 }
 
-/// One search for everything that is refused.
+/// One search for all refusals.
 struct Examination<'a> {
     binary: &'a Binary,
     workplace: &'a Workplace,
@@ -89,7 +89,7 @@ struct Examination<'a> {
 impl Examination<'_> {
     fn all(&mut self) -> Result<Vec<Refusal>, EnvoyError> {
         let mut units: Vec<&Unit> = self.trial.units.iter().collect();
-        // Clusters that were refused: what names them must not be refused for that.
+        // Stand-ins for refused clusters, so that resources which refer to them are not refused for that.
         let mut stubs: Vec<Unit> = Vec::new();
         let mut refusals = Vec::new();
         while refusals.len() < REFUSALS {
@@ -115,8 +115,8 @@ impl Examination<'_> {
         Ok(refusals)
     }
 
-    /// The last of the shortest run of units that Envoy refuses, and what it says of that one. Clusters stand before what
-    /// names them.
+    /// The index of the unit that causes the refusal, found by bisection: the last of the shortest run of units that
+    /// Envoy refuses. `said` becomes the message about that unit. Clusters stand before the units that name them.
     fn culprit(&mut self, units: &[&Unit], stubs: &[Unit], said: &mut Said) -> Result<Option<usize>, EnvoyError> {
         if self.refused(&[], stubs)?.is_some() {
             return Ok(None);
@@ -135,7 +135,7 @@ impl Examination<'_> {
         Ok(refused.checked_sub(1))
     }
 
-    /// What Envoy says against these units together.
+    /// The refusal of these units together.
     fn refused(&mut self, units: &[&Unit], stubs: &[Unit]) -> Result<Option<Said>, EnvoyError> {
         if self.runs == RUNS {
             return Ok(None);

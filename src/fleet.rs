@@ -1,8 +1,7 @@
-//! What every connected node has: per stream and type, what is subscribed, sent, ACKed and NACKed, in the node's own
-//! words.
+//! The status of every node: per stream and type, the subscription, what was sent, ACKed and NACKed, and why.
 //!
-//! Streams write through a [`StreamGuard`]; the admin API reads owned [`NodeStatus`] values. A node is forgotten some time
-//! after its last stream ended. Bounded: see [`Limits`].
+//! Streams write through a [`StreamGuard`]; the admin API reads owned [`NodeStatus`] values. A node is forgotten
+//! [`Limits::forget_after`] after the end of its last stream. All records are bounded: see [`Limits`].
 
 mod info;
 mod limits;
@@ -49,48 +48,48 @@ use crate::{
     snapshot::Revision,
 };
 
-/// What part of full books is freed at once.
+/// The divisor for the part of the records that is freed at once when they are full.
 const SPARE: usize = 64;
 
-/// The nodes, connected and recently gone.
+/// The nodes that are connected, and those that left recently.
 #[derive(Debug)]
 pub struct Fleet {
     limits: Limits,
     nodes: DashMap<NodeId, NodeRecord>,
     next_stream: AtomicU64,
     open_streams: AtomicUsize,
-    /// Numbers the changes of nodes; what changes on a stream is counted by its own record.
+    /// Counts the changes of nodes. A stream's record counts its own changes.
     changes: AtomicU64,
     /// Wakes the watches.
     news: watch::Sender<()>,
     metrics: Arc<ServingMetrics>,
 }
 
-/// How many nodes stand how, at one moment.
+/// The numbers of nodes by status, at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Census {
-    /// Nodes with a stream.
+    /// Nodes with an open stream.
     pub connected: usize,
-    /// Nodes that are remembered.
+    /// Nodes without an open stream that are still remembered.
     pub gone: usize,
-    /// Connected nodes that refuse something of some type.
+    /// Connected nodes that refuse resources of some type.
     pub refusing: usize,
-    /// Connected nodes that have not answered for longer than [`Limits::unanswered_after`].
+    /// Connected nodes with a response unanswered for longer than [`Limits::unanswered_after`].
     pub unanswered: usize,
-    /// Connected nodes that asked again over REST with an earlier version than they were sent: rejected, or not yet applied.
+    /// Connected nodes that polled over REST with an earlier version than they were sent: rejected, or not yet applied.
     pub unconfirmed: usize,
 }
 
-/// What a node can be chosen by, besides its id.
+/// The properties by which nodes are selected, besides the id.
 #[derive(Clone, Copy, Debug)]
 pub struct Standing<'a> {
-    /// Its group.
+    /// The node's group.
     pub group: &'a NodeGroup,
-    /// Whether a stream of it is open.
+    /// True if a stream of the node is open.
     pub connected: bool,
 }
 
-/// One open stream's entry in the books; dropping it takes the stream out.
+/// The record of one open stream. Dropping the guard ends the record.
 #[derive(Debug)]
 pub struct StreamGuard {
     fleet: Arc<Fleet>,
@@ -98,20 +97,20 @@ pub struct StreamGuard {
     record: Arc<StreamRecord>,
 }
 
-/// Reads what changed since it last looked.
+/// Reads the changes since its last look.
 #[derive(Debug)]
 pub struct FleetWatch {
     fleet: Arc<Fleet>,
     news: watch::Receiver<()>,
-    /// The nodes handed out and not yet reported as forgotten, each as of which change.
+    /// The nodes that were returned and not yet reported as forgotten, with the change mark of each.
     known: BTreeMap<NodeId, ChangeMark>,
     group: Option<NodeGroup>,
 }
 
-/// What a [`FleetWatch`] hands out.
+/// A change that a [`FleetWatch`] returns.
 #[derive(Clone, Debug)]
 pub enum FleetChange {
-    /// The node as it is now.
+    /// The node's current status.
     Node(Box<NodeStatus>),
     /// The node is no longer remembered.
     Forgotten(NodeId),
@@ -120,7 +119,7 @@ pub enum FleetChange {
 // === impl Fleet ===
 
 impl Fleet {
-    /// Empty books. What is entered is counted in `metrics`.
+    /// A fleet without nodes. `metrics` counts what is recorded.
     #[must_use]
     pub fn new(limits: Limits, metrics: Arc<ServingMetrics>) -> Arc<Self> {
         Arc::new(Self {
@@ -134,7 +133,7 @@ impl Fleet {
         })
     }
 
-    /// Enters a stream whose first request named `node`.
+    /// Records a stream whose first request named `node`.
     #[must_use]
     pub fn open_stream(self: &Arc<Self>, node: &Node, group: &NodeGroup, info: StreamInfo) -> StreamGuard {
         let now = SystemTime::now();
@@ -157,19 +156,19 @@ impl Fleet {
         }
     }
 
-    /// One node; `None` where it is neither connected nor remembered.
+    /// The status of one node; `None` if it is neither connected nor remembered.
     #[must_use]
     pub fn node(&self, id: &NodeId) -> Option<NodeStatus> {
         self.nodes.get(id).map(|record| record.status(id))
     }
 
-    /// How many streams of the node are open.
+    /// The number of the node's open streams.
     #[must_use]
     pub fn streams_of(&self, id: &NodeId) -> usize {
         self.nodes.get(id).map_or(0, |record| record.open_streams())
     }
 
-    /// Every node, sorted by id; of one group where given.
+    /// The status of every node, or of every node of `group`, sorted by id.
     #[must_use]
     pub fn nodes(&self, group: Option<&NodeGroup>) -> Vec<NodeStatus> {
         let mut all: Vec<NodeStatus> = self
@@ -182,8 +181,8 @@ impl Fleet {
         all
     }
 
-    /// The first nodes behind an id, sorted, that are wanted by their id and record; whether there are more. Costs a look at every
-    /// node, and memory for those of the page alone.
+    /// The first `most` nodes after the id `after` that `wanted` accepts, sorted by id, and true if there are more.
+    /// Looks at every node, and allocates only for the returned ones.
     #[must_use]
     pub fn page(
         &self,
@@ -191,7 +190,7 @@ impl Fleet {
         most: usize,
         wanted: impl Fn(&NodeId, Standing<'_>) -> bool,
     ) -> (Vec<NodeStatus>, bool) {
-        // The greatest on top, to give way to a smaller one.
+        // A heap of the smallest ids: its top, the greatest, gives way to a smaller one.
         let mut first = BinaryHeap::with_capacity(most.min(self.nodes.len()) + 1);
         let mut more = false;
         for entry in &self.nodes {
@@ -210,12 +209,12 @@ impl Fleet {
             }
         }
         let ids = first.into_sorted_vec();
-        // A node that went meanwhile is left out.
+        // A node that was forgotten in between is left out.
         (ids.iter().filter_map(|id| self.node(id)).collect(), more)
     }
 
-    /// What the nodes made of each revision, sorted by id; those of one group where given. `current` is the one of them that
-    /// all are brought to. A node that was never up to a revision is not listed with it.
+    /// The verdict of the nodes on each revision, sorted by id; only nodes of `group` if given. `current` is the
+    /// revision that all nodes are advanced to. A node that was never advanced to a revision has no verdict on it.
     #[must_use]
     pub fn outcomes(
         &self,
@@ -243,13 +242,13 @@ impl Fleet {
         outcomes
     }
 
-    /// How many streams are open.
+    /// The number of open streams.
     #[must_use]
     pub fn open_streams(&self) -> usize {
         self.open_streams.load(Ordering::Relaxed)
     }
 
-    /// How many nodes stand how. Looks at every stream.
+    /// Counts nodes by status. Looks at every stream.
     #[must_use]
     pub fn census(&self, now: Instant) -> Census {
         let mut census = Census::default();
@@ -260,30 +259,30 @@ impl Fleet {
             }
             let Trouble {
                 refuses,
-                owes,
+                unanswered,
                 unconfirmed,
             } = record.trouble(now);
             census.connected += 1;
             census.refusing += usize::from(refuses);
-            census.unanswered += usize::from(owes);
+            census.unanswered += usize::from(unanswered);
             census.unconfirmed += usize::from(unconfirmed);
         }
         census
     }
 
-    /// How many nodes are connected or remembered.
+    /// The number of nodes that are connected or remembered.
     #[must_use]
     pub fn len(&self) -> usize {
         self.nodes.len()
     }
 
-    /// Whether no node is connected or remembered.
+    /// Returns true if no node is connected or remembered.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.nodes.is_empty()
     }
 
-    /// Enters a load report. One of a node that has no xDS stream, and had none lately, is not kept.
+    /// Records a load report. It is dropped if the node is neither connected nor remembered.
     pub fn record_load(&self, node: &NodeId, clusters: Vec<ClusterLoad>) {
         if let Some(mut record) = self.nodes.get_mut(node) {
             record.load(clusters, self.limits.load_clusters, SystemTime::now(), self.tick());
@@ -304,7 +303,7 @@ impl Fleet {
         }
     }
 
-    /// Watches the nodes, of one group where given. The first [`FleetWatch::changes`] hands out all of them.
+    /// Watches the nodes, or those of `group`. The first [`FleetWatch::changes`] returns all of them.
     #[must_use]
     pub fn watch(self: &Arc<Self>, group: Option<NodeGroup>) -> FleetWatch {
         FleetWatch {
@@ -315,8 +314,7 @@ impl Fleet {
         }
     }
 
-    /// Forgets the nodes that are gone longest where the books are full: as many as there are too many, and some more,
-    /// since finding them looks at every node.
+    /// If the records are full, forgets the nodes that left first, and some more than needed: the search is costly.
     fn make_room(&self) {
         let most = self.limits.nodes;
         let nodes = self.nodes.len();
@@ -338,12 +336,12 @@ impl Fleet {
         }
     }
 
-    /// Numbers a change of a node.
+    /// The number of the next change.
     fn tick(&self) -> u64 {
         self.changes.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// Wakes the watches; called after the change can be read.
+    /// Wakes the watches. Called once readers can see the change.
     fn wake(&self) {
         if self.news.receiver_count() > 0 {
             self.news.send_replace(());
@@ -360,38 +358,37 @@ impl StreamGuard {
         self.record.id()
     }
 
-    /// Enters what happened now.
+    /// Records an outcome that happened now.
     pub fn record(&self, outcome: &Outcome) {
         self.record_at(outcome, Moment::now());
     }
 
-    /// Enters what happened at this moment. Touches this stream's record only.
+    /// Records an outcome that happened at `now`. Locks the record of this stream only.
     pub fn record_at(&self, outcome: &Outcome, now: Moment) {
-        self.record.enter(outcome, now, &self.fleet.metrics);
+        self.record.record(outcome, now, &self.fleet.metrics);
         self.fleet.wake();
     }
 
-    /// What the response just sent came to.
+    /// Counts the bytes of the response that was just sent.
     pub fn count_bytes(&self, kind: &ResourceType, bytes: usize) {
         self.fleet.metrics.weighed(self.record.protocol(), kind.into(), bytes);
     }
 
-    /// Enters that the response just sent was larger than many clients take (L-13).
+    /// Records that the response just sent was larger than many clients accept (L-13).
     pub fn record_large(&self, delivery: &Delivery, bytes: usize) {
-        self.record.enter_large(delivery, bytes);
+        self.record.record_large(delivery, bytes);
         self.fleet.wake();
     }
 
-    /// Enters that the node came back with an earlier version than it was sent, without a word of why: over REST it cannot
-    /// say more (H-4).
+    /// Records that the node polled over REST with an earlier version than it was sent, without an error detail (H-4).
     pub fn record_unconfirmed(&self, delivery: &Delivery) {
-        self.record.enter_unconfirmed(delivery, SystemTime::now());
+        self.record.record_unconfirmed(delivery, SystemTime::now());
         self.fleet.wake();
     }
 
-    /// Enters that the node was heard of, and nothing else happened.
+    /// Records that a request of the node arrived, without another change.
     pub fn record_heard(&self) {
-        self.record.enter_heard(SystemTime::now());
+        self.record.record_heard(SystemTime::now());
     }
 }
 
@@ -409,7 +406,7 @@ impl Drop for StreamGuard {
 // === impl FleetWatch ===
 
 impl FleetWatch {
-    /// What changed since the last call, each node once, as it is now.
+    /// The changes since the last call: each changed node once, with its current status.
     pub fn changes(&mut self) -> Vec<FleetChange> {
         self.news.mark_unchanged();
         let mut found = Vec::new();
@@ -419,7 +416,7 @@ impl FleetWatch {
             if self.group.as_ref().is_some_and(|group| record.group() != group) {
                 continue;
             }
-            // Before the status is read: what changes in between is handed out once more.
+            // Read before the status, so that a change in between is returned again.
             let mark = record.changed_at();
             present.insert(id.clone(), mark);
             if self.known.get(id) != Some(&mark) {
@@ -432,7 +429,7 @@ impl FleetWatch {
         found
     }
 
-    /// Waits until something changed since the last [`FleetWatch::changes`]. Never returns once the fleet is gone.
+    /// Waits for a change since the last [`FleetWatch::changes`]. Never returns once the fleet is dropped.
     pub async fn changed(&mut self) {
         if self.news.changed().await.is_err() {
             std::future::pending::<()>().await;

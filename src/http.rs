@@ -1,7 +1,6 @@
-//! The HTTP port: `/livez` and `/readyz`, `/metrics`, xDS over REST-JSON, and the endpoint registry. Everything else is 404,
-//! another method 405.
+//! The HTTP port: `/livez`, `/readyz`, `/metrics`, xDS over REST-JSON, the endpoint registry. Others are 404 or 405.
 //!
-//! Probes and metrics answer from the start; what needs a loaded store answers 503 until [`Port::open`].
+//! Probes and metrics answer from the start. Routes that need a loaded store answer 503 until [`Port::open`].
 
 mod access;
 mod endpoints;
@@ -30,8 +29,8 @@ pub use self::{
 // === impl Port ===
 
 impl Port {
-    /// All routes but those of [`Port::probes`]. The server that runs them puts the
-    /// [`Connection`](crate::connection::Connection) of each request into its extensions.
+    /// All routes except [`Port::probes`]. The server must put each [`Connection`](crate::connection::Connection) into
+    /// the extensions of its requests.
     pub fn routes(&self) -> Router {
         self.finish(
             Router::new()
@@ -40,12 +39,12 @@ impl Port {
         )
     }
 
-    /// Probes and metrics: what shows nothing of any configuration.
+    /// The routes of probes and metrics, which show no configuration.
     pub fn probes(&self) -> Router {
         self.finish(probes())
     }
 
-    /// Both on one port.
+    /// The routes of [`Port::routes`] and [`Port::probes`], for one port.
     pub fn all_routes(&self) -> Router {
         self.finish(probes().merge(rest::routes::routes()).merge(endpoints::routes(self)))
     }
@@ -66,7 +65,7 @@ fn probes() -> Router<Port> {
         .route("/metrics", get(metrics::show))
 }
 
-/// Refuses what a browser sends for a page of another site, and what is not called JSON.
+/// Refuses requests that a browser sends for a page of another site, and bodies that are not declared as JSON.
 async fn guarded(State(port): State<Port>, request: Request, next: Next) -> Response {
     let checked = port.guard.check(request.method(), request.headers());
     match checked {
@@ -78,12 +77,12 @@ async fn guarded(State(port): State<Port>, request: Request, next: Next) -> Resp
     }
 }
 
-/// The process answers: that is all that being alive means.
+/// Answers "ok": a process that answers is alive.
 async fn livez() -> &'static str {
     "ok\n"
 }
 
-/// 200 when everything is loaded and bound, else 503 with what is awaited, one name a line.
+/// 200 if everything is loaded and bound; otherwise 503 with the awaited components, one per line.
 async fn readyz(State(port): State<Port>) -> (StatusCode, String) {
     let awaited = port.readiness.awaited();
     if awaited.is_empty() {

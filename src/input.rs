@@ -1,5 +1,4 @@
-//! Which files of a directory are configuration, and how they are opened. The command line and the file source read the same
-//! ones.
+//! Finding and opening configuration files of a directory, the same for the command line and the file source.
 
 mod opened;
 
@@ -10,15 +9,15 @@ use std::{
 
 pub use self::opened::{expect_regular, open, open_below, read_bounded, read_secret};
 
-/// What a file's name must end in.
+/// The endings of configuration files.
 pub const ENDINGS: [&str; 5] = ["yaml", "yml", "json", "pb", "binpb"];
 
-/// The configuration files of a directory, sorted; not below it, and no hidden ones. Links are followed, so that a Kubernetes
-/// ConfigMap is read by the names it is mounted under.
+/// The configuration files directly in a directory, sorted, without hidden ones. Links are followed, so that a
+/// Kubernetes ConfigMap is read under its mounted names.
 ///
 /// # Errors
 ///
-/// Where the directory cannot be read.
+/// If the directory cannot be read.
 pub fn files_of(dir: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(dir)? {
@@ -31,14 +30,14 @@ pub fn files_of(dir: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Whether a file of this name is configuration.
+/// Returns true if the file's ending is one of [`ENDINGS`].
 #[must_use]
 pub fn is_configuration(path: &Path) -> bool {
     let ending = path.extension();
     !is_hidden(path) && ending.is_some_and(|ending| ENDINGS.iter().any(|known| ending == *known))
 }
 
-/// Whether the name begins with a dot: an editor's, or Kubernetes' own.
+/// Returns true if the name begins with a dot, as the files of editors and Kubernetes' own do.
 #[must_use]
 pub fn is_hidden(path: &Path) -> bool {
     let name = path.file_name();

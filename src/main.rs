@@ -4,9 +4,9 @@ use std::process::ExitCode;
 
 use tikv_jemallocator::Jemalloc;
 
-/// Its threads share what they free, and it gives that back to the system: after a burst the process is not above its memory
-/// budget for good. The system's own allocator kept 454 MB after a flood of names, and mimalloc 400 MB while one went on, since
-/// what one thread makes here is freed by another. `.cargo/config.toml` says how soon memory is given back.
+/// Jemalloc shares freed memory between threads and returns it to the system, so that after a burst the process falls below
+/// its memory budget again. The system's allocator kept 454 MB after a flood of names, and mimalloc 400 MB during one, since
+/// one thread frees here what another allocated. `.cargo/config.toml` sets how soon memory is returned.
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 

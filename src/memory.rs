@@ -1,6 +1,6 @@
-//! The memory budget of the process: how much there may be, how much there is, and whether newcomers are refused for it.
+//! The memory budget of the process: its size, the memory in use, and the answer to "may a newcomer be let in?".
 //!
-//! `app` looks now and then and tells; whoever lets somebody in asks, which costs one load.
+//! A task of `app` measures the memory in use and calls [`MemoryBudget::observe`]. Asking costs one atomic load.
 
 use std::{
     fs,
@@ -11,41 +11,40 @@ use std::{
     },
 };
 
-/// The share of what the control group may have that is the budget, where no setting says another: the rest is for what is under
-/// way when newcomers begin to be refused.
+/// The default budget, as a share of the control group's limit. The rest is for work that is under way.
 const SHARE_OF_CGROUP: f64 = 0.8;
 
-/// The share of the budget below which newcomers are let in again: not at every wink.
+/// Newcomers are let in again below this share of the budget. The gap prevents flapping.
 const BACK_BELOW: f64 = 0.95;
 
-/// Where the kernel tells of control groups.
+/// The directory of control groups.
 const CGROUPS: &str = "/sys/fs/cgroup";
 
-/// The budget. Clones are one and the same.
+/// The memory budget of the process. Clones share one state.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryBudget(Arc<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// 0 for none.
+    /// In bytes; 0 for no budget.
     budget: u64,
     resident: AtomicU64,
     over: AtomicBool,
 }
 
-/// What a look changed.
+/// The change of state that a measurement made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MemoryChange {
-    /// From now on newcomers are refused.
+    /// Newcomers are refused from now on.
     Exceeded,
-    /// From now on they are let in again.
+    /// Newcomers are let in again from now on.
     Regained,
 }
 
 // === impl MemoryBudget ===
 
 impl MemoryBudget {
-    /// So many bytes; `None` for no budget.
+    /// A budget of so many bytes; `None` for no budget.
     #[must_use]
     pub fn new(bytes: Option<u64>) -> Self {
         Self(Arc::new(State {
@@ -54,7 +53,7 @@ impl MemoryBudget {
         }))
     }
 
-    /// What a setting says, or else a part of what the control group of this process may have.
+    /// The budget of this process: the setting, or else a share of its control group's memory limit.
     #[must_use]
     pub fn of_process(setting: Option<usize>) -> Self {
         let set = setting.map(|bytes| bytes as u64);
@@ -62,25 +61,25 @@ impl MemoryBudget {
         Self::new(set.or_else(default))
     }
 
-    /// The budget in bytes; `None` where there is none.
+    /// The budget in bytes; `None` without a budget.
     #[must_use]
     pub fn bytes(&self) -> Option<u64> {
         (self.0.budget > 0).then_some(self.0.budget)
     }
 
-    /// Bytes in use, as of the last look.
+    /// The bytes in use at the last measurement.
     #[must_use]
     pub fn resident(&self) -> u64 {
         self.0.resident.load(Ordering::Relaxed)
     }
 
-    /// Whether newcomers are refused.
+    /// Returns true if newcomers are refused.
     #[must_use]
     pub fn is_exceeded(&self) -> bool {
         self.0.over.load(Ordering::Relaxed)
     }
 
-    /// Takes in how many bytes are in use, and tells what that changes.
+    /// Records the bytes in use and returns the change of state, if any.
     pub fn observe(&self, resident: u64) -> Option<MemoryChange> {
         self.0.resident.store(resident, Ordering::Relaxed);
         let budget = self.bytes()?;
@@ -103,7 +102,7 @@ fn share(limit: u64) -> u64 {
     (limit as f64 * SHARE_OF_CGROUP) as u64
 }
 
-/// Bytes that this process has in memory; `None` where the system does not tell.
+/// The resident memory of this process in bytes; `None` if the system does not report it.
 #[must_use]
 pub fn resident() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
@@ -112,7 +111,7 @@ pub fn resident() -> Option<u64> {
     Some(kibibytes * 1024)
 }
 
-/// The least that any control group around the process may have: of version 2, or of version 1.
+/// The lowest memory limit of the control groups around the process, version 1 or 2.
 fn limit_of_cgroup(membership: &Path, root: &Path) -> Option<u64> {
     let membership = fs::read_to_string(membership).ok()?;
     let limits = membership.lines().flat_map(|line| {
@@ -129,11 +128,11 @@ fn limit_of_cgroup(membership: &Path, root: &Path) -> Option<u64> {
             Vec::new()
         }
     });
-    // Version 1 says "none" by the largest number of pages there is.
+    // Version 1 writes "no limit" as the largest possible number of pages.
     limits.filter(|limit| *limit > 0 && *limit < 1 << 62).min()
 }
 
-/// The limits of a group and of those around it. In a container the path is that of the host: what is there is what counts.
+/// The limits of a control group and its ancestors. In a container the path is the host's: missing files are skipped.
 fn limits_along(root: &Path, path: &str, file: &str) -> Vec<u64> {
     let below = Path::new(path.trim_start_matches('/'));
     let groups = below.ancestors().map(|group| root.join(group).join(file));
@@ -178,7 +177,7 @@ mod tests {
         assert!(resident().is_some_and(|bytes| bytes > 100_000));
     }
 
-    /// What is found with these files below the root.
+    /// The limit found with these files below the root.
     fn found(membership: &str, files: &[(&str, &str)]) -> Option<u64> {
         let root = tempfile::tempdir().unwrap();
         let told = root.path().join("cgroup");

@@ -1,8 +1,7 @@
-//! What is counted, for machines: counters of what is served, of the publisher and of the sources, and the text that
-//! Prometheus reads of them.
+//! Metrics: counters of serving, of the publisher and of the sources, and their text for Prometheus.
 //!
-//! Each part counts and tells nobody; `app` registers the counters. Every label is a closed set whose series are there from
-//! the start: counting looks nothing up, takes no lock and allocates nothing.
+//! Each module counts into its own counters, and `app` registers them. Every label is a closed set, and all its series
+//! exist from the start: to count is to add to a number, without a look-up, a lock or an allocation.
 
 mod access;
 mod connections;
@@ -45,24 +44,24 @@ pub use self::{
     table::{Label, Labels, Table},
 };
 
-/// Everything that is exposed.
+/// All metrics of the process.
 pub struct Metrics {
     registry: RwLock<Registry>,
 }
 
-/// How the text is written.
+/// The format of the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// Prometheus' own, 0.0.4: what every reader takes.
+    /// Prometheus text format 0.0.4, which every reader accepts.
     Classic,
-    /// OpenMetrics 1.0.0: what Prometheus asks for.
+    /// OpenMetrics 1.0.0, which Prometheus prefers.
     OpenMetrics,
 }
 
 // === impl Metrics ===
 
 impl Metrics {
-    /// The process and what was built; everything else is to be registered.
+    /// Metrics of the process and the build. Other metrics are added by [`Metrics::register`].
     #[must_use]
     pub fn new(version: &'static str, started: SystemTime) -> Self {
         let mut registry = Registry::default();
@@ -72,16 +71,16 @@ impl Metrics {
         }
     }
 
-    /// Exposes more.
+    /// Adds metrics to the registry.
     pub fn register(&self, add: impl FnOnce(&mut Registry)) {
         add(&mut self.registry.write().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Everything as it is now. Takes some milliseconds where many nodes are connected.
+    /// The text of all metrics, with their current values. Takes some milliseconds if thousands of nodes are connected.
     ///
     /// # Errors
     ///
-    /// None that writing to a text has; the encoder's type says otherwise.
+    /// The encoder's error type; writing to a string never fails.
     pub fn render(&self, format: Format) -> Result<String, fmt::Error> {
         let registry = self.registry.read().unwrap_or_else(PoisonError::into_inner);
         let mut encoded = String::new();
@@ -102,7 +101,7 @@ impl fmt::Debug for Metrics {
 // === impl Format ===
 
 impl Format {
-    /// What the text is called in a `content-type`.
+    /// The `content-type` of the text.
     #[must_use]
     pub const fn content_type(self) -> &'static str {
         match self {
@@ -111,7 +110,7 @@ impl Format {
         }
     }
 
-    /// What somebody who accepts this is given.
+    /// The format for a reader with this `Accept` header.
     #[must_use]
     pub fn accepted(accept: &str) -> Self {
         if accept.contains("application/openmetrics-text") {

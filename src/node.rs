@@ -1,6 +1,6 @@
-//! Who a node says it is, and the pure rule that finds its group.
+//! The identity of a node, as the node states it, and the pure rule that finds its group.
 //!
-//! A stream's first request is turned into a [`Node`] once; later requests do not change it (L-1, L-3).
+//! A stream's first request becomes a [`Node`]; later requests do not change it (L-1, L-3).
 
 mod group;
 mod grouping;
@@ -16,20 +16,20 @@ pub use self::{
     pattern::Pattern,
 };
 
-/// The id a node gives itself. It may be empty where the grouping does not need it (L-2).
+/// The id that a node gives itself. It may be empty if the grouping does not need it (L-2).
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeId(Arc<str>);
 
-/// What a node says of itself in the first request of a stream.
+/// The node's fields from the first request of a stream.
 #[derive(Clone, Debug)]
 pub struct Node {
     /// `node.id`.
     pub id: NodeId,
-    /// `node.cluster`; empty where not given.
+    /// `node.cluster`; empty if absent.
     pub cluster: String,
-    /// `node.locality`, empty texts where not given.
+    /// `node.locality`; empty texts if absent.
     pub locality: Locality,
-    /// `node.metadata`, as given.
+    /// `node.metadata`, unchanged.
     pub metadata: prost_types::Struct,
     /// As in `envoy 1.40.0`, for people to read.
     pub user_agent: String,
@@ -37,7 +37,7 @@ pub struct Node {
     pub client_features: Vec<String>,
 }
 
-/// Where a node runs.
+/// The locality of a node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Locality {
     /// `locality.region`.

@@ -1,6 +1,6 @@
-//! The xDS protocol as pure state machines: requests and snapshots in, responses and outcomes out; time is an argument.
+//! The xDS protocol as pure state machines: requests and snapshots go in, responses and outcomes come out.
 //!
-//! The transport drives one [`Session`] per stream. Nothing here does I/O, reads a clock or draws a random number.
+//! The transport drives one [`Session`] per stream. No I/O, no clock (time is an argument), no randomness here.
 
 mod delivery;
 mod error;
@@ -32,16 +32,18 @@ pub use self::{
     listing::{Listing, NameList, ReadNext},
     memory::Memory,
     nonce::Nonce,
-    outcome::{Outcome, Told},
+    outcome::{Outcome, OutcomeReport},
     policies::Policies,
     policy::{Ordering, Policy, StreamLimits},
     poll::{Poll, PollAnswer, PollLimits, PollOutcome, PolledNames, Polling, Reply},
-    rehearsal::{Message, Part, rehearse},
+    rehearsal::{Message, RehearsedStream, rehearse},
     request::Request,
     response::{Contents, ResourceError, Response},
     session::{Scope, Session},
     standing::{Awaited, Awaiting, Hold, Standing, Wait},
-    subscription::{Edit, Lists, Names, NamesIter, NamesPrint, Selection, Subscription, Unshared, WeakNames, Wildcard},
+    subscription::{
+        Edit, Lists, Names, NamesFingerprint, NamesIter, Selection, Subscription, Unshared, WeakNames, Wildcard,
+    },
 };
 
 #[cfg(test)]

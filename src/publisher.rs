@@ -1,7 +1,7 @@
-//! The only writer: a candidate becomes admitted resources, a durable revision, and then what is served.
+//! The only writer: the publisher admits a candidate, makes a durable revision of it, and then serves that revision.
 //!
-//! Callers are the admin API and the sources; every method blocks on the store where it says so. Nothing here knows a
-//! transport or a stream.
+//! The admin API and the sources call it; a method that blocks on the store says so. The publisher knows no transport and
+//! no stream.
 
 mod change;
 mod commit;
@@ -55,35 +55,35 @@ pub use self::{
     request::{Comparison, DiffTarget, PatchRequest, PublishOptions, Published, ReplaceRequest, SnapshotEvent, Totals},
 };
 
-/// Events a subscriber may lag behind by: a burst of publishes, at some hundred bytes each.
+/// Events that a subscriber may lag behind: a burst of publishes, at some hundred bytes each.
 const EVENTS: usize = 256;
 
-/// Rules that every publish is held to.
+/// Rules for every publish.
 #[derive(Clone, Debug, Default)]
 pub struct PublisherSettings {
-    /// Limits of candidates, and of the snapshot that a patch makes.
+    /// Limits of candidates, and of the snapshot after a patch.
     pub limits: Limits,
-    /// Warnings refuse a publish that does not say [`PublishOptions::allow_warnings`].
+    /// Refuses a publish that has warnings and does not set [`PublishOptions::allow_warnings`].
     pub deny_warnings: bool,
-    /// The guard over what a publish removes that does not say [`PublishOptions::allow_removals`].
+    /// Guards what a publish removes without [`PublishOptions::allow_removals`].
     pub removals: RemovalGuard,
 }
 
-/// Publishes snapshots, one at a time, and answers what was published.
+/// Publishes snapshots, one at a time, and answers queries about them.
 pub struct Publisher {
     store: Arc<dyn RevisionStore>,
     cache: Arc<SnapshotCache>,
     settings: PublisherSettings,
-    /// The store's.
+    /// The content key of the store.
     content_key: ContentKey,
-    /// Held from the look at the head until the new one is served; never while parsing.
+    /// Held from reading the head until the new head is served; never while parsing.
     writer: Mutex<Writer>,
-    /// The published groups. Written by the holder of `writer` alone, for an instant, so that readers never wait for the disk.
+    /// The published groups. Only the holder of `writer` writes here, for an instant, so that readers never wait for the disk.
     heads: RwLock<BTreeMap<NodeGroup, Arc<StoredRevision>>>,
-    /// Admission's word on heads. A hint: none is needed, and one of another revision than the head's is not used.
+    /// The findings of admission in the heads: a cache, used only while its revision is that of the head.
     vettings: Vettings,
     events: broadcast::Sender<SnapshotEvent>,
-    /// The store took the last revision it was given, and would take more as far as is known.
+    /// `true` while the store works: its last write or probe did not fail.
     works: watch::Sender<bool>,
     metrics: PublishMetrics,
 }
@@ -91,12 +91,12 @@ pub struct Publisher {
 // === impl Publisher ===
 
 impl Publisher {
-    /// Loads every group's head and fills the cache: what is served then is what was served before the restart, version for
-    /// version. Blocks on the store.
+    /// Loads every group's head and fills the cache, so that a restart serves the same snapshots in the same versions. Blocks
+    /// on the store.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] where the store cannot be read whole; the cache is untouched.
+    /// [`StoreError`] where the store cannot be read in full; the cache is then unchanged.
     pub fn open(
         store: Arc<dyn RevisionStore>,
         cache: Arc<SnapshotCache>,
@@ -133,7 +133,7 @@ impl Publisher {
     ///
     /// # Errors
     ///
-    /// [`PublishError`]; nothing changed then.
+    /// [`PublishError`]; then nothing changed.
     pub fn replace(&self, request: ReplaceRequest) -> Result<Published, PublishError> {
         self.counted(Operation::Replace, || {
             let ReplaceRequest {
@@ -153,8 +153,7 @@ impl Publisher {
     ///
     /// # Errors
     ///
-    /// [`PublishError`], with [`NotFound::Resource`] for a deletion of what is not there; nothing
-    /// changed then.
+    /// [`PublishError`], with [`NotFound::Resource`] for a deletion of a missing resource; then nothing changed.
     pub fn patch(&self, request: PatchRequest) -> Result<Published, PublishError> {
         self.counted(Operation::Patch, || {
             let PatchRequest {
@@ -171,14 +170,12 @@ impl Publisher {
         })
     }
 
-    /// Makes a new revision with the content of a kept one, also of a deleted group. What returns gets new versions, and what
-    /// was admitted once is not refused for warnings. It may remove whatever it does: going back is one step. Blocks on the
-    /// store.
+    /// Makes a new revision with the content of a kept one, also for a deleted group. Content that returns gets new versions.
+    /// Neither warnings nor the removal guard refuse a rollback: going back is one step. Blocks on the store.
     ///
     /// # Errors
     ///
-    /// [`PublishError`], with [`NotFound::Revision`] where `to` is not kept or is a deletion; nothing
-    /// changed then.
+    /// [`PublishError`], with [`NotFound::Revision`] where `to` is not kept or is a deletion; then nothing changed.
     pub fn rollback(
         &self,
         group: &NodeGroup,
@@ -187,7 +184,7 @@ impl Publisher {
     ) -> Result<Published, PublishError> {
         self.counted(Operation::Rollback, || {
             check_request(group, options)?;
-            // Going back is one step, whatever it removes.
+            // Going back is one step, however much it removes.
             let options = PublishOptions {
                 allow_removals: true,
                 ..options.clone()
@@ -196,12 +193,12 @@ impl Publisher {
         })
     }
 
-    /// Forgets a group: its nodes keep what they have and hear nothing until the next publish. Where it is the shared group,
-    /// published groups lose its resources. Gives the revision that was current. Blocks on the store.
+    /// Deletes the snapshot of a group: its nodes keep what they have and are sent nothing until the next publish. If it is the
+    /// shared group, the published groups lose its resources. Returns the revision that was current. Blocks on the store.
     ///
     /// # Errors
     ///
-    /// [`PublishError`]; nothing changed then.
+    /// [`PublishError`]; then nothing changed.
     pub fn delete(&self, group: &NodeGroup, expected_revision: Option<u64>) -> Result<Revision, PublishError> {
         self.counted(Operation::Delete, || {
             check_group(group)?;
@@ -209,8 +206,8 @@ impl Publisher {
         })
     }
 
-    /// Compares a kept revision, or what is current, with another or with a candidate. A group without a snapshot compares as
-    /// an empty one. Blocks on the store.
+    /// Compares a kept revision, or the current one, with another revision or with a candidate. A group without a snapshot
+    /// compares as an empty one. Blocks on the store.
     ///
     /// # Errors
     ///
@@ -219,8 +216,8 @@ impl Publisher {
         self.compare(group, from, to)
     }
 
-    /// Gives the snapshot that the nodes of a group are served now, and the one after a publish. `group` need not be the one that is
-    /// published: the shared group is under all others.
+    /// Returns the snapshot that the nodes of `group` are served now, and the one after a publish. The publish may be to
+    /// another group: the resources of the shared group are in all others.
     #[must_use]
     pub fn foresee(&self, outlook: &Outlook, group: &NodeGroup) -> Served {
         let published = Snapshot::new(
@@ -245,7 +242,7 @@ impl Publisher {
         }
     }
 
-    /// One group's own resources, of a kept revision or as they are. Blocks on the store for an earlier revision only.
+    /// Returns a group's own resources at a kept revision or now. Blocks on the store for an earlier revision only.
     ///
     /// # Errors
     ///
@@ -260,13 +257,13 @@ impl Publisher {
         Ok((stored.info(), snapshot))
     }
 
-    /// Every published group, sorted.
+    /// Returns every published group, sorted.
     #[must_use]
     pub fn list(&self) -> Vec<RevisionInfo> {
         self.heads().values().map(|head| head.info()).collect()
     }
 
-    /// The first published groups behind a name, sorted; whether there are more.
+    /// Returns the first published groups after a name, sorted, and `true` if there are more.
     #[must_use]
     pub fn page(&self, after: Option<&str>, most: usize) -> (Vec<RevisionInfo>, bool) {
         let heads = self.heads();
@@ -292,7 +289,7 @@ impl Publisher {
         totals
     }
 
-    /// A group's kept revisions, newest first, at most `limit`; also of a deleted group. Blocks on the store.
+    /// Returns a group's kept revisions, newest first, at most `limit`; also of a deleted group. Blocks on the store.
     ///
     /// # Errors
     ///
@@ -305,7 +302,7 @@ impl Publisher {
         Ok(revisions)
     }
 
-    /// Writes everything that is kept, as it is at one moment, while publishes go on. Blocks on the store and on `to`.
+    /// Writes a backup of all kept revisions, consistent at one moment, while publishes go on. Blocks on the store and on `to`.
     ///
     /// # Errors
     ///
@@ -314,8 +311,8 @@ impl Publisher {
         Ok(self.store.backup(to)?)
     }
 
-    /// Every publish and deletion from here on. Subscribe first, then [`Publisher::list`]: nothing is lost, and what comes twice
-    /// has the same revision. A subscriber that lags lists again.
+    /// Subscribes to every publish and deletion from now on. Subscribe first, then call [`Publisher::list`]: nothing is lost,
+    /// and an event seen twice has the same revision. A subscriber that lags lists again.
     #[must_use]
     pub fn subscribe(&self) -> broadcast::Receiver<SnapshotEvent> {
         self.events.subscribe()
@@ -327,13 +324,13 @@ impl Publisher {
         &self.metrics
     }
 
-    /// Tells `true` while the store works, and each change of that.
+    /// Watches the state of the store: `true` while it works.
     #[must_use]
     pub fn store_works(&self) -> watch::Receiver<bool> {
         self.works.subscribe()
     }
 
-    /// Looks whether the store works. One that failed is written to: a disk that was full is seen to have room by nothing else.
+    /// Checks if the store works. A store that failed is written to, since only a write shows that a full disk has room again.
     /// Blocks on the store.
     pub fn probe_store(&self) {
         let worked = *self.works.borrow();
@@ -348,7 +345,7 @@ impl Publisher {
         }
     }
 
-    /// A kept revision that holds a snapshot.
+    /// Returns a kept revision that holds a snapshot.
     fn stored(&self, group: &NodeGroup, revision: Revision) -> Result<Arc<StoredRevision>, PublishError> {
         if let Some(head) = self.head(group).filter(|head| head.revision == revision) {
             return Ok(head);
@@ -378,14 +375,14 @@ impl Publisher {
     }
 
     fn writer(&self) -> MutexGuard<'_, Writer> {
-        // A publish that panicked left either no trace, or a revision that the store will not let be overwritten.
+        // A publish that panicked left either nothing, or a revision that the store does not let anyone overwrite.
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
 impl Publisher {
-    /// Over a store and a cache of its own, for tests of those who publish.
+    /// Returns a publisher over a store and a cache of its own, for tests of callers.
     pub(crate) fn in_memory() -> Arc<Self> {
         let store = Arc::new(crate::revision::MemoryStore::default());
         let opened = Self::open(store, Arc::default(), PublisherSettings::default());
@@ -402,7 +399,7 @@ impl fmt::Debug for Publisher {
     }
 }
 
-/// The resources of a revision; none where there is none.
+/// Returns the resources of a revision; none without a revision.
 fn types_of(stored: Option<&StoredRevision>) -> Types {
     stored.and_then(StoredRevision::types).cloned().unwrap_or_default()
 }

@@ -1,6 +1,6 @@
-//! Named readiness: every component holds a [`ReadyHandle`] until it is ready; `/readyz` and the log say who is awaited.
+//! Named readiness: a component holds a [`ReadyHandle`] until it is ready. `/readyz` and the log name the awaited.
 //!
-//! Shutdown takes readiness back before anything else ends.
+//! Shutdown ends readiness before it ends anything else.
 
 use std::{
     collections::BTreeSet,
@@ -9,13 +9,13 @@ use std::{
 
 use tracing::info;
 
-/// Who is still awaited. Clones are one and the same.
+/// The components that are still awaited. Clones share one state.
 #[derive(Clone, Debug, Default)]
 pub struct Readiness {
     state: Arc<Mutex<State>>,
 }
 
-/// What holds readiness back until it is dropped or told [`ReadyHandle::ready`].
+/// Holds readiness back until the component calls [`ReadyHandle::ready`] or drops the handle.
 #[derive(Debug)]
 pub struct ReadyHandle {
     name: &'static str,
@@ -28,13 +28,13 @@ struct State {
     stopping: bool,
 }
 
-/// What is said of a process that shuts down.
+/// The name that a process awaits while it shuts down.
 const STOPPING: &str = "shutdown";
 
 // === impl Readiness ===
 
 impl Readiness {
-    /// Awaits one more component.
+    /// Adds a component to the awaited ones.
     #[must_use]
     pub fn awaits(&self, name: &'static str) -> ReadyHandle {
         self.state().awaited.insert(name);
@@ -44,7 +44,7 @@ impl Readiness {
         }
     }
 
-    /// The names of what is awaited; nothing where all is ready.
+    /// The names of the awaited components; empty if the process is ready.
     #[must_use]
     pub fn awaited(&self) -> Vec<&'static str> {
         let state = self.state();
@@ -52,17 +52,17 @@ impl Readiness {
         state.awaited.iter().copied().chain(stopping).collect()
     }
 
-    /// Takes readiness back for good.
+    /// Ends readiness for good.
     pub fn stop(&self) {
         self.state().stopping = true;
     }
 
-    /// A component that was ready is no longer there.
+    /// Awaits a component that was ready and failed.
     pub fn lost(&self, name: &'static str) {
         self.state().awaited.insert(name);
     }
 
-    /// A component that was lost is there again.
+    /// Ends the wait for a component that had failed.
     pub fn regained(&self, name: &'static str) {
         self.state().awaited.remove(name);
     }
@@ -75,7 +75,7 @@ impl Readiness {
 // === impl ReadyHandle ===
 
 impl ReadyHandle {
-    /// The component is ready.
+    /// Marks the component as ready.
     pub fn ready(self) {
         drop(self);
     }

@@ -1,6 +1,6 @@
 //! Resources as they are served: a name, a version and the encoded `Any`, immutable and shared.
 //!
-//! Admission makes them, everything else passes them on. Nothing here decodes a body.
+//! Admission makes resources, all other modules pass them on. Nothing here decodes a body.
 
 mod content_key;
 mod kind;
@@ -19,61 +19,61 @@ pub use self::{
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ResourceName(Arc<str>);
 
-/// What tells two contents of a resource, or of a type, apart; equal only if the content is equal (S-3, D-7).
+/// The version of a resource or of a type: equal versions mean equal content (S-3, D-7).
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Version(Arc<str>);
 
-/// The hash of a resource's type, name, canonical content, aliases and TTL. Unlike [`Version`], it never carries a suffix. That of a
-/// secret is keyed as well: see [`ContentKey`].
+/// The hash of a resource's type, name, canonical content, aliases and TTL. Unlike [`Version`], it never has a suffix.
+/// The hash of a secret is keyed: see [`ContentKey`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ContentHash([u8; 16]);
 
-/// A dependency of one resource on another, found at admission: listener → route, route → cluster, cluster → endpoints, ….
+/// A dependency of one resource on another, found at admission: listener → route, route → cluster, ….
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Reference {
-    /// The type referred to.
+    /// The type of the resource that is referred to.
     pub resource_type: ResourceType,
-    /// The name it is asked for by.
+    /// The name under which clients request it.
     pub name: ResourceName,
 }
 
-/// Something that only one resource of its type may have at a time on a client: an address that a listener binds, the key of
-/// a scope, a domain of a route configuration. A client refuses a second resource that claims it (O-17).
+/// A claim that only one resource of its type may hold on a client at a time: the address of a listener, the key of a
+/// scope, a domain of a route configuration. A client refuses a second resource with the same claim (O-17).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Place(Box<str>);
 
-/// What an Envoy needs before a cluster that it was given is warm, as far as that shows from outside (O-5).
+/// The conditions for a cluster to be warm in Envoy, as far as a control plane can observe them (O-5).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Warming {
-    /// It does not show: health checks, names to resolve, secrets to fetch. Every resource that is no cluster.
+    /// Not observable: health checks, names to resolve, secrets to fetch. Also for resources that are not clusters.
     #[default]
     Unseen,
-    /// The endpoints that it names.
+    /// The cluster is warm with its endpoints.
     WithEndpoints,
-    /// Nothing.
+    /// The cluster is warm at once.
     AtOnce,
 }
 
 /// One admitted resource.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Resource {
-    /// What clients subscribe to.
+    /// The name that clients subscribe to.
     pub name: ResourceName,
-    /// What clients are told; the content's hash, with a suffix where the content returned to an earlier state.
+    /// The version that clients are sent: the content hash, with a suffix if the content returned to an earlier state.
     pub version: Version,
-    /// The hash of the content alone: what decides whether a publish changes anything.
+    /// The hash of the content alone. It decides whether a publish changes the resource.
     pub content: ContentHash,
     /// Other names that match subscriptions (D-12).
     pub aliases: Box<[ResourceName]>,
-    /// How long a client may keep it without hearing of it again (T-1).
+    /// The time after which a client drops the resource unless it is renewed (T-1).
     pub ttl: Option<Duration>,
-    /// The encoded `google.protobuf.Any`, exactly as admitted: served as it is, so that fields newer than our protos survive.
+    /// The encoded `google.protobuf.Any`, byte for byte as admitted: fields unknown to our protos survive.
     pub body: Bytes,
-    /// What it refers to, sorted, without duplicates.
+    /// The resources that this one refers to, sorted, without duplicates.
     pub references: Box<[Reference]>,
-    /// The places it claims, sorted, without duplicates.
+    /// The places that the resource claims, sorted, without duplicates.
     pub places: Box<[Place]>,
-    /// Of a cluster: what it needs to be warm.
+    /// The conditions for a cluster to be warm.
     pub warming: Warming,
 }
 
@@ -182,7 +182,7 @@ impl fmt::Debug for Version {
 // === impl ContentHash ===
 
 impl ContentHash {
-    /// Hashes what makes a resource what it is. `canonical` is the deterministic encoding of its content (S-19).
+    /// Hashes the identity and content of a resource. `canonical` is the deterministic encoding of its content (S-19).
     #[must_use]
     pub fn of(
         resource_type: &ResourceType,
@@ -203,13 +203,13 @@ impl ContentHash {
         hasher.finish()
     }
 
-    /// Hashes a sequence of texts, each with its length, so that no two sequences run together.
+    /// Hashes a sequence of texts, each preceded by its length: different sequences give different inputs.
     #[must_use]
     pub fn of_texts<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
         Self::of_parts(texts.into_iter().map(str::as_bytes))
     }
 
-    /// [`ContentHash::of_texts`] for anything else.
+    /// [`ContentHash::of_texts`] for byte strings.
     #[must_use]
     pub fn of_parts<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let mut hasher = Hasher::default();
@@ -225,13 +225,13 @@ impl ContentHash {
         &self.0
     }
 
-    /// The hash as stored.
+    /// The hash's bytes, to store them.
     #[must_use]
     pub const fn to_bytes(self) -> [u8; 16] {
         self.0
     }
 
-    /// A hash that was stored.
+    /// The hash of stored bytes.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
@@ -270,30 +270,29 @@ impl Hasher {
 // === impl Resource ===
 
 impl Resource {
-    /// Whether a subscription to `name` means this resource: by name or by alias (D-12).
+    /// Returns true if a subscription to `name` matches this resource, by name or by alias (D-12).
     #[must_use]
     pub fn answers_to(&self, name: &str) -> bool {
         self.name.as_str() == name || self.aliases.iter().any(|alias| alias.as_str() == name)
     }
 
-    /// What a client that has it says it holds (D-5): its name and its version.
+    /// The name and version by which a client states that it holds this resource (D-5).
     #[must_use]
     pub fn held(&self) -> (&str, &str) {
         (self.name.as_str(), self.version.as_str())
     }
 
-    /// Every name that it answers to: its own, then its aliases.
+    /// The resource's name, then its aliases.
     pub fn known_as(&self) -> impl Iterator<Item = &ResourceName> {
         std::iter::once(&self.name).chain(&self.aliases)
     }
 
-    /// A `ClusterLoadAssignment` without endpoints: all that a cluster which asks for it can be given, where nobody published
-    /// one (O-7).
+    /// A `ClusterLoadAssignment` without endpoints, for a cluster whose endpoints nobody published (O-7).
     #[must_use]
     pub fn empty_endpoints(name: &ResourceName) -> Self {
         use prost::Message as _;
 
-        /// The one field an empty assignment has.
+        /// The one field of an empty assignment.
         #[derive(Clone, PartialEq, prost::Message)]
         struct LoadAssignment {
             #[prost(string, tag = "1")]
@@ -322,7 +321,7 @@ impl Resource {
         }
     }
 
-    /// Stands for a resource of which a client says that it holds this version, and of which nothing else is known.
+    /// A placeholder for a resource of which only the name and the version that a client holds are known.
     pub(crate) fn unknown(name: &ResourceName, version: &Version) -> Self {
         Self {
             name: name.clone(),
@@ -337,12 +336,12 @@ impl Resource {
         }
     }
 
-    /// Whether it only stands for one: any other has a body.
+    /// Returns true for a placeholder made by [`Resource::unknown`]. Any other resource has a body.
     pub(crate) fn is_unknown(&self) -> bool {
         self.body.is_empty()
     }
 
-    /// The names of one type that it refers to.
+    /// The names of one type that the resource refers to.
     pub fn references_to<'a>(&'a self, to: &'a ResourceType) -> impl Iterator<Item = &'a ResourceName> {
         self.references
             .iter()
@@ -352,7 +351,7 @@ impl Resource {
 }
 
 impl fmt::Debug for Resource {
-    /// Without the body: it may hold a private key (S05).
+    /// Omits the body, which may hold a private key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Resource")
             .field("name", &self.name)

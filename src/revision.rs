@@ -1,6 +1,6 @@
-//! The store of revisions: what every publish made of a group, durable before anything of it is served.
+//! The store of revisions: each publish makes one, which is durable before it is served.
 //!
-//! The publisher is the only writer. Calls block; nothing here knows who publishes or who is served.
+//! The publisher is the only writer. Calls block. The store does not know who publishes or who is served.
 
 mod error;
 mod keys;
@@ -27,62 +27,62 @@ pub use self::{
     redb_store::{Contents, RedbStore, RekeyTo, Rekeyed, Restored, rekey, restore, verify_backup},
 };
 
-/// Revisions kept per group, unless told otherwise: enough to go back a working day of frequent publishes.
+/// Default number of revisions kept per group: enough to go back a working day of frequent publishes.
 pub const DEFAULT_RETENTION: NonZeroUsize = NonZeroUsize::new(50).expect("50 is not zero");
 
-/// One revision of one group, whole.
+/// One revision of one group, with its resources.
 #[derive(Clone, Debug)]
 pub struct StoredRevision {
-    /// Its number, larger than that of every revision before it, of any group.
+    /// The revision number, larger than every earlier one of any group.
     pub revision: Revision,
     /// The group it belongs to.
     pub group: NodeGroup,
-    /// When it was published.
+    /// The time of the publish.
     pub time: SystemTime,
-    /// Who published it, in their own words; may be empty.
+    /// The author's name as the publisher gave it; may be empty.
     pub author: String,
-    /// Why, in their own words; may be empty.
+    /// The reason as the publisher gave it; may be empty.
     pub message: String,
-    /// The way by which it came.
+    /// The source of the publish.
     pub origin: Origin,
-    /// What the group is since.
+    /// The content of the group from this revision on.
     pub content: Content,
-    /// Contents that the group had until then: a content that comes back later must have another version.
+    /// Contents that this revision removed: a content that returns later must have another version.
     pub replaced: Vec<ContentHash>,
 }
 
-/// What a revision made of its group.
+/// The content of a group at a revision.
 #[derive(Clone, Debug)]
 pub enum Content {
-    /// The group's own resources, all of them.
+    /// All resources of the group itself.
     Published(Types),
-    /// The group has no snapshot.
+    /// The group was deleted and has no snapshot.
     Deleted,
 }
 
 /// A revision without its resources.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RevisionInfo {
-    /// Its number.
+    /// The revision number.
     pub revision: Revision,
     /// The group it belongs to.
     pub group: NodeGroup,
-    /// When it was published.
+    /// The time of the publish.
     pub time: SystemTime,
-    /// Who published it; may be empty.
+    /// The author's name; may be empty.
     pub author: String,
-    /// Why; may be empty.
+    /// The reason; may be empty.
     pub message: String,
-    /// The way by which it came.
+    /// The source of the publish.
     pub origin: Origin,
-    /// What it made of the group.
+    /// The counts of its content.
     pub summary: Summary,
 }
 
-/// What a revision made of its group, counted.
+/// The content of a group at a revision, counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Summary {
-    /// Its types, in send order.
+    /// The types, in send order.
     Published(Vec<TypeSummary>),
     /// The group was deleted.
     Deleted,
@@ -93,24 +93,24 @@ pub enum Summary {
 pub struct TypeSummary {
     /// The type.
     pub resource_type: ResourceType,
-    /// Its version.
+    /// The version of the type.
     pub version: Version,
-    /// How many resources it has.
+    /// The number of resources.
     pub resources: usize,
-    /// The hash of their names and contents; `None` where an earlier release stored the revision.
+    /// The hash of the names and contents; `None` where an earlier release stored the revision.
     pub content: Option<ContentHash>,
 }
 
-/// What a store holds when it is opened.
+/// The contents of a store when it is opened.
 #[derive(Clone, Debug, Default)]
 pub struct Loaded {
-    /// The largest number ever given; the next revision follows it.
+    /// The largest revision ever made; the next one follows it.
     pub last: Revision,
     /// Every group with a kept revision, sorted.
     pub groups: Vec<LoadedGroup>,
 }
 
-/// One group of a store that was opened.
+/// One group of an opened store.
 #[derive(Clone, Debug)]
 pub struct LoadedGroup {
     /// The newest revision; it may be the deletion of the group.
@@ -119,12 +119,12 @@ pub struct LoadedGroup {
     pub traces: Vec<Trace>,
 }
 
-/// The versions and contents that one kept revision used up.
+/// The versions and contents of one kept revision that must not be used again for other content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trace {
     /// The revision.
     pub revision: Revision,
-    /// The version of each of its types.
+    /// The version of each type.
     pub versions: Vec<(ResourceType, Version)>,
     /// [`StoredRevision::replaced`].
     pub replaced: Vec<ContentHash>,
@@ -132,97 +132,97 @@ pub struct Trace {
     pub passing: bool,
 }
 
-/// Keeps revisions. Every method blocks on the disk or the network where there is one.
+/// Keeps revisions. Every method blocks on the disk, if the store has one.
 pub trait RevisionStore: Send + Sync + fmt::Debug {
-    /// The newest revision of every group, and the last number given.
+    /// Returns the newest revision of every group, and the largest revision ever made.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] where the store cannot be read whole: a part is never passed off as all.
+    /// [`StoreError`] where the store cannot be read in full: part of a store is never returned.
     fn load(&self) -> Result<Loaded, StoreError>;
 
-    /// The last number given. After an [`RevisionStore::append`] that failed it may be that revision's.
+    /// Returns the largest revision ever made. It may be the revision of an [`RevisionStore::append`] that failed.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] where it cannot be read.
+    /// [`StoreError`] where the number cannot be read.
     fn last(&self) -> Result<Revision, StoreError>;
 
-    /// The key of the content hashes of secrets: the same as long as there is the store, and in what is restored from its
-    /// backups.
+    /// Returns the key of the content hashes of secrets. A store and its backups have the same key for all time.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] where it cannot be read.
+    /// [`StoreError`] where the key cannot be read.
     fn content_key(&self) -> Result<ContentKey, StoreError>;
 
-    /// Adds a revision to its group's history, as its newest, and with it the receipt of the publish where it has a key.
-    /// Durable when this returns `Ok`. The group's revisions, and its receipts, beyond [`RevisionStore::retention`] are
-    /// forgotten, oldest first; of a passing revision right behind another one, that other.
+    /// Adds a revision as the newest of its group, together with the receipt of a publish with a key. Durable when this returns
+    /// `Ok`. Then the group's oldest revisions and receipts beyond [`RevisionStore::retention`] are dropped. A passing revision
+    /// replaces a passing one right before it.
     ///
     /// # Errors
     ///
-    /// [`StoreError::NotNewer`] where the number is not larger than the last one, and whatever the disk says.
+    /// [`StoreError::NotNewer`] where the number is not larger than the last one, and any error of the disk.
     fn append(&self, revision: &StoredRevision, receipt: Option<&Receipt>) -> Result<(), StoreError>;
 
     /// Keeps the receipt of a publish that made no revision. Durable when this returns `Ok`.
     ///
     /// # Errors
     ///
-    /// [`StoreError`], whatever the disk says.
+    /// [`StoreError`], any error of the disk.
     fn keep_receipt(&self, group: &NodeGroup, receipt: &Receipt) -> Result<(), StoreError>;
 
-    /// What a publish to the group with this idempotency key came to; `None` where there was none, or it is forgotten.
+    /// Returns the receipt of the publish to the group with this idempotency key; `None` if there was none or it was dropped.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] where it cannot be read.
+    /// [`StoreError`] where the receipt cannot be read.
     fn receipt(&self, group: &NodeGroup, key: &str) -> Result<Option<Receipt>, StoreError>;
 
-    /// A group's kept revisions, newest first, at most `limit`.
+    /// Returns a group's kept revisions, newest first, at most `limit`.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] where they cannot be read.
+    /// [`StoreError`] where the revisions cannot be read.
     fn list(&self, group: &NodeGroup, limit: usize) -> Result<Vec<RevisionInfo>, StoreError>;
 
-    /// One kept revision; `None` where the group has none of this number.
+    /// Returns one kept revision; `None` where the group has no such revision.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] where it cannot be read.
+    /// [`StoreError`] where the revision cannot be read.
     fn get(&self, group: &NodeGroup, revision: Revision) -> Result<Option<StoredRevision>, StoreError>;
 
-    /// Drops a group's whole history and its receipts. Durable when this returns `Ok`; without effect otherwise. Numbers stay used up.
+    /// Drops a group's whole history and its receipts. Durable when this returns `Ok`; without effect otherwise. Revision numbers
+    /// are not used again.
     ///
     /// # Errors
     ///
-    /// [`StoreError`], whatever the disk says.
+    /// [`StoreError`], any error of the disk.
     fn forget(&self, group: &NodeGroup) -> Result<(), StoreError>;
 
-    /// Writes everything that is kept, as it is at one moment, in the form that [`restore`] reads.
+    /// Writes a backup of all kept revisions, consistent at one moment, in the format that [`restore`] reads.
     ///
     /// # Errors
     ///
-    /// [`StoreError::NoBackup`] where the store is not on disk; [`StoreError::Interrupted`] where `to` takes no more.
+    /// [`StoreError::NoBackup`] where the store is not on disk; [`StoreError::Interrupted`] where writing to `to` fails.
     fn backup(&self, to: &mut dyn io::Write) -> Result<(), StoreError>;
 
-    /// Whether what is appended now would be found again, as far as can be told without a revision; where `write` says so,
-    /// something is written to see whether it can be.
+    /// Checks that an append would be found after a restart, as far as a check without one can. With `write`, also writes
+    /// something, to learn if writes work.
     ///
     /// # Errors
     ///
-    /// [`StoreError`], what an append would fail with.
+    /// [`StoreError`], the error of an append.
     fn probe(&self, write: bool) -> Result<(), StoreError>;
 
-    /// How many revisions of a group are kept.
+    /// The number of revisions kept per group.
     fn retention(&self) -> NonZeroUsize;
 }
 
 // === impl StoredRevision ===
 
 impl StoredRevision {
-    /// The revision without its resources.
+    /// Returns the revision without its resources.
     #[must_use]
     pub fn info(&self) -> RevisionInfo {
         RevisionInfo {
@@ -239,7 +239,7 @@ impl StoredRevision {
         }
     }
 
-    /// What the revision uses up.
+    /// Returns the versions and contents that the revision uses up.
     #[must_use]
     pub fn trace(&self) -> Trace {
         Trace {
@@ -250,7 +250,7 @@ impl StoredRevision {
         }
     }
 
-    /// The group's own resources; `None` where the revision deleted it.
+    /// Returns the group's own resources; `None` where the revision deleted the group.
     #[must_use]
     pub const fn types(&self) -> Option<&Types> {
         match &self.content {
@@ -259,7 +259,7 @@ impl StoredRevision {
         }
     }
 
-    /// The group's own resources as a snapshot; `None` where the revision deleted it.
+    /// Returns the group's own resources as a snapshot; `None` where the revision deleted the group.
     #[must_use]
     pub fn snapshot(&self) -> Option<Snapshot> {
         let types = self.types()?.clone();
@@ -291,14 +291,14 @@ fn summaries(types: &Types) -> Vec<TypeSummary> {
 // === impl RevisionInfo ===
 
 impl RevisionInfo {
-    /// The hash of all names and contents: equal for revisions of equal content, whatever their versions. `None` where there
-    /// is no content, or an earlier release stored the revision.
+    /// Returns the hash of all names and contents: equal for revisions of equal content in any versions. `None` for a deletion,
+    /// and where an earlier release stored the revision.
     #[must_use]
     pub fn content_hash(&self) -> Option<ContentHash> {
         let Summary::Published(types) = &self.summary else {
             return None;
         };
-        // A type that was emptied is as good as one that never was.
+        // An emptied type counts as no type.
         let types = types.iter().filter(|row| row.resources > 0);
         let hashed: Option<Vec<_>> = types
             .map(|row| Some((row.resource_type.type_url(), row.content?)))

@@ -1,6 +1,6 @@
 //! Settings: flags over environment over config file over defaults, each parsed into valid types once.
 //!
-//! Each is declared once, in `layer`: `declare` makes the flag, the variable, the key and the row of the page of it.
+//! Each setting is declared once, in `layer`: `declare` derives its flag, its variable, its key and its row in the docs.
 
 mod declare;
 mod error;
@@ -43,28 +43,28 @@ pub struct Settings {
     pub tls: PortsTls,
     /// Ports that others can reach without TLS, as the settings allow.
     pub open: Vec<(PortName, SocketAddr)>,
-    /// The place where snapshots are kept.
+    /// The store of snapshots.
     pub store: StoreSettings,
-    /// The rules over who may be which node, and who may do what.
+    /// The rules for identities: which nodes they may be, and what they may do.
     pub access: AccessConfig,
-    /// The file that `access` came from, to be read again while the server runs.
+    /// The file with `access`, which is read again while the server runs.
     pub config: Option<PathBuf>,
     /// The settings of the parts of the server.
     pub parts: Parts,
-    /// Every setting as it came out: what no part has is read from here.
+    /// Every resolved setting; settings that no part owns are read from here.
     pub values: Layer,
 }
 
-/// The place where snapshots are kept.
+/// The store of snapshots.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreSettings {
-    /// In memory: a restart forgets them.
+    /// In memory: a restart loses them.
     Ephemeral,
     /// In a directory.
     DataDir(PathBuf),
 }
 
-/// The port of xDS where no address says another.
+/// The port of xDS where no address names one.
 const XDS_PORT: u16 = 18_000;
 
 // === impl Settings ===
@@ -74,7 +74,7 @@ impl Settings {
     ///
     /// # Errors
     ///
-    /// [`SettingsError`] naming the first thing that is wrong.
+    /// [`SettingsError`] for the first mistake.
     pub fn load(flags: Layer, config: Option<&Path>) -> Result<Self, SettingsError> {
         let file = config.map(file::read).transpose()?.unwrap_or_default();
         if file.data_dir.is_some() && file.ephemeral == Some(true) {
@@ -87,11 +87,11 @@ impl Settings {
         })
     }
 
-    /// The section `access` of a config file as it is now.
+    /// Reads the section `access` of a config file again.
     ///
     /// # Errors
     ///
-    /// [`SettingsError`] naming the first thing that is wrong with the file.
+    /// [`SettingsError`] for the first mistake in the file.
     pub fn read_access(config: &Path) -> Result<AccessConfig, SettingsError> {
         Ok(file::read(config)?.access.unwrap_or_default())
     }
@@ -100,16 +100,16 @@ impl Settings {
     ///
     /// # Errors
     ///
-    /// [`SettingsError`] naming the first thing that is wrong.
+    /// [`SettingsError`] for the first mistake.
     pub fn resolve(layer: Layer) -> Result<Self, SettingsError> {
         let mut values = layer.or(Layer::default_values());
         let store = StoreSettings::of(&values)?;
         values.ephemeral = (store == StoreSettings::Ephemeral).then_some(true);
-        // Streams that are still being ended when the grace period is over would be cut.
+        // Streams that still drain when the grace period is over would be cut.
         let longest = values.shutdown_grace().0 / 2;
         values.xds.drain = values.xds.drain.map(|span| Span(span.0.min(longest)));
         let tls = values.tls()?;
-        // Whoever set up TLS, or does without it on purpose, means to be reached.
+        // A port with TLS, or without it on purpose, is meant to be reached.
         let ip = if tls.xds.is_some() || values.is_insecure(PortName::Xds) {
             Ipv4Addr::UNSPECIFIED
         } else {
@@ -144,7 +144,7 @@ impl Settings {
         })
     }
 
-    /// Every setting as it came out, in the form of a config file. There are no secrets among them.
+    /// Every resolved setting, as a config file. None of them is a secret.
     #[must_use]
     pub fn to_yaml(&self) -> String {
         serde_saphyr::to_string(&self.values).unwrap_or_else(|error| format!("# {error}\n"))

@@ -1,10 +1,10 @@
-//! The signals that end the process: the first asks it to end well, the second ends it at once.
+//! The signals that end the process: the first starts a graceful shutdown, the second ends the process at once.
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// A write beyond the limit on the size of files (`ulimit -f`), by its number on Linux and macOS.
+/// The signal for a write beyond the file size limit (`ulimit -f`), by its number on Linux and macOS.
 const SIGXFSZ: i32 = 25;
 
 /// Listens for SIGTERM and SIGINT.
@@ -12,18 +12,18 @@ const SIGXFSZ: i32 = 25;
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
-    /// Never asked: as it has a handler, such a write fails like one on a full disk, and does not end the process.
+    /// Never awaited: with a handler, a write beyond the limit fails like one on a full disk.
     _file_size: Signal,
 }
 
 // === impl Signals ===
 
 impl Signals {
-    /// Takes the signals over from their default action.
+    /// Installs the handlers in place of the default actions.
     ///
     /// # Errors
     ///
-    /// Where the operating system refuses a handler.
+    /// An error if the operating system refuses a handler.
     pub fn install() -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
@@ -32,7 +32,7 @@ impl Signals {
         })
     }
 
-    /// Waits for the next signal and names it.
+    /// Waits for the next signal and returns its name.
     pub async fn next(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",

@@ -1,6 +1,6 @@
 //! Snapshots: immutable, complete, versioned per type, and the differences between them.
 //!
-//! The publisher makes them, sessions compare them. Nothing here is edited in place: build new, swap.
+//! The publisher makes snapshots, sessions compare them. A snapshot is never edited: a change makes a new one.
 
 mod alias;
 mod compose;
@@ -26,37 +26,37 @@ use crate::{
 pub use self::{
     alias::DuplicateName,
     diff::Diff,
-    held::HeldPrint,
+    held::HeldFingerprint,
     secrets::secret_values,
     type_resources::{Edits, TypeResources},
     types::{Types, differences, of_type},
 };
 
-/// Numbers publishes, across all groups and restarts: larger is later. 0 is "before any publish".
+/// The number of a publish, across all groups and restarts: larger is later. 0 is "before any publish".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Revision(pub u64);
 
-/// Everything one group is given, at one moment.
+/// The resources that one group is served, as of one revision.
 #[derive(Clone)]
 pub struct Snapshot {
     group: NodeGroup,
     revision: Revision,
-    /// Sorted, and few: a session looks one up many times for each response, and a walk is quicker than a search.
+    /// Sorted and few: for look-ups, a walk is quicker than a search.
     types: Arc<[(ResourceType, Arc<TypeResources>)]>,
     completeness: Completeness,
-    /// What it was composed of, from which the next is composed at the cost of what changed; `None` for what was published.
+    /// The layers from which the next snapshot is composed incrementally; `None` if this one is not composed.
     layers: Option<Arc<Layers>>,
 }
 
-/// Whether a type without resources is known to be empty.
+/// The meaning of a type without resources, and of the resources that are there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Completeness {
-    /// The group was published: a type without resources is empty, and clients are told so (S-9 a).
+    /// The group was published: a type without resources is empty, and clients are sent the empty state (S-9).
     Published,
-    /// Only the shared group has something to say: a type it does not hold is unknown, and what it holds is not all that a
-    /// node has; clients hear nothing of the one, and the other is no full state (S-9 b, S-20).
+    /// Only the shared group was published: a type that it does not have is unknown and met with silence (S-9), and a
+    /// type that it has is not full state (S-20).
     SharedOnly,
-    /// Only the shared group has something to say, and it is meant to say everything.
+    /// Only the shared group was published, and a setting declares it to be full state (S-20).
     SharedSuffices,
 }
 
@@ -71,7 +71,7 @@ impl fmt::Display for Revision {
 // === impl Snapshot ===
 
 impl Snapshot {
-    /// A published group's own resources.
+    /// The own resources of a published group.
     #[must_use]
     pub fn new(group: NodeGroup, revision: Revision, types: Types, completeness: Completeness) -> Self {
         Self {
@@ -83,19 +83,19 @@ impl Snapshot {
         }
     }
 
-    /// The group it belongs to.
+    /// The group of the snapshot.
     #[must_use]
     pub const fn group(&self) -> &NodeGroup {
         &self.group
     }
 
-    /// The newest publish that is in it.
+    /// The newest revision in the snapshot.
     #[must_use]
     pub const fn revision(&self) -> Revision {
         self.revision
     }
 
-    /// The resources of a type; `None` where nothing is known of it, which is not the same as empty (S-9).
+    /// The resources of a type; `None` if the type is unknown, which is not the same as empty (S-9).
     #[must_use]
     pub fn get(&self, resource_type: &ResourceType) -> Option<&Arc<TypeResources>> {
         match (self.of(resource_type), self.completeness) {
@@ -105,8 +105,8 @@ impl Snapshot {
         }
     }
 
-    /// Whether this is all that a node of the group has of a type, so that what is missing from it may be taken from the node
-    /// (S-20). Where it is not, a wildcard waits, and only what is asked for by name is given.
+    /// Returns true if these are all resources of the type that a node of the group has, so that a missing one may be
+    /// removed from the node (S-20). Otherwise a wildcard waits, and only names that are asked for are sent.
     #[must_use]
     pub const fn is_whole(&self, _resource_type: &ResourceType) -> bool {
         match self.completeness {
@@ -115,14 +115,14 @@ impl Snapshot {
         }
     }
 
-    /// Whether the group, or the shared one, has resources of a type or had some since it was first published. Where it had
-    /// none, nothing is known of what a client holds of the type, and "empty" would take it away (S-20).
+    /// Returns true if the group or the shared group has resources of the type, or had some since its first publish. If
+    /// neither had any, nothing is known of the client's resources, and "empty" would remove them (S-20).
     #[must_use]
     pub fn had(&self, resource_type: &ResourceType) -> bool {
         self.of(resource_type).is_some()
     }
 
-    /// The same for groups to which the shared one is enough. What both hold is shared.
+    /// This snapshot for groups for which the shared group alone is full state. The types are shared with this one.
     #[must_use]
     pub fn sufficing(&self) -> Self {
         let completeness = match self.completeness {
@@ -142,7 +142,7 @@ impl Snapshot {
             .map(|(resource_type, resources)| (resource_type, resources))
     }
 
-    /// The resources of a type, where it has some or had some.
+    /// The resources of a type that has some or had some.
     fn of(&self, resource_type: &ResourceType) -> Option<&Arc<TypeResources>> {
         let found = self.types.iter().find(|(own, _)| own == resource_type);
         found.map(|(_, resources)| resources)

@@ -1,4 +1,4 @@
-//! Sources: tasks that hand candidates to the publisher and hear the verdict. They know neither streams nor who is served.
+//! Sources: tasks that give candidates to the publisher. They know neither streams nor clients.
 
 mod files;
 mod registry;

@@ -1,5 +1,5 @@
-//! A stranger's text on its way to people: short, and without what steers a terminal, breaks a line or turns its order
-//! around. Used wherever such a text is logged, printed or put into a status.
+//! Makes a stranger's text safe to log, print or put into a status: shortens it, and escapes characters that steer a
+//! terminal, break a line or reverse the writing direction.
 
 mod credential;
 mod quoted;
@@ -16,14 +16,14 @@ pub use self::{
     verbatim::without_values,
 };
 
-/// Bytes of a stranger's text that are shown within a sentence.
+/// The number of bytes of a stranger's text that are shown within a sentence.
 pub const SHOWN: usize = 200;
 
-/// A text within a sentence: escaped, and cut after [`SHOWN`] bytes.
+/// Displays a text within a sentence: escaped, and cut after [`SHOWN`] bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Shown<'a>(pub &'a str);
 
-/// A writer that escapes what is unsafe, and leaves out what goes beyond a bound.
+/// A writer that escapes unsafe characters and stops at a limit.
 #[derive(Debug)]
 pub struct Escaping<W> {
     inner: W,
@@ -31,8 +31,8 @@ pub struct Escaping<W> {
     is_cut: bool,
 }
 
-/// Whether a character does something else than to be read: control characters of both sets, separators of lines, marks
-/// that turn the order of writing around, and marks that are not seen.
+/// Returns true for characters that are not plain text: control characters of both sets, line separators, marks that
+/// change the writing direction, and invisible marks.
 #[must_use]
 pub const fn is_unsafe(c: char) -> bool {
     matches!(c, '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}')
@@ -43,10 +43,10 @@ pub const fn is_unsafe(c: char) -> bool {
         || matches!(c, '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// The text with unsafe characters escaped as JSON escapes them: within a text of JSON it means the same.
+/// JSON text with unsafe characters escaped; its meaning stays the same.
 #[must_use]
 pub fn escape_json(json: &str) -> Cow<'_, str> {
-    // Line breaks of the JSON itself stay: within its texts they are escaped already.
+    // Line breaks between JSON tokens stay; those within strings are escaped already.
     let is_left = |c: char| is_unsafe(c) && c != '\n';
     if !json.contains(is_left) {
         return Cow::Borrowed(json);
@@ -64,7 +64,7 @@ pub fn escape_json(json: &str) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
-/// As much of the text as these bytes hold, cut at a character's border.
+/// The beginning of a text within this many bytes, cut at a character boundary.
 #[must_use]
 pub fn head(text: &str, bytes: usize) -> &str {
     if text.len() <= bytes {
@@ -74,7 +74,7 @@ pub fn head(text: &str, bytes: usize) -> &str {
     &text[..end]
 }
 
-/// As much of the text as these bytes hold, and a mark where more was there.
+/// The beginning of a text within this many bytes, followed by `…` if text was cut off.
 #[must_use]
 pub fn cut(text: &str, bytes: usize) -> String {
     let kept = head(text, bytes);
@@ -85,7 +85,7 @@ pub fn cut(text: &str, bytes: usize) -> String {
 // === impl Escaping ===
 
 impl<W: Write> Escaping<W> {
-    /// Writes at most so many bytes, and "…" where there is more.
+    /// Writes at most `most` bytes, then `…` if text was left out.
     pub const fn new(inner: W, most: usize) -> Self {
         Self {
             inner,
@@ -124,7 +124,7 @@ impl<W: Write> Write for Escaping<W> {
 }
 
 impl<W: Write> Escaping<W> {
-    /// Writes a text that may be cut anywhere.
+    /// Writes a text that may be cut at any character.
     fn write_safe(&mut self, text: &str) -> fmt::Result {
         let fits = head(text, self.left);
         self.write_whole(fits)?;
@@ -148,14 +148,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_read_as_it_stands_is_shown_as_it_stands() {
+    fn plain_text_is_shown_unchanged() {
         for text in ["", "type.googleapis.com/a.B", "größe 東京 👩", r#""quoted\""#] {
             assert_eq!(Shown(text).to_string(), text);
         }
     }
 
     #[test]
-    fn what_steers_a_terminal_or_turns_a_line_around_is_escaped() {
+    fn characters_that_steer_a_terminal_or_reverse_a_line_are_escaped() {
         for (text, shown) in [
             ("a\nb", r"a\nb"),
             ("\x1b[31mred", r"\u{1b}[31mred"),

@@ -1,6 +1,6 @@
-//! TLS of one port: its certificate, its key and the CAs of its clients, from files that are followed as they change.
+//! TLS of one port: the certificate, its key and the client CAs, from files that are read again when they change.
 //!
-//! A set of files that does not fit together is never taken: the port goes on with what it had.
+//! Files that do not fit together are never used: the port continues with the previous ones.
 
 mod authorities;
 mod certificate;
@@ -30,11 +30,11 @@ pub use self::{
 };
 use self::{files::Contents, revocation::Lists};
 
-/// TLS of a port, as its files said it last. Clones are one and the same.
+/// TLS of a port, from the last files that fit together. Clones share their state.
 #[derive(Clone)]
 pub struct Tls {
     settings: TlsSettings,
-    /// The protocols that are spoken inside, as ALPN names them.
+    /// The ALPN names of the protocols that the port serves.
     protocols: &'static [&'static str],
     current: Arc<RwLock<Current>>,
 }
@@ -42,31 +42,31 @@ pub struct Tls {
 #[derive(Clone)]
 struct Current {
     config: Arc<ServerConfig>,
-    /// Of the certificates of clients; `None` where they are not asked for any.
+    /// Verifies client certificates; `None` if clients are not asked for one.
     verifier: Option<Arc<dyn ClientCertVerifier>>,
-    /// Of the files as they were read last, be they taken or not.
+    /// The hash of the files that were read last, whether they were used or not.
     read: blake3::Hash,
     not_after: SystemTime,
     next_update: Option<SystemTime>,
 }
 
-/// Why the certificate of a client is no longer good.
+/// The reason why a client certificate is no longer valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Withdrawn {
-    /// It has expired.
+    /// The certificate has expired.
     Expired,
-    /// Its CA revoked it, or one between it and its CA.
+    /// The certificate or one of its intermediate CAs was revoked.
     Revoked,
-    /// None of the CAs of now signed it, or none says whether it was revoked.
+    /// No current CA signed the certificate, or no revocation list covers it.
     Untrusted,
 }
 
-/// Files that changed and were taken.
+/// The result of a reload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Renewed {
-    /// When the certificate expires.
+    /// The time at which the certificate expires.
     pub not_after: SystemTime,
-    /// When the first of the lists of revoked certificates is to be replaced; `None` where there are none, or none says.
+    /// The earliest `nextUpdate` of the revocation lists; `None` without lists, or if none has one.
     pub next_update: Option<SystemTime>,
 }
 
@@ -77,7 +77,7 @@ impl Tls {
     ///
     /// # Errors
     ///
-    /// [`TlsError`] naming the setting, the file and what is wrong with it.
+    /// [`TlsError`] with the setting, the file and the reason.
     pub fn load(settings: TlsSettings, protocols: &'static [&'static str]) -> Result<Self, TlsError> {
         let contents = Contents::read(&settings)?;
         let current = build(&settings, protocols, &contents)?;
@@ -88,29 +88,29 @@ impl Tls {
         })
     }
 
-    /// What connections are accepted with from now on.
+    /// The configuration for new connections.
     #[must_use]
     pub fn config(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner).config)
     }
 
-    /// When the certificate expires.
+    /// The time at which the certificate expires.
     #[must_use]
     pub fn not_after(&self) -> SystemTime {
         self.current.read().unwrap_or_else(PoisonError::into_inner).not_after
     }
 
-    /// When the first of the lists of revoked certificates is to be replaced. One that was not is used on.
+    /// The earliest `nextUpdate` of the revocation lists. A list stays in use after that time.
     #[must_use]
     pub fn next_update(&self) -> Option<SystemTime> {
         self.current.read().unwrap_or_else(PoisonError::into_inner).next_update
     }
 
-    /// Verifies the certificate of a client again, with those between it and its CA, by the files as they are now.
+    /// Verifies a client certificate and its intermediate CAs again, with the current files.
     ///
     /// # Errors
     ///
-    /// Why it would not be let in any more.
+    /// [`Withdrawn`] with the reason why the certificate is no longer valid.
     pub fn verify(&self, chain: &[CertificateDer<'_>], now: SystemTime) -> Result<(), Withdrawn> {
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
         let (Some(verifier), Some((own, between))) = (current.verifier.clone(), chain.split_first()) else {
@@ -120,7 +120,7 @@ impl Tls {
         let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         match verifier.verify_client_cert(own, between, UnixTime::since_unix_epoch(now)) {
             Ok(_) => Ok(()),
-            // It was good once: the clock was set back.
+            // The certificate was valid before: the clock was set back.
             Err(Error::InvalidCertificate(
                 CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. },
             )) => Ok(()),
@@ -128,12 +128,12 @@ impl Tls {
         }
     }
 
-    /// Looks at the files again: `None` where they are as they were. Reads them whole, so that every way to exchange a file
-    /// is seen: a rename, a symlink that is swapped, a write in place. Connections that are open stay as they are.
+    /// Reads the files again; returns `None` if they are unchanged. The files are read whole, so that every kind of
+    /// change is seen: a rename, a swapped symlink, a write in place. Open connections stay as they are.
     ///
     /// # Errors
     ///
-    /// [`TlsError`] once where the files changed into something that does not fit together; what was there before is used on.
+    /// [`TlsError`], once per change, if the new files do not fit together; the previous ones stay in use.
     pub fn refresh(&self) -> Result<Option<Renewed>, TlsError> {
         let contents = Contents::read(&self.settings)?;
         let read = contents.hash();
@@ -142,7 +142,7 @@ impl Tls {
         }
         let built = build(&self.settings, self.protocols, &contents);
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        // Told once, and not at every look.
+        // The error is returned once, not at every refresh.
         current.read = read;
         *current = built?;
         Ok(Some(Renewed {
@@ -151,7 +151,7 @@ impl Tls {
         }))
     }
 
-    /// The settings it was made of.
+    /// The settings of this port.
     #[must_use]
     pub const fn settings(&self) -> &TlsSettings {
         &self.settings
@@ -208,7 +208,7 @@ fn build(settings: &TlsSettings, protocols: &[&str], contents: &Contents) -> Res
     let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
     config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
     if settings.client_auth != ClientAuth::None {
-        // A session that is resumed brings the certificate of its first handshake, which nobody verifies again.
+        // Sessions are not resumed: a resumed one brings the certificate of its first handshake, unverified.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
     }
@@ -238,8 +238,8 @@ fn verifier(
         ClientAuth::Require => builder,
         ClientAuth::Request | ClientAuth::None => builder.allow_unauthenticated(),
     };
-    // A certificate of which no list says whether it was revoked is refused, one between a client's and its CA as well. A list
-    // that is older than it says it may be is used on: nodes without a control plane would be worse.
+    // A certificate, or an intermediate CA, that no list covers is refused. A list stays in use after its `nextUpdate`:
+    // nodes without a control plane would be worse.
     let builder = builder.with_crls(lists.iter().flat_map(|lists| lists.encoded.iter().cloned()));
     builder.build().map_err(|error| match (&error, &settings.crl) {
         (VerifierBuilderError::InvalidCrl(_), Some(crl)) => settings.content("crl", crl, error),

@@ -1,7 +1,6 @@
 //! The xDS services over gRPC: one driver runs a [`Session`](crate::protocol::Session) over every streaming RPC.
 //!
-//! The router, the server and HTTP/2 are tonic's; the response bodies are our own, so that streams share bytes instead of
-//! copying them.
+//! tonic provides router, server and HTTP/2. The response bodies are our own, so that streams share bytes.
 
 mod admittance;
 mod answer;
@@ -64,8 +63,9 @@ pub struct Xds {
 // === impl Xds ===
 
 impl Xds {
-    /// Serves what is in `cache` to whom `authority` lets in, and enters what happens in `fleet` and `metrics`. From when `shutdown` is cancelled no stream is let in
-    /// and load reports end; [`Xds::end_streams`] ends the rest.
+    /// Serves `cache` to clients that `authority` admits, and records outcomes in `fleet` and `metrics`. Once
+    /// `shutdown` is cancelled, new streams are refused and load reports end; [`Xds::end_streams`] ends the discovery
+    /// streams.
     #[must_use]
     pub fn new(
         cache: SnapshotCache,
@@ -82,13 +82,13 @@ impl Xds {
         }
     }
 
-    /// The policies that its streams are served by.
+    /// The policies of the port's streams.
     #[must_use]
     pub fn policies(&self) -> &Policies {
         &self.shared.policies
     }
 
-    /// The discovery services and load reporting.
+    /// The routes of the discovery services and of load reporting.
     #[must_use]
     pub fn routes(&self) -> Routes {
         let mut router = axum::Router::new();
@@ -117,7 +117,7 @@ impl Xds {
         Routes::from(router.route(lrs::PATH, post(report)).fallback(unknown))
     }
 
-    /// What the port's HTTP/2 server lets a peer do.
+    /// The limits of a peer on the port's HTTP/2 server.
     #[must_use]
     pub fn http2(&self) -> Http2Limits {
         let limits = self.shared.limits;
@@ -135,32 +135,31 @@ impl Xds {
         }
     }
 
-    /// Ends every discovery stream, each at a moment of its own within [`Limits::drain`].
+    /// Ends every discovery stream, spread over [`Limits::drain`].
     pub fn end_streams(&self) {
         self.shared.draining.store(true, Ordering::Release);
         self.shared.streams.wake_all();
     }
 
-    /// Has every stream look again whether its node may stay: the rules are others. Each does at a moment of its own within
-    /// [`Limits::drain`].
+    /// Makes every stream check its node against changed rules, spread over [`Limits::drain`].
     pub fn look_again(&self) {
         self.shared.streams.wake_all();
     }
 
-    /// Streams that are open now.
+    /// The number of open streams.
     #[must_use]
     pub fn open_streams(&self) -> usize {
         self.shared.open_streams.load(Ordering::Relaxed)
     }
 
-    /// Bytes that the names of all open streams take.
+    /// Bytes that the names of all open streams use.
     #[must_use]
     pub fn subscribed_bytes(&self) -> usize {
         self.shared.subscribed_bytes()
     }
 }
 
-/// What a call is answered whose handler panicked, of whatever service.
+/// The answer to a call of any service whose handler panicked.
 #[must_use]
 pub fn panicked() -> Response<Body> {
     refuse(&Status::internal("the server failed at this request: its log says how"))

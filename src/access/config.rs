@@ -1,4 +1,4 @@
-//! The section `access` of the config file, as it is written; `policy` makes rules of it.
+//! The section `access` of the config file, as it is written; `policy` compiles rules from it.
 
 use std::path::PathBuf;
 
@@ -6,32 +6,32 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::role::Role;
 
-/// Who may be which node, and who may do what.
+/// The section `access`: rules for nodes, rules for the admin API, and the credentials that both are checked against.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AccessConfig {
-    /// Who may be which node, in order; without it everybody who can connect may be any node.
+    /// The rules for nodes, in order; without them every client that can connect may be any node.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nodes: Option<Vec<NodeRule>>,
-    /// Who may do what over the admin API, in order; without it everybody who can connect may do everything.
+    /// The rules for the admin API, in order; without them every client that can connect may do everything.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub admin: Option<Vec<AdminRule>>,
     /// The file with the hashes of bearer tokens.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tokens_file: Option<PathBuf>,
-    /// Whose JWTs are taken.
+    /// The issuer, audience and keys of JWTs; without them no JWT is taken.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jwt: Option<JwtConfig>,
 }
 
-/// What an identity may be. One of the first four says which identities are meant.
+/// A rule for nodes. Exactly one of the first four fields selects the identities that the rule applies to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct NodeRule {
-    /// A pattern over URIs of a client certificate.
+    /// A pattern over the URIs of a client certificate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<String>,
-    /// A pattern over its DNS names.
+    /// A pattern over the DNS names of a client certificate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dns: Option<String>,
     /// A pattern over names of tokens.
@@ -40,23 +40,23 @@ pub struct NodeRule {
     /// A pattern over subjects of JWTs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
-    /// The node ids it may have.
+    /// The node ids that the identity may use.
     pub node_id: OneOrMany,
-    /// The groups its node may belong to.
+    /// The groups that the node may belong to.
     pub groups: OneOrMany,
-    /// The secrets it is given; none by default.
+    /// The secrets that the node is given; none by default.
     #[serde(default)]
     pub secrets: OneOrMany,
 }
 
-/// What an identity may do. One of the first four says which identities are meant.
+/// A rule for the admin API. Exactly one of the first four fields selects the identities that the rule applies to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct AdminRule {
-    /// A pattern over URIs of a client certificate.
+    /// A pattern over the URIs of a client certificate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<String>,
-    /// A pattern over its DNS names.
+    /// A pattern over the DNS names of a client certificate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dns: Option<String>,
     /// A pattern over names of tokens.
@@ -65,20 +65,20 @@ pub struct AdminRule {
     /// A pattern over subjects of JWTs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
-    /// Its roles.
+    /// The roles that the identity has.
     pub roles: Vec<Role>,
-    /// The groups that `publish` and `read-secrets` are for; none by default.
+    /// The groups in which the roles `publish` and `read-secrets` apply; none by default.
     #[serde(default)]
     pub groups: OneOrMany,
 }
 
-/// Whose JWTs are taken.
+/// The JWTs that are taken.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct JwtConfig {
-    /// `iss` must be this.
+    /// The value that the claim `iss` must have.
     pub issuer: String,
-    /// `aud` must be this, or have it in its list.
+    /// The value that the claim `aud` must equal, or contain where `aud` is a list.
     pub audience: String,
     /// The file with the keys, as a JSON Web Key Set.
     pub keys_file: PathBuf,

@@ -1,26 +1,26 @@
-//! What somebody shows in a header: which kind of token it is, before anything of it is checked.
+//! Bearer credentials as a client shows them: this module distinguishes tokens from JWTs and verifies nothing.
 
-/// A bearer token as it was shown. Its text is never shown again.
+/// A bearer token as the client showed it. `Debug` does not print its text.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Bearer<'a> {
     /// `NAME.SECRET`, of the tokens file.
     Token {
-        /// What the token says it is called.
+        /// The name that the token claims.
         name: &'a str,
-        /// What only its owner has.
+        /// The secret, known to the owner alone.
         secret: &'a str,
     },
     /// A JWT.
     Jwt(&'a str),
 }
 
-/// A header that shows nothing we take.
+/// A header that holds no bearer token this server takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BearerError {
-    /// Another scheme than `Bearer`.
+    /// A scheme other than `Bearer`.
     #[error("authorization: expected \"Bearer TOKEN\"")]
     Scheme,
-    /// Neither a token of ours nor a JWT.
+    /// Neither `NAME.SECRET` nor a JWT.
     #[error("authorization: the bearer token is neither NAME.SECRET nor a JWT")]
     Form,
 }
@@ -32,7 +32,7 @@ impl<'a> Bearer<'a> {
     ///
     /// # Errors
     ///
-    /// [`BearerError`] where it shows nothing we take.
+    /// [`BearerError`] where the header holds no token that this server takes.
     pub fn parse(header: &'a str) -> Result<Self, BearerError> {
         let (scheme, token) = header.split_once(' ').ok_or(BearerError::Scheme)?;
         if !scheme.eq_ignore_ascii_case("bearer") {

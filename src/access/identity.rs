@@ -1,11 +1,11 @@
-//! Who somebody is, as far as it was verified: by a client certificate, by a bearer token, or by both.
+//! Verified identities: from a client certificate, a bearer token, or both.
 
 use std::{fmt, time::SystemTime};
 
 use super::pattern::{Captures, Kind, Pattern};
 use crate::connection::ClientCertificate;
 
-/// Somebody whose credentials were verified.
+/// A client whose credentials were verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     uris: Vec<String>,
@@ -16,32 +16,32 @@ pub struct Identity {
     expires: Option<SystemTime>,
 }
 
-/// Who showed a token of the tokens file.
+/// The client that showed a token of the tokens file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenIdentity {
-    /// What the token is called.
+    /// The name of the token.
     pub name: String,
-    /// The hash it was checked against: another one under the same name is another token.
+    /// The hash that the secret was checked against; another hash under the same name is another token.
     pub hash: String,
-    /// When it expires.
+    /// The time at which the token expires.
     pub expires: Option<SystemTime>,
 }
 
-/// Who showed a JWT.
+/// The client that showed a JWT.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JwtIdentity {
-    /// `sub`.
+    /// The claim `sub`.
     pub subject: String,
-    /// The print of the key that signed it: it must be trusted as long as the token is.
+    /// The fingerprint of the key that signed the JWT; the JWT counts only while that key is trusted.
     pub key: String,
-    /// `exp`, and as long after it as clocks may be apart.
+    /// The claim `exp` plus the clock leeway.
     pub expires: SystemTime,
 }
 
 // === impl Identity ===
 
 impl Identity {
-    /// Who showed this certificate, and this token with it; `None` where there is neither.
+    /// The identity of a client that showed this certificate and this token; `None` without either.
     #[must_use]
     pub fn of(
         certificate: Option<&ClientCertificate>,
@@ -70,25 +70,25 @@ impl Identity {
         })
     }
 
-    /// When the first of what it was verified by expires.
+    /// The earliest time at which one of the credentials expires.
     #[must_use]
     pub const fn expires(&self) -> Option<SystemTime> {
         self.expires
     }
 
-    /// The token it showed, if any.
+    /// The token that the client showed, if any.
     #[must_use]
     pub const fn token(&self) -> Option<&TokenIdentity> {
         self.token.as_ref()
     }
 
-    /// The JWT it showed, if any.
+    /// The JWT that the client showed, if any.
     #[must_use]
     pub const fn jwt(&self) -> Option<&JwtIdentity> {
         self.jwt.as_ref()
     }
 
-    /// What a pattern captures of the first of its names that matches.
+    /// The captures of the first name of the identity that matches the pattern.
     #[must_use]
     pub fn captures(&self, pattern: &Pattern) -> Option<Captures> {
         let mut all = self
@@ -114,7 +114,7 @@ impl Identity {
 }
 
 impl fmt::Display for Identity {
-    /// One name, for logs, the audit log and the author of a revision; its form tells what it was verified by.
+    /// Writes one name, for logs, the audit log and the author of a revision; its form shows the kind of credential.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(token) = &self.token {
             return write!(f, "token:{}", token.name);

@@ -1,7 +1,7 @@
 //! JSON Web Tokens: checked against the keys of a file, for one issuer and one audience.
 //!
-//! The algorithm is the key's, never the token's: a token that names another one, or none, is refused before its signature is
-//! looked at. Only keys of signatures are taken, so that a public key can never be used as a shared secret.
+//! The key decides the algorithm: a token that names another algorithm, or none, is refused before its signature is
+//! checked. Only public signature keys are read, so a public key can never serve as a shared secret.
 
 use std::time::{Duration, SystemTime};
 
@@ -16,14 +16,14 @@ use serde_json::Value;
 
 use super::identity::JwtIdentity;
 
-/// How far clocks may be apart.
+/// The tolerated difference between two clocks.
 const LEEWAY: Duration = Duration::from_secs(30);
-/// Bytes of a token: a header is no larger anyway.
+/// The largest token, in bytes: HTTP headers are not larger either.
 const MAX_BYTES: usize = 16 * 1024;
-/// Keys of a file: each that could be meant is tried.
+/// The largest number of keys in a file: a signature is tried against every key that its header can mean.
 const MAX_KEYS: usize = 64;
 
-/// Whose JWTs are taken, and by which keys.
+/// Verifies JWTs of one issuer and one audience with the keys of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JwtVerifier {
     issuer: String,
@@ -36,8 +36,8 @@ struct Key {
     id: Option<String>,
     algorithm: Algorithm,
     material: Material,
-    /// Tells the key from every other one.
-    print: String,
+    /// Identifies the key, so that a later key set can be searched for it.
+    fingerprint: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,7 +46,7 @@ enum Material {
         n: Vec<u8>,
         e: Vec<u8>,
     },
-    /// An uncompressed point, or the 32 bytes of Ed25519.
+    /// An uncompressed curve point, or the 32 bytes of an Ed25519 key.
     Point(Vec<u8>),
 }
 
@@ -66,42 +66,42 @@ enum Algorithm {
 /// A file of keys that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeysError {
-    /// Not JSON, or not a set of keys.
+    /// The file is not JSON, or not a set of keys.
     #[error("not a JSON Web Key Set: {0}")]
     Json(String),
-    /// A key that cannot be used.
+    /// The key at this index cannot be used.
     #[error("keys[{0}]: {1}")]
     Key(usize, &'static str),
-    /// No key to check anything with.
+    /// The set has no key for signatures.
     #[error("it has no key for signatures")]
     Empty,
-    /// More than is tried.
+    /// The set has more keys than the limit.
     #[error("it has more than {MAX_KEYS} keys")]
     TooMany,
 }
 
-/// A token that is not taken. What is in it is not shown.
+/// The reason why a JWT is refused. The message quotes nothing of the token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JwtError {
-    /// Not a JWT that can be read.
+    /// The text is not a readable JWT.
     #[error("the JWT cannot be read")]
     Malformed,
-    /// No key of the file for what the header names.
-    #[error("the JWT is signed by no key that is trusted, or with another algorithm than the key's")]
+    /// The file has no key for the id and algorithm of the header.
+    #[error("no trusted key has the key id and algorithm of the JWT")]
     Key,
-    /// The signature is not the key's.
+    /// None of the keys that the header can mean made the signature.
     #[error("the JWT's signature is wrong")]
     Signature,
-    /// Of another issuer.
+    /// The token comes from another issuer.
     #[error("the JWT is of another issuer")]
     Issuer,
-    /// For somebody else.
+    /// The token is for another audience.
     #[error("the JWT is for another audience")]
     Audience,
-    /// No longer.
+    /// The token has expired.
     #[error("the JWT has expired")]
     Expired,
-    /// Not yet.
+    /// The token is not valid yet.
     #[error("the JWT is not valid yet")]
     Early,
 }
@@ -129,7 +129,7 @@ struct Jwk {
 struct Header {
     alg: String,
     kid: Option<String>,
-    /// Extensions that must be understood: we understand none.
+    /// Extensions that a verifier must understand; this one understands none, so any value is refused.
     crit: Option<Value>,
 }
 
@@ -152,11 +152,11 @@ enum Audience {
 // === impl JwtVerifier ===
 
 impl JwtVerifier {
-    /// Takes the keys of a JSON Web Key Set. Keys for encryption are passed over.
+    /// Reads the keys of a JSON Web Key Set. Keys for encryption are skipped.
     ///
     /// # Errors
     ///
-    /// [`KeysError`] where a key cannot be used, or none is there.
+    /// [`KeysError`] where a key cannot be used, or the set has no key for signatures.
     pub fn new(issuer: &str, audience: &str, keys: &str) -> Result<Self, KeysError> {
         let set: KeySet = serde_json::from_str(keys).map_err(|error| KeysError::Json(error.to_string()))?;
         if set.keys.len() > MAX_KEYS {
@@ -176,11 +176,11 @@ impl JwtVerifier {
         })
     }
 
-    /// Who shows this token.
+    /// Verifies a JWT and returns its identity.
     ///
     /// # Errors
     ///
-    /// [`JwtError`] says why nobody.
+    /// [`JwtError`] with the reason for the refusal.
     pub fn verify(&self, token: &str, now: SystemTime) -> Result<JwtIdentity, JwtError> {
         if token.len() > MAX_BYTES {
             return Err(JwtError::Malformed);
@@ -193,23 +193,23 @@ impl JwtVerifier {
         }
         let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| JwtError::Malformed)?;
         let key = self.key(&header, signed.as_bytes(), &signature)?;
-        // Not before the signature: what a stranger wrote is not to be read as if it were somebody's.
+        // Read after the signature was checked: unsigned claims must not count.
         let claims: Claims = decode(claims)?;
         self.check(&claims, now)?;
         Ok(JwtIdentity {
             expires: moment(claims.exp).ok_or(JwtError::Malformed)? + LEEWAY,
             subject: claims.sub,
-            key: key.print.clone(),
+            key: key.fingerprint.clone(),
         })
     }
 
-    /// Whether a token that was verified would still be.
+    /// Returns true if a JWT that was verified before would be accepted now.
     #[must_use]
     pub fn still(&self, token: &JwtIdentity, now: SystemTime) -> bool {
-        now < token.expires && self.keys.iter().any(|key| key.print == token.key)
+        now < token.expires && self.keys.iter().any(|key| key.fingerprint == token.key)
     }
 
-    /// The key that signed it, among those that the header can mean.
+    /// The key that made the signature, among those that the header can mean.
     fn key(&self, header: &Header, signed: &[u8], signature: &[u8]) -> Result<&Key, JwtError> {
         let meant = |key: &&Key| {
             let named = header.kid.is_none() || key.id.is_none() || key.id == header.kid;
@@ -258,7 +258,7 @@ fn decode<T: for<'de> Deserialize<'de>>(part: &str) -> Result<T, JwtError> {
     serde_json::from_slice(&bytes).map_err(|_| JwtError::Malformed)
 }
 
-/// Seconds since 1970, within some ten thousand years.
+/// The time that many seconds after 1970; `None` beyond some ten thousand years.
 fn moment(seconds: f64) -> Option<SystemTime> {
     let since = (0.0..3e11)
         .contains(&seconds)
@@ -286,7 +286,7 @@ impl Key {
                     Some("PS256") => Algorithm::Ps256,
                     Some("PS384") => Algorithm::Ps384,
                     Some("PS512") => Algorithm::Ps512,
-                    Some(_) => return Err("alg is none of an RSA key"),
+                    Some(_) => return Err("alg does not fit an RSA key"),
                 };
                 let (n, e) = (bytes(&key.n, "n is missing")?, bytes(&key.e, "e is missing")?);
                 (algorithm, Material::Rsa { n, e })
@@ -304,19 +304,19 @@ impl Key {
             _ => return Err("expected an RSA key, an EC key on P-256 or P-384, or an Ed25519 key"),
         };
         if key.alg.as_deref().is_some_and(|alg| alg != algorithm.name()) {
-            return Err("alg is not the key's");
+            return Err("alg does not fit the key");
         }
-        let mut print = blake3::Hasher::new();
-        print.update(algorithm.name().as_bytes());
+        let mut fingerprint = blake3::Hasher::new();
+        fingerprint.update(algorithm.name().as_bytes());
         match &material {
-            Material::Rsa { n, e } => print.update(&(n.len() as u64).to_le_bytes()).update(n).update(e),
-            Material::Point(point) => print.update(point),
+            Material::Rsa { n, e } => fingerprint.update(&(n.len() as u64).to_le_bytes()).update(n).update(e),
+            Material::Point(point) => fingerprint.update(point),
         };
         Ok(Self {
             id: key.kid.clone(),
             algorithm,
             material,
-            print: print.finalize().to_hex().to_string(),
+            fingerprint: fingerprint.finalize().to_hex().to_string(),
         })
     }
 

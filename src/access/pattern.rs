@@ -1,11 +1,11 @@
-//! Patterns over identities, and the templates that what they capture is put into.
+//! Patterns over identities, and the templates that their captures fill.
 //!
-//! A placeholder stands for a part of one segment and nothing else, so that whoever controls one name can never be taken for
-//! another. Texts are compared byte for byte: case, percent-encoding and a slash at the end make another identity.
+//! A placeholder stands for a part of one segment and nothing else, so a client that controls one name cannot pass for
+//! another. Texts are compared byte for byte: case, percent-encoding and a trailing slash make other identities.
 
 use std::{collections::BTreeMap, fmt};
 
-/// What a text is, and so where its segments end.
+/// The kind of a name of an identity, which decides the separators of its segments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A URI, as in `spiffe://prod/ns/shop/sa/cart`: segments end at `/` and `:`.
@@ -18,55 +18,56 @@ pub enum Kind {
     Subject,
 }
 
-/// A pattern over identities: literal text, `{name}` for a part of a segment, `*` for one that nobody names.
+/// A pattern over identities: literal text, `{name}` for a captured part of a segment, `*` for one that is not
+/// captured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern {
     kind: Kind,
     segments: Vec<Segment>,
 }
 
-/// What the placeholders of a pattern stood for.
+/// The text that each placeholder of a pattern stands for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Captures(BTreeMap<String, String>);
 
-/// What is granted: literal text, `{name}` for what an identity's pattern captured, `*` for any run of characters.
+/// A grant: literal text, `{name}` for a capture of the identity's pattern, `*` for any run of characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template {
     pieces: Vec<Piece>,
-    /// Characters next to placeholders that a placeholder could stand for itself. A wildcard does not stand for them: of
-    /// `{ns}-*` the last `-` ends the namespace, so that `a` is not granted what belongs to `a-b`.
+    /// The plain characters that border a placeholder. A wildcard does not match them: in `{ns}-*` the last `-` ends
+    /// the namespace, so `a` is not granted the names of `a-b`.
     borders: Vec<char>,
 }
 
 /// A template whose placeholders were filled in.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Glob {
-    parts: Vec<Part>,
+    parts: Vec<GlobPart>,
     borders: Vec<char>,
 }
 
-/// Why a pattern or a template means nothing, or could grant what it does not say.
+/// The reason why a pattern or a template is invalid or ambiguous.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PatternError {
-    /// Nothing at all.
+    /// The text is empty.
     #[error("it is empty")]
     Empty,
-    /// A brace without its other one.
-    #[error("it has a brace without its other one")]
+    /// A brace is not closed or not opened.
+    #[error("it has an unmatched brace")]
     Brace,
-    /// A placeholder without a name, or with characters that names do not have.
+    /// A placeholder has no name, or its name has characters other than letters, digits and `_`.
     #[error("placeholder {{{}}}: names are letters, digits and _", .0.escape_debug())]
     Name(String),
-    /// The pattern of the identity has no such placeholder.
-    #[error("unknown placeholder {{{0}}}: the identity's pattern has none of this name")]
+    /// The identity's pattern has no such placeholder.
+    #[error("unknown placeholder {{{0}}}: the identity's pattern does not have it")]
     Unknown(String),
-    /// Two placeholders in one segment: where one ends and the other begins is anybody's guess.
+    /// One segment has two placeholders, so the end of the first is ambiguous.
     #[error("segment {0:?} has two placeholders: a segment can have one")]
     Crowded(String),
-    /// A wildcard or placeholder right after a placeholder.
+    /// A wildcard or placeholder directly follows a placeholder.
     #[error("{{{0}}} is followed by * or a placeholder: what would be granted to one identity could belong to another")]
     Adjacent(String),
-    /// Nothing between two placeholders tells where the first one ends.
+    /// No character between two placeholders ends the first one.
     #[error("{{{0}}} and {{{1}}} must be separated by a character that neither can stand for, as / or :")]
     Ambiguous(String, String),
 }
@@ -77,7 +78,7 @@ enum Segment {
     Literal(String),
     Capture {
         before: String,
-        /// `None` for `*`.
+        /// The name of the placeholder; `None` for `*`.
         name: Option<String>,
         after: String,
     },
@@ -92,12 +93,12 @@ enum Piece {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum Part {
+enum GlobPart {
     Literal(String),
     Wildcard,
 }
 
-/// The characters that a placeholder can stand for: those that need no encoding in a URI.
+/// Returns true for a character that a placeholder can stand for: one that needs no encoding in a URI.
 const fn is_plain(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | '~')
 }
@@ -121,7 +122,7 @@ impl Pattern {
     ///
     /// # Errors
     ///
-    /// [`PatternError`] for the first thing that is wrong with it.
+    /// [`PatternError`] for the first error in it.
     pub fn new(kind: Kind, text: &str) -> Result<Self, PatternError> {
         if text.is_empty() {
             return Err(PatternError::Empty);
@@ -136,13 +137,13 @@ impl Pattern {
         })
     }
 
-    /// What the text is that it is matched against.
+    /// The kind of the names that the pattern is matched against.
     #[must_use]
     pub const fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// The names of its placeholders.
+    /// The names of the placeholders.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.segments.iter().filter_map(|segment| match segment {
             Segment::Capture { name, .. } => name.as_deref(),
@@ -150,7 +151,7 @@ impl Pattern {
         })
     }
 
-    /// What the placeholders stand for, where the whole of `text` matches.
+    /// The captures, if the whole of `text` matches.
     #[must_use]
     pub fn captures(&self, text: &str) -> Option<Captures> {
         let mut captures = BTreeMap::new();
@@ -187,7 +188,7 @@ enum Split<'a> {
     Separator(char),
 }
 
-/// Segments and what separates them, in turns; braces hold no separators.
+/// Segments and their separators, in turns; a separator within braces does not split.
 fn split(text: &str, kind: Kind) -> impl Iterator<Item = Split<'_>> {
     let mut rest = Some(text);
     let mut separator = None;
@@ -237,7 +238,7 @@ fn segment(text: &str) -> Result<Segment, PatternError> {
     })
 }
 
-/// Literal texts never follow each other.
+/// Splits a template; two literal texts never follow each other.
 fn pieces(text: &str) -> Result<Vec<Piece>, PatternError> {
     let mut pieces = Vec::new();
     let mut rest = text;
@@ -279,11 +280,11 @@ impl Captures {
 // === impl Template ===
 
 impl Template {
-    /// Reads a template over what this pattern captures.
+    /// Reads a template over the captures of `pattern`.
     ///
     /// # Errors
     ///
-    /// [`PatternError`] where it has other placeholders, or where two identities could be granted what belongs to one.
+    /// [`PatternError`] where `pattern` lacks a placeholder of it, or where it could grant one name to two identities.
     pub fn new(text: &str, pattern: &Pattern) -> Result<Self, PatternError> {
         if text.is_empty() {
             return Err(PatternError::Empty);
@@ -301,22 +302,22 @@ impl Template {
         Ok(Self { pieces, borders })
     }
 
-    /// What it grants to an identity.
+    /// The names that the template grants to an identity with these captures.
     #[must_use]
     pub fn expand(&self, captures: &Captures) -> Glob {
-        let mut parts: Vec<Part> = Vec::new();
+        let mut parts: Vec<GlobPart> = Vec::new();
         for piece in &self.pieces {
             let text = match piece {
                 Piece::Literal(text) => text.as_str(),
                 Piece::Placeholder(name) => captures.get(name),
                 Piece::Wildcard => {
-                    parts.push(Part::Wildcard);
+                    parts.push(GlobPart::Wildcard);
                     continue;
                 }
             };
             match parts.last_mut() {
-                Some(Part::Literal(before)) => before.push_str(text),
-                Some(Part::Wildcard) | None => parts.push(Part::Literal(text.to_owned())),
+                Some(GlobPart::Literal(before)) => before.push_str(text),
+                Some(GlobPart::Wildcard) | None => parts.push(GlobPart::Literal(text.to_owned())),
             }
         }
         Glob {
@@ -327,7 +328,7 @@ impl Template {
 }
 
 fn check_neighbours(pieces: &[Piece]) -> Result<(), PatternError> {
-    // The placeholder before, and whether something since then tells where it ends.
+    // The previous placeholder, and true once a later character ends it.
     let mut before: Option<(&str, bool)> = None;
     for (index, piece) in pieces.iter().enumerate() {
         match piece {
@@ -372,19 +373,19 @@ fn borders(pieces: &[Piece]) -> Vec<char> {
 // === impl Glob ===
 
 impl Glob {
-    /// Whether the whole of `text` matches. Takes the length of `text` times that of the pattern at most.
+    /// Returns true if the whole of `text` matches. The cost is at most the length of `text` times that of the pattern.
     #[must_use]
     pub fn matches(&self, text: &str) -> bool {
-        // Where the parts so far may end.
+        // The offsets at which the parts so far may end.
         let mut ends = vec![0];
         for part in &self.parts {
             ends = match part {
-                Part::Literal(literal) => ends
+                GlobPart::Literal(literal) => ends
                     .into_iter()
                     .filter(|at| text[*at..].starts_with(literal.as_str()))
                     .map(|at| at + literal.len())
                     .collect(),
-                Part::Wildcard => self.wildcard_ends(text, &ends),
+                GlobPart::Wildcard => self.wildcard_ends(text, &ends),
             };
             if ends.is_empty() {
                 return false;
@@ -393,7 +394,7 @@ impl Glob {
         ends.last() == Some(&text.len())
     }
 
-    /// Every place that a wildcard can reach from these, in order.
+    /// Every offset that a wildcard can reach from `starts`, in order.
     fn wildcard_ends(&self, text: &str, starts: &[usize]) -> Vec<usize> {
         let mut starts = starts.iter().peekable();
         let mut reached = Vec::new();
@@ -412,8 +413,8 @@ impl Glob {
 impl fmt::Display for Glob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.parts.iter().try_for_each(|part| match part {
-            Part::Literal(text) => f.write_str(text),
-            Part::Wildcard => f.write_str("*"),
+            GlobPart::Literal(text) => f.write_str(text),
+            GlobPart::Wildcard => f.write_str("*"),
         })
     }
 }

@@ -1,5 +1,5 @@
-//! The rules, checked and compiled, and what they decide. The first rule whose identity matches decides alone: a narrow rule
-//! before a wide one takes away.
+//! Access rules, checked and compiled, and their decisions. The first rule whose identity matches decides alone, so a
+//! narrow rule before a wide one takes rights away.
 
 use std::sync::Arc;
 
@@ -11,75 +11,75 @@ use super::{
 };
 use crate::node::{NodeGroup, NodeId};
 
-/// The rules of a moment.
+/// The access rules, compiled.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
     nodes: Option<Vec<NodeEntry>>,
     admin: Option<Vec<AdminEntry>>,
 }
 
-/// What a node may see of what its group is served.
+/// The part of its group's snapshot that a node may see.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeReach {
-    /// The secrets it is given.
+    /// The secrets that the node is given.
     pub secrets: SecretReach,
 }
 
-/// The secrets that are given. Clones share what they hold; equal ones can share what is made by them.
+/// The names of the secrets that a node is given. Clones share their content; nodes with equal values can share a view.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SecretReach(Arc<[Glob]>);
 
-/// What a caller of the admin API may do.
+/// The roles of a caller of the admin API, and the groups in which they apply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdminReach {
     roles: Vec<Role>,
     groups: Vec<Glob>,
 }
 
-/// Why something is not allowed. What it says is for whoever was refused.
+/// The reason why something is not allowed. The refused client sees the message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Denial {
-    /// Nobody showed who they are.
+    /// The client showed no credentials.
     #[error("no client certificate or bearer token was shown")]
     Anonymous,
-    /// What was shown no longer counts.
+    /// The credentials have expired or were revoked.
     #[error("the client certificate or bearer token has expired or was revoked")]
     Expired,
-    /// No rule is for this identity.
+    /// No rule matches this identity.
     #[error("no rule is for \"{0}\"")]
     Stranger(String),
-    /// The rule lets it be other nodes.
+    /// The rule that matches allows other node ids only.
     #[error("\"{identity}\" may not be node \"{node}\"")]
     Node {
-        /// Who.
+        /// The identity.
         identity: String,
-        /// As which node.
+        /// The node id.
         node: String,
     },
-    /// The rule lets its nodes belong to other groups.
+    /// The rule that matches allows other groups only.
     #[error("\"{identity}\" may not be a node of group \"{group}\"")]
     Group {
-        /// Who.
+        /// The identity.
         identity: String,
-        /// In which group.
+        /// The group.
         group: String,
     },
-    /// It has not the role.
+    /// The identity does not have the role.
     #[error("\"{identity}\" does not have the role {}", role.name())]
     Role {
-        /// Who.
+        /// The identity.
         identity: String,
-        /// What it would take.
+        /// The role that the call needs.
         role: Role,
     },
-    /// It has the role for other groups.
+    /// The identity has the role, but not for this group.
     #[error("\"{identity}\" does not have the role {} for group \"{group}\"", role.name())]
     RoleInGroup {
-        /// Who.
+        /// The identity.
         identity: String,
-        /// What it would take.
+        /// The role that the call needs.
         role: Role,
-        /// Where.
+        /// The group that the call names.
         group: String,
     },
 }
@@ -87,7 +87,7 @@ pub enum Denial {
 // === impl Denial ===
 
 impl Denial {
-    /// Credentials are missing or count no longer: others may be let in. Otherwise who asks is known, and may not.
+    /// Returns true if other credentials may help; otherwise the identity is known and lacks the permission.
     #[must_use]
     pub const fn is_of_credentials(&self) -> bool {
         match self {
@@ -101,50 +101,50 @@ impl Denial {
     }
 }
 
-/// A rule that cannot be used. The place is a path in the config file.
+/// A rule that cannot be used. The message begins with the rule's path in the config file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RuleError {
-    /// The rule does not say who is meant, or says it twice.
+    /// The rule selects no identities, or selects them twice.
     #[error("access.{section}[{index}]: exactly one of identity, dns, token and subject must say who is meant")]
     Selector {
         /// `nodes` or `admin`.
         section: &'static str,
-        /// Which rule.
+        /// The index of the rule, from 0.
         index: usize,
     },
-    /// A pattern or a template means nothing.
+    /// A pattern or a template is invalid.
     #[error("access.{section}[{index}].{key}: {text:?}: {cause}")]
     Pattern {
         /// `nodes` or `admin`.
         section: &'static str,
-        /// Which rule.
+        /// The index of the rule, from 0.
         index: usize,
-        /// Which key of it.
+        /// The key within the rule.
         key: &'static str,
-        /// As written.
+        /// The text of the pattern or template.
         text: String,
-        /// What is wrong.
+        /// The reason.
         cause: PatternError,
     },
-    /// A rule that lets its identities be no node, or do nothing.
+    /// A rule that grants nothing: no node id, no group or no role.
     #[error("access.{section}[{index}].{key} is empty: the rule would let nobody in")]
     Nothing {
         /// `nodes` or `admin`.
         section: &'static str,
-        /// Which rule.
+        /// The index of the rule, from 0.
         index: usize,
-        /// Which key of it.
+        /// The key that is empty.
         key: &'static str,
     },
-    /// Roles for no group.
+    /// The rule at this index has roles that need groups, and no groups.
     #[error("access.admin[{0}].groups is empty: publish and read-secrets are for groups, \"*\" is every group")]
     NoGroups(usize),
-    /// A rule over tokens, and no tokens.
+    /// The rule selects by token or subject, but no tokens file or no JWT keys are set.
     #[error("access.{section}[{index}].{selector} needs access.{needs}")]
     NoSource {
         /// `nodes` or `admin`.
         section: &'static str,
-        /// Which rule.
+        /// The index of the rule, from 0.
         index: usize,
         /// `token` or `subject`.
         selector: &'static str,
@@ -168,7 +168,7 @@ struct AdminEntry {
     groups: Vec<Template>,
 }
 
-/// Where a rule is, for what is wrong with it.
+/// The place of a rule in the config file, for error messages.
 #[derive(Clone, Copy)]
 struct Place {
     section: &'static str,
@@ -199,23 +199,23 @@ impl Policy {
         })
     }
 
-    /// Whether it matters who a node is.
+    /// Returns true if rules restrict nodes.
     #[must_use]
     pub const fn restricts_nodes(&self) -> bool {
         self.nodes.is_some()
     }
 
-    /// Whether it matters who calls the admin API.
+    /// Returns true if rules restrict callers of the admin API.
     #[must_use]
     pub const fn restricts_admin(&self) -> bool {
         self.admin.is_some()
     }
 
-    /// Whether somebody may be a node of a group, and what it is given then; `None` where no rule restricts anybody.
+    /// The part of the snapshot that an identity sees as this node of this group; `None` where no rule restricts nodes.
     ///
     /// # Errors
     ///
-    /// [`Denial`] says why not.
+    /// [`Denial`] where the identity may not be this node, or not of this group.
     pub fn node(
         &self,
         identity: Option<&Identity>,
@@ -246,11 +246,11 @@ impl Policy {
         }))
     }
 
-    /// What a caller may do, where it has the right that the call needs.
+    /// The roles of a caller that has the right which the call needs.
     ///
     /// # Errors
     ///
-    /// [`Denial`] says why not.
+    /// [`Denial`] where the caller lacks the right.
     pub fn caller(&self, identity: Option<&Identity>, right: Right) -> Result<AdminReach, Denial> {
         let (Some(rules), Some(role)) = (&self.admin, right.role()) else {
             return Ok(AdminReach::everything());
@@ -282,7 +282,7 @@ fn grants(templates: &[Template], captures: &Captures, text: &str) -> bool {
 // === impl SecretReach ===
 
 impl SecretReach {
-    /// Whether a secret of this name is given.
+    /// Returns true if the node is given the secret of this name.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {
         self.0.iter().any(|glob| glob.matches(name))
@@ -292,7 +292,7 @@ impl SecretReach {
 // === impl AdminReach ===
 
 impl AdminReach {
-    /// Where nothing is restricted.
+    /// Every role in every group, as if no rule restricted the admin API.
     #[must_use]
     pub fn everything() -> Self {
         Self {
@@ -301,13 +301,13 @@ impl AdminReach {
         }
     }
 
-    /// Whether it has a role, be it for some groups only.
+    /// Returns true if the caller has a role, even if for some groups only.
     #[must_use]
     pub fn has(&self, role: Role) -> bool {
         self.roles.contains(&role) || self.roles.contains(&Role::Administer)
     }
 
-    /// Whether it has a role for a group.
+    /// Checks that the caller has a role for a group.
     ///
     /// # Errors
     ///

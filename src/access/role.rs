@@ -1,27 +1,27 @@
-//! What can be done over the admin API, and the roles that let it be done.
+//! Roles of the admin API, and the rights that its calls need.
 
 use serde::{Deserialize, Serialize};
 
-/// What an identity may do over the admin API.
+/// A role of an identity in the admin API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
-    /// See snapshots without their secrets, revisions, nodes and sources.
+    /// Read snapshots without their secrets, revisions, nodes and sources.
     Read,
     /// Change the snapshots of some groups.
     Publish,
-    /// See the secrets of some groups.
+    /// Read the secrets of some groups.
     ReadSecrets,
-    /// Register endpoints over HTTP, and take them out.
+    /// Register and remove endpoints over HTTP.
     Register,
-    /// Everything, in every group.
+    /// Do everything, in every group.
     Administer,
 }
 
-/// What a call needs.
+/// The right that a call needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Right {
-    /// Nothing: anybody may call it.
+    /// None: anyone may make the call.
     Open,
     /// [`Role::Read`].
     Read,
@@ -36,7 +36,7 @@ pub enum Right {
 // === impl Role ===
 
 impl Role {
-    /// The role as rules write it.
+    /// The name of the role in rules.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -52,7 +52,7 @@ impl Role {
 // === impl Right ===
 
 impl Right {
-    /// The role that gives it; `None` where none is needed.
+    /// The role that gives the right; `None` where the call needs none.
     #[must_use]
     pub const fn role(self) -> Option<Role> {
         match self {

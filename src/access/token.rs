@@ -1,6 +1,7 @@
-//! Bearer tokens that are kept as hashes: the file they are in, how one is made, and how one is checked.
+//! Bearer tokens that are stored as hashes: the tokens file, making a token, and verifying one.
 //!
-//! A token is `NAME.SECRET`; its line in the file is `NAME:HASH` or `NAME:HASH:EXPIRY`, with an argon2id hash of the secret.
+//! A token is `NAME.SECRET`; its line in the file is `NAME:HASH` or `NAME:HASH:EXPIRY`, with the secret's argon2id
+//! hash.
 
 use std::{
     collections::BTreeMap,
@@ -14,14 +15,14 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use super::identity::TokenIdentity;
 
-/// Bytes of a secret: nobody guesses so many.
+/// Bytes of a secret: too many to guess.
 pub const SECRET_BYTES: usize = 32;
 /// Bytes of the salt of a hash.
 pub const SALT_BYTES: usize = 16;
 
-/// Characters of a name.
+/// Characters of a name, at most.
 const NAME_LEN: usize = 128;
-/// What checking a hash may cost: a line of the file must not be able to take all memory.
+/// The largest memory that verifying one hash may take, so that no line of the file can exhaust the memory.
 const MAX_MEMORY_KIB: u32 = 256 * 1024;
 const MAX_PASSES: u32 = 16;
 
@@ -35,18 +36,18 @@ struct Line {
     expires: Option<SystemTime>,
 }
 
-/// A token that was just made: the only moment at which its secret is known.
+/// A token that was just made. Only this value holds its secret; the file does not.
 pub struct NewToken {
-    /// What its owner shows.
+    /// The token, for its owner.
     pub token: String,
-    /// What the file keeps.
+    /// The line for the tokens file.
     pub line: String,
 }
 
 /// A token that cannot be made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
-    /// Names are in the file, in rules and in tokens.
+    /// The name is invalid; the tokens file, rules and tokens all use it.
     #[error("token name \"{0}\": a name is 1 to {NAME_LEN} letters, digits, - and _")]
     Name(String),
     /// The hash could not be made.
@@ -58,19 +59,19 @@ pub enum TokenError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {reason}")]
 pub struct TokensError {
-    /// Which line, from 1.
+    /// The number of the line, from 1.
     pub line: usize,
-    /// What is wrong with it.
+    /// The reason.
     pub reason: String,
 }
 
-/// Checked for names that are not in the file, so that they cannot be told from those that are by the time it takes.
+/// The hash to verify against when a name is not in the file, so that the time taken does not show which names exist.
 static NOBODY: LazyLock<String> = LazyLock::new(|| hash(&[0; SECRET_BYTES], &[0; SALT_BYTES]).unwrap_or_default());
 
 // === impl Tokens ===
 
 impl Tokens {
-    /// Reads the text of a file. Empty lines and those that begin with `#` say nothing.
+    /// Reads the text of a tokens file. Empty lines and lines that begin with `#` are skipped.
     ///
     /// # Errors
     ///
@@ -102,32 +103,32 @@ impl Tokens {
                 expires: expires.transpose()?,
             };
             if tokens.insert(name.to_owned(), entry).is_some() {
-                return Err(wrong(format!("\"{name}\" is there already")));
+                return Err(wrong(format!("\"{name}\" is defined twice")));
             }
         }
         Ok(Self(tokens))
     }
 
-    /// How many there are.
+    /// The number of tokens.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there are none.
+    /// Returns true if the file has no tokens.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether there is one of this name.
+    /// Returns true if the file has a token of this name.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {
         self.0.contains_key(name)
     }
 
-    /// What is said of a name whose token counts now, as a text that changes with what is said; `None` for a name that is not
-    /// there, or whose time is over. Costs next to nothing.
+    /// The line of a token that has not expired, as a text that changes when the line does; `None` for an unknown or
+    /// expired name. Cheap: no hash is checked.
     #[must_use]
     pub fn in_force(&self, name: &str, now: SystemTime) -> Option<impl fmt::Display + use<'_>> {
         let line = self.0.get(name)?;
@@ -135,7 +136,7 @@ impl Tokens {
         counts.then_some(line)
     }
 
-    /// Who shows this token. Takes some ten milliseconds and some ten MiB, as much for a name that is not there.
+    /// Verifies a token and returns its identity. Takes some 10 ms and some 10 MiB, for an unknown name as well.
     #[must_use]
     pub fn verify(&self, name: &str, secret: &str, now: SystemTime) -> Option<TokenIdentity> {
         let line = self.0.get(name);
@@ -149,7 +150,7 @@ impl Tokens {
         })
     }
 
-    /// Whether a token that was verified is still in the file, with what is said of it now.
+    /// Returns true if the file still has the hash of a token that was verified before, and the token has not expired.
     #[must_use]
     pub fn still(&self, token: &TokenIdentity, now: SystemTime) -> bool {
         let line = self.0.get(&token.name).filter(|line| line.hash == token.hash);
@@ -180,7 +181,7 @@ fn check_name(name: &str) -> Result<(), TokenError> {
 fn check_hash(text: &str) -> Result<(), String> {
     let hash = PasswordHash::new(text).map_err(|error| format!("the hash cannot be read: {error}"))?;
     if hash.algorithm.as_str() != Algorithm::Argon2id.as_ref() {
-        return Err("the hash must be one of argon2id".to_owned());
+        return Err("the hash must be an argon2id hash".to_owned());
     }
     if hash.hash.is_none() || hash.salt.is_none() {
         return Err("the hash must have a salt and an output".to_owned());
@@ -193,7 +194,7 @@ fn check_hash(text: &str) -> Result<(), String> {
 }
 
 fn verifies(secret: &str, hash: &str) -> bool {
-    // In constant time; the parameters are those of the hash.
+    // Compares in constant time; the parameters are those of the hash.
     PasswordHash::new(hash).is_ok_and(|hash| Argon2::default().verify_password(secret.as_bytes(), &hash).is_ok())
 }
 
@@ -204,7 +205,7 @@ impl NewToken {
     ///
     /// # Errors
     ///
-    /// [`TokenError`] where the name is none.
+    /// [`TokenError`] where the name is invalid or the hash cannot be made.
     pub fn new(
         name: &str,
         expires: Option<SystemTime>,
@@ -215,7 +216,7 @@ impl NewToken {
         let secret = URL_SAFE_NO_PAD.encode(secret);
         let mut line = format!("{name}:{}", hash(secret.as_bytes(), salt)?);
         if let Some(expires) = expires {
-            // Writing to a text does not fail.
+            // Writing to a `String` does not fail.
             write!(line, ":{}", humantime::format_rfc3339_seconds(expires)).ok();
         }
         Ok(Self {
@@ -298,10 +299,10 @@ mod tests {
             ("\nc i:x".to_owned(), "line 2: token name \"c i\""),
             ("ci:secret".to_owned(), "line 1: the hash cannot be read"),
             (format!("ci:{hash}:tomorrow"), "line 1: \"tomorrow\" is not a time"),
-            (format!("ci:{hash}\nci:{hash}"), "line 2: \"ci\" is there already"),
+            (format!("ci:{hash}\nci:{hash}"), "line 2: \"ci\" is defined twice"),
             (
                 format!("ci:{}", hash.replace("argon2id", "argon2i")),
-                "line 1: the hash must be one of argon2id",
+                "line 1: the hash must be an argon2id hash",
             ),
             (
                 format!("ci:{}", hash.replace("m=19456", "m=4000000")),

@@ -1,7 +1,7 @@
-//! Who may call what: the right that each RPC of the port needs, and the layer in front of all services that asks for it.
+//! Access to the admin port: the right that each RPC needs, and the layer in front of all services that checks it.
 //!
-//! The layer knows the path only. What a caller may do in which group is asked by the service that read the request, of the
-//! [`Caller`] that the layer puts into it.
+//! The layer knows only the path. Services check roles in groups with the [`Caller`] that the layer adds to the
+//! request.
 
 use axum::{
     extract::{Request as HttpRequest, State},
@@ -21,7 +21,7 @@ use crate::{
     metrics::PortLabel,
 };
 
-/// Every RPC of the port, and what it takes to call it.
+/// The right that each RPC of the port needs.
 const RIGHTS: &[(&str, Right)] = &[
     ("/chancery.admin.v1.SnapshotService/ReplaceSnapshot", Right::Publish),
     ("/chancery.admin.v1.SnapshotService/PatchSnapshot", Right::Publish),
@@ -37,7 +37,7 @@ const RIGHTS: &[(&str, Right)] = &[
     ("/chancery.admin.v1.NodeService/GetNode", Right::Read),
     ("/chancery.admin.v1.NodeService/WatchNodes", Right::Read),
     ("/chancery.admin.v1.SourceService/ListSources", Right::Read),
-    // A backup holds every secret.
+    // A backup includes every secret.
     ("/chancery.admin.v1.StoreService/Backup", Right::Administer),
     (
         "/envoy.service.status.v3.ClientStatusDiscoveryService/StreamClientStatus",
@@ -56,7 +56,7 @@ const RIGHTS: &[(&str, Right)] = &[
     ),
 ];
 
-/// Who makes a call, and what they may do.
+/// The caller of an RPC, with its roles.
 #[derive(Clone, Debug)]
 pub(super) struct Caller {
     authority: Authority,
@@ -66,7 +66,7 @@ pub(super) struct Caller {
     right: Right,
 }
 
-/// Lets a call through to its service with its [`Caller`], or refuses it.
+/// Checks the right of a call; passes it to its service with its [`Caller`], or refuses it.
 pub(super) async fn check(State(authority): State<Authority>, request: HttpRequest, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
     match caller(authority, &parts).await {
@@ -83,8 +83,8 @@ pub(super) async fn check(State(authority): State<Authority>, request: HttpReque
     }
 }
 
-/// Refuses what a page of a browser could send with the certificate that the browser holds: a page says where it comes from,
-/// and cannot call what it sends gRPC without asking first, which is not answered.
+/// Refuses requests that a web page could send with a certificate of the browser. Such a request has an `Origin`, and a
+/// page cannot send gRPC without a CORS preflight, which is never granted.
 fn of_program(headers: &HeaderMap) -> Result<(), Status> {
     let content_type = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
     let is_grpc = content_type.is_some_and(|given| given.starts_with(b"application/grpc"));
@@ -109,7 +109,7 @@ async fn caller(authority: Authority, parts: &Parts) -> Result<Caller, Status> {
             Purpose::Call,
             &peer(extensions),
             extensions.get::<Connection>(),
-            // Whoever needs no right need not show anything.
+            // A call that needs no right needs no credentials.
             authorization.filter(|_| right.role().is_some()),
             action,
         )
@@ -170,28 +170,25 @@ fn of_unverified(error: &Unverified) -> Status {
 // === impl Caller ===
 
 impl Caller {
-    /// Who makes this call.
     pub(super) fn of<T>(request: &Request<T>) -> Result<Self, Status> {
-        // Every service is behind the layer; one that is not lets nobody do anything.
+        // Every service is behind the layer; without it, every call is refused.
         let caller = request.extensions().get::<Self>();
-        caller
-            .cloned()
-            .ok_or_else(|| Status::internal("the caller is not known"))
+        caller.cloned().ok_or_else(|| Status::internal("the caller is unknown"))
     }
 
-    /// Asks for a role in a group.
+    /// Checks that the caller has a role in a group.
     pub(super) fn check(&self, role: Role, group: &str) -> Result<(), Status> {
         let checked = self.visitor.check(&self.reach, role, group);
         checked.map_err(|denial| refuse(&self.authority, &self.visitor, self.action, group, &denial))
     }
 
-    /// Whether the call may go on: what the caller showed may have expired, and the rules may be others.
+    /// Checks the right again during a call: credentials may have expired, and the rules may have changed.
     fn check_again(&self) -> Result<(), Status> {
         let checked = self.authority.caller(&self.visitor, self.right).map(drop);
         checked.map_err(|denial| refuse(&self.authority, &self.visitor, self.action, "", &denial))
     }
 
-    /// The author of what the caller publishes: who it is, as far as that was verified, and the name that it gave behind it.
+    /// The author of the caller's publishes: the verified identity, followed by the name that the caller gave.
     pub(super) fn author(&self, given: &str) -> String {
         match (self.visitor.name(), given) {
             (verified, "") => verified,
@@ -200,20 +197,20 @@ impl Caller {
         }
     }
 
-    /// Audits what the caller did: it was allowed, whatever became of it.
-    pub(super) fn audit(&self, group: &str, revision: Option<u64>, came_to: &str) {
-        self.audit_given(group, revision, came_to, "");
+    /// Audits an allowed call with its outcome.
+    pub(super) fn audit(&self, group: &str, revision: Option<u64>, outcome: &str) {
+        self.audit_given(group, revision, outcome, "");
     }
 
-    /// [`Caller::audit`] with the author that the caller named.
-    pub(super) fn audit_given(&self, group: &str, revision: Option<u64>, came_to: &str, given_author: &str) {
+    /// Like [`Caller::audit`], with the author that the caller gave.
+    pub(super) fn audit_given(&self, group: &str, revision: Option<u64>, outcome: &str, given_author: &str) {
         let event = Event {
             action: self.action,
             group,
             revision,
             given_author,
             allowed: true,
-            reason: came_to,
+            reason: outcome,
             ..Event::default()
         };
         self.authority.audit(&self.visitor, event);
@@ -227,7 +224,7 @@ mod tests {
     use super::*;
     use crate::proto::descriptors;
 
-    /// The methods of the services that the port has.
+    /// The RPCs of the services on the port.
     fn served() -> BTreeSet<String> {
         let pool = descriptors();
         let admin = pool
@@ -275,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn what_changes_something_is_no_read() {
+    fn calls_that_change_state_need_more_than_read() {
         for (path, right) in RIGHTS {
             let method = path.rsplit('/').next().unwrap();
             let reads = ["Get", "List", "Diff", "Watch", "Fetch", "Stream", "Check", "Server"];

@@ -1,4 +1,4 @@
-//! Between the messages of the admin API and the types of the product. Nothing here decides anything.
+//! Converts between the messages of the admin API and the types of the product. No decisions are made here.
 
 mod nodes;
 
@@ -37,7 +37,7 @@ impl From<api::Document> for admission::Document {
     }
 }
 
-/// A resource of a request. `None` where it has no content, or a TTL that is no length of time.
+/// A resource of a request; `None` without content, or with an invalid TTL.
 fn raw_resource(resource: api::Resource) -> Option<RawResource> {
     let ttl = resource.ttl.map(Duration::try_from).transpose().ok()?;
     Some(RawResource {
@@ -48,7 +48,7 @@ fn raw_resource(resource: api::Resource) -> Option<RawResource> {
     })
 }
 
-/// What a request offers, or the index of a resource that is none.
+/// The candidate of a request; the error is the index of an invalid resource.
 pub(super) fn candidate(documents: Vec<api::Document>, resources: Vec<api::Resource>) -> Result<Candidate, usize> {
     let resources = resources
         .into_iter()
@@ -77,14 +77,14 @@ impl From<api::PublishOptions> for PublishOptions {
     }
 }
 
-/// 0 stands for "not given".
+/// The revision of this number; 0 means absent.
 pub(super) fn revision(number: u64) -> Option<Revision> {
     (number != 0).then_some(Revision(number))
 }
 
 // === replies: snapshots ===
 
-/// A finding as the API says it.
+/// A finding as a message of the API.
 #[must_use]
 pub fn finding(finding: &Finding) -> api::Finding {
     let place = finding.place.clone();
@@ -167,13 +167,13 @@ fn hash(hash: Option<ContentHash>) -> String {
     hash.map(|hash| hash.to_string()).unwrap_or_default()
 }
 
-/// A resource with its content; sensitive fields are blanked unless `with_secrets`.
+/// A resource with its content; sensitive fields are redacted unless `with_secrets`.
 pub(super) fn resource(resource: &Resource, with_secrets: bool) -> Result<api::Resource, prost::DecodeError> {
     let any = Any::decode(resource.body.clone())?;
     Ok(api::Resource {
         name: resource.name.to_string(),
         aliases: resource.aliases.iter().map(ToString::to_string).collect(),
-        // A TTL came in as a protobuf duration, so it fits one.
+        // The TTL came in as a protobuf duration, so it fits into one.
         ttl: resource.ttl.and_then(|ttl| ttl.try_into().ok()),
         resource: Some(if with_secrets { any } else { admission::redact(&any) }),
         version: resource.version.to_string(),

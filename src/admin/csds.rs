@@ -1,6 +1,6 @@
-//! Client status (CSDS, C-1): what every connected node has, for tools that speak Envoy's own API.
+//! Client status (CSDS, C-1): the state of every connected node, for tools that speak Envoy's own API.
 //!
-//! One row per node and type, from the fleet's books. They hold no resources, so none are shown, and no secret can be.
+//! One row per node and type, from the fleet's records. The records hold no resources, so no secret can be shown.
 
 mod matcher;
 
@@ -25,15 +25,14 @@ use crate::{
     },
 };
 
-/// Answers that a reader may be behind by before its requests wait.
+/// The number of answers that a slow reader may leave unread before its requests wait.
 const ANSWER_BUFFER: usize = 1;
 
-/// What a call says of the page that it asks for, and is told of the next one.
+/// Metadata keys of the requested page and of the next one.
 const PAGE_SIZE: &str = "page-size";
 const PAGE_TOKEN: &str = "page-token";
 const NEXT_PAGE_TOKEN: &str = "next-page-token";
 
-/// `ClientStatusDiscoveryService`.
 pub(super) struct ClientStatus {
     shared: Arc<Shared>,
 }
@@ -72,28 +71,30 @@ impl ClientStatusDiscoveryService for ClientStatus {
         let (answer, next) = answer(&self.shared, request.into_inner(), page).await?;
         let mut response = Response::new(answer);
         if !next.is_empty() {
-            let token = next.parse().map_err(|_| Status::internal("a token is no header"))?;
+            let token = next
+                .parse()
+                .map_err(|_| Status::internal("a page token is not a valid header value"))?;
             response.metadata_mut().insert(NEXT_PAGE_TOKEN, token);
         }
         Ok(response)
     }
 }
 
-/// Which page a call asks for, by its metadata: Envoy's messages have no fields for it.
+/// The page that a call requests in its metadata: Envoy's messages have no field for it.
 fn asked_page(metadata: &MetadataMap) -> Result<Page, Status> {
     let text = |key: &str| {
         let value = metadata.get(key).map(|value| value.to_str());
         value.transpose().map(Option::unwrap_or_default)
     };
-    let malformed = |_| Status::invalid_argument("page metadata: not a text");
+    let malformed = |_| Status::invalid_argument("page metadata: not text");
     let size = text(PAGE_SIZE).map_err(malformed)?;
     let size = if size.is_empty() { Ok(0) } else { size.parse() };
     let size = size.map_err(|_| Status::invalid_argument(format!("{PAGE_SIZE}: not a number")))?;
     Page::of(size, text(PAGE_TOKEN).map_err(malformed)?)
 }
 
-/// Answers each request, until the client is done, or asks for what there is not. What is more than a page comes as one answer
-/// behind the other.
+/// Answers each request, until the client is done or a request fails. An answer larger than a page is sent as several
+/// messages.
 async fn answer_all(
     shared: &Shared,
     mut requests: Streaming<ClientStatusRequest>,
@@ -134,8 +135,8 @@ fn next_page(token: &str, size: usize) -> Option<Page> {
     page.after.is_some().then_some(page)
 }
 
-/// The connected nodes that any of the matchers lets in; all of them where there is no matcher. A page of them, and the token of
-/// the next one.
+/// A page of the connected nodes that any matcher accepts, or of all connected nodes without matchers, and the token of
+/// the next page.
 async fn answer(
     shared: &Shared,
     request: ClientStatusRequest,
@@ -172,7 +173,7 @@ fn client_config(node: &NodeStatus) -> ClientConfig {
     }
 }
 
-/// A type's row. `client_status` is for clients to fill in.
+/// The row of one type. The field `client_status` is for clients, so it stays unset.
 fn xds_config(row: &TypeStatus) -> GenericXdsConfig {
     let status = match row.state() {
         TypeState::NotSent => ConfigStatus::NotSent,
@@ -191,7 +192,7 @@ fn xds_config(row: &TypeStatus) -> GenericXdsConfig {
     }
 }
 
-/// The refusal that stands; and while a later response is not answered, the last one.
+/// The current refusal, or the last one while a later response is unanswered.
 fn refusal(row: &TypeStatus) -> Option<&NackStatus> {
     let accepted = row.acked.as_ref().map(|acked| acked.time);
     let nack = row.nack.as_ref()?;

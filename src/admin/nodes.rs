@@ -1,4 +1,4 @@
-//! `NodeService`: what the fleet knows of the nodes.
+//! `NodeService`: the fleet's records of nodes.
 
 use std::{sync::Arc, time::Duration};
 
@@ -24,7 +24,7 @@ use crate::{
     },
 };
 
-/// Changes within this time are told as one: a rollout is an ACK per node and type.
+/// Changes within this time are sent as one event: a rollout is an ACK per node and type.
 const COALESCE: Duration = Duration::from_millis(20);
 
 pub(super) struct Nodes {
@@ -38,7 +38,7 @@ impl Nodes {
         Self { shared }
     }
 
-    /// The same that `/readyz` says.
+    /// The health that `/readyz` reports.
     fn health(&self) -> ServerHealth {
         let reasons = self.shared.process.readiness.awaited();
         let state = if reasons.is_empty() {
@@ -96,7 +96,7 @@ impl NodeService for Nodes {
     }
 }
 
-/// Feeds a watch until its reader is gone.
+/// Sends the events of a watch until its reader is gone.
 async fn feed(shared: &Shared, mut watch: FleetWatch, events: &mpsc::Sender<Result<WatchNodesResponse, Status>>) {
     let synced = WatchNodesResponse {
         event: Some(Event::Synced(Synced {})),
@@ -128,7 +128,7 @@ async fn feed(shared: &Shared, mut watch: FleetWatch, events: &mpsc::Sender<Resu
     }
 }
 
-/// An empty text stands for all groups.
+/// The group of this name; empty means all groups.
 fn group(name: &str) -> Option<NodeGroup> {
     (!name.is_empty()).then(|| NodeGroup::from(name))
 }

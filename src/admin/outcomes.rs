@@ -1,4 +1,4 @@
-//! What the nodes made of each revision: the publisher's history beside the fleet's books, which know nothing of each other.
+//! The outcome of each revision on the nodes: joins the publisher's history with the fleet's records.
 
 use super::{convert, shared::Shared};
 use crate::{
@@ -10,10 +10,10 @@ use crate::{
     snapshot::Revision,
 };
 
-/// Nodes named in a list of revisions: what a person looks at. One revision by itself names all.
+/// The number of nodes named per revision in a list, enough for a person; a single revision names all of them.
 const NAMED: usize = 16;
 
-/// A group's kept revisions, newest first. Blocks on the store.
+/// The revisions kept of a group, newest first. Blocks on the store.
 pub(super) fn list(
     shared: &Shared,
     group: &NodeGroup,
@@ -23,7 +23,7 @@ pub(super) fn list(
     Ok(joined(shared, group, &revisions, NAMED))
 }
 
-/// One kept revision. Blocks on the store.
+/// A single revision that is kept. Blocks on the store.
 pub(super) fn get(
     shared: &Shared,
     group: &NodeGroup,
@@ -46,7 +46,7 @@ pub(super) fn get(
 fn joined(shared: &Shared, group: &NodeGroup, revisions: &[RevisionInfo], named: usize) -> Vec<api::SnapshotSummary> {
     let current = shared.publisher.get(group, None).ok().map(|(info, _)| info.revision);
     let numbers: Vec<Revision> = revisions.iter().map(|info| info.revision).collect();
-    // What is published to the shared group reaches every group.
+    // A revision of the shared group reaches every group.
     let whose = (!group.is_shared()).then_some(group);
     let outcomes = shared.fleet.outcomes(whose, &numbers, current);
     let of = |(info, nodes): (&RevisionInfo, Vec<NodeOutcome>)| api::SnapshotSummary {

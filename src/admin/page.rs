@@ -1,27 +1,25 @@
-//! Long answers in pages: a page ends behind some name, and its token says which. What comes and goes between two pages is in
-//! neither or in one, never in both.
+//! Pages of long answers: the token of a page is the last name of the page before. An item that appears or vanishes
+//! between two pages is in at most one of them.
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use tonic::Status;
 
-/// Items of a page where the caller does not say.
+/// The default size of a page.
 const DEFAULT: usize = 1000;
-/// Items of a page at most, whatever the caller says.
+/// The largest size of a page.
 const MOST: usize = 10_000;
 
-/// Which page is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Page {
-    /// The last name of the page before.
+    /// The last name of the page before; `None` for the first page.
     pub(super) after: Option<String>,
-    /// Items of this one.
     pub(super) size: usize,
 }
 
 // === impl Page ===
 
 impl Page {
-    /// Of what a request says; 0 for the default size, an empty token for the first page.
+    /// The page of a request; size 0 means the default, an empty token the first page.
     pub(super) fn of(size: u32, token: &str) -> Result<Self, Status> {
         let size = match size as usize {
             0 => DEFAULT,
@@ -33,7 +31,7 @@ impl Page {
         })
     }
 
-    /// The token of the page behind this name, where there is one.
+    /// The token of the page after `last`; empty if there is no further page.
     pub(super) fn next(last: Option<&str>, more: bool) -> String {
         match last.filter(|_| more) {
             Some(last) => BASE64_URL_SAFE_NO_PAD.encode(last),
@@ -45,7 +43,7 @@ impl Page {
 fn read(token: &str) -> Result<String, Status> {
     let bytes = BASE64_URL_SAFE_NO_PAD.decode(token).ok();
     let name = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
-    name.ok_or_else(|| Status::invalid_argument("page_token: not one that an answer gave"))
+    name.ok_or_else(|| Status::invalid_argument("page_token: not from an earlier answer"))
 }
 
 #[cfg(test)]
@@ -62,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_have_a_size_whatever_is_asked_for() {
+    fn the_size_of_a_page_is_limited() {
         let size = |asked| Page::of(asked, "").unwrap().size;
         assert_eq!((size(0), size(1), size(u32::MAX)), (DEFAULT, 1, MOST));
     }

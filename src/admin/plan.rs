@@ -1,6 +1,7 @@
-//! What a publish would do: what changes field by field, which connected nodes would receive it, and in which order.
+//! The plan of a publish: the changes field by field, the connected nodes that would receive them, the order of
+//! responses.
 //!
-//! The publisher says what nodes would be served, the fleet what they subscribe, and the protocol plays their streams.
+//! The publisher gives the snapshots, the fleet the subscriptions, and the protocol rehearses the streams.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,39 +14,39 @@ use crate::{
     fleet::{NodeStatus, Protocol, StreamStatus},
     node::{NodeGroup, NodeId},
     proto::admin as api,
-    protocol::{Message, Part, Scope, Subscription, Variant, rehearse},
+    protocol::{Message, RehearsedStream, Scope, Subscription, Variant, rehearse},
     publisher::{Outlook, ResourceChange, Served},
     resource::{ResourceName, ResourceType},
 };
 
-/// Resources of a type that are told field by field.
+/// The number of resources of a type that are compared field by field.
 const RESOURCES: usize = 100;
-/// Fields told of one resource, and bytes of one value.
+/// The number of fields shown per resource, and of bytes per value.
 const BOUNDS: Bounds = Bounds {
     fields: 50,
     value_bytes: 512,
 };
-/// Receivers that are named.
+/// The number of receivers that are named.
 const RECEIVERS: usize = 100;
-/// Nodes named of one rollout.
+/// The number of nodes named per rollout.
 const ROLLOUT_NODES: usize = 20;
-/// Names told of one step.
+/// The number of names shown per step.
 const NAMES: usize = 20;
-/// Ways of subscribing that are rehearsed. A fleet has few; each costs about what bringing one new node up costs.
+/// The number of rollouts rehearsed, one per set of subscriptions; each costs about as much as the start of one node.
 const ROLLOUTS: usize = 32;
 
-/// Ways of subscribing that a node is compared with: where there are more, nobody is alike anyway.
+/// The number of kinds that a node is compared with; a fleet with more kinds has hardly any equal nodes.
 const COMPARED: usize = 256;
 
 /// Nodes of one group with the same streams and subscriptions.
 struct Kind {
     group: NodeGroup,
     form: api::rollout::Form,
-    parts: Vec<Part>,
+    parts: Vec<RehearsedStream>,
     nodes: Vec<NodeId>,
 }
 
-/// The plan of a publish, or of going from one state to another. Costs CPU: not for the reactor.
+/// The plan of a publish, or of the step between two states. CPU-bound: run it on a blocking thread.
 pub(super) fn plan(shared: &Shared, outlook: &Outlook) -> api::Plan {
     let mut plan = api::Plan {
         types: types(outlook),
@@ -58,7 +59,7 @@ pub(super) fn plan(shared: &Shared, outlook: &Outlook) -> api::Plan {
     plan
 }
 
-// === what changes ===
+// === changes ===
 
 fn types(outlook: &Outlook) -> Vec<api::TypePlan> {
     let mut plans: Vec<api::TypePlan> = Vec::new();
@@ -107,7 +108,7 @@ fn field_change(change: admission::FieldChange) -> api::FieldChange {
     }
 }
 
-// === who receives it ===
+// === receivers ===
 
 fn add_receivers(plan: &mut api::Plan, shared: &Shared, outlook: &Outlook) {
     let group = (!outlook.group.is_shared()).then_some(&outlook.group);
@@ -153,12 +154,12 @@ fn add_receivers(plan: &mut api::Plan, shared: &Shared, outlook: &Outlook) {
     plan.receivers = named.map(receiver).collect();
 }
 
-/// The nodes by what they subscribe, those with most nodes first.
+/// Groups the nodes by their streams and subscriptions, the largest kind first.
 fn kinds(nodes: &[NodeStatus]) -> Vec<Kind> {
     let mut kinds: Vec<Kind> = Vec::new();
     for node in nodes {
         let form = form(&node.streams);
-        let parts: Vec<Part> = node.streams.iter().map(part).collect();
+        let parts: Vec<RehearsedStream> = node.streams.iter().map(part).collect();
         let same = |kind: &&mut Kind| kind.group == node.group && kind.form == form && kind.parts == parts;
         match kinds.iter_mut().take(COMPARED).find(same) {
             Some(kind) => kind.nodes.push(node.id.clone()),
@@ -174,14 +175,14 @@ fn kinds(nodes: &[NodeStatus]) -> Vec<Kind> {
     kinds
 }
 
-fn part(stream: &StreamStatus) -> Part {
+fn part(stream: &StreamStatus) -> RehearsedStream {
     let subscriptions: Vec<(ResourceType, Subscription)> = stream
         .types
         .iter()
         .map(|row| (row.resource_type.clone(), row.subscription.clone()))
         .collect();
     let only = subscriptions.first().filter(|_| !stream.info.aggregated);
-    Part {
+    RehearsedStream {
         variant: match stream.info.protocol {
             Protocol::Grpc(variant) => variant,
             Protocol::Rest => Variant::Sotw,
@@ -194,7 +195,7 @@ fn part(stream: &StreamStatus) -> Part {
 fn form(streams: &[StreamStatus]) -> api::rollout::Form {
     use api::rollout::Form;
 
-    // Where a node has several, the ADS stream is the one that has an order.
+    // Of several streams, the ADS stream is the one that is ordered.
     let first = streams
         .iter()
         .find(|stream| stream.info.aggregated)
@@ -225,7 +226,7 @@ fn receiver(node: &NodeStatus) -> api::Receiver {
 // === impl Kind ===
 
 impl Kind {
-    /// Whether anything of a subscribed type differs: what says no here is not sent anything.
+    /// Returns true if a subscribed type differs; otherwise the nodes are sent nothing.
     fn is_concerned(&self, served: &Served) -> bool {
         let mut types = self.parts.iter().flat_map(|part| &part.subscriptions);
         types.any(|(resource_type, _)| {

@@ -1,4 +1,4 @@
-//! The process as the services see it: where their work runs, and what becomes of it where it panics.
+//! The process as its services use it: spawns their work, and handles its panics.
 
 use std::future::Future;
 
@@ -13,24 +13,24 @@ use crate::{
     readiness::Readiness,
 };
 
-/// The process that the services are part of.
+/// The process that the services run in.
 #[derive(Clone, Debug)]
 pub struct Process {
-    /// What holds it back from being ready.
+    /// The reasons why the process is not ready yet.
     pub readiness: Readiness,
-    /// Counts what panics apart from the calls themselves.
+    /// Counts panics in spawned work.
     pub panics: PanicMetrics,
-    /// Runs tasks.
+    /// Spawns tasks.
     pub tracker: TaskTracker,
-    /// Ends watches.
+    /// Cancelled at shutdown, which ends watches.
     pub shutdown: CancellationToken,
 }
 
 // === impl Process ===
 
 impl Process {
-    /// Runs what feeds a stream, until it has no more to say, or the process is to end. Where it panics, the stream ends with
-    /// INTERNAL.
+    /// Spawns the sender of a stream. It runs until it is done or the process shuts down; if it panics, the stream ends
+    /// with INTERNAL.
     pub(super) fn feed<T: Send + 'static>(
         &self,
         events: mpsc::Sender<Result<T, Status>>,
@@ -40,14 +40,14 @@ impl Process {
         self.tracker.spawn(async move {
             let fed = process.panics.caught(PanicPart::Admin, feed);
             let Some(fed) = process.shutdown.run_until_cancelled(fed).await else {
-                // A reader that is behind learns of the end from the connection.
+                // A slow reader learns of the end from the connection.
                 events
                     .try_send(Err(Status::unavailable("the server is shutting down")))
                     .ok();
                 return;
             };
             if fed.is_none() {
-                error!("what feeds a stream panicked: the stream ends");
+                error!("the sender of a stream panicked: the stream ends");
                 let told = events.send(Err(Status::internal(
                     "the server failed at this stream: its log says how",
                 )));
@@ -56,7 +56,7 @@ impl Process {
         });
     }
 
-    /// What a call is answered whose work, apart from the reactor, did not come to its end.
+    /// The status of a call whose spawned work panicked or was cancelled.
     pub(super) fn broken(&self, work: &JoinError) -> Status {
         if work.is_panic() {
             self.panics.count(PanicPart::Admin);

@@ -1,5 +1,5 @@
-//! gRPC reflection, v1 and v1alpha, over the services of this port and what they import. The rest of Envoy's API is left
-//! out: it would be a megabyte that no client of this port calls.
+//! gRPC reflection, v1 and v1alpha, for the services of this port and the files that they import. The rest of Envoy's
+//! API is left out: a megabyte that no client of this port needs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,10 +12,10 @@ use crate::proto::FILE_DESCRIPTOR_SET;
 
 const PACKAGES: [&str; 2] = ["chancery.admin.v1", "envoy.service.status.v3"];
 
-/// The embedded descriptors do not hold together.
+/// The embedded descriptors are inconsistent.
 #[derive(Debug, thiserror::Error)]
 pub enum ReflectionError {
-    /// The set does not decode.
+    /// The descriptor set does not decode.
     #[error("the embedded descriptor set is damaged")]
     Decode(#[from] prost::DecodeError),
     /// A name is missing or defined twice.
@@ -23,7 +23,7 @@ pub enum ReflectionError {
     Build(#[from] tonic_reflection::server::Error),
 }
 
-/// Adds both versions of the service.
+/// Adds both versions of the reflection service.
 pub(super) fn add_to(routes: &mut RoutesBuilder) -> Result<(), ReflectionError> {
     let files = admin_files()?;
     let builder = || {
@@ -36,7 +36,7 @@ pub(super) fn add_to(routes: &mut RoutesBuilder) -> Result<(), ReflectionError> 
     Ok(())
 }
 
-/// The files of the packages and everything that they import.
+/// The files of the served packages, and all files that they import.
 fn admin_files() -> Result<FileDescriptorSet, ReflectionError> {
     let all: BTreeMap<String, FileDescriptorProto> = FileDescriptorSet::decode(FILE_DESCRIPTOR_SET)?
         .file

@@ -1,4 +1,4 @@
-//! State that the services of the admin API share.
+//! The state that the services of the admin API share.
 
 use std::sync::Arc;
 
@@ -8,21 +8,20 @@ use tonic::Status;
 use super::process::Process;
 use crate::{fleet::Fleet, protocol::Policies, publisher::Publisher, source::Files};
 
-/// Looks at every node that run at once.
+/// The number of surveys that run at once; each visits every node.
 const SURVEYS: usize = 2;
-/// Events that a watch may be behind by before the server waits for its reader.
+/// The number of events that a slow reader may leave unread before its watch waits.
 pub(super) const WATCH_BUFFER: usize = 64;
 
-/// State that the services share.
 pub(super) struct Shared {
     pub(super) publisher: Arc<Publisher>,
     pub(super) fleet: Arc<Fleet>,
-    /// `None` where no files are served.
+    /// The file source; `None` if it is off.
     pub(super) files: Option<Files>,
-    /// The policies that streams are served by, for rehearsals.
+    /// The policies of the xDS streams, for rehearsals.
     pub(super) policies: Policies,
     pub(super) process: Process,
-    /// Permits of looks at every node, of which few run at once.
+    /// Permits for surveys.
     surveys: Arc<Semaphore>,
 }
 
@@ -46,8 +45,8 @@ impl Shared {
         }
     }
 
-    /// Does what looks at every node: apart from the reactor, which serves streams and probes meanwhile, and little of it at
-    /// once.
+    /// Runs a function that visits every node on a blocking thread, so that the reactor keeps serving; few of them run
+    /// at once.
     pub(super) async fn survey<R: Send + 'static>(
         &self,
         look: impl FnOnce() -> R + Send + 'static,

@@ -1,4 +1,4 @@
-//! `SnapshotService`: publishes, and what was published.
+//! `SnapshotService`: publishes snapshots, and shows published ones.
 
 use std::{collections::BTreeMap, str::FromStr as _, sync::Arc};
 
@@ -33,11 +33,11 @@ pub(super) struct Snapshots {
     shared: Arc<Shared>,
 }
 
-/// A watch's own memory: what it told last of each group.
+/// The sender of a watch, with the last revision reported of each group.
 struct Feed {
     shared: Arc<Shared>,
     group: Option<NodeGroup>,
-    told: BTreeMap<NodeGroup, Revision>,
+    reported: BTreeMap<NodeGroup, Revision>,
     events: mpsc::Sender<Result<api::WatchSnapshotsResponse, Status>>,
 }
 
@@ -51,7 +51,7 @@ impl Snapshots {
         Self { shared }
     }
 
-    /// Runs a call of the publisher where it may block.
+    /// Runs a call of the publisher on a blocking thread.
     async fn blocking<T: Send + 'static>(
         &self,
         call: impl FnOnce(&Publisher) -> Result<T, Status> + Send + 'static,
@@ -61,7 +61,7 @@ impl Snapshots {
         task.await.map_err(|broken| self.shared.process.broken(&broken))?
     }
 
-    /// Runs a publish, logs and audits it once.
+    /// Runs a publish; logs and audits it once.
     async fn publish(
         &self,
         caller: Caller,
@@ -75,11 +75,11 @@ impl Snapshots {
         let outcome = self
             .blocking(move |publisher| {
                 let published = call(publisher).inspect(|published| log(published, &author));
-                // Where the publish was done, so that a caller who hung up is in the log as well.
+                // Audited on the blocking thread, so that the audit log has the publish even if the caller hangs up.
                 match &published {
                     Ok(published) => {
-                        let came_to = came_to(published);
-                        auditor.audit_given(&name, Some(published.revision.0), came_to, &given_author);
+                        let audit_reason = audit_reason(published);
+                        auditor.audit_given(&name, Some(published.revision.0), audit_reason, &given_author);
                     }
                     Err(failure) => auditor.audit_given(&name, None, &format!("refused: {failure}"), &given_author),
                 }
@@ -308,7 +308,7 @@ impl SnapshotService for Snapshots {
         let feed = Feed {
             shared: Arc::clone(&self.shared),
             group: (!group.is_empty()).then(|| NodeGroup::from(group.as_str())),
-            told: BTreeMap::new(),
+            reported: BTreeMap::new(),
             events: events.clone(),
         };
         self.shared.process.feed(events, async move {
@@ -321,12 +321,12 @@ impl SnapshotService for Snapshots {
 // === impl Feed ===
 
 impl Feed {
-    /// Tells the snapshots as they are, then every change, until the reader is gone.
+    /// Reports all current snapshots, then every change, until the reader is gone.
     async fn run(mut self) -> Gone {
         loop {
-            // Subscribed before the list is read: what happens in between comes twice, and is told once.
+            // Subscribed before the list is read: a change in between comes twice, and is reported once.
             let changes = self.shared.publisher.subscribe();
-            if let Err(gone) = self.tell_all().await {
+            if let Err(gone) = self.report_all().await {
                 return gone;
             }
             if let Err(gone) = self.follow(changes).await {
@@ -335,7 +335,7 @@ impl Feed {
         }
     }
 
-    /// Follows the changes until some were missed.
+    /// Reports changes; returns once it has missed some.
     async fn follow(&mut self, mut changes: broadcast::Receiver<SnapshotEvent>) -> Result<(), Gone> {
         loop {
             let change = tokio::select! {
@@ -343,10 +343,10 @@ impl Feed {
                 () = self.events.closed() => return Err(Gone),
             };
             match change {
-                Ok(SnapshotEvent::Published(info)) => self.tell(&info).await?,
+                Ok(SnapshotEvent::Published(info)) => self.report(&info).await?,
                 Ok(SnapshotEvent::Deleted { group, revision }) => {
-                    if self.told.get(&group).is_some_and(|told| *told < revision) {
-                        self.tell_deleted(group).await?;
+                    if self.reported.get(&group).is_some_and(|last| *last < revision) {
+                        self.report_deleted(group).await?;
                     }
                 }
                 Err(broadcast::error::RecvError::Lagged(_)) => return Ok(()),
@@ -355,35 +355,38 @@ impl Feed {
         }
     }
 
-    async fn tell_all(&mut self) -> Result<(), Gone> {
+    async fn report_all(&mut self) -> Result<(), Gone> {
         let all = self.shared.publisher.list();
         let gone: Vec<NodeGroup> = self
-            .told
+            .reported
             .keys()
             .filter(|group| all.iter().all(|info| info.group != **group))
             .cloned()
             .collect();
         for group in gone {
-            self.tell_deleted(group).await?;
+            self.report_deleted(group).await?;
         }
         for info in &all {
-            self.tell(info).await?;
+            self.report(info).await?;
         }
         Ok(())
     }
 
-    async fn tell(&mut self, info: &RevisionInfo) -> Result<(), Gone> {
+    async fn report(&mut self, info: &RevisionInfo) -> Result<(), Gone> {
         let wanted = self.group.as_ref().is_none_or(|group| *group == info.group);
-        let known = self.told.get(&info.group).is_some_and(|told| *told >= info.revision);
+        let known = self
+            .reported
+            .get(&info.group)
+            .is_some_and(|last| *last >= info.revision);
         if !wanted || known {
             return Ok(());
         }
-        self.told.insert(info.group.clone(), info.revision);
+        self.reported.insert(info.group.clone(), info.revision);
         self.send(Event::Published(convert::summary(info))).await
     }
 
-    async fn tell_deleted(&mut self, group: NodeGroup) -> Result<(), Gone> {
-        self.told.remove(&group);
+    async fn report_deleted(&mut self, group: NodeGroup) -> Result<(), Gone> {
+        self.reported.remove(&group);
         self.send(Event::DeletedGroup(group.to_string())).await
     }
 
@@ -393,7 +396,7 @@ impl Feed {
     }
 }
 
-/// The options of a publish under the author that was verified, and the author that was given.
+/// The options of a publish with the verified author, and the author that the caller gave.
 fn options_of(options: Option<api::PublishOptions>, caller: &Caller) -> (PublishOptions, String) {
     let options: PublishOptions = options.unwrap_or_default().into();
     let given = options.author;
@@ -401,8 +404,8 @@ fn options_of(options: Option<api::PublishOptions>, caller: &Caller) -> (Publish
     (PublishOptions { author, ..options }, given)
 }
 
-/// What a publish came to, for the audit log.
-const fn came_to(published: &Published) -> &'static str {
+/// The outcome of a publish, for the audit log.
+const fn audit_reason(published: &Published) -> &'static str {
     match (published.dry_run, published.repeated, published.changed) {
         (true, _, _) => "tried only",
         (false, true, _) => "done before",
@@ -411,7 +414,7 @@ const fn came_to(published: &Published) -> &'static str {
     }
 }
 
-/// One line for each publish that made a revision.
+/// Logs a publish that made a revision.
 fn log(published: &Published, author: &str) {
     if !published.changed || published.dry_run || published.repeated {
         return;
@@ -425,7 +428,7 @@ fn log(published: &Published, author: &str) {
     info!(group = ?published.group, revision = %published.revision, ?author, added, changed, removed, "published");
 }
 
-/// The resources that were asked for.
+/// The requested resources of a snapshot.
 fn selected(
     info: &RevisionInfo,
     snapshot: &Snapshot,
@@ -453,9 +456,6 @@ fn resource_type(name: &str) -> Result<ResourceType, Status> {
 }
 
 fn candidate(documents: Vec<api::Document>, resources: Vec<api::Resource>) -> Result<Candidate, Status> {
-    convert::candidate(documents, resources).map_err(|index| {
-        Status::invalid_argument(format!(
-            "resources[{index}]: it has no content, or a TTL that is no length of time"
-        ))
-    })
+    convert::candidate(documents, resources)
+        .map_err(|index| Status::invalid_argument(format!("resources[{index}]: it has no content, or an invalid TTL")))
 }

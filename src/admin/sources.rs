@@ -1,4 +1,4 @@
-//! `SourceService`: how the folders of files stand.
+//! `SourceService`: the state of each folder of the file source.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::{
     source::{FolderState, FolderStatus},
 };
 
-/// Findings told of one folder: what a person reads.
+/// The number of findings shown per folder, enough for a person.
 const FINDINGS: usize = 100;
 
 pub(super) struct Sources {

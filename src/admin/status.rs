@@ -1,6 +1,6 @@
-//! The one place that makes a gRPC status of what went wrong.
+//! Converts errors to gRPC statuses; no other module of the admin API does.
 //!
-//! A status travels in a header: clients commonly take 8 KiB of headers, so what it holds is bounded.
+//! A status travels in a header, and clients commonly accept 8 KiB of headers, so its size is bounded.
 
 use std::collections::HashMap;
 
@@ -24,23 +24,23 @@ use crate::{
     text,
 };
 
-/// Bytes of the encoded `google.rpc.Status`, before base64 makes four of three.
+/// The largest encoded `google.rpc.Status` in bytes; base64 adds a third.
 const STATUS_BYTES: usize = 4096;
-/// Of these, for the `Rejection`; field violations say less and get the rest.
+/// The part of these bytes for the `Rejection`; the field violations are shorter and get the rest.
 const REJECTION_BYTES: usize = 3000;
-/// Bytes of one text in a finding, and of the status's message.
+/// The largest text of a finding, and of the status message, in bytes.
 const TEXT_BYTES: usize = 512;
-/// What `google.rpc.Status` and its `Any`s take around their content.
+/// The bytes that `google.rpc.Status` and its `Any`s add to their content.
 const ENVELOPE_BYTES: usize = 200;
 
 const REJECTION_URL: &str = "type.googleapis.com/chancery.admin.v1.Rejection";
 const BAD_REQUEST_URL: &str = "type.googleapis.com/google.rpc.BadRequest";
 
-/// What a publish, or a question about one, came to.
+/// The status of a failed publish, or of a failed query about one.
 pub(super) fn of_publish(failure: &PublishError) -> Status {
     match failure {
         PublishError::Rejected(rejection) => of_rejection(Code::InvalidArgument, rejection),
-        // Nothing is wrong with what was sent: the group as it is stands against it.
+        // The request itself is valid; the current state of the group forbids it.
         PublishError::Unconfirmed(rejection) => of_rejection(Code::FailedPrecondition, rejection),
         PublishError::Conflict { expected, current } => {
             let revisions = HashMap::from([
@@ -99,18 +99,18 @@ fn of_store(cause: &StoreError) -> Status {
     }
 }
 
-/// A task that did not come to its end.
+/// The status of a task that panicked or was cancelled.
 pub(super) fn of_join(failure: &JoinError) -> Status {
     error!(error = %failure, "a call did not come to its end");
     Status::internal("the call did not come to its end")
 }
 
-/// A type that is none.
+/// The status of an unknown resource type.
 pub(super) fn of_type(failure: &UnknownType) -> Status {
     Status::invalid_argument(cut(&failure.to_string()))
 }
 
-/// The findings, as many as fit a header, for programs; the first of them as the message, for people.
+/// A status with as many findings as fit a header, for programs, and the first one as its message, for people.
 fn of_rejection(code: Code, rejection: &Rejection) -> Status {
     let (findings, left_off) = fitting(&rejection.findings, REJECTION_BYTES, |finding| {
         shortened(convert::finding(finding))
@@ -130,7 +130,7 @@ fn of_rejection(code: Code, rejection: &Rejection) -> Status {
     Status::with_details(code, message, status.encode_to_vec().into())
 }
 
-/// The first finding, and how many more.
+/// The first finding, and the number of further ones.
 fn message(findings: &[Finding]) -> String {
     match findings {
         [] => "refused".to_owned(),
@@ -143,13 +143,13 @@ fn message(findings: &[Finding]) -> String {
     }
 }
 
-/// The first messages that fit, and how many do not.
+/// The first messages that fit, and the number of those that do not.
 fn fitting<M: prost::Message>(findings: &[Finding], bytes: usize, make: impl Fn(&Finding) -> M) -> (Vec<M>, u32) {
     let mut room = bytes;
     let mut fits = Vec::new();
     for finding in findings {
         let message = make(finding);
-        // A key and a length of at most three bytes go before each.
+        // Each message takes a key and a length of at most three bytes more.
         let Some(left) = room.checked_sub(message.encoded_len() + 4) else {
             break;
         };
@@ -186,7 +186,7 @@ fn packed(type_url: &str, message: &impl prost::Message) -> Any {
     }
 }
 
-/// What is not there, as far as its name fits.
+/// A NOT_FOUND status; the message is cut to fit.
 pub(super) fn not_found(message: &str) -> Status {
     Status::not_found(cut(message))
 }
@@ -195,7 +195,7 @@ fn cut(text: &str) -> String {
     cut_to(text, TEXT_BYTES)
 }
 
-/// The text, or its beginning with a mark: no more than these bytes together.
+/// The text within this many bytes, with a mark if it was cut.
 fn cut_to(text: &str, bytes: usize) -> String {
     let room = if text.len() <= bytes {
         bytes
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_fits_a_header_whatever_was_found() {
+    fn a_status_fits_a_header_with_any_findings() {
         for (findings, size) in [(1, 10), (3, 100), (1000, 30), (1000, 3000), (1, 100_000)] {
             let refused = Rejection {
                 findings: vec![finding(size); findings],
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_not_there_is_told_as_far_as_it_fits() {
+    fn a_long_missing_name_is_cut() {
         let huge = "x".repeat(60 << 20);
         let missing = NotFound::Resource {
             group: "g".into(),
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn the_message_is_the_first_finding_and_how_many_more() {
+    fn the_message_is_the_first_finding_and_the_number_of_others() {
         let status = of_rejection(
             Code::InvalidArgument,
             &Rejection {

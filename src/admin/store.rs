@@ -1,4 +1,4 @@
-//! `StoreService`: a backup of everything while the server runs.
+//! `StoreService`: a backup of the whole store while the server runs.
 
 use std::{
     io::{self, Write},
@@ -13,16 +13,16 @@ use tracing::info;
 use super::{shared::Shared, status};
 use crate::proto::admin::{BackupRequest, BackupResponse, store_service_server::StoreService};
 
-/// Bytes of a message.
+/// The size of a message in bytes.
 const CHUNK: usize = 256 << 10;
-/// Messages that wait for the reader: the disk is read no faster than that.
+/// The number of messages that wait for the reader; the disk is read no faster.
 const BUFFERED: usize = 4;
 
 pub(super) struct Store {
     shared: Arc<Shared>,
 }
 
-/// What is written goes to the reader of a stream, in chunks.
+/// A writer that sends its bytes to a stream, in chunks.
 struct Chunks {
     buffered: Vec<u8>,
     written: u64,
@@ -52,7 +52,7 @@ impl StoreService for Store {
             };
             match publisher.backup(&mut chunks) {
                 Ok(()) => info!(bytes = chunks.written, "backed up"),
-                // A reader that is gone does not need to be told.
+                // If the reader is gone, the error is dropped.
                 Err(failure) => drop(chunks.to.blocking_send(Err(status::of_publish(&failure)))),
             }
         });

@@ -1,4 +1,4 @@
-//! A response that ends when its caller may no longer have it: watches outlive tokens, certificates and rules.
+//! A response that ends when its caller loses access: watches outlive tokens, certificates and rules.
 
 use std::{
     future::Future as _,
@@ -13,10 +13,10 @@ use http_body::{Frame, SizeHint};
 use tokio::time::{Sleep, sleep};
 use tonic::Status;
 
-/// How often it is asked whether the caller may still have it.
+/// The interval between access checks.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// The body of a response. `may` says whether its caller may still have it.
+/// The body of a response; `may` returns an error once the caller has lost access.
 pub(super) struct Watched<F> {
     inner: Body,
     may: F,
@@ -27,7 +27,7 @@ pub(super) struct Watched<F> {
 // === impl Watched ===
 
 impl<F: FnMut() -> Result<(), Status> + Send + Unpin + 'static> Watched<F> {
-    /// Must be called within the runtime that serves it.
+    /// Wraps a body. Must be called within the runtime that serves it.
     pub(super) fn body(inner: Body, may: F) -> Body {
         Body::new(Self {
             inner,
@@ -59,7 +59,7 @@ impl<F: FnMut() -> Result<(), Status> + Unpin> http_body::Body for Watched<F> {
         Poll::Ready(ready!(Pin::new(&mut watched.inner).poll_frame(cx)))
     }
 
-    /// A status without a message ends with its headers: clients take one that does not for a broken stream.
+    /// A status without messages ends with its headers: clients take a response that does not for a broken stream.
     fn is_end_stream(&self) -> bool {
         self.ended || self.inner.is_end_stream()
     }
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_ends_with_its_headers_still_does() {
+    async fn a_response_that_ends_with_its_headers_still_does() {
         let empty = Watched::body(Body::empty(), || Ok(()));
         assert!(empty.is_end_stream());
         let mut text = Watched::body(Body::from("text"), || Ok(()));

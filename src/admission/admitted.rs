@@ -5,13 +5,13 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::{Finding, Places};
 use crate::resource::{Resource, ResourceType};
 
-/// The resources that a candidate became.
+/// The admitted resources of a candidate.
 #[derive(Clone, Debug, Default)]
 pub struct Admitted {
-    /// The resources of each type that has some, sorted by name; names and aliases of a type differ.
+    /// The resources of each type that has some, sorted by name. Names and aliases of a type are unique.
     pub resources: BTreeMap<ResourceType, Vec<Arc<Resource>>>,
-    /// Findings in them: warnings only.
+    /// The findings in the resources: warnings only.
     pub findings: Vec<Finding>,
-    /// Their places, for findings that come later.
+    /// The places of the resources in their documents, for findings of later checks.
     pub places: Places,
 }

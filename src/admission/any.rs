@@ -1,4 +1,4 @@
-//! `google.protobuf.Any`: its parts, and the message behind its type URL.
+//! The parts of a `google.protobuf.Any`, and the descriptor of its type URL.
 
 use bytes::Bytes;
 use prost_reflect::{DynamicMessage, MessageDescriptor, Value};
@@ -6,13 +6,12 @@ use prost_reflect::{DynamicMessage, MessageDescriptor, Value};
 use super::suggest;
 use crate::{proto, resource::ResourceType};
 
-/// The full name of `Any`.
 pub(super) const ANY: &str = "google.protobuf.Any";
 
 const TYPE_URL: u32 = 1;
 const VALUE: u32 = 2;
 
-/// A type URL that leads to no descriptor.
+/// A type URL without a descriptor.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum UnknownTypeUrl {
     #[error("the type URL is empty")]
@@ -23,7 +22,7 @@ pub(super) enum UnknownTypeUrl {
     NoDescriptor(String, String),
 }
 
-/// The descriptor behind `type_url`.
+/// The descriptor of the message that `type_url` names.
 pub(super) fn resolve(type_url: &str) -> Result<MessageDescriptor, UnknownTypeUrl> {
     let pool = proto::descriptors();
     if type_url.is_empty() {
@@ -38,7 +37,7 @@ pub(super) fn resolve(type_url: &str) -> Result<MessageDescriptor, UnknownTypeUr
     let name = type_url.rsplit_once('/').map_or(type_url, |(_, name)| name);
     pool.get_message_by_name(name).ok_or_else(|| {
         let short = name.rsplit_once('.').map_or(name, |(_, short)| short);
-        // The same message in another package, as v2 for v3, or a misspelling within the package.
+        // A message of the same name in another package (v2 for v3), or a misspelling within the package.
         let moved = pool.all_messages().find(|message| message.name() == short);
         let hint = match &moved {
             Some(message) => format!("; did you mean \"{}\"?", message.full_name()),
@@ -56,7 +55,6 @@ pub(super) fn resolve(type_url: &str) -> Result<MessageDescriptor, UnknownTypeUr
     })
 }
 
-/// Whether `message` is an `Any`.
 pub(super) fn is_any(descriptor: &MessageDescriptor) -> bool {
     descriptor.full_name() == ANY
 }

@@ -1,7 +1,7 @@
 //! The deterministic encoding: fields by number, map entries by key, nested `Any`s likewise.
 //!
-//! Equal content has equal bytes, whatever the order in which it was written (S-19). prost-reflect keeps maps in hash
-//! maps, so that its own encoding differs from run to run.
+//! Equal content has equal bytes, regardless of the written order (S-19). prost-reflect keeps maps in hash maps, so its
+//! own encoding differs from run to run.
 
 use std::collections::HashMap;
 
@@ -11,24 +11,24 @@ use prost_reflect::{DynamicMessage, Kind, MapKey, ReflectMessage as _, UnknownFi
 
 use super::any;
 
-/// What to do with the values of `Any`s inside a message.
+/// The treatment of `Any` values inside a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Anys {
-    /// They are canonical already: keep them.
+    /// Keep the values, which are canonical already.
     Keep,
-    /// Decode them and encode them anew.
+    /// Decode the values and encode them canonically.
     Canonicalize,
 }
 
-/// The deterministic encoding of `message`. The caller has bounded its nesting.
+/// The deterministic encoding of `message`. The caller limits its nesting.
 pub(super) fn encode(message: &DynamicMessage, anys: Anys) -> Vec<u8> {
     let mut out = Vec::new();
     encode_message(message, anys, &mut out);
     out
 }
 
-/// A field's value, or the field of a later schema.
-enum Part<'a> {
+/// The value of a known field, or a field that the descriptor does not have.
+enum FieldContent<'a> {
     Known { kind: Kind, packed: bool, value: &'a Value },
     Unknown(&'a UnknownField),
 }
@@ -37,29 +37,29 @@ fn encode_message(message: &DynamicMessage, anys: Anys, out: &mut Vec<u8>) {
     if anys == Anys::Canonicalize && any::is_any(&message.descriptor()) {
         return encode_any(message, out);
     }
-    let mut parts: Vec<(u32, Part<'_>)> = Vec::new();
+    let mut parts: Vec<(u32, FieldContent<'_>)> = Vec::new();
     for (field, value) in message.fields() {
         let (kind, packed) = (field.kind(), field.is_packed());
-        parts.push((field.number(), Part::Known { kind, packed, value }));
+        parts.push((field.number(), FieldContent::Known { kind, packed, value }));
     }
     for (field, value) in message.extensions() {
         let (kind, packed) = (field.kind(), field.is_packed());
-        parts.push((field.number(), Part::Known { kind, packed, value }));
+        parts.push((field.number(), FieldContent::Known { kind, packed, value }));
     }
     for field in message.unknown_fields() {
-        parts.push((field.number(), Part::Unknown(field)));
+        parts.push((field.number(), FieldContent::Unknown(field)));
     }
-    // Stable: repeated unknown fields of one number keep their order.
+    // The sort is stable: repeated unknown fields of one number keep their order.
     parts.sort_by_key(|(number, _)| *number);
     for (number, part) in parts {
         match part {
-            Part::Known { kind, packed, value } => encode_field(number, &kind, packed, value, anys, out),
-            Part::Unknown(field) => field.encode(out),
+            FieldContent::Known { kind, packed, value } => encode_field(number, &kind, packed, value, anys, out),
+            FieldContent::Unknown(field) => field.encode(out),
         }
     }
 }
 
-/// The value of a known type is encoded anew; one that cannot be decoded is kept as it is.
+/// Encodes the value of a known type canonically; keeps a value that cannot be decoded.
 fn encode_any(message: &DynamicMessage, out: &mut Vec<u8>) {
     let (type_url, value) = any::parts(message);
     let canonical = any::resolve(&type_url)
@@ -124,7 +124,7 @@ fn encode_bytes(number: u32, bytes: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(bytes);
 }
 
-/// One value with its key. Lists and maps do not occur in one another.
+/// Encodes one value with its key. Lists and maps do not nest directly.
 fn encode_value(number: u32, kind: &Kind, value: &Value, anys: Anys, out: &mut Vec<u8>) {
     match value {
         Value::String(text) => encode_bytes(number, text.as_bytes(), out),
@@ -145,7 +145,7 @@ fn encode_value(number: u32, kind: &Kind, value: &Value, anys: Anys, out: &mut V
     }
 }
 
-/// One scalar without its key.
+/// Encodes one scalar without its key.
 #[allow(clippy::cast_sign_loss, reason = "two's complement is the wire format")]
 fn encode_packed_element(kind: &Kind, value: &Value, out: &mut Vec<u8>) {
     match (value, kind) {

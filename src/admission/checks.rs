@@ -1,8 +1,8 @@
-//! What Envoy's protos do not say and an Envoy knows all the same: what contradicts itself inside one resource.
+//! Checks of one resource beyond the rules in Envoy's protos: contradictions that an Envoy refuses or cannot use.
 //!
-//! Each check looks at one message and what is in it, and says what it found to a [`Report`]. An error is what this server
-//! refuses; what only one release or one build of Envoy might refuse is a warning that says so. Nothing here knows other
-//! resources (see `group`), and time is an argument.
+//! Each check looks at one message and the fields in it, and reports to a [`Report`]. A finding is an error if this
+//! server refuses the resource for it, and a warning if only some release or build of Envoy might. `group` checks
+//! resources against each other. Time is an argument.
 
 mod address;
 mod cluster;
@@ -25,18 +25,16 @@ use prost_reflect::{DynamicMessage, ReflectMessage as _};
 pub(super) use self::{address::Bound, report::Report};
 use super::{codes, path::Path};
 
-/// The addresses that a listener binds.
 pub(super) fn addresses_of(listener: &DynamicMessage) -> Vec<Bound> {
     listener::addresses(listener)
 }
 
-/// The clusters that a cluster is an aggregate of.
+/// The clusters that make up an aggregate cluster.
 pub(super) fn aggregated_by(cluster: &DynamicMessage) -> Vec<String> {
     cluster::aggregated(cluster)
 }
 
-/// Looks at one message, the messages inside it not included. `now` is when certificates are to be valid; without it that is
-/// not looked at.
+/// Checks one message, without the messages inside it. Certificates are checked to be valid at `now`, if it is given.
 pub(super) fn message(message: &DynamicMessage, path: &Path<'_>, now: Option<SystemTime>, report: &mut dyn Report) {
     let descriptor = message.descriptor();
     deprecated::check(message, &descriptor, path, report);
@@ -75,7 +73,7 @@ pub(super) fn message(message: &DynamicMessage, path: &Path<'_>, now: Option<Sys
     }
 }
 
-/// Envoy's limit on the size of a compiled expression, unless its runtime says otherwise.
+/// Envoy's default limit on the size of a compiled expression; its runtime can change it.
 const MAX_PROGRAM_SIZE: usize = 100;
 
 fn regex(matcher: &DynamicMessage, path: &Path<'_>, report: &mut dyn Report) {

@@ -1,4 +1,4 @@
-//! The codes of findings. A code never changes its meaning; `docs/admission.md` explains each.
+//! The codes of findings. A code never changes its meaning; `docs/admission.md` explains each one.
 
 /// The document cannot be read: not UTF-8, not YAML or JSON, a duplicate key, not a `DiscoveryResponse`.
 pub const MALFORMED: &str = "XDS0001";
@@ -6,117 +6,117 @@ pub const MALFORMED: &str = "XDS0001";
 pub const LAYOUT: &str = "XDS0002";
 /// A field that the message does not have.
 pub const UNKNOWN_FIELD: &str = "XDS0003";
-/// A value of the wrong type, out of range, or not in the enum.
+/// A value of the wrong type, out of range, or not one of the enum.
 pub const VALUE: &str = "XDS0004";
 /// A field given twice under its two names, or two members of one oneof.
 pub const CONFLICT: &str = "XDS0005";
 /// `@type` is missing, malformed, or names a message without a descriptor.
 pub const UNKNOWN_TYPE: &str = "XDS0006";
-/// Encoded bytes that are no message of their type.
+/// Encoded bytes that do not decode as their type.
 pub const UNDECODABLE: &str = "XDS0007";
-/// A name or alias that is missing, malformed, or not the one the wrapper gives.
+/// A name or alias that is missing, malformed, or differs from the wrapper's.
 pub const NAME: &str = "XDS0008";
-/// Two resources of a type that answer to one name.
+/// Two resources of a type under one name or alias.
 pub const DUPLICATE: &str = "XDS0009";
-/// Larger or more than the limits allow.
+/// A size or number beyond the limits.
 pub const LIMIT: &str = "XDS0010";
 /// Nested deeper than the limits allow.
 pub const NESTING: &str = "XDS0011";
 /// Findings beyond the limit, counted but not kept.
 pub const TRUNCATED: &str = "XDS0012";
-/// A field in encoded bytes that our descriptors do not have: served as it is, but not checked (warning).
+/// A field in encoded bytes that our descriptors do not have: it is served as it is, without checks (warning).
 pub const NEWER_FIELD: &str = "XDS0013";
-/// A part of the `Resource` wrapper that is not used (warning), or a TTL that is not positive.
+/// A part of the `Resource` wrapper that is ignored (warning), or a TTL that is not positive.
 pub const WRAPPER: &str = "XDS0014";
-/// A reference to a cluster that is not there (warning).
+/// A reference to a cluster that does not exist (warning).
 pub const NO_CLUSTER: &str = "XDS0101";
-/// A reference to a route configuration that is not there (warning).
+/// A reference to a route configuration that does not exist (warning).
 pub const NO_ROUTE: &str = "XDS0102";
-/// A cluster whose endpoints are not there (warning).
+/// A cluster whose endpoints do not exist (warning).
 pub const NO_ENDPOINTS: &str = "XDS0103";
-/// A reference to a secret that is not there (warning).
+/// A reference to a secret that does not exist (warning).
 pub const NO_SECRET: &str = "XDS0104";
-/// A reference to an extension configuration that is not there (warning).
+/// A reference to an extension configuration that does not exist (warning).
 pub const NO_EXTENSION_CONFIG: &str = "XDS0105";
-/// A resource that no other resource of its group asks for (warning).
+/// A resource to which no other resource of its group refers (warning).
 pub const UNASKED: &str = "XDS0106";
-/// Aggregate clusters that are made of one another in a circle (warning).
+/// Aggregate clusters that contain each other in a circle (warning).
 pub const CIRCLE: &str = "XDS0107";
 /// A route that names a cluster specifier plugin which its route configuration does not have (warning).
 pub const NO_PLUGIN: &str = "XDS0108";
-/// Rules in Envoy's protos (`validate.rules`): a field, or one member of a oneof, that must be given and is not.
+/// Rules in Envoy's protos (`validate.rules`): a required field, or member of a oneof, is missing.
 pub const REQUIRED: &str = "XDS0201";
 /// Rules in Envoy's protos: a string or bytes too short or too long.
 pub const LENGTH: &str = "XDS0202";
-/// Rules in Envoy's protos: a string or bytes without the pattern, prefix, suffix or part they must have, or with one that
-/// they must not have.
+/// Rules in Envoy's protos: a string or bytes without a required pattern, prefix, suffix or part, or with a forbidden
+/// one.
 pub const PATTERN: &str = "XDS0203";
-/// Rules in Envoy's protos: a string that is no header name, header value, address, URI, or the like.
+/// Rules in Envoy's protos: a string that is not a header name, header value, address, URI, or the like.
 pub const FORMAT: &str = "XDS0204";
-/// Rules in Envoy's protos: a number, duration or time out of its range.
+/// Rules in Envoy's protos: a number, duration or time out of range.
 pub const RANGE: &str = "XDS0205";
-/// Rules in Envoy's protos: not the one value, or one of the values, that are allowed, or one that is not.
+/// Rules in Envoy's protos: a value that is not allowed.
 pub const CHOICE: &str = "XDS0206";
 /// Rules in Envoy's protos: a number that the enum does not have.
 pub const UNDEFINED: &str = "XDS0207";
 /// Rules in Envoy's protos: too few or too many items of a list or entries of a map.
 pub const ITEMS: &str = "XDS0208";
-/// Rules in Envoy's protos: an item twice in a list whose items must differ.
+/// Rules in Envoy's protos: a repeated item in a list of unique items.
 pub const UNIQUE: &str = "XDS0209";
 /// Two listeners on one address and port; a warning where one is of the shared group.
 pub const SAME_ADDRESS: &str = "XDS0301";
-/// A domain that a route configuration has twice.
+/// A domain that occurs twice in a route configuration.
 pub const DOMAINS: &str = "XDS0302";
 /// Two virtual hosts of one name (warning).
 pub const VIRTUAL_HOSTS: &str = "XDS0303";
-/// A listener without an address or without filter chains, or with those that contradict it (warning).
+/// A listener without an address or without filter chains, or with an address or chains that contradict it (warning).
 pub const LISTENER: &str = "XDS0304";
-/// Filter chains that match the same connections, or by what no Envoy implements (warning).
+/// Filter chains that match the same connections, or that match by a field which no Envoy implements (warning).
 pub const FILTER_CHAINS: &str = "XDS0305";
-/// A chain of filters without an end, or with one before its last filter (warning).
+/// A filter chain without a terminal filter at its end, or with one before its end (warning).
 pub const FILTERS: &str = "XDS0306";
 /// A cluster whose type, endpoints and load balancing contradict each other (warning).
 pub const CLUSTER: &str = "XDS0307";
-/// An address that would have to be resolved, where nothing resolves it (warning).
+/// A host name where nothing resolves names (warning).
 pub const ADDRESS: &str = "XDS0308";
-/// Priorities of endpoints with a gap, which gRPC refuses (warning).
+/// A gap between priorities of endpoints, which gRPC refuses (warning).
 pub const PRIORITIES: &str = "XDS0309";
-/// Weighted clusters that cannot be chosen between (warning).
+/// Weighted clusters whose weights allow no choice (warning).
 pub const WEIGHTS: &str = "XDS0310";
 /// A route, virtual host or retry policy that contradicts itself (warning).
 pub const ROUTE: &str = "XDS0311";
-/// A source of configuration that cannot be asked (warning).
+/// A config source that cannot be used (warning).
 pub const SOURCE: &str = "XDS0312";
-/// A regular expression that RE2 does not take.
+/// A regular expression that RE2 refuses.
 pub const REGEX: &str = "XDS0313";
-/// A regular expression that compiles to more than Envoy takes by default (warning).
+/// A regular expression whose program is larger than Envoy's default limit (warning).
 pub const REGEX_SIZE: &str = "XDS0314";
-/// A range of addresses (CIDR) whose address is no IP address.
+/// A range of addresses (CIDR) whose address is not an IP address.
 pub const RANGE_ADDRESS: &str = "XDS0315";
-/// A certificate that cannot be used; a warning where it is missing or no PEM.
+/// A certificate that cannot be used; a warning if it is missing or not PEM.
 pub const CERTIFICATE: &str = "XDS0320";
-/// A private key that cannot be used; a warning where it is missing or no PEM.
+/// A private key that cannot be used; a warning if it is missing or not PEM.
 pub const KEY: &str = "XDS0321";
-/// A private key that is not that of its certificate.
+/// A private key that does not belong to its certificate.
 pub const KEY_MISMATCH: &str = "XDS0322";
-/// A certificate that is expired or not yet valid (warning).
+/// A certificate that has expired or is not yet valid (warning).
 pub const VALIDITY: &str = "XDS0323";
 /// A deprecated field or value (warning).
 pub const DEPRECATED: &str = "XDS0330";
 /// A deprecated field or value that Envoy refuses unless its runtime allows it (warning).
 pub const DISALLOWED: &str = "XDS0331";
-/// A type that does not fit into one response to a gRPC client (warning).
+/// A type whose resources do not fit into one response to a gRPC client (warning).
 pub const TYPE_SIZE: &str = "XDS0340";
-/// A real Envoy refuses it, in its own words: `--envoy`.
+/// A refusal by a real Envoy (`--envoy`), with its message.
 pub const ENVOY_REFUSES: &str = "XDS0401";
-/// A type would lose all its resources, and nobody confirmed that.
+/// A publish that would remove all resources of a type, unconfirmed.
 pub const EMPTIES_TYPE: &str = "XDS0501";
-/// More of a group's resources would go at once than is allowed unconfirmed.
+/// A publish that would remove more of a group's resources than is allowed unconfirmed.
 pub const REMOVES_MANY: &str = "XDS0502";
-/// Listeners that take each other's addresses, which an Envoy refuses in one step (warning).
+/// Listeners that exchange addresses, which an Envoy refuses in one step (warning).
 pub const EXCHANGE: &str = "XDS0503";
 
-/// Every code with one line of explanation, in order.
+/// Every code with a one-line explanation, in order.
 pub const ALL: [(&str, &str); 57] = [
     (MALFORMED, "the document cannot be read"),
     (LAYOUT, "the document is not one mapping with `resources`"),
@@ -187,7 +187,7 @@ pub const ALL: [(&str, &str); 57] = [
         REGEX_SIZE,
         "regular expression larger than Envoy takes by default (warning)",
     ),
-    (RANGE_ADDRESS, "range of addresses that begins with no IP address"),
+    (RANGE_ADDRESS, "range of addresses whose address is not an IP address"),
     (CERTIFICATE, "unusable certificate"),
     (KEY, "unusable private key"),
     (KEY_MISMATCH, "private key of another certificate"),

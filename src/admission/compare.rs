@@ -1,6 +1,6 @@
-//! How two contents of a resource differ, field by field, for people: paths in proto names, what stood there and what does.
+//! Compares two contents of a resource for people, field by field: paths in proto names, values before and after.
 //!
-//! What holds secrets is said to have changed and never shown: values come from the redacted forms alone.
+//! A field that holds a secret is reported as changed without its value: values come from the redacted forms alone.
 
 use std::{collections::BTreeSet, fmt::Write as _, time::Duration};
 
@@ -17,43 +17,43 @@ use super::{
 };
 use crate::{resource::Resource, text::cut};
 
-/// Lists of more items, where they begin and end alike left out, are compared item by item in order: finding the shortest
-/// way between them costs the product of their lengths.
+/// The longest lists that are aligned by content, without their equal beginning and end; longer ones are compared item
+/// by item, since an alignment costs the product of the lengths.
 const ALIGNED: usize = 300;
 
-/// What is kept of a comparison.
+/// Limits on the result of a comparison.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// Fields that are told; more are counted.
+    /// The number of fields reported; further ones are counted.
     pub fields: usize,
-    /// Bytes of one value; more are cut.
+    /// The number of bytes of one value; the rest is cut off.
     pub value_bytes: usize,
 }
 
 /// One field that differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldChange {
-    /// In proto names: `filter_chains[0].filters[1].typed_config.stat_prefix`, `metadata.filter_metadata["envoy.lb"]`. An item
-    /// of a list is counted where it is now, one that is gone where it was.
+    /// The path in proto names: `filter_chains[0].filters[1].typed_config.stat_prefix`,
+    /// `metadata.filter_metadata["envoy.lb"]`. Items of lists have their new index, removed ones their old index.
     pub path: String,
-    /// What was there, as JSON; `None` where nothing was set.
+    /// The value before, as JSON; `None` if it was not set.
     pub before: Option<String>,
-    /// What is there, as JSON; `None` where nothing is set.
+    /// The value after, as JSON; `None` if it is not set.
     pub after: Option<String>,
-    /// It holds a secret, which is not shown.
+    /// True if the field holds a secret, which is not shown.
     pub sensitive: bool,
 }
 
 /// The fields that differ between two contents of a resource.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Differences {
-    /// The first of them.
+    /// The first differing fields.
     pub fields: Vec<FieldChange>,
-    /// How many there are besides.
+    /// The number of further differing fields.
     pub more: usize,
 }
 
-/// Compares two contents of a resource, its aliases and TTL included.
+/// Compares two contents of a resource, including aliases and TTL.
 #[must_use]
 pub fn compare(before: &Resource, after: &Resource, bounds: Bounds) -> Differences {
     let mut comparison = Comparison {
@@ -103,23 +103,23 @@ struct Comparison {
     found: Differences,
 }
 
-/// One of the two contents at a place.
+/// One of the two contents, at one place.
 #[derive(Clone, Copy)]
 struct Side<'a> {
     real: &'a Json,
-    /// The same without secrets; `None` where that has no such place.
+    /// The redacted content; `None` if it has no such place.
     safe: Option<&'a Json>,
 }
 
-/// What JSON stands for, which decides how a path goes on.
+/// The type behind a JSON value, which decides how its path continues.
 enum Shape {
     Any,
     Message(MessageDescriptor),
     Map(Kind),
     List(Kind),
-    /// Fields outside of any message.
+    /// The parts of a resource outside its message: aliases and TTL.
     Fields,
-    /// A `Struct`, or anything else of which no descriptor tells.
+    /// A `Struct`, or another value without a descriptor.
     Free,
 }
 
@@ -161,7 +161,7 @@ impl Shape {
         }
     }
 
-    /// Whether members are called by keys that are data, not by the names of fields.
+    /// Returns true if the members are named by data keys instead of field names.
     const fn has_keys(&self) -> bool {
         match self {
             Self::Map(_) | Self::Free => true,
@@ -198,7 +198,7 @@ impl<'a> Side<'a> {
         self.safe != Some(self.real)
     }
 
-    /// The value as text, without what is secret in it.
+    /// The value as text, without secrets.
     fn text(self, bytes: usize) -> String {
         let text = match self.safe {
             Some(safe) if !safe.is_null() || self.real.is_null() => safe.to_string(),
@@ -211,7 +211,7 @@ impl<'a> Side<'a> {
 // === impl Comparison ===
 
 impl Comparison {
-    /// Compares what stands at one place on either side.
+    /// Compares the two values at one place.
     fn at(&mut self, shape: &Shape, old: Option<Side<'_>>, new: Option<Side<'_>>, path: &Path<'_>) {
         match (old, new) {
             (Some(old), Some(new)) => self.both(shape, old, new, path),
@@ -231,7 +231,7 @@ impl Comparison {
         }
     }
 
-    /// Another message takes the place of one as a whole.
+    /// Compares two `Any`s; another type replaces the whole message.
     fn any(&mut self, old: Side<'_>, new: Side<'_>, path: &Path<'_>) {
         let url = |side: Side<'_>| side.real.get(TYPE_KEY).and_then(Json::as_str).map(str::to_owned);
         let (Some(type_url), Json::Object(before), Json::Object(after)) = (url(old), old.real, new.real) else {
@@ -294,10 +294,10 @@ impl Comparison {
 
 // === lists ===
 
-/// Where an item was, and where it is.
+/// The index of an item before and after.
 type Pair = (Option<usize>, Option<usize>);
 
-/// Which items of two lists to compare with one another, those left out that are equal.
+/// The pairs of items to compare; equal items are left out.
 fn pairs(old: &[Json], new: &[Json]) -> Vec<Pair> {
     let start = old.iter().zip(new).take_while(|(a, b)| a == b).count();
     let tails = old[start..].iter().rev().zip(new[start..].iter().rev());
@@ -319,7 +319,7 @@ fn pairs(old: &[Json], new: &[Json]) -> Vec<Pair> {
     pairs
 }
 
-/// Pairs the items of a gap: first those of one name, the rest in their order.
+/// Pairs the items of a gap: first those with equal names, then the rest in order.
 fn match_up(old: &[Json], new: &[Json], was: &[usize], is: &[usize], pairs: &mut Vec<Pair>) {
     let name = |item: &Json| item.get("name").and_then(Json::as_str).map(str::to_owned);
     let mut free: Vec<usize> = is.to_vec();
@@ -339,7 +339,7 @@ fn match_up(old: &[Json], new: &[Json], was: &[usize], is: &[usize], pairs: &mut
     pairs.sort_by_key(|(was, is)| is.or(*was));
 }
 
-/// A longest sequence of equal items of both lists, as their places.
+/// A longest common subsequence of both lists, as indexes.
 fn common(old: &[Json], new: &[Json]) -> Vec<(usize, usize)> {
     let width = new.len() + 1;
     let mut longest = vec![0_u16; (old.len() + 1) * width];
@@ -366,7 +366,7 @@ fn common(old: &[Json], new: &[Json]) -> Vec<(usize, usize)> {
     found
 }
 
-/// As proto3-JSON writes a duration.
+/// A duration as proto3-JSON writes it.
 fn seconds(span: Duration) -> String {
     let mut text = span.as_secs().to_string();
     if span.subsec_nanos() > 0 {

@@ -1,4 +1,4 @@
-//! The layout of a document: Envoy's file-based discovery, a DiscoveryResponse whose resources are written out.
+//! The layout of a document: Envoy's file-based discovery format, a DiscoveryResponse with its resources written out.
 
 use super::{
     codes,
@@ -11,7 +11,7 @@ use super::{
 
 const RESOURCES: &str = "resources";
 
-/// The other fields of a DiscoveryResponse, in both spellings; read by nobody here.
+/// The other fields of a DiscoveryResponse, in both spellings; they are ignored.
 const IGNORED: [&str; 12] = [
     "@type",
     "version_info",
@@ -27,7 +27,7 @@ const IGNORED: [&str; 12] = [
     "$schema",
 ];
 
-/// The items under `resources`. `None` after a finding was pushed.
+/// The items under `resources`; `None` after an error was pushed.
 pub(super) fn items<'t>(tree: &'t Node, builder: &mut Builder<'_>) -> Option<&'t [Node]> {
     let Tree::Mapping(entries) = &tree.tree else {
         let message = match &tree.tree {
@@ -67,7 +67,7 @@ pub(super) fn items<'t>(tree: &'t Node, builder: &mut Builder<'_>) -> Option<&'t
     Some(items)
 }
 
-/// The finding of a document that cannot be read.
+/// Pushes the error of a document that cannot be read.
 pub(super) fn unreadable(error: &SyntaxError, builder: &mut Builder<'_>) {
     let code = match error.kind {
         SyntaxErrorKind::Malformed => codes::MALFORMED,
@@ -78,7 +78,7 @@ pub(super) fn unreadable(error: &SyntaxError, builder: &mut Builder<'_>) {
     builder.error(code, error.at, &Path::ROOT, error.message.clone());
 }
 
-/// Refuses a document beyond `Limits::document_bytes`.
+/// Returns false, and pushes an error, for a document beyond `Limits::document_bytes`.
 pub(super) fn fits(bytes: usize, builder: &mut Builder<'_>) -> bool {
     let limit = builder.limits.document_bytes;
     if bytes > limit {

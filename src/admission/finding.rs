@@ -1,64 +1,64 @@
-//! Findings: what is wrong with a candidate, and where.
+//! Findings: errors and warnings in a candidate, with their places.
 
 use std::fmt;
 
 use super::{codes, path::Path};
 use crate::resource::ResourceType;
 
-/// Whether a finding refuses the candidate.
+/// The effect of a finding on its candidate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
-    /// The candidate is refused.
+    /// The finding refuses the candidate.
     Error,
-    /// The candidate is admitted, unless the publisher is set to refuse warnings.
+    /// The finding does not refuse the candidate, unless the publisher is set to refuse warnings.
     Warning,
 }
 
 /// A place in a document.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
-    /// The document's name.
+    /// The name of the document.
     pub document: String,
-    /// From 1; 0 where it is unknown, as in binary documents.
+    /// The line, from 1; 0 if it is unknown, as in binary documents.
     pub line: u32,
-    /// In characters, from 1; 0 where it is unknown.
+    /// The column in characters, from 1; 0 if it is unknown.
     pub column: u32,
 }
 
-/// One thing found.
+/// An error or warning about a candidate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// Whether it refuses the candidate.
+    /// The severity.
     pub severity: Severity,
-    /// One of [`codes`]: for scripts, and for looking it up.
+    /// One of [`codes`], for scripts and for looking it up.
     pub code: &'static str,
-    /// For people, without the place.
+    /// The message for people, without the place.
     pub message: String,
-    /// Where in a document; `None` for resources that came through the API.
+    /// The place in a document; `None` for a resource from the API.
     pub place: Option<Place>,
-    /// The type of the resource it is about.
+    /// The type URL of the resource.
     pub type_url: Option<String>,
-    /// The name of the resource it is about.
+    /// The name of the resource.
     pub resource: Option<String>,
-    /// The path of the field, in proto names: `filter_chains[0].filters[1].typed_config.stat_prefix`.
+    /// The path of the field in proto names: `filter_chains[0].filters[1].typed_config.stat_prefix`.
     pub field: Option<String>,
 }
 
-/// Why a candidate was refused.
+/// A refused candidate.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Rejection {
-    /// Every finding, errors first; at least one error.
+    /// All findings, errors first; at least one is an error.
     pub findings: Vec<Finding>,
 }
 
-/// A line and a column, from 1; 0 where unknown.
+/// A line and a column, from 1; 0 if unknown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Position {
     pub(super) line: u32,
     pub(super) column: u32,
 }
 
-/// What findings are about: filled in as far as it is known.
+/// The document and resource that findings are about, as far as they are known.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Subject<'a> {
     pub(super) document: Option<&'a str>,
@@ -66,7 +66,7 @@ pub(super) struct Subject<'a> {
     pub(super) resource: Option<&'a str>,
 }
 
-/// Findings as they are collected: bounded, the rest counted.
+/// Collects findings up to a limit, and counts the rest.
 #[derive(Debug)]
 pub(super) struct Findings {
     limit: usize,
@@ -105,7 +105,7 @@ impl fmt::Display for Place {
 // === impl Finding ===
 
 impl fmt::Display for Finding {
-    /// `eds.yaml:7:9: error[XDS0003] cluster "a": connect_timeoutt: unknown field`
+    /// Writes `eds.yaml:7:9: error[XDS0003] cluster "a": connect_timeoutt: unknown field`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(place) = &self.place {
             write!(f, "{place}: ")?;
@@ -145,7 +145,7 @@ impl fmt::Display for Rejection {
 // === impl Position ===
 
 impl Position {
-    /// The position right behind `text`, counted in characters.
+    /// The position after `text`, counted in characters.
     pub(super) fn after(text: &str) -> Self {
         let last_line = text.rsplit('\n').next().unwrap_or_default();
         let count = |n: usize| u32::try_from(n + 1).unwrap_or(u32::MAX);
@@ -159,7 +159,7 @@ impl Position {
 // === impl Subject ===
 
 impl Subject<'_> {
-    /// A finding about this, at `at` in its document.
+    /// A finding about this subject, at the position `at` of its document.
     pub(super) fn finding(
         &self,
         severity: Severity,
@@ -179,7 +179,7 @@ impl Subject<'_> {
         }
     }
 
-    /// A place in this document.
+    /// A place in the document of this subject.
     pub(super) fn place(&self, at: Position) -> Option<Place> {
         self.document.map(|document| Place {
             document: document.to_owned(),
@@ -192,7 +192,7 @@ impl Subject<'_> {
 // === impl Findings ===
 
 impl Findings {
-    /// Keeps so many errors, and so many warnings.
+    /// Keeps up to `limit` errors, and up to `limit` warnings.
     pub(super) const fn new(limit: usize) -> Self {
         Self {
             limit,
@@ -213,7 +213,7 @@ impl Findings {
         }
     }
 
-    /// Whether a further finding would only be counted, and need not be worded.
+    /// Returns true if a further finding would only be counted, so that its message need not be made.
     pub(super) const fn is_full(&self, severity: Severity) -> bool {
         let kept = match severity {
             Severity::Error => &self.errors,
@@ -230,12 +230,12 @@ impl Findings {
         }
     }
 
-    /// How many errors were found, kept or not.
+    /// The number of errors, kept or not.
     pub(super) const fn errors(&self) -> usize {
         self.errors.len() + self.more_errors
     }
 
-    /// All of them: the errors, if there are any, with the warnings behind; else the warnings.
+    /// All findings: `Err` with the errors and then the warnings if there is any error, else `Ok` with the warnings.
     pub(super) fn finish(mut self) -> Result<Vec<Finding>, Rejection> {
         let refused = self.errors() > 0;
         for (kept, more, severity) in [

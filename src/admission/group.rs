@@ -1,8 +1,8 @@
-//! What only shows when all resources of a group are seen together: references that lead nowhere, what nobody asks for, listeners
-//! on one address, aggregate clusters in a circle, types too large for one response.
+//! Checks over all resources of a group: dangling references, resources that no other one refers to, listeners on one
+//! address, aggregate clusters in a circle, types too large for one response.
 //!
-//! [`GroupChecks`] is kept from publish to publish, and that of the next state is made from it, so that a publish costs what it
-//! changes. A check of everything is one from nothing.
+//! [`GroupChecks`] is kept between publishes and advanced to the next state, so that a publish costs only its changes.
+//! A full check advances from the empty state.
 
 mod addresses;
 mod aggregates;
@@ -27,7 +27,7 @@ use crate::{
     snapshot::{TypeResources, Types},
 };
 
-/// The checks of one state of a group over one state of the shared group.
+/// The checks of one state of a group, over one state of the shared group.
 #[derive(Clone, Debug, Default)]
 pub struct GroupChecks {
     own: Types,
@@ -41,8 +41,8 @@ pub struct GroupChecks {
 // === impl GroupChecks ===
 
 impl GroupChecks {
-    /// The checks of another state, and its findings: errors too. Costs what the two states do not share. `places`
-    /// says where those resources stand that were just admitted.
+    /// The checks of another state, and all its findings, errors and warnings. The cost is that of the difference
+    /// between the two states. `places` gives the places of resources that were just admitted.
     #[must_use]
     pub fn next(&self, own: &Types, shared: Option<&Types>, places: &Places) -> (Self, Vec<Finding>) {
         let mut next = Self {
@@ -69,7 +69,7 @@ impl GroupChecks {
         (next, findings)
     }
 
-    /// Says that these are the checks of this very state. Costs nothing of what it holds.
+    /// Returns true if these are the checks of these very sets, compared by pointer.
     #[must_use]
     pub fn is_of(&self, own: &Types, shared: Option<&Types>) -> bool {
         let is_shared = match shared {
@@ -79,8 +79,8 @@ impl GroupChecks {
         is_shared && are_one(&self.own, own)
     }
 
-    /// Makes this the state that the following ones are made from, once the one before it is dropped. Without it each state
-    /// carries what differs from the first: right, but ever more.
+    /// Merges the edits into the shared base, once the state before is dropped. Without it each state would keep all
+    /// its differences from the first one.
     pub fn settle(&mut self) {
         self.addresses.settle();
         self.references.settle();
@@ -98,7 +98,7 @@ impl GroupChecks {
     }
 }
 
-/// Says that both are the same sets, and not only equal ones.
+/// Returns true if both hold the same sets, compared by pointer.
 fn are_one(one: &Types, other: &Types) -> bool {
     let pairs = one.iter().zip(other);
     one.len() == other.len()
@@ -107,7 +107,7 @@ fn are_one(one: &Types, other: &Types) -> bool {
             .all(|(one, other)| one.0 == other.0 && Arc::ptr_eq(one.1, other.1))
 }
 
-/// [`GroupChecks`] of everything at once.
+/// The findings of a group, checked as a whole.
 #[must_use]
 pub fn check_group(
     resources: &BTreeMap<ResourceType, Vec<Arc<Resource>>>,
@@ -115,7 +115,7 @@ pub fn check_group(
     places: &Places,
 ) -> Vec<Finding> {
     let types = resources.iter().filter_map(|(resource_type, resources)| {
-        // Admission sees to it that names differ.
+        // Admission makes names unique.
         let set = TypeResources::new(resources.clone()).ok()?;
         Some((resource_type.clone(), Arc::new(set)))
     });

@@ -1,25 +1,25 @@
-//! The walk over a decoded resource: every message, those inside `Any`s too, each shown to a visitor with its path.
+//! The walk over a decoded resource: a visitor sees every message with its path, including those inside `Any`s.
 //!
-//! Bounded before it enters anything: no input makes it recurse further than [`Limits`] say. What wants to know something of
-//! resources (references, fields newer than our protos, rules) is a [`Visit`].
+//! The depth is checked before each step, so no input makes the walk recurse deeper than [`Limits`] allow. References,
+//! rules and unknown fields are each found by a [`Visit`].
 
 use prost_reflect::{DynamicMessage, MapKey, ReflectMessage as _, Value};
 
 use super::{Limits, any, codes, path::Path};
 
-/// What looks at the messages of a resource.
+/// A visitor of the messages of a resource.
 pub(super) trait Visit {
-    /// Called for each message, parents first. An `Any` itself is not shown, but the message in it.
+    /// Called for each message, parents first. For an `Any`, only the message in it is visited.
     fn message(&mut self, message: &DynamicMessage, path: &Path<'_>);
 
-    /// Called for each message that was shown, after everything in it.
+    /// Called for each visited message, after everything in it.
     fn leave(&mut self) {}
 
-    /// Called where the walk cannot go on; it continues beside that place.
+    /// Called for a part that cannot be visited; the walk continues beside it.
     fn fault(&mut self, fault: Fault, path: &Path<'_>);
 }
 
-/// Why a part of a resource could not be looked at.
+/// The reason why a part of a resource cannot be visited.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Fault {
     #[error("{0}")]
@@ -32,19 +32,19 @@ pub(super) enum Fault {
     MessageNesting(usize),
 }
 
-/// How deep a walk is.
+/// The depth of a place in a resource.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Depth {
-    /// `Any`s around it, the resource's own included.
+    /// The number of `Any`s around it, the resource's own included.
     pub(super) any: usize,
-    /// Messages around it, across `Any`s.
+    /// The number of messages around it, across `Any`s.
     pub(super) message: usize,
 }
 
 // === impl Fault ===
 
 impl Fault {
-    /// What findings call it.
+    /// The code of the finding.
     pub(super) const fn code(&self) -> &'static str {
         match self {
             Self::UnknownType(_) => codes::UNKNOWN_TYPE,
@@ -57,10 +57,10 @@ impl Fault {
 // === impl Depth ===
 
 impl Depth {
-    /// The depth of a resource itself: inside one `Any`.
+    /// The depth of the resource itself: inside one `Any`.
     pub(super) const RESOURCE: Self = Self { any: 1, message: 0 };
 
-    /// One message further in.
+    /// The depth one message further in.
     pub(super) const fn into_message(self, limits: &Limits) -> Result<Self, Fault> {
         if self.message >= limits.message_depth {
             return Err(Fault::MessageNesting(limits.message_depth));
@@ -71,7 +71,7 @@ impl Depth {
         })
     }
 
-    /// One `Any` further in.
+    /// The depth one `Any` further in.
     pub(super) const fn into_any(self, limits: &Limits) -> Result<Self, Fault> {
         if self.any >= limits.any_depth {
             return Err(Fault::AnyNesting(limits.any_depth));
@@ -90,7 +90,7 @@ pub(super) fn decode(type_url: &str, value: bytes::Bytes) -> Result<DynamicMessa
     DynamicMessage::decode(descriptor, value).map_err(|cause| Fault::Undecodable { message, cause })
 }
 
-/// Shows `message` and everything in it to `visitor`.
+/// Visits `message` and everything in it.
 pub(super) fn walk(message: &DynamicMessage, limits: &Limits, visitor: &mut dyn Visit) {
     Walk { limits, visitor }.message(message, &Path::ROOT, Depth::RESOURCE);
 }
@@ -147,7 +147,7 @@ impl Walk<'_> {
             .filter_map(|(key, value)| value.as_message().map(|inner| (key, inner)))
             .collect();
         sorted.sort_by_key(|(key, _)| *key);
-        // A map's entry is a message of its own on the wire.
+        // On the wire, a map entry is a message of its own.
         let depth = match depth.into_message(self.limits) {
             Ok(depth) => depth,
             Err(fault) => return self.visitor.fault(fault, path),
@@ -172,7 +172,7 @@ impl Walk<'_> {
     }
 }
 
-/// A map's key as findings show it.
+/// The key of a map entry, as findings show it.
 pub(super) fn key_text(key: &MapKey) -> String {
     match key {
         MapKey::Bool(key) => key.to_string(),

@@ -1,5 +1,5 @@
-//! One candidate's way in: every document and resource is decoded, named, checked against the others, and becomes a
-//! [`Resource`], or findings.
+//! The intake of one candidate: decodes, names and checks every document and resource, and makes [`Resource`]s or
+//! findings of them.
 
 mod inspection;
 mod known;
@@ -37,45 +37,44 @@ use crate::{
     resource::{ContentHash, Reference, Resource, ResourceName, ResourceType, Version},
 };
 
-/// The state of one admission.
 #[derive(Debug)]
 pub(super) struct Intake<'a> {
     limits: &'a Limits,
     known: Option<&'a dyn Known>,
-    /// When certificates are to be valid.
+    /// The time at which certificates must be valid.
     now: Option<SystemTime>,
     findings: Findings,
     resources: BTreeMap<ResourceType, Vec<Arc<Resource>>>,
-    /// Who answers to a name already: by name or by alias.
+    /// The names and aliases taken so far, each with the origin of its resource.
     names: HashMap<(ResourceType, ResourceName), Origin<'a>>,
     places: Places,
     count: usize,
     bytes: usize,
-    /// A limit on all resources was passed: said once, and the rest is not looked at.
+    /// True after a limit over all resources was exceeded: one error was pushed, and the rest is skipped.
     full: bool,
 }
 
-/// Where a resource comes from.
+/// The origin of a resource.
 #[derive(Clone, Copy, Debug)]
 struct Origin<'a> {
     document: Option<&'a str>,
     at: Position,
-    /// Its index in the document or in the request.
+    /// The index in the document or in the request.
     index: usize,
 }
 
-/// A decoded resource on its way to becoming one.
+/// A resource after decoding, before it is named.
 struct Decoded<'a, 't> {
     origin: Origin<'a>,
     envelope: Envelope,
     message: DynamicMessage,
-    /// The `Any` to serve.
+    /// The `Any` to be served.
     any: prost_types::Any,
-    /// The deterministic encoding of its content.
+    /// The deterministic encoding of the content.
     canonical: Bytes,
     references: BTreeMap<Reference, Mention>,
     positions: Positions<'t>,
-    /// Whether nothing in it is wrong. Where something is, its name is still looked at, so that all findings come at once.
+    /// True if the content has no errors. Otherwise only its name is checked, so that all findings come at once.
     sound: bool,
 }
 
@@ -118,7 +117,6 @@ impl<'a> Intake<'a> {
         }
     }
 
-    /// Takes in a document.
     pub(super) fn document(&mut self, document: &'a Document) {
         let subject = Subject {
             document: Some(&document.name),
@@ -150,7 +148,7 @@ impl<'a> Intake<'a> {
     }
 
     fn binary(&mut self, document: &'a Document, subject: Subject<'a>) {
-        // An empty resource has two bytes, and takes dozens of times as much once it is decoded.
+        // An empty resource is two bytes, but takes dozens of times as much once decoded.
         let limit = self.limits.resources;
         if has_more_fields(&document.content, limit.saturating_add(OTHER_FIELDS)) {
             let message = format!("holds more resources than the {limit} that a snapshot may have");
@@ -175,7 +173,7 @@ impl<'a> Intake<'a> {
         }
     }
 
-    /// Takes in a resource that came through the API.
+    /// Takes in an encoded resource from the API.
     pub(super) fn raw(&mut self, index: usize, raw: &RawResource) {
         let origin = Origin {
             document: None,
@@ -185,7 +183,7 @@ impl<'a> Intake<'a> {
         self.encoded(origin, Envelope::of_raw(raw), raw.any.clone());
     }
 
-    /// The findings, or the resources.
+    /// The admitted resources, or all findings.
     pub(super) fn finish(mut self) -> Result<Admitted, Rejection> {
         for resources in self.resources.values_mut() {
             resources.sort_by(|a, b| a.name.cmp(&b.name));
@@ -207,7 +205,7 @@ impl<'a> Intake<'a> {
     }
 
     fn refuse(&mut self, origin: Origin<'_>, code: &'static str, path: &Path<'_>, message: impl Into<String>) {
-        // Without a document, the index is the only thing that tells resources without a name apart.
+        // Without a document, only the index identifies a resource that has no name.
         let message = match origin.document {
             Some(_) if origin.at.line > 0 => message.into(),
             Some(_) | None => format!("{origin}: {}", message.into()),
@@ -341,7 +339,7 @@ impl<'a> Intake<'a> {
         };
         let positions = Positions::encoded(origin.at);
         let (references, sound) = self.inspect(subject, &resource_type, positions, &message);
-        // What is nested too deep is not entered again.
+        // A resource that is nested too deep is not traversed again.
         let canonical = match sound {
             true => Bytes::from(canonical::encode(&message, canonical::Anys::Canonicalize)),
             false => Bytes::new(),
@@ -376,7 +374,7 @@ impl<'a> Intake<'a> {
         self.refuse(origin, codes::UNKNOWN_TYPE, &Path::ROOT.field(TYPE_KEY), message);
     }
 
-    /// What a wrapper says, with what was said outside of it.
+    /// Merges the fields of a wrapper with those given around it, and warns of fields that are ignored.
     fn open(&mut self, origin: Origin<'_>, wrapper: &discovery::Resource, outer: Envelope) -> Option<Envelope> {
         for unused in name::unused_parts(wrapper) {
             let path = &Path::ROOT.field(unused);
@@ -394,7 +392,7 @@ impl<'a> Intake<'a> {
         }
     }
 
-    /// What a message refers to, and whether nothing in it is wrong.
+    /// Inspects a message; returns its references, and true if it has no errors.
     fn inspect(
         &mut self,
         subject: Subject<'_>,
@@ -410,7 +408,7 @@ impl<'a> Intake<'a> {
         (references, self.findings.errors() == before)
     }
 
-    /// Names the resource and makes it.
+    /// Names a resource, and adds it to the others.
     fn settle(&mut self, resource_type: &ResourceType, decoded: Decoded<'a, '_>) {
         let origin = decoded.origin;
         let named = name::name(resource_type, &decoded.message, &decoded.envelope, self.limits);
@@ -466,7 +464,7 @@ impl<'a> Intake<'a> {
         self.builder(subject).error(codes::NAME, at, &path, message);
     }
 
-    /// Puts a resource beside the others, if there is room for it and its names.
+    /// Adds a resource, if the limits and the names taken allow it.
     fn add(&mut self, origin: Origin<'a>, resource_type: &ResourceType, resource: Arc<Resource>) {
         let (name, aliases) = (&resource.name, &resource.aliases);
         if self.is_unique(resource_type, origin, name, aliases)
@@ -537,10 +535,10 @@ fn too_large(bytes: usize, limits: &Limits) -> String {
     )
 }
 
-/// Fields of an encoded document that are no resources, and more of them than anyone writes.
+/// The number of fields other than resources in an encoded document; more than anyone writes.
 const OTHER_FIELDS: usize = 1_000;
 
-/// Whether an encoded message has more than `most` fields of its own. One that breaks off is somebody else's to refuse.
+/// Returns true if an encoded message has more than `most` fields; false if it is truncated, which decoding refuses.
 fn has_more_fields(encoded: &[u8], most: usize) -> bool {
     let mut rest = encoded;
     for _ in 0..=most {

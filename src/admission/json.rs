@@ -1,4 +1,4 @@
-//! Resources for people: an `Any` as proto3-JSON with proto field names.
+//! Shows resources to people: an `Any` as proto3-JSON with proto field names.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, ReflectMessage as _, SerializeOptions, Value};
@@ -11,17 +11,17 @@ use super::{
     sensitive,
 };
 
-/// What becomes of fields that hold secrets.
+/// The treatment of fields that hold secrets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Secrets {
-    /// Shown as they are.
+    /// Show the values.
     Show,
-    /// Replaced by `[redacted]`.
+    /// Replace the values by `[redacted]`.
     Redact,
 }
 
-/// The `Any` as JSON: `@type` and the message's fields under their proto names. What has no descriptor, cannot be decoded or
-/// is nested too deep is shown as `{"@type", "value"}`, its bytes in base64.
+/// The `Any` as JSON: `@type` and the message's fields under their proto names. An `Any` without a descriptor, or one
+/// that cannot be decoded or is nested too deep, becomes `{"@type", "value"}` with its bytes in base64.
 #[must_use]
 pub fn to_json(any: &prost_types::Any, secrets: Secrets) -> Json {
     let limits = Limits::default();
@@ -55,7 +55,7 @@ fn any_json(type_url: &str, value: &bytes::Bytes, limits: &Limits, depth: Depth)
     Json::Object(object)
 }
 
-/// Whether its JSON stands under `value` when it is inside an `Any`.
+/// Returns true if the JSON of the message stands under `value` inside an `Any`.
 fn is_well_known(message: &DynamicMessage) -> bool {
     let descriptor = message.descriptor();
     let full_name = descriptor.full_name();
@@ -75,7 +75,7 @@ fn message_json(message: &DynamicMessage, limits: &Limits, depth: Depth) -> Json
             return json;
         }
     }
-    // A single decoded message is nested no deeper than protobuf's own limit, so that only `Any`s need to look at `depth`.
+    // A decoded message is nested no deeper than protobuf's own limit, so only `Any`s need to check `depth`.
     let depth = Depth {
         message: depth.message + 1,
         ..depth
@@ -112,10 +112,10 @@ fn value_json(kind: &Kind, value: &Value, limits: &Limits, depth: Depth) -> Json
         Value::Bool(value) => (*value).into(),
         Value::I32(value) => (*value).into(),
         Value::U32(value) => (*value).into(),
-        // proto3-JSON: 64-bit integers are strings, since many readers of JSON know only doubles.
+        // proto3-JSON writes 64-bit integers as strings, since many JSON readers know only doubles.
         Value::I64(value) => value.to_string().into(),
         Value::U64(value) => value.to_string().into(),
-        // Through its shortest text: 0.1 as a float is not 0.10000000149011612.
+        // Via the shortest text of the float: 0.1 must not become 0.10000000149011612.
         Value::F32(value) => float_json(value.to_string().parse().unwrap_or_else(|_| f64::from(*value))),
         Value::F64(value) => float_json(*value),
         Value::String(text) => text.clone().into(),

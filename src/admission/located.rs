@@ -1,5 +1,4 @@
-//! Where admitted resources stand in their documents, and where in them they refer to others: for what is found of them when
-//! all of a group is seen together.
+//! The places of admitted resources and of their references in documents, for the findings of group checks.
 
 use std::collections::HashMap;
 
@@ -15,7 +14,6 @@ pub struct Places {
     resources: HashMap<(ResourceType, ResourceName), Located>,
 }
 
-/// One resource.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Located {
     pub(super) document: Option<String>,
@@ -37,14 +35,14 @@ impl Places {
         self.resources.insert((resource_type.clone(), name.clone()), located);
     }
 
-    /// The place of a resource; `None` for one that came through the API, or was there before.
+    /// The place of a resource; `None` for one from the API, or from an earlier publish.
     #[must_use]
     pub fn of_resource(&self, resource_type: &ResourceType, name: &ResourceName) -> Option<Place> {
         let located = self.get(resource_type, name)?;
         located.place(located.at)
     }
 
-    /// Says in a finding where a resource makes a reference, as far as that is known.
+    /// Sets the place and field of a finding to those of a reference, as far as they are known.
     pub(super) fn locate(
         &self,
         resource_type: &ResourceType,
@@ -61,7 +59,7 @@ impl Places {
     }
 
     fn get(&self, resource_type: &ResourceType, name: &ResourceName) -> Option<&Located> {
-        // Most publishes come through the API with few resources, or change few of many.
+        // Most publishes come through the API, or change few resources of many.
         if self.resources.is_empty() {
             return None;
         }

@@ -1,4 +1,4 @@
-//! Tree → message, by descriptor, strictly: proto3-JSON with every finding at its line and under its path.
+//! Builds a message from a tree by its descriptor: strict proto3-JSON, with the line and path of every finding.
 
 mod known;
 mod scalar;
@@ -20,20 +20,20 @@ use super::{
 };
 use crate::text::names_credential;
 
-/// The key that says what a mapping is, wherever in it it stands.
+/// The key that names the message type of a mapping.
 pub(super) const TYPE_KEY: &str = "@type";
 
-/// Builds messages from trees. Each method gives `None` after it has pushed a finding.
+/// Builds messages from trees. Each method returns `None` after it has pushed an error.
 #[derive(Debug)]
 pub(super) struct Builder<'a> {
     pub(super) limits: &'a Limits,
     pub(super) subject: Subject<'a>,
     pub(super) findings: &'a mut Findings,
-    /// Inside a field that holds a secret: findings do not quote what is in it.
+    /// True inside a field that holds a secret: findings do not quote its content.
     pub(super) hidden: bool,
 }
 
-/// A message that says what was expected, without what was there.
+/// The message of a finding without the value that was given.
 fn without_value(message: &str) -> String {
     match message.split_once(", got ") {
         Some((expected, _)) => format!("{expected}; the field holds a secret, and what was given is not shown"),
@@ -41,7 +41,7 @@ fn without_value(message: &str) -> String {
     }
 }
 
-/// Whether null stands for a value, or for "not given".
+/// Returns true if null is a value of this kind, and false if it means an absent field.
 fn null_is_a_value(kind: &Kind) -> bool {
     match kind {
         Kind::Message(message) => message.full_name() == "google.protobuf.Value",
@@ -67,7 +67,6 @@ fn null_is_a_value(kind: &Kind) -> bool {
 // === impl Builder ===
 
 impl Builder<'_> {
-    /// Pushes an error.
     pub(super) fn error(&mut self, code: &'static str, at: Position, path: &Path<'_>, message: impl Into<String>) {
         let mut message = message.into();
         if self.hidden && code == codes::VALUE {
@@ -91,7 +90,7 @@ impl Builder<'_> {
         self.error(codes::VALUE, node.at, path, message);
     }
 
-    /// The type URL of a mapping with `@type`, and the descriptor behind it.
+    /// The type URL of a mapping with `@type`, and the descriptor of that type.
     pub(super) fn type_of(&mut self, node: &Node, path: &Path<'_>) -> Option<(String, MessageDescriptor)> {
         if !matches!(node.tree, Tree::Mapping(_)) {
             self.expected(&format!("a mapping with \"{TYPE_KEY}\""), node, path);
@@ -115,8 +114,8 @@ impl Builder<'_> {
         }
     }
 
-    /// The message in a mapping whose `@type` was resolved to `descriptor`. What has a form of its own in JSON (a Duration
-    /// is a string) stands under `value`.
+    /// The message in a mapping whose `@type` was resolved to `descriptor`. A message with its own JSON form (a
+    /// Duration is a string) stands under `value`.
     pub(super) fn typed(
         &mut self,
         descriptor: &MessageDescriptor,
@@ -170,7 +169,7 @@ impl Builder<'_> {
         }
     }
 
-    /// A message in its ordinary form: a mapping of its fields. Keys in `skip` are somebody else's.
+    /// Builds a message in its ordinary form: a mapping of its fields. Keys in `skip` are ignored.
     pub(super) fn fields(
         &mut self,
         descriptor: &MessageDescriptor,
@@ -215,7 +214,7 @@ impl Builder<'_> {
         (self.findings.errors() == before).then_some(message)
     }
 
-    /// `google.protobuf.Empty` inside an `Any` may be written `value: {}`.
+    /// Inside an `Any`, `google.protobuf.Empty` may be written `value: {}`.
     fn is_value_of_empty(&self, descriptor: &MessageDescriptor, key: &Key, node: &Node) -> bool {
         descriptor.full_name() == "google.protobuf.Empty"
             && key.text == "value"
@@ -229,8 +228,8 @@ impl Builder<'_> {
         self.unknown(key, path, hidden, rule, &hint);
     }
 
-    /// A key that no field has. In a field that holds a secret it is the secret itself, unless it is like the name of a field:
-    /// somebody forgot a space, or the field around it.
+    /// Pushes the error of an unknown key. In a field that holds a secret the key may be the secret itself and is not
+    /// shown, unless it resembles a field name: then a space or the field around it was forgotten.
     pub(super) fn unknown(&mut self, key: &Key, path: &Path<'_>, hidden: bool, rule: String, hint: &str) {
         let mut message = rule;
         message.push_str(hint);
@@ -244,7 +243,7 @@ impl Builder<'_> {
         self.error(codes::UNKNOWN_FIELD, key.at, &path.field(key.name()), message);
     }
 
-    /// Whether `field` was given before, or another member of its oneof.
+    /// Pushes an error, and returns true, if `field` or another member of its oneof was given before.
     fn conflicts(
         &mut self,
         field: &FieldDescriptor,
@@ -308,7 +307,7 @@ impl Builder<'_> {
             self.expected("a mapping", node, path);
             return None;
         };
-        // A map's entry is a message of its own on the wire.
+        // On the wire, a map entry is a message of its own.
         let depth = match depth.into_message(self.limits) {
             Ok(depth) => depth,
             Err(fault) => {
@@ -340,7 +339,7 @@ impl Builder<'_> {
             .ok()
     }
 
-    /// An `Any` whose value is the canonical encoding of the message in it.
+    /// Builds an `Any`; its value is the canonical encoding of the message in it.
     fn any(
         &mut self,
         descriptor: &MessageDescriptor,
@@ -362,7 +361,7 @@ impl Builder<'_> {
     }
 }
 
-/// A field by its proto name or its JSON name.
+/// The field with this proto name or JSON name.
 fn field_named(descriptor: &MessageDescriptor, name: &str) -> Option<FieldDescriptor> {
     descriptor
         .get_field_by_name(name)

@@ -1,15 +1,14 @@
-//! Field paths, built on the stack while walking and written out only for a finding.
+//! Field paths, built on the stack during a walk and written out only for a finding.
 
 use std::fmt;
 
-/// Where in a resource a walk is: `route_config.virtual_hosts[0].domains[1]`. Links point to the parent.
+/// A place in a resource, as in `route_config.virtual_hosts[0].domains[1]`. Each link points to its parent.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Path<'a> {
     parent: Option<&'a Self>,
     segment: Segment<'a>,
 }
 
-/// One link of a path.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Segment<'a> {
     /// The resource itself, where every path begins.
@@ -20,28 +19,26 @@ pub(super) enum Segment<'a> {
 }
 
 impl<'a> Path<'a> {
-    /// The resource itself.
     pub(super) const ROOT: Self = Self {
         parent: None,
         segment: Segment::Root,
     };
 
-    /// Whether this is the resource itself.
     pub(super) const fn is_root(&self) -> bool {
         self.parent.is_none()
     }
 
-    /// A field of the message here, by its proto name.
+    /// The path of a field of this message, by its proto name.
     pub(super) const fn field(&'a self, name: &'a str) -> Self {
         self.then(Segment::Field(name))
     }
 
-    /// An element of the list here.
+    /// The path of an element of this list.
     pub(super) const fn index(&'a self, index: usize) -> Self {
         self.then(Segment::Index(index))
     }
 
-    /// A value of the map here.
+    /// The path of a value of this map.
     pub(super) const fn key(&'a self, key: &'a str) -> Self {
         self.then(Segment::Key(key))
     }
@@ -53,7 +50,7 @@ impl<'a> Path<'a> {
         }
     }
 
-    /// The field that the path leads to, or whose element or value it leads to.
+    /// The last field on the path: the place itself, or the list or map that it belongs to.
     pub(super) fn field_name(&self) -> Option<&'a str> {
         std::iter::successors(Some(self), |path| path.parent).find_map(|path| match path.segment {
             Segment::Field(name) => Some(name),
@@ -61,7 +58,7 @@ impl<'a> Path<'a> {
         })
     }
 
-    /// Whether this is the field of that name of the resource itself.
+    /// Returns true for the field of that name directly in the resource.
     pub(super) fn is_field(&self, name: Option<&str>) -> bool {
         let at_resource = self.parent.is_some_and(|parent| parent.parent.is_none());
         at_resource && name.is_some() && self.field_name() == name
@@ -76,7 +73,7 @@ impl<'a> Path<'a> {
         segments
     }
 
-    /// The path as text; `None` at the resource itself.
+    /// The path as text; `None` for the resource itself.
     pub(super) fn text(&self) -> Option<String> {
         let text = self.to_string();
         (!text.is_empty()).then_some(text)
@@ -85,7 +82,7 @@ impl<'a> Path<'a> {
 
 impl fmt::Display for Path<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Bounded by `Limits::message_depth`: a path has at most a few links for each message it enters.
+        // The recursion is bounded by `Limits::message_depth`: a path has at most a few links per message.
         if let Some(parent) = self.parent {
             parent.fmt(f)?;
         }

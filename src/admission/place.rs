@@ -1,7 +1,7 @@
-//! Where in a document a field stands: a position for each [`Path`], from the tree that the resource was written as.
+//! The positions of fields in a document: maps each [`Path`] to a position, with the tree of the resource.
 //!
-//! Whoever has something to say of a resource (rules, references, other checks) asks here where to point. Encoded resources
-//! have no tree: everything in them is where they are.
+//! Rules, references and other checks use it for their findings. An encoded resource has no tree, so all its fields
+//! have the position of the resource.
 
 use super::{
     finding::Position,
@@ -10,22 +10,21 @@ use super::{
     tree::{Node, Tree},
 };
 
-/// The positions of one resource's fields.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Positions<'t> {
-    /// What was written; `None` for encoded resources.
+    /// The tree of the resource; `None` for an encoded one.
     tree: Option<&'t Node>,
-    /// The resource itself.
+    /// The position of the resource.
     at: Position,
 }
 
-/// What messages with a form of their own in JSON have between them and what was written: nothing.
+/// Fields of messages with their own JSON form that do not appear in the tree.
 const UNWRITTEN: [&str; 4] = ["fields", "struct_value", "list_value", "values"];
 
 // === impl Positions ===
 
 impl<'t> Positions<'t> {
-    /// Those of a resource that was written as `tree`.
+    /// The positions in a resource that was written as `tree`.
     pub(super) const fn in_tree(tree: &'t Node) -> Self {
         Self {
             tree: Some(tree),
@@ -33,12 +32,12 @@ impl<'t> Positions<'t> {
         }
     }
 
-    /// Those of an encoded resource: it has only its own.
+    /// The positions in an encoded resource: all are that of the resource.
     pub(super) const fn encoded(at: Position) -> Self {
         Self { tree: None, at }
     }
 
-    /// The position of the value at `path`; where there is none, of the innermost value around it that was written.
+    /// The position of the value at `path`, or of the innermost written value around it.
     pub(super) fn of(&self, path: &Path<'_>) -> Position {
         let Some(mut node) = self.tree else {
             return self.at;
@@ -48,7 +47,7 @@ impl<'t> Positions<'t> {
                 node = inner;
                 continue;
             }
-            // In an `Any`, what has a form of its own in JSON stands under `value`.
+            // Within an `Any`, a message with its own JSON form stands under `value`.
             if let Some(value) = node.get("value").filter(|_| node.get(TYPE_KEY).is_some()) {
                 node = value;
             }
@@ -62,7 +61,7 @@ impl<'t> Positions<'t> {
     }
 }
 
-/// The value one step further in.
+/// The value one link further in.
 fn step<'t>(node: &'t Node, segment: Segment<'_>) -> Option<&'t Node> {
     match segment {
         Segment::Root => Some(node),
@@ -81,7 +80,7 @@ fn step<'t>(node: &'t Node, segment: Segment<'_>) -> Option<&'t Node> {
     }
 }
 
-/// The name of a field in JSON, as protoc derives it.
+/// The JSON name of a field, derived as protoc does.
 fn json_name(name: &str) -> String {
     let mut json = String::with_capacity(name.len());
     let mut upper = false;
@@ -159,7 +158,7 @@ typed:
     }
 
     #[test]
-    fn message_with_a_form_of_its_own_is_seen_through() {
+    fn positions_are_found_in_messages_with_their_own_json_form() {
         assert_eq!(
             at(|of| {
                 let path = Path::ROOT.field("typed");

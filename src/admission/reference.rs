@@ -1,4 +1,4 @@
-//! References: which fields of which messages name other resources, and which of those names are not there.
+//! References: the fields that name other resources, and the warnings of dangling ones.
 
 use std::{collections::HashMap, sync::LazyLock};
 
@@ -14,13 +14,13 @@ use crate::{
     resource::{Reference, ResourceName, ResourceType, xdstp},
 };
 
-/// A field whose text is the name of another resource.
+/// A field whose value is the name of another resource.
 struct Rule {
     message: &'static str,
-    /// A string, or a list of them.
+    /// A string field, or a list of strings.
     field: &'static str,
-    /// The field of type ConfigSource that says where the name is asked for; only what is asked of a server is a
-    /// reference.
+    /// The ConfigSource field that says where the named resource is requested; the name is a reference only if that is
+    /// a server.
     source: Option<&'static str>,
     to: ResourceType,
 }
@@ -156,7 +156,7 @@ static BY_MESSAGE: LazyLock<HashMap<&'static str, Vec<&'static Rule>>> = LazyLoc
     rules
 });
 
-/// Messages that have a name and may have their configuration discovered under it, with the field that says so: filters of
+/// Messages with a name under which their configuration may be discovered, each with the ConfigSource field: filters of
 /// every kind.
 static DISCOVERED: LazyLock<HashMap<String, u32>> = LazyLock::new(|| {
     proto::descriptors()
@@ -177,7 +177,7 @@ static DISCOVERED: LazyLock<HashMap<String, u32>> = LazyLock::new(|| {
         .collect()
 });
 
-/// Gives what this one message refers to, the messages inside it not included, each with the field that names it.
+/// Calls `found` with each reference of this message, and the field that makes it; messages inside it are not visited.
 pub(super) fn collect(message: &DynamicMessage, found: &mut dyn FnMut(&str, Reference)) {
     let descriptor = message.descriptor();
     let full_name = descriptor.full_name();
@@ -220,7 +220,7 @@ fn add(found: &mut dyn FnMut(&str, Reference), field: &str, to: &ResourceType, n
     }
 }
 
-/// The texts of a field that is a string or a list of strings.
+/// The strings of a field that is a string or a list of strings.
 fn names(message: &DynamicMessage, field: &str) -> Vec<String> {
     match message.get_field_by_name(field).as_deref() {
         Some(Value::String(name)) => vec![name.clone()],
@@ -229,7 +229,7 @@ fn names(message: &DynamicMessage, field: &str) -> Vec<String> {
     }
 }
 
-/// Whether the ConfigSource in `field` is given, and is no file.
+/// Returns true if the ConfigSource in `field` is given and is not a file.
 fn is_asked_of_a_server(message: &DynamicMessage, field: &str) -> bool {
     if !message.has_field_by_name(field) {
         return false;
@@ -241,7 +241,7 @@ fn is_asked_of_a_server(message: &DynamicMessage, field: &str) -> bool {
     })
 }
 
-/// The ClusterLoadAssignment that an EDS cluster asks for (W-5).
+/// The name of the ClusterLoadAssignment that an EDS cluster requests (W-5).
 fn endpoints_of(cluster: &DynamicMessage) -> Option<String> {
     let discovery = cluster.get_field_by_name("type")?;
     if discovery.as_enum_number() != Some(EDS) {
@@ -258,8 +258,7 @@ fn endpoints_of(cluster: &DynamicMessage) -> Option<String> {
         .find(|name| !name.is_empty())
 }
 
-/// The warning of a reference that leads nowhere, with the type and the name of the resource that makes it; `None` where the
-/// absence means nothing.
+/// The warning of a dangling reference, about the resource that makes it; `None` for types whose absence means nothing.
 pub(super) fn dangling(resource_type: &ResourceType, name: &ResourceName, reference: &Reference) -> Option<Finding> {
     let (code, message) = missed(&reference.resource_type, &reference.name)?;
     let subject = Subject {
@@ -270,7 +269,7 @@ pub(super) fn dangling(resource_type: &ResourceType, name: &ResourceName, refere
     Some(subject.finding(Severity::Warning, code, Position::default(), &Path::ROOT, message))
 }
 
-/// Whether something is wrong where a resource of this type is referred to and not there.
+/// Returns true if a missing resource of this type is worth a warning.
 #[must_use]
 pub const fn is_missed(to: &ResourceType) -> bool {
     match to {
@@ -288,7 +287,7 @@ pub const fn is_missed(to: &ResourceType) -> bool {
     }
 }
 
-/// How to say that a reference leads nowhere; `None` for types whose absence means nothing.
+/// The code and message for a missing resource; `None` for types whose absence means nothing.
 fn missed(to: &ResourceType, name: &ResourceName) -> Option<(&'static str, String)> {
     match to {
         ResourceType::Cluster => Some((
@@ -341,7 +340,7 @@ mod tests {
         }
     }
 
-    /// Fields that are named like the name of a cluster and are none of these: each decided once.
+    /// Fields with `cluster` in their name that are no references; each was decided once.
     const NO_REFERENCES: [(&str, &str); 22] = [
         ("envoy.config.core.v3.Node", "cluster"),
         ("envoy.config.route.v3.WeightedCluster.ClusterWeight", "cluster_header"),
@@ -382,7 +381,7 @@ mod tests {
         ("envoy.service.load_stats.v3.LoadStatsResponse", "clusters"),
     ];
 
-    /// A field of a newer API that names a cluster must be decided: a rule above, or a line in `NO_REFERENCES`.
+    /// A field of a newer API that names a cluster needs a decision: a rule above, or a line in `NO_REFERENCES`.
     #[test]
     fn every_field_that_is_named_like_a_cluster_is_decided() {
         let mut undecided = Vec::new();

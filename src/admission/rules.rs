@@ -1,7 +1,7 @@
-//! The rules that Envoy's own protos carry (`validate.rules`, protoc-gen-validate), checked as Envoy checks them.
+//! The rules in Envoy's protos (`validate.rules`, protoc-gen-validate), checked as Envoy checks them.
 //!
-//! Each message's rules are read from its descriptor once. The walk over a resource shows every message here, whatever it lies
-//! in, and all violations are told, where Envoy stops at the first.
+//! The rules of a message are read from its descriptor once. The walk over a resource visits every message, and all
+//! violations are reported; Envoy stops at the first.
 
 mod bytes;
 mod check;
@@ -26,7 +26,7 @@ pub(super) use self::violation::Violation;
 use super::{codes, path::Path, sensitive};
 use crate::proto;
 
-/// The rules of every message there is, each read when it is first met.
+/// The rules of every message, each compiled at its first use.
 static RULES: LazyLock<HashMap<String, OnceLock<MessageRules>>> = LazyLock::new(|| {
     let messages = proto::descriptors().all_messages();
     messages
@@ -39,29 +39,29 @@ fn rules_of(descriptor: &MessageDescriptor) -> Option<&'static MessageRules> {
     Some(rules.get_or_init(|| compile::message(descriptor)))
 }
 
-/// One walk over a resource: tells what in it violates a rule.
+/// Checks the rules during one walk over a resource.
 #[derive(Debug, Default)]
 pub(super) struct RuleCheck {
-    /// The messages that the walk is in, the innermost last.
+    /// The messages around the current place, innermost last.
     open: Vec<Open>,
 }
 
-/// A message that the walk is in.
+/// A message on the way to the current place.
 #[derive(Clone, Copy, Debug)]
 struct Open {
     rules: Option<&'static MessageRules>,
-    /// Inside a field that nobody may see.
+    /// True inside a field that holds a secret.
     hidden: bool,
-    /// It names a credential, which its other fields hold.
+    /// True if the message names a credential, which its other fields hold.
     credential: bool,
-    /// Inside a field or message that is not checked.
+    /// True inside a field or message that is exempt from checks.
     exempt: bool,
 }
 
 // === impl RuleCheck ===
 
 impl RuleCheck {
-    /// The walk comes to a message: `report` is told what in it violates a rule, and where.
+    /// Enters a message, and reports each violation in it with its path.
     pub(super) fn enter(
         &mut self,
         message: &DynamicMessage,
@@ -89,7 +89,7 @@ impl RuleCheck {
         }
     }
 
-    /// The walk leaves the message that it came to last.
+    /// Leaves the message that was entered last.
     pub(super) fn leave(&mut self) {
         self.open.pop();
     }

@@ -1,7 +1,7 @@
-//! Secrets: which fields, and which values by what they are called or are, nobody may see.
+//! Secrets: the fields and values that must not be shown, by annotation, name or content.
 //!
-//! Envoy's annotation (`udpa.annotations.sensitive`) names some fields. It names neither those of older messages, nor headers that
-//! carry credentials, nor keys that lie in a field for public ones: those are known here.
+//! Envoy's annotation (`udpa.annotations.sensitive`) marks some fields, but not those of older messages, headers that
+//! carry credentials, or private keys in a field for public ones. Those are listed here.
 
 mod redaction;
 
@@ -17,7 +17,7 @@ pub(super) const REDACTED: &str = "[redacted]";
 
 const DATA_SOURCE: &str = "envoy.config.core.v3.DataSource";
 
-/// Fields of these names hold a secret in every message, where they are a text, bytes or a DataSource.
+/// Field names that hold a secret in every message, if the field is a string, bytes or a DataSource.
 const NAMES: [&str; 11] = [
     "access_token",
     "authorization_token",
@@ -32,7 +32,7 @@ const NAMES: [&str; 11] = [
     "token",
 ];
 
-/// Messages whose one field says what the others are.
+/// Messages of which one field names the content of the others.
 const NAMED: [(&str, &str); 5] = [
     ("envoy.config.core.v3.HeaderValue", "key"),
     ("envoy.config.core.v3.KeyValue", "key"),
@@ -41,13 +41,13 @@ const NAMED: [(&str, &str); 5] = [
     ("envoy.config.route.v3.QueryParameterMatcher", "name"),
 ];
 
-/// The field of a JSON Web Key Set, which may hold the keys that sign as well.
+/// The field of a JSON Web Key Set, which may also hold private keys.
 const KEY_SET: &str = "local_jwks";
 
-/// Members of a JSON Web Key that only its owner has: those of RSA and EC keys, and all of a symmetric one.
+/// The private members of a JSON Web Key: those of RSA and EC keys, and the whole of a symmetric key.
 const PRIVATE_MEMBERS: [&str; 8] = ["k", "d", "p", "q", "dp", "dq", "qi", "oth"];
 
-/// Of every message the numbers of the fields whose values are secrets whatever is in them.
+/// The numbers of the fields of each message that always hold secrets.
 static SENSITIVE: LazyLock<HashMap<String, Vec<u32>>> = LazyLock::new(|| {
     let pool = proto::descriptors();
     let annotation = pool
@@ -76,13 +76,13 @@ fn is_sensitive_by_name(field: &FieldDescriptor) -> bool {
     holds && NAMES.contains(&field.name())
 }
 
-/// Whether nobody may see what is in `field`.
+/// Returns true if the content of `field` is secret.
 pub(super) fn is_sensitive(field: &FieldDescriptor) -> bool {
     let of_message = SENSITIVE.get(field.parent_message().full_name());
     of_message.is_some_and(|numbers| numbers.contains(&field.number()))
 }
 
-/// The field by which a message says what it holds, as a HeaderValue does.
+/// The field that names the content of a message, as `key` of a HeaderValue does.
 pub(super) fn naming_field(descriptor: &MessageDescriptor) -> Option<&'static str> {
     let full_name = descriptor.full_name();
     NAMED
@@ -90,7 +90,7 @@ pub(super) fn naming_field(descriptor: &MessageDescriptor) -> Option<&'static st
         .find_map(|(message, field)| (*message == full_name).then_some(*field))
 }
 
-/// Whether a message says of itself that it holds a credential: a header of such a name does.
+/// Returns true if a message holds a credential by its name, as an `authorization` header does.
 pub(super) fn holds_credential(message: &DynamicMessage, descriptor: &MessageDescriptor) -> bool {
     naming_field(descriptor).is_some_and(|field| {
         let name = message.get_field_by_name(field);
@@ -98,12 +98,12 @@ pub(super) fn holds_credential(message: &DynamicMessage, descriptor: &MessageDes
     })
 }
 
-/// Whether a text is a secret by what it is: a private key, or a URL with a password.
+/// Returns true if a text is secret by its form: a private key, or a URL with a password.
 pub(super) fn is_secret_text(text: &str) -> bool {
     text.contains("PRIVATE KEY-----") || has_password(text)
 }
 
-/// `scheme://user:password@host`.
+/// Matches `scheme://user:password@host`.
 fn has_password(text: &str) -> bool {
     text.match_indices("://").any(|(at, separator)| {
         let rest = &text[at + separator.len()..];
@@ -112,13 +112,13 @@ fn has_password(text: &str) -> bool {
     })
 }
 
-/// Whether a text is nothing but one of Envoy's commands, as `%REQ(authorization)%`: it says where a value comes from.
+/// Returns true if a text is one of Envoy's commands, as in `%REQ(authorization)%`, which names the source of a value.
 fn is_command(text: &str) -> bool {
     let inner = text.strip_prefix('%').and_then(|text| text.strip_suffix('%'));
     inner.is_some_and(|inner| !inner.is_empty() && !inner.contains('%'))
 }
 
-/// Whether a JSON Web Key Set has more than public keys in it; one that cannot be read may have.
+/// Returns true if a JSON Web Key Set holds private keys, or cannot be read.
 fn has_private_keys(key_set: &[u8]) -> bool {
     let Ok(key_set) = serde_json::from_slice::<Json>(key_set) else {
         return true;

@@ -1,9 +1,9 @@
-//! "Did you mean": the known name nearest to a misspelt one.
+//! "Did you mean": finds the known name nearest to a misspelt one.
 
-/// Longer names than this are not compared: the distance costs their product.
+/// The longest name compared: the distance costs the product of the lengths.
 const LONGEST: usize = 64;
 
-/// The candidate nearest to `name`, if it is near enough to be a misspelling.
+/// The candidate nearest to `name`, if it is close enough to be a misspelling.
 pub(super) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if name.len() > LONGEST {
         return None;
@@ -18,7 +18,7 @@ pub(super) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a s
         .map(|(_, candidate)| candidate)
 }
 
-/// `; did you mean "x"?`, or nothing.
+/// The text `; did you mean "x"?`, or an empty one.
 pub(super) fn did_you_mean<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
     nearest(name, candidates).map_or_else(String::new, |found| format!("; did you mean \"{found}\"?"))
 }

@@ -1,4 +1,4 @@
-//! Admission as its callers see it.
+//! Admission through its public functions.
 
 mod bad_input;
 mod checks;
@@ -19,7 +19,7 @@ use bytes::Bytes;
 use super::*;
 use crate::resource::{Resource, ResourceType};
 
-/// A document named by its format: `a.yaml`, `a.json`, `a.pb`.
+/// A document whose name gives its format: `a.yaml`, `a.json`, `a.pb`.
 fn document(name: &str, content: impl Into<Vec<u8>>) -> Document {
     Document {
         name: name.to_owned(),
@@ -56,7 +56,7 @@ fn admit_raw(resources: Vec<RawResource>) -> Result<Admitted, Rejection> {
 /// The only resource of a YAML document.
 fn one(yaml: &str) -> Arc<Resource> {
     let admitted = admit_text("a.yaml", yaml).unwrap_or_else(|rejection| panic!("{rejection}"));
-    // Small fixtures need not be what an Envoy would run.
+    // Small fixtures may have warnings about resources that an Envoy could not run.
     let other = admitted
         .findings
         .iter()
@@ -71,12 +71,11 @@ fn only(admitted: Admitted) -> Arc<Resource> {
     all.remove(0)
 }
 
-/// The `Any` that is served.
 fn any_of(resource: &Resource) -> prost_types::Any {
     prost::Message::decode(resource.body.clone()).unwrap()
 }
 
-/// What a YAML document is refused for, as text.
+/// The errors of a YAML document, as text.
 fn refused(yaml: &str) -> Vec<String> {
     refused_as("a.yaml", yaml)
 }
@@ -91,7 +90,7 @@ fn cluster(fields: &str) -> String {
     format!("resources:\n- '@type': type.googleapis.com/envoy.config.cluster.v3.Cluster\n{fields}")
 }
 
-/// Runs on as little stack as a thread of the server has.
+/// Runs a test on a stack as small as that of a server thread.
 fn on_a_small_stack(run: impl FnOnce() + Send + 'static) {
     std::thread::Builder::new()
         .stack_size(1024 * 1024)
@@ -227,7 +226,7 @@ fn identical_content_has_identical_version_and_other_content_another() {
     assert_ne!(a.version, one(&cluster("  name: a\n  alt_stat_name: x\n")).version);
 }
 
-/// Ten thousand clusters of 1 KB, the size performance targets speak of. Says what it took: run with `--nocapture`.
+/// Ten thousand clusters of 1 KB, the size of the performance targets. Prints its time with `--nocapture`.
 #[test]
 fn ten_thousand_resources_are_admitted() {
     let mut yaml = String::from("resources:\n");

@@ -1,6 +1,6 @@
-//! Text → tree: YAML and JSON documents as one tree whose every node knows its line and column.
+//! Parses YAML and JSON documents into one kind of tree; every node knows its line and column.
 //!
-//! YAML is a superset of JSON, so one strict parser reads both. Nothing here knows protobuf.
+//! YAML is a superset of JSON, so one strict parser reads both. This module does not know protobuf.
 
 use std::{cell::Cell, fmt, panic::resume_unwind, thread};
 
@@ -15,36 +15,36 @@ use serde_saphyr::{
 
 use super::{Limits, finding::Position};
 
-/// A value and where it stands.
+/// A value with its position.
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) tree: Tree,
     pub(super) at: Position,
 }
 
-/// A key of a mapping and where it stands.
+/// A key of a mapping with its position.
 #[derive(Debug, PartialEq)]
 pub(super) struct Key {
     pub(super) text: String,
     pub(super) at: Position,
 }
 
-/// What a document can hold.
+/// A value of a document.
 #[derive(Debug)]
 pub(super) enum Tree {
     Null,
     Bool(bool),
     Unsigned(u64),
-    /// Always below zero; the parser reads the others as `Unsigned`.
+    /// Always below zero; the parser reads other integers as `Unsigned`.
     Signed(i64),
     Float(f64),
     String(String),
     Sequence(Vec<Node>),
-    /// In the order of the document; keys differ.
+    /// The entries in document order; the keys are unique.
     Mapping(Vec<(Key, Node)>),
 }
 
-/// A document that cannot be read at all.
+/// A document that cannot be read.
 #[derive(Debug, PartialEq)]
 pub(super) struct SyntaxError {
     pub(super) message: String,
@@ -52,32 +52,33 @@ pub(super) struct SyntaxError {
     pub(super) kind: SyntaxErrorKind,
 }
 
-/// Which finding a [`SyntaxError`] makes.
+/// The kind of a [`SyntaxError`], which decides the code of its finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SyntaxErrorKind {
     Malformed,
     /// More than one document.
     NotOneDocument,
-    /// Nested too deep.
+    /// The document is nested too deep.
     Nesting,
-    /// Larger than [`Limits`] allow.
+    /// The document is larger than [`Limits`] allow.
     TooLarge,
 }
 
 /// The nesting of mappings and sequences at which the parser stops.
 const MAX_DEPTH: usize = 128;
-/// A level takes up to 34 kB in builds that are not optimized, and a thread has 2 MiB unless it says otherwise.
+/// The stack of the parser: a level takes up to 34 kB in unoptimized builds, and a thread has 2 MiB by default.
 const STACK: usize = 16 << 20;
 
-/// Events that aliases stand for, all of them together.
+/// The number of events that all aliases together may stand for.
 const ALIASED: usize = 1_000_000;
 
 thread_local! {
-    /// Bytes of text that the document may still have, what aliases stand for counted each time: the parser counts it once.
+    /// The bytes of text that the document may still have. Aliases count at every use, unlike in the parser's own
+    /// limit.
     static TEXT: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Takes so many bytes of text from what the document may have.
+/// Subtracts the length of a text from the bytes left.
 fn take_text<E: de::Error>(text: &str) -> Result<(), E> {
     match TEXT.get().checked_sub(text.len()) {
         Some(left) => {
@@ -88,7 +89,7 @@ fn take_text<E: de::Error>(text: &str) -> Result<(), E> {
     }
 }
 
-/// How the parser begins to say that a bound was met.
+/// The message for too much text; it begins like the parser's own messages about limits.
 const TOO_MUCH_TEXT: &str = "budget breached: text of aliases";
 
 /// Reads one document.
@@ -108,13 +109,13 @@ pub(super) fn parse(content: &[u8], limits: &Limits) -> Result<Node, SyntaxError
     })
 }
 
-/// Runs the parser on a stack that holds [`MAX_DEPTH`] levels in every build, whoever calls.
+/// Runs the parser on a stack with room for [`MAX_DEPTH`] levels in every build.
 fn with_room<T: Send>(parse: impl Fn() -> T + Send + Sync) -> T {
     thread::scope(|scope| {
         let builder = thread::Builder::new().stack_size(STACK);
         match builder.spawn_scoped(scope, &parse) {
             Ok(parser) => parser.join().unwrap_or_else(|panic| resume_unwind(panic)),
-            // No thread is to be had: the caller's own stack has room for what people write.
+            // No thread could be started: the caller's stack suffices for what people write.
             Err(_) => parse(),
         }
     })
@@ -166,7 +167,7 @@ fn control_character(text: &str) -> Option<Position> {
 // === impl Tree ===
 
 impl Tree {
-    /// What people call it, for "expected …, got …".
+    /// The name of the value's kind, for "expected …, got …".
     pub(super) fn describe(&self) -> String {
         match self {
             Self::Null => "null".to_owned(),
@@ -184,7 +185,7 @@ impl Tree {
 // === impl Node ===
 
 impl Node {
-    /// The value under `key`, where this is a mapping that has it.
+    /// The value under `key`, if this is a mapping that has it.
     pub(super) fn get(&self, key: &str) -> Option<&Self> {
         let Tree::Mapping(entries) = &self.tree else {
             return None;
@@ -192,7 +193,7 @@ impl Node {
         entries.iter().find(|(k, _)| k.text == key).map(|(_, node)| node)
     }
 
-    /// The text, where this is a string.
+    /// The string, if this is one.
     pub(super) fn as_str(&self) -> Option<&str> {
         match &self.tree {
             Tree::String(text) => Some(text),
@@ -275,7 +276,7 @@ impl<'de> Visitor<'de> for TreeVisitor {
         while let Some(node) = sequence.next_element()? {
             nodes.push(node);
         }
-        // Most have one element, and room for four: trees of large documents are as small as they can be.
+        // Most lists have one element, but a capacity of four; large documents need small trees.
         nodes.shrink_to_fit();
         Ok(Tree::Sequence(nodes))
     }
@@ -293,12 +294,12 @@ impl<'de> Visitor<'de> for TreeVisitor {
 // === impl Key ===
 
 impl Key {
-    /// The name of a field that the key begins with: `password:hunter2`, without a space, is a key to YAML.
+    /// The field name at the beginning of the key: without a space, `password:hunter2` is one key in YAML.
     pub(super) fn name(&self) -> &str {
         self.text.split(':').next().unwrap_or_default()
     }
 
-    /// Whether it is a name and more.
+    /// Returns true if the key has a colon, after which a space is missing.
     pub(super) fn lacks_space(&self) -> bool {
         self.text.contains(':')
     }
@@ -314,7 +315,7 @@ impl<'de> Deserialize<'de> for Key {
     }
 }
 
-/// A key as text, also where YAML would read a number: `200: OK` is the key "200", as in JSON.
+/// A key as text, even if YAML would read a number: `200: OK` has the key "200", as in JSON.
 struct KeyText(String);
 
 impl<'de> Deserialize<'de> for KeyText {
@@ -360,7 +361,7 @@ impl From<&Error> for SyntaxError {
     fn from(error: &Error) -> Self {
         let at = error.location().map(Position::from).unwrap_or_default();
         let text = error.to_string();
-        // The place has its own field in findings, and advice about the parser's settings helps no operator.
+        // Findings have a field for the place, and advice about the parser's settings does not help operators.
         let text = text.split(" at line ").next().unwrap_or_default();
         let (kind, message) = match error {
             Error::MultipleDocuments { .. } => (
@@ -371,7 +372,7 @@ impl From<&Error> for SyntaxError {
                 SyntaxErrorKind::Malformed,
                 text.split(", set ").next().unwrap_or_default().to_owned(),
             ),
-            // It may be a password that nobody quoted.
+            // The tag may be an unquoted password, so it is not shown.
             Error::UnsupportedTag { .. } => (
                 SyntaxErrorKind::Malformed,
                 "unsupported tag: a text that begins with ! stands in quotes".to_owned(),
@@ -383,7 +384,7 @@ impl From<&Error> for SyntaxError {
             Error::AliasReplayLimitExceeded { .. } | Error::AliasExpansionLimitExceeded { .. } => {
                 (SyntaxErrorKind::TooLarge, too_large())
             }
-            // The budget's error comes wrapped in that of the alias it was met in.
+            // The parser wraps the limit's error in that of the alias where it occurred.
             _ if text.starts_with("budget breached: Depth") => (SyntaxErrorKind::Nesting, too_deep()),
             _ if text.starts_with("budget breached") => (SyntaxErrorKind::TooLarge, too_large()),
             _ if text == ErrorKind::RecursionLimitExceeded.to_string() => (SyntaxErrorKind::Nesting, too_deep()),

@@ -1,4 +1,4 @@
-//! What an Envoy needs before a new cluster is warm: noted with each cluster, for whoever orders changes (O-5).
+//! The needs of a new cluster before an Envoy has it warm, stored for the code that orders changes (O-5).
 
 use prost_reflect::DynamicMessage;
 
@@ -10,7 +10,7 @@ const STATIC: i32 = 0;
 const EDS: i32 = 3;
 const ORIGINAL_DST: i32 = 4;
 
-/// What the resource needs to be warm, where that shows from outside.
+/// The needs of the resource, as far as they show in its content.
 pub(super) fn warming<'a>(
     resource_type: &ResourceType,
     message: &DynamicMessage,
@@ -18,7 +18,7 @@ pub(super) fn warming<'a>(
 ) -> Warming {
     let is_plain = *resource_type == ResourceType::Cluster
         && fields::messages(message, "health_checks").next().is_none()
-        // A custom type warms by rules of its own.
+        // A custom cluster type warms by its own rules.
         && !fields::has(message, "cluster_type");
     let needs_other = |reference: &Reference| reference.resource_type != ResourceType::Endpoint;
     if !is_plain || references.into_iter().any(needs_other) {
@@ -27,7 +27,7 @@ pub(super) fn warming<'a>(
     match fields::enumeration(message, "type") {
         STATIC | ORIGINAL_DST => Warming::AtOnce,
         EDS => Warming::WithEndpoints,
-        // The others resolve names.
+        // The other types resolve host names.
         _ => Warming::Unseen,
     }
 }

@@ -1,4 +1,4 @@
-//! The rules over who may do what: loaded before anything is served, and read again while the server runs.
+//! The access rules: loaded before anything is served, and read again while the server runs.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -18,10 +18,10 @@ use crate::{
     transport::Xds,
 };
 
-/// The pause between two looks at the config file, the tokens and the keys: a token that was taken out is good for so long.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// Interval of reads of the config file, the tokens and the keys: a removed token works for at most this long.
+const READ_EVERY: Duration = Duration::from_secs(2);
 
-/// The source of the rules: the config file, where there is one.
+/// The source of the rules: the config file, if there is one.
 #[derive(Clone, Debug)]
 pub(super) struct Source {
     access: AccessConfig,
@@ -38,7 +38,7 @@ impl Source {
         }
     }
 
-    /// The authority that decides by the rules as they are.
+    /// Returns the authority with the rules as they are now.
     pub(super) async fn open(&self, audit: AuditSettings, tracker: &TaskTracker) -> anyhow::Result<Authority> {
         let (access, tasks) = (self.access.clone(), tracker.clone());
         let open = move || {
@@ -61,12 +61,12 @@ impl Source {
         Ok(Rules::load(&access)?)
     }
 
-    /// Reads the rules again and again. What cannot be used changes nothing: the rules before hold.
+    /// Reads the rules again and again. Rules that cannot be used are reported, and the rules before them stay.
     pub(super) async fn follow(self, authority: Authority, xds: Xds, tracker: TaskTracker, stop: CancellationToken) {
         let mut failed = None;
         let follow = async {
             loop {
-                tokio::time::sleep(LOOK_EVERY).await;
+                tokio::time::sleep(READ_EVERY).await;
                 let source = self.clone();
                 let Ok(loaded) = tracker.spawn_blocking(move || source.load()).await else {
                     continue;
@@ -76,7 +76,7 @@ impl Source {
                         failed = None;
                         if authority.replace(rules) {
                             authority.metrics().reloaded(ReloadLabel::Loaded);
-                            info!("the access rules are others: every stream is looked at again");
+                            info!("the access rules changed: every stream is checked again");
                             xds.look_again();
                         }
                     }
@@ -84,7 +84,10 @@ impl Source {
                         let text = format!("{error:#}");
                         if failed.as_ref() != Some(&text) {
                             authority.metrics().reloaded(ReloadLabel::Failed);
-                            error!(error = text, "the access rules cannot be read: those before hold");
+                            error!(
+                                error = text,
+                                "the access rules cannot be read: the earlier ones stay in force"
+                            );
                             failed = Some(text);
                         }
                     }
@@ -95,7 +98,7 @@ impl Source {
     }
 }
 
-/// Audits what files publish from now on: nobody calls for it, so no port sees it.
+/// Audits the publishes of the file source from now on, which come through no port.
 pub(super) fn audit_files(
     publisher: &Publisher,
     authority: Authority,
@@ -106,7 +109,7 @@ pub(super) fn audit_files(
         loop {
             let change = match stop.run_until_cancelled(changes.recv()).await {
                 Some(change) => change,
-                // A publish before the end is not to be missed.
+                // Publishes before the shutdown are audited too.
                 None => match changes.try_recv() {
                     Ok(change) => Ok(change),
                     Err(TryRecvError::Lagged(missed)) => Err(RecvError::Lagged(missed)),
@@ -134,7 +137,7 @@ fn audit_change(change: &SnapshotEvent, authority: &Authority) {
         SnapshotEvent::Published(info) if info.origin == Origin::Files => {
             audit(authority, info.group.as_str(), Some(info.revision.0), "published");
         }
-        // Those that somebody called for are audited where they were called for.
+        // The admin API and the registry audit their own publishes.
         SnapshotEvent::Published(_) | SnapshotEvent::Deleted { .. } => {}
     }
 }

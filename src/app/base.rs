@@ -1,4 +1,4 @@
-//! The base of every part of the process: readiness, metrics, memory, tasks and their ends.
+//! The base of every part of the process: readiness, metrics, memory, tasks and their shutdown.
 
 use std::{
     sync::Arc,
@@ -28,7 +28,7 @@ pub(super) struct Base {
     pub(super) vital: Vital,
     /// Ends the streams and the gRPC servers.
     pub(super) serving: CancellationToken,
-    /// Ends the rest: the HTTP port answers until nothing else does.
+    /// Ends the rest: the HTTP port answers until everything else has ended.
     pub(super) rest: CancellationToken,
 }
 
@@ -52,7 +52,7 @@ impl Base {
         }
     }
 
-    /// Ends what already runs where the start does not come to its end.
+    /// Returns guards that end the running tasks if the start fails.
     pub(super) fn undo(&self) -> [DropGuard; 2] {
         [self.serving.clone().drop_guard(), self.rest.clone().drop_guard()]
     }
@@ -63,7 +63,7 @@ impl Base {
         self.vital.spawn("memory", watching);
     }
 
-    /// Answers probes from here on; the rest of the HTTP port is opened once everything is loaded.
+    /// Answers probes from now on; the other routes of the HTTP port open once everything is loaded.
     pub(super) fn spawn_http(&self, ports: HttpPorts, guard: Guard, request_timeout: Duration) -> Port {
         let tracker = self.vital.tracker.clone();
         let port = Port::new(self.readiness.clone(), Arc::clone(&self.metrics), guard, tracker);

@@ -1,15 +1,15 @@
-//! The connections that the process has descriptors for: those of the xDS port must leave room for probes, the admin API and
-//! the store.
+//! The limits on connections by file descriptors: the xDS port must leave descriptors for probes, the admin API and the
+//! store.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::warn;
 
 use crate::settings::ConnectionsLayer;
 
-/// Descriptors that are for no connection: files, the runtime's own, threads that publish.
+/// Descriptors reserved for files, the runtime, and threads that publish.
 const OWN: usize = 64;
 
-/// Connections there is room for.
+/// The number of connections that fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Room {
     pub(super) xds: usize,
@@ -19,7 +19,7 @@ pub(super) struct Room {
     pub(super) other_of_peer: usize,
 }
 
-/// Raises the limit of open files as far as it goes, and divides what there is.
+/// Raises the limit of open files to its maximum, and divides it among the ports.
 pub(super) fn room(wanted: &ConnectionsLayer) -> Room {
     let limit = raised();
     let room = Room::within(limit, wanted);

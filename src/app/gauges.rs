@@ -1,4 +1,4 @@
-//! The state of everything at the moment somebody reads the metrics: nodes, snapshots, folders of files, registered endpoints.
+//! Gauges, computed when somebody reads the metrics: nodes, snapshots, folders of files, registered endpoints.
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Instant};
 
@@ -18,22 +18,22 @@ use crate::{
     transport::Xds,
 };
 
-/// The parts that are looked at.
+/// The parts whose state the gauges show.
 #[derive(Debug)]
 pub(super) struct Standing {
     pub(super) fleet: Arc<Fleet>,
-    /// Counted by the streams and the polls.
+    /// The counters of streams and polls.
     pub(super) served: Arc<ServingMetrics>,
     pub(super) publisher: Arc<Publisher>,
     pub(super) registry: Registry,
-    /// `None` where the server has no directory of files.
+    /// `None` for a server without a directory of files.
     pub(super) files: Option<Files>,
 }
 
 // === impl Standing ===
 
 impl Standing {
-    /// Exposes it, and what its parts count.
+    /// Exposes the gauges and the counters of the parts.
     pub(super) fn register(self, exposed: &mut Exposed) {
         self.served.register(exposed);
         self.publisher.metrics().register(exposed);
@@ -52,18 +52,18 @@ impl Standing {
             unanswered,
             unconfirmed,
         } = self.fleet.census(Instant::now());
-        gauges.by("xds_nodes", "Nodes that are known", None, |(state,)| match state {
+        gauges.by("xds_nodes", "Known nodes", None, |(state,)| match state {
             NodeLabel::Connected => connected as u64,
             NodeLabel::Gone => gone as u64,
         })?;
         gauges.count(
             "xds_nodes_refusing",
-            "Connected nodes that refuse something they were sent",
+            "Connected nodes that refuse something: NACKed, and since then neither accepted, replaced nor removed",
             refusing,
         )?;
         gauges.count(
             "xds_nodes_unanswered",
-            "Connected nodes that owe an answer for longer than fleet.unanswered_after",
+            "Connected nodes whose response is unanswered for longer than fleet.unanswered_after",
             unanswered,
         )?;
         gauges.count(
@@ -75,19 +75,14 @@ impl Standing {
 
     fn snapshots(&self, gauges: &mut Gauges<'_>) -> fmt::Result {
         let totals = self.publisher.totals();
-        gauges.count("xds_snapshots", "Groups that are published", totals.groups)?;
-        gauges.one("xds_revision", "The newest publish", None, &totals.revision.0)?;
+        gauges.count("xds_snapshots", "Published groups", totals.groups)?;
+        gauges.one("xds_revision", "The newest revision", None, &totals.revision.0)?;
         let mut resources = [0_u64; TypeLabel::ALL.len()];
         for (kind, number) in &totals.resources {
             resources[TypeLabel::from(kind).index()] += *number as u64;
         }
         let of = |(kind,): (TypeLabel,)| resources[kind.index()];
-        gauges.by(
-            "xds_snapshot_resources",
-            "Resources that are published, over all groups",
-            None,
-            of,
-        )
+        gauges.by("xds_snapshot_resources", "Published resources of all groups", None, of)
     }
 
     fn folders(&self, gauges: &mut Gauges<'_>) -> fmt::Result {
@@ -101,12 +96,7 @@ impl Standing {
                 .filter(|status| FolderLabel::from(status.state) == state);
             folders.count() as u64
         };
-        gauges.by(
-            "xds_source_folders",
-            "Folders of files, by how they stand",
-            None,
-            standing,
-        )?;
+        gauges.by("xds_source_folders", "Folders of files, by state", None, standing)?;
         let mut findings = BTreeMap::new();
         for finding in statuses.iter().flat_map(|status| &status.findings) {
             *findings.entry(finding.severity).or_insert(0) += 1;
@@ -118,16 +108,11 @@ impl Standing {
             };
             findings.get(&severity).copied().unwrap_or_default()
         };
-        gauges.by(
-            "xds_source_findings",
-            "Findings in the folders as they are",
-            None,
-            found,
-        )
+        gauges.by("xds_source_findings", "Current findings in the folders", None, found)
     }
 }
 
-/// The load that newcomers may be refused for.
+/// The load that decides if new streams are refused.
 #[derive(Debug)]
 pub(super) struct Load {
     pub(super) xds: Xds,
@@ -140,20 +125,20 @@ impl Collector for Load {
         let bytes = Some(&Unit::Bytes);
         gauges.one(
             "xds_subscribed",
-            "Memory that the names of all streams count for",
+            "Memory of the names that all streams subscribe to",
             bytes,
             &(self.xds.subscribed_bytes() as u64),
         )?;
         gauges.one(
             "xds_memory_budget",
-            "Memory above which newcomers are refused; 0 for no end",
+            "Memory above which new streams, fetches and polls are refused; 0 for no limit",
             bytes,
             &self.memory.bytes().unwrap_or_default(),
         )?;
         let exceeded = usize::from(self.memory.is_exceeded());
         gauges.count(
             "xds_memory_exceeded",
-            "1 while newcomers are refused for want of memory",
+            "1 while new streams, fetches and polls are refused because the memory budget is exceeded",
             exceeded,
         )
     }
@@ -167,7 +152,7 @@ impl Collector for Standing {
         self.folders(&mut gauges)?;
         gauges.count(
             "xds_registry_endpoints",
-            "Endpoints that are registered",
+            "Registered endpoints",
             self.registry.endpoints().len(),
         )
     }

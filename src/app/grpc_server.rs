@@ -1,6 +1,6 @@
-//! The server of HTTP/2: its limits, and what becomes of a response that panics or that its client does not take in.
+//! The server of HTTP/2: its limits, and the end of responses that panic or that their client does not read.
 //!
-//! Each response runs in a task of its own, which the server may end by itself: no body is asked while its client makes no room.
+//! Each response runs in its own task, which the server can abort: a body is not polled while its client has no room.
 
 mod body;
 mod open;
@@ -32,7 +32,7 @@ use super::{
 };
 use crate::{connection::Connection, metrics::Label as _};
 
-/// Serves the routes until `stop`, and then as long as a response is under way.
+/// Serves the routes until `stop`, then finishes the open responses.
 pub(super) fn spawn(vital: &Vital, bound: Bound, routes: Router, terms: Terms) -> JoinHandle<()> {
     let mut incoming = bound.accept(&vital.tracker);
     let name = terms.port.text();
@@ -95,8 +95,8 @@ fn serve(
         .serve_connection(TokioIo::new(accepted), served)
 }
 
-/// The response that was begun last on a connection, on its way to its task: a connection begins one and spawns its task before
-/// it does anything else.
+/// The newest response of a connection, on its way to its task: a connection begins a response and spawns its task in one
+/// step.
 #[derive(Clone, Debug, Default)]
 struct Begun(Arc<Mutex<Option<Arc<open::Response>>>>);
 
@@ -108,7 +108,7 @@ struct Served {
     begun: Begun,
 }
 
-/// Where the tasks of one connection run.
+/// Spawns the tasks of one connection.
 #[derive(Clone, Debug)]
 struct Tasks {
     tracker: TaskTracker,

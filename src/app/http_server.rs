@@ -1,5 +1,4 @@
-//! The server of HTTP/1.1: every request has a time to be told whole and answered, and no connection is kept for one that
-//! says nothing.
+//! The server of HTTP/1.1: every request must be read and answered in time, and silent connections are closed.
 
 use std::time::Duration;
 
@@ -28,10 +27,10 @@ use crate::{
     metrics::{Label as _, PanicMetrics, PortLabel},
 };
 
-/// Bytes that wait to be read of a connection, or to be written to it: a head has to fit.
+/// Bytes buffered per connection and direction: the head of a request must fit.
 const MOST_BUFFERED: usize = 64 * 1024;
 
-/// Serves the routes until `stop`; what is being answered then is answered.
+/// Serves the routes until `stop`, then finishes the open requests.
 pub(super) fn spawn(
     vital: &Vital,
     bound: Bound,
@@ -44,7 +43,7 @@ pub(super) fn spawn(
     let panics = vital.panics.clone();
     let routes = routes.layer(axum::middleware::from_fn(move |asked: Request, next| {
         let panics = panics.clone();
-        // Until the answer is made its connection makes room for no other.
+        // Until the answer is complete, the connection does not make room for another.
         let busy = asked
             .extensions()
             .get()
@@ -91,7 +90,7 @@ fn serve(accepted: Accepted, routes: &Router, request: Duration) -> Served {
         .serve_connection(TokioIo::new(accepted), TowerToHyperService::new(routes))
 }
 
-/// Answers a request whose handler panics as well, and counts it.
+/// Answers a request, with an error if its handler panics, and counts the panic.
 async fn guarded(port: PortLabel, panics: &PanicMetrics, answer: impl Future<Output = Response>) -> Response {
     if let Some(answer) = panics.caught(port.into(), answer).await {
         return answer;
@@ -101,7 +100,7 @@ async fn guarded(port: PortLabel, panics: &PanicMetrics, answer: impl Future<Out
     (StatusCode::INTERNAL_SERVER_ERROR, text).into_response()
 }
 
-/// Gives a request up that takes too long, be it the client that does not tell the rest of it.
+/// Ends a request that takes too long, also while its client is still sending it.
 async fn within(time: Duration, request: Request, next: Next) -> Response {
     match tokio::time::timeout(time, next.run(request)).await {
         Ok(response) => response,

@@ -1,7 +1,7 @@
-//! Listeners of the servers. One accepts, shakes hands where there is TLS, and hands on connections that may be served: as
-//! many as there is room for, of each peer no more than its share, none that stays silent. Who asks for nothing makes room.
+//! Listeners of the servers. A listener accepts connections, does TLS handshakes, and passes on connections to serve. It
+//! limits connections in all and per peer. Silent connections are closed; idle ones make room for new ones.
 //!
-//! When the process is out of descriptors it waits instead of spinning.
+//! When the process is out of descriptors, the listener waits instead of spinning.
 
 mod connection;
 mod crowd;
@@ -32,15 +32,15 @@ use crate::{
     metrics::{Label as _, Silence},
 };
 
-/// Connections that may wait to be accepted, where the system lets so many: a fleet reconnects all at once, and what does
-/// not fit is dropped or reset. Without it the standard library's 128 holds.
+/// Connections that may wait to be accepted, if the system allows so many: a fleet reconnects all at once, and further
+/// connections are dropped or reset. The standard library's default is 128.
 const BACKLOG: u32 = 4096;
 
-/// The first wait after an accept that failed; it doubles up to the last.
+/// The first wait after a failed accept; it doubles up to the last.
 const FIRST_WAIT: Duration = Duration::from_millis(10);
 const LAST_WAIT: Duration = Duration::from_secs(1);
 
-/// Connections that are accepted and not taken yet by their server.
+/// Connections that are accepted and wait for their server.
 const READY: usize = 64;
 
 /// A bound port, not accepting yet.
@@ -50,20 +50,20 @@ pub(super) struct Bound {
     terms: Terms,
 }
 
-/// Connections of a port, ready to be served. Dropping it ends the accepting.
+/// Accepted connections of a port. Dropping this stops accepting.
 #[derive(Debug)]
 pub(super) struct Incoming(mpsc::Receiver<Accepted>);
 
 // === impl Bound ===
 
 impl Bound {
-    /// Must be called within the runtime that accepts.
+    /// Binds a port. Call this within the runtime that accepts.
     pub(super) fn bind(addr: SocketAddr, terms: Terms) -> io::Result<Self> {
         let socket = match addr {
             SocketAddr::V4(_) => TcpSocket::new_v4()?,
             SocketAddr::V6(_) => TcpSocket::new_v6()?,
         };
-        // A restart must not wait for the connections of the process before it to time out.
+        // A restart must not wait for connections of the last process to time out.
         socket.set_reuseaddr(true)?;
         socket.bind(addr)?;
         let tcp = socket.listen(BACKLOG)?;
@@ -74,7 +74,7 @@ impl Bound {
         self.tcp.local_addr()
     }
 
-    /// Accepts until what it gives is dropped, or the port listens no longer.
+    /// Accepts connections until the returned value is dropped, or the port stops listening.
     pub(super) fn accept(self, tracker: &TaskTracker) -> Incoming {
         let (ready, incoming) = mpsc::channel(READY);
         let handshakes = tracker.clone();
@@ -95,9 +95,9 @@ impl Bound {
                     wait = FIRST_WAIT;
                     self.take_in(stream, peer, ready, handshakes).await;
                 }
-                // The peer was gone before it was accepted: the next one is not affected.
+                // The peer has gone: the next connection is not affected.
                 Err(error) if is_of_one_connection(&error) => debug!(%error, "accept"),
-                // Waiting mends nothing here: the server of the port sees the end of its connections and fails.
+                // Waiting does not help: the server of the port sees that its connections end, and fails.
                 Err(error) if is_of_listener(&error) => {
                     error!(listener = self.terms.port.text(), %error, "the port listens no longer");
                     return;
@@ -105,7 +105,7 @@ impl Bound {
                 Err(error) => {
                     warn!(listener = self.terms.port.text(), %error, ?wait, "cannot accept connections");
                     self.terms.metrics.accept_failed(self.terms.port);
-                    // With no descriptor left the next accept would fail at once, for ever.
+                    // Without a free descriptor the next accept would fail at once, again and again.
                     sleep(wait).await;
                     wait = (wait * 2).min(LAST_WAIT);
                 }
@@ -131,10 +131,10 @@ impl Bound {
         if place.displaces() {
             debug!(
                 listener = terms.port.text(),
-                "connection without a request closed: its place is needed"
+                "idle connection closed to make room for another"
             );
             terms.metrics.silent(terms.port, Silence::Displaced);
-            // Who came before is to be heard before its place goes to who comes next.
+            // Lets earlier connections read their requests before the next accept displaces one of them.
             yield_now().await;
         }
         if let Err(error) = stream.set_nodelay(true) {
@@ -150,7 +150,7 @@ impl Bound {
             ready.send(accepted).await.ok();
             return;
         };
-        // Changes from here on are looked at; the files are those of now, or newer.
+        // Only later changes count: the files are the current ones or newer.
         followed.changed.mark_unchanged();
         let handshake = handshake::shake_hands(stream, peer, followed, place, terms.clone());
         let ready = ready.clone();
@@ -163,13 +163,13 @@ impl Bound {
 }
 
 impl Incoming {
-    /// The next connection; `None` once nothing is accepted any more.
+    /// The next connection; `None` once the port accepts none any more.
     pub(super) async fn next(&mut self) -> Option<Accepted> {
         self.0.recv().await
     }
 }
 
-/// True for an error of the listening socket itself: it was shut down, or is none any more.
+/// Returns true for an error of the listening socket itself: it was shut down, or is no socket any more.
 fn is_of_listener(error: &io::Error) -> bool {
     matches!(
         Errno::from_io_error(error),

@@ -15,9 +15,9 @@ use crate::{
     source::is_registered,
 };
 
-/// The rules of the moment, and the snapshots.
+/// The access rules and the snapshots.
 pub(super) struct Loaded {
-    /// The source that the rules came from.
+    /// The source of the rules.
     pub(super) rules: Source,
     pub(super) authority: Authority,
     pub(super) cache: Arc<SnapshotCache>,
@@ -46,7 +46,7 @@ impl Loaded {
     }
 }
 
-/// Opens the store and loads what was published.
+/// Opens the store and loads the published snapshots.
 fn open(settings: &Settings, cache: Arc<SnapshotCache>) -> anyhow::Result<Publisher> {
     let retention = settings.values.keep_revisions();
     let store: Arc<dyn RevisionStore> = match &settings.store {
@@ -69,7 +69,7 @@ fn open(settings: &Settings, cache: Arc<SnapshotCache>) -> anyhow::Result<Publis
             ..settings.parts.removals
         },
     };
-    let publisher = Publisher::open(store, cache, settings).context("cannot load what was published")?;
+    let publisher = Publisher::open(store, cache, settings).context("cannot load the published snapshots")?;
     info!(groups = publisher.list().len(), "loaded");
     Ok(publisher)
 }

@@ -1,5 +1,5 @@
-//! Looks every second how much memory is in use: above the budget newcomers are refused and the process is not ready, while all that
-//! is open goes on.
+//! Checks every second if the memory in use exceeds the budget: then new streams, fetches and polls are refused and the
+//! process is not ready, while open streams go on.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use crate::{
 
 const EVERY: Duration = Duration::from_secs(1);
 
-/// The words of `/readyz` and `status` above the budget.
+/// The text in `/readyz` and `status` above the budget.
 pub(super) const EXCEEDED: &str = "memory: more is in use than the budget (limits.memory)";
 
-/// Looks for ever.
+/// Checks for ever.
 pub(super) async fn watch(budget: MemoryBudget, readiness: Readiness) {
     match budget.bytes() {
         Some(bytes) => info!(bytes, "memory budget"),
@@ -25,7 +25,7 @@ pub(super) async fn watch(budget: MemoryBudget, readiness: Readiness) {
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        // A look costs microseconds: the kernel writes it out of what it counts anyway.
+        // A check costs microseconds: the kernel keeps the count anyway.
         let Some(resident) = memory::resident() else {
             continue;
         };
@@ -36,7 +36,7 @@ pub(super) async fn watch(budget: MemoryBudget, readiness: Readiness) {
                 warn!(
                     resident,
                     budget = budget_bytes,
-                    "the memory budget is exceeded: newcomers are refused"
+                    "the memory budget is exceeded: new streams, fetches and polls are refused"
                 );
             }
             Some(MemoryChange::Regained) => {
@@ -44,7 +44,7 @@ pub(super) async fn watch(budget: MemoryBudget, readiness: Readiness) {
                 info!(
                     resident,
                     budget = budget_bytes,
-                    "memory is within its budget again: newcomers are let in"
+                    "memory is within its budget again: new streams, fetches and polls are accepted"
                 );
             }
             None => {}

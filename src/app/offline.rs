@@ -1,4 +1,4 @@
-//! Work on a store that no server has open: a backup becomes one, either is checked whole, and it gets other keys.
+//! Work on a store that no server has open: restore, verify and rekey.
 
 use std::{
     fmt,
@@ -17,37 +17,37 @@ pub struct StoreReport {
     pub groups: u64,
     /// Kept revisions of all groups.
     pub revisions: u64,
-    /// Resources in all of them; what is equal is one.
+    /// Resources of all revisions; equal ones count once.
     pub resources: u64,
-    /// Publishes with an idempotency key that are remembered.
+    /// Receipts of publishes with an idempotency key.
     pub receipts: u64,
-    /// The last revision number that was given: the next publish has a larger one.
+    /// The largest revision ever made: the next publish has a larger one.
     pub last_revision: u64,
-    /// After a restore: where the store is now that was there before.
+    /// After a restore: the path of the store that was there before.
     pub replaced: Option<PathBuf>,
 }
 
-/// The outcome for a store that was to get other keys.
+/// The result of a rekey.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RekeyReport {
-    /// Its contents.
+    /// The contents of the store.
     pub store: StoreReport,
-    /// The id of the key that it is sealed with now; `None` where it is not sealed.
+    /// The id of the key that seals the store now; `None` for a store that is not sealed.
     pub key: Option<String>,
     /// `false` where there was nothing to do.
     pub changed: bool,
-    /// Files beside it that were not touched, and hold what earlier stores held.
+    /// Files beside the store that were not touched and hold older contents.
     pub left: Vec<PathBuf>,
 }
 
-/// Why it could not be done; nothing changed.
+/// The reason why the work failed; nothing changed.
 #[derive(Debug)]
 pub enum OfflineError {
-    /// A store that is damaged, of another release, or not to be overwritten.
+    /// The store is damaged, of another release, or must not be overwritten.
     Refused(String),
-    /// A server has it open, or the system refuses.
+    /// A server has the store open, or the system refuses.
     Unavailable(String),
-    /// It is not there.
+    /// The store or the backup does not exist.
     NotFound(String),
 }
 
@@ -70,7 +70,7 @@ pub fn restore(
     })
 }
 
-/// Reads all of a data directory's store, or of a backup, and compares it with what names and counts it.
+/// Reads a whole store or backup and checks its references and counts.
 ///
 /// # Errors
 ///
@@ -85,7 +85,7 @@ pub fn verify(path: &Path, key_file: Option<&Path>) -> Result<StoreReport, Offli
     Ok(report(store.verify()?))
 }
 
-/// Writes a data directory's store anew: sealed with the first key of a file, or not sealed where `plain` says so.
+/// Rekeys a data directory: seals it with the first key of a file, or with `plain` makes it unsealed.
 ///
 /// # Errors
 ///

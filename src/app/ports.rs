@@ -1,4 +1,4 @@
-//! The ports: bound before anything is loaded, so that a port that is taken ends the start at once.
+//! The ports: bound before anything is loaded, so that a port in use ends the start at once.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -22,12 +22,12 @@ use crate::{
 const HTTP_2: &[&str] = &["h2"];
 const HTTP_1: &[&str] = &["http/1.1"];
 
-/// The preface of HTTP/2 and the head of the first frame, which every client sends at once.
+/// Bytes that every client of HTTP/2 sends at once: the preface and the head of the first frame.
 const OPENING_OF_HTTP_2: usize = 24 + 9;
-/// One byte: the server waits for the rest of a request itself.
+/// One byte: the server itself waits for the rest of a request.
 const OPENING_OF_HTTP_1: usize = 1;
 
-/// The addresses of the control plane, with the ports that port 0 became.
+/// The addresses of the control plane, with the real ports in place of port 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Addresses {
     /// xDS over gRPC.
@@ -36,15 +36,15 @@ pub struct Addresses {
     pub admin: SocketAddr,
     /// xDS over REST and the endpoint registry.
     pub http: SocketAddr,
-    /// Probes and metrics, where they have a port of their own.
+    /// Probes and metrics, if they have their own port.
     pub probe: Option<SocketAddr>,
 }
 
-/// The ports, bound and not accepting yet.
+/// The bound ports, not accepting yet.
 pub(super) struct Ports {
     pub(super) grpc: GrpcPorts,
     pub(super) http: HttpPorts,
-    /// Those that have TLS.
+    /// The ports with TLS.
     pub(super) tls: Vec<Renewing>,
     pub(super) metrics: ConnectionMetrics,
 }
@@ -65,7 +65,7 @@ pub(super) struct HttpPorts {
 struct Binder<'a> {
     limits: &'a ConnectionsLayer,
     room: Room,
-    /// Streams of the xDS port are ended over this time where its CAs change: nodes come back all at once otherwise.
+    /// Time over which streams of the xDS port end after a change of its CAs, so that nodes do not all return at once.
     drain: Duration,
     tls: Vec<Renewing>,
     metrics: ConnectionMetrics,
@@ -163,7 +163,7 @@ impl Binder<'_> {
         bound.with_context(|| format!("cannot listen on {addr} for {name}: set another address with --{name}-addr"))
     }
 
-    /// Takes note of files to be followed while the port serves.
+    /// Registers TLS files to be followed while the port serves.
     fn follow(&mut self, port: PortLabel, tls: Tls, window: Duration) -> Followed {
         self.metrics.lists_until(port, tls.next_update());
         let (sender, changed) = watch::channel(());

@@ -1,4 +1,4 @@
-//! Certificates, keys, CAs and lists of revoked certificates are looked at every second: a look reads a few small files.
+//! Checks certificates, keys, CAs and revocation lists for changes every second: a check reads a few small files.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::{
     tls::Tls,
 };
 
-/// TLS of a port, and whom to tell that its files changed.
+/// TLS of a port, and the sender that signals changed files.
 #[derive(Debug)]
 pub(super) struct Renewing {
     pub(super) port: PortLabel,
@@ -30,17 +30,17 @@ pub(super) fn spawn(vital: &Vital, ports: Vec<Renewing>, metrics: ConnectionMetr
     let blocking = vital.tracker.clone();
     let following = stop.run_until_cancelled_owned(async move {
         let mut ticks = tokio::time::interval(EVERY);
-        let mut told: Vec<Option<String>> = vec![None; ports.len()];
+        let mut reported: Vec<Option<String>> = vec![None; ports.len()];
         loop {
             ticks.tick().await;
-            let looking: Vec<Tls> = ports.iter().map(|port| port.tls.clone()).collect();
-            let looked = blocking.spawn_blocking(move || looking.iter().map(Tls::refresh).collect::<Vec<_>>());
-            let Ok(looked) = looked.await else { continue };
-            for ((Renewing { port, changed, .. }, outcome), told) in ports.iter().zip(looked).zip(&mut told) {
+            let checking: Vec<Tls> = ports.iter().map(|port| port.tls.clone()).collect();
+            let checked = blocking.spawn_blocking(move || checking.iter().map(Tls::refresh).collect::<Vec<_>>());
+            let Ok(checked) = checked.await else { continue };
+            for ((Renewing { port, changed, .. }, outcome), reported) in ports.iter().zip(checked).zip(&mut reported) {
                 match outcome {
                     Ok(None) => {}
                     Ok(Some(renewed)) => {
-                        *told = None;
+                        *reported = None;
                         metrics.files_changed(*port, true);
                         metrics.lists_until(*port, renewed.next_update);
                         changed.send_replace(());
@@ -49,11 +49,11 @@ pub(super) fn spawn(vital: &Vital, ports: Vec<Renewing>, metrics: ConnectionMetr
                     }
                     Err(broken) => {
                         let text = broken.to_string();
-                        // A file that is missing for a while is told once.
-                        if told.as_ref() != Some(&text) {
+                        // A file that stays missing is reported once.
+                        if reported.as_ref() != Some(&text) {
                             metrics.files_changed(*port, false);
-                            error!(port = port.text(), error = %text, "TLS files cannot be taken: those before them are used on");
-                            *told = Some(text);
+                            error!(port = port.text(), error = %text, "TLS files cannot be used: the earlier ones stay in use");
+                            *reported = Some(text);
                         }
                     }
                 }

@@ -1,5 +1,4 @@
-//! Tasks without which the process is not what it seems: where one dies, the process ends in order, and whoever runs it starts it
-//! again.
+//! Vital tasks: if one dies, the process shuts down in order, and its supervisor starts it again.
 
 use tokio::task::JoinHandle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -7,19 +6,19 @@ use tracing::error;
 
 use crate::metrics::{PanicMetrics, PanicPart};
 
-/// The place where such tasks are spawned.
+/// Spawns vital tasks.
 #[derive(Clone, Debug)]
 pub(super) struct Vital {
     pub(super) tracker: TaskTracker,
     pub(super) panics: PanicMetrics,
-    /// Told once one died.
+    /// Cancelled once a task died.
     pub(super) failed: CancellationToken,
 }
 
 // === impl Vital ===
 
 impl Vital {
-    /// Runs the task to its end, be it a panic.
+    /// Runs a task to its end or its panic.
     pub(super) fn spawn<F>(&self, name: &'static str, task: F) -> JoinHandle<()>
     where
         F: Future<Output: Send> + Send + 'static,
@@ -32,7 +31,7 @@ impl Vital {
         })
     }
 
-    /// Something that the process needs is there no longer.
+    /// Reports that a vital task died.
     pub(super) fn fail(&self, name: &'static str) {
         error!(task = name, "a task died that the process needs: the process ends");
         self.failed.cancel();

@@ -1,4 +1,4 @@
-//! Tasks that look after the rest: nodes that are gone, and the store.
+//! Upkeep tasks: expiry of nodes, and checks of the store.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,10 +7,10 @@ use tokio_util::sync::CancellationToken;
 use super::tasks::Vital;
 use crate::{fleet::Fleet, http::Rest, publisher::Publisher, readiness::Readiness};
 
-/// The pause between two looks for nodes that are gone.
+/// Interval of the expiry of nodes.
 const EXPIRE_EVERY: Duration = Duration::from_secs(10);
 
-/// The pause between two looks at the store: is it in its place, does one that failed work again?
+/// Interval of the checks of the store: is its file in place, and does a store that failed work again?
 const PROBE_STORE_EVERY: Duration = Duration::from_secs(5);
 
 /// Forgets nodes that are gone, and polls that stopped.
@@ -26,7 +26,7 @@ pub(super) fn spawn_expiry(vital: &Vital, fleet: Arc<Fleet>, polling: Rest, stop
     vital.spawn("expiry", expiring);
 }
 
-/// Readiness follows the store: a server that cannot keep what is published is not to be published to.
+/// Makes readiness follow the store: a server whose store fails must not get publishes.
 pub(super) fn spawn_store_watch(
     vital: &Vital,
     publisher: Arc<Publisher>,
@@ -37,11 +37,11 @@ pub(super) fn spawn_store_watch(
     let blocking = vital.tracker.clone();
     let watching = stop.run_until_cancelled_owned(async move {
         let mut works = publisher.store_works();
-        let mut looks = tokio::time::interval(PROBE_STORE_EVERY);
-        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut checks = tokio::time::interval(PROBE_STORE_EVERY);
+        checks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                _ = looks.tick() => {
+                _ = checks.tick() => {
                     let publisher = Arc::clone(&publisher);
                     blocking.spawn_blocking(move || publisher.probe_store()).await.ok();
                 }

@@ -1,4 +1,4 @@
-//! The parts of the server, made of what was loaded and told of one another. Nothing runs before [`Wired::spawn`].
+//! The parts of the server, made from the loaded state and connected with each other. Nothing runs before [`Wired::spawn`].
 
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ use crate::{
 pub(super) struct Wired {
     rules: Source,
     authority: Authority,
-    publisher: Arc<Publisher>,
+    pub(super) publisher: Arc<Publisher>,
     fleet: Arc<Fleet>,
     polling: Rest,
     registry: (Registry, RegistryTask),
@@ -65,7 +65,7 @@ impl Wired {
             tracker.clone(),
         );
         let registry = Registry::new(Arc::clone(&publisher), tracker.clone(), base.serving.clone())
-            .context("cannot read what is registered")?;
+            .context("cannot read the registered endpoints")?;
         let open_files = |root| {
             let limits = &settings.parts.admission;
             Files::open(
@@ -112,7 +112,7 @@ impl Wired {
         })
     }
 
-    /// The services of the HTTP port beside probes.
+    /// The services of the HTTP port in addition to probes.
     pub(super) fn services(&self, settings: &Settings) -> Services {
         let (registry, _) = &self.registry;
         Services {
@@ -122,7 +122,7 @@ impl Wired {
         }
     }
 
-    /// Shows how everything stands among the metrics.
+    /// Exposes the state of the parts as metrics.
     pub(super) fn expose(&self, base: &Base) {
         let standing = Standing {
             fleet: Arc::clone(&self.fleet),
@@ -140,21 +140,21 @@ impl Wired {
             .register(|exposed| exposed.register_collector(Box::new(load)));
     }
 
-    /// Runs what no port calls for; the files were read once when this returns.
+    /// Spawns the tasks that no port starts; returns once the files were read for the first time.
     pub(super) async fn spawn(self, settings: &Settings, base: &Base) {
         let (vital, rest) = (&base.vital, &base.rest);
         upkeep::spawn_expiry(vital, self.fleet, self.polling, rest.clone());
         let publisher = Arc::clone(&self.publisher);
         upkeep::spawn_store_watch(vital, publisher, base.readiness.clone(), base.serving.clone());
         let (_, registering) = self.registry;
-        // Registered endpoints run out also where nobody registers any more.
+        // Leases of registered endpoints run out even if registration is switched off.
         let registering = if settings.values.registry.enabled() {
             registering
         } else {
             registering.without_restoring()
         };
         vital.spawn("registry", registering.run().instrument(info_span!("registry")));
-        // Before the first files are read.
+        // Subscribes before the first files are read.
         let auditing = access::audit_files(&self.publisher, self.authority.clone(), rest.clone());
         vital.spawn("audit", auditing.instrument(info_span!("audit")));
         if let Some((_, mut reading)) = self.files {

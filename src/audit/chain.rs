@@ -1,35 +1,35 @@
-//! Lines of the audit log, and the chain that they make. Pure.
+//! The lines of the audit log, and the hash chain over them. Pure.
 
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-/// What happened.
+/// An event to be written to the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Event<'a> {
-    /// Who, as far as it was verified; empty where nobody showed who they are.
+    /// The verified identity; empty for an anonymous client.
     pub who: &'a str,
-    /// The address it came from.
+    /// The address of the client.
     pub from: &'a str,
-    /// What was asked for: the path of an RPC, or of a request.
+    /// The path of the RPC or HTTP request.
     pub action: &'a str,
-    /// The node it was asked as, where it was.
+    /// The node id of the request, if it has one.
     pub node: &'a str,
-    /// The group it was about, where it was about one.
+    /// The group that the request concerns, if any.
     pub group: &'a str,
-    /// The resource it was about, where it was about one.
+    /// The resource that the request concerns, if any.
     pub resource: &'a str,
-    /// The revision that it made.
+    /// The revision that the call made.
     pub revision: Option<u64>,
     /// The author that the caller named.
     pub given_author: &'a str,
-    /// Whether it was allowed.
+    /// True if the request was allowed.
     pub allowed: bool,
-    /// Why not, or what became of it.
+    /// The reason of the refusal, or the outcome.
     pub reason: &'a str,
 }
 
-/// Where the chain stands.
+/// The state of the chain after a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chain {
     /// The number of the last line; 0 before the first.
@@ -38,25 +38,25 @@ pub struct Chain {
     hash: String,
 }
 
-/// Where a chain is broken.
+/// The place at which a chain is broken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Break {
-    /// Not a line of the log, or one that was changed.
-    #[error("line {0} was changed, or is no line of an audit log")]
+    /// The line was changed, or is not a line of the log.
+    #[error("line {0} was changed, or is not a line of an audit log")]
     Changed(usize),
-    /// It does not follow the line before it.
-    #[error("line {line}: record {found} follows record {last}: what was between them is gone")]
+    /// The line does not follow the line before it.
+    #[error("line {line}: record {found} follows record {last}: the records between them are missing")]
     Gap {
-        /// Which line, from 1.
+        /// The number of the line, from 1.
         line: usize,
-        /// The number of the record before.
+        /// The number of the previous record.
         last: u64,
-        /// Its own number.
+        /// The number of this record.
         found: u64,
     },
 }
 
-/// A line but for its hash. The order of the fields is that of the line.
+/// A line without its hash; the fields are written in this order.
 #[derive(Serialize)]
 struct Body<'a> {
     number: u64,
@@ -77,13 +77,13 @@ struct Body<'a> {
     allowed: bool,
     #[serde(skip_serializing_if = "str::is_empty")]
     reason: &'a str,
-    /// Events before this one that were not written, since too many came at once.
+    /// The number of earlier events that were not written, because too many came at once.
     #[serde(skip_serializing_if = "is_zero")]
     left_out: u64,
     previous: &'a str,
 }
 
-/// What a line says of its place.
+/// The fields that place a line in the chain.
 #[derive(Deserialize)]
 struct Link {
     number: u64,
@@ -100,14 +100,14 @@ const fn is_zero(number: &u64) -> bool {
 // === impl Break ===
 
 impl Break {
-    /// What is wrong, without the line.
+    /// The message without the line.
     #[must_use]
     pub fn what(&self) -> String {
         match self {
-            Self::Changed(_) => "the record was changed, or is none of an audit log".to_owned(),
+            Self::Changed(_) => "the record was changed, or is not one of an audit log".to_owned(),
             Self::Gap { last, found, .. } => {
                 format!(
-                    "record {found} follows record {last}: what was between them is gone, or one of them was put there"
+                    "record {found} follows record {last}: the records between them are missing, or one of the two was inserted"
                 )
             }
         }
@@ -126,7 +126,7 @@ impl Default for Chain {
 }
 
 impl Chain {
-    /// The next line, without its end.
+    /// Appends an event to the chain and returns its line, without the line end.
     #[must_use]
     pub fn next(&mut self, event: &Event<'_>, left_out: u64, time: SystemTime) -> String {
         let number = self.number + 1;
@@ -156,7 +156,7 @@ impl Chain {
         line
     }
 
-    /// The chain after this line; `None` where it is none, or was changed.
+    /// The chain after this line; `None` if the line was changed or is not one of the log.
     #[must_use]
     pub fn after(line: &str) -> Option<Self> {
         Some(read(line)?.0)
@@ -169,7 +169,7 @@ impl Chain {
     }
 }
 
-/// The chain after a line, and the hash of the line before.
+/// The chain after a line, and the hash that the line names as its predecessor.
 fn read(line: &str) -> Option<(Chain, String)> {
     let (body, rest) = line.rsplit_once(HASH)?;
     let hash = rest.strip_suffix("\"}")?;
@@ -185,7 +185,7 @@ fn read(line: &str) -> Option<(Chain, String)> {
     Some((chain, previous))
 }
 
-/// Follows the chain through lines, from the one after `chain` on, or from the first line where there is none before it.
+/// Verifies lines that follow `chain`, or that begin a chain where `chain` is `None`.
 ///
 /// # Errors
 ///
@@ -195,7 +195,7 @@ pub fn verify<'a>(mut chain: Option<Chain>, lines: impl IntoIterator<Item = &'a 
         let (next, previous) = read(line).ok_or(Break::Changed(index + 1))?;
         let expected = match &chain {
             Some(chain) => chain.clone(),
-            // Older files may be gone; a log that begins with its first record begins a chain.
+            // Older files may be gone, so the first line may have any number; record 1 starts from the initial hash.
             None if next.number == 1 => Chain::default(),
             None => Chain {
                 number: next.number.wrapping_sub(1),
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_was_taken_out_put_in_or_moved_shows() {
+    fn removed_inserted_and_moved_lines_are_detected() {
         let whole = lines(5);
         for gone in 1..4 {
             let mut rest = whole.clone();
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_was_changed_shows() {
+    fn a_changed_line_is_detected() {
         let whole = lines(3);
         for (from, to) in [
             ("\"allowed\":false", "\"allowed\":true"),

@@ -1,4 +1,4 @@
-//! Where the lines go: a file that is rotated by its size, or standard output.
+//! Output of the audit log: a file that is rotated by size, or standard output.
 
 use std::{
     fmt,
@@ -12,23 +12,23 @@ use std::{
 
 use super::chain::{Chain, Event};
 
-/// Refusals written within a second: whoever is refused chooses how often, and must not push everything else out of the log.
+/// Refusals written per second: a refused client chooses their rate, and must not push all else out of the log.
 const REFUSALS: u64 = 100;
-/// Bytes at the end of a file in which its last line is: lines are far shorter.
+/// Bytes at the end of a file that are searched for its last line; lines are far shorter.
 const TAIL: u64 = 256 * 1024;
 
-/// Where the audit log goes.
+/// The destination of the audit log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditSettings {
-    /// The file; `-` for standard output, `None` for no log.
+    /// The path of the file; `-` for standard output, `None` for no log.
     pub file: Option<PathBuf>,
-    /// Bytes of a file before the next one is begun.
+    /// The size in bytes at which a new file is begun.
     pub max_bytes: u64,
-    /// Files kept beside the one that is written.
+    /// The number of older files that are kept.
     pub keep: NonZeroUsize,
 }
 
-/// An audit log that cannot be written.
+/// An audit log that cannot be opened.
 #[derive(Debug, thiserror::Error)]
 #[error("audit log {}: {cause}", file.display())]
 pub struct AuditError {
@@ -36,7 +36,7 @@ pub struct AuditError {
     cause: io::Error,
 }
 
-/// Writes events, one after the other.
+/// Writes events, one at a time.
 pub struct AuditLog {
     settings: AuditSettings,
     writer: Mutex<Writer>,
@@ -45,7 +45,7 @@ pub struct AuditLog {
 struct Writer {
     chain: Chain,
     target: Target,
-    /// The second that refusals are counted in, how many there were, and how many were left out.
+    /// The second in which `refusals` are counted; `left_out` counts those not written since the last line.
     window: u64,
     refusals: u64,
     left_out: u64,
@@ -60,11 +60,11 @@ enum Target {
 // === impl AuditLog ===
 
 impl AuditLog {
-    /// Opens the log and takes up its chain where it ended.
+    /// Opens the log and continues its chain.
     ///
     /// # Errors
     ///
-    /// [`AuditError`] where the file cannot be read or written.
+    /// [`AuditError`] if the file cannot be read or written.
     pub fn open(settings: AuditSettings) -> Result<Self, AuditError> {
         let failed = |path: &Path| {
             let file = path.to_owned();
@@ -101,7 +101,7 @@ impl AuditLog {
         })
     }
 
-    /// A log that is written nowhere.
+    /// A log that discards every event.
     #[must_use]
     pub fn off() -> Self {
         let settings = AuditSettings {
@@ -120,11 +120,11 @@ impl AuditLog {
         }
     }
 
-    /// Writes an event. Beyond some hundred in a second refusals are counted instead, and the next line says how many were.
+    /// Writes an event. Refusals beyond 100 a second are only counted, and the next line gives the count.
     ///
     /// # Errors
     ///
-    /// Where the line could not be written: the chain does not go on then.
+    /// If the line cannot be written; the chain then stays at the line before.
     pub fn write(&self, event: &Event<'_>, now: SystemTime) -> io::Result<()> {
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         if matches!(writer.target, Target::Nowhere) || (!event.allowed && !writer.has_room(now)) {
@@ -148,7 +148,7 @@ impl AuditLog {
             }
             Target::File { file, bytes } => {
                 if let Err(error) = file.write_all(line.as_bytes()) {
-                    // Half a line is no line: the next one must not be behind it.
+                    // The next line must not follow an incomplete one.
                     file.set_len(*bytes)?;
                     return Err(error);
                 }
@@ -175,7 +175,7 @@ impl Default for AuditSettings {
     fn default() -> Self {
         Self {
             file: None,
-            // A day of refusals at some a second.
+            // A day of refusals at a few per second.
             max_bytes: 100 << 20,
             keep: const { NonZeroUsize::new(10).expect("it is more than 0") },
         }
@@ -204,7 +204,7 @@ impl Writer {
 ///
 /// # Errors
 ///
-/// Where there is none.
+/// If the log has no file.
 pub fn files(path: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files: Vec<PathBuf> = (1..)
         .map(|number| rotated(path, number))
@@ -236,7 +236,7 @@ fn rotate(path: &Path, keep: NonZeroUsize) -> io::Result<Target> {
     Ok(Target::File { file, bytes })
 }
 
-/// The file, its length, and the chain after its last line; `None` where it has none.
+/// The file, its length, and the chain after its last line; `None` for a file without a valid line.
 fn open(path: &Path) -> io::Result<(File, u64, Option<Chain>)> {
     let mut options = OpenOptions::new();
     options.create(true).append(true).read(true);
@@ -247,8 +247,8 @@ fn open(path: &Path) -> io::Result<(File, u64, Option<Chain>)> {
     Ok((file, bytes, chain))
 }
 
-/// The chain after the last sound line of a file, and the file's length. What a crash left of a line stays where it is: a check
-/// finds it.
+/// The chain after the last valid line of a file, and the file's length. A line that a crash cut off stays in place;
+/// `chancery audit verify` reports it.
 fn last(file: &mut File) -> io::Result<(Option<Chain>, u64)> {
     let bytes = file.metadata()?.len();
     file.seek(SeekFrom::Start(bytes.saturating_sub(TAIL)))?;
@@ -258,7 +258,7 @@ fn last(file: &mut File) -> io::Result<(Option<Chain>, u64)> {
     Ok((tail.lines().rev().find_map(Chain::after), bytes))
 }
 
-/// Ends a line that was left without its end; says how many bytes that took.
+/// Ends an unfinished last line; returns the number of bytes written.
 fn end_line(file: &mut File) -> io::Result<u64> {
     let bytes = file.metadata()?.len();
     if bytes == 0 {
@@ -300,7 +300,7 @@ mod tests {
         SystemTime::UNIX_EPOCH + Duration::from_secs(second)
     }
 
-    /// How many lines there are, over all files, in one chain.
+    /// The number of lines in all files, verified as one chain.
     fn checked(path: &Path) -> usize {
         let (mut chain, mut count) = (None, 0);
         for file in files(path).unwrap() {
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_files_are_kept_than_are_to_be() {
+    fn older_files_beyond_the_limit_are_removed() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("audit.log");
         let log = AuditLog::open(settings(&path, 1000, 2)).unwrap();
@@ -362,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn half_a_line_is_found_and_does_not_take_the_next_one_with_it() {
+    fn an_unfinished_line_is_reported_and_leaves_the_next_one_intact() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("audit.log");
         AuditLog::open(settings(&path, 2000, 2))

@@ -1,4 +1,4 @@
-//! The rules of a moment with what they are checked against: tokens and keys, read from their files.
+//! The access rules with their tokens and JWT keys, read from their files.
 
 use std::{
     io,
@@ -13,10 +13,10 @@ use crate::{
     input,
 };
 
-/// Bytes of a file of tokens or keys.
+/// The largest tokens or keys file, in bytes.
 const MAX_BYTES: u64 = 16 << 20;
 
-/// The rules of a moment.
+/// The access rules of one moment, with the tokens and keys that credentials are checked against.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rules {
     pub(super) policy: Policy,
@@ -24,7 +24,7 @@ pub struct Rules {
     pub(super) jwt: Option<JwtVerifier>,
 }
 
-/// Rules that cannot be decided by.
+/// Access rules that cannot be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// A rule cannot be used.
@@ -33,27 +33,27 @@ pub enum LoadError {
     /// A file cannot be read.
     #[error("{key}: {}: {cause}", file.display())]
     Read {
-        /// The setting that names it.
+        /// The setting that names the file.
         key: &'static str,
-        /// Which file.
+        /// The path of the file.
         file: PathBuf,
-        /// Why.
+        /// The error of the system.
         cause: io::Error,
     },
     /// A line of the tokens file cannot be used.
     #[error("access.tokens_file: {}: {cause}", file.display())]
     Tokens {
-        /// Which file.
+        /// The path of the file.
         file: PathBuf,
-        /// What is wrong.
+        /// The line, and the reason.
         cause: TokensError,
     },
-    /// The keys cannot be used.
+    /// The key set cannot be used.
     #[error("access.jwt.keys_file: {}: {cause}", file.display())]
     Keys {
-        /// Which file.
+        /// The path of the file.
         file: PathBuf,
-        /// What is wrong.
+        /// The reason.
         cause: KeysError,
     },
 }
@@ -65,7 +65,7 @@ impl Rules {
     ///
     /// # Errors
     ///
-    /// [`LoadError`] for the first thing that is wrong.
+    /// [`LoadError`] for the first error found.
     pub fn load(config: &AccessConfig) -> Result<Self, LoadError> {
         let policy = Policy::new(config)?;
         let tokens = config.tokens_file.as_ref().map(|file| {
@@ -89,7 +89,7 @@ impl Rules {
         })
     }
 
-    /// Whether what an identity was verified by still counts.
+    /// Returns true if every credential behind the identity still counts.
     pub(super) fn holds(&self, identity: Option<&Identity>, now: SystemTime) -> bool {
         identity.is_none_or(|identity| {
             let token = identity.token().is_none_or(|token| self.tokens.still(token, now));
@@ -99,7 +99,7 @@ impl Rules {
     }
 }
 
-/// The text of a file: keys may be private ones, whatever is needed of them.
+/// Reads a file as text. The buffer is zeroed: a JWK file may hold private keys although only public ones are needed.
 fn read(key: &'static str, file: &Path) -> Result<Zeroizing<String>, LoadError> {
     let read = || {
         let mut content = input::read_secret(&input::open(file)?, MAX_BYTES)?;
@@ -107,7 +107,7 @@ fn read(key: &'static str, file: &Path) -> Result<Zeroizing<String>, LoadError> 
             Ok(text) => Ok(Zeroizing::new(text)),
             Err(error) => {
                 error.into_bytes().zeroize();
-                Err(io::Error::new(io::ErrorKind::InvalidData, "it is no text"))
+                Err(io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8 text"))
             }
         }
     };

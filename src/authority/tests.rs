@@ -1,4 +1,4 @@
-//! Who is let in, who is looked at again, and what is seen.
+//! Admission of nodes and callers, checks after the rules change, and views without secrets.
 
 use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
@@ -59,7 +59,7 @@ nodes:
   secrets: "{ns}-*"
 "#;
 
-/// What a scrape shows, without comments.
+/// The metrics of a scrape, without comments.
 fn counted(authority: &Authority) -> String {
     let mut registry = prometheus_client::registry::Registry::default();
     authority.metrics().register(&mut registry);
@@ -112,7 +112,7 @@ async fn a_certificate_makes_a_node_and_a_refusal_is_counted_and_audited() {
 }
 
 #[tokio::test]
-async fn an_expired_certificate_is_nobodys() {
+async fn an_expired_certificate_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let authority = authority(rules(NODES), dir.path());
     let old = connection("spiffe://prod/ns/shop", SystemTime::now() - Duration::from_secs(1));
@@ -216,7 +216,7 @@ nodes: [{{subject: 'system:serviceaccount:{{ns}}:{{sa}}', node_id: '{{ns}}/{{sa}
 }
 
 #[tokio::test]
-async fn rules_over_calls_do_not_look_at_what_nodes_show() {
+async fn rules_for_calls_ignore_the_credentials_of_nodes() {
     let dir = tempfile::tempdir().unwrap();
     let authority = authority(rules("admin: []"), dir.path());
     let visitor = identify(&authority, None, Some("Bearer of.another.mesh"))
@@ -229,7 +229,7 @@ async fn rules_over_calls_do_not_look_at_what_nodes_show() {
 }
 
 #[tokio::test]
-async fn rules_that_change_are_asked_again_and_equal_ones_are_not() {
+async fn changed_rules_are_checked_again_and_equal_ones_are_not() {
     let dir = tempfile::tempdir().unwrap();
     let authority = authority(rules(NODES), dir.path());
     let shop = connection("spiffe://prod/ns/shop", later());
@@ -247,7 +247,7 @@ async fn rules_that_change_are_asked_again_and_equal_ones_are_not() {
 }
 
 #[tokio::test]
-async fn without_rules_what_is_shown_is_not_looked_at() {
+async fn without_rules_credentials_are_ignored() {
     let authority = Authority::open();
     let visitor = identify(&authority, None, Some("Bearer nonsense")).await.unwrap();
     assert!(visitor.identity.is_none());
@@ -271,7 +271,7 @@ fn snapshot(secrets: &[&str]) -> Arc<Snapshot> {
 }
 
 #[tokio::test]
-async fn nodes_see_their_secrets_and_share_what_they_see() {
+async fn nodes_see_their_secrets_and_share_their_views() {
     let dir = tempfile::tempdir().unwrap();
     let authority = authority(rules(NODES), dir.path());
     let shop = connection("spiffe://prod/ns/shop", later());
@@ -291,7 +291,7 @@ async fn nodes_see_their_secrets_and_share_what_they_see() {
     );
 }
 
-/// Rules with one token, and its text.
+/// Rules with one token, and the text of that token.
 fn with_token(dir: &Path) -> (Rules, String) {
     let made = NewToken::new("ci", None, &[7; 32], &[9; 16]).unwrap();
     let file = dir.join("tokens");
@@ -311,7 +311,7 @@ fn from_peer(last: u8) -> Connection {
     }
 }
 
-/// How many checks are begun and not done, where only the runtime's thread runs.
+/// The results of 20 checks that one peer begins at once.
 async fn begun(authority: &Authority, peer: u8, header: impl Fn(usize) -> String) -> Vec<Result<Visitor, Unverified>> {
     let mut all = tokio::task::JoinSet::new();
     for number in 0..20 {
@@ -328,7 +328,7 @@ async fn guesses_of_one_peer_leave_the_checks_of_tokens_to_others() {
     let authority = authority(rules, dir.path());
     let wrong = |number: usize| format!("Bearer ci.guess-{number}");
     let (guesses, other) = tokio::join!(begun(&authority, 1, wrong), async {
-        // Behind all of the guesses.
+        // This check queues behind all of the guesses.
         tokio::task::yield_now().await;
         identify(&authority, Some(&from_peer(2)), Some(&right)).await
     });
@@ -346,7 +346,7 @@ async fn unknown_names_and_known_guesses_are_refused_without_a_check() {
     let dir = tempfile::tempdir().unwrap();
     let (rules, _) = with_token(dir.path());
     let authority = authority(rules, dir.path());
-    // A check would be one of more than a peer may have at once.
+    // A hash check would exceed the limit of checks per peer.
     let unknown = begun(&authority, 1, |number| format!("Bearer other-{number}.guess")).await;
     assert!(
         unknown.iter().all(|refused| matches!(refused, Err(Unverified::Token))),
@@ -362,7 +362,7 @@ async fn unknown_names_and_known_guesses_are_refused_without_a_check() {
 }
 
 #[tokio::test]
-async fn token_that_was_wrong_is_right_once_the_file_says_so() {
+async fn a_wrong_token_is_accepted_once_the_file_has_it() {
     let dir = tempfile::tempdir().unwrap();
     let (rules_of_new, right) = with_token(dir.path());
     let other = NewToken::new("ci", None, &[8; 32], &[9; 16]).unwrap();
@@ -378,7 +378,7 @@ async fn token_that_was_wrong_is_right_once_the_file_says_so() {
 }
 
 #[tokio::test]
-async fn secrets_of_one_request_that_may_not_be_had_are_named_up_to_a_bound() {
+async fn denied_secrets_of_one_request_are_named_up_to_a_limit() {
     let dir = tempfile::tempdir().unwrap();
     let authority = authority(rules(NODES), dir.path());
     let shop = connection("spiffe://prod/ns/shop", later());

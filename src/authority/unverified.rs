@@ -1,20 +1,20 @@
-//! Reasons not to take a credential.
+//! Reasons for not taking a credential.
 
 use crate::access::{BearerError, JwtError};
 
 /// The reason why a credential is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unverified {
-    /// The header shows no token.
+    /// The header holds no token.
     #[error(transparent)]
     Bearer(#[from] BearerError),
-    /// The token is none of the file's, or has expired.
+    /// The tokens file does not have the token, or the token has expired.
     #[error("the bearer token is not known, or has expired")]
     Token,
-    /// The JWT is not taken.
+    /// The JWT is refused.
     #[error(transparent)]
     Jwt(#[from] JwtError),
-    /// There is nothing to check such a token with.
+    /// The settings name no file to check such a token against.
     #[error("bearer tokens of this kind are not taken here")]
     Kind,
     /// The certificate has expired since the connection began.

@@ -1,4 +1,4 @@
-//! Tokens that were verified: a hash is made to be slow, so it is checked once for each token and not for each call.
+//! Verified tokens: checking a hash is slow by design, so each token is checked once and not at every call.
 
 use std::{
     collections::{HashMap, HashSet, hash_map::Entry},
@@ -15,21 +15,21 @@ use tracing::error;
 use super::{Rules, Unverified};
 use crate::access::TokenIdentity;
 
-/// Hashes that are checked at once: each takes some ten MiB and a core.
+/// The number of hashes checked at once: each takes some ten MiB and a core.
 const AT_ONCE: usize = 2;
-/// Checks that are under way or wait. Beyond them whoever comes is sent away: strangers must not make everybody wait.
+/// The number of checks under way or waiting; further clients are refused, so that strangers cannot make everyone wait.
 const WAITING: usize = 64;
-/// Of those, checks for one peer: who guesses makes others wait no longer than for so many.
+/// The number of those checks for one peer, so that a guesser delays others by no more than these.
 const WAITING_OF_PEER: usize = 4;
-/// Tokens remembered: of those that were right, and of those that were wrong.
+/// The number of tokens remembered: so many right ones, and so many wrong ones.
 const REMEMBERED: usize = 10_000;
 
-/// Checks tokens, and remembers those that were right.
+/// Verifies tokens, and remembers the results.
 pub(super) struct Verified {
-    /// Differs between processes: what is remembered of a token is of no use elsewhere.
+    /// Random per process, so that a remembered fingerprint is of no use elsewhere.
     key: [u8; blake3::KEY_LEN],
     known: Mutex<HashMap<blake3::Hash, TokenIdentity>>,
-    /// Tokens that do not fit the line of their name: a fleet with an old token shows it again and again.
+    /// Fingerprints of wrong tokens: a fleet with an old token shows it again and again.
     wrong: Mutex<HashSet<blake3::Hash>>,
     peers: Arc<Peers>,
     waiting: Semaphore,
@@ -37,11 +37,11 @@ pub(super) struct Verified {
     tracker: TaskTracker,
 }
 
-/// Checks that are under way or wait, of each peer.
+/// The number of checks under way or waiting, per peer.
 #[derive(Default)]
 struct Peers(Mutex<HashMap<IpAddr, usize>>);
 
-/// One of them; dropping it gives it up.
+/// One counted check; dropping it uncounts the check.
 struct Place {
     peers: Arc<Peers>,
     peer: Option<IpAddr>,
@@ -98,7 +98,7 @@ impl Verified {
         }
     }
 
-    /// Who shows this token.
+    /// Verifies a token, from memory where its result is known.
     pub(super) async fn token(
         &self,
         rules: &Arc<Rules>,
@@ -107,22 +107,25 @@ impl Verified {
         peer: Option<IpAddr>,
         now: SystemTime,
     ) -> Result<TokenIdentity, Unverified> {
-        // No hash is checked for a name that is not in the file. That shows which names are there, and names are no secrets: they
-        // are in rules and logs, and no name helps to guess 32 random bytes.
+        // No hash is checked for an unknown name. That shows which names exist, but names are not secret: they stand in
+        // rules and logs, and no name helps to guess 32 random bytes.
         let line = rules.tokens.in_force(name, now).ok_or(Unverified::Token)?;
-        let mut print = blake3::Hasher::new_keyed(&self.key);
-        print.update(name.as_bytes()).update(b".").update(secret.as_bytes());
-        // With the line that it was compared with: where the file changes, it is compared again.
-        print.update(b":").update(line.to_string().as_bytes());
-        let print = print.finalize();
-        if let Some(known) = self.known(&print).filter(|known| rules.tokens.still(known, now)) {
+        let mut fingerprint = blake3::Hasher::new_keyed(&self.key);
+        fingerprint
+            .update(name.as_bytes())
+            .update(b".")
+            .update(secret.as_bytes());
+        // The line of the file is part of the fingerprint: when the line changes, the token is checked again.
+        fingerprint.update(b":").update(line.to_string().as_bytes());
+        let fingerprint = fingerprint.finalize();
+        if let Some(known) = self.known(&fingerprint).filter(|known| rules.tokens.still(known, now)) {
             return Ok(known);
         }
         if self
             .wrong
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .contains(&print)
+            .contains(&fingerprint)
         {
             return Err(Unverified::Token);
         }
@@ -134,7 +137,7 @@ impl Verified {
             .map_err(|_| Unverified::Busy)?;
         let (rules, name, secret) = (Arc::clone(rules), name.to_owned(), secret.to_owned());
         let check = self.tracker.spawn_blocking(move || {
-            // Held by the check and not by who waits for it: who hangs up frees no core.
+            // Held by the check, not by the waiting client: a client that hangs up frees no core.
             let _held = (turn, place);
             rules.tokens.verify(&name, &secret, now)
         });
@@ -147,26 +150,26 @@ impl Verified {
             if wrong.len() >= REMEMBERED {
                 wrong.clear();
             }
-            wrong.insert(print);
+            wrong.insert(fingerprint);
             return Err(Unverified::Token);
         };
-        self.remember(print, found.clone());
+        self.remember(fingerprint, found.clone());
         Ok(found)
     }
 
-    fn known(&self, print: &blake3::Hash) -> Option<TokenIdentity> {
+    fn known(&self, fingerprint: &blake3::Hash) -> Option<TokenIdentity> {
         self.known
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .get(print)
+            .get(fingerprint)
             .cloned()
     }
 
-    fn remember(&self, print: blake3::Hash, token: TokenIdentity) {
+    fn remember(&self, fingerprint: blake3::Hash, token: TokenIdentity) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= REMEMBERED {
             known.clear();
         }
-        known.insert(print, token);
+        known.insert(fingerprint, token);
     }
 }

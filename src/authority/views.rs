@@ -1,5 +1,5 @@
-//! What nodes see of their group's snapshot that may not have all of its secrets: made once for all nodes with the same secrets,
-//! and from what was made before.
+//! Snapshots without the secrets that a node may not have. Nodes of a group with the same secrets share one view, and
+//! each view is derived from the one before.
 
 use std::{
     collections::HashMap,
@@ -8,12 +8,11 @@ use std::{
 
 use crate::{access::SecretReach, node::NodeGroup, resource::ResourceType, snapshot::Snapshot};
 
-/// Views kept: one for each group and set of rules over its secrets.
+/// The number of views kept: one for each group and set of rules over its secrets.
 const KEPT: usize = 10_000;
 
 type Key = (NodeGroup, SecretReach);
 
-/// Views that were made.
 #[derive(Default)]
 pub(super) struct Views {
     kept: Mutex<HashMap<Key, View>>,
@@ -28,7 +27,7 @@ struct View {
 // === impl Views ===
 
 impl Views {
-    /// What is seen of a snapshot. Costs a look where others see the same.
+    /// The view of a snapshot; a lookup where another stream of the same group and secrets made it already.
     pub(super) fn of(&self, snapshot: Arc<Snapshot>, group: &NodeGroup, secrets: &SecretReach) -> Arc<Snapshot> {
         let key = (group.clone(), secrets.clone());
         let before = self
@@ -47,7 +46,7 @@ impl Views {
         let seen = Arc::new(snapshot.restricted(&ResourceType::Secret, keep, previous));
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(other) = kept.get(&key).filter(|other| Arc::ptr_eq(&other.of, &snapshot)) {
-            // Made meanwhile by another stream: one is enough.
+            // Another stream made the view meanwhile.
             return Arc::clone(&other.seen);
         }
         if kept.len() >= KEPT && !kept.contains_key(&key) {
@@ -61,7 +60,6 @@ impl Views {
         seen
     }
 
-    /// Forgets all of them.
     pub(super) fn clear(&self) {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }

@@ -1,4 +1,4 @@
-//! When the last publishes began: written by the publisher, read by every stream that was given one, without a lock.
+//! The start times of the last publishes: the publisher writes them, every stream reads them, without a lock.
 
 use std::{
     sync::{
@@ -10,21 +10,21 @@ use std::{
 
 use crate::snapshot::Revision;
 
-/// Publishes remembered: some seconds of the busiest publisher. Of earlier ones nothing is said.
+/// The number of publishes kept: some seconds of the busiest publisher.
 const KEPT: usize = 4096;
 
-/// The moments of the last publishes.
+/// The start times of the last publishes.
 #[derive(Debug)]
 pub(super) struct Moments {
-    /// What moments are told from: the first that was noted.
+    /// The first recorded time; all others are stored relative to it.
     origin: OnceLock<Instant>,
     slots: Box<[Slot]>,
 }
 
-/// The publish whose revision is here modulo [`KEPT`].
+/// The time of a publish whose revision modulo [`KEPT`] is the index of the slot.
 #[derive(Debug, Default)]
 struct Slot {
-    /// 0 while the moment is written.
+    /// 0 while `nanos` is written.
     revision: AtomicU64,
     nanos: AtomicU64,
 }
@@ -32,7 +32,7 @@ struct Slot {
 // === impl Moments ===
 
 impl Moments {
-    /// A publish began at this moment. To be called by one after the other, and before anybody is given its revision.
+    /// Records the start of a publish. Calls are sequential, and each comes before any stream is given the revision.
     pub(super) fn note(&self, revision: Revision, at: Instant) {
         let origin = *self.origin.get_or_init(|| at);
         let nanos = u64::try_from(at.saturating_duration_since(origin).as_nanos()).unwrap_or(u64::MAX);
@@ -42,13 +42,13 @@ impl Moments {
         slot.revision.store(revision.0, Ordering::Release);
     }
 
-    /// When a publish began; `None` where it is too long ago, or was before the start.
+    /// The start of a publish; `None` if the publish is too long ago or was before the start of the process.
     pub(super) fn of(&self, revision: Revision) -> Option<Instant> {
         let origin = self.origin.get()?;
         let slot = self.slot(revision);
         let before = slot.revision.load(Ordering::Acquire);
         let nanos = slot.nanos.load(Ordering::Acquire);
-        // Read twice: a moment that was overwritten meanwhile is another publish's.
+        // The second read detects that the slot was overwritten in between.
         let after = slot.revision.load(Ordering::Acquire);
         let whole = before == revision.0 && after == revision.0;
         whole.then(|| *origin + Duration::from_nanos(nanos))

@@ -1,4 +1,4 @@
-//! Who is woken by what, and what is left when nobody listens.
+//! Tests of the cache: which changes wake which watches, and which groups remain when no watch is left.
 
 use std::{
     collections::BTreeMap,

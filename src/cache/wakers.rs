@@ -1,4 +1,4 @@
-//! Wakes every task that waits for the same thing, without a lock that they contend for when they wait.
+//! Wakes every task that waits for the same thing. Waiting takes no lock that the tasks share.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -14,7 +14,7 @@ pub struct Wakers {
     waiting: Mutex<Slab<Arc<AtomicWaker>>>,
 }
 
-/// One task's place among [`Wakers`]. To be given back with [`Wakers::leave`].
+/// The slot of one task in [`Wakers`]. Ends with [`Wakers::leave`].
 #[derive(Debug)]
 pub struct WakerSlot {
     waker: Arc<AtomicWaker>,
@@ -24,7 +24,7 @@ pub struct WakerSlot {
 // === impl Wakers ===
 
 impl Wakers {
-    /// A place for one more task.
+    /// A slot for one more task.
     #[must_use]
     pub fn join(&self) -> WakerSlot {
         let waker = Arc::new(AtomicWaker::new());
@@ -32,7 +32,7 @@ impl Wakers {
         WakerSlot { waker, key }
     }
 
-    /// Takes the place back: nothing wakes the task any more.
+    /// Removes the slot: its task is woken no more.
     pub fn leave(&self, slot: &WakerSlot) {
         let mut waiting = self.lock();
         waiting.try_remove(slot.key);
@@ -41,7 +41,7 @@ impl Wakers {
         }
     }
 
-    /// Whether nobody has a place.
+    /// Returns true if there are no slots.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.lock().is_empty()
@@ -49,7 +49,7 @@ impl Wakers {
 
     /// Wakes every task that registered since it was last woken.
     pub fn wake_all(&self) {
-        // Woken outside the lock: what a waker does is not ours to know.
+        // Wakers run outside the lock, since they may call anything.
         let wakers: Vec<Waker> = self.lock().iter().filter_map(|(_, waker)| waker.take()).collect();
         wakers.into_iter().for_each(Waker::wake);
     }
@@ -62,7 +62,7 @@ impl Wakers {
 // === impl WakerSlot ===
 
 impl WakerSlot {
-    /// Has the task woken by the next [`Wakers::wake_all`]. What it waits for is to be looked at after this, not before.
+    /// Registers the task for the next [`Wakers::wake_all`]. The caller checks its condition after this call.
     pub fn register(&self, waker: &Waker) {
         self.waker.register(waker);
     }

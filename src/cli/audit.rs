@@ -1,4 +1,4 @@
-//! `chancery audit verify`: follows the chain of an audit log through all of its files, without a server.
+//! `chancery audit verify`: checks the hash chain of an audit log through all of its files, without a server.
 
 use std::{
     fs::File,
@@ -23,13 +23,13 @@ pub(super) struct Audit {
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    /// Check that no record of an audit log was changed or taken out
+    /// Check that no record of an audit log was changed or removed
     Verify(Verify),
 }
 
 #[derive(Args, Debug)]
 struct Verify {
-    /// The file that is written; those that were rotated away are found beside it
+    /// The current file of the log; rotated files are found beside it
     file: PathBuf,
 }
 

@@ -1,4 +1,4 @@
-//! `chancery backup`: everything that the server keeps, as one file, while it runs.
+//! `chancery backup`: saves the store of a running server to one file.
 
 use std::{
     fs,
@@ -19,7 +19,7 @@ use crate::proto::admin::BackupRequest;
 
 #[derive(Args, Debug)]
 pub(super) struct Backup {
-    /// The file to write, or `-` for stdout; one that is there is not overwritten
+    /// The file to write, or `-` for stdout; an existing file is not overwritten
     #[arg(long, value_name = "FILE|-")]
     out: PathBuf,
 }
@@ -39,7 +39,7 @@ impl Backup {
                 out.display()
             )));
         }
-        // Written aside: under its name there is a whole backup or none.
+        // Written under another name first: the path has a complete backup, or none.
         let mut name = out.clone().into_os_string();
         name.push(".partial");
         let aside = PathBuf::from(name);
@@ -56,18 +56,18 @@ impl Backup {
     }
 }
 
-/// Writes the backup aside, to the disk, and gives it its name.
+/// Writes the backup to the disk under another name, and renames it.
 async fn save(clients: &Clients, aside: &Path, out: &Path) -> Result<u64, Failure> {
-    let told = |error: io::Error| Failure::new(Exit::Unavailable, format!("{}: {error}", out.display()));
-    // It holds private keys.
-    let mut file = private::create_aside(aside, private::MODE).map_err(told)?;
+    let failed = |error: io::Error| Failure::new(Exit::Unavailable, format!("{}: {error}", out.display()));
+    // A backup holds private keys.
+    let mut file = private::create_aside(aside, private::MODE).map_err(failed)?;
     let bytes = receive(clients, &mut file).await?;
-    file.sync_all().map_err(told)?;
-    fs::rename(aside, out).map_err(told)?;
+    file.sync_all().map_err(failed)?;
+    fs::rename(aside, out).map_err(failed)?;
     Ok(bytes)
 }
 
-/// Writes what the server sends, and gives its length.
+/// Writes the chunks of the server; returns their length.
 async fn receive(clients: &Clients, to: &mut impl Write) -> Result<u64, Failure> {
     let mut stream = clients.store().await?.backup(BackupRequest {}).await?.into_inner();
     let mut bytes = 0;

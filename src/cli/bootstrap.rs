@@ -16,31 +16,31 @@ const HTTP_OPTIONS: &str = "type.googleapis.com/envoy.extensions.upstreams.http.
 
 #[derive(Args, Debug)]
 pub(super) struct Bootstrap {
-    /// The node's id; the host's name where not given
+    /// The node's id; by default the name of the host
     #[arg(long, value_name = "ID")]
     node_id: Option<String>,
-    /// The node's cluster: without rules, the group it belongs to; the node's id where not given
+    /// The node's cluster, which is its group if there are no rules; by default the node's id
     #[arg(long, value_name = "NAME")]
     node_cluster: Option<String>,
-    /// Where Chancery serves xDS
+    /// Address at which Chancery serves xDS
     #[arg(long, default_value = "127.0.0.1:18000", value_name = "HOST:PORT")]
     xds_addr: String,
-    /// Speak TLS, and trust this CA: a file on Envoy's machine (PEM)
+    /// Use TLS, and trust this CA: a file on Envoy's machine (PEM)
     #[arg(long, value_name = "FILE")]
     xds_ca: Option<String>,
-    /// The certificate that Envoy shows: a file on its machine (PEM)
+    /// The certificate of Envoy: a file on its machine (PEM)
     #[arg(long, value_name = "FILE", requires = "xds_ca", requires = "xds_key")]
     xds_cert: Option<String>,
-    /// Its private key: a file on Envoy's machine (PEM)
+    /// The private key of that certificate: a file on Envoy's machine (PEM)
     #[arg(long, value_name = "FILE", requires = "xds_cert")]
     xds_key: Option<String>,
-    /// Speak incremental xDS
+    /// Use incremental xDS
     #[arg(long)]
     delta: bool,
-    /// A stream for each type instead of one aggregated stream
+    /// Use a stream for each type instead of one aggregated stream
     #[arg(long)]
     no_ads: bool,
-    /// Where Envoy's own admin interface listens
+    /// Address of Envoy's own admin interface
     #[arg(long, default_value = "127.0.0.1:9901", value_name = "IP:PORT")]
     admin_addr: String,
     /// The port of Envoy's own admin interface; 0 picks a free one
@@ -85,7 +85,7 @@ impl Bootstrap {
         cluster
     }
 
-    /// The server must be who it was meant to be: signed by the CA, and named by its certificate.
+    /// Checks the identity of the server: signed by the CA, and named by its certificate.
     fn tls_context(&self, host: &str, ca: &str) -> Value {
         let is_address = host.parse::<IpAddr>().is_ok();
         let san_type = if is_address { "IP_ADDRESS" } else { "DNS" };
@@ -112,7 +112,7 @@ impl Bootstrap {
             Some(id) => id.clone(),
             None => hostname()?,
         };
-        // Envoy asks for both; a group of its own is what a node without a cluster has.
+        // Envoy needs both; a node without a cluster has a group of its own.
         let cluster = self.node_cluster.as_ref().unwrap_or(&id);
         let mut node = Map::from_iter([("id".to_owned(), json!(id)), ("cluster".to_owned(), json!(cluster))]);
         let mut metadata = Map::new();
@@ -144,7 +144,7 @@ impl Bootstrap {
     }
 }
 
-/// The static cluster that is Chancery. Keepalive finds a connection that silently died, which no read would.
+/// The static cluster of Chancery. Keepalive finds a connection that silently died, which no read would.
 fn xds_cluster(host: &str, port: u16) -> Value {
     let kind = if host.parse::<IpAddr>().is_ok() {
         "STATIC"

@@ -1,4 +1,4 @@
-//! `chancery certs demo`: a CA and certificates to try TLS with. They are for trying: whoever reads the directory is anybody.
+//! `chancery certs demo`: a CA and certificates for trying TLS, not for use: anybody may read the keys in the directory.
 
 use std::{
     fs::{self, OpenOptions},
@@ -26,16 +26,16 @@ pub(super) struct Certs {
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    /// Make a CA, and certificates of a server, an Envoy and an administrator, to try TLS with
+    /// Make a CA, and certificates of a server, an Envoy and an administrator, for trying TLS
     Demo(Demo),
 }
 
 #[derive(Args, Debug)]
 struct Demo {
-    /// The directory they are written to; files that are there are not overwritten
+    /// The directory for the files; existing files are not overwritten
     #[arg(long, value_name = "DIR")]
     dir: PathBuf,
-    /// A name or address of the server, beside localhost, 127.0.0.1 and ::1; may be given more than once
+    /// A name or address of the server, in addition to localhost, 127.0.0.1 and ::1; may be given more than once
     #[arg(long, value_name = "NAME")]
     name: Vec<String>,
     /// The identity of the Envoy
@@ -112,7 +112,7 @@ fn names(names: &[String]) -> Result<CertificateParams, Failure> {
         };
         params.subject_alt_names.push(name);
     }
-    // Also of a client: the command line beside the server shows it.
+    // For a client too: the command line on the same machine uses it.
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
     Ok(params)
 }
@@ -127,7 +127,7 @@ fn uri(uri: &str) -> Result<CertificateParams, Failure> {
     Ok(params)
 }
 
-/// From yesterday, for clocks that go wrong, for a year.
+/// Valid for a year from yesterday, for clocks that are slow.
 fn dated(mut params: CertificateParams) -> CertificateParams {
     let now = time::OffsetDateTime::now_utc();
     params.not_before = now - time::Duration::days(1);
@@ -135,7 +135,7 @@ fn dated(mut params: CertificateParams) -> CertificateParams {
     params
 }
 
-/// A key is readable for its owner alone from the moment that it is there.
+/// Creates a file; a key is readable for its owner alone from the start.
 fn write(path: &Path, text: &str, mode: u32) -> Result<(), Failure> {
     let written = OpenOptions::new()
         .write(true)

@@ -24,28 +24,28 @@ use crate::proto::admin::{
     source_service_client::SourceServiceClient, store_service_client::StoreServiceClient,
 };
 
-/// A server that is there answers at once; one that is not should not hold a script.
+/// A running server answers at once; a missing one must not hold up a script.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const KEEPALIVE: Duration = Duration::from_secs(10);
 
-/// Whom the CLI trusts, and what it shows of itself.
+/// The CA that the CLI trusts, and its own certificate.
 #[derive(Args, Clone, Debug, Default)]
 pub(super) struct Trust {
     /// The CA that signed the certificate of the admin API (PEM)
     #[arg(long, global = true, env = "CHANCERY_CA", value_name = "FILE")]
     ca: Option<PathBuf>,
-    /// The certificate that is shown to the admin API (PEM)
+    /// The certificate that is sent to the admin API (PEM)
     #[arg(long, global = true, env = "CHANCERY_CERT", value_name = "FILE", requires = "key")]
     cert: Option<PathBuf>,
-    /// Its private key (PEM)
+    /// The private key of that certificate (PEM)
     #[arg(long, global = true, env = "CHANCERY_KEY", value_name = "FILE", requires = "cert")]
     key: Option<PathBuf>,
 }
 
-/// A connection on which every call shows who makes it.
+/// A connection that sends the token with every call.
 type Shown = InterceptedService<Channel, Bearer>;
 
-/// Where the admin API is, how it is reached, and who calls it.
+/// The address of the admin API, the TLS settings, and the token.
 #[derive(Debug)]
 pub(super) struct Clients {
     url: String,
@@ -53,17 +53,17 @@ pub(super) struct Clients {
     bearer: Bearer,
 }
 
-/// What is shown with every call; nothing without a token.
+/// The credentials of every call; none without a token.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Bearer {
-    /// Marked as sensitive: it is never shown.
+    /// Marked as sensitive, so that it is never logged.
     authorization: Option<MetadataValue<Ascii>>,
 }
 
 // === impl Trust ===
 
 impl Trust {
-    /// How a server is trusted, and what is shown to it; read once, so that a missing file is told before anything is sent.
+    /// The TLS settings; files are read once, so that a missing file is reported before anything is sent.
     fn tls(&self) -> Result<ClientTlsConfig, Failure> {
         let Some(ca) = &self.ca else {
             return Err(Failure::usage(
@@ -91,7 +91,7 @@ fn read(flag: &str, file: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
 // === impl Clients ===
 
 impl Clients {
-    /// An address without a scheme is reached over TLS where a CA or a certificate is given.
+    /// An address without a scheme gets TLS if there is a CA or a certificate.
     pub(super) fn new(url: &str, trust: &Trust, token_file: Option<&Path>) -> Result<Self, Failure> {
         let scheme = if trust.is_given() { "https" } else { "http" };
         let url = if url.contains("://") {
@@ -167,7 +167,7 @@ impl Clients {
     }
 }
 
-/// Whether nobody between here and there can read what is sent.
+/// Returns true if nobody between the CLI and the server can read what is sent.
 fn is_private(url: &str) -> bool {
     let Ok(uri) = url.parse::<Uri>() else { return false };
     let host = uri.host().unwrap_or_default();
@@ -202,7 +202,7 @@ impl Interceptor for Bearer {
     }
 }
 
-/// The innermost cause says what happened; the outer ones say "transport error".
+/// The innermost cause, which names the problem; the outer ones only say "transport error".
 fn causes(error: &tonic::transport::Error) -> String {
     let mut cause = error.source();
     let mut text = error.to_string();

@@ -1,4 +1,4 @@
-//! `chancery delete`: deletes resources of one type; what is not there is an error, and then nothing is deleted.
+//! `chancery delete`: deletes resources of one type; if one is missing, nothing is deleted.
 
 use clap::Args;
 
@@ -21,7 +21,7 @@ pub(super) struct Delete {
     /// cluster, listener, route, endpoint, secret, … (or cds, lds, …), or a type URL
     #[arg(value_name = "TYPE")]
     resource_type: ResourceType,
-    /// The resources' names
+    /// The names of the resources
     #[arg(required = true, value_name = "NAME")]
     names: Vec<String>,
     #[command(flatten)]

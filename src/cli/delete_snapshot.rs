@@ -1,4 +1,4 @@
-//! `chancery delete-snapshot`: forgets a group. Its nodes keep what they have; new ones are met with silence.
+//! `chancery delete-snapshot`: deletes a group's snapshot. Its nodes keep what they have; new nodes are met with silence.
 
 use clap::Args;
 
@@ -14,7 +14,7 @@ use crate::proto::admin::DeleteSnapshotRequest;
 pub(super) struct DeleteSnapshot {
     #[command(flatten)]
     group: Group,
-    /// Yes, forget the whole group
+    /// Confirm that the whole snapshot is deleted
     #[arg(long)]
     yes: bool,
     /// Refuse unless the group is at this revision
@@ -27,7 +27,7 @@ impl DeleteSnapshot {
         let group = self.group.group;
         if !self.yes {
             return Err(Failure::usage(format!(
-                "this forgets every resource of group \"{}\": say --yes to do it",
+                "this deletes every resource of group \"{}\": confirm with --yes",
                 escape(&group)
             )));
         }

@@ -1,4 +1,4 @@
-//! `chancery diff`: what changes between two revisions, or between a revision and files. Exit 1 on a difference.
+//! `chancery diff`: the changes between two revisions, or between a revision and files. Exit 1 on a difference.
 
 use std::{path::PathBuf, str::FromStr};
 
@@ -19,10 +19,10 @@ use crate::proto::admin::{Candidate, DiffSnapshotRequest, diff_snapshot_request:
 pub(super) struct Diff {
     #[command(flatten)]
     group: Group,
-    /// Two revisions; the one left out is the current one
+    /// Two revisions; by default one is the current one
     #[arg(long, value_name = "A..B", conflicts_with_all = ["from", "to"])]
     revision: Option<Range>,
-    /// The revision to compare from; the current one where not given
+    /// The revision to compare from; by default the current one
     #[arg(long, default_value_t = 0, hide_default_value = true, value_name = "REVISION")]
     from: u64,
     /// The revision to compare to
@@ -58,7 +58,7 @@ impl Diff {
                 resources: Vec::new(),
             }),
             Some(to) => {
-                let message = format!("revision {to} and files cannot both be what is compared to: say {from}..");
+                let message = format!("revision {to} and files cannot both be compared to: write {from}..");
                 return Err(Failure::usage(message));
             }
         };
@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_range_leaves_out_what_is_current() {
+    fn a_range_may_leave_out_the_current_revision() {
         let range = |from, to| Ok(Range { from, to });
         for (text, expected) in [
             ("3..5", range(3, 5)),

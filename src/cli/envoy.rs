@@ -1,4 +1,4 @@
-//! `--envoy PATH`: what a real Envoy says of what nodes would be given, as findings beside our own.
+//! `--envoy PATH`: runs a real Envoy on the resources that nodes would get; its errors are findings beside our own.
 
 use std::path::PathBuf;
 
@@ -20,18 +20,18 @@ use crate::{
     settings::Span,
 };
 
-/// Whether to ask an Envoy.
+/// Options of running an Envoy.
 #[derive(Args, Debug)]
 pub(super) struct AskEnvoy {
-    /// Also ask this Envoy binary, with --mode validate, about what a node would get; it opens no port
+    /// Also check with this Envoy binary, by --mode validate, what a node would get; it opens no port
     #[arg(long, value_name = "PATH")]
     envoy: Option<PathBuf>,
-    /// How long one run of it may take
+    /// Time limit of one run of that binary
     #[arg(long, default_value = "60s", value_name = "DURATION", requires = "envoy")]
     envoy_timeout: Span,
 }
 
-/// What becomes of the group's own resources.
+/// The effect on the group's own resources.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Own {
     Replaced,
@@ -41,7 +41,7 @@ pub(super) enum Own {
 // === impl AskEnvoy ===
 
 impl AskEnvoy {
-    /// What Envoy refuses in these resources alone; nothing where no Envoy is to be asked.
+    /// Envoy's errors in these resources alone; none without a binary.
     pub(super) fn findings(&self, admitted: &Admitted) -> Result<Vec<Finding>, Failure> {
         let Some(binary) = self.binary() else {
             return Ok(Vec::new());
@@ -51,8 +51,7 @@ impl AskEnvoy {
         said_by(&binary, &served, "validate")
     }
 
-    /// Refuses what Envoy refuses, before it is published over the group's own resources and the shared ones. What the
-    /// server refuses anyway is left to it.
+    /// Checks with Envoy the candidate over the group's own resources and the shared ones. The server reports its own findings.
     pub(super) async fn before_publish(
         &self,
         clients: &Clients,
@@ -67,7 +66,7 @@ impl AskEnvoy {
             documents: documents.iter().cloned().map(admission::Document::from).collect(),
             resources: Vec::new(),
         };
-        // The server may be set to take what breaks the rules.
+        // The server may be set to accept violations of the rules.
         let limits = Limits {
             rules: Severity::Warning,
             ..Limits::default()
@@ -126,7 +125,7 @@ fn add_published(served: &mut Served, snapshot: Option<Snapshot>) {
 
 fn said_by(binary: &Binary, served: &Served, group: &str) -> Result<Vec<Finding>, Failure> {
     match binary.examine(served, group) {
-        Ok(refusals) => Ok(refusals.into_iter().map(told).collect()),
+        Ok(refusals) => Ok(refusals.into_iter().map(finding_of).collect()),
         Err(error) => {
             let exit = match &error {
                 EnvoyError::Start { .. } => Exit::Usage,
@@ -137,7 +136,7 @@ fn said_by(binary: &Binary, served: &Served, group: &str) -> Result<Vec<Finding>
     }
 }
 
-fn told(refusal: Refusal) -> Finding {
+fn finding_of(refusal: Refusal) -> Finding {
     let (type_url, resource) = refusal
         .resource
         .map_or_else(Default::default, |(kind, name)| (kind.type_url().to_owned(), name));

@@ -1,4 +1,4 @@
-//! Exit codes, and the one place that turns failures into them.
+//! Exit codes, and the conversions from errors to them.
 
 use std::{fmt, io, process::ExitCode};
 
@@ -8,12 +8,12 @@ use tonic::{Code, Status};
 use super::{findings, output::escape};
 use crate::proto::admin::{Finding, Rejection};
 
-/// How a command ended. The numbers are part of the interface.
+/// The result of a command. The numbers are part of the interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Exit {
     Ok = 0,
-    /// `diff` found one, or a node refused what `--wait` waited for.
+    /// `diff` found a difference, or a node refused the revision that `--wait` waited for.
     Difference = 1,
     Usage = 2,
     /// Refused by validation.
@@ -25,11 +25,11 @@ pub(super) enum Exit {
     Denied = 7,
 }
 
-/// Why a command could not do what it was asked to.
+/// The reason why a command failed.
 #[derive(Debug)]
 pub(super) struct Failure {
     pub(super) exit: Exit,
-    /// Empty where everything was said already.
+    /// Empty if everything was printed already.
     message: String,
     findings: Vec<Finding>,
 }
@@ -77,7 +77,7 @@ impl Failure {
         Self::new(Exit::Usage, message)
     }
 
-    /// Refused for these findings, which are printed with it.
+    /// A refusal with its findings, which are printed with it.
     pub(super) fn rejected(findings: Vec<Finding>, message: impl Into<String>) -> Self {
         Self {
             findings,
@@ -91,7 +91,7 @@ impl Failure {
 }
 
 impl fmt::Display for Failure {
-    /// Findings, one a line, then the error; every line ends.
+    /// Writes findings, one a line, then the error; every line ends.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for finding in &self.findings {
             writeln!(f, "{}", findings::line(finding))?;
@@ -122,14 +122,14 @@ impl From<Status> for Failure {
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         match error.kind() {
-            // Whoever read the output has seen enough.
+            // The reader of the output closed it on purpose.
             io::ErrorKind::BrokenPipe => Self::new(Exit::Ok, ""),
             _ => Self::new(Exit::Unavailable, error.to_string()),
         }
     }
 }
 
-/// The findings in a status's details.
+/// The findings in the details of a status.
 fn rejection(status: &Status) -> Option<Rejection> {
     let details = tonic_types::Status::decode(status.details()).ok()?.details;
     let any = details

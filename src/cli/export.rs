@@ -1,4 +1,4 @@
-//! `chancery export`: what is published, as files that can be published again: a folder for each group, a file for each type.
+//! `chancery export`: published groups as files that can be published again: a folder for each group, a file for each type.
 //!
 //! The folders are those that `serve --files` and `chancery import` read.
 
@@ -32,9 +32,9 @@ use crate::{
 
 /// The folder of the group `*`.
 pub(super) const SHARED_FOLDER: &str = "_shared";
-/// What stands in the place of what is not shown.
+/// The text in place of a sensitive field.
 pub(super) const REDACTED: &str = "[redacted]";
-/// The same in a field of bytes, which is written in base64: without its last digit, which the padding decides.
+/// The same text in a field of bytes, as base64 without its last digit, which depends on the padding.
 const REDACTED_BYTES: &str = "W3JlZGFjdGVkX";
 
 #[derive(Args, Debug)]
@@ -42,31 +42,31 @@ pub(super) struct Export {
     /// Only this group; may be given more than once
     #[arg(short, long = "group", value_name = "GROUP")]
     groups: Vec<String>,
-    /// A directory, where each group gets a folder; or a file that ends in .yaml, .json or .pb, or `-` for stdout, for one group
+    /// A directory with a folder for each group; or for one group a file that ends in .yaml, .json or .pb, or `-` for stdout
     #[arg(long, value_name = "DIR|FILE|-")]
     out: PathBuf,
     /// An earlier revision of the one group
     #[arg(long, value_name = "REVISION", default_value_t = 0, hide_default_value = true)]
     revision: u64,
-    /// How files are written
+    /// Format of the files
     #[arg(long, value_enum, value_name = "FORMAT")]
     format: Option<FileFormat>,
-    /// Write private keys and other sensitive fields too: without it, what has such fields cannot be published again
+    /// Write private keys and other sensitive fields too; resources without them cannot be published again
     #[arg(long)]
     show_secrets: bool,
-    /// Replace files that are there
+    /// Replace existing files
     #[arg(long)]
     force: bool,
 }
 
-/// How a file holds resources.
+/// The format of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum FileFormat {
     /// For people
     Yaml,
     /// For programs
     Json,
-    /// Encoded, byte for byte: fields that no descriptor has survive too
+    /// Encoded, byte for byte; keeps fields that no descriptor knows
     Binary,
 }
 
@@ -134,7 +134,7 @@ impl Export {
         Ok(Exit::Ok)
     }
 
-    /// The groups that were named, or all that are published.
+    /// The given groups, or all published ones.
     async fn groups(&self, clients: &Clients) -> Result<Vec<String>, Failure> {
         if !self.groups.is_empty() {
             return Ok(self.groups.clone());
@@ -162,7 +162,7 @@ impl Export {
                 .push(resource);
         }
         if types.is_empty() {
-            // A group without resources is not a group without a snapshot.
+            // A group without resources still has a snapshot.
             types.insert("empty".to_owned(), Vec::new());
         }
         let file = |(name, resources): (String, Vec<&Resource>)| {
@@ -172,24 +172,24 @@ impl Export {
         Ok(types.into_iter().map(file).collect())
     }
 
-    /// Makes a folder, and sees to it that it holds nothing that would be read with what is written.
+    /// Makes a folder; with `--force` removes configuration files in it, without it they are an error.
     fn make_room(&self, folder: &Path) -> Result<(), Failure> {
-        let told = |error: io::Error| Failure::usage(format!("{}: {error}", folder.display()));
-        fs::create_dir_all(folder).map_err(told)?;
-        for path in input::files_of(folder).map_err(told)? {
+        let failed = |error: io::Error| Failure::usage(format!("{}: {error}", folder.display()));
+        fs::create_dir_all(folder).map_err(failed)?;
+        for path in input::files_of(folder).map_err(failed)? {
             if !self.force {
                 return Err(Failure::usage(format!(
                     "{}: it is there already; --force replaces the files of the folder",
                     path.display()
                 )));
             }
-            fs::remove_file(&path).map_err(told)?;
+            fs::remove_file(&path).map_err(failed)?;
         }
         Ok(())
     }
 
     fn write(&self, path: &Path, content: &[u8]) -> Result<(), Failure> {
-        let told = |error: io::Error| {
+        let failed = |error: io::Error| {
             let hint = if error.kind() == io::ErrorKind::AlreadyExists {
                 "; --force replaces it"
             } else {
@@ -197,13 +197,13 @@ impl Export {
             };
             Failure::usage(format!("{}: {error}{hint}", path.display()))
         };
-        // Secrets are left out as far as they are known as such: what no descriptor tells of may be one.
+        // Secrets are removed as far as descriptors name them; fields that no descriptor knows may be secrets too.
         let written = if self.force {
             private::replace(path, content, private::MODE)
         } else {
             private::create(path, private::MODE).and_then(|mut file| file.write_all(content))
         };
-        written.map_err(told)
+        written.map_err(failed)
     }
 }
 
@@ -246,7 +246,7 @@ impl FileFormat {
     }
 }
 
-/// A DiscoveryResponse, each resource in a wrapper that says what the resource does not.
+/// A DiscoveryResponse; each resource is in a wrapper with its name, aliases and TTL.
 fn encoded(resources: &[&Resource]) -> Vec<u8> {
     let wrapped = resources.iter().map(|resource| {
         let wrapper = discovery::Resource {
@@ -268,7 +268,7 @@ fn encoded(resources: &[&Resource]) -> Vec<u8> {
     response.encode_to_vec()
 }
 
-/// `cluster`, `listener`, …; the last part of a type URL that has no short name.
+/// `cluster`, `listener`, …; for a type without a short name, the last part of its type URL.
 fn file_name(type_url: &str) -> String {
     let name = short_type(type_url);
     name.rsplit('/').next().unwrap_or(&name).to_owned()
@@ -283,7 +283,7 @@ pub(super) fn folder_of(group: &str) -> &str {
     }
 }
 
-/// Whether the group's name can be that of a folder which is read as this group.
+/// Returns true if a folder of the group's name would be read as this group.
 fn is_folder_name(group: &str) -> bool {
     !(group.starts_with('.') || group.contains(['/', '\\', '\0']) || group == SHARED_FOLDER)
 }
@@ -298,7 +298,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_left_out_is_found_in_texts_and_in_bytes() {
+    fn redactions_are_found_in_texts_and_in_bytes() {
         for content in ["inline_string: '[redacted]'", "inline_bytes: W3JlZGFjdGVkXQ=="] {
             assert!(mentions_redacted(content.as_bytes()), "{content}");
         }

@@ -8,7 +8,7 @@ use crate::{
     resource::ResourceType,
 };
 
-/// One finding, as one line without its end.
+/// One finding as a line, without its line end.
 pub(super) fn line(finding: &Finding) -> String {
     let mut line = String::new();
     if !finding.document.is_empty() {
@@ -37,7 +37,7 @@ pub(super) fn line(finding: &Finding) -> String {
     escape(&line)
 }
 
-/// How many findings there are, for the line after them.
+/// The number of findings, for the line after them.
 pub(super) fn summary(rejection: &Rejection) -> String {
     let findings = count(rejection.findings.len(), "finding");
     match rejection.left_off {
@@ -54,7 +54,7 @@ pub(super) fn warn(findings: &[Finding]) -> io::Result<()> {
         .try_for_each(|finding| writeln!(stderr, "{}", line(finding)))
 }
 
-/// `cluster` for Envoy's type URL of it; a URL we do not know as it is.
+/// The short name for a type URL of Envoy, such as `cluster`; an unknown URL stays.
 pub(super) fn short_type(type_url: &str) -> String {
     ResourceType::from_type_url(type_url).map_or_else(|| type_url.to_owned(), |known| known.short_name().to_owned())
 }

@@ -25,13 +25,13 @@ pub(super) const WRAPPER: &str = "type.googleapis.com/envoy.service.discovery.v3
 
 #[derive(Args, Debug)]
 pub(super) struct Get {
-    /// The group of nodes; every published group where not given
+    /// The group of nodes; without it, every published group is listed
     #[arg(short, long, value_name = "GROUP")]
     group: Option<String>,
     /// Only this type: cluster, listener, route, … (or cds, lds, …), or a type URL
     #[arg(value_name = "TYPE", requires = "group")]
     resource_type: Option<ResourceType>,
-    /// Only these names; one that is not there is an error
+    /// Only these names; a missing one is an error
     #[arg(value_name = "NAME")]
     names: Vec<String>,
     /// An earlier revision
@@ -140,7 +140,7 @@ fn listing(snapshot: &Snapshot) -> Value {
     json!({ "group": group, "revision": revision, "resources": resources })
 }
 
-/// A document as `replace` takes it.
+/// A document that `replace` accepts.
 fn document(snapshot: &Snapshot, with_secrets: bool) -> String {
     let (group, revision) = heading(snapshot);
     let mut text = format!("# Group {}, revision {revision}.\n", escape(group));
@@ -152,13 +152,13 @@ fn document(snapshot: &Snapshot, with_secrets: bool) -> String {
     text
 }
 
-/// A resource as an item of `resources:`; in a wrapper where something must be said that it does not say itself.
+/// A resource as an item of `resources:`, in a wrapper if it has facts that its body cannot express.
 pub(super) fn item(resource: &Resource) -> Value {
     let body = body(resource);
     let extras = extras(resource);
     let says = |field: &str| body.get(field).and_then(Value::as_str) == Some(resource.name.as_str());
     let own_name = match ResourceType::from_type_url(type_url(resource)) {
-        // Their `name` is not what they are subscribed by.
+        // Clients do not request these types by the field `name`.
         Some(ResourceType::VirtualHost | ResourceType::LbEndpoint) => false,
         _ => says("name") || says("cluster_name"),
     };
@@ -173,7 +173,7 @@ pub(super) fn item(resource: &Resource) -> Value {
     Value::Object(wrapper)
 }
 
-/// What only a wrapper can say.
+/// The fields that only a wrapper has.
 fn extras(resource: &Resource) -> Map<String, Value> {
     let mut extras = Map::new();
     if !resource.aliases.is_empty() {
@@ -191,7 +191,7 @@ fn extras(resource: &Resource) -> Map<String, Value> {
 }
 
 fn body(resource: &Resource) -> Value {
-    // The server redacted what is not to be shown.
+    // The server has redacted sensitive fields already.
     resource
         .resource
         .as_ref()

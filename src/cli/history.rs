@@ -1,4 +1,4 @@
-//! `chancery history`: a group's kept revisions, newest first, with what the nodes made of each; or one of them, node by node.
+//! `chancery history`: a group's kept revisions, newest first, with their outcome on the nodes; or one revision, node by node.
 
 use clap::Args;
 
@@ -18,10 +18,10 @@ use crate::proto::admin::{
 pub(super) struct History {
     #[command(flatten)]
     group: Group,
-    /// At most this many; 0 for all that are kept
+    /// The largest number of revisions; 0 for all that are kept
     #[arg(long, default_value_t = 0, value_name = "COUNT")]
     limit: u32,
-    /// Only this one: its types, and what each node made of it, in the node's own words
+    /// Only this revision: its types, and its outcome on each node, in the node's own words
     #[arg(long, value_name = "REVISION", conflicts_with = "limit")]
     revision: Option<u64>,
 }
@@ -123,7 +123,7 @@ fn detail(revision: &SnapshotSummary) -> String {
     text
 }
 
-/// A row for each node; below one that refused, its own words.
+/// A row for each node; below a node with a NACK, its message.
 fn node_table(nodes: &[NodeOutcome]) -> String {
     let mut table = Table::new(["NODE", "OUTCOME", "CONNECTED", "TIME"]);
     for node in nodes {

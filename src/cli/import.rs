@@ -1,5 +1,5 @@
-//! `chancery import`: publishes a directory with a folder for each group, as `export` writes it: everything is checked before
-//! anything is published.
+//! `chancery import`: publishes a directory with a folder for each group, as `export` writes it. All folders are checked
+//! before the first is published.
 
 use std::{
     collections::BTreeMap,
@@ -70,7 +70,7 @@ impl Import {
             let groups = count(refused, "group");
             return Err(Failure::refused(format!("{groups} refused: nothing was published")));
         }
-        // The shared group first: others refer to what is in it.
+        // The shared group first: other groups refer to its resources.
         let (shared, own): (Vec<_>, Vec<_>) = folders.iter().partition(|(group, _)| *group == NodeGroup::SHARED);
         let mut exit = Exit::Ok;
         for (group, documents) in shared.into_iter().chain(own) {
@@ -86,12 +86,12 @@ impl Import {
         Ok(exit)
     }
 
-    /// Every folder's group and files.
+    /// The groups of all folders, with their files.
     fn folders(&self) -> Result<BTreeMap<String, Vec<Document>>, Failure> {
-        let told = |error: io::Error| Failure::usage(format!("{}: {error}", self.dir.display()));
+        let failed = |error: io::Error| Failure::usage(format!("{}: {error}", self.dir.display()));
         let mut folders = BTreeMap::new();
-        for entry in fs::read_dir(&self.dir).map_err(told)? {
-            let path = entry.map_err(told)?.path();
+        for entry in fs::read_dir(&self.dir).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
             if input::is_hidden(&path) {
                 continue;
             }
@@ -124,7 +124,7 @@ impl Import {
     }
 }
 
-/// A folder's files; one whose secrets were left out is refused: published, it would put their place-holders in their place.
+/// The files of a folder. Refuses files with redacted secrets, since publishing them would replace the secrets.
 fn documents(folder: &Path) -> Result<Vec<Document>, Failure> {
     let documents = files::read(&[folder.to_owned()])?;
     match documents.iter().find(|document| mentions_redacted(&document.content)) {

@@ -1,4 +1,4 @@
-//! The files that `-f` names: a file, a directory, or `-` for stdin.
+//! Reads the files of `-f`: a file, a directory, or `-` for stdin.
 
 use std::{
     fs,
@@ -9,11 +9,11 @@ use std::{
 use super::exit::Failure;
 use crate::{input, proto::admin::Document};
 
-/// More than a server takes in one publish.
+/// More than a server accepts in one publish.
 const MAX_BYTES: u64 = 256 << 20;
 const STDIN: &str = "<stdin>";
 
-/// Reads everything that is named, in the order given.
+/// Reads all given files, in order.
 pub(super) fn read(paths: &[PathBuf]) -> Result<Vec<Document>, Failure> {
     if paths.iter().filter(|path| is_stdin(path)).count() > 1 {
         return Err(Failure::usage("-f -: stdin can be read once"));
@@ -27,7 +27,7 @@ pub(super) fn read(paths: &[PathBuf]) -> Result<Vec<Document>, Failure> {
                 documents.push(opened(&file, input::open)?);
             }
         } else {
-            // A pipe that is named by itself is meant: a shell's `<(...)` is one.
+            // A pipe may be given by itself, as a shell's `<(...)` is.
             documents.push(opened(path, |path| fs::File::open(path))?);
         }
     }
@@ -56,10 +56,10 @@ fn document(name: String, from: impl Read) -> Result<Document, Failure> {
     })
 }
 
-/// The configuration files of a directory: none is an error.
+/// The configuration files of a directory; it must have some.
 fn files_of(dir: &Path) -> Result<Vec<PathBuf>, Failure> {
     let files = input::files_of(dir).map_err(|error| unreadable(&dir.display().to_string(), &error))?;
-    // A pipe or a device in a directory is not what is meant by its files.
+    // Pipes and devices in a directory are skipped.
     let files: Vec<PathBuf> = files.into_iter().filter(|path| path.is_file()).collect();
     if files.is_empty() {
         let endings = input::ENDINGS.map(|ending| format!("*.{ending}")).join(", ");

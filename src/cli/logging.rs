@@ -1,5 +1,5 @@
-//! Log lines. Whatever a field says, no line is longer than it should be, and none has a character that steers a terminal or
-//! forges another line: seen to here, so that no place that logs can forget it.
+//! Log lines. Every field is shortened, and characters that steer a terminal or forge another line are escaped: here, for
+//! all log calls.
 
 use std::{
     fmt::{self, Debug, Write as _},
@@ -23,10 +23,10 @@ use crate::{
     text::{Escaping, escape_json, head},
 };
 
-/// Bytes of one field: a NACK's words are kept in as many.
+/// Bytes of one field: room for the stored message of a NACK.
 const FIELD_BYTES: usize = 4096;
 
-/// Fields as text: `name=value`, and the message as it is.
+/// Fields as text: `name=value`, and the message without a name.
 struct SafeFields;
 
 struct Visitor<'writer> {
@@ -35,10 +35,10 @@ struct Visitor<'writer> {
     result: fmt::Result,
 }
 
-/// Lines of JSON on their way to a writer.
+/// Writes lines of JSON to a writer.
 struct SafeLines<W>(W);
 
-/// Log lines go to stderr.
+/// Starts logging to stderr.
 pub(super) fn start(settings: &LogSettings) {
     let is_terminal = io::IsTerminal::is_terminal(&io::stderr());
     if let Err(error) = subscriber(settings, io::stderr, is_terminal).try_init() {
@@ -113,7 +113,7 @@ impl<'a, W: MakeWriter<'a>> MakeWriter<'a> for SafeLines<W> {
 }
 
 impl<W: Write> Write for SafeLines<W> {
-    /// A subscriber writes a line at once.
+    /// A subscriber writes each line at once.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(line);
         let text = if line.len() > FIELD_BYTES {
@@ -130,7 +130,7 @@ impl<W: Write> Write for SafeLines<W> {
     }
 }
 
-/// The line with each text in it cut.
+/// The line with each text in it shortened.
 fn shortened(line: &str) -> Option<String> {
     let mut value: Value = serde_json::from_str(line).ok()?;
     cut(&mut value);

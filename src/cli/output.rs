@@ -1,4 +1,4 @@
-//! Printing: tables for people, JSON and YAML for scripts, and no text of a stranger's that moves the cursor.
+//! Printing: tables for people, JSON and YAML for scripts; unsafe characters from others are escaped.
 
 use std::{
     fmt::Write as _,
@@ -16,7 +16,7 @@ use crate::{
     text::{escape_json, is_unsafe},
 };
 
-/// What `-o` asks for.
+/// The values of `-o`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum Requested {
     /// Aligned columns, for people
@@ -26,11 +26,11 @@ pub(super) enum Requested {
     Json,
     /// One YAML document
     Yaml,
-    /// SARIF 2.1.0, for code scanning; of `validate` alone
+    /// SARIF 2.1.0, for code scanning; only for `validate`
     Sarif,
 }
 
-/// How results are printed.
+/// The format of results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
     /// Aligned columns, for people.
@@ -41,14 +41,14 @@ pub(super) enum Format {
     Yaml,
 }
 
-/// Stdout, in the format that was asked for.
+/// Stdout, in the requested format.
 #[derive(Debug)]
 pub(super) struct Output {
     pub(super) format: Format,
     out: io::Stdout,
 }
 
-/// Columns of text, with lines below a row where it needs them.
+/// Columns of text, with notes below rows.
 #[derive(Debug, Default)]
 pub(super) struct Table {
     rows: Vec<Row>,
@@ -88,13 +88,13 @@ impl Output {
         }
     }
 
-    /// Prints text as it is.
+    /// Prints text unchanged.
     pub(super) fn text(&mut self, text: &str) -> io::Result<()> {
         self.out.write_all(text.as_bytes())?;
         self.out.flush()
     }
 
-    /// Prints a value as JSON or YAML; where a table was asked for, as YAML.
+    /// Prints a value as JSON or YAML; YAML also in place of a table.
     pub(super) fn value(&mut self, value: &Value) -> io::Result<()> {
         let text = match self.format {
             Format::Json => escape_json(&format!("{value:#}\n")).into_owned(),
@@ -103,7 +103,7 @@ impl Output {
         self.text(&text)
     }
 
-    /// Prints one of a sequence of values: JSON one a line, YAML one a document.
+    /// Prints one of a sequence of values: a line of JSON, or a YAML document.
     pub(super) fn event(&mut self, value: &Value) -> io::Result<()> {
         let text = match self.format {
             Format::Json => escape_json(&format!("{value}\n")).into_owned(),
@@ -129,7 +129,7 @@ impl Table {
         });
     }
 
-    /// A line below the last row.
+    /// Adds a line below the last row.
     pub(super) fn note(&mut self, note: &str) {
         if let Some(row) = self.rows.last_mut() {
             row.notes.push(escape(note));
@@ -161,13 +161,13 @@ impl Table {
     }
 }
 
-/// A cell is never empty: a blank would read as the next column.
+/// The text of a cell, which is never empty: a blank would read as the next column.
 fn shown(cell: &str) -> String {
     if cell.is_empty() { "-".to_owned() } else { escape(cell) }
 }
 
-/// The text with control characters, and those that turn the direction of writing, made visible: node ids, resource names
-/// and NACK messages come from strangers.
+/// Escapes control characters and characters that change the direction of text: node ids, resource names and NACK messages
+/// come from others.
 pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
@@ -181,7 +181,7 @@ pub(super) fn escape(text: &str) -> String {
 }
 
 /// A message of the admin API as proto3 JSON: field names as in the `.proto`, enums by name, 64-bit numbers as numbers,
-/// fields at their default included. `name` is the message's full name without the package.
+/// default values included. `name` is the message's full name without the package.
 pub(super) fn proto_json<M: Message>(message: &M, name: &str) -> Value {
     let options = SerializeOptions::new()
         .use_proto_field_name(true)
@@ -199,14 +199,14 @@ pub(super) fn proto_json<M: Message>(message: &M, name: &str) -> Value {
         .unwrap_or_default()
 }
 
-/// A moment as people and scripts read it; `-` where there is none.
+/// A time for people and scripts; `-` without one.
 pub(super) fn time(time: Option<&prost_types::Timestamp>) -> String {
-    // By its own writer: that of the system's time knows nothing before 1970 or after 9999.
+    // By the type's own writer: that of the system's time cannot write times before 1970 or after 9999.
     let seconds = |time: &prost_types::Timestamp| prost_types::Timestamp { nanos: 0, ..*time };
     time.map(seconds).as_ref().map_or_else(String::new, ToString::to_string)
 }
 
-/// The first names of a list, and how many more there are.
+/// The first names of a list, and the number of the rest.
 pub(super) fn some_of(names: &[String], shown: usize) -> String {
     let mut text = names.iter().take(shown).cloned().collect::<Vec<_>>().join(", ");
     if names.len() > shown {
@@ -215,7 +215,7 @@ pub(super) fn some_of(names: &[String], shown: usize) -> String {
     text
 }
 
-/// `"a", "b" and 3 more`: names of which there are `all`.
+/// `"a", "b" and 3 more`, where `all` is the number of all names.
 pub(super) fn quoted_of(names: &[String], all: usize) -> String {
     let mut text = names
         .iter()
@@ -233,14 +233,14 @@ pub(super) fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
-/// Tells the person at the terminal how it goes; scripts are not bothered.
+/// Prints progress if stderr is a terminal.
 pub(super) fn progress(text: &str) {
     if io::stderr().is_terminal() {
         writeln!(io::stderr(), "{}", escape(text)).ok();
     }
 }
 
-/// Tells whoever reads stderr.
+/// Prints a note to stderr.
 pub(super) fn note(text: &str) {
     writeln!(io::stderr(), "{}", escape(text)).ok();
 }

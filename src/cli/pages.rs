@@ -1,9 +1,9 @@
-//! Long answers of the admin API, page by page.
+//! Reads all pages of long answers of the admin API.
 
 use super::{Failure, connect::Clients};
 use crate::proto::admin::{ListNodesRequest, ListSnapshotsRequest, NodeStatus, ServerHealth, SnapshotSummary};
 
-/// Every node of a group, or of all, and how the server is.
+/// Every node of a group, or of all groups, and the health of the server.
 pub(super) async fn nodes(clients: &Clients, group: &str) -> Result<(Vec<NodeStatus>, ServerHealth), Failure> {
     let mut client = clients.nodes().await?;
     let mut all = Vec::new();
@@ -23,7 +23,7 @@ pub(super) async fn nodes(clients: &Clients, group: &str) -> Result<(Vec<NodeSta
     }
 }
 
-/// Every snapshot that is published.
+/// Every published snapshot.
 pub(super) async fn snapshots(clients: &Clients) -> Result<Vec<SnapshotSummary>, Failure> {
     let mut client = clients.snapshots().await?;
     let mut all = Vec::new();

@@ -1,4 +1,4 @@
-//! What a publish would do, as text: what changes field by field, who receives it, and in which order.
+//! The plan of a publish as text: its changes field by field, their receivers, and their order.
 
 use super::{
     findings::short_type,
@@ -21,17 +21,17 @@ const RECEIVERS: usize = 10;
 const NODES: usize = 5;
 const ROLLOUTS: usize = 5;
 
-/// `+` added, `~` changed with its fields where a plan tells them, `-` removed: one resource a line.
+/// One resource a line: `+` added, `~` changed, with its fields if the plan has them, `-` removed.
 pub(super) fn changes(changes: &[TypeChange], plan: Option<&Plan>) -> String {
     let mut text = String::new();
     for change in changes {
         let kind = short_type(&change.type_url);
-        let told = plan.and_then(|plan| plan.types.iter().find(|told| told.type_url == change.type_url));
+        let planned = plan.and_then(|plan| plan.types.iter().find(|planned| planned.type_url == change.type_url));
         for (sign, names) in [('+', &change.added), ('~', &change.changed), ('-', &change.removed)] {
             for name in names.iter().take(NAMES) {
                 text.push_str(&format!("  {sign} {kind} {}\n", escape(name)));
                 if sign == '~' {
-                    text.push_str(&fields(told, name));
+                    text.push_str(&fields(planned, name));
                 }
             }
             if names.len() > NAMES {
@@ -42,7 +42,7 @@ pub(super) fn changes(changes: &[TypeChange], plan: Option<&Plan>) -> String {
     text
 }
 
-/// Who receives it, and in which order; nothing where no node would be sent this.
+/// The receivers and the order; without receivers, a line that says so.
 pub(super) fn delivery(plan: &Plan, group: &str) -> String {
     if !plan.is_next {
         return String::new();
@@ -75,8 +75,8 @@ pub(super) fn delivery(plan: &Plan, group: &str) -> String {
     text
 }
 
-fn fields(told: Option<&TypePlan>, name: &str) -> String {
-    let resource = told.and_then(|told| told.resources.iter().find(|resource| resource.name == name));
+fn fields(planned: Option<&TypePlan>, name: &str) -> String {
+    let resource = planned.and_then(|planned| planned.resources.iter().find(|resource| resource.name == name));
     let Some(ResourceDiff {
         fields, more_fields, ..
     }) = resource
@@ -116,7 +116,7 @@ fn shortened(value: &str) -> String {
 
 /// `envoy-1 (group demo): cluster all, endpoint 2 names`
 fn subscriptions(receiver: &Receiver) -> String {
-    let told = receiver.subscriptions.iter().map(|one| {
+    let texts = receiver.subscriptions.iter().map(|one| {
         let what = if one.wildcard {
             "all".to_owned()
         } else {
@@ -124,12 +124,12 @@ fn subscriptions(receiver: &Receiver) -> String {
         };
         format!("{} {what}", short_type(&one.type_url))
     });
-    let told: Vec<String> = told.collect();
+    let texts: Vec<String> = texts.collect();
     format!(
         "{} (group {}): {}",
         escape(&receiver.node_id),
         escape(&receiver.group),
-        told.join(", ")
+        texts.join(", ")
     )
 }
 
@@ -174,7 +174,7 @@ fn gist(step: &Step) -> String {
     text
 }
 
-/// What a message waits for: the ACKs of the first so many.
+/// The responses whose ACK a step waits for.
 fn gate(before: usize) -> String {
     match before {
         0 => String::new(),

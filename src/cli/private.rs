@@ -1,5 +1,5 @@
-//! Files that may hold secrets: from the first byte on they are readable by those alone who are meant to, whatever stood under
-//! their name before.
+//! Files that may hold secrets: only the intended users can read them, from the first byte on and whatever file had the path
+//! before.
 
 use std::{
     fs::{self, File, OpenOptions, Permissions},
@@ -8,21 +8,20 @@ use std::{
     path::Path,
 };
 
-/// Permissions: for the owner alone.
+/// Permissions for the owner alone.
 pub(super) const MODE: u32 = 0o600;
 
-/// Makes a file that is not there yet. One that is there keeps its permissions, and a link leads elsewhere: neither is written
-/// to.
+/// Creates a file that must not exist: an existing file has its own permissions, and a link leads elsewhere.
 pub(super) fn create(path: &Path, mode: u32) -> io::Result<File> {
     let file = OpenOptions::new().write(true).create_new(true).mode(MODE).open(path)?;
     if mode != MODE {
-        // Wider than it was made, and whatever the umask says.
+        // A wider mode is set afterwards, since the umask would narrow it.
         file.set_permissions(Permissions::from_mode(mode))?;
     }
     Ok(file)
 }
 
-/// Makes a file of a name that is ours alone; what was left there is removed.
+/// Creates a file under a name of our own; removes a leftover.
 pub(super) fn create_aside(aside: &Path, mode: u32) -> io::Result<File> {
     match fs::remove_file(aside) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -31,7 +30,7 @@ pub(super) fn create_aside(aside: &Path, mode: u32) -> io::Result<File> {
     create(aside, mode)
 }
 
-/// Puts a file with this content in the place of what is there, at once.
+/// Replaces a file with this content in one step.
 pub(super) fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let aside = path.with_file_name(format!(".{name}.{}", std::process::id()));
@@ -44,13 +43,13 @@ pub(super) fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> 
     replaced
 }
 
-/// Whether a file has just these permissions.
+/// Returns true if a file has exactly these permissions.
 pub(super) fn has_mode(file: &File, mode: u32) -> bool {
     let metadata = file.metadata();
     metadata.is_ok_and(|metadata| metadata.permissions().mode() & 0o777 == mode)
 }
 
-/// Reads permissions as `chmod` takes them: `640`, `0600`.
+/// Parses permissions as `chmod` takes them: `640`, `0600`.
 pub(super) fn parse_mode(text: &str) -> Result<u32, String> {
     u32::from_str_radix(text, 8)
         .ok()
@@ -69,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_open_to_others_is_not_open_with_the_new_content() {
+    fn new_content_is_private_where_the_old_file_was_open_to_others() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("cds.yaml");
         fs::write(&path, "old").unwrap();

@@ -1,4 +1,4 @@
-//! What every publishing command shares: its flags, what it prints, and `--wait`.
+//! The common part of all publishing commands: flags, output, and `--wait`.
 
 use std::time::Duration;
 
@@ -17,44 +17,44 @@ use crate::{
     settings::Span,
 };
 
-/// How to publish.
+/// Options of a publish.
 #[derive(Args, Debug)]
 pub(super) struct Publish {
-    /// Check everything and say what would change, for whom, and in which order; publish nothing
+    /// Check everything and show the changes, their receivers and their order; publish nothing
     #[arg(long, conflicts_with = "wait")]
     dry_run: bool,
-    /// Accept warnings where the server is set to refuse them
+    /// Accept warnings even if the server is set to refuse them
     #[arg(long)]
     allow_warnings: bool,
     /// Refuse warnings
     #[arg(long, conflicts_with = "allow_warnings")]
     deny_warnings: bool,
-    /// Confirm that a type may become empty, and that much of the group may go at once
+    /// Confirm that a type may become empty, and that a large share of the group may be removed at once
     #[arg(long)]
     allow_removals: bool,
     /// Refuse unless the group is at this revision (0: not published yet)
     #[arg(long, value_name = "REVISION")]
     expected_revision: Option<u64>,
-    /// Names this publish within its group: sent again with the same key and content, it is done once
+    /// A key for this publish within its group: repeated with the same key and content, it is done once
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
-    /// Why, for the history
+    /// The reason, for the history
     #[arg(short, long, default_value = "")]
     message: String,
-    /// Who, for the history
+    /// The author, for the history
     #[arg(long, env = "CHANCERY_AUTHOR", value_name = "NAME")]
     author: Option<String>,
     #[command(flatten)]
     wait: Wait,
 }
 
-/// Whether to wait, and how long.
+/// Options of waiting for the nodes.
 #[derive(Args, Debug)]
 pub(super) struct Wait {
     /// Wait until every connected node of the group ACKed; exit 1 when one refuses
     #[arg(long)]
     wait: bool,
-    /// How long to wait
+    /// Time limit of the wait
     #[arg(long, default_value = "60s", value_name = "DURATION", requires = "wait")]
     timeout: Span,
 }
@@ -80,7 +80,7 @@ impl Publish {
         }
     }
 
-    /// Prints what was published, and waits for the nodes where asked to.
+    /// Prints the result of a publish, and waits for the nodes if requested.
     pub(super) async fn finish(
         &self,
         published: &PublishResponse,
@@ -103,7 +103,7 @@ impl Publish {
 // === impl Wait ===
 
 impl Wait {
-    /// Waits where asked to.
+    /// Waits if requested.
     async fn run(&self, group: &str, revision: u64, clients: &Clients) -> Result<Exit, Failure> {
         if !self.wait {
             return Ok(Exit::Ok);
@@ -113,7 +113,7 @@ impl Wait {
     }
 }
 
-/// What would refuse the publish unless confirmed: told in a dry run alone.
+/// Removals that need a confirmation: in a dry run only.
 pub(super) fn unconfirmed(published: &PublishResponse) -> impl Iterator<Item = &Finding> {
     let asked = |finding: &&Finding| [codes::EMPTIES_TYPE, codes::REMOVES_MANY].contains(&finding.code.as_str());
     published.findings.iter().filter(asked)

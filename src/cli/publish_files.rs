@@ -1,4 +1,4 @@
-//! `chancery replace` and `chancery apply`: what files say becomes all of a group's snapshot, or is added to what it has.
+//! `chancery replace` and `chancery apply`: publish files as the whole snapshot of a group, or in addition to it.
 
 use std::path::PathBuf;
 
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::proto::admin::{PatchSnapshotRequest, PublishOptions, ReplaceSnapshotRequest};
 
-/// The flags of both.
+/// The flags of both commands.
 #[derive(Args, Debug)]
 pub(super) struct PublishFiles {
     #[command(flatten)]
@@ -33,7 +33,7 @@ pub(super) struct PublishFiles {
 }
 
 impl PublishFiles {
-    /// Publishes the files in place of the group's own resources, or beside those that they do not name.
+    /// Publishes the files in place of the group's own resources, or in addition to them.
     pub(super) async fn run(self, own: Own, clients: &Clients, output: &mut Output) -> Result<Exit, Failure> {
         let documents = input::read(&self.files)?;
         let group = self.group.group;

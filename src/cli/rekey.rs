@@ -1,4 +1,4 @@
-//! `chancery rekey`: a data directory under the newest key of a key file, without a server.
+//! `chancery rekey`: seals a data directory with the newest key of a key file, without a server.
 
 use std::path::PathBuf;
 
@@ -14,13 +14,13 @@ use crate::app::offline::{self, RekeyReport};
 
 #[derive(Args, Debug)]
 pub(super) struct Rekey {
-    /// The data directory; no server may be running on it
+    /// The data directory; no server may use it
     #[arg(long, env = "CHANCERY_DATA_DIR", value_name = "DIR")]
     data_dir: PathBuf,
-    /// The keys: the first one seals, and whatever sealed the store until now must be among them
+    /// The key file: its first key seals, and every key that the store needs so far must be in it
     #[arg(long, env = "CHANCERY_STORE_KEY_FILE", value_name = "FILE")]
     key_file: PathBuf,
-    /// Write it without seals instead
+    /// Write the store without sealing it
     #[arg(long)]
     plain: bool,
 }
@@ -31,20 +31,20 @@ impl Rekey {
     pub(super) fn run(self, output: &mut Output) -> Result<Exit, Failure> {
         let report = offline::rekey(&self.data_dir, &self.key_file, self.plain)?;
         match output.format {
-            Format::Table => output.text(&self.told(&report))?,
+            Format::Table => output.text(&self.text(&report))?,
             Format::Json | Format::Yaml => {
-                let mut told = value(&report.store);
-                told["key"] = json!(report.key);
-                told["changed"] = json!(report.changed);
+                let mut fields = value(&report.store);
+                fields["key"] = json!(report.key);
+                fields["changed"] = json!(report.changed);
                 let left: Vec<_> = report.left.iter().map(|path| path.display().to_string()).collect();
-                told["left"] = json!(left);
-                output.value(&told)?;
+                fields["left"] = json!(left);
+                output.value(&fields)?;
             }
         }
         Ok(Exit::Ok)
     }
 
-    fn told(&self, report: &RekeyReport) -> String {
+    fn text(&self, report: &RekeyReport) -> String {
         let dir = self.data_dir.display();
         let state = report
             .key
@@ -52,7 +52,7 @@ impl Rekey {
             .map_or_else(|| "not sealed".to_owned(), |key| format!("sealed with the key {key}"));
         let mut text = if report.changed {
             format!(
-                "{dir}: {state}: {}\nthe file that was there is deleted and not overwritten: what it held may still be found on the disk\n",
+                "{dir}: {state}: {}\nthe old file is deleted, not overwritten: its contents may still be found on the disk\n",
                 counts(&report.store)
             )
         } else {

@@ -1,7 +1,7 @@
-//! `chancery render`: a group's snapshot as the files that Envoy's `path_config_source` reads, for nodes that no stream reaches.
+//! `chancery render`: a group's snapshot as the files that Envoy's `path_config_source` reads, for nodes without a stream.
 //!
-//! Nothing runs in the Envoy but its own file watch: every file is written aside and renamed into place, in an order that
-//! makes before it breaks.
+//! Envoy needs only its own file watch: every file is written under another name and renamed, in an order that makes
+//! before it breaks.
 
 mod inline;
 mod layout;
@@ -32,7 +32,7 @@ use crate::{
     settings::Span,
 };
 
-/// How long `--watch` waits before it connects again.
+/// Time before `--watch` connects again.
 const RECONNECT: Duration = Duration::from_secs(2);
 
 #[derive(Args, Debug)]
@@ -41,20 +41,20 @@ pub(super) struct Render {
     /// The group whose snapshot is rendered
     #[arg(short, long, value_name = "GROUP", group = "whose")]
     group: Option<String>,
-    /// The node whose group it is; it has connected once
+    /// The node whose group is rendered; it must have connected once
     #[arg(long, value_name = "NODE", group = "whose")]
     node: Option<String>,
-    /// The directory to render to; it is made where it is missing
+    /// The directory to render to; it is created if missing
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Render again whenever something is published, until interrupted
+    /// Render again after every publish, until interrupted
     #[arg(long)]
     watch: bool,
-    /// How long Envoys are given to take what is new before what is old is taken away
+    /// Time that Envoys get to load new files before old ones are removed
     #[arg(long, default_value = "1s", value_name = "DURATION")]
     pause: Span,
-    /// Permissions of the files in octal: any of them may hold keys and passwords, so they are for the owner alone unless an Envoy
-    /// of another user is to read them, as with 640
+    /// Permissions of the files in octal: any file may hold keys and passwords, so by default only the owner may read them;
+    /// use 640 for an Envoy of another user
     #[arg(long, value_name = "MODE", default_value = "600", value_parser = private::parse_mode)]
     mode: u32,
 }
@@ -75,7 +75,7 @@ impl Render {
             return Ok(Exit::Ok);
         }
         loop {
-            // The server may be away, and what is published may be what files cannot say: what was rendered stays.
+            // The server may be down, or the snapshot may not be expressible as files: the rendered files stay.
             let ended = self.follow(clients, &group, &out, output).await;
             if let Err(failure) = ended {
                 note(failure.to_string().trim_end());
@@ -84,14 +84,14 @@ impl Render {
         }
     }
 
-    /// Renders at every publish, until the watch ends.
+    /// Renders after every publish, until the watch ends.
     async fn follow(&self, clients: &Clients, group: &str, out: &Path, output: &mut Output) -> Result<(), Failure> {
         let request = WatchSnapshotsRequest { group: String::new() };
         let mut events = clients.snapshots().await?.watch_snapshots(request).await?.into_inner();
         while let Some(event) = events.message().await? {
             let concerns = match &event.event {
                 Some(Event::Published(summary)) => summary.group == group || summary.group == NodeGroup::SHARED,
-                // Nothing is taken from the nodes of a group that is deleted.
+                // The nodes of a deleted group keep what they have.
                 Some(Event::DeletedGroup(_)) | None => false,
             };
             if !concerns {
@@ -125,7 +125,7 @@ async fn group_of(clients: &Clients, id: &str) -> Result<String, Failure> {
     Ok(node.into_inner().group)
 }
 
-/// A group's own resources; `None` where it was never published.
+/// A group's own resources; `None` if it was never published.
 pub(super) async fn snapshot(clients: &Clients, group: &str) -> Result<Option<Snapshot>, Failure> {
     let request = GetSnapshotRequest {
         group: group.to_owned(),
@@ -139,7 +139,7 @@ pub(super) async fn snapshot(clients: &Clients, group: &str) -> Result<Option<Sn
     }
 }
 
-/// Makes the directory, and gives the path that Envoys are to read.
+/// Creates the directory; returns its path for Envoys.
 fn prepare(out: &Path) -> Result<PathBuf, Failure> {
     std::fs::create_dir_all(out)
         .and_then(|()| out.canonicalize())

@@ -1,5 +1,5 @@
-//! `chancery restore`: a backup becomes the store of a data directory; `chancery verify`: a store or a backup is checked whole. Both
-//! without a server, and with the key file where it is sealed.
+//! `chancery restore` makes the store of a data directory from a backup; `chancery verify` checks a whole store or backup. Both
+//! work without a server, with the key file if the store is sealed.
 
 use std::path::PathBuf;
 
@@ -14,32 +14,32 @@ use crate::app::offline::{self, OfflineError, StoreReport};
 
 #[derive(Args, Debug)]
 pub(super) struct Restore {
-    /// What `chancery backup` wrote
+    /// The file that `chancery backup` wrote
     #[arg(value_name = "BACKUP")]
     backup: PathBuf,
-    /// The data directory of the server that is to have it; no server may be running on it
+    /// The data directory to restore to; no server may use it
     #[arg(long, env = "CHANCERY_DATA_DIR", value_name = "DIR")]
     data_dir: PathBuf,
     #[command(flatten)]
     keys: Keys,
-    /// Restore over what is in the directory; a store in it is kept under another name
+    /// Restore even if the directory is not empty; a store in it is kept under another name
     #[arg(long)]
     force: bool,
 }
 
 #[derive(Args, Debug)]
 pub(super) struct Verify {
-    /// A data directory that no server has open, or what `chancery backup` wrote
+    /// A data directory that no server uses, or a file that `chancery backup` wrote
     #[arg(value_name = "DIR|BACKUP")]
     path: PathBuf,
     #[command(flatten)]
     keys: Keys,
 }
 
-/// The keys of what is sealed.
+/// The keys of a sealed store.
 #[derive(Args, Debug)]
 struct Keys {
-    /// The keys of the store, where it is sealed
+    /// The key file of the store, if it is sealed
     #[arg(long, env = "CHANCERY_STORE_KEY_FILE", value_name = "FILE")]
     key_file: Option<PathBuf>,
 }
@@ -52,7 +52,7 @@ impl Restore {
         match output.format {
             Format::Table => {
                 let mut text = format!(
-                    "restored to {}: {}\nnew revisions are numbered from {} on: numbers that were given since the backup are not given again\n",
+                    "restored to {}: {}\nnew revisions are numbered from {} on: numbers used since the backup are not used again\n",
                     self.data_dir.display(),
                     counts(&report),
                     report.last_revision + 1

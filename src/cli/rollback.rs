@@ -15,7 +15,7 @@ use crate::proto::admin::RollbackSnapshotRequest;
 pub(super) struct Rollback {
     #[command(flatten)]
     group: Group,
-    /// The revision whose content to publish, see `chancery history`
+    /// The revision whose content to publish; see `chancery history`
     #[arg(long, value_name = "REVISION")]
     to: u64,
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! Findings as SARIF 2.1.0, the format in which code scanning takes them: a rule for each code, a result for each finding.
+//! Findings as SARIF 2.1.0, the format of code scanning: a rule for each code, a result for each finding.
 
 use serde_json::{Value, json};
 
@@ -44,7 +44,7 @@ fn rule(code: &str, text: &str) -> Value {
     })
 }
 
-/// With a capital letter and a full stop.
+/// The text as a sentence, with a capital letter and a full stop.
 fn sentence(text: &str) -> String {
     let mut chars = text.chars();
     let first = chars.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
@@ -77,7 +77,7 @@ fn result(finding: &Finding) -> Value {
     result
 }
 
-/// What it is about, which a viewer of code does not show otherwise, and what is wrong.
+/// The resource and the problem: viewers of code do not show the resource otherwise.
 fn message(finding: &Finding) -> String {
     let mut text = String::new();
     if !finding.type_url.is_empty() {
@@ -128,7 +128,7 @@ fn logical(finding: &Finding) -> Option<Value> {
     Some(json!({"name": name, "fullyQualifiedName": parts.join("/"), "kind": kind}))
 }
 
-/// A path as the reference of a URI: relative paths stay relative, to wherever the command was run.
+/// A path as a URI reference: relative paths stay relative to the working directory.
 fn uri(path: &str) -> String {
     let mut uri = String::with_capacity(path.len());
     if path.starts_with('/') {

@@ -25,7 +25,7 @@ pub(super) struct Serve {
     /// A YAML file with settings; flags and the environment win over it
     #[arg(long, env = "CHANCERY_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Check the settings, print them as they come out, and stop
+    /// Check the settings, print the resulting ones, and stop
     #[arg(long)]
     check_config: bool,
     #[command(flatten)]
@@ -47,7 +47,7 @@ impl Serve {
     }
 }
 
-/// No date before 1970 can be written into the headers of HTTP: every answer would fail.
+/// Fails before 1970: the headers of HTTP cannot have such a date, so every answer would fail.
 fn check_clock(now: SystemTime) -> Result<(), Failure> {
     if now >= SystemTime::UNIX_EPOCH {
         return Ok(());
@@ -57,8 +57,8 @@ fn check_clock(now: SystemTime) -> Result<(), Failure> {
     Err(Failure::new(Exit::Unavailable, message))
 }
 
-/// Runs until the future ends, and leaves behind what still works: a publish, or a read that the disk does not answer, would
-/// hold up the process beyond the grace period. All that was acknowledged is on the disk by then.
+/// Runs until the future ends, and does not wait for blocking work: a publish or a read that the disk does not answer would
+/// hold up the process beyond the grace period. Everything acknowledged is on the disk by then.
 fn run_to_end<T>(runtime: Runtime, future: impl Future<Output = T>) -> T {
     let ended = runtime.block_on(future);
     runtime.shutdown_background();
@@ -91,7 +91,7 @@ async fn serve(settings: Settings) -> Result<Exit, Failure> {
             if complete {
                 info!("shut down");
             } else {
-                warn!("the grace period is over: what was still open was cut");
+                warn!("the grace period is over: open streams and calls were cut");
             }
             if failed {
                 let reason = "a task died that the process needs: the log says which; start it again";
@@ -106,7 +106,7 @@ async fn serve(settings: Settings) -> Result<Exit, Failure> {
     }
 }
 
-/// One line per address, for people and for scripts that asked for port 0.
+/// Prints one line per address, for people and for scripts that chose port 0.
 fn print_addresses(addresses: &crate::app::Addresses) -> io::Result<()> {
     let crate::app::Addresses {
         xds,
@@ -120,7 +120,7 @@ fn print_addresses(addresses: &crate::app::Addresses) -> io::Result<()> {
     }
     let mut stdout = io::stdout().lock();
     let printed = stdout.write_all(lines.as_bytes()).and_then(|()| stdout.flush());
-    // A server outlives whoever read its first lines.
+    // A server outlives the reader of its first lines.
     printed.or_else(|error| {
         if error.kind() == io::ErrorKind::BrokenPipe {
             Ok(())
@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_clock_before_1970_is_told_at_the_start() {
+    fn a_clock_before_1970_is_reported_at_the_start() {
         let epoch = SystemTime::UNIX_EPOCH;
         assert!(check_clock(epoch).is_ok());
         let failure = check_clock(epoch - Duration::from_secs(1)).unwrap_err();

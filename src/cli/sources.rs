@@ -1,4 +1,4 @@
-//! What `chancery status` says of the folders that `serve --files` publishes.
+//! The folders that `serve --files` publishes, for `chancery status`.
 
 use serde_json::Value;
 use tonic::Code;
@@ -27,7 +27,7 @@ pub(super) async fn run(clients: &Clients, output: &mut Output) -> Result<Exit, 
     Ok(Exit::Ok)
 }
 
-/// The folders that are not what is served, as a table; empty where all are.
+/// A table of the folders whose state is not `published`; empty without any.
 pub(super) async fn troubled(clients: &Clients) -> Result<String, Failure> {
     let mut sources = list(clients).await?;
     sources.retain(|source| source.state() != State::Published);
@@ -40,7 +40,7 @@ pub(super) async fn troubled(clients: &Clients) -> Result<String, Failure> {
 async fn list(clients: &Clients) -> Result<Vec<SourceStatus>, Failure> {
     match clients.sources().await?.list_sources(ListSourcesRequest {}).await {
         Ok(listed) => Ok(listed.into_inner().sources),
-        // An older server has none.
+        // An older server has no sources.
         Err(status) if status.code() == Code::Unimplemented => Ok(Vec::new()),
         Err(status) => Err(status.into()),
     }

@@ -1,4 +1,4 @@
-//! `chancery status`: what every node has, per type: sent, ACKed, and NACKed in the node's own words.
+//! `chancery status`: the resources of every node, per type: sent, ACKed, and NACKed in the node's own words.
 
 use clap::Args;
 use serde_json::Value;
@@ -17,22 +17,22 @@ use crate::proto::admin::{
     type_status::State,
 };
 
-/// Resources named that one waits for; the rest is counted.
+/// Awaited resources named in one line; the rest is counted.
 const AWAITED: usize = 16;
 
-/// What can be said of a node that polls and keeps its earlier version (H-4).
+/// The note for a node that polls and keeps its earlier version (H-4).
 const UNCONFIRMED: &str =
     "rejected or not yet applied: it polls over REST, and asked again with an earlier version; its own log says why";
 
 #[derive(Args, Debug)]
 pub(super) struct Status {
-    /// Only this node; one that is not known is an error
+    /// Only this node; an unknown one is an error
     #[arg(value_name = "NODE")]
     node: Option<String>,
     /// Only nodes of this group
     #[arg(short, long, value_name = "GROUP", conflicts_with = "node")]
     group: Option<String>,
-    /// Instead of nodes, the folders that `serve --files` publishes
+    /// Show the folders that `serve --files` publishes, instead of nodes
     #[arg(long, conflicts_with_all = ["node", "group"])]
     sources: bool,
 }
@@ -73,7 +73,7 @@ impl Status {
     }
 }
 
-/// A line where the server is not as it should be.
+/// A line if the server is degraded.
 fn degraded(health: &ServerHealth) -> String {
     if health.state() != server_health::State::Degraded {
         return String::new();
@@ -81,7 +81,7 @@ fn degraded(health: &ServerHealth) -> String {
     format!("server DEGRADED: {}\n", health.reasons.join("; "))
 }
 
-/// A row for each type of each node; below a refused one the node's own words.
+/// A row for each type of each node; below a refused type the node's message.
 pub(super) fn table(nodes: &[NodeStatus]) -> String {
     let mut table = Table::new([
         "NODE",
@@ -148,17 +148,17 @@ pub(super) fn table(nodes: &[NodeStatus]) -> String {
     table.render()
 }
 
-/// That the client of a stream does not read.
+/// A note that the client of a stream does not read.
 fn unread(stream: &StreamStatus) -> Option<String> {
     let since = stream.unread_since.as_ref()?;
     Some(format!(
-        "the client at {} makes no room for what it was sent since {}",
+        "the client at {} has not read what it was sent since {}",
         stream.peer,
         time(Some(since))
     ))
 }
 
-/// What is wrong with a type, in the node's own words where it has some.
+/// The problems of a type, in the node's own words if it sent any.
 fn notes(row: &TypeStatus) -> Vec<String> {
     let mut lines = Vec::new();
     let kind = short_type(&row.type_url);
@@ -173,7 +173,7 @@ fn notes(row: &TypeStatus) -> Vec<String> {
         let names = quoted_of(&row.refused_names, row.refused as usize);
         lines.push(format!("refused: {kind} {names}"));
     }
-    // What was refused may be why a later response is not answered: Envoy warms the clusters it refused, too.
+    // A NACK may explain why a later response is unanswered: Envoy also warms clusters that it refused.
     if let Some(nack) = &row.nack
         && (row.state() == State::Error || row.unanswered.is_some())
     {
@@ -199,13 +199,13 @@ fn notes(row: &TypeStatus) -> Vec<String> {
         #[allow(clippy::cast_precision_loss)] // for people
         let mib = row.large_response_bytes as f64 / f64::from(1 << 20);
         lines.push(format!(
-            "the last response has {mib:.1} MiB: gRPC clients take 4 MiB unless told otherwise"
+            "the last response has {mib:.1} MiB: gRPC clients take 4 MiB by default"
         ));
     }
     lines
 }
 
-/// What waits and what is held on a stream.
+/// Resources that wait, and removals that are held, on a stream.
 fn ordering(order: &OrderStatus) -> Vec<String> {
     let waits = order.waits.iter().map(waits);
     let waiting = order.waiting.saturating_sub(order.waits.len() as u64);
@@ -219,7 +219,7 @@ fn ordering(order: &OrderStatus) -> Vec<String> {
 fn waits(wait: &Wait) -> String {
     let who = resource(&wait.type_url, &wait.name);
     if wait.on.is_empty() {
-        // An earlier server tells types only.
+        // An earlier server sends types only.
         let types: Vec<_> = wait.on_type_urls.iter().map(|url| short_type(url)).collect();
         return format!("ordering: {who} waits for the ACK of {}", types.join(", "));
     }
@@ -246,7 +246,7 @@ fn holds(hold: &Hold) -> String {
     format!("ordering: holds {}{needed_by}", resource(&hold.type_url, &hold.name))
 }
 
-/// `cluster "a"`; the type alone where no name is told.
+/// `cluster "a"`; the type alone without a name.
 fn resource(type_url: &str, name: &str) -> String {
     let kind = short_type(type_url);
     if name.is_empty() {
@@ -275,7 +275,7 @@ pub(super) fn state(row: &TypeStatus) -> &'static str {
     }
 }
 
-/// When the type came to the state it is in.
+/// The time since when the type has its state.
 fn since(row: &TypeStatus) -> String {
     let sent = row.sent.as_ref().and_then(|sent| sent.time.as_ref());
     match row.state() {
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_type_is_said_below_it() {
+    fn problems_of_a_type_are_shown_below_it() {
         let row = TypeStatus {
             type_url: "type.googleapis.com/envoy.config.cluster.v3.Cluster".to_owned(),
             state: State::Stale.into(),
@@ -333,7 +333,7 @@ mod tests {
             ..StreamStatus::default()
         };
         let line = unread(&stream).unwrap();
-        assert!(line.starts_with("the client at 10.0.0.1:7 makes no room"), "{line}");
+        assert!(line.starts_with("the client at 10.0.0.1:7 has not read"), "{line}");
         assert_eq!(unread(&StreamStatus::default()), None);
     }
 
@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused_is_named_before_the_words() {
+    fn refused_names_come_before_the_message() {
         let row = TypeStatus {
             type_url: url("cluster.v3.Cluster"),
             state: State::Error.into(),
@@ -363,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_and_what_is_held_is_said_with_its_reason() {
+    fn waiting_and_held_resources_are_shown_with_the_reason() {
         let on = |kind: &str, name: &str, reason: Reason| Awaited {
             type_url: url(kind),
             name: name.to_owned(),

@@ -1,4 +1,4 @@
-//! Exit codes, tables, and the text of strangers.
+//! Exit codes, tables, and text from others.
 
 use clap::CommandFactory as _;
 use tonic::{Code, Status};

@@ -1,4 +1,4 @@
-//! `chancery token create`: makes a bearer token. Its secret is shown once; what the server keeps is a hash.
+//! `chancery token create`: makes a bearer token. Its secret is shown once; the server keeps only a hash.
 
 use std::{
     fs::{self, OpenOptions},
@@ -29,18 +29,18 @@ pub(super) struct Token {
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    /// Make a token: whoever shows it is who its name says
+    /// Make a token: its bearer acts under its name
     Create(Create),
 }
 
 #[derive(Args, Debug)]
 struct Create {
-    /// What the token is called, in rules and in the audit log
+    /// The name of the token, for rules and the audit log
     name: String,
     /// Add the token's line to this file, the server's access.tokens_file; without it the line is printed
     #[arg(long, value_name = "FILE")]
     tokens_file: Option<PathBuf>,
-    /// How long the token is good for; for ever by default
+    /// Time for which the token is valid; without end by default
     #[arg(long, value_name = "DURATION")]
     expires_in: Option<Span>,
 }
@@ -60,7 +60,7 @@ impl Create {
     fn run(self, output: &mut Output) -> Result<Exit, Failure> {
         let expires = self.expires_in.map(|span| SystemTime::now().checked_add(span.0));
         let expires = match expires {
-            Some(None) => return Err(Failure::usage("--expires-in: there is no such time")),
+            Some(None) => return Err(Failure::usage("--expires-in: the time is out of range")),
             Some(at) => at,
             None => None,
         };
@@ -89,7 +89,7 @@ impl Create {
     }
 }
 
-/// Adds a line to a file that nobody else may read.
+/// Adds a line to a file that only its owner may read.
 fn add(path: &Path, name: &str, line: &str) -> Result<(), Failure> {
     let failed = |error: io::Error| Failure::new(Exit::Unavailable, format!("{}: {error}", path.display()));
     let before = match fs::read_to_string(path) {
@@ -103,7 +103,7 @@ fn add(path: &Path, name: &str, line: &str) -> Result<(), Failure> {
         return Err(Failure::new(
             Exit::Conflict,
             format!(
-                "{}: there is a token \"{name}\" already: take its line out first",
+                "{}: there is a token \"{name}\" already: remove its line first",
                 path.display()
             ),
         ));

@@ -1,4 +1,4 @@
-//! `chancery validate`: what a publish of these files would be told, without a server.
+//! `chancery validate`: the findings of a publish of these files, without a server.
 
 use std::{path::PathBuf, time::SystemTime};
 
@@ -24,10 +24,10 @@ pub(super) struct Validate {
     /// A file, a directory of files, or `-` for stdin; may be given more than once
     #[arg(short, long = "file", required = true, value_name = "FILE|DIR|-")]
     files: Vec<PathBuf>,
-    /// Refuse warnings as well
+    /// Refuse warnings too
     #[arg(long)]
     deny_warnings: bool,
-    /// What a violation of the rules in Envoy's protos is
+    /// Severity of a violation of the rules in Envoy's protos
     #[arg(long, value_enum, default_value_t = RulesMode::Error, value_name = "MODE")]
     rules: RulesMode,
     #[command(flatten)]
@@ -35,7 +35,7 @@ pub(super) struct Validate {
 }
 
 impl Validate {
-    /// With `sarif`, findings are printed as a SARIF log, whatever the format of `output`.
+    /// With `sarif`, prints findings as a SARIF log, whatever the format of `output`.
     pub(super) fn run(&self, output: &mut Output, sarif: bool) -> Result<Exit, Failure> {
         let candidate = Candidate {
             documents: input::read(&self.files)?.into_iter().map(Document::from).collect(),

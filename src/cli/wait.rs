@@ -1,4 +1,4 @@
-//! Waiting until every connected node of a group holds a revision: `chancery wait`, and `--wait` of every publish.
+//! Waits until every connected node of a group has a revision: `chancery wait`, and `--wait` of every publish.
 
 use std::{
     collections::BTreeMap,
@@ -32,32 +32,32 @@ const NAMED: usize = 10;
 pub(super) struct Wait {
     #[command(flatten)]
     group: Group,
-    /// The revision to wait for; the current one where not given
+    /// The revision to wait for; by default the current one
     #[arg(long, value_name = "REVISION")]
     revision: Option<u64>,
-    /// How long to wait
+    /// Time limit
     #[arg(long, default_value = "60s", value_name = "DURATION")]
     timeout: Span,
 }
 
-/// What is known of the nodes of a group on their way to a revision.
+/// The nodes of a group on their way to a revision.
 #[derive(Debug)]
 struct Rollout {
     revision: u64,
-    /// Type URL → version of what the group has now: a refusal of it counts, whatever revision brought it.
+    /// Type URL → the group's current version: a NACK of this version counts, whatever revision it belongs to.
     current: BTreeMap<String, String>,
     connected: BTreeMap<String, NodeStatus>,
-    /// Every node known at the start was seen.
+    /// The server has listed every node that it knew at the start.
     synced: bool,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Verdict {
-    /// These nodes are awaited.
+enum Outcome {
+    /// Nodes that do not have the revision yet.
     Awaiting(Vec<String>),
-    /// This many nodes hold the revision.
+    /// The number of nodes, which all have the revision.
     Done(usize),
-    /// These refusals, one a line.
+    /// Refusals, one a line.
     Refused(Vec<String>),
 }
 
@@ -74,7 +74,7 @@ impl Wait {
     }
 }
 
-/// Waits until every connected node of the group holds the revision. Exit 1 when one refuses it, 6 when the time is up.
+/// Waits until every connected node of the group has the revision. Exit 1 if one refuses it, 6 at the time limit.
 pub(super) async fn for_nodes(
     clients: &Clients,
     group: &str,
@@ -86,26 +86,26 @@ pub(super) async fn for_nodes(
     let mut rollout = Rollout::new(revision, versions);
     let followed = tokio::time::timeout(timeout, follow(clients, group, &mut rollout)).await;
     match followed {
-        Ok(verdict) => match verdict? {
-            Verdict::Done(0) => note(&format!("no node of group {group} is connected: nobody to wait for")),
-            Verdict::Done(1) => note(&format!(
+        Ok(outcome) => match outcome? {
+            Outcome::Done(0) => note(&format!("no node of group {group} is connected: nobody to wait for")),
+            Outcome::Done(1) => note(&format!(
                 "the 1 connected node holds revision {revision} ({})",
                 took(started)
             )),
-            Verdict::Done(nodes) => {
+            Outcome::Done(nodes) => {
                 note(&format!(
                     "all {nodes} connected nodes hold revision {revision} ({})",
                     took(started)
                 ));
             }
-            Verdict::Refused(refusals) => {
+            Outcome::Refused(refusals) => {
                 refusals.iter().for_each(|refusal| note(refusal));
                 return Err(Failure::new(
                     Exit::Difference,
                     format!("revision {revision} was refused by a node"),
                 ));
             }
-            Verdict::Awaiting(nodes) => return Err(late(&rollout, timeout, &nodes)),
+            Outcome::Awaiting(nodes) => return Err(late(&rollout, timeout, &nodes)),
         },
         Err(_) => {
             let nodes = rollout
@@ -135,9 +135,9 @@ async fn current(clients: &Clients, group: &str) -> Result<(u64, BTreeMap<String
     Ok((snapshot.revision, versions))
 }
 
-/// Follows the nodes until there is a verdict.
-async fn follow(clients: &Clients, group: &str, rollout: &mut Rollout) -> Result<Verdict, Failure> {
-    // What is published to the shared group reaches every group.
+/// Follows the nodes until all have the revision or one refuses it.
+async fn follow(clients: &Clients, group: &str, rollout: &mut Rollout) -> Result<Outcome, Failure> {
+    // A publish to the shared group reaches every group.
     let group = if group == NodeGroup::SHARED {
         String::new()
     } else {
@@ -148,10 +148,10 @@ async fn follow(clients: &Clients, group: &str, rollout: &mut Rollout) -> Result
     let mut said = Vec::new();
     while let Some(event) = events.message().await? {
         rollout.on_event(event);
-        match rollout.verdict() {
+        match rollout.outcome() {
             None => {}
-            Some(Verdict::Awaiting(nodes)) if nodes == said => {}
-            Some(Verdict::Awaiting(nodes)) => {
+            Some(Outcome::Awaiting(nodes)) if nodes == said => {}
+            Some(Outcome::Awaiting(nodes)) => {
                 let (awaited, all) = (nodes.len(), rollout.connected.len());
                 progress(&format!(
                     "waiting for {awaited} of {all} nodes: {}",
@@ -159,7 +159,7 @@ async fn follow(clients: &Clients, group: &str, rollout: &mut Rollout) -> Result
                 ));
                 said = nodes;
             }
-            Some(verdict) => return Ok(verdict),
+            Some(outcome) => return Ok(outcome),
         }
     }
     Err(Failure::new(
@@ -168,7 +168,7 @@ async fn follow(clients: &Clients, group: &str, rollout: &mut Rollout) -> Result
     ))
 }
 
-/// What is said when the time is up: who is awaited, and the refusals that may be why.
+/// The error at the time limit: the awaited nodes, and refusals that may be the reason.
 fn late(rollout: &Rollout, timeout: Duration, nodes: &[String]) -> Failure {
     let mut message = format!(
         "after {} revision {} is still awaited from {}",
@@ -220,31 +220,31 @@ impl Rollout {
         }
     }
 
-    /// Nothing, until every node known at the start was seen.
-    fn verdict(&self) -> Option<Verdict> {
+    /// The state of the wait; `None` until the server has listed every node that it knew at the start.
+    fn outcome(&self) -> Option<Outcome> {
         if !self.synced {
             return None;
         }
         let refusals = self.refusals(|stream, row| self.refuses(stream, row));
         if !refusals.is_empty() {
-            return Some(Verdict::Refused(refusals));
+            return Some(Outcome::Refused(refusals));
         }
         let awaited: Vec<String> = self.connected.keys().filter(|id| !self.holds(id)).cloned().collect();
         Some(if awaited.is_empty() {
-            Verdict::Done(self.connected.len())
+            Outcome::Done(self.connected.len())
         } else {
-            Verdict::Awaiting(awaited)
+            Outcome::Awaiting(awaited)
         })
     }
 
-    /// Whether every stream of the node holds the revision.
+    /// Returns true if every stream of the node has the revision.
     fn holds(&self, id: &str) -> bool {
         let streams = self.connected.get(id).map(|node| node.streams.as_slice());
         streams.is_some_and(|streams| streams.iter().all(|stream| stream.synced_revision >= self.revision))
     }
 
-    /// Whether something of this revision is refused: the response was, or one with the same content; or all is done for
-    /// the revision, and what was refused before it is so still.
+    /// Returns true if the stream refuses something of this revision: a response of it, a response with the current version, or
+    /// something from before, although everything else of the revision was accepted.
     fn refuses(&self, stream: &StreamStatus, row: &TypeStatus) -> bool {
         stream.blocked_revision >= self.revision
             || row.nack.as_ref().is_some_and(|nack| {
@@ -265,7 +265,7 @@ impl Rollout {
     }
 }
 
-/// What a node refuses of a type: its words, and the names.
+/// The refusals of a type by a node: its message, and the names.
 fn refusal(id: &str, row: &TypeStatus) -> Vec<String> {
     let kind = short_type(&row.type_url);
     let words = row.nack.as_ref().map(|nack| {
@@ -330,35 +330,35 @@ mod tests {
     #[test]
     fn there_is_no_verdict_before_every_node_was_seen() {
         let rollout = Rollout::new(7, BTreeMap::new());
-        assert_eq!(rollout.verdict(), None);
+        assert_eq!(rollout.outcome(), None);
     }
 
     #[test]
     fn nobody_connected_is_done() {
-        assert_eq!(rollout([]).verdict(), Some(Verdict::Done(0)));
-        assert_eq!(rollout([node("gone", &[], None)]).verdict(), Some(Verdict::Done(0)));
+        assert_eq!(rollout([]).outcome(), Some(Outcome::Done(0)));
+        assert_eq!(rollout([node("gone", &[], None)]).outcome(), Some(Outcome::Done(0)));
     }
 
     #[test]
     fn every_stream_of_a_node_counts() {
         let behind = rollout([node("a", &[7], None), node("b", &[7, 6], None)]);
-        assert_eq!(behind.verdict(), Some(Verdict::Awaiting(vec!["b".to_owned()])));
+        assert_eq!(behind.outcome(), Some(Outcome::Awaiting(vec!["b".to_owned()])));
         let there = rollout([node("a", &[7], None), node("b", &[8, 7], None)]);
-        assert_eq!(there.verdict(), Some(Verdict::Done(2)));
+        assert_eq!(there.outcome(), Some(Outcome::Done(2)));
     }
 
     #[test]
     fn a_refusal_of_the_revision_or_of_the_current_content_ends_the_wait() {
         for nack in [(7, "x"), (8, "x"), (3, "v7")] {
-            let verdict = rollout([node("a", &[6], Some(nack))]).verdict();
-            assert!(matches!(verdict, Some(Verdict::Refused(_))), "{nack:?}: {verdict:?}");
+            let outcome = rollout([node("a", &[6], Some(nack))]).outcome();
+            assert!(matches!(outcome, Some(Outcome::Refused(_))), "{nack:?}: {outcome:?}");
         }
     }
 
     #[test]
     fn a_refusal_of_something_older_does_not() {
         let older = rollout([node("a", &[6], Some((6, "v6")))]);
-        assert_eq!(older.verdict(), Some(Verdict::Awaiting(vec!["a".to_owned()])));
+        assert_eq!(older.outcome(), Some(Outcome::Awaiting(vec!["a".to_owned()])));
         assert!(
             late(&older, Duration::from_secs(1), &[])
                 .to_string()
@@ -366,7 +366,7 @@ mod tests {
         );
     }
 
-    /// The clusters of a node that refused something of revision 5, and accepted something else since.
+    /// The clusters of a node that refused one of revision 5 and accepted others since.
     fn refusing(blocked: u64) -> WatchNodesResponse {
         let mut event = node("a", &[4], Some((5, "v5")));
         if let Some(Event::Node(node)) = &mut event.event {
@@ -379,14 +379,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused_since_an_earlier_revision_ends_the_wait_once_the_rest_is_done() {
+    fn an_earlier_refusal_ends_the_wait_once_the_rest_is_done() {
         let on_its_way = rollout([refusing(6)]);
-        assert_eq!(on_its_way.verdict(), Some(Verdict::Awaiting(vec!["a".to_owned()])));
-        let told = [
+        assert_eq!(on_its_way.outcome(), Some(Outcome::Awaiting(vec!["a".to_owned()])));
+        let texts = [
             "node a refused cluster version v5: no",
             "node a still refuses cluster \"b\" and 1 more",
         ];
-        let expected = Verdict::Refused(told.map(str::to_owned).to_vec());
-        assert_eq!(rollout([refusing(7)]).verdict(), Some(expected));
+        let expected = Outcome::Refused(texts.map(str::to_owned).to_vec());
+        assert_eq!(rollout([refusing(7)]).outcome(), Some(expected));
     }
 }

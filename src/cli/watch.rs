@@ -53,7 +53,7 @@ impl Watch {
     }
 }
 
-/// An event as a line and as a value; nothing for markers.
+/// An event as a line and as a value; `None` for markers.
 fn of_snapshot(event: &WatchSnapshotsResponse) -> Option<(String, Value)> {
     match event.event.as_ref()? {
         SnapshotEvent::Published(snapshot) => Some((

@@ -1,5 +1,5 @@
-//! YAML for people and scripts. Texts of strangers that have characters which steer a terminal or turn a line around are
-//! quoted and escaped: what is read back is the same.
+//! YAML for people and scripts. Texts with characters that steer a terminal or change the direction of text are quoted and
+//! escaped, so that they read back unchanged.
 
 use std::fmt::Write as _;
 
@@ -7,14 +7,14 @@ use serde_json::Value;
 
 use crate::text::is_unsafe;
 
-/// Texts that the writer of YAML is not to see, and what stands for them.
+/// Texts to quote, which are replaced by placeholders before the YAML writer sees them.
 struct Quoted {
-    /// No text that is written begins so.
+    /// The prefix of placeholders, which no other text contains.
     mark: String,
     texts: Vec<String>,
 }
 
-/// The value as one document.
+/// Writes the value as one document.
 pub(super) fn to_yaml(value: &Value) -> String {
     let mut quoted = Quoted {
         mark: "quoted".to_owned(),
@@ -42,7 +42,7 @@ fn must_be_quoted(text: &str) -> bool {
     text.contains(|c| is_unsafe(c) && !matches!(c, '\n' | '\t'))
 }
 
-/// Whether any text or key is such a one.
+/// Returns true if any text or key matches.
 fn any_text(value: &Value, is_such: &dyn Fn(&str) -> bool) -> bool {
     match value {
         Value::String(text) => is_such(text),
@@ -79,7 +79,7 @@ impl Quoted {
         format!("{}-{}-", self.mark, self.texts.len() - 1)
     }
 
-    /// What stands for texts becomes the texts. Each is there once, in order.
+    /// Replaces the placeholders with the quoted texts. Each occurs once, in order.
     fn restore(&self, yaml: &str) -> String {
         let (mut restored, mut rest) = (String::with_capacity(yaml.len()), yaml);
         for (number, text) in self.texts.iter().enumerate() {
@@ -95,7 +95,7 @@ impl Quoted {
     }
 }
 
-/// A double-quoted scalar.
+/// Appends a double-quoted scalar.
 fn quote(text: &str, into: &mut String) {
     into.push('"');
     for c in text.chars() {

@@ -1,5 +1,5 @@
-//! Whether the client of a response takes it in: noted where the response is handed out, looked at by one sweep over all that are
-//! open. Neither reads a clock: the sweep tells the time, as coarse as it looks.
+//! Detects clients that do not read their response: the response notes what it hands out, and one sweep looks at all
+//! open responses. Neither reads a clock: the sweep sets the time, with the precision of its interval.
 
 use std::{
     sync::{
@@ -9,28 +9,28 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// The time as the last sweep told it: milliseconds since 1970, never 0.
+/// The time that the last sweep set: milliseconds since 1970, never 0.
 #[derive(Clone, Debug)]
 pub struct CoarseClock(Arc<AtomicU64>);
 
-/// One response whose client may or may not make room for it.
+/// The reading pace of one response's client.
 #[derive(Debug)]
 pub struct Pace {
     clock: CoarseClock,
-    /// When something was handed out that the client has not made room for yet; 0 where it has for everything.
+    /// Time of the last part that was handed out and not yet read; 0 if the client has read everything.
     given: AtomicU64,
 }
 
 // === impl CoarseClock ===
 
 impl CoarseClock {
-    /// A clock that was never told the time.
+    /// A clock whose time was never set.
     #[must_use]
     pub fn new() -> Self {
         Self(Arc::new(AtomicU64::new(1)))
     }
 
-    /// Tells the time.
+    /// Sets the time.
     pub fn set(&self, now: SystemTime) {
         let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let millis = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
@@ -51,7 +51,7 @@ impl Default for CoarseClock {
 // === impl Pace ===
 
 impl Pace {
-    /// A response of which nothing was handed out.
+    /// The pace of a response that has handed out nothing.
     #[must_use]
     pub const fn new(clock: CoarseClock) -> Self {
         Self {
@@ -60,24 +60,24 @@ impl Pace {
         }
     }
 
-    /// Something was handed out.
+    /// Notes that a part was handed out.
     pub fn note_given(&self) {
         self.given.store(self.clock.get(), Ordering::Relaxed);
     }
 
-    /// The client made room for all of it: more is asked for.
+    /// Notes that the client has read everything: the connection asks for more.
     pub fn note_taken(&self) {
         self.given.store(0, Ordering::Relaxed);
     }
 
-    /// Since when the client has not made room for what it was given; `None` where it has.
+    /// The time since which the client has not read what it was given; `None` if it has read everything.
     #[must_use]
     pub fn unread_since(&self) -> Option<SystemTime> {
         let given = self.given.load(Ordering::Relaxed);
         (given > 0).then(|| SystemTime::UNIX_EPOCH + Duration::from_millis(given))
     }
 
-    /// For how long that is, by the clock of the sweep.
+    /// The duration since [`Pace::unread_since`], by the clock of the sweep; `None` if the client has read everything.
     #[must_use]
     pub fn unread_for(&self) -> Option<Duration> {
         let given = self.given.load(Ordering::Relaxed);

@@ -1,5 +1,5 @@
-//! The place of a connection on its port, as both of its sides see it: the port, which may need it for another, and who serves
-//! the connection, who says whether a request is under way.
+//! The seat of a connection on its port. The port may take the seat for another connection; the connection's server
+//! marks the seat busy while a request is under way.
 
 use std::{
     future::poll_fn,
@@ -12,56 +12,55 @@ use std::{
 
 use atomic_waker::AtomicWaker;
 
-/// One connection's place.
+/// The seat of one connection.
 #[derive(Debug, Default)]
 pub struct Seat {
-    /// Requests under way. Without it a stream that serves a node would make room for whoever comes.
+    /// Requests under way. Without the count, a stream that serves a node would lose its seat to a newcomer.
     busy: AtomicUsize,
-    /// Another has the place: the connection is to end.
+    /// Another connection has the seat, so this one must end.
     given_up: AtomicBool,
-    /// The task that ends it.
+    /// The task that ends the connection.
     waker: AtomicWaker,
 }
 
-/// A request is under way on the connection, until this is dropped.
+/// Marks a request as under way until it is dropped.
 #[derive(Debug)]
 pub struct Busy(Arc<Seat>);
 
 // === impl Seat ===
 
 impl Seat {
-    /// A request begins.
+    /// Marks the start of a request.
     #[must_use]
     pub fn busy(self: &Arc<Self>) -> Busy {
         self.busy.fetch_add(1, Ordering::Relaxed);
         Busy(Arc::clone(self))
     }
 
-    /// Whether a request is under way.
+    /// Returns true if a request is under way.
     #[must_use]
     pub fn is_busy(&self) -> bool {
         self.busy.load(Ordering::Relaxed) > 0
     }
 
-    /// Gives it to another: whoever serves the connection is woken.
+    /// Gives the seat to another connection and wakes the task that serves this one.
     pub fn give_up(&self) {
         self.given_up.store(true, Ordering::Relaxed);
         self.waker.wake();
     }
 
-    /// Whether another has it.
+    /// Returns true if another connection has the seat.
     #[must_use]
     pub fn is_given_up(&self) -> bool {
         self.given_up.load(Ordering::Relaxed)
     }
 
-    /// Wakes this task, and no longer the one before, when it is given up. Whoever asks must look afterwards whether it was
-    /// given up already.
+    /// Sets the task that [`Seat::give_up`] wakes. The caller checks [`Seat::is_given_up`] afterwards.
     pub fn wakes(&self, waker: &Waker) {
         self.waker.register(waker);
     }
 
-    /// Waits until another has it.
+    /// Waits until another connection has the seat.
     pub async fn given_up(&self) {
         let given_up = poll_fn(|cx| {
             self.wakes(cx.waker());
@@ -90,7 +89,7 @@ mod tests {
 
     use super::*;
 
-    /// Whether it was woken.
+    /// Records that it was woken.
     #[derive(Default)]
     struct Woken(AtomicBool);
 

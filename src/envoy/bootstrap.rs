@@ -1,4 +1,4 @@
-//! Resources as the parts of a bootstrap: clusters, listeners, and holders for what none of them uses. Pure.
+//! Resources as the parts of a bootstrap: clusters, listeners, and holders of resources that neither uses. Pure.
 
 use std::path::{Path, PathBuf};
 
@@ -10,28 +10,28 @@ use super::{
 };
 use crate::resource::ResourceType;
 
-/// Everything that is tried, and what all trials share.
+/// All units to be tried, and the parts that every bootstrap shares.
 #[derive(Debug)]
 pub(super) struct Trial {
-    /// In the order in which they are tried: clusters before what names them.
+    /// The units in the order of trial: clusters before the units that name them.
     pub(super) units: Vec<Unit>,
-    /// Below the directory of the trial.
+    /// Files relative to the directory of the trial.
     pub(super) files: Vec<(PathBuf, Value)>,
     group: String,
-    /// The clusters that a node has by itself.
+    /// Clusters that the node has in its own bootstrap: ADS, and servers of config sources.
     own_clusters: Vec<Value>,
     secrets: Vec<Value>,
     layers: Vec<Value>,
     internal: bool,
 }
 
-/// A cluster or a listener, and the resource that is to blame where Envoy refuses it.
+/// A cluster or a listener, and the resource to blame if Envoy refuses it.
 #[derive(Debug)]
 pub(super) struct Unit {
     section: Section,
     value: Value,
     blame: (ResourceType, String),
-    /// The endpoints that it reads from a file.
+    /// The name of the endpoints that the cluster reads from a file.
     endpoints: Option<String>,
 }
 
@@ -41,7 +41,7 @@ enum Section {
     Listeners,
 }
 
-/// The server of ADS, as every bootstrap has one.
+/// The cluster of the ADS server; every bootstrap has it.
 const ADS: &str = "chancery-ads";
 const ROUTER: &str = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router";
 const MANAGER: &str =
@@ -49,7 +49,7 @@ const MANAGER: &str =
 const TCP_PROXY: &str = "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy";
 const TLS: &str = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext";
 const FILTERS: &str = "type.googleapis.com/envoy.extensions.filters.";
-/// Network filters that others may follow nowhere.
+/// Network filters that must be last in their chain.
 const LAST: [&str; 8] = [
     "direct_response",
     "dubbo_proxy",
@@ -80,7 +80,7 @@ impl Trial {
             })
             .collect();
         hold_the_rest(&mut inliner, &mut clusters, &mut listeners);
-        // Envoy takes no source from a cluster that it does not know yet.
+        // Servers come first: Envoy accepts a config source only if it already knows its cluster.
         clusters.sort_by_key(|unit| (!inliner.servers.contains(&unit.blame.1), unit.endpoints.is_some()));
         let own = std::iter::once(ADS).chain(inliner.servers.iter().map(String::as_str));
         let own_clusters = own
@@ -104,7 +104,7 @@ impl Trial {
         }
     }
 
-    /// The bootstrap of a node that has these.
+    /// The bootstrap of a node with these units.
     pub(super) fn bootstrap<'a>(&self, units: impl IntoIterator<Item = &'a Unit>) -> Value {
         let mut clusters = self.own_clusters.clone();
         let mut listeners = Vec::new();
@@ -164,7 +164,7 @@ impl Unit {
         }
     }
 
-    /// The resource that Envoy's words are about.
+    /// The resource that a message of Envoy is about.
     pub(super) fn blamed(&self, of_file: bool) -> (ResourceType, String) {
         match &self.endpoints {
             Some(service) if of_file => (ResourceType::Endpoint, service.clone()),
@@ -172,7 +172,7 @@ impl Unit {
         }
     }
 
-    /// A cluster of the same name that Envoy takes.
+    /// A cluster of the same name that Envoy accepts.
     pub(super) fn stub(&self) -> Option<Self> {
         let (ResourceType::Cluster, name) = &self.blame else {
             return None;
@@ -186,7 +186,7 @@ impl Unit {
     }
 }
 
-/// A cluster that could be connected to.
+/// A static cluster with one endpoint.
 fn server(name: &str) -> Value {
     let address = json!({ "socket_address": { "address": "127.0.0.1", "port_value": 1 } });
     let options = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
@@ -206,7 +206,7 @@ fn server(name: &str) -> Value {
 
 // === holders ===
 
-/// Puts what no cluster and no listener uses into some of its own, so that Envoy reads it.
+/// Puts resources that no cluster or listener uses into holders, so that Envoy reads them.
 fn hold_the_rest(inliner: &mut Inliner<'_>, clusters: &mut Vec<Unit>, listeners: &mut Vec<Unit>) {
     let served = inliner.served;
     let unused = |inliner: &Inliner<'_>, kind: &ResourceType, name: &String| {
@@ -280,7 +280,7 @@ fn any(url: &str) -> Value {
     json!({ "@type": url })
 }
 
-/// A listener of these network filters.
+/// A listener with these network filters.
 fn listener(filters: &[Value]) -> Value {
     json!({
         "address": { "socket_address": { "address": "127.0.0.1", "port_value": 0 } },
@@ -295,7 +295,7 @@ fn tcp_proxy() -> Value {
     json!({ "name": "held", "typed_config": config })
 }
 
-/// A listener with a connection manager that has these routes, and one HTTP filter in front of the router.
+/// A listener whose connection manager has these routes, and one HTTP filter before the router.
 fn manager(routes: &Value, filter: Option<Value>) -> Value {
     let mut config = any(MANAGER);
     config["stat_prefix"] = "held".into();
@@ -308,7 +308,7 @@ fn manager(routes: &Value, filter: Option<Value>) -> Value {
     listener(&[json!({ "name": "held", "typed_config": config })])
 }
 
-/// A listener that uses a scope; `None` where its routes are not served.
+/// A listener that uses a scope; `None` if the scope's route configuration is not served.
 fn scoped(inliner: &mut Inliner<'_>, scope: &Value) -> Option<Value> {
     let fragments = scope["key"]["fragments"]
         .as_array()
@@ -330,7 +330,7 @@ fn scoped(inliner: &mut Inliner<'_>, scope: &Value) -> Option<Value> {
     Some(manager(&json!({ "scoped_routes": scoped }), None))
 }
 
-/// A listener with a filter of whatever kind its type says; `None` where that does not say.
+/// A listener that uses an extension configuration as the kind of filter its type URL names; `None` for another kind.
 fn filtered(name: &str, config: &Value) -> Option<Value> {
     let filter = json!({ "name": name, "typed_config": config });
     let url = config["@type"].as_str()?.strip_prefix(FILTERS)?;
@@ -352,7 +352,7 @@ fn filtered(name: &str, config: &Value) -> Option<Value> {
     }
 }
 
-/// A cluster that uses a secret; `None` for one that no client of TLS does.
+/// A cluster that uses a secret; `None` for a kind of secret that TLS clients do not use.
 fn secured(held: &str, name: &str, secret: &Value) -> Option<Value> {
     let fields = secret.as_object()?;
     let named = json!({ "name": name });

@@ -1,5 +1,5 @@
-//! Resources that name others by config source, turned into what one bootstrap can hold: routes, filters and secrets in
-//! their place, endpoints in files. Envoy asks nobody while it validates.
+//! Inlines references between resources, so that one bootstrap holds them: routes, filters and secrets in place,
+//! endpoints in files. Envoy asks no server while it validates.
 
 use std::{
     collections::BTreeSet,
@@ -11,22 +11,22 @@ use serde_json::{Map, Value, json};
 use super::Served;
 use crate::resource::ResourceType;
 
-/// Filters in filters: as deep as they are put in place of their names.
+/// The depth to which filters within filters are inlined.
 const DEPTH: usize = 8;
 
-/// The state of one turn.
 pub(super) struct Inliner<'a> {
     pub(super) served: &'a Served,
     dir: &'a Path,
-    /// What was put in its place.
+    /// The resources that were inlined.
     pub(super) used: BTreeSet<(ResourceType, String)>,
     /// Clusters that config sources connect to.
     pub(super) servers: BTreeSet<String>,
-    /// Endpoints, in files that Envoy reads as it would read a response.
+    /// Files with endpoints, which Envoy reads like a response of EDS.
     pub(super) files: Vec<(PathBuf, Value)>,
-    /// Something needs the bootstrap extension of internal listeners.
+    /// True if a resource needs the bootstrap extension of internal listeners.
     pub(super) internal: bool,
-    /// Envoy asks for what a cluster needs even while it validates, and crashes where that is not a file.
+    /// True within a cluster, whose secrets Envoy fetches even while it validates; it crashes unless they are in a
+    /// file.
     in_cluster: bool,
     depth: usize,
 }
@@ -47,7 +47,7 @@ impl<'a> Inliner<'a> {
         }
     }
 
-    /// A cluster as a bootstrap holds it: secrets that are not there are not asked for.
+    /// A cluster for a bootstrap, without references to missing secrets.
     pub(super) fn cluster(&mut self, cluster: &Value) -> Value {
         self.in_cluster = true;
         let cluster = self.resource(cluster);
@@ -55,7 +55,7 @@ impl<'a> Inliner<'a> {
         cluster
     }
 
-    /// The resource as a bootstrap holds it.
+    /// A resource for a bootstrap.
     pub(super) fn resource(&mut self, resource: &Value) -> Value {
         let mut resource = resource.clone();
         if let Value::Object(fields) = &mut resource {
@@ -66,14 +66,14 @@ impl<'a> Inliner<'a> {
         resource
     }
 
-    /// A route configuration as it stands in a connection manager.
+    /// A route configuration for a connection manager.
     pub(super) fn route(&mut self, name: &str) -> Option<Value> {
         let served = self.served;
         let mut route = served.get(&ResourceType::Route, name)?.clone();
         self.used.insert((ResourceType::Route, name.to_owned()));
         let fields = route.as_object_mut()?;
         fields.remove("@type");
-        // What comes by RDS may name clusters that are not there.
+        // A route configuration that comes by RDS may name clusters that do not exist.
         fields.entry("validate_clusters").or_insert(Value::Bool(false));
         if fields.remove("vhds").is_some() {
             let prefix = format!("{name}/");
@@ -106,7 +106,7 @@ impl<'a> Inliner<'a> {
                 self.internal |=
                     fields.contains_key("internal_listener") || fields.contains_key("envoy_internal_address");
                 for (key, field) in fields.iter_mut() {
-                    // Metadata is the operator's own: nothing in it is a source.
+                    // Metadata belongs to the operator and holds no config sources.
                     if key != "metadata" {
                         self.walk(field);
                     }
@@ -116,7 +116,7 @@ impl<'a> Inliner<'a> {
         }
     }
 
-    /// A filter whose configuration is discovered becomes one that has it.
+    /// Inlines the configuration of a filter that discovers it (ECDS).
     fn filter(&mut self, fields: &mut Map<String, Value>) {
         let Some(discovery) = fields.get("config_discovery") else {
             return;
@@ -136,7 +136,7 @@ impl<'a> Inliner<'a> {
         fields.insert("typed_config".to_owned(), config);
     }
 
-    /// A connection manager that asks for its routes becomes one that has them.
+    /// Inlines the routes of a connection manager that uses RDS or SRDS.
     fn routes(&mut self, fields: &mut Map<String, Value>) {
         if let Some(rds) = fields.get("rds").and_then(Value::as_object)
             && rds.get("config_source").is_some_and(is_served)
@@ -160,7 +160,7 @@ impl<'a> Inliner<'a> {
         }
     }
 
-    /// Every scope that has its routes.
+    /// All scopes whose route configuration is served, with that configuration inlined.
     pub(super) fn scopes(&mut self) -> Vec<Value> {
         let served = self.served;
         let mut scopes = Vec::new();
@@ -183,7 +183,7 @@ impl<'a> Inliner<'a> {
         scopes
     }
 
-    /// A secret that is asked for becomes one that the bootstrap has.
+    /// Makes a reference to a served secret one to the secrets of the bootstrap.
     fn secret(&mut self, fields: &mut Map<String, Value>) {
         if !fields.get("sds_config").is_some_and(is_served) {
             return;
@@ -212,7 +212,7 @@ impl<'a> Inliner<'a> {
         }
     }
 
-    /// An EDS cluster reads its endpoints from a file.
+    /// Makes an EDS cluster read its endpoints from a file.
     fn endpoints_of(&mut self, cluster: &mut Map<String, Value>) {
         let own = text(cluster, "name");
         let Some(Value::Object(eds)) = cluster.get_mut("eds_cluster_config") else {
@@ -230,7 +230,7 @@ impl<'a> Inliner<'a> {
         }
     }
 
-    /// The file of a service's endpoints.
+    /// The file with the endpoints of a service.
     fn endpoints(&mut self, service: &str) -> Option<PathBuf> {
         let mut endpoints = self.served.get(&ResourceType::Endpoint, service)?.clone();
         let key = (ResourceType::Endpoint, service.to_owned());
@@ -242,7 +242,7 @@ impl<'a> Inliner<'a> {
         Some(file)
     }
 
-    /// Localities that ask for their endpoints become such that have them.
+    /// Inlines the endpoints of localities that use LEDS.
     pub(super) fn localities(&mut self, assignment: &mut Value) {
         let served = self.served;
         let localities = assignment.get_mut("endpoints").and_then(Value::as_array_mut);
@@ -264,7 +264,7 @@ impl<'a> Inliner<'a> {
         }
     }
 
-    /// Sources that stay: the server of the resource itself is the bootstrap's ADS.
+    /// Notes the servers of a config source that stays, and replaces `self` by the bootstrap's ADS.
     fn source(&mut self, fields: &mut Map<String, Value>) {
         if let Some(api) = fields.get("api_config_source") {
             let names = api["cluster_names"].as_array().into_iter().flatten();
@@ -281,7 +281,6 @@ impl<'a> Inliner<'a> {
     }
 }
 
-/// Fields of a `ConfigSource`.
 const SOURCE_FIELDS: [&str; 5] = [
     "ads",
     "self",
@@ -290,7 +289,7 @@ const SOURCE_FIELDS: [&str; 5] = [
     "initial_fetch_timeout",
 ];
 
-/// Whether it is a `ConfigSource` that leads to a server, and not to a file.
+/// Returns true for a `ConfigSource` that leads to a server, not to a file.
 fn is_served(source: &Value) -> bool {
     source.as_object().is_some_and(|fields| {
         ["ads", "self", "api_config_source"]
@@ -303,7 +302,7 @@ fn text(fields: &Map<String, Value>, key: &str) -> String {
     fields.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
-/// The message in place of the `Any` that holds it.
+/// The message of an `Any`, without its `@type`.
 pub(super) fn without_type(value: &Value) -> Value {
     let mut value = value.clone();
     if let Value::Object(fields) = &mut value {

@@ -1,4 +1,4 @@
-//! The binary as a child process: a bootstrap in, its verdict out, within a time limit.
+//! Runs the Envoy binary as a child process on a bootstrap, within a time limit, and reads its verdict.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -16,13 +16,13 @@ use tempfile::TempDir;
 /// An Envoy binary.
 #[derive(Clone, Debug)]
 pub struct Binary {
-    /// Where it is; looked for in `PATH` where it is only a name.
+    /// The path of the binary, or a name to be looked up in `PATH`.
     pub path: PathBuf,
-    /// How long one run may take.
+    /// The time limit of one run.
     pub limit: Duration,
 }
 
-/// Why Envoy has no verdict.
+/// The reason why a run has no verdict.
 #[derive(Debug, thiserror::Error)]
 pub enum EnvoyError {
     /// The binary cannot be started.
@@ -30,63 +30,63 @@ pub enum EnvoyError {
     Start {
         /// The binary.
         path: String,
-        /// Why not.
+        /// The error of the system.
         source: io::Error,
     },
-    /// It ended, and said neither yes nor no.
+    /// The binary ended without accepting or refusing the bootstrap.
     #[error("{path} ended with {status} and no verdict: {words}")]
     NoVerdict {
         /// The binary.
         path: String,
-        /// How it ended.
+        /// The exit status.
         status: ExitStatus,
-        /// The end of what it said.
+        /// The end of its standard error.
         words: String,
     },
-    /// It did not end in time.
+    /// The binary did not end in time.
     #[error("{path} was still validating after {}", humantime::format_duration(*limit))]
     Slow {
         /// The binary.
         path: String,
-        /// The time it had.
+        /// The time limit.
         limit: Duration,
     },
-    /// Its input cannot be written.
+    /// The input files cannot be written.
     #[error("the temporary directory for envoy: {0}")]
     Files(#[from] io::Error),
 }
 
-/// What Envoy says against a bootstrap.
+/// A refusal as Envoy logs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Said {
     pub(super) words: String,
-    /// About a file that the bootstrap names, and not the bootstrap itself.
+    /// True if the refusal is about a file that the bootstrap names.
     pub(super) of_file: bool,
 }
 
-/// A directory for what Envoy reads and says, for the owner alone; gone when this is dropped.
+/// A temporary directory for Envoy's input and output, accessible to its owner only and removed on drop.
 #[derive(Debug)]
 pub(super) struct Workplace {
     dir: TempDir,
 }
 
-/// An Envoy that ends with this.
+/// A running Envoy; dropping it kills the process.
 struct Running(Child);
 
-/// Secrets are in it.
+/// The files may hold secrets.
 const MODE: u32 = 0o600;
-/// How often a run is looked at.
+/// The interval between checks for the end of a run.
 const PAUSE: Duration = Duration::from_millis(10);
-/// Bytes read of what Envoy said.
+/// Bytes read of each output, at most.
 const OUTPUT: u64 = 4 << 20;
-/// Characters kept of what a crashed Envoy said.
+/// Characters kept of the output of a run without a verdict.
 const SHOWN: usize = 500;
-/// What a file that Envoy refuses is told as.
+/// The beginnings of log lines that refuse a file.
 const FILES: [&str; 2] = [
     "warning: Filesystem config update rejected: ",
     "warning: Filesystem config update failure: ",
 ];
-/// What it ends with where it refuses the rest.
+/// The beginning of the log line that refuses a bootstrap.
 const REFUSED: &str = "critical: error initializing configuration ";
 
 // === impl Workplace ===
@@ -101,7 +101,7 @@ impl Workplace {
         self.dir.path()
     }
 
-    /// Writes files that the bootstrap names.
+    /// Writes the files that the bootstrap names.
     pub(super) fn keep(&self, files: &[(PathBuf, Value)]) -> Result<(), EnvoyError> {
         for (path, content) in files {
             self.write(path, content)?;
@@ -129,7 +129,7 @@ fn open(path: &Path) -> io::Result<File> {
 // === impl Binary ===
 
 impl Binary {
-    /// What Envoy says against the bootstrap; `None` where it takes it.
+    /// Validates a bootstrap; returns the refusal, or `None` if Envoy accepts it.
     pub(super) fn validate(&self, workplace: &Workplace, bootstrap: &Value) -> Result<Option<Said>, EnvoyError> {
         let config = workplace.write(Path::new("bootstrap.json"), bootstrap)?;
         let [out, err] = ["out", "err"].map(|name| workplace.path().join(name));
@@ -198,7 +198,7 @@ fn read(path: &Path) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// The first thing that Envoy refuses, in its log.
+/// The first refusal in Envoy's log.
 fn refusal(log: &str) -> Option<Said> {
     let said = |words, of_file| Said {
         words: plain(words),
@@ -215,7 +215,7 @@ fn refusal(log: &str) -> Option<Said> {
     whole.or_else(file)
 }
 
-/// Words as they were before the log escaped them, on one line.
+/// Undoes the escapes of the log, and joins the lines.
 fn plain(words: &str) -> String {
     let mut text = String::with_capacity(words.len());
     let mut chars = words.chars();

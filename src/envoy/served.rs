@@ -1,4 +1,4 @@
-//! The resources that are examined.
+//! The resources to be examined.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ pub struct Served {
 // === impl Served ===
 
 impl Served {
-    /// Adds a resource; one of the same type and name gives way to it.
+    /// Adds a resource, in place of one of the same type and name.
     pub fn insert(&mut self, resource_type: ResourceType, name: impl Into<String>, json: Value) {
         self.resources
             .entry(resource_type)
@@ -23,7 +23,7 @@ impl Served {
             .insert(name.into(), json);
     }
 
-    /// Takes a resource away.
+    /// Removes a resource.
     pub fn remove(&mut self, resource_type: &ResourceType, name: &str) {
         if let Some(names) = self.resources.get_mut(resource_type) {
             names.remove(name);

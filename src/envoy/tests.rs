@@ -1,4 +1,4 @@
-//! What a bootstrap of resources looks like. What Envoy makes of it is held by tests/corpus.
+//! The form of a bootstrap. `tests/corpus` holds Envoy's verdicts on such bootstraps.
 
 use std::path::Path;
 
@@ -36,7 +36,7 @@ fn ads() -> Value {
 }
 
 #[test]
-fn routes_stand_where_they_are_asked_for() {
+fn routes_are_inlined_where_they_are_requested() {
     let rds = json!({ "rds": { "route_config_name": "r", "config_source": ads() } });
     let trial = trial(&[
         (ResourceType::Listener, "a", manager(&rds)),
@@ -64,7 +64,7 @@ fn routes_stand_where_they_are_asked_for() {
 }
 
 #[test]
-fn what_is_not_served_is_still_asked_for() {
+fn references_to_unserved_resources_stay() {
     let rds = json!({ "rds": { "route_config_name": "r", "config_source": { "self": {} } } });
     let trial = trial(&[(ResourceType::Listener, "a", manager(&rds))]);
     let config = &whole(&trial)["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"];
@@ -72,7 +72,7 @@ fn what_is_not_served_is_still_asked_for() {
 }
 
 #[test]
-fn endpoints_lie_in_files_and_are_blamed_by_themselves() {
+fn endpoints_are_written_to_files_and_blamed_on_their_own() {
     let eds = json!({ "name": "c", "type": "EDS", "eds_cluster_config": { "service_name": "s", "eds_config": ads() } });
     let trial = trial(&[
         (ResourceType::Cluster, "c", eds),
@@ -89,7 +89,7 @@ fn endpoints_lie_in_files_and_are_blamed_by_themselves() {
 }
 
 #[test]
-fn secrets_and_filters_stand_where_they_are_asked_for() {
+fn secrets_and_filters_are_inlined_where_they_are_requested() {
     let filters = json!({ "route_config": {}, "http_filters": [{ "name": "f", "config_discovery": { "config_source": ads() } }] });
     let mut listener = manager(&filters);
     let secret = json!({ "name": "s", "sds_config": ads() });
@@ -122,7 +122,7 @@ fn secrets_and_filters_stand_where_they_are_asked_for() {
 }
 
 #[test]
-fn what_nothing_uses_is_held_by_something() {
+fn unused_resources_are_put_into_holders() {
     let http = "type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault";
     let trial = trial(&[
         (ResourceType::Route, "r", json!({ "name": "r" })),
@@ -160,7 +160,7 @@ fn what_nothing_uses_is_held_by_something() {
 }
 
 #[test]
-fn clusters_that_sources_connect_to_stand_first() {
+fn clusters_of_config_sources_come_first() {
     let source = json!({ "api_config_source": { "api_type": "REST", "cluster_names": ["z", "elsewhere"] } });
     let eds = json!({ "name": "a", "type": "EDS", "eds_cluster_config": { "eds_config": source } });
     let trial = trial(&[

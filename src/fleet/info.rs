@@ -9,14 +9,14 @@ use crate::{connection::Pace, metrics, protocol::Variant};
 pub enum Protocol {
     /// A stream of messages over gRPC.
     Grpc(Variant),
-    /// One request after the other over REST: not a stream, but asked for by one node again and again (H).
+    /// Polls of one node over REST, recorded as one stream (H).
     Rest,
 }
 
 /// The form of a stream.
 #[derive(Clone, Debug)]
 pub struct StreamInfo {
-    /// The pace at which its client takes in what it is sent; `None` where nobody looks.
+    /// The reading pace of the stream's client; `None` if it is not measured.
     pub pace: Option<Arc<Pace>>,
     /// SotW, delta or REST.
     pub protocol: Protocol,

@@ -1,21 +1,21 @@
-//! Bounds of what is kept of nodes.
+//! Limits of the records of nodes.
 
 use std::time::Duration;
 
-/// Bounds of the books.
+/// Limits of the records.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Nodes remembered at once, connected or not. Connected ones are bounded by the streams that are let in; beyond this
-    /// number the longest gone are forgotten first.
+    /// Remembered nodes, connected or not. Connected nodes are bounded by the limit on streams. Beyond this number, the
+    /// nodes that left first are forgotten first.
     pub nodes: usize,
-    /// Bytes kept of a NACK's message: Envoy's are some hundred, a hostile client's are not.
+    /// Bytes kept of a NACK's message. Envoy's messages have some hundred; a hostile client's may have any number.
     pub nack_message_bytes: usize,
-    /// Clusters kept of a load report, the busiest: what a person looks at, not a time series.
+    /// Clusters kept of a load report, the busiest ones: a view for people, not a time series.
     pub load_clusters: usize,
     /// The time that a node is remembered after its last stream ended.
     pub forget_after: Duration,
-    /// The time that a response may go unanswered before it is named: longer than Envoy's `initial_fetch_timeout` of 15 s, for
-    /// which a warming cluster withholds its ACK.
+    /// The time after which an unanswered response is reported. Longer than Envoy's `initial_fetch_timeout` of 15 s,
+    /// for which a warming cluster withholds its ACK.
     pub unanswered_after: Duration,
 }
 

@@ -1,13 +1,13 @@
-//! Moments, by both clocks: one is set by people and servers of time and may jump, the other only goes on.
+//! Moments by two clocks: the wall clock may be set and jump, the steady clock only advances.
 
 use std::time::{Instant, SystemTime};
 
 /// One moment.
 #[derive(Clone, Copy, Debug)]
 pub struct Moment {
-    /// For people. A clock that is set an hour on must neither forget a node nor call it late.
+    /// The wall clock, for people. It must not decide about time-outs, since it may be set.
     pub wall: SystemTime,
-    /// For the length of time since.
+    /// The steady clock, for durations.
     pub steady: Instant,
 }
 

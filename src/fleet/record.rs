@@ -1,4 +1,4 @@
-//! The fleet's record of a node: what its streams come to together, and what its ended streams left.
+//! The fleet's record of a node: the state of its open streams together, and the last state of its ended streams.
 
 use std::{
     collections::BTreeMap,
@@ -19,33 +19,32 @@ use crate::{
     text::cut,
 };
 
-/// Bytes kept of the names in a load report: real ones are shorter.
+/// Bytes kept of each name in a load report; real names are shorter.
 const LOAD_NAME_BYTES: usize = 256;
 
-/// One node.
 #[derive(Debug)]
 pub(super) struct NodeRecord {
     cluster: String,
     group: NodeGroup,
     user_agent: String,
     last_seen: SystemTime,
-    /// When its last stream ended; `None` before one did.
+    /// The end of the last stream that ended; `None` before the first end.
     ended: Option<Instant>,
     streams: Vec<Arc<StreamRecord>>,
-    /// What the last stream left when it ended.
+    /// The rows of the last stream, as of its end.
     left: Vec<TypeStatus>,
-    /// What its ended streams left of the newest revisions.
+    /// The verdicts of ended streams on the newest revisions.
     verdicts: Verdicts,
     load: Option<Arc<LoadReport>>,
     changed: u64,
 }
 
-/// Differs before and after any change of a node.
+/// A mark that differs before and after any change of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ChangeMark {
-    /// The number of the node's own last change: a stream that comes or goes is one.
+    /// The number of the node's last own change. A stream that opens or ends is a change of the node.
     node: u64,
-    /// Changes of all its streams.
+    /// The number of changes on all its streams.
     streams: u64,
 }
 
@@ -67,7 +66,8 @@ impl NodeRecord {
         }
     }
 
-    /// A reconnect overlaps the old stream (L-9): both are kept, and the newer one says who the node is.
+    /// Adds a stream. At a reconnect it overlaps the old one (L-9): both are kept, the newer sets the node's
+    /// properties.
     pub(super) fn open(&mut self, node: &Node, group: &NodeGroup, stream: Arc<StreamRecord>, change: u64) {
         self.cluster.clone_from(&node.cluster);
         self.group = group.clone();
@@ -86,7 +86,7 @@ impl NodeRecord {
         if self.streams.is_empty() {
             self.left = stream.status().types;
             for row in &mut self.left {
-                // Nobody is there to answer, and nobody to keep a list of names for.
+                // Nobody will answer, and the list of names need not be kept.
                 row.unanswered = None;
                 row.subscription = Subscription::default();
             }
@@ -119,12 +119,12 @@ impl NodeRecord {
         &self.group
     }
 
-    /// When the last stream ended; `None` while one is open.
+    /// The end of the last stream; `None` while a stream is open.
     pub(super) fn gone_since(&self) -> Option<Instant> {
         self.ended.filter(|_| self.streams.is_empty())
     }
 
-    /// What it made of each revision. `current` is the one of them that everybody is brought to.
+    /// The node's verdict on each revision. `current` is the revision that all nodes are advanced to.
     pub(super) fn verdicts(&self, revisions: &[Revision], current: Option<Revision>) -> Vec<Option<Verdict>> {
         let streams: Vec<StreamVerdicts> = self.streams.iter().map(|stream| stream.verdicts()).collect();
         let of =
@@ -132,23 +132,22 @@ impl NodeRecord {
         revisions.iter().map(of).collect()
     }
 
-    /// What is wrong with the node on any of its streams.
+    /// The problems of the node on any of its streams.
     pub(super) fn trouble(&self, now: Instant) -> Trouble {
         let mut all = Trouble::default();
         for stream in &self.streams {
             let Trouble {
                 refuses,
-                owes,
+                unanswered,
                 unconfirmed,
             } = stream.trouble(now);
             all.refuses |= refuses;
-            all.owes |= owes;
+            all.unanswered |= unanswered;
             all.unconfirmed |= unconfirmed;
         }
         all
     }
 
-    /// The last change.
     pub(super) fn changed_at(&self) -> ChangeMark {
         let streams = self.streams.iter().map(|stream| stream.changes());
         ChangeMark {
@@ -177,7 +176,7 @@ impl NodeRecord {
     }
 }
 
-/// One row per type: that of the stream that was sent something last.
+/// One row per type: the row of the stream with the latest response.
 fn over_all(streams: &[StreamStatus]) -> Vec<TypeStatus> {
     let mut rows: BTreeMap<&ResourceType, &TypeStatus> = BTreeMap::new();
     let sent_at = |row: &TypeStatus| row.sent.as_ref().map(|sent| sent.time);

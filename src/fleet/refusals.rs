@@ -1,28 +1,28 @@
-//! What a node refuses of one type, from the NACK to the mend, and in what words (O-20).
+//! The refusals of one type, from the NACK until they are mended, with the NACK's message (O-20).
 //!
-//! The session says which resources are refused; a type whose session says nothing of it is mended by the next ACK.
+//! The session reports which resources are refused. If it reports nothing for a type, the next ACK mends the type.
 
 use super::NackStatus;
 use crate::resource::ResourceName;
 
-/// NACKs remembered of one type: each is a text of some hundred bytes, which is not for the client to multiply.
+/// NACKs kept per type. Each has some hundred bytes, and clients must not be able to multiply them.
 const KEPT: usize = 4;
-/// Names remembered with each.
+/// Names kept per NACK.
 const NAMES: usize = 16;
 
 /// The refusals of one type on one stream.
 #[derive(Debug, Default)]
 pub(super) struct Refusals {
-    /// NACKs of which something is refused still, oldest first. The last one stays when all is mended.
+    /// NACKs with resources that are still refused, oldest first. If all are mended, the last NACK stays.
     nacks: Vec<NamedNack>,
-    /// How many resources are refused.
+    /// The number of refused resources.
     names: usize,
     sample: Box<[ResourceName]>,
-    /// Nothing is refused any more, whatever was sent and answered since.
+    /// True if nothing is refused any more, independent of later responses and answers.
     mended: bool,
 }
 
-/// A NACK, and those of its resources that are refused since then.
+/// A NACK with its resources that are still refused.
 #[derive(Debug)]
 struct NamedNack {
     nack: NackStatus,
@@ -32,27 +32,26 @@ struct NamedNack {
 // === impl Refusals ===
 
 impl Refusals {
-    /// The newest NACK of which something is refused still; where nothing is, the last one.
+    /// The newest NACK with a resource that is still refused; if there is none, the last NACK.
     pub(super) fn nack(&self) -> Option<&NackStatus> {
         self.nacks.last().map(|last| &last.nack)
     }
 
-    /// How many resources are refused.
+    /// The number of refused resources.
     pub(super) const fn names(&self) -> usize {
         self.names
     }
 
-    /// Some of them.
+    /// The names of some refused resources.
     pub(super) fn sample(&self) -> &[ResourceName] {
         &self.sample
     }
 
-    /// Whether all that was refused is accepted, replaced or gone.
+    /// Returns true if every refused resource is accepted, replaced or gone.
     pub(super) const fn mended(&self) -> bool {
         self.mended
     }
 
-    /// The node refused a response.
     pub(super) fn on_nack(&mut self, nack: NackStatus) {
         if self.names == 0 {
             self.nacks.clear();
@@ -66,7 +65,7 @@ impl Refusals {
         self.mended = false;
     }
 
-    /// Other resources than before are refused. Those that are new among them are so by the last NACK.
+    /// Replaces the refused resources. Names that are new among them belong to the last NACK.
     pub(super) fn on_refused(&mut self, names: usize, sample: &[ResourceName]) {
         let is_known = |name: &&ResourceName| self.nacks.iter().any(|nack| nack.names.contains(name));
         let new: Vec<ResourceName> = sample.iter().filter(|name| !is_known(name)).cloned().collect();
@@ -74,7 +73,7 @@ impl Refusals {
             last.names.extend(new);
             last.names.truncate(NAMES);
         }
-        // Of more names than are told any may be among the rest.
+        // A sample that is not complete cannot show that a name is mended.
         if names == sample.len() {
             self.forget_mended(sample);
         }
@@ -83,12 +82,11 @@ impl Refusals {
         self.mended = names == 0;
     }
 
-    /// The node accepted a response.
     pub(super) const fn on_ack(&mut self) {
         self.mended = self.names == 0;
     }
 
-    /// Keeps the NACKs of which something is in the list, or else the last one.
+    /// Keeps the NACKs with a name in the list; if there is none, the last NACK.
     fn forget_mended(&mut self, refused: &[ResourceName]) {
         for nack in &mut self.nacks {
             nack.names.retain(|name| refused.contains(name));

@@ -1,4 +1,4 @@
-//! One type on a stream, as the fleet records it.
+//! The fleet's record of one type on a stream.
 
 use super::{DeliveryStatus, NackStatus, TypeStatus, refusals::Refusals};
 use crate::{
@@ -6,10 +6,10 @@ use crate::{
     resource::{ResourceName, ResourceType},
 };
 
-/// Names shown of a subscription.
+/// Names of a subscription that are shown.
 const SAMPLE: usize = 16;
 
-/// One type on a stream: a [`TypeStatus`] that takes little room while all is well.
+/// One type on a stream: a [`TypeStatus`] that uses little memory while nothing is refused.
 #[derive(Debug)]
 pub(super) struct TypeRecord {
     resource_type: ResourceType,
@@ -17,7 +17,7 @@ pub(super) struct TypeRecord {
     sent: Option<DeliveryStatus>,
     acked: Option<DeliveryStatus>,
     unconfirmed: Option<DeliveryStatus>,
-    /// `None` where nothing was ever refused.
+    /// `None` if nothing was ever refused.
     refusals: Option<Box<Refusals>>,
     missing: usize,
     missing_sample: Box<[ResourceName]>,
@@ -49,25 +49,22 @@ impl TypeRecord {
         &self.resource_type
     }
 
-    /// Other resources are asked for.
     pub(super) fn on_subscribed(&mut self, subscription: &Subscription) {
         self.subscription.clone_from(subscription);
     }
 
-    /// A response was sent.
     pub(super) fn on_sent(&mut self, sent: DeliveryStatus) {
         self.sent = Some(sent);
         self.large = None;
         self.sent_total += 1;
     }
 
-    /// The client came with what is current.
+    /// Records that the client presented the current version.
     pub(super) fn on_presented(&mut self, held: DeliveryStatus) {
         self.acked = Some(held.clone());
         self.sent = Some(held);
     }
 
-    /// A response was ACKed.
     pub(super) fn on_ack(&mut self, acked: DeliveryStatus) {
         self.acked = Some(acked);
         if let Some(refusals) = &mut self.refusals {
@@ -75,44 +72,41 @@ impl TypeRecord {
         }
     }
 
-    /// A response was NACKed.
     pub(super) fn on_nack(&mut self, nack: NackStatus) {
         self.nack_total += 1;
         self.refusals.get_or_insert_default().on_nack(nack);
     }
 
-    /// Other resources than before are refused.
     pub(super) fn on_refused(&mut self, names: usize, sample: &[ResourceName]) {
         self.refusals.get_or_insert_default().on_refused(names, sample);
     }
 
-    /// Other names than before are asked for in vain.
     pub(super) fn on_missing(&mut self, names: usize, sample: &[ResourceName]) {
         self.missing = names;
         self.missing_sample = sample.into();
     }
 
-    /// The last response was larger than many clients take.
+    /// Records that the last response was larger than many clients accept.
     pub(super) const fn on_large(&mut self, bytes: usize) {
         self.large = Some(bytes);
     }
 
-    /// The node asked again with an earlier version than this.
+    /// Records that the node polled again with an earlier version than this one.
     pub(super) fn on_unconfirmed(&mut self, sent: DeliveryStatus) {
         self.unconfirmed = Some(sent);
     }
 
-    /// Whether the node asked again with an earlier version than it was sent last.
+    /// Returns true if the node polled again with an earlier version than the last one sent.
     pub(super) fn is_unconfirmed(&self) -> bool {
         self.is_last(self.unconfirmed.as_ref())
     }
 
-    /// The NACK that counts.
+    /// The NACK to report.
     pub(super) fn nack(&self) -> Option<&NackStatus> {
         self.refusals.as_deref().and_then(Refusals::nack)
     }
 
-    /// Whether something is refused; where it is not said what, whether the last response was.
+    /// Returns true if resources are refused, or, if the session reports none, if the last response was refused.
     pub(super) fn refuses(&self) -> bool {
         self.refusals.as_deref().is_some_and(|refusals| {
             let nacked = refusals.nack().map(|nack| &nack.delivery);
@@ -120,7 +114,7 @@ impl TypeRecord {
         })
     }
 
-    /// Whether this is the last response.
+    /// Returns true if this is the last response.
     fn is_last(&self, delivery: Option<&DeliveryStatus>) -> bool {
         let nonce = delivery.map(|delivery| &delivery.nonce);
         nonce.is_some() && nonce == self.sent.as_ref().map(|sent| &sent.nonce)

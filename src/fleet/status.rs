@@ -1,4 +1,4 @@
-//! What the fleet says of a node, as owned values.
+//! The fleet's status of a node, as owned values.
 
 use std::{
     sync::Arc,
@@ -13,37 +13,37 @@ use crate::{
     snapshot::Revision,
 };
 
-/// One node, over all its streams.
+/// The status of one node, over all its streams.
 #[derive(Clone, Debug)]
 pub struct NodeStatus {
     /// `node.id`.
     pub id: NodeId,
     /// `node.cluster`.
     pub cluster: String,
-    /// The group it belongs to.
+    /// The node's group.
     pub group: NodeGroup,
     /// As in `envoy 1.40.0`.
     pub user_agent: String,
-    /// When the last stream ended; for a connected node, when the newest began or was last heard of.
+    /// The end of the last stream; for a connected node, the start of its newest stream or its last request.
     pub last_seen: SystemTime,
     /// The open streams, oldest first.
     pub streams: Vec<StreamStatus>,
-    /// One row per type over all streams, in send order; what the last stream left where none is open.
+    /// One row per type over all streams, in send order; if no stream is open, the rows of the last one.
     pub types: Vec<TypeStatus>,
-    /// Its last load report; `None` where it never sent one.
+    /// The last load report; `None` if there was none.
     pub load: Option<Arc<LoadReport>>,
 }
 
-/// What a node last reported over LRS (C-2).
+/// The last load report of a node over LRS (C-2).
 #[derive(Clone, Debug, PartialEq)]
 pub struct LoadReport {
-    /// When it came.
+    /// The time of its arrival.
     pub time: SystemTime,
     /// The busiest clusters, at most [`Limits::load_clusters`](super::Limits::load_clusters), busiest first.
     pub clusters: Vec<ClusterLoad>,
-    /// Clusters of the report that are left out above.
+    /// Clusters of the report that `clusters` leaves out.
     pub omitted: usize,
-    /// Reports received since the node is remembered.
+    /// Reports received since the node was first recorded.
     pub total: u64,
 }
 
@@ -52,78 +52,76 @@ pub struct LoadReport {
 pub struct ClusterLoad {
     /// `cluster_name`.
     pub cluster: String,
-    /// `cluster_service_name`: the EDS name where it differs.
+    /// `cluster_service_name`: the EDS name if it differs.
     pub service: String,
-    /// How long the report was collected.
+    /// The time over which the counts were collected.
     pub interval: Duration,
     /// Requests begun.
     pub issued: u64,
-    /// Requests that ended well.
+    /// Requests that succeeded.
     pub successful: u64,
     /// Requests that failed.
     pub failed: u64,
     /// Requests under way at the end of the interval.
     pub in_progress: u64,
-    /// Requests dropped on purpose.
+    /// Requests that the client dropped deliberately.
     pub dropped: u64,
 }
 
-/// One open stream.
+/// The status of one open stream.
 #[derive(Clone, Debug)]
 pub struct StreamStatus {
-    /// Unique within the process.
+    /// The stream's number, unique within the process.
     pub id: u64,
-    /// How it is served.
+    /// The stream's protocol, scope and peer.
     pub info: StreamInfo,
-    /// When it began.
+    /// The time of its start.
     pub opened: SystemTime,
     /// One row per subscribed type, in send order.
     pub types: Vec<TypeStatus>,
-    /// The newest revision that the stream holds whole and ACKed.
+    /// The newest revision that the client holds completely and ACKed.
     pub synced: Option<Revision>,
-    /// The revision for which everything was done that a refusal does not stand in the way of; `None` where nothing is
-    /// refused.
+    /// The revision of which everything was sent that no refusal blocks; `None` if nothing is refused.
     pub blocked: Option<Revision>,
-    /// What waits and what is held, to lose no traffic.
+    /// The changes that wait, and the removals that are held back (O-3).
     pub standing: Standing,
 }
 
-/// One type on a stream.
+/// The status of one type on a stream.
 #[derive(Clone, Debug)]
 pub struct TypeStatus {
-    /// Which type.
+    /// The type.
     pub resource_type: ResourceType,
-    /// Whether all resources are subscribed.
+    /// True if all resources are subscribed.
     pub wildcard: bool,
-    /// How many names are subscribed.
+    /// The number of subscribed names.
     pub names: usize,
-    /// Some of them.
+    /// Some of the subscribed names.
     pub sample: Vec<ResourceName>,
-    /// What is subscribed, whole; to nothing where no stream is open.
+    /// The whole subscription; empty if no stream is open.
     pub subscription: Subscription,
     /// The last response.
     pub sent: Option<DeliveryStatus>,
     /// The last response that was ACKed.
     pub acked: Option<DeliveryStatus>,
-    /// REST: the last response after which the node asked again with an earlier version (H-4).
+    /// REST: the last response after which the node polled again with an earlier version (H-4).
     pub unconfirmed: Option<DeliveryStatus>,
-    /// The newest NACK of which something is refused still; where nothing is, the last one.
+    /// The newest NACK with a resource that is still refused; if there is none, the last NACK.
     pub nack: Option<NackStatus>,
-    /// How many resources are refused: sent, refused, and neither accepted, replaced nor gone since (O-20).
+    /// The number of refused resources: refused, and neither accepted, replaced nor gone since (O-20).
     pub refused: usize,
-    /// Some of them.
+    /// Some of the refused names.
     pub refused_sample: Vec<ResourceName>,
-    /// Whether nothing is refused any more: without this, what was refused and then taken back would look refused until
-    /// something else is sent.
+    /// True if nothing is refused any more. Without it, a withdrawn refusal would show until the next response.
     pub mended: bool,
-    /// The oldest response that is unanswered for longer than [`Limits::unanswered_after`](super::Limits::unanswered_after)
-    /// (S-15).
+    /// The oldest response that is unanswered for longer than
+    /// [`Limits::unanswered_after`](super::Limits::unanswered_after) (S-15).
     pub unanswered: Option<Unanswered>,
-    /// How many names are asked for in vain (E-7).
+    /// The number of subscribed names that do not exist (E-7).
     pub missing: usize,
-    /// Some of them.
+    /// Some of the missing names.
     pub missing_sample: Vec<ResourceName>,
-    /// The last response, where it was larger than many clients take (L-13): its bytes.
+    /// The size in bytes of the last response, if it was larger than many clients accept (L-13).
     pub large: Option<usize>,
     /// Responses sent.
     pub sent_total: u64,
@@ -131,58 +129,58 @@ pub struct TypeStatus {
     pub nack_total: u64,
 }
 
-/// A response and when it was sent or ACKed.
+/// A response, and the time at which it was sent or answered.
 #[derive(Clone, Debug)]
 pub struct DeliveryStatus {
-    /// Its version.
+    /// The version of the response.
     pub version: Version,
-    /// Its nonce.
+    /// The nonce of the response.
     pub nonce: Nonce,
-    /// The publish it was made from.
+    /// The revision from which the response was made.
     pub revision: Revision,
-    /// When.
+    /// The time at which it was sent or answered.
     pub time: SystemTime,
 }
 
-/// A response that the node should have answered by now.
+/// A response that is unanswered for too long.
 #[derive(Clone, Debug)]
 pub struct Unanswered {
-    /// Which response, and when it was sent.
+    /// The response, and the time at which it was sent.
     pub delivery: DeliveryStatus,
-    /// How long ago that was.
+    /// The time since then.
     pub age: Duration,
 }
 
-/// A refusal in the node's own words.
+/// A NACK with the node's message.
 #[derive(Clone, Debug)]
 pub struct NackStatus {
-    /// What was refused, and when the refusal came.
+    /// The refused response, and the time of the NACK.
     pub delivery: DeliveryStatus,
     /// `error_detail.code`.
     pub code: i32,
-    /// `error_detail.message`, cut to a bounded length.
+    /// `error_detail.message`, cut to [`Limits::nack_message_bytes`](super::Limits::nack_message_bytes).
     pub message: String,
 }
 
-/// How far a type is.
+/// The state of a type on a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TypeState {
-    /// Subscribed, nothing sent yet.
+    /// Subscribed, and nothing was sent yet.
     NotSent,
-    /// Sent, not answered yet.
+    /// Sent, and not answered yet.
     Stale,
     /// The last response was ACKed, and nothing is refused.
     Synced,
-    /// REST: asked for again with an earlier version than was sent: rejected, or not yet applied.
+    /// REST: polled again with an earlier version than was sent: rejected, or not yet applied.
     Unconfirmed,
-    /// Something is refused: from the NACK until it is accepted, replaced or gone, whatever else is sent and ACKed.
+    /// A resource is refused: from the NACK until it is accepted, replaced or gone, whatever else is sent and ACKed.
     Error,
 }
 
 // === impl NodeStatus ===
 
 impl NodeStatus {
-    /// Whether a stream is open.
+    /// Returns true if a stream is open.
     #[must_use]
     pub const fn connected(&self) -> bool {
         !self.streams.is_empty()
@@ -192,7 +190,7 @@ impl NodeStatus {
 // === impl TypeStatus ===
 
 impl TypeStatus {
-    /// How far it is.
+    /// The state of the type.
     #[must_use]
     pub fn state(&self) -> TypeState {
         let Some(sent) = &self.sent else {

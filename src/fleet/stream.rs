@@ -1,6 +1,6 @@
-//! The fleet's record of a stream. It has a lock of its own, so that an ACK touches nothing shared.
+//! The fleet's record of a stream. Each has its own lock, so that an ACK contends for nothing shared.
 //!
-//! The one place where an [`Outcome`] is taken apart: for the books, and for the counters.
+//! The only place that takes an [`Outcome`] apart, for the records and for the counters.
 
 use std::{
     collections::VecDeque,
@@ -24,34 +24,33 @@ use crate::{
     text::cut,
 };
 
-/// What is wrong with a connected node, on one stream or on all.
+/// The problems of a connected node, on one stream or on all.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Trouble {
-    /// It refuses something of some type.
+    /// The node refuses resources of some type.
     pub(super) refuses: bool,
-    /// Its answer is due for too long.
-    pub(super) owes: bool,
-    /// Over REST: it came back with an earlier version than it was sent.
+    /// A response is unanswered for too long.
+    pub(super) unanswered: bool,
+    /// The node polled over REST with an earlier version than it was sent.
     pub(super) unconfirmed: bool,
 }
 
-/// One stream.
 #[derive(Debug)]
 pub(super) struct StreamRecord {
     id: u64,
     info: StreamInfo,
     opened: SystemTime,
     limits: Limits,
-    /// Counts its changes.
+    /// The number of changes of the record.
     changes: AtomicU64,
-    books: Mutex<Books>,
+    state: Mutex<StreamState>,
 }
 
 #[derive(Debug, Default)]
-struct Books {
-    /// In send order. Thousands of streams have these: nothing is kept in reserve.
+struct StreamState {
+    /// In send order. There are thousands of records, so vectors have no spare capacity.
     types: Vec<TypeRecord>,
-    /// Responses that await an answer, oldest first; as few as the protocol lets be in flight (D-16).
+    /// Unanswered responses, oldest first; few, since the protocol bounds them (D-16).
     awaiting: VecDeque<Awaited>,
     synced: Option<Revision>,
     blocked: Option<Revision>,
@@ -60,7 +59,7 @@ struct Books {
     verdicts: Verdicts,
 }
 
-/// A response that awaits an answer.
+/// A response without an answer yet.
 #[derive(Debug)]
 struct Awaited {
     resource_type: ResourceType,
@@ -68,7 +67,7 @@ struct Awaited {
     since: Instant,
 }
 
-/// Counts what happens on a stream.
+/// Counts the outcomes of a stream.
 struct Counters<'a> {
     metrics: &'a ServingMetrics,
     protocol: metrics::Protocol,
@@ -84,7 +83,7 @@ impl StreamRecord {
             opened,
             limits,
             changes: AtomicU64::new(0),
-            books: Mutex::default(),
+            state: Mutex::default(),
         }
     }
 
@@ -96,7 +95,7 @@ impl StreamRecord {
         self.opened
     }
 
-    /// How often it changed.
+    /// The number of changes of the record.
     pub(super) fn changes(&self) -> u64 {
         self.changes.load(Ordering::Acquire)
     }
@@ -106,44 +105,44 @@ impl StreamRecord {
     }
 
     pub(super) fn trouble(&self, now: Instant) -> Trouble {
-        let books = self.books.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         Trouble {
-            refuses: books.types.iter().any(TypeRecord::refuses),
-            owes: books.awaiting.iter().any(|awaited| awaited.is_late(self.limits, now)),
-            unconfirmed: books.types.iter().any(TypeRecord::is_unconfirmed),
+            refuses: state.types.iter().any(TypeRecord::refuses),
+            unanswered: state.awaiting.iter().any(|awaited| awaited.is_late(self.limits, now)),
+            unconfirmed: state.types.iter().any(TypeRecord::is_unconfirmed),
         }
     }
 
     pub(super) fn heard(&self) -> Option<SystemTime> {
-        self.books.lock().unwrap_or_else(PoisonError::into_inner).heard
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).heard
     }
 
     pub(super) fn status(&self) -> StreamStatus {
-        let books = self.books.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         StreamStatus {
             id: self.id,
             info: self.info.clone(),
             opened: self.opened,
-            types: books.rows(self.limits, Instant::now()),
-            synced: books.synced,
-            blocked: books.blocked,
-            standing: books.standing.clone(),
+            types: state.rows(self.limits, Instant::now()),
+            synced: state.synced,
+            blocked: state.blocked,
+            standing: state.standing.clone(),
         }
     }
 
     pub(super) fn verdicts(&self) -> StreamVerdicts {
-        let books = self.books.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         StreamVerdicts {
-            verdicts: books.verdicts.clone(),
-            synced: books.synced,
-            awaiting: books.awaiting.iter().map(|awaited| awaited.sent.revision).collect(),
+            verdicts: state.verdicts.clone(),
+            synced: state.synced,
+            awaiting: state.awaiting.iter().map(|awaited| awaited.sent.revision).collect(),
         }
     }
 
-    /// Enters what happened at this moment, and counts it.
-    pub(super) fn enter(&self, outcome: &Outcome, now: Moment, metrics: &ServingMetrics) {
+    /// Records and counts an outcome that happened at `now`.
+    pub(super) fn record(&self, outcome: &Outcome, now: Moment, metrics: &ServingMetrics) {
         let protocol = self.protocol();
-        self.books.lock().unwrap_or_else(PoisonError::into_inner).enter(
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).record(
             outcome,
             now,
             self.limits.nack_message_bytes,
@@ -152,30 +151,30 @@ impl StreamRecord {
         self.changes.fetch_add(1, Ordering::Release);
     }
 
-    pub(super) fn enter_large(&self, delivery: &Delivery, bytes: usize) {
-        let mut books = self.books.lock().unwrap_or_else(PoisonError::into_inner);
-        books.row(&delivery.resource_type).on_large(bytes);
-        drop(books);
+    pub(super) fn record_large(&self, delivery: &Delivery, bytes: usize) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.row(&delivery.resource_type).on_large(bytes);
+        drop(state);
         self.changes.fetch_add(1, Ordering::Release);
     }
 
-    pub(super) fn enter_unconfirmed(&self, delivery: &Delivery, now: SystemTime) {
-        let mut books = self.books.lock().unwrap_or_else(PoisonError::into_inner);
-        books.row(&delivery.resource_type).on_unconfirmed(at(delivery, now));
-        books.heard = Some(now);
-        drop(books);
+    pub(super) fn record_unconfirmed(&self, delivery: &Delivery, now: SystemTime) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.row(&delivery.resource_type).on_unconfirmed(at(delivery, now));
+        state.heard = Some(now);
+        drop(state);
         self.changes.fetch_add(1, Ordering::Release);
     }
 
-    pub(super) fn enter_heard(&self, now: SystemTime) {
-        self.books.lock().unwrap_or_else(PoisonError::into_inner).heard = Some(now);
+    pub(super) fn record_heard(&self, now: SystemTime) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).heard = Some(now);
     }
 }
 
-// === impl Books ===
+// === impl StreamState ===
 
-impl Books {
-    fn enter(&mut self, outcome: &Outcome, now: Moment, message_bytes: usize, counters: &Counters<'_>) {
+impl StreamState {
+    fn record(&mut self, outcome: &Outcome, now: Moment, message_bytes: usize, counters: &Counters<'_>) {
         let Moment {
             wall: now,
             steady: since,
@@ -249,7 +248,7 @@ impl Books {
         }
     }
 
-    /// What was refused before, and is refused still, is refused of this revision too.
+    /// Records the refusals that still stand as refusals of this revision too.
     fn refuse_standing(&mut self, revision: Revision) {
         for row in self.types.iter().filter(|row| row.refuses()) {
             if let Some(nack) = row.nack() {
@@ -264,7 +263,7 @@ impl Books {
         self.heard = Some(now);
     }
 
-    /// The rows as of now: what is unanswered for too long is so by the passing of time alone.
+    /// The rows as of `now`. A response becomes late by the passing of time alone.
     fn rows(&self, limits: Limits, now: Instant) -> Vec<TypeStatus> {
         let mut rows: Vec<TypeStatus> = self.types.iter().map(TypeRecord::status).collect();
         for row in &mut rows {
@@ -299,7 +298,7 @@ impl Awaited {
         now.saturating_duration_since(self.since)
     }
 
-    /// Whether it should have been answered by now.
+    /// Returns true if the answer is overdue.
     fn is_late(&self, limits: Limits, now: Instant) -> bool {
         self.age(now) >= limits.unanswered_after
     }
@@ -308,7 +307,7 @@ impl Awaited {
 // === impl Counters ===
 
 impl Counters<'_> {
-    /// Over REST the answer to a poll that comes again is sent again, and is no news to the books: it is counted there.
+    /// Over REST, `polls` counts responses, since a repeated poll is answered again without an outcome.
     fn sent(&self, kind: &ResourceType) {
         if self.protocol != metrics::Protocol::Rest {
             self.metrics.responded(self.protocol, kind.into());

@@ -1,4 +1,4 @@
-//! What is remembered of streams and nodes, and for how long.
+//! Tests of the records of streams and nodes, and of their lifetimes.
 
 use std::time::Duration;
 
@@ -91,7 +91,11 @@ fn node_is_forgotten_some_time_after_its_last_stream() {
     assert_eq!(fleet.len(), 1, "it is connected");
     stream.record(&Outcome::Sent(delivery("1")));
     drop(stream);
-    assert_eq!(fleet.node(&"n".into()).unwrap().types.len(), 1, "what it left is shown");
+    assert_eq!(
+        fleet.node(&"n".into()).unwrap().types.len(),
+        1,
+        "the rows of its last stream are shown"
+    );
     fleet.expire(Instant::now());
     assert_eq!(fleet.len(), 1);
     fleet.expire(later);
@@ -99,7 +103,7 @@ fn node_is_forgotten_some_time_after_its_last_stream() {
 }
 
 #[test]
-fn full_books_forget_the_longest_gone() {
+fn full_records_forget_the_longest_gone() {
     let fleet = fleet(Limits {
         nodes: 2,
         ..Limits::default()
@@ -150,7 +154,7 @@ fn load_report_keeps_the_busiest_and_takes_the_place_of_the_last() {
     let load = report(vec![cluster_load("a", 1), cluster_load(&long, 9), cluster_load("b", 1)]);
     let kept: Vec<_> = load.clusters.iter().map(|cluster| cluster.issued).collect();
     assert_eq!((kept, load.omitted, load.total), (vec![9, 1], 1, 2));
-    assert_eq!(load.clusters[1].cluster, "a", "equals are in the order of their names");
+    assert_eq!(load.clusters[1].cluster, "a", "equal loads are sorted by name");
     assert!(load.clusters[0].cluster.len() < 300, "names are bounded");
     drop(stream);
     assert!(
@@ -208,7 +212,7 @@ fn refused(names: &[&str]) -> Outcome {
     }
 }
 
-/// The row of clusters of node `n`: its state, the words of its NACK, and what is refused.
+/// The row of clusters of node `n`: its state, the message of its NACK, and the refused names.
 fn clusters_of(fleet: &Fleet) -> (TypeState, String, Vec<String>) {
     let row = fleet.node(&"n".into()).unwrap().types[0].clone();
     assert_eq!(row.refused, row.refused_sample.len());
@@ -219,7 +223,7 @@ fn clusters_of(fleet: &Fleet) -> (TypeState, String, Vec<String>) {
     )
 }
 
-fn enter(stream: &StreamGuard, outcomes: impl IntoIterator<Item = Outcome>) {
+fn record(stream: &StreamGuard, outcomes: impl IntoIterator<Item = Outcome>) {
     for outcome in outcomes {
         stream.record(&outcome);
     }
@@ -230,7 +234,7 @@ fn refusal_stands_until_it_is_mended_whatever_else_is_acked() {
     let fleet = fleet(Limits::default());
     let stream = open(&fleet, "n");
     let refuses_b = (TypeState::Error, "no".to_owned(), vec!["b".to_owned()]);
-    enter(
+    record(
         &stream,
         [Outcome::Sent(delivery("1")), nack("1", "no"), refused(&["b"])],
     );
@@ -251,7 +255,7 @@ fn refusal_stands_until_it_is_mended_whatever_else_is_acked() {
 fn what_was_refused_and_taken_back_is_synced_though_nothing_is_sent_for_it() {
     let fleet = fleet(Limits::default());
     let stream = open(&fleet, "n");
-    enter(
+    record(
         &stream,
         [
             Outcome::Sent(delivery("1")),
@@ -268,7 +272,7 @@ fn words_are_those_of_the_newest_nack_that_stands() {
     let fleet = fleet(Limits::default());
     let stream = open(&fleet, "n");
     let refuse = |nonce: &str, words: &str, all: &[&str]| {
-        enter(
+        record(
             &stream,
             [Outcome::Sent(delivery(nonce)), nack(nonce, words), refused(all)],
         );
@@ -294,23 +298,23 @@ fn poll_that_presents_what_it_refused_before_has_accepted_it() {
         ..info()
     };
     let stream = fleet.open_stream(&node("n"), &NodeGroup::from("g"), rest);
-    enter(&stream, [Outcome::Sent(delivery("1")), nack("1", "no")]);
+    record(&stream, [Outcome::Sent(delivery("1")), nack("1", "no")]);
     assert_eq!(clusters_of(&fleet).0, TypeState::Error);
     stream.record(&Outcome::Ack(delivery("1")));
     assert_eq!(clusters_of(&fleet).0, TypeState::Synced);
 }
 
-/// What node `n` made of each revision up to the last, which is current: ACKED, NACKED with its words, or PENDING.
+/// The verdicts of node `n` on all revisions, the last being current: "accepted", "pending", or the NACK's message.
 fn outcomes(fleet: &Fleet, last: u64) -> Vec<String> {
     let revisions: Vec<Revision> = (7..=last).map(Revision).collect();
-    let told = fleet.outcomes(None, &revisions, Some(Revision(last)));
+    let reported = fleet.outcomes(None, &revisions, Some(Revision(last)));
     let word = |nodes: &Vec<NodeOutcome>| match nodes.first().map(|node| &node.verdict) {
         None => "none".to_owned(),
         Some(Verdict::Pending) => "pending".to_owned(),
         Some(Verdict::Accepted(_)) => "accepted".to_owned(),
         Some(Verdict::Refused(refusals)) => refusals[0].nack.message.clone(),
     };
-    told.iter().map(word).collect()
+    reported.iter().map(word).collect()
 }
 
 #[test]
@@ -321,7 +325,7 @@ fn revision_that_leaves_the_refused_as_it_was_is_refused_too() {
         revision: Revision(revision),
         ..delivery(nonce)
     };
-    enter(
+    record(
         &stream,
         [
             Outcome::Sent(delivery("1")),
@@ -331,15 +335,15 @@ fn revision_that_leaves_the_refused_as_it_was_is_refused_too() {
         ],
     );
     assert_eq!(outcomes(&fleet, 7), ["no"]);
-    // Another cluster changes, and is accepted.
+    // Another cluster changes and is accepted.
     stream.record(&Outcome::Sent(at("2", 8)));
     assert_eq!(outcomes(&fleet, 8), ["no", "pending"]);
-    enter(&stream, [Outcome::Ack(at("2", 8)), Outcome::Blocked(Revision(8))]);
+    record(&stream, [Outcome::Ack(at("2", 8)), Outcome::Blocked(Revision(8))]);
     assert_eq!(outcomes(&fleet, 8), ["no", "no"]);
     let status = fleet.node(&"n".into()).unwrap();
     assert_eq!(status.streams[0].blocked, Some(Revision(8)));
-    // The next one mends it.
-    enter(
+    // The next revision mends the refused cluster.
+    record(
         &stream,
         [
             refused(&[]),
@@ -348,15 +352,15 @@ fn revision_that_leaves_the_refused_as_it_was_is_refused_too() {
             Outcome::Synced(Revision(9)),
         ],
     );
-    assert_eq!(outcomes(&fleet, 9), ["no", "no", "accepted"], "what was, stays told");
+    assert_eq!(outcomes(&fleet, 9), ["no", "no", "accepted"], "earlier verdicts stay");
     assert_eq!(fleet.node(&"n".into()).unwrap().streams[0].blocked, None);
 }
 
 #[test]
-fn refusal_is_told_of_a_node_that_is_gone() {
+fn refusal_of_a_gone_node_is_still_reported() {
     let fleet = fleet(Limits::default());
     let stream = open(&fleet, "n");
-    enter(
+    record(
         &stream,
         [
             Outcome::Sent(delivery("1")),
@@ -368,7 +372,7 @@ fn refusal_is_told_of_a_node_that_is_gone() {
     );
     drop(stream);
     assert_eq!(clusters_of(&fleet).0, TypeState::Error);
-    assert_eq!(fleet.census(Instant::now()).refusing, 0, "it is not there any more");
+    assert_eq!(fleet.census(Instant::now()).refusing, 0, "the node is gone");
     assert_eq!(outcomes(&fleet, 7), ["no"]);
 }
 
@@ -381,7 +385,7 @@ fn client_that_comes_with_what_is_current_is_synced_and_counts() {
         ..info()
     };
     let stream = fleet.open_stream(&node("n"), &NodeGroup::from("g"), delta);
-    enter(
+    record(
         &stream,
         [
             Outcome::Subscribed {

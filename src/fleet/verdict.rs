@@ -1,52 +1,52 @@
-//! What became of each of the newest revisions: which nodes hold it, which refused it and in what words.
+//! The nodes' verdicts on the newest revisions: which nodes hold a revision, which refused it, and with what message.
 //!
-//! A stream keeps its own; a node keeps what its ended streams left. Bounded, and gone with the node or the process.
+//! A stream records its own verdicts, a node those of its ended streams. The records are bounded and in memory only.
 
 use std::{collections::VecDeque, time::SystemTime};
 
 use super::NackStatus;
 use crate::{node::NodeId, resource::ResourceType, snapshot::Revision};
 
-/// Revisions that a stream or a node remembers: those that people ask for after a rollout, at some words each.
+/// Revisions kept per stream or node: as many as people look back after a rollout.
 const KEPT: usize = 32;
-/// Refusals that it remembers: each is a text of some hundred bytes, which is not for the client to multiply.
+/// Refusals kept per stream or node. Each has some hundred bytes, and clients must not be able to multiply them.
 const KEPT_REFUSALS: usize = 16;
 
-/// One node and one revision.
+/// The verdict of one node on one revision.
 #[derive(Clone, Debug)]
 pub struct NodeOutcome {
-    /// Which node.
+    /// The node.
     pub node: NodeId,
-    /// Whether a stream of it is open now.
+    /// True if a stream of the node is open now.
     pub connected: bool,
-    /// What it made of the revision.
+    /// The node's verdict.
     pub verdict: Verdict,
 }
 
-/// What a node made of a revision.
+/// A node's verdict on a revision.
 #[derive(Clone, Debug)]
 pub enum Verdict {
-    /// It refused some of it: what, and in what words. The rest it may hold.
+    /// The node refused some of its resources. It may hold the others.
     Refused(Vec<Refusal>),
-    /// It is connected and has neither accepted nor refused all of it.
+    /// The node is connected, and has neither accepted nor refused the whole revision.
     Pending,
-    /// It holds it whole, and ACKed it; since when, where that is remembered.
+    /// The node holds the whole revision and ACKed it, at this time if the record goes back that far.
     Accepted(Option<SystemTime>),
 }
 
 /// One refusal.
 #[derive(Clone, Debug)]
 pub struct Refusal {
-    /// What was refused is of this type.
+    /// The type of the refused resources.
     pub resource_type: ResourceType,
-    /// The response, and the node's words.
+    /// The refused response and the node's message.
     pub nack: NackStatus,
 }
 
-/// The verdicts of one stream, or those that streams left.
+/// The verdicts of one stream, or of all ended streams of a node.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Verdicts {
-    /// By revision.
+    /// Sorted by revision.
     accepted: VecDeque<(Revision, SystemTime)>,
     /// Oldest first.
     refused: VecDeque<(Revision, Refusal)>,
@@ -55,10 +55,10 @@ pub(super) struct Verdicts {
 // === impl Verdicts ===
 
 impl Verdicts {
-    /// All of the revision is held, and ACKed: whatever of it was refused before is accepted now.
+    /// Records that the client holds the whole revision and ACKed it. Earlier refusals of this revision are mended.
     pub(super) fn accept(&mut self, revision: Revision, now: SystemTime) {
         self.refused.retain(|(refused, _)| *refused != revision);
-        // Mostly the newest, and then no other need be looked at.
+        // The common case, a newer revision, needs no search.
         if self.accepted.back().is_none_or(|(newest, _)| *newest < revision) {
             return push(&mut self.accepted, KEPT, (revision, now));
         }
@@ -71,7 +71,7 @@ impl Verdicts {
         }
     }
 
-    /// Something of the revision was refused.
+    /// Records that resources of the revision were refused.
     pub(super) fn refuse(&mut self, revision: Revision, refusal: Refusal) {
         self.accepted.retain(|(accepted, _)| *accepted != revision);
         let same = |(of, other): &(Revision, Refusal)| *of == revision && other.resource_type == refusal.resource_type;
@@ -79,7 +79,7 @@ impl Verdicts {
         push(&mut self.refused, KEPT_REFUSALS, (revision, refusal));
     }
 
-    /// Takes over what a stream that ended had.
+    /// Adds the verdicts of an ended stream.
     pub(super) fn merge(&mut self, ended: Self) {
         for (revision, time) in ended.accepted {
             self.accept(revision, time);
@@ -104,23 +104,23 @@ fn push<T>(kept: &mut VecDeque<T>, most: usize, new: T) {
     if kept.len() == most {
         kept.pop_front();
     }
-    // Thousands of streams have these: nothing is kept in reserve.
+    // There are thousands of these, so they have no spare capacity.
     kept.reserve_exact(1);
     kept.push_back(new);
 }
 
-/// What is known of one open stream.
+/// The verdicts and the progress of one open stream.
 #[derive(Clone, Debug)]
 pub(super) struct StreamVerdicts {
     pub(super) verdicts: Verdicts,
-    /// The newest revision that it holds whole.
+    /// The newest revision that the client holds completely.
     pub(super) synced: Option<Revision>,
-    /// The revisions of responses that it has not answered.
+    /// The revisions of unanswered responses.
     pub(super) awaiting: Vec<Revision>,
 }
 
-/// What a node made of a revision, by its streams and by what ended ones left. `None` where it was never up to it: it connected
-/// later, or was brought to a newer revision at once.
+/// A node's verdict on a revision, from its open and its ended streams. `None` if the node was never advanced to the
+/// revision: it connected later, or skipped to a newer one.
 pub(super) fn of_node(
     left: &Verdicts,
     streams: &[StreamVerdicts],
@@ -151,7 +151,7 @@ pub(super) fn of_node(
         (true, time) if is_current => Some(Verdict::Accepted(time)),
         (true, Some(time)) => Some(Verdict::Accepted(Some(time))),
         _ if is_current || awaited => Some(Verdict::Pending),
-        // Ended streams held it, and newer ones are on their way to what is current.
+        // Ended streams held the revision, and the open ones are on their way to the current one.
         (false, _) => accepted(left).map(|time| Verdict::Accepted(Some(time))),
         (true, None) => None,
     }
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_stays_told_when_something_else_was_published() {
+    fn a_refusal_stays_reported_after_another_publish() {
         let mut verdicts = refused(7, 1);
         verdicts.accept(Revision(8), at(2));
         let streams = [stream(verdicts, 8, &[])];
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_accepted_later_was_not_refused_for_good() {
+    fn a_refusal_ends_when_the_revision_is_accepted_later() {
         let mut verdicts = refused(7, 1);
         verdicts.accept(Revision(7), at(2));
         assert_eq!(word(&verdicts, &[], 7, true), "accepted");
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_revision_that_the_node_was_never_up_to_has_no_verdict() {
+    fn a_revision_that_was_never_sent_to_the_node_has_no_verdict() {
         let streams = [stream(accepted(9, 1), 9, &[])];
         assert_eq!(word(&Verdicts::default(), &streams, 8, false), "none");
         let streams = [stream(accepted(7, 1), 7, &[8])];

@@ -1,4 +1,4 @@
-//! The words of a node that refuses something, as they may be kept, logged and shown: without the secrets that it was served.
+//! Messages of NACKs, fit to be kept, logged and shown: without the values of the secrets that the node was served.
 
 use super::StreamGuard;
 use crate::{
@@ -7,23 +7,23 @@ use crate::{
     text::{head, without_values},
 };
 
-/// Bytes of secrets that are looked through for one text: some thousands with their certificates.
+/// Bytes of secrets that are searched for in one message: enough for some thousand secrets with certificates.
 const MOST_BYTES: usize = 16 * 1024 * 1024;
 
-/// Bytes of a text that the log may show, be fewer kept in the records or not.
+/// Bytes of a message that the log may show, even if the records keep fewer.
 const LOGGED: usize = 1024;
 
-/// Stands for the words of a node that asks for more secrets than are looked through.
+/// Replaces the message of a node that subscribes to more secrets than are searched for.
 const WITHHELD: &str = "[redacted: the node has so many secrets that its words are not searched for them]";
 
 // === impl StreamGuard ===
 
 impl StreamGuard {
-    /// A node's words, cut to the part that is kept, without the values of the secrets in these sets. Of sets that are too large to look
-    /// through, the secrets that the node asks for count alone.
+    /// A node's message, cut to the part that is kept, without the values of the secrets in `sets`. If the sets are too
+    /// large to search for, only the secrets that `asks_for` accepts are.
     #[must_use]
     pub fn words(&self, said: &str, sets: &[&TypeResources], asks_for: impl Fn(&Resource) -> bool) -> String {
-        // One character more says that there was more.
+        // Up to one more character, so that a later cut can see that text is missing.
         let most = self.fleet.limits.nack_message_bytes.max(LOGGED).saturating_add(4);
         words(head(said, most), sets, asks_for)
     }
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
     use crate::resource::{ContentHash, ResourceName, ResourceType, Version, Warming};
 
-    /// A generic secret of this text, as it is published.
+    /// A published generic secret with this text.
     fn secret(name: &str, text: &str) -> Arc<Resource> {
         let field = |number: u8, value: &[u8]| {
             let mut field = vec![number << 3 | 2];
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn of_too_many_secrets_those_that_a_node_asks_for_count_and_beyond_them_it_says_nothing() {
+    fn of_too_many_secrets_only_requested_ones_are_searched_for_and_beyond_the_limit_words_are_withheld() {
         let large = "x".repeat(MOST_BYTES / 2);
         let all = set(&[
             secret("a", "swordfish-a"),

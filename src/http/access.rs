@@ -1,4 +1,4 @@
-//! Who may use the endpoint registry: the layer in front of its routes. Polls are looked at by `rest`, which knows their node.
+//! Access control of the endpoint registry: the layer in front of its routes. `rest` checks polls itself.
 
 use axum::{
     extract::{Request, State},
@@ -11,7 +11,7 @@ use tracing::warn;
 use super::{Failure, Port, visitor::identify};
 use crate::{access::Right, audit::Event, authority::Purpose};
 
-/// Lets a request through to the registry, or refuses it; what it changes is audited.
+/// Passes a request on to the registry or refuses it. Changes are audited.
 pub(super) async fn check(State(port): State<Port>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     let checked = async {

@@ -1,4 +1,4 @@
-//! The endpoint registry over HTTP: `POST /endpoints` registers, `GET` shows, `PUT` renews, `DELETE` takes out.
+//! The endpoint registry over HTTP: `POST /endpoints` registers, `GET` shows, `PUT` renews, `DELETE` removes.
 
 mod body;
 
@@ -21,7 +21,7 @@ use crate::{
     source::{EndpointId, Registered, Registry, RegistryError},
 };
 
-/// Bytes of one request: one endpoint.
+/// The largest request, which holds one endpoint.
 const REQUEST_BYTES: usize = 64 * 1024;
 
 /// The routes of the registry.
@@ -33,8 +33,8 @@ pub(super) fn routes(port: &Port) -> Router<Port> {
         .layer(from_fn_with_state(port.clone(), access::check))
 }
 
-/// 201 with the id of a new endpoint; 200 where its cluster had one of this address and port, which is renewed: with its id, or
-/// by saying just what it is.
+/// Registers an endpoint: 201 with the id of a new one. 200 if the cluster has an endpoint at this address and port,
+/// which is renewed: the request must carry its id or be equal to its registration.
 async fn register(State(port): State<Port>, body: Result<Bytes, BytesRejection>) -> Result<Response, Failure> {
     let registry = registry(&port)?;
     let (registration, id) = body::registration(&body?)?;
@@ -54,7 +54,7 @@ async fn register(State(port): State<Port>, body: Result<Bytes, BytesRejection>)
     Ok(response)
 }
 
-/// Every endpoint, without what it is removed by.
+/// Shows every endpoint, without the id that allows its removal.
 async fn list(State(port): State<Port>) -> Result<Response, Failure> {
     let endpoints = registry(&port)?.endpoints();
     let now = Instant::now();
@@ -62,7 +62,7 @@ async fn list(State(port): State<Port>) -> Result<Response, Failure> {
     Ok(failure::json(StatusCode::OK, &json!({ "endpoints": shown })))
 }
 
-/// One endpoint.
+/// Shows one endpoint.
 async fn show(State(port): State<Port>, Path(id): Path<String>) -> Result<Response, Failure> {
     let endpoints = registry(&port)?.endpoints();
     let lease = known(&id)
@@ -71,7 +71,7 @@ async fn show(State(port): State<Port>, Path(id): Path<String>) -> Result<Respon
     Ok(failure::json(StatusCode::OK, &body::shown(lease, Instant::now())))
 }
 
-/// Renews a lease; the body may be empty, change weight, health and TTL, and say again where the endpoint is.
+/// Renews a lease. The body may be empty, may change weight, health and TTL, and may repeat the endpoint's place.
 async fn renew(
     State(port): State<Port>,
     Path(id): Path<String>,
@@ -87,7 +87,7 @@ async fn renew(
     show(State(port), Path(id)).await
 }
 
-/// Takes an endpoint out: 204.
+/// Removes an endpoint: 204.
 async fn deregister(State(port): State<Port>, Path(id): Path<String>) -> Result<Response, Failure> {
     let registry = registry(&port)?;
     let id = known(&id).ok_or_else(|| unknown(&id))?;

@@ -1,4 +1,4 @@
-//! What a request that cannot be served is answered: a status, and a JSON object that says why.
+//! The answer to a request that cannot be served: a status, and a JSON object with the error.
 
 use axum::{
     extract::rejection::BytesRejection,
@@ -9,12 +9,12 @@ use serde_json::{Map, Value};
 
 use crate::text::escape_json;
 
-/// Why a request was not served.
+/// The reason why a request was not served.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Failure {
     pub(super) status: StatusCode,
     message: String,
-    /// The field of the request that is wrong, as a path from its root.
+    /// The path of the wrong field, from the root of the request.
     field: Option<String>,
 }
 
@@ -29,12 +29,12 @@ impl Failure {
         }
     }
 
-    /// 400 for one field.
+    /// An error 400 about one field.
     pub(super) fn of_field(field: impl Into<String>, message: impl Into<String>) -> Self {
         Self::of(StatusCode::BAD_REQUEST, field, message)
     }
 
-    /// A status for one field.
+    /// An error about one field.
     pub(super) fn of(status: StatusCode, field: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
             status,
@@ -45,7 +45,7 @@ impl Failure {
 }
 
 impl From<BytesRejection> for Failure {
-    /// A body that is too large is 413, one that breaks off 400.
+    /// Status 413 for a body that is too large, 400 for an incomplete one.
     fn from(rejection: BytesRejection) -> Self {
         Self::new(rejection.status(), rejection.body_text())
     }
@@ -64,7 +64,6 @@ impl IntoResponse for Failure {
     }
 }
 
-/// A JSON value as a response.
 pub(super) fn json(status: StatusCode, body: &Value) -> Response {
     let kind = (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     (status, [kind], escape_json(&format!("{body}\n")).into_owned()).into_response()

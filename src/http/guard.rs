@@ -1,8 +1,8 @@
-//! Who may call the HTTP port at all: programs, and no page that a browser shows.
+//! Keeps web pages out of the HTTP port: programs may call it, pages that a browser shows may not.
 //!
-//! A browser sends requests to any address that a page names, those of the loopback too. It says so in `Origin` and
-//! `Sec-Fetch-Site`, and shows a name that was made to lead here in `Host`. Bodies must be called JSON: a page cannot do that
-//! elsewhere without asking first, which is not answered.
+//! A browser sends requests to any address that a page names, loopback included. `Origin` and `Sec-Fetch-Site` reveal
+//! such a request, and so does `Host` if a DNS name was made to resolve to this port. Bodies must be declared as JSON:
+//! a page can send those to another site only after a preflight request, which is not answered.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -11,22 +11,21 @@ use axum::http::{HeaderMap, Method, StatusCode, header};
 use super::Failure;
 use crate::metrics::HttpRefusal;
 
-/// What a port is called by.
+/// The names under which a port may be called.
 #[derive(Clone, Debug)]
 pub struct Guard {
     bound: SocketAddr,
-    /// Names beside those of the loopback, in lower case; `Host` is checked where there are any, or where the port is on the
-    /// loopback.
+    /// Allowed names in lower case, besides the loopback's. `Host` is checked if there are any, or on the loopback.
     allowed: Vec<String>,
 }
 
-/// The ports that a browser leaves out of `Host`.
+/// The ports that a browser omits from `Host`.
 const DEFAULT_PORTS: [u16; 2] = [80, 443];
 
 // === impl Guard ===
 
 impl Guard {
-    /// Of a port that is bound here, and is called by these names.
+    /// The guard of a port that is bound to `bound` and may be called by the names in `allowed`.
     #[must_use]
     pub fn new(bound: SocketAddr, allowed: &[String]) -> Self {
         Self {
@@ -39,17 +38,20 @@ impl Guard {
         let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
         let host = text("host").unwrap_or_default();
         if let Some(site) = text("sec-fetch-site").filter(|site| !matches!(*site, "same-origin" | "none")) {
-            let message = format!("sec-fetch-site {site:?}: pages of other sites are not served");
+            let message = format!("sec-fetch-site {site:?}: requests from pages of other sites are refused");
             return Err(refused(HttpRefusal::Origin, StatusCode::FORBIDDEN, message));
         }
         if let Some(origin) = text("origin").filter(|origin| !is_own(origin, host)) {
-            let message = format!("origin {:?}: pages of other sites are not served", cut(origin));
+            let message = format!(
+                "origin {:?}: requests from pages of other sites are refused",
+                cut(origin)
+            );
             return Err(refused(HttpRefusal::Origin, StatusCode::FORBIDDEN, message));
         }
         if !self.is_called(host) {
             let message = format!(
-                "host {:?} is no name of this port: programs that call it by that are let in by http.allowed_hosts \
-                 (--http-allowed-hosts)",
+                "host {:?} is not a name of this port: http.allowed_hosts \
+                 (--http-allowed-hosts) adds names",
                 cut(host)
             );
             return Err(refused(HttpRefusal::Host, StatusCode::MISDIRECTED_REQUEST, message));
@@ -70,8 +72,8 @@ impl Guard {
         Ok(())
     }
 
-    /// Whether a program may call us so. An Envoy that polls says the name of its cluster, without a port; a browser leaves the
-    /// port out only where it is the default one.
+    /// Returns true if a program may call the port by this `Host`. An Envoy that polls sends the name of its cluster,
+    /// without a port; a browser omits the port only if it is a default one.
     fn is_called(&self, host: &str) -> bool {
         let is_checked = self.bound.ip().is_loopback() || !self.allowed.is_empty();
         if host.is_empty() || !is_checked {
@@ -96,7 +98,7 @@ fn refused(reason: HttpRefusal, status: StatusCode, message: String) -> (HttpRef
     (reason, Failure::new(status, message))
 }
 
-/// Whether a page of this origin is one of ours.
+/// Returns true if the origin is this port.
 fn is_own(origin: &str, host: &str) -> bool {
     let authority = ["http://", "https://"]
         .into_iter()
@@ -104,7 +106,7 @@ fn is_own(origin: &str, host: &str) -> bool {
     !host.is_empty() && authority.is_some_and(|authority| authority.eq_ignore_ascii_case(host))
 }
 
-/// The name, and the port where one is given.
+/// The name, and the port if there is one.
 fn split(host: &str) -> (&str, Option<&str>) {
     if let Some(rest) = host.strip_prefix('[') {
         return match rest.split_once(']') {
@@ -118,13 +120,13 @@ fn split(host: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// The loopback's name, or any address: only a name can be made to lead elsewhere than it led before.
+/// Returns true for a name of the loopback and for any IP address: only DNS names can be rebound to another address.
 fn is_own_name(name: &str) -> bool {
     let name = name.strip_suffix('.').unwrap_or(name);
     name == "localhost" || name.ends_with(".localhost") || name.parse::<IpAddr>().is_ok()
 }
 
-/// Whether a request has a body, or may have one.
+/// Returns true if a request has or may have a body.
 fn has_body(method: &Method, headers: &HeaderMap) -> bool {
     let length = headers
         .get(header::CONTENT_LENGTH)
@@ -132,7 +134,7 @@ fn has_body(method: &Method, headers: &HeaderMap) -> bool {
     length.unwrap_or_else(|| headers.contains_key(header::TRANSFER_ENCODING)) || method == Method::POST
 }
 
-/// `application/json`, with or without parameters, or a type that ends in `+json`.
+/// Returns true for `application/json`, with or without parameters, and for types that end in `+json`.
 fn is_json(headers: &HeaderMap) -> bool {
     let given = headers.get(header::CONTENT_TYPE).and_then(|given| given.to_str().ok());
     let media = given
@@ -145,7 +147,7 @@ fn is_json(headers: &HeaderMap) -> bool {
     media == "application/json" || (media.starts_with("application/") && media.ends_with("+json"))
 }
 
-/// As much of a header as is told.
+/// The part of a header that is shown.
 fn cut(text: &str) -> String {
     text.chars().take(128).collect()
 }
@@ -204,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_was_made_to_lead_here_is_refused_and_an_envoys_cluster_is_not() {
+    fn a_rebound_dns_name_is_refused_and_the_cluster_name_of_an_envoy_is_not() {
         let loopback = guard("127.0.0.1:18002", &[]);
         let host = |guard: &Guard, host: &str| check(guard, &Method::GET, &[("host", host)]);
         for name in [

@@ -1,4 +1,4 @@
-//! `GET /metrics`: what is counted, as Prometheus reads it.
+//! `GET /metrics`: the metrics in Prometheus formats.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use tracing::error;
 use super::{Failure, Port};
 use crate::metrics::Format;
 
-/// OpenMetrics where the reader takes it, else the classic text. Many nodes take their time to be looked at.
+/// OpenMetrics if the reader accepts it, else the classic text. On a blocking thread, since many nodes take time.
 pub(super) async fn show(State(port): State<Port>, headers: HeaderMap) -> Result<Response, Failure> {
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
     let format = Format::accepted(accept.unwrap_or_default());

@@ -1,4 +1,4 @@
-//! State that the routes of the port stand on: there from the start, or once everything is loaded.
+//! The state of the port's routes: a part exists from the start, the rest once everything is loaded.
 
 use std::sync::{Arc, OnceLock};
 
@@ -13,33 +13,33 @@ use crate::{
     source::Registry,
 };
 
-/// State of the port. Clones are one and the same.
+/// The state of the port. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Port {
     pub(super) readiness: Readiness,
     pub(super) metrics: Arc<Metrics>,
     pub(super) guard: Arc<Guard>,
     pub(super) counters: HttpMetrics,
-    /// Owns what takes longer than a reactor may be held up.
+    /// Owns tasks that would block the reactor for too long.
     pub(super) tracker: TaskTracker,
     services: Arc<OnceLock<Services>>,
 }
 
-/// Services that are there once everything is loaded.
+/// The services that exist once everything is loaded.
 #[derive(Clone, Debug)]
 pub struct Services {
-    /// xDS over REST-JSON; `None` where it is off.
+    /// xDS over REST-JSON; `None` if switched off.
     pub rest: Option<Rest>,
-    /// The endpoint registry; `None` where it is off.
+    /// The endpoint registry; `None` if switched off.
     pub registry: Option<Registry>,
-    /// Decides who may do what.
+    /// Authenticates and authorizes requests.
     pub authority: Authority,
 }
 
 // === impl Port ===
 
 impl Port {
-    /// A port that answers probes, and shows these metrics.
+    /// A port that serves probes and `metrics`.
     #[must_use]
     pub fn new(readiness: Readiness, metrics: Arc<Metrics>, guard: Guard, tracker: TaskTracker) -> Self {
         let counters = HttpMetrics::default();
@@ -54,7 +54,7 @@ impl Port {
         }
     }
 
-    /// Serves the rest from here on. Called once; what a second call brings is dropped.
+    /// Serves `services` from now on. Only the first call counts.
     pub fn open(&self, services: Services) {
         self.services.set(services).ok();
     }

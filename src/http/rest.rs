@@ -1,7 +1,7 @@
-//! xDS over REST-JSON (H): `POST /v3/discovery:clusters` and the like, one poll after the other.
+//! xDS over REST-JSON (H): `POST /v3/discovery:clusters` and its siblings, one poll at a time.
 //!
-//! A poll is stateless: it is answered from the newest snapshot, and told "not modified" where it presents the version of
-//! that answer. What the status of nodes needs to know from one poll to the next is in `polls`.
+//! A poll is stateless: it is answered from the newest snapshot, with "not modified" if it presents the version of that
+//! answer. `polls` keeps what the status of nodes needs between polls.
 
 mod answer;
 mod polls;
@@ -42,24 +42,24 @@ use crate::{
     resource::{ResourceName, ResourceType, Version},
 };
 
-/// Values of a poll besides names: an Envoy lists its extensions, some ten thousand.
+/// JSON values of a poll besides names: an Envoy lists its extensions, some ten thousand values.
 const OTHER_VALUES: usize = 50_000;
 
-/// How polling nodes are served.
+/// The settings of xDS over REST.
 #[derive(Clone, Debug)]
 pub struct RestSettings {
     /// Node → group.
     pub grouping: Grouping,
-    /// What one poll may ask for.
+    /// The limits of one poll.
     pub limits: StreamLimits,
-    /// What is taken of nodes that poll.
+    /// The limits of what nodes may poll.
     pub polls: PollLimits,
-    /// How long a node that stops polling is remembered as connected. Longer than the nodes' `refresh_delay`, twice that at
-    /// most between two polls.
+    /// The time after which a node that stopped polling counts as gone. Longer than the nodes' `refresh_delay`: up to
+    /// twice that passes between two polls.
     pub poll_timeout: Duration,
 }
 
-/// Serves polls. Clones are one and the same.
+/// Serves polls. Clones share one state.
 #[derive(Clone)]
 pub struct Rest {
     shared: Arc<Shared>,
@@ -74,16 +74,16 @@ struct Shared {
     poll_limits: PollLimits,
     polls: Polls,
     renderings: Renderings,
-    /// Above it no poll is answered.
+    /// No poll is answered above this budget.
     memory: MemoryBudget,
-    /// Owns what is rendered apart from the reactor.
+    /// Owns rendering tasks, which run on blocking threads.
     tracker: TaskTracker,
 }
 
 // === impl Rest ===
 
 impl Rest {
-    /// Serves what is in `cache` to whom `authority` lets in, and enters what happens in `fleet`.
+    /// Serves `cache` to nodes that `authority` admits, and records outcomes in `fleet`.
     #[must_use]
     pub fn new(
         cache: SnapshotCache,
@@ -116,12 +116,12 @@ impl Rest {
         }
     }
 
-    /// Takes the nodes out that have not polled for [`RestSettings::poll_timeout`].
+    /// Removes nodes that have not polled for [`RestSettings::poll_timeout`].
     pub fn expire(&self) {
         self.shared.polls.expire(Instant::now());
     }
 
-    /// Answers a poll, and counts how.
+    /// Answers a poll and counts the outcome.
     async fn discover(
         &self,
         (action, kind): (&'static str, ResourceType),
@@ -147,7 +147,7 @@ impl Rest {
         answered
     }
 
-    /// Whether there is memory for one more poll.
+    /// Refuses a poll if the memory budget is exceeded.
     fn room(&self) -> Result<(), Failure> {
         if !self.shared.memory.is_exceeded() {
             return Ok(());
@@ -159,7 +159,7 @@ impl Rest {
         ))
     }
 
-    /// The body, whole. One that is too large is left where that shows.
+    /// Reads the whole body. Stops reading once the body exceeds the limit.
     async fn collect(&self, body: Body) -> Result<Bytes, Failure> {
         let PollLimits {
             request_bytes: most,
@@ -177,7 +177,7 @@ impl Rest {
                 let message = format!("the body has more than {most} bytes");
                 return Failure::new(StatusCode::PAYLOAD_TOO_LARGE, message);
             }
-            Failure::new(StatusCode::BAD_REQUEST, "the body breaks off")
+            Failure::new(StatusCode::BAD_REQUEST, "the body is incomplete")
         })
     }
 
@@ -221,7 +221,7 @@ impl Rest {
             snapshot: snapshot.as_deref(),
             answer: answer.as_ref().ok(),
         };
-        let reply = polls.enter(&node, &group, &poll, peer, &given, Instant::now())?;
+        let reply = polls.record(&node, &group, &poll, peer, &given, Instant::now())?;
         match (answer, reply) {
             (Err(silence), _) => Err(silence.failure(&group, &poll)),
             (Ok(_), Reply::NotModified) => Ok(StatusCode::NOT_MODIFIED.into_response()),
@@ -237,7 +237,7 @@ impl Rest {
         }
     }
 
-    /// What one poll may ask for.
+    /// The limits of one poll.
     fn limits(&self) -> StreamLimits {
         StreamLimits {
             names_per_type: self.shared.poll_limits.names,
@@ -245,14 +245,14 @@ impl Rest {
         }
     }
 
-    /// Reads a body that is not more than is read of a stranger.
+    /// Parses a body after its size in JSON values is checked.
     fn read(&self, body: &[u8], kind: &ResourceType) -> Result<DiscoveryRequest, Failure> {
         let values = self.shared.poll_limits.names.saturating_add(OTHER_VALUES);
         scan::check(body, values).map_err(|excess| Failure::new(StatusCode::PAYLOAD_TOO_LARGE, excess.to_string()))?;
         request::parse(body, kind, &self.shared.limits)
     }
 
-    /// The node behind a poll, and its group (L-1, L-2): a node is sent with every poll.
+    /// The node and its group (L-1, L-2). Every poll carries the node.
     fn identify(&self, node: Option<Node>) -> Result<(Node, NodeGroup), Failure> {
         let invalid = |error: ProtocolError| Failure::of_field("node", error.to_string());
         let node = node.ok_or_else(|| invalid(ProtocolError::MissingNode))?;
@@ -264,7 +264,7 @@ impl Rest {
         Ok((node, group))
     }
 
-    /// The body of an answer: made once, on a thread that may take its time, and shared by all who are given the same.
+    /// The body of an answer, rendered once on a blocking thread and shared by all equal answers.
     async fn rendered(&self, answer: Answer) -> Result<Bytes, Failure> {
         if let Some(body) = self.shared.renderings.find(&answer) {
             return Ok(body);
@@ -295,7 +295,7 @@ impl fmt::Debug for Rest {
 // === impl Silence ===
 
 impl Silence {
-    /// Never an empty answer: that would delete everything (H-5).
+    /// An error, never an empty answer: an empty answer would delete everything (H-5).
     fn failure(&self, group: &NodeGroup, poll: &Poll) -> Failure {
         let kind = &poll.resource_type;
         match self {

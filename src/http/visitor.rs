@@ -1,4 +1,4 @@
-//! Identifies the sender of a request to the HTTP port, and words refusals of what they show.
+//! Identifies the sender of a request to the HTTP port, and answers senders that may not call.
 
 use axum::http::{Extensions, HeaderMap, StatusCode, header};
 
@@ -10,7 +10,7 @@ use crate::{
     metrics::PortLabel,
 };
 
-/// Identifies the sender of a request, as far as it can be verified.
+/// Identifies the sender of a request from its certificate or its bearer token.
 pub(super) async fn identify(
     authority: &Authority,
     purpose: Purpose,

@@ -1,5 +1,5 @@
-//! Opening the files that people name. A path may lead to a pipe, a device or out of its directory, and may lead elsewhere a
-//! moment after it was looked at: what counts is what was opened, and opening it never waits.
+//! Opens files that people name. A path may lead to a pipe, a device or out of its directory, and may change after a
+//! check: so the opened file itself is checked, and opening never waits.
 
 use std::{
     fs::{self, File, Metadata},
@@ -11,34 +11,34 @@ use std::{
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use zeroize::Zeroizing;
 
-/// A pipe is opened without its writer, and what is opened is not handed to children.
+/// Opening a pipe does not wait for its writer, and children do not inherit the file.
 const FILE: OFlags = OFlags::RDONLY
     .union(OFlags::NONBLOCK)
     .union(OFlags::NOCTTY)
     .union(OFlags::CLOEXEC);
-/// A directory on the way needs to be searched and not to be read.
+/// A directory on the way must be searchable, not readable.
 #[cfg(target_os = "linux")]
 const ON_THE_WAY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 #[cfg(not(target_os = "linux"))]
 const ON_THE_WAY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
-/// Opens a regular file to read it; links are followed.
+/// Opens a regular file for reading; follows links.
 ///
 /// # Errors
 ///
-/// Where it cannot be opened, or is no regular file.
+/// If the file cannot be opened, or is not a regular file.
 pub fn open(path: &Path) -> io::Result<File> {
-    // Looked at before as well: opening a device may already do something.
+    // Checked before opening as well: opening a device may already have an effect.
     expect_regular(&fs::metadata(path)?)?;
     opened(openat(CWD, path, FILE, Mode::empty())?)
 }
 
-/// Opens a regular file below a directory to read it. No link is followed on the way from the directory, so what is opened lies
-/// within it whatever is exchanged meanwhile.
+/// Opens a regular file below a directory for reading. Links below the directory are not followed, so the file lies
+/// within the directory even if parts of the path are exchanged meanwhile.
 ///
 /// # Errors
 ///
-/// Where it cannot be opened, is no regular file, or a part of `below` is a link or is not a plain name.
+/// If the file cannot be opened or is not a regular file, or if a part of `below` is a link or not a plain name.
 pub fn open_below(dir: &Path, below: &Path) -> io::Result<File> {
     let mut at = openat(CWD, dir, ON_THE_WAY, Mode::empty())?;
     let mut parts = below.components().peekable();
@@ -53,15 +53,15 @@ pub fn open_below(dir: &Path, below: &Path) -> io::Result<File> {
     }
     Err(io::Error::new(
         io::ErrorKind::InvalidInput,
-        "is no path below a directory",
+        "is not a path below a directory",
     ))
 }
 
-/// Reads what is left of a file, and at most `most` bytes.
+/// Reads the rest of a file, at most `most` bytes.
 ///
 /// # Errors
 ///
-/// Where it cannot be read, or there is more: [`io::ErrorKind::FileTooLarge`].
+/// If the file cannot be read, or has more bytes: [`io::ErrorKind::FileTooLarge`].
 pub fn read_bounded(file: impl io::Read, most: u64) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();
     read_bounded_into(file, most, &mut content)?;
@@ -77,12 +77,12 @@ fn read_bounded_into(file: impl io::Read, most: u64, content: &mut Vec<u8>) -> i
     Ok(())
 }
 
-/// Reads a whole file that holds a secret, and at most `most` bytes. The buffer has room for all of it from the start, since one
-/// that grows leaves its content behind, and it is zeroed when it is dropped.
+/// Reads a whole file that holds a secret, at most `most` bytes. The buffer is zeroed on drop, and is allocated at full
+/// size, since a growing buffer leaves copies behind.
 ///
 /// # Errors
 ///
-/// As [`read_bounded`] has.
+/// As for [`read_bounded`].
 pub fn read_secret(file: &File, most: u64) -> io::Result<Zeroizing<Vec<u8>>> {
     let length = file.metadata()?.len().min(most);
     let mut content = Zeroizing::new(Vec::with_capacity(usize::try_from(length).unwrap_or(0) + 1));
@@ -91,7 +91,7 @@ pub fn read_secret(file: &File, most: u64) -> io::Result<Zeroizing<Vec<u8>>> {
     if content.len() < capacity {
         return Ok(content);
     }
-    // It grew since it was looked at: whoever writes it is not done.
+    // The file grew meanwhile: its writer is not done.
     Err(io::Error::other("changed while it was read"))
 }
 
@@ -101,7 +101,7 @@ fn opened(descriptor: OwnedFd) -> io::Result<File> {
     Ok(file)
 }
 
-/// Whether this is a file that is read to its end.
+/// Checks that this is a regular file, which can be read to its end.
 ///
 /// # Errors
 ///
@@ -110,7 +110,7 @@ pub fn expect_regular(metadata: &Metadata) -> io::Result<()> {
     if metadata.is_file() {
         return Ok(());
     }
-    Err(io::Error::new(io::ErrorKind::InvalidInput, "is no regular file"))
+    Err(io::Error::new(io::ErrorKind::InvalidInput, "is not a regular file"))
 }
 
 #[cfg(test)]
@@ -123,7 +123,7 @@ mod tests {
         assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
     }
 
-    /// Runs what might wait for ever where the test can say so.
+    /// Runs a call that could block for ever, and fails the test if it does.
     fn comes_back<T: Send + 'static>(call: impl FnOnce() -> T + Send + 'static) -> T {
         let (done, result) = mpsc::channel();
         thread::spawn(move || done.send(call()).ok());
@@ -143,7 +143,7 @@ mod tests {
             ]
         });
         for error in [looked, raced] {
-            assert_eq!(error.to_string(), "is no regular file");
+            assert_eq!(error.to_string(), "is not a regular file");
         }
     }
 

@@ -1,10 +1,10 @@
-//! What is counted of who was let in. Kept by the authority.
+//! Counters of access control. The authority counts.
 
 use prometheus_client::{metrics::counter::Counter, registry::Registry};
 
 use super::{DenialLabel, PortLabel, ReloadLabel, Table};
 
-/// Counters of the authority. Clones are one and the same.
+/// Counters of the authority. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct AccessMetrics {
     denied: Table<(PortLabel, DenialLabel), Counter>,
@@ -15,16 +15,16 @@ pub struct AccessMetrics {
 // === impl AccessMetrics ===
 
 impl AccessMetrics {
-    /// Exposes all of it.
+    /// Adds the counters to the registry.
     pub fn register(&self, registry: &mut Registry) {
         registry.register(
             "xds_access_denied",
-            "Calls, streams and secrets that were refused for who asked",
+            "Calls, streams and secrets that were refused because of the caller",
             self.denied.clone(),
         );
         registry.register(
             "xds_access_reloads",
-            "Times that rules, tokens or keys changed, by whether they could be used",
+            "Reloads of changed rules, tokens or keys, by outcome",
             self.reloads.clone(),
         );
         registry.register(
@@ -34,17 +34,17 @@ impl AccessMetrics {
         );
     }
 
-    /// Somebody was refused.
+    /// Counts a refusal.
     pub fn denied(&self, port: PortLabel, reason: DenialLabel) {
         self.denied.at((port, reason)).inc();
     }
 
-    /// The rules were read again.
+    /// Counts a reload of the rules, tokens or keys.
     pub fn reloaded(&self, outcome: ReloadLabel) {
         self.reloads.at((outcome,)).inc();
     }
 
-    /// An event could not be written.
+    /// Counts an event that could not be written.
     pub fn audit_failed(&self) {
         self.audit_failures.inc();
     }

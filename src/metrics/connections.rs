@@ -1,4 +1,4 @@
-//! What became of connections, by port.
+//! Counters of connections, by port.
 
 use std::time::SystemTime;
 
@@ -12,7 +12,7 @@ use super::{
     table::Table,
 };
 
-/// Counters of connections. Clones are one and the same.
+/// Counters of connections. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct ConnectionMetrics {
     open: Table<(PortLabel,), Gauge>,
@@ -31,27 +31,27 @@ pub struct ConnectionMetrics {
 // === impl ConnectionMetrics ===
 
 impl ConnectionMetrics {
-    /// Exposes the counters.
+    /// Adds the counters to the registry.
     pub fn register(&self, registry: &mut Registry) {
-        registry.register("xds_connections", "Connections that are open", self.open.clone());
+        registry.register("xds_connections", "Open connections", self.open.clone());
         registry.register(
             "xds_unread_streams",
-            "Streams whose client has made no room for what it was sent for more than 5 seconds",
+            "Streams whose client has not read what it was sent for more than 5 seconds",
             self.unread.clone(),
         );
         registry.register(
             "xds_unread_streams_dropped",
-            "Streams that were ended because the client made no room for what it was sent",
+            "Streams that were ended because the client did not read what it was sent",
             self.unread_dropped.clone(),
         );
         registry.register(
             "xds_accept_errors",
-            "Times that no connection could be accepted, for want of descriptors most of the time",
+            "Failed attempts to accept a connection, mostly for lack of descriptors",
             self.accept_errors.clone(),
         );
         registry.register(
             "xds_connections_refused",
-            "Connections that were closed at once, for there were too many",
+            "Connections that were closed at once because there were too many",
             self.refused.clone(),
         );
         registry.register(
@@ -66,79 +66,79 @@ impl ConnectionMetrics {
         );
         registry.register(
             "xds_tls_renewals",
-            "Times that changed certificates, keys or CAs were taken",
+            "Changes of certificates, keys or CAs that were loaded",
             self.renewals.clone(),
         );
         registry.register(
             "xds_tls_broken_files",
-            "Times that certificates, keys or CAs changed into what could not be taken",
+            "Changes of certificates, keys or CAs that could not be loaded",
             self.broken_files.clone(),
         );
         registry.register(
             "xds_tls_withdrawn_certificates",
-            "Connections that were closed because the certificate of their client is good no longer",
+            "Connections that were closed because the client certificate is no longer valid",
             self.withdrawn.clone(),
         );
         registry.register(
             "xds_tls_crl_next_update_seconds",
-            "When the first list of revoked certificates is to be replaced, in seconds since 1970; 0 without lists",
+            "Time by which the first list of revoked certificates must be replaced, in seconds since 1970; 0 without lists",
             self.next_update.clone(),
         );
     }
 
-    /// A connection is open.
+    /// Counts a new connection.
     pub fn opened(&self, port: PortLabel) {
         self.open.at((port,)).inc();
     }
 
-    /// A connection is open no longer.
+    /// Counts the end of a connection.
     pub fn closed(&self, port: PortLabel) {
         self.open.at((port,)).dec();
     }
 
-    /// So many streams are not read now.
+    /// Sets the number of streams that are not read now.
     pub fn unread(&self, port: PortLabel, streams: i64) {
         self.unread.at((port,)).set(streams);
     }
 
-    /// A stream was ended for it.
+    /// Counts a stream that was ended because it was not read.
     pub fn unread_dropped(&self, port: PortLabel) {
         self.unread_dropped.at((port,)).inc();
     }
 
-    /// Nothing could be accepted.
+    /// Counts a failed accept.
     pub fn accept_failed(&self, port: PortLabel) {
         self.accept_errors.at((port,)).inc();
     }
 
-    /// A connection was closed at once.
+    /// Counts a connection that was closed at once.
     pub fn refused(&self, port: PortLabel, reason: ConnectionRefusal) {
         self.refused.at((port, reason)).inc();
     }
 
-    /// A handshake failed.
+    /// Counts a failed handshake.
     pub fn handshake_failed(&self, port: PortLabel, failure: HandshakeFailure) {
         self.handshakes.at((port, failure)).inc();
     }
 
-    /// A connection was closed for what its peer did not do.
+    /// Counts a connection that was closed for the silence of its peer.
     pub fn silent(&self, port: PortLabel, silence: Silence) {
         self.silent.at((port, silence)).inc();
     }
 
-    /// A connection was closed for the certificate of its client.
+    /// Counts a connection that was closed for its client's certificate.
     pub fn withdrawn(&self, port: PortLabel, reason: WithdrawnLabel) {
         self.withdrawn.at((port, reason)).inc();
     }
 
-    /// Lists of revoked certificates are to be replaced at this time.
+    /// Sets the time by which the first list of revoked certificates must be replaced; `None` without lists.
     pub fn lists_until(&self, port: PortLabel, next_update: Option<SystemTime>) {
         let since = next_update.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
         let seconds = since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX));
         self.next_update.at((port,)).set(seconds);
     }
 
-    /// Files of TLS changed: they were taken, or could not be.
+    /// Counts a change of TLS files, by whether the new files could be used.
     pub fn files_changed(&self, port: PortLabel, taken: bool) {
         let table = if taken { &self.renewals } else { &self.broken_files };
         table.at((port,)).inc();

@@ -1,4 +1,4 @@
-//! Values that are looked at when somebody asks, not counted when something happens.
+//! Gauges whose values are read at each scrape.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use prometheus_client::{
 
 use super::table::Labels;
 
-/// Writes gauges into a text.
+/// Writes gauges to the text of a scrape.
 #[derive(Debug)]
 pub struct Gauges<'a> {
     encoder: DescriptorEncoder<'a>,
@@ -19,36 +19,36 @@ pub struct Gauges<'a> {
 // === impl Gauges ===
 
 impl<'a> Gauges<'a> {
-    /// Writes to where a collector is told to.
+    /// Writes to the encoder of a collector.
     #[must_use]
     pub const fn new(encoder: DescriptorEncoder<'a>) -> Self {
         Self { encoder }
     }
 
-    /// A number of things.
+    /// Writes a number of things.
     ///
     /// # Errors
     ///
-    /// Where the text cannot be written.
+    /// An error if the text cannot be written.
     pub fn count(&mut self, name: &str, help: &str, value: usize) -> fmt::Result {
         self.one(name, help, None, &(value as u64))
     }
 
-    /// A value; the name gets the unit behind it.
+    /// Writes a value. The encoder appends the unit to the name.
     ///
     /// # Errors
     ///
-    /// Where the text cannot be written.
+    /// An error if the text cannot be written.
     pub fn one(&mut self, name: &str, help: &str, unit: Option<&Unit>, value: &impl EncodeGaugeValue) -> fmt::Result {
         let mut metric = self.begin(name, help, unit, MetricType::Gauge)?;
         metric.encode_gauge(value)
     }
 
-    /// A number of things for each combination of labels.
+    /// Writes a number of things for each combination of labels.
     ///
     /// # Errors
     ///
-    /// Where the text cannot be written.
+    /// An error if the text cannot be written.
     pub fn by<L: Labels>(&mut self, name: &str, help: &str, unit: Option<&Unit>, of: impl Fn(L) -> u64) -> fmt::Result {
         let mut metric = self.begin(name, help, unit, MetricType::Gauge)?;
         for labels in L::all() {
@@ -58,19 +58,19 @@ impl<'a> Gauges<'a> {
         Ok(())
     }
 
-    /// A one that carries texts.
+    /// Writes a 1 with texts as labels.
     pub(super) fn info(&mut self, name: &str, help: &str, texts: &[(&str, &str)]) -> fmt::Result {
         let mut metric = self.begin(name, help, None, MetricType::Gauge)?;
         metric.encode_family(&texts)?.encode_gauge(&1_u64)
     }
 
-    /// What only grows, though it is looked at.
+    /// Writes a counter whose value is read at each scrape.
     pub(super) fn total(&mut self, name: &str, help: &str, unit: Option<&Unit>, value: f64) -> fmt::Result {
         let metric = self.begin(name, help, unit, MetricType::Counter)?;
         ConstCounter::new(value).encode(metric)
     }
 
-    /// With a full stop, as a registry has it.
+    /// Begins a metric. The help gets a full stop, as in a registry.
     fn begin<'s>(
         &'s mut self,
         name: &'s str,

@@ -1,4 +1,4 @@
-//! A histogram of durations without a lock: an observation adds to two numbers.
+//! A lock-free histogram of durations: an observation adds to two numbers.
 
 use std::{
     sync::{
@@ -13,13 +13,13 @@ use prometheus_client::{
     metrics::{MetricType, TypedMetric},
 };
 
-/// Upper bounds in microseconds: from a push on one machine to a node that is far away, or warms its clusters.
+/// Upper bounds in microseconds: from a push on one machine to a node that is far away or warms its clusters.
 const BOUNDS: [u64; 14] = [
     500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 10_000_000,
     60_000_000,
 ];
 
-/// How long things took. Clones are one and the same.
+/// A histogram of durations. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Histogram {
     counts: Arc<Counts>,
@@ -27,7 +27,7 @@ pub struct Histogram {
 
 #[derive(Debug, Default)]
 struct Counts {
-    /// One for each bound, and what is beyond the last.
+    /// One bucket per bound, and one beyond the last bound.
     buckets: [AtomicU64; BOUNDS.len() + 1],
     micros: AtomicU64,
 }
@@ -35,7 +35,7 @@ struct Counts {
 // === impl Histogram ===
 
 impl Histogram {
-    /// Enters how long something took.
+    /// Adds a duration.
     pub fn observe(&self, took: Duration) {
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         let bucket = BOUNDS.partition_point(|bound| *bound < micros);
@@ -43,7 +43,7 @@ impl Histogram {
         self.counts.micros.fetch_add(micros, Ordering::Relaxed);
     }
 
-    /// How many were entered.
+    /// The number of durations.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.counts
@@ -65,7 +65,7 @@ impl EncodeMetric for Histogram {
             .zip(&self.counts.buckets)
             .map(|(bound, count)| (bound, count.load(Ordering::Relaxed)))
             .collect();
-        // From the same numbers, so that the count is that of the last bucket whatever happens meanwhile.
+        // Summed from the shown buckets, so that the count equals the last one despite concurrent observations.
         let count = buckets.iter().map(|(_, count)| count).sum();
         let sum = seconds(self.counts.micros.load(Ordering::Relaxed));
         encoder.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)

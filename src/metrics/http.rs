@@ -1,10 +1,10 @@
-//! What is counted of the HTTP port itself.
+//! Counters of the HTTP port.
 
 use prometheus_client::{metrics::counter::Counter, registry::Registry};
 
 use super::{HttpRefusal, Table};
 
-/// Counters of the HTTP port. Clones are one and the same.
+/// Counters of the HTTP port. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct HttpMetrics {
     refused: Table<(HttpRefusal,), Counter>,
@@ -13,16 +13,16 @@ pub struct HttpMetrics {
 // === impl HttpMetrics ===
 
 impl HttpMetrics {
-    /// Exposes all of it.
+    /// Adds the counters to the registry.
     pub fn register(&self, registry: &mut Registry) {
         registry.register(
             "xds_http_requests_refused",
-            "Requests to the HTTP port that were refused before anybody looked at them",
+            "Requests to the HTTP port that its guard refused",
             self.refused.clone(),
         );
     }
 
-    /// A request was refused.
+    /// Counts a refused request.
     pub fn refused(&self, reason: HttpRefusal) {
         self.refused.at((reason,)).inc();
     }

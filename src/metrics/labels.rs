@@ -1,9 +1,9 @@
-//! Labels: closed sets, each value with its text. Nothing that a client or an operator chooses becomes one.
+//! Labels: closed sets of values, each with its text. No value comes from a client or an operator.
 
 use super::table::Label;
 use crate::resource::ResourceType;
 
-/// An enum whose values are those of one label.
+/// Declares an enum whose variants are the values of one label.
 macro_rules! label {
     ($(#[$doc:meta])* $name:ident = $key:literal { $($(#[$variant_doc:meta])* $variant:ident => $text:literal,)+ }) => {
         $(#[$doc])*
@@ -29,19 +29,19 @@ macro_rules! label {
     };
 }
 
-// Behind the macro, which it uses.
+// After the macro, which the module uses.
 mod publishing;
 
 pub use self::publishing::{Change, FolderLabel, Operation, PublishOutcome, Severity};
 
 label! {
-    /// How a client is served.
+    /// The protocol of a client.
     Protocol = "protocol" {
         /// A SotW stream.
         Sotw => "sotw",
         /// A delta stream.
         Delta => "delta",
-        /// Polls.
+        /// Polls over REST.
         Rest => "rest",
     }
 }
@@ -69,143 +69,143 @@ label! {
         Runtime => "runtime",
         /// ECDS.
         ExtensionConfig => "extension_config",
-        /// Any other: clients name types, so they are not told apart.
+        /// All other types. Clients name types, so they share one series.
         Other => "other",
     }
 }
 
 label! {
-    /// Why a stream was not let in.
+    /// The reason why a stream was refused.
     Refusal = "reason" {
-        /// Too many begin at once.
+        /// Too many streams begin at once.
         Rate => "rate",
-        /// Too many begin at once from one address.
+        /// Too many streams of one address begin at once.
         PeerRate => "peer_rate",
-        /// Too many are open.
+        /// Too many streams are open.
         Streams => "streams",
-        /// The process has more memory in use than its budget.
+        /// The memory in use exceeds the budget.
         Memory => "memory",
-        /// The process is to end.
+        /// The process shuts down.
         Shutdown => "shutdown",
-        /// Its messages are compressed.
+        /// The client sends compressed messages.
         Encoding => "encoding",
-        /// What its client shows of who it is is not taken.
+        /// The client's credentials are missing or not valid.
         Identity => "identity",
-        /// Too many of its client's identity are open.
+        /// The client's identity has too many open streams.
         IdentityStreams => "identity_streams",
     }
 }
 
 label! {
-    /// Why a request was refused that is more than is taken of a stranger.
+    /// The reason why a request beyond a limit was refused.
     RequestRefusal = "reason" {
-        /// It is too large, or holds too much.
+        /// The request is too large, or has too many or too long fields.
         Limit => "limit",
         /// Too many bytes of unfinished requests are under way.
         Unfinished => "unfinished",
-        /// The names of all streams take too many bytes.
+        /// The subscribed names of all streams use too many bytes.
         Subscribed => "subscribed",
-        /// The process has more memory in use than its budget: polls are refused.
+        /// The memory in use exceeds the budget, so polls are refused.
         Memory => "memory",
-        /// It was unfinished for too long.
+        /// The request was unfinished for too long.
         Slow => "slow",
     }
 }
 
 label! {
-    /// How a stream ended: the codes of gRPC, each at its number.
+    /// The gRPC status with which a stream ended. The index of a variant is its code.
     StatusCode = "code" {
-        /// The client was done.
+        /// The client ended the stream.
         Ok => "ok",
-        /// 1.
+        /// The stream was cancelled.
         Cancelled => "cancelled",
-        /// 2.
+        /// The error is unknown.
         Unknown => "unknown",
-        /// 3.
+        /// A request was not valid.
         InvalidArgument => "invalid_argument",
-        /// 4.
+        /// A deadline passed.
         DeadlineExceeded => "deadline_exceeded",
-        /// 5.
+        /// Something was not found.
         NotFound => "not_found",
-        /// 6.
+        /// Something exists already.
         AlreadyExists => "already_exists",
-        /// 7.
+        /// The client may not do this.
         PermissionDenied => "permission_denied",
-        /// 8.
+        /// A limit was reached.
         ResourceExhausted => "resource_exhausted",
-        /// 9.
+        /// The state does not allow the call.
         FailedPrecondition => "failed_precondition",
-        /// 10.
+        /// The call was aborted.
         Aborted => "aborted",
-        /// 11.
+        /// A value is out of range.
         OutOfRange => "out_of_range",
-        /// 12.
+        /// The method does not exist.
         Unimplemented => "unimplemented",
-        /// 13.
+        /// The server failed.
         Internal => "internal",
-        /// 14.
+        /// The server is not available.
         Unavailable => "unavailable",
-        /// 15.
+        /// Data was lost.
         DataLoss => "data_loss",
-        /// 16.
+        /// The client is not authenticated.
         Unauthenticated => "unauthenticated",
-        /// The connection broke, or the client went without a word.
+        /// The connection broke, or the client left without ending the stream.
         Dropped => "dropped",
     }
 }
 
 label! {
-    /// What a poll over REST was answered.
+    /// The HTTP status of a poll over REST.
     PollLabel = "status" {
-        /// 200.
+        /// The poll was answered with resources.
         Answered => "200",
-        /// 304.
+        /// The poll presented the current version.
         NotModified => "304",
-        /// 400.
+        /// The poll is not valid.
         BadRequest => "400",
-        /// 401.
+        /// The client is not authenticated.
         Unauthorized => "401",
-        /// 403.
+        /// The client may not be this node.
         Forbidden => "403",
-        /// 404.
+        /// No requested name exists, or REST is off.
         NotFound => "404",
-        /// 413.
+        /// The poll is too large.
         TooLarge => "413",
-        /// 429.
+        /// A limit was reached.
         TooMany => "429",
-        /// 500.
+        /// The answer could not be rendered.
         Broken => "500",
-        /// 503.
+        /// There is no snapshot yet, or no memory.
         Unavailable => "503",
-        /// Any other.
+        /// Any other status.
         Other => "other",
     }
 }
 
 label! {
-    /// Whether a node is there.
+    /// The state of a node.
     NodeLabel = "state" {
-        /// It has a stream, or polls.
+        /// The node has an open stream or polls.
         Connected => "connected",
-        /// It is remembered.
+        /// The node left and is still remembered.
         Gone => "gone",
     }
 }
 
 label! {
-    /// Why a request to the HTTP port was refused before anybody looked at it.
+    /// The reason why the guard of the HTTP port refused a request.
     HttpRefusal = "reason" {
-        /// A browser sends it for a page of another site.
+        /// A browser sent the request for a page of another site.
         Origin => "origin",
-        /// It calls the port by a name that is not its own.
+        /// The request's `Host` is not a name of the port.
         Host => "host",
-        /// Its body is not called JSON.
+        /// The body is not declared as JSON.
         ContentType => "content_type",
     }
 }
 
 label! {
-    /// One of our ports.
+    /// A port of the process.
     PortLabel = "port" {
         /// xDS over gRPC.
         Xds => "xds",
@@ -219,7 +219,7 @@ label! {
 }
 
 label! {
-    /// Where a panic was caught.
+    /// The part of the process that panicked.
     PanicPart = "part" {
         /// A stream or call of xDS.
         Xds => "xds",
@@ -235,99 +235,99 @@ label! {
 }
 
 label! {
-    /// Why a connection was closed at once.
+    /// The reason why a connection was closed at once.
     ConnectionRefusal = "reason" {
-        /// There are too many.
+        /// There are too many connections.
         Connections => "connections",
-        /// The peer has too many.
+        /// The peer has too many connections.
         Peer => "peer",
     }
 }
 
 label! {
-    /// Why a TLS handshake failed.
+    /// The reason why a TLS handshake failed.
     HandshakeFailure = "reason" {
-        /// It took too long.
+        /// The handshake took too long.
         Timeout => "timeout",
-        /// The peer went away, or spoke no TLS.
+        /// The peer left or did not speak TLS.
         Closed => "closed",
-        /// The client showed no certificate.
+        /// The client sent no certificate.
         NoCertificate => "no_certificate",
-        /// Its certificate has expired.
+        /// The client's certificate has expired.
         Expired => "expired",
-        /// None of the CAs signed its certificate.
+        /// No CA of the port signed the client's certificate.
         UnknownCa => "unknown_ca",
-        /// Its CA revoked its certificate.
+        /// The client's CA revoked its certificate.
         Revoked => "revoked",
-        /// No list says whether its certificate was revoked.
+        /// No list covers the client's certificate, so its revocation is unknown.
         UnknownRevocation => "unknown_revocation",
-        /// Its certificate is bad otherwise.
+        /// The client's certificate is not valid for another reason.
         BadCertificate => "bad_certificate",
-        /// It does not trust our certificate.
+        /// The client does not trust the server's certificate.
         Distrusted => "distrusted",
-        /// It speaks no version or cipher suite of ours.
+        /// The client shares no version or cipher suite with the server.
         Version => "version",
-        /// It does not keep to the protocol.
+        /// The client violates the protocol.
         Protocol => "protocol",
     }
 }
 
 label! {
-    /// Why a connection did not outlive the certificate of its client.
+    /// The reason why a connection was closed for its client's certificate.
     WithdrawnLabel = "reason" {
-        /// It has expired.
+        /// The certificate has expired.
         Expired => "expired",
-        /// Its CA revoked it.
+        /// The certificate's CA revoked it.
         Revoked => "revoked",
-        /// Its CA is none of the port's any more.
+        /// The certificate's CA is no longer a CA of the port.
         Untrusted => "untrusted",
     }
 }
 
 label! {
-    /// What the peer of a connection that was closed did not do.
+    /// The reason why a connection was closed for the silence of its peer.
     Silence = "reason" {
-        /// Say what opens a connection.
+        /// The peer sent no connection preface in time.
         Opening => "opening",
-        /// Say it in the protocol of the port.
+        /// The peer began with another protocol than the port's.
         Protocol => "protocol",
-        /// Say anything.
+        /// The peer sent nothing for too long.
         Idle => "idle",
-        /// Read.
+        /// The peer did not read.
         Unread => "unread",
-        /// Ask for anything while another needed its place.
+        /// The connection was idle, and another needed its seat.
         Displaced => "displaced",
     }
 }
 
 label! {
-    /// Why somebody was refused.
+    /// The reason why a caller was refused.
     DenialLabel = "reason" {
-        /// Nobody showed who they are.
+        /// The caller showed no credentials.
         Anonymous => "anonymous",
-        /// What was shown is not taken.
+        /// The credentials are not accepted.
         Credential => "credential",
-        /// What was shown no longer counts.
+        /// The credentials have expired.
         Expired => "expired",
-        /// No rule is for them.
+        /// No rule matches the caller.
         Stranger => "stranger",
-        /// They may not be this node.
+        /// The caller may not be this node.
         Node => "node",
-        /// Their node may not be in this group.
+        /// The node may not be in this group.
         Group => "group",
-        /// Their node may not have this secret.
+        /// The node may not have this secret.
         Secret => "secret",
-        /// They may not do this.
+        /// The caller's roles do not allow the call.
         Role => "role",
     }
 }
 
 label! {
-    /// What became of the rules when they were read again.
+    /// The outcome of a reload of the rules.
     ReloadLabel = "outcome" {
-        /// They hold.
+        /// The new rules are in force.
         Loaded => "loaded",
-        /// They cannot be used: those before hold.
+        /// The new rules are not valid, and the old ones stay in force.
         Failed => "failed",
     }
 }
@@ -355,7 +355,7 @@ impl From<&ResourceType> for TypeLabel {
 // === impl StatusCode ===
 
 impl From<i32> for StatusCode {
-    /// The code of this number; numbers that gRPC does not have are unknown.
+    /// The status of a code; `Unknown` for numbers that gRPC does not define.
     fn from(number: i32) -> Self {
         let grpc = usize::try_from(number)
             .ok()
@@ -391,7 +391,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn types_are_called_what_they_are_called_everywhere() {
+    fn types_have_their_short_names() {
         for kind in ResourceType::KNOWN {
             assert_eq!(TypeLabel::from(&kind).text(), kind.short_name());
         }

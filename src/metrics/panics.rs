@@ -1,4 +1,4 @@
-//! Panics that were caught: each is a fault of this program, whatever it was asked.
+//! Caught panics. Each is a bug in this program, whatever the request was.
 
 use std::{
     future::poll_fn,
@@ -14,7 +14,7 @@ use super::{
     table::Table,
 };
 
-/// Counts panics. Clones are one and the same.
+/// Counts panics. Clones share the counts.
 #[derive(Clone, Debug, Default)]
 pub struct PanicMetrics {
     panics: Table<(PanicPart,), Counter>,
@@ -23,17 +23,17 @@ pub struct PanicMetrics {
 // === impl PanicMetrics ===
 
 impl PanicMetrics {
-    /// Exposes the counter.
+    /// Adds the counter to the registry.
     pub fn register(&self, registry: &mut Registry) {
         registry.register("xds_panics", "Panics that were caught", self.panics.clone());
     }
 
-    /// A request to this port panicked.
+    /// Counts a panic in a request to this port.
     pub fn of_port(&self, port: PortLabel) {
         self.count(port.into());
     }
 
-    /// What comes of a future; `None` where it panics, which is counted. It is not looked at again then.
+    /// The output of a future; `None` if it panics, which is counted and ends it.
     pub async fn caught<F: Future>(&self, part: PanicPart, future: F) -> Option<F::Output> {
         let mut future = pin!(future);
         poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
@@ -46,12 +46,12 @@ impl PanicMetrics {
         .await
     }
 
-    /// Something panicked.
+    /// Counts a panic.
     pub fn count(&self, part: PanicPart) {
         self.panics.at((part,)).inc();
     }
 
-    /// How many there were of a part.
+    /// The number of panics of a part.
     #[must_use]
     pub fn of(&self, part: PanicPart) -> u64 {
         self.panics.at((part,)).get()

@@ -1,4 +1,4 @@
-//! The process itself, under the names that dashboards know: CPU, memory, open files, when it started, and what was built.
+//! Metrics of the process under their common names: CPU, memory, open files, start time, and the release.
 
 use std::{
     fmt, fs,
@@ -9,10 +9,10 @@ use prometheus_client::{collector::Collector, encoding::DescriptorEncoder, regis
 
 use super::Gauges;
 
-/// What a second of CPU is in `/proc`: Linux tells user space 100 on every machine that is built today.
+/// Ticks per second of CPU time in `/proc`: 100 on every Linux architecture in use.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// Looks at the process.
+/// Reads the process's own metrics.
 #[derive(Debug)]
 pub(super) struct Process {
     version: &'static str,
@@ -28,7 +28,7 @@ impl Process {
 }
 
 impl Collector for Process {
-    /// What this system does not tell is left out.
+    /// Omits values that the system does not report.
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut gauges = Gauges::new(encoder);
         let built = [("version", self.version)];
@@ -38,7 +38,7 @@ impl Collector for Process {
         let seconds = Some(&Unit::Seconds);
         gauges.one(
             "process_start_time",
-            "When the process started, in seconds since 1970",
+            "Start time of the process, in seconds since 1970",
             seconds,
             &started,
         )?;
@@ -54,7 +54,7 @@ impl Collector for Process {
             gauges.one("process_threads", "Threads", None, &threads)?;
         }
         if let Ok(open) = fs::read_dir("/proc/self/fd") {
-            // One of them is the look itself.
+            // One of the descriptors reads the directory.
             gauges.count(
                 "process_open_fds",
                 "Open files and connections",
@@ -73,7 +73,7 @@ fn read(path: &str) -> Option<String> {
     fs::read_to_string(path).ok()
 }
 
-/// Fields 14 and 15; the second is a name in brackets that may hold anything.
+/// Fields 14 and 15. Field 2 is a name in brackets that may contain any character.
 fn cpu_seconds(stat: &str) -> Option<f64> {
     let (_, fields) = stat.rsplit_once(')')?;
     let mut fields = fields.split_ascii_whitespace().skip(11);
@@ -90,7 +90,7 @@ fn kibibytes(status: &str, field: &str) -> Option<u64> {
     number(status, field).map(|kibibytes| kibibytes * 1024)
 }
 
-/// Without a limit, the largest number there is.
+/// The limit of open files; `u64::MAX` if there is none.
 fn most_files(limits: &str) -> Option<u64> {
     let unlimited = limits.lines().any(|line| {
         let most = line.strip_prefix("Max open files");

@@ -1,4 +1,4 @@
-//! What is counted of publishes. Kept by the publisher.
+//! Counters of publishes. The publisher counts.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use prometheus_client::{
 
 use super::{Histogram, Operation, PublishOutcome, Severity, Table};
 
-/// Counters of what is published. Clones are one and the same.
+/// Counters of publishes. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct PublishMetrics {
     publishes: Table<(Operation, PublishOutcome), Counter>,
@@ -21,39 +21,35 @@ pub struct PublishMetrics {
 // === impl PublishMetrics ===
 
 impl PublishMetrics {
-    /// Exposes all of it.
+    /// Adds the counters to the registry.
     pub fn register(&self, registry: &mut Registry) {
-        registry.register(
-            "xds_publishes",
-            "Publishes, by what became of them",
-            self.publishes.clone(),
-        );
+        registry.register("xds_publishes", "Publishes, by outcome", self.publishes.clone());
         registry.register_with_unit(
             "xds_publish",
-            "How long publishes took, until they were durable and served",
+            "Duration of publishes, until they were durable and served",
             Unit::Seconds,
             self.took.clone(),
         );
         registry.register("xds_findings", "Findings of validation", self.findings.clone());
         registry.register(
             "xds_store_errors",
-            "Times that the store could not read or write",
+            "Failures of the store to read or write",
             self.store_errors.clone(),
         );
     }
 
-    /// A publish came to its end.
+    /// Counts a finished publish.
     pub fn published(&self, operation: Operation, outcome: PublishOutcome, took: Duration) {
         self.publishes.at((operation, outcome)).inc();
         self.took.at((operation,)).observe(took);
     }
 
-    /// Validation found so many.
+    /// Counts findings of validation.
     pub fn found(&self, severity: Severity, findings: usize) {
         self.findings.at((severity,)).inc_by(findings as u64);
     }
 
-    /// The store failed.
+    /// Counts a failure of the store.
     pub fn store_failed(&self) {
         self.store_errors.inc();
     }

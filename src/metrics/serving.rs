@@ -1,4 +1,4 @@
-//! What is counted of streams, polls and responses. The fleet, the transport and the HTTP port count here.
+//! Counters of streams, polls and responses. The fleet, the transport and the HTTP port count.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::{Histogram, PanicMetrics, PollLabel, Protocol, Refusal, RequestRefusa
 
 type ByType = Table<(Protocol, TypeLabel), Counter>;
 
-/// Counters of what is served, of which `app` makes one for all who count.
+/// Counters of serving. `app` makes one set for all modules that count.
 #[derive(Clone, Debug, Default)]
 pub struct ServingMetrics {
     open: Table<(Protocol,), Gauge>,
@@ -35,11 +35,11 @@ pub struct ServingMetrics {
 // === impl ServingMetrics ===
 
 impl ServingMetrics {
-    /// Exposes all of it.
+    /// Adds the counters to the registry.
     pub fn register(&self, registry: &mut Registry) {
         registry.register(
             "xds_streams",
-            "Streams that are open; over REST, types that a node polls",
+            "Open streams; over REST, types that a node polls",
             self.open.clone(),
         );
         registry.register("xds_streams_opened", "Streams that began", self.opened.clone());
@@ -50,13 +50,13 @@ impl ServingMetrics {
         );
         registry.register(
             "xds_streams_refused",
-            "gRPC streams that were not let in",
+            "gRPC streams that were refused",
             self.refused.clone(),
         );
         registry.register("xds_requests", "Requests read", self.requests.clone());
         registry.register(
             "xds_requests_refused",
-            "Requests that are more than is taken of a stranger",
+            "Requests that were refused because they exceed a limit",
             self.requests_refused.clone(),
         );
         registry.register("xds_responses", "Responses sent", self.responses.clone());
@@ -70,18 +70,18 @@ impl ServingMetrics {
         registry.register("xds_nacks", "Responses that clients refused", self.nacks.clone());
         registry.register(
             "xds_stale_nonces",
-            "Requests that answered a response that was not the last",
+            "Requests that answer a response other than the last",
             self.stale.clone(),
         );
         registry.register_with_unit(
             "xds_push",
-            "From a publish to the ACK of a stream that was open then",
+            "Time from a publish to the ACK by a stream that was open then",
             Unit::Seconds,
             self.pushes.clone(),
         );
         registry.register(
             "xds_slow_consumers",
-            "Times that a client took more than 5 seconds to make room for what it was sent",
+            "Times that a client took more than 5 seconds to read what it was sent",
             self.slow.clone(),
         );
         registry.register("xds_rest_polls", "Polls over REST, by their status", self.polls.clone());
@@ -89,84 +89,84 @@ impl ServingMetrics {
         registry.register("xds_load_reports", "Load reports received", self.reports.clone());
     }
 
-    /// Panics of the process.
+    /// The counter of panics.
     #[must_use]
     pub const fn panics(&self) -> &PanicMetrics {
         &self.panics
     }
 
-    /// A stream began.
+    /// Counts a new stream.
     pub fn opened(&self, protocol: Protocol) {
         self.opened.at((protocol,)).inc();
         self.open.at((protocol,)).inc();
     }
 
-    /// A stream is no longer open.
+    /// Counts the end of a stream.
     pub fn closed(&self, protocol: Protocol) {
         self.open.at((protocol,)).dec();
     }
 
-    /// A gRPC stream ended with this status.
+    /// Counts a gRPC stream that ended with this status.
     pub fn ended(&self, code: StatusCode) {
         self.ended.at((code,)).inc();
     }
 
-    /// A gRPC stream was not let in.
+    /// Counts a gRPC stream that was refused.
     pub fn refused(&self, reason: Refusal) {
         self.refused.at((reason,)).inc();
     }
 
-    /// A request was read.
+    /// Counts a request.
     pub fn requested(&self, protocol: Protocol) {
         self.requests.at((protocol,)).inc();
     }
 
-    /// A request was more than is taken of a stranger.
+    /// Counts a request beyond a limit.
     pub fn request_refused(&self, reason: RequestRefusal) {
         self.requests_refused.at((reason,)).inc();
     }
 
-    /// A response was handed out.
+    /// Counts a response.
     pub fn responded(&self, protocol: Protocol, kind: TypeLabel) {
         self.responses.at((protocol, kind)).inc();
     }
 
-    /// What that response came to.
+    /// Counts the bytes of a response.
     pub fn weighed(&self, protocol: Protocol, kind: TypeLabel, bytes: usize) {
         self.bytes.at((protocol, kind)).inc_by(bytes as u64);
     }
 
-    /// A response was accepted.
+    /// Counts an ACK.
     pub fn acked(&self, protocol: Protocol, kind: TypeLabel) {
         self.acks.at((protocol, kind)).inc();
     }
 
-    /// A response was refused.
+    /// Counts a NACK.
     pub fn nacked(&self, protocol: Protocol, kind: TypeLabel) {
         self.nacks.at((protocol, kind)).inc();
     }
 
-    /// A request named another response than the last.
+    /// Counts a request with another nonce than the last response's.
     pub fn stale(&self, protocol: Protocol, kind: TypeLabel) {
         self.stale.at((protocol, kind)).inc();
     }
 
-    /// What was published so long ago was accepted.
+    /// Records the time from a publish to its ACK.
     pub fn pushed(&self, kind: TypeLabel, took: Duration) {
         self.pushes.at((kind,)).observe(took);
     }
 
-    /// A client took its time to make room.
+    /// Counts a slow reader.
     pub fn slow(&self) {
         self.slow.inc();
     }
 
-    /// A poll was answered.
+    /// Counts a poll.
     pub fn polled(&self, kind: TypeLabel, status: PollLabel) {
         self.polls.at((kind, status)).inc();
     }
 
-    /// A load report came.
+    /// Counts a load report.
     pub fn reported(&self) {
         self.reports.inc();
     }

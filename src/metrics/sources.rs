@@ -1,16 +1,16 @@
-//! What is counted of what publishes by itself. Kept by the file source and the endpoint registry.
+//! Counters of the sources: the folders of files and the endpoint registry.
 
 use prometheus_client::{metrics::counter::Counter, registry::Registry};
 
 use super::{Change, FolderLabel, Table};
 
-/// Counters of the file source. Clones are one and the same.
+/// Counters of the file source. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct FilesMetrics {
     reloads: Table<(FolderLabel,), Counter>,
 }
 
-/// Counters of the endpoint registry. Clones are one and the same.
+/// Counters of the endpoint registry. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct RegistryMetrics {
     changes: Table<(Change,), Counter>,
@@ -19,16 +19,16 @@ pub struct RegistryMetrics {
 // === impl FilesMetrics ===
 
 impl FilesMetrics {
-    /// Exposes all of it.
+    /// Adds the counters to the registry.
     pub fn register(&self, registry: &mut Registry) {
         registry.register(
             "xds_source_reloads",
-            "Folders that were read because something in them changed, by what became of it",
+            "Reloads of changed folders, by the new state of the folder",
             self.reloads.clone(),
         );
     }
 
-    /// A folder was taken, and stands so since.
+    /// Counts a reload of a folder by its new state.
     pub fn reloaded(&self, state: FolderLabel) {
         self.reloads.at((state,)).inc();
     }
@@ -37,16 +37,16 @@ impl FilesMetrics {
 // === impl RegistryMetrics ===
 
 impl RegistryMetrics {
-    /// Exposes all of it.
+    /// Adds the counters to the registry.
     pub fn register(&self, registry: &mut Registry) {
         registry.register(
             "xds_registry_changes",
-            "What happened to endpoints that register themselves",
+            "Changes of registered endpoints",
             self.changes.clone(),
         );
     }
 
-    /// This happened to so many endpoints.
+    /// Counts a change of so many endpoints.
     pub fn changed(&self, change: Change, endpoints: usize) {
         self.changes.at((change,)).inc_by(endpoints as u64);
     }

@@ -1,4 +1,4 @@
-//! One family of metrics whose labels are closed sets: a row for each combination, found by its number.
+//! A family of metrics with closed sets of labels: one row per combination, found by index.
 
 use std::{fmt, marker::PhantomData, sync::Arc};
 
@@ -7,33 +7,33 @@ use prometheus_client::{
     metrics::{MetricType, TypedMetric},
 };
 
-/// A value of a closed set.
+/// A label with a closed set of values.
 pub trait Label: Copy + 'static {
-    /// What the label is called.
+    /// The name of the label.
     const KEY: &'static str;
-    /// Every value, each at its [`Label::index`].
+    /// All values, each at its [`Label::index`].
     const ALL: &'static [Self];
 
     /// The value as text.
     fn text(self) -> &'static str;
 
-    /// The place of the value in [`Label::ALL`].
+    /// The index of the value in [`Label::ALL`].
     fn index(self) -> usize;
 }
 
-/// What a row is found by: one label, or two.
+/// The labels of a row: one or two.
 pub trait Labels: Copy {
-    /// Every combination, each at its [`Labels::index`].
+    /// All combinations, each at its [`Labels::index`].
     fn all() -> Vec<Self>;
 
-    /// The place of this combination among all.
+    /// The index of this combination among all.
     fn index(self) -> usize;
 
-    /// Keys and values.
+    /// The names and values of the labels.
     fn pairs(self) -> Vec<(&'static str, &'static str)>;
 }
 
-/// The metrics of one family. Clones are one and the same.
+/// The metrics of one family. Clones share them.
 pub struct Table<L, M> {
     rows: Arc<[M]>,
     labels: PhantomData<fn() -> L>,
@@ -73,7 +73,7 @@ impl<A: Label, B: Label> Labels for (A, B) {
 // === impl Table ===
 
 impl<L: Labels, M> Table<L, M> {
-    /// The metric of these labels.
+    /// The metric with these labels.
     #[must_use]
     pub fn at(&self, labels: L) -> &M {
         &self.rows[labels.index()]

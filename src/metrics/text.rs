@@ -1,8 +1,8 @@
-//! OpenMetrics as Prometheus' classic text, for readers that know nothing newer. Pure.
+//! Converts OpenMetrics to Prometheus' classic text, for readers that do not accept OpenMetrics. Pure.
 
 use std::fmt::Write as _;
 
-/// The same metrics: counters are called after their one sample, and there are neither units nor an end.
+/// The same metrics as classic text: a counter is named after its sample, and `# UNIT` and `# EOF` are left out.
 pub(super) fn classic(open: &str) -> String {
     let mut text = String::with_capacity(open.len() + 4096);
     let mut help: Option<(&str, &str)> = None;
@@ -22,7 +22,7 @@ pub(super) fn classic(open: &str) -> String {
                 }
                 writeln!(text, "# TYPE {name}{suffix} {kind}").ok();
             }
-            // `# UNIT` and `# EOF`.
+            // Drops `# UNIT` and `# EOF`.
             _ => {}
         }
     }

@@ -1,23 +1,23 @@
-//! The name of those nodes that are given the same snapshot, and of the group that all of them share.
+//! The name of a group of nodes that share a snapshot, and of the group `*` whose resources all nodes share.
 //!
-//! Nothing here decides which node belongs to which: `grouping` does.
+//! The module `grouping` decides which node belongs to which group.
 
 use std::{fmt, sync::Arc};
 
 use super::Pattern;
 
-/// Nodes that are given the same snapshot.
+/// The name of a group: its nodes are given the same snapshot.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeGroup(Arc<str>);
 
-/// Groups that are meant by their names, whether there are such groups or not.
+/// A set of groups, by patterns of their names. The groups need not exist.
 #[derive(Clone, Debug, Default)]
 pub struct GroupSet(Box<[Pattern]>);
 
 // === impl NodeGroup ===
 
 impl NodeGroup {
-    /// The name of the group whose resources every node may see.
+    /// The name of the shared group, whose resources every node may see.
     pub const SHARED: &'static str = "*";
 
     /// The group as text.
@@ -26,7 +26,7 @@ impl NodeGroup {
         &self.0
     }
 
-    /// Whether this is the shared group `*`.
+    /// Returns true for the shared group `*`.
     #[must_use]
     pub fn is_shared(&self) -> bool {
         &*self.0 == Self::SHARED
@@ -54,7 +54,7 @@ impl fmt::Debug for NodeGroup {
 // === impl GroupSet ===
 
 impl GroupSet {
-    /// Whether a group is one of them.
+    /// Returns true if a pattern matches the group's name.
     #[must_use]
     pub fn contains(&self, group: &NodeGroup) -> bool {
         self.0.iter().any(|pattern| pattern.matches(group.as_str()))

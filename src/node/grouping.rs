@@ -1,5 +1,4 @@
-//! Node → group: the first rule that matches names the group; without one it is `node.cluster`, or `node.id` when the
-//! cluster is empty.
+//! Node → group: the first matching rule names it, else a non-empty `node.cluster`, else `node.id`.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +11,7 @@ pub struct Grouping {
     rules: Vec<GroupRule>,
 }
 
-/// One rule: every condition that is given must hold.
+/// One rule: all of its conditions must hold.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct GroupRule {
@@ -28,8 +27,8 @@ pub struct GroupRule {
     /// Matched against `node.metadata`: dotted path → pattern of a text, number or boolean.
     #[serde(default)]
     pub metadata: std::collections::BTreeMap<String, Pattern>,
-    /// The group: a text in which `{id}`, `{cluster}`, `{region}`, `{zone}`, `{sub_zone}` and `{metadata.some.path}` stand
-    /// for what the node says.
+    /// The name of the group. The node's fields replace `{id}`, `{cluster}`, `{region}`, `{zone}`, `{sub_zone}` and
+    /// `{metadata.some.path}`.
     pub group: String,
 }
 
@@ -54,16 +53,16 @@ pub enum RuleError {
     /// The group is an empty text.
     #[error("groups[{0}].group is empty")]
     EmptyGroup(usize),
-    /// Nodes are never put into the shared group itself.
+    /// The group is the shared group, into which no node is put.
     #[error("groups[{0}].group is \"*\", the shared group, which every node sees already")]
     SharedGroup(usize),
-    /// A placeholder we do not know.
+    /// A placeholder that does not exist.
     #[error(
         "groups[{index}].group: unknown placeholder {{{}}}: expected id, cluster, region, zone, sub_zone or metadata.PATH",
         .name.escape_debug()
     )]
     UnknownPlaceholder {
-        /// Which rule.
+        /// The index of the rule.
         index: usize,
         /// The placeholder.
         name: String,
@@ -76,7 +75,7 @@ pub enum RuleError {
 // === impl Grouping ===
 
 impl Grouping {
-    /// Checks the rules.
+    /// Checks the rules and makes the grouping.
     ///
     /// # Errors
     ///
@@ -92,7 +91,7 @@ impl Grouping {
         Ok(Self { rules })
     }
 
-    /// The group of a node; `None` where it gives nothing to go by (L-2).
+    /// The group of a node; `None` if the node has no field to name one (L-2).
     #[must_use]
     pub fn group_of(&self, node: &Node) -> Option<NodeGroup> {
         let name = self.rules.iter().find(|rule| rule.matches(node)).map_or_else(
@@ -148,7 +147,7 @@ fn metadata_text(node: &Node, path: &str) -> Option<String> {
     }
 }
 
-/// The text of one placeholder, `None` where there is no such placeholder.
+/// The text of a placeholder; `None` if there is no such placeholder.
 fn placeholder(name: &str, node: &Node) -> Option<String> {
     match name {
         "id" => Some(node.id.to_string()),

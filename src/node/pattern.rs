@@ -1,4 +1,4 @@
-//! Patterns of texts that a node says of itself.
+//! Patterns for the texts that a node states about itself.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +10,7 @@ pub struct Pattern(String);
 // === impl Pattern ===
 
 impl Pattern {
-    /// Whether the whole of `text` matches.
+    /// Returns true if the pattern matches the whole of `text`.
     #[must_use]
     pub fn matches(&self, text: &str) -> bool {
         let mut parts = self.0.split('*');

@@ -1,4 +1,4 @@
-//! What one response is known by, and how a stream carries it.
+//! The identity of one response, and the two variants of a stream.
 
 use super::Nonce;
 use crate::{
@@ -6,20 +6,20 @@ use crate::{
     snapshot::Revision,
 };
 
-/// One response, as records name it.
+/// The identity of one response, as records keep it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
-    /// Its type.
+    /// The type of the response.
     pub resource_type: ResourceType,
-    /// Its `version_info` or `system_version_info`.
+    /// The `version_info` or `system_version_info` of the response.
     pub version: Version,
-    /// What its ACK will name.
+    /// The nonce that its ACK will repeat.
     pub nonce: Nonce,
-    /// The publish it brings the client to.
+    /// The publish that the response brings to the client.
     pub revision: Revision,
 }
 
-/// How a stream carries state (XP "Four variants").
+/// The variant of a stream (xDS protocol, "Four Variants").
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Variant {
     /// State of the world: a response holds the current state.

@@ -1,6 +1,6 @@
-//! Lists of a request that are read off its bytes only where they are used, and known by a hash where they are not.
+//! Lists of a request: their items are decoded only when they are used, and a hash identifies a list without decoding.
 //!
-//! The bytes are not understood here: whoever scanned them says how the next item is read.
+//! This module does not interpret the bytes. The caller that scanned them passes the function that reads the next item.
 
 use std::{
     fmt,
@@ -9,10 +9,9 @@ use std::{
 
 use foldhash::quality::FixedState;
 
-/// A hash of a list of names as they are written. Equal lists have equal ones; a client that made two lists alike would fool
-/// itself alone.
+/// A hash of the bytes of a list of names. A client that makes two lists collide harms only itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct ListPrint(u64);
+pub(super) struct ListFingerprint(u64);
 
 /// Items of one field of a request.
 #[derive(Clone)]
@@ -25,11 +24,11 @@ pub struct Listing<'a, T> {
 #[derive(Clone, Debug)]
 pub struct NameList<'a> {
     names: Listing<'a, &'a str>,
-    /// The bytes that they are written in, where that is known.
+    /// The encoded bytes of the names, where they are known.
     written: Option<&'a [u8]>,
 }
 
-/// Reads the next item, and takes it off the bytes.
+/// Reads the next item and removes it from the bytes.
 pub type ReadNext<'a, T> = fn(&mut &'a [u8]) -> Option<T>;
 
 #[derive(Clone)]
@@ -38,15 +37,14 @@ enum Items<'a, T> {
     Encoded { bytes: &'a [u8], next: ReadNext<'a, T> },
 }
 
-// === impl ListPrint ===
+// === impl ListFingerprint ===
 
-impl ListPrint {
-    /// Of the parts that a list is written in.
+impl ListFingerprint {
     #[must_use]
     pub(super) fn of<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let mut hasher = FixedState::with_seed(0).build_hasher();
         for part in parts {
-            // With their lengths, so that lists cannot be mistaken for each other by where a part ends.
+            // The length of each part is hashed too, so that two lists with other boundaries differ.
             hasher.write_usize(part.len());
             hasher.write(part);
         }
@@ -54,7 +52,7 @@ impl ListPrint {
     }
 }
 
-impl Default for ListPrint {
+impl Default for ListFingerprint {
     fn default() -> Self {
         Self::of([])
     }
@@ -63,7 +61,7 @@ impl Default for ListPrint {
 // === impl Listing ===
 
 impl<'a, T> Listing<'a, T> {
-    /// Of `len` items, each of which `next` reads off the bytes.
+    /// Makes a listing of `len` encoded items, which `next` reads one by one.
     #[must_use]
     pub const fn encoded(bytes: &'a [u8], next: ReadNext<'a, T>, len: usize) -> Self {
         Self {
@@ -72,19 +70,19 @@ impl<'a, T> Listing<'a, T> {
         }
     }
 
-    /// How many there are, repetitions included.
+    /// The number of items, repetitions included.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether there are none.
+    /// Returns true if there are no items.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Bytes that the items are written in; 0 where they were read already.
+    /// The length of the encoded items in bytes; 0 where they are decoded already.
     #[must_use]
     pub const fn bytes(&self) -> usize {
         match &self.items {
@@ -144,7 +142,7 @@ impl<T: Copy + PartialEq> PartialEq for Listing<'_, T> {
 // === impl NameList ===
 
 impl<'a> NameList<'a> {
-    /// Names, and the bytes that they are written in.
+    /// Takes names and their encoded bytes.
     #[must_use]
     pub const fn new(names: Listing<'a, &'a str>, written: &'a [u8]) -> Self {
         Self {
@@ -153,13 +151,13 @@ impl<'a> NameList<'a> {
         }
     }
 
-    /// How many there are, repetitions included.
+    /// The number of names, repetitions included.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.names.len()
     }
 
-    /// Whether there are none.
+    /// Returns true if there are no names.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.names.is_empty()
@@ -171,10 +169,10 @@ impl<'a> NameList<'a> {
         self.names.to_vec()
     }
 
-    pub(super) fn print(&self) -> ListPrint {
+    pub(super) fn fingerprint(&self) -> ListFingerprint {
         match self.written {
-            Some(written) => ListPrint::of([written]),
-            None => ListPrint::of(self.to_vec().iter().map(|name| name.as_bytes())),
+            Some(written) => ListFingerprint::of([written]),
+            None => ListFingerprint::of(self.to_vec().iter().map(|name| name.as_bytes())),
         }
     }
 }
@@ -195,7 +193,7 @@ impl Default for NameList<'_> {
 }
 
 impl PartialEq for NameList<'_> {
-    /// The same names in the same order, however they are written.
+    /// Compares names and their order, not their encoding.
     fn eq(&self, other: &Self) -> bool {
         self.names == other.names
     }

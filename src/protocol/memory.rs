@@ -1,5 +1,6 @@
-//! What a node last ACKed, carried from a stream that ended to the next one of the same node: make before break holds across
-//! a reconnect (O-19). Whoever keeps memories bounds them; a session without one only knows what the client says.
+//! The state that a node last ACKed, kept from a stream that ended for the node's next stream: make before break holds
+//! across a reconnect (O-19). The owner of the memories bounds them. Without one, a session knows only what the client
+//! presents.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,51 +12,51 @@ use crate::{
     protocol::{
         Contents,
         policy::{applies_valid_part, is_full_state},
-        type_state::{Exceptions, Held, Retained, Sent, Step, TypeState},
+        type_state::{Exceptions, Held, Purpose, Retained, Sent, TypeState},
     },
     resource::{Resource, ResourceName, ResourceType, Version},
     snapshot::{Snapshot, TypeResources},
 };
 
-/// What a node last ACKed, by type.
+/// The state that a node last ACKed, by type.
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
     pub(super) types: BTreeMap<ResourceType, TypeMemory>,
 }
 
-/// Snapshots that are remembered of one type, beside the ACKed one.
+/// The number of snapshots that are remembered of one type, beside the ACKed one.
 pub(super) const ORIGINS: usize = 6;
 
-/// What a node last ACKed of one type.
+/// The state that a node last ACKed of one type.
 #[derive(Clone, Debug)]
 pub(super) struct TypeMemory {
-    /// `None` where nothing was ACKed yet, nor applied of what was refused.
+    /// `None` where nothing was ACKed yet, and nothing of a refused response was applied.
     pub(super) acked: Option<Arc<Snapshot>>,
-    /// A response was ACKed: the node presents its version.
+    /// A response was ACKed, so the node presents its version.
     pub(super) presents: bool,
-    /// When the stream was looked at last.
+    /// The time of the last poll of the stream that left this memory.
     pub(super) at: Instant,
-    /// Names that it holds otherwise than the snapshot says.
+    /// Names under which the node holds something else than the snapshot says.
     pub(super) held: BTreeMap<ResourceName, Held>,
-    /// Of these, and of those that follow, what it took of refused responses: it has no version of them.
+    /// Resources of `held` and `retained` that the node applied from refused responses: it presents no version of them.
     pub(super) taken: Vec<Arc<Resource>>,
-    /// Resources that it holds, or may hold, and the snapshot does not have.
+    /// Resources that the node holds, or may hold, and that the snapshot does not have.
     pub(super) retained: BTreeMap<ResourceName, Retained>,
-    /// Route configurations that its draining listeners use.
+    /// Route configurations that the node's draining listeners use.
     pub(super) drained: BTreeMap<ResourceName, Arc<Resource>>,
-    /// What it was sent and did not answer: it may come back with one of these.
+    /// States that were sent and not answered: the node may come back with one of them.
     pub(super) unanswered: Vec<Unanswered>,
-    /// Other snapshots that resources which it holds may come from.
+    /// Other snapshots that the node's resources may come from.
     pub(super) origins: Vec<Arc<Snapshot>>,
 }
 
-/// A state that a node refused in part, and did not ACK: the first that it has.
+/// A state that a node refused in part and did not ACK: the first state that the node has.
 struct Settled<'a> {
     snapshot: &'a Arc<Snapshot>,
     refused: BTreeSet<ResourceName>,
 }
 
-/// A state that a node was sent, and whose answer may have been lost with the stream.
+/// A state that was sent, and whose answer may have been lost with the stream.
 #[derive(Clone, Debug)]
 pub(super) struct Unanswered {
     pub(super) version: Version,
@@ -67,29 +68,29 @@ pub(super) struct Unanswered {
 // === impl Memory ===
 
 impl Memory {
-    /// Whether nothing is known.
+    /// Returns true if no type is remembered.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.types.is_empty()
     }
 
-    /// Forgets a type: what the node has is known from its present stream.
+    /// Forgets a type, once the present stream of the node shows its state.
     pub(super) fn forget(&mut self, kind: &ResourceType) {
         self.types.remove(kind);
     }
 
-    /// The snapshots that resources of a type may come from which the node holds.
+    /// The snapshots that the node's resources of a type may come from.
     pub(super) fn snapshots(&self, kind: &ResourceType) -> impl Iterator<Item = &Arc<Snapshot>> {
         let of_type = self.types.get(kind).into_iter();
         of_type.flat_map(|memory| memory.origins.iter())
     }
 
-    /// Whether anything is known of a type.
+    /// Returns true if the type is remembered.
     pub(super) fn knows(&self, kind: &ResourceType) -> bool {
         self.types.contains_key(kind)
     }
 
-    /// Whether the node has accepted a resource of this name.
+    /// Returns true if the node has accepted a resource of this name.
     pub(super) fn holds(&self, kind: &ResourceType, name: &ResourceName) -> bool {
         let Some(memory) = self.types.get(kind) else {
             return false;
@@ -104,7 +105,7 @@ impl Memory {
         accepted.is_some() || memory.retained.contains_key(name)
     }
 
-    /// Whether the node has accepted the resource as it is; `None` where nothing is known of the type.
+    /// Returns true if the node has accepted this version of the resource; `None` where the type is not remembered.
     pub(super) fn has_accepted(&self, kind: &ResourceType, resource: &Resource) -> Option<bool> {
         let memory = self.types.get(kind)?;
         if let Some(held) = memory.held.get(&resource.name) {
@@ -119,7 +120,7 @@ impl Memory {
         self.types.get(kind).map(|memory| &memory.drained)
     }
 
-    /// The content of a resource that the node says it holds in this version.
+    /// The content of a resource that the node presents in this version.
     pub(super) fn content(&self, kind: &ResourceType, name: &str, version: &str) -> Option<Arc<Resource>> {
         let memory = self.types.get(kind)?;
         let acked = memory.acked.as_ref().and_then(|acked| acked.resource(kind, name));
@@ -134,7 +135,7 @@ impl Memory {
 // === impl TypeMemory ===
 
 impl TypeMemory {
-    /// What the node had by the last state that it took and by those that it did not answer, and these do not have.
+    /// The resources of the last accepted state and of the unanswered states that are not in the goal.
     pub(super) fn gone_from(&self, kind: &ResourceType, goal: &TypeResources) -> Vec<Arc<Resource>> {
         let unanswered = self.unanswered.iter().map(|sent| &sent.snapshot);
         let snapshots = self.acked.iter().chain(unanswered);
@@ -203,8 +204,8 @@ impl TypeMemory {
     }
 }
 
-/// What a node took since it ACKed all that it was sent: of refused responses, beside what it accuses (S-8), and of later
-/// ones.
+/// Resources that a node applied since its last full ACK: from later responses, and from refused ones beside the
+/// accused (S-8).
 fn taken_since(state: &TypeState) -> Vec<Arc<Resource>> {
     let is_known = |before: &&Arc<Resource>| {
         let accepted = state.view.accepted(&before.name);
@@ -216,7 +217,7 @@ fn taken_since(state: &TypeState) -> Vec<Arc<Resource>> {
     taken
 }
 
-/// What a node held before the first response that it did not answer: all that it took of those that it refused.
+/// The resources that a node held before the first unanswered response: it applied them from responses that it refused.
 fn before_unanswered(state: &TypeState) -> impl Iterator<Item = &Arc<Resource>> {
     let first = state.in_flight.iter().take(1);
     first
@@ -225,7 +226,7 @@ fn before_unanswered(state: &TypeState) -> impl Iterator<Item = &Arc<Resource>> 
         .filter(|before| !before.is_unknown())
 }
 
-/// What it took of responses that it refused in part.
+/// The resources that a node applied from responses that it refused in part.
 fn taken_of_refused(state: &TypeState) -> Vec<Arc<Resource>> {
     let Some(base) = state.view.resources().filter(|_| state.refused.any()) else {
         return Vec::new();
@@ -241,7 +242,7 @@ fn taken_of_refused(state: &TypeState) -> Vec<Arc<Resource>> {
         Some(diff) => diff.changed.as_slice(),
         None => base.as_slice(),
     };
-    // What waited when the rest was ACKed came later.
+    // A resource that waited when the rest was ACKed came later.
     let waited = state.view.acked_exceptions().held.keys();
     let waited = waited.filter_map(|name| base.named(name.as_str()));
     changed.iter().chain(waited).filter(is_taken).cloned().collect()
@@ -250,7 +251,7 @@ fn taken_of_refused(state: &TypeState) -> Vec<Arc<Resource>> {
 // === impl Settled ===
 
 impl<'a> Settled<'a> {
-    /// What the node had before the first response that it did not answer.
+    /// The state of the node before its first unanswered response.
     fn of(state: &'a TypeState) -> Option<Self> {
         if !applies_valid_part(&state.kind) {
             return None;
@@ -266,15 +267,15 @@ impl<'a> Settled<'a> {
             let resources = snapshot.get(&state.kind);
             matches!((resources, from), (Some(resources), Some(from)) if Arc::ptr_eq(resources, from))
         };
-        let snapshot = match first.step {
-            // The set stays as it was.
-            Step::Break if from.is_none() => &first.snapshot,
+        let snapshot = match first.purpose {
+            // A response that only removes leaves the set of resources as it was.
+            Purpose::Break if from.is_none() => &first.snapshot,
             _ => state.snapshots().find(is_from)?,
         };
         Some(Self { snapshot, refused })
     }
 
-    /// What it took.
+    /// The resources that the node applied of this state.
     fn taken(&self, state: &TypeState) -> Vec<Arc<Resource>> {
         let resources = self.snapshot.get(&state.kind).into_iter().flat_map(|of| of.iter());
         let is_taken = |resource: &&Arc<Resource>| {
@@ -296,7 +297,7 @@ impl Unanswered {
         let retained: BTreeMap<ResourceName, Retained> = if let Contents::All(_) = sent.resources {
             BTreeMap::new()
         } else if is_full_state(&state.kind) {
-            // All that the client holds by this response, whatever was taken from it since.
+            // All resources that this response gave to the client, whatever was removed since.
             let left = sent.resources.iter().filter(|resource| is_gone(&resource.name));
             left.map(|left| (left.name.clone(), Retained::left(left, sent.sent_at)))
                 .collect()

@@ -1,16 +1,16 @@
-//! Nonces: what a response is named by in its answer.
+//! Nonces: each names one response, and the client's answer repeats it.
 
 use std::{fmt, sync::Arc};
 
-/// Names a response, unique over streams and processes (S-1). A clone allocates nothing.
+/// The name of a response, unique over streams and processes (S-1). A clone allocates nothing.
 #[derive(Clone)]
 pub struct Nonce {
     stream: Arc<str>,
-    /// Behind the stream's name; 0 where that is all of it.
+    /// The number behind the stream's name; 0 where the text is the stream's name alone.
     number: u64,
 }
 
-/// Gives every response of a stream a nonce of its own.
+/// Gives each response of a stream its own nonce.
 #[derive(Debug)]
 pub(super) struct Nonces {
     stream: Arc<str>,
@@ -20,7 +20,7 @@ pub(super) struct Nonces {
 // === impl Nonce ===
 
 impl Nonce {
-    /// Whether this is its text.
+    /// Returns true if the text of the nonce is `text`.
     #[must_use]
     pub fn is(&self, text: &str) -> bool {
         let Some(rest) = text.strip_prefix(&*self.stream) else {
@@ -30,11 +30,11 @@ impl Nonce {
             return rest.is_empty();
         }
         let digits = rest.strip_prefix('-').unwrap_or_default();
-        // Only as it is written: "+7" and "07" are other texts.
+        // The spellings "+7" and "07" are other texts.
         digits.starts_with(|first: char| first.is_ascii_digit() && first != '0') && digits.parse() == Ok(self.number)
     }
 
-    /// The length of its text in bytes.
+    /// The length of the nonce's text in bytes.
     #[must_use]
     pub fn text_len(&self) -> usize {
         let digits = self.number.checked_ilog10().map_or(0, |log| log as usize + 2);
@@ -43,7 +43,7 @@ impl Nonce {
 }
 
 impl PartialEq for Nonce {
-    /// Whether both are the same text.
+    /// Compares the texts.
     fn eq(&self, other: &Self) -> bool {
         match (self.number, other.number) {
             (0, _) => other.is(&self.stream),
@@ -83,12 +83,12 @@ impl fmt::Debug for Nonce {
 // === impl Nonces ===
 
 impl Nonces {
-    /// Of a stream with this name.
+    /// Starts the nonces of the stream with this name.
     pub(super) const fn new(stream: Arc<str>) -> Self {
         Self { stream, next: 1 }
     }
 
-    /// The next nonce, and its number.
+    /// The next nonce and its number.
     pub(super) fn draw(&mut self) -> (Nonce, u64) {
         let number = self.next;
         self.next += 1;

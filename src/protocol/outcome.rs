@@ -1,4 +1,4 @@
-//! What a session reports to those who keep records: the fleet, logs and metrics.
+//! Outcomes: events that a session reports to the fleet, the logs and the metrics.
 
 use super::{Delivery, Standing, Subscription};
 use crate::{
@@ -6,14 +6,14 @@ use crate::{
     snapshot::Revision,
 };
 
-/// What happened on a stream.
+/// An event on a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The client asks for other resources than before.
+    /// The client subscribes to other resources than before.
     Subscribed {
-        /// Of which type.
+        /// The type of the subscription.
         resource_type: ResourceType,
-        /// What it asks for; shares its list of names with the stream.
+        /// The new subscription; shares its list of names with the stream.
         subscription: Subscription,
     },
     /// A response was handed to the transport.
@@ -22,7 +22,7 @@ pub enum Outcome {
     Ack(Delivery),
     /// The client refused a response; nothing of the same content is sent again (S-7, D-15).
     Nack {
-        /// What it refused.
+        /// The refused response.
         delivery: Delivery,
         /// `error_detail.code`: opaque, 13 from Envoy and 3 from gRPC.
         code: i32,
@@ -31,52 +31,53 @@ pub enum Outcome {
     },
     /// A request named a nonce that is not outstanding; its subscription was recorded all the same (S-12, D-2).
     StaleNonce {
-        /// Of which type.
+        /// The type of the request.
         resource_type: ResourceType,
     },
-    /// An Envoy without watches for the type passed a response over: no ACK, no NACK, and no answer is due any more (S-6b).
+    /// S-6b: an Envoy without watches for the type ignored a response. It is neither ACKed nor NACKed, and no answer is
+    /// due.
     Ignored(Delivery),
-    /// Other names than before are asked for in vain (E-7).
+    /// The names that are requested and do not exist have changed (E-7).
     Missing {
-        /// Of which type.
+        /// The type of the names.
         resource_type: ResourceType,
-        /// How many.
+        /// The number of missing names.
         names: usize,
-        /// Some of them.
+        /// Some of the missing names.
         sample: Vec<ResourceName>,
     },
-    /// Other resources than before are refused: sent, refused by the client, and neither accepted, replaced nor gone since
-    /// (O-20). None at all once everything refused was mended.
+    /// The refused resources have changed. A resource is refused from its NACK until it is accepted, replaced or gone
+    /// (O-20). No names: everything that was refused is mended.
     Refused {
-        /// Of which type.
+        /// The type of the resources.
         resource_type: ResourceType,
-        /// How many; of a full state that was refused whole, those that were new in it.
+        /// The number of refused resources. Of a full state that was refused as a whole, only its new resources count.
         names: usize,
-        /// Some of them.
+        /// Some of the refused names.
         sample: Vec<ResourceName>,
     },
-    /// The client came with what is current, and was not sent it again (S-5, D-5).
+    /// The client presented the current version, and was not sent it again (S-5, D-5).
     Presented(Delivery),
-    /// The order of a change stands elsewhere than before: something waits or is held, or does no longer.
+    /// The progress of a change is another than before: something waits or is held, or no longer does.
     Standing(Standing),
-    /// Everything subscribed is as of this revision, and ACKed.
+    /// Everything subscribed is as in this revision, and ACKed.
     Synced(Revision),
-    /// Everything was done for this revision that a refusal does not stand in the way of (O-4).
+    /// Everything of this revision is done, except what a refusal blocks (O-4).
     Blocked(Revision),
 }
 
-/// An outcome as logs tell it: what it is called, and what of it is worth naming.
+/// The parts of an outcome that logs report.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Told<'a> {
-    /// In a word or two.
+pub struct OutcomeReport<'a> {
+    /// The event in a word or two.
     pub event: &'static str,
-    /// The type it is about.
+    /// The type of the event.
     pub resource_type: Option<&'a ResourceType>,
-    /// The response it is about.
+    /// The response of the event.
     pub delivery: Option<&'a Delivery>,
     /// The revision that was reached.
     pub revision: Option<Revision>,
-    /// The subscription that it came to.
+    /// The new subscription.
     pub subscription: Option<&'a Subscription>,
     /// The number of names, and some of them.
     pub names: Option<(usize, &'a [ResourceName])>,
@@ -87,64 +88,64 @@ pub struct Told<'a> {
 // === impl Outcome ===
 
 impl Outcome {
-    /// The outcome as logs tell it.
+    /// The parts of this outcome that logs report.
     #[must_use]
-    pub fn told(&self) -> Told<'_> {
+    pub fn report(&self) -> OutcomeReport<'_> {
         match self {
             Self::Subscribed {
                 resource_type,
                 subscription,
-            } => Told {
+            } => OutcomeReport {
                 resource_type: Some(resource_type),
                 subscription: Some(subscription),
-                ..Told::of("subscribed")
+                ..OutcomeReport::of("subscribed")
             },
-            Self::Sent(delivery) => Told::of_delivery("sent", delivery),
-            Self::Ack(delivery) => Told::of_delivery("ACK", delivery),
-            Self::Nack { delivery, .. } => Told::of_delivery("NACK", delivery),
-            Self::StaleNonce { resource_type } => Told {
+            Self::Sent(delivery) => OutcomeReport::of_delivery("sent", delivery),
+            Self::Ack(delivery) => OutcomeReport::of_delivery("ACK", delivery),
+            Self::Nack { delivery, .. } => OutcomeReport::of_delivery("NACK", delivery),
+            Self::StaleNonce { resource_type } => OutcomeReport {
                 resource_type: Some(resource_type),
-                ..Told::of("stale nonce")
+                ..OutcomeReport::of("stale nonce")
             },
-            Self::Ignored(delivery) => Told::of_delivery("ignored", delivery),
+            Self::Ignored(delivery) => OutcomeReport::of_delivery("ignored", delivery),
             Self::Missing {
                 resource_type,
                 names,
                 sample,
-            } => Told {
+            } => OutcomeReport {
                 resource_type: Some(resource_type),
                 names: Some((*names, sample)),
-                ..Told::of("asked for in vain")
+                ..OutcomeReport::of("missing names")
             },
             Self::Refused {
                 resource_type,
                 names,
                 sample,
-            } => Told {
+            } => OutcomeReport {
                 resource_type: Some(resource_type),
                 names: Some((*names, sample)),
-                ..Told::of("refused")
+                ..OutcomeReport::of("refused")
             },
-            Self::Presented(delivery) => Told::of_delivery("already held", delivery),
-            Self::Standing(standing) => Told {
+            Self::Presented(delivery) => OutcomeReport::of_delivery("already held", delivery),
+            Self::Standing(standing) => OutcomeReport {
                 standing: Some(standing),
-                ..Told::of("order")
+                ..OutcomeReport::of("order")
             },
-            Self::Synced(revision) => Told {
+            Self::Synced(revision) => OutcomeReport {
                 revision: Some(*revision),
-                ..Told::of("synced")
+                ..OutcomeReport::of("synced")
             },
-            Self::Blocked(revision) => Told {
+            Self::Blocked(revision) => OutcomeReport {
                 revision: Some(*revision),
-                ..Told::of("blocked by what was refused")
+                ..OutcomeReport::of("blocked by a refusal")
             },
         }
     }
 }
 
-// === impl Told ===
+// === impl OutcomeReport ===
 
-impl<'a> Told<'a> {
+impl<'a> OutcomeReport<'a> {
     fn of(event: &'static str) -> Self {
         Self {
             event,

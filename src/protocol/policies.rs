@@ -1,11 +1,11 @@
-//! Which settings hold for which group.
+//! The settings of each group.
 
 use std::{collections::BTreeSet, sync::Arc};
 
 use super::Policy;
 use crate::node::NodeGroup;
 
-/// The settings of all groups: those with make before break, and the same without it.
+/// The settings of all groups, in two forms: with make before break, and without it.
 #[derive(Clone, Debug)]
 pub struct Policies {
     ordered: Arc<Policy>,
@@ -17,7 +17,7 @@ pub struct Policies {
 // === impl Policies ===
 
 impl Policies {
-    /// The same settings for all groups, but for the order of those in `unordered`.
+    /// Gives all groups the same settings. Groups in `unordered` are served without make before break.
     #[must_use]
     pub fn new(policy: Policy, unordered: BTreeSet<NodeGroup>) -> Self {
         let mut without_order = policy.clone();
@@ -29,7 +29,7 @@ impl Policies {
         }
     }
 
-    /// The settings that hold for a stream of this group.
+    /// The settings of a stream of this group.
     #[must_use]
     pub fn of(&self, group: &NodeGroup) -> &Arc<Policy> {
         if self.unordered.contains(group) {
@@ -39,7 +39,7 @@ impl Policies {
         }
     }
 
-    /// The settings where there is no order to keep: one answer to one request, and limits.
+    /// The settings for single answers, which need limits and no order.
     #[must_use]
     pub const fn common(&self) -> &Arc<Policy> {
         &self.ordered

@@ -1,4 +1,4 @@
-//! What may be set about the protocol, and what the types of resources ask for.
+//! Settings of the protocol, and the rules that differ by resource type.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,16 +15,16 @@ use crate::{
 /// Settings of a session, shared by all streams.
 #[derive(Clone, Debug)]
 pub struct Policy {
-    /// Types whose empty first request means "all" (W-4). For the others an Envoy that reconnects sends an empty list for
-    /// every type it ever used, and must not be flooded.
+    /// Types whose empty first request means "all" (W-4). For the other types, an Envoy that reconnects sends an empty
+    /// list for every type it ever used, and must not be sent everything.
     pub legacy_wildcard: BTreeSet<ResourceType>,
     /// Make before break on ADS streams (O).
     pub ordering: Ordering,
-    /// Whether names that do not exist are told as errors of theirs (E-6).
+    /// Names that do not exist are reported as errors of single resources (E-6).
     pub resource_errors: bool,
-    /// Types whose removals are not told in delta: Envoy deletes a filter's configuration while the filter is in use.
+    /// Types whose removals are not sent in delta: Envoy deletes a filter's configuration during its use.
     pub quiet_removals: BTreeSet<ResourceType>,
-    /// What a wildcard leaves out, by name: given only to those who ask for it by name (W-9).
+    /// Patterns of names that a wildcard leaves out: only clients that ask for these resources by name get them (W-9).
     pub on_demand: BTreeMap<ResourceType, Arc<[Pattern]>>,
     /// Types of which a reconnecting delta client is sent everything again, whatever versions it presents (D-6).
     pub resend_presented: BTreeSet<ResourceType>,
@@ -32,49 +32,49 @@ pub struct Policy {
     pub limits: StreamLimits,
 }
 
-/// How a change is ordered on an ADS stream (O-3, O-4).
+/// Settings of the order of a change on an ADS stream (O-3, O-4).
 #[derive(Clone, Copy, Debug)]
 pub struct Ordering {
-    /// Without it every type is brought to the newest snapshot as soon as its last response was answered.
+    /// If false, every type is advanced to the newest snapshot as soon as its last response is answered.
     pub enabled: bool,
-    /// How long a step that adds or changes waits for the ACK of an earlier one. Longer than Envoy's
-    /// `initial_fetch_timeout` of 15 s, for which a warming cluster withholds its ACK (O-14). Steps that remove wait for
-    /// ever.
+    /// The longest time that a step which adds or changes waits for an earlier ACK; removals wait for ever. It is
+    /// longer than Envoy's `initial_fetch_timeout` of 15 s, for which a warming cluster withholds its ACK (O-14).
     pub make_timeout: Duration,
-    /// How long removals wait after everything else was ACKed: for listeners that drain with an inline route, which
-    /// nothing on the wire shows (O-12).
+    /// The time that removals wait after everything else was ACKed, for listeners that drain with an inline route.
+    /// Nothing on the wire shows such a drain (O-12).
     pub removal_delay: Duration,
-    /// How long an Envoy may leave a response of clusters unanswered before newer clusters are sent beside it: it answers once
-    /// all of them are warm (O-5), while any other client answers within a round trip.
+    /// The time that an Envoy may leave a response of clusters unanswered before newer clusters are sent beside it. An
+    /// Envoy answers once all clusters are warm (O-5); any other client answers within a round trip.
     pub patience: Duration,
-    /// How long removals wait for an Envoy that comes back to ask for its listeners and routes: until then it is not known
-    /// what they need (O-19). It asks for all within its first round trip.
+    /// The time that removals wait for a reconnecting Envoy to ask for its listeners and routes. Until then the
+    /// server does not know which clusters they need (O-19). An Envoy asks for all types within its first round trip.
     pub return_wait: Duration,
-    /// How long a removed cluster is held for a route configuration that still names it: longer than Envoy's drain time
-    /// of 600 s (O-12).
+    /// The longest time that a removed cluster is held for a route configuration: longer than Envoy's drain of 600 s
+    /// (O-12).
     pub hold_cap: Duration,
 }
 
-/// What one stream may ask for.
+/// Limits on the requests of one stream.
 #[derive(Clone, Copy, Debug)]
 pub struct StreamLimits {
-    /// Names subscribed of one type. A SotW client lists all of them in every request, so this bounds memory per stream.
+    /// Subscribed names of one type: bounds memory per stream, since a SotW client lists all of them in every request.
     pub names_per_type: usize,
-    /// Bytes of all names on one stream, of every type: what 500 000 names of a usual length take.
+    /// Bytes of all names on one stream, of every type: the size of 500 000 names of usual length.
     pub subscribed_bytes: usize,
     /// Types on one stream: Envoy uses ten.
     pub types: usize,
-    /// Bytes of one name: xdstp names with context parameters run to some hundred.
+    /// Bytes of one name: xdstp names with context parameters have some hundred bytes.
     pub name_bytes: usize,
-    /// Bytes of `node.id`, and of each other text that a node is remembered by.
+    /// Bytes of `node.id`, and of each other text by which the server remembers a node.
     pub node_id_bytes: usize,
-    /// Bytes of what is used of a node: decoding makes some twenty times as much of them. Istio's metadata has some thousand.
+    /// Bytes of the used parts of a node, which decoding multiplies by twenty. Istio's metadata has some thousand
+    /// bytes.
     pub node_bytes: usize,
-    /// Bytes read of a NACK's message: an Envoy names each cluster that it refuses. What is longer is cut before it is copied.
+    /// Bytes read of a NACK's message, in which an Envoy names each refused cluster. The rest is cut before the copy.
     pub error_bytes: usize,
-    /// Delta responses awaiting their ACK, per type, that answer requests; beyond it answers coalesce (D-16).
+    /// Delta responses per type that answer requests and await their ACK. Beyond this limit answers coalesce (D-16).
     pub answers_in_flight: usize,
-    /// Bytes of a delta response beyond which it is divided for gRPC clients, which take 4 MiB unless told otherwise (L-13).
+    /// Bytes beyond which a delta response is split for gRPC clients, which take 4 MiB by default (L-13).
     pub response_bytes: usize,
 }
 
@@ -131,22 +131,22 @@ impl Default for StreamLimits {
 // === impl StreamLimits ===
 
 impl StreamLimits {
-    /// Whether the texts that the node is remembered by are short (L-12).
+    /// Checks the lengths of the texts by which the server remembers a node (L-12).
     ///
     /// # Errors
     ///
-    /// [`ProtocolError::NodeTextTooLong`] for the first that is not.
+    /// [`ProtocolError::NodeTextTooLong`] for the first text that is too long.
     pub fn check_node(&self, node: &Node) -> Result<(), ProtocolError> {
         self.check_text("id", node.id.as_str())?;
         self.check_text("cluster", &node.cluster)?;
         self.check_text("user_agent", &node.user_agent)
     }
 
-    /// Whether the name that the node's group was given is short: rules may make it of whatever the node says.
+    /// Checks the length of the name of the node's group: rules may build it from any text of the node.
     ///
     /// # Errors
     ///
-    /// [`ProtocolError::NodeTextTooLong`] where it is not.
+    /// [`ProtocolError::NodeTextTooLong`] if the name is too long.
     pub fn check_group(&self, group: &NodeGroup) -> Result<(), ProtocolError> {
         self.check_text("group", group.as_str())
     }
@@ -159,9 +159,9 @@ impl StreamLimits {
     }
 }
 
-// === what types ask for ===
+// === rules by type ===
 
-/// Whether a SotW response must hold everything subscribed, because absence means deletion (S-18, W-8).
+/// Returns true if a SotW response must hold everything subscribed, because absence means deletion (S-18, W-8).
 pub(super) const fn is_full_state(resource_type: &ResourceType) -> bool {
     match resource_type {
         ResourceType::Cluster | ResourceType::Listener => true,
@@ -177,26 +177,26 @@ pub(super) const fn is_full_state(resource_type: &ResourceType) -> bool {
     }
 }
 
-/// Whether a client that refuses a response has applied the valid resources in it (S-8). For the other types Envoy stops
-/// at the first bad one.
+/// Returns true if a client that refuses a response applies its valid part (S-8). Of other types Envoy stops at the
+/// first invalid resource.
 pub(super) const fn applies_valid_part(resource_type: &ResourceType) -> bool {
     is_full_state(resource_type)
 }
 
-/// Whether a SotW response that changes one resource carries the unchanged ones too: Envoy takes an SDS update without a
-/// watched secret for an error (S-18).
+/// Returns true if a SotW response that changes one resource carries the unchanged ones too. Envoy treats an SDS update
+/// without a watched secret as an error (S-18).
 pub(super) const fn repeats_unchanged(resource_type: &ResourceType) -> bool {
     is_full_state(resource_type) || matches!(resource_type, ResourceType::Secret)
 }
 
-/// Whether a removal is told in SotW, by a response without the resource. Envoy's SRDS takes a response as the
-/// complete set; for the others there is no removal in SotW.
-pub(super) const fn tells_removal(resource_type: &ResourceType) -> bool {
+/// Returns true if a SotW response without a resource removes it. Envoy's SRDS takes a response as the complete
+/// set. For the other types SotW has no removal.
+pub(super) const fn removes_by_omission(resource_type: &ResourceType) -> bool {
     is_full_state(resource_type) || matches!(resource_type, ResourceType::ScopedRoute)
 }
 
-/// The types whose resources the given one's refer to and that clients ask for once they hold it: they are sent again
-/// behind it (O-6, O-13).
+/// The types that resources of the type refer to, and that clients then ask for. They are sent again after it (O-6,
+/// O-13).
 pub(super) const fn children(resource_type: &ResourceType) -> &'static [ResourceType] {
     match resource_type {
         ResourceType::Cluster => &[ResourceType::Endpoint],
@@ -212,8 +212,8 @@ pub(super) const fn children(resource_type: &ResourceType) -> &'static [Resource
     }
 }
 
-/// The types whose resources a client asks for by the names that resources of the given type hold: whoever was given the
-/// parent is answered for them (O-16).
+/// Returns true if a client asks for resources of type `child` by the names in resources of type `parent`. A client
+/// that was given the parent is answered for them (O-16).
 pub(super) const fn is_child_of(child: &ResourceType, parent: &ResourceType) -> bool {
     match parent {
         ResourceType::Cluster => matches!(child, ResourceType::Endpoint | ResourceType::Secret),
@@ -233,7 +233,7 @@ pub(super) const fn is_child_of(child: &ResourceType, parent: &ResourceType) -> 
     }
 }
 
-/// Whether resources of a type can refer to clusters, so that a cluster is held for them (O-12).
+/// Returns true if resources of the type can refer to clusters, so that a cluster is held for them (O-12).
 pub(super) const fn names_clusters(resource_type: &ResourceType) -> bool {
     match resource_type {
         ResourceType::Listener | ResourceType::Route | ResourceType::VirtualHost | ResourceType::ExtensionConfig => {
@@ -249,7 +249,7 @@ pub(super) const fn names_clusters(resource_type: &ResourceType) -> bool {
     }
 }
 
-/// Whether resources of a type claim places that a client takes only once (O-17).
+/// Returns true if resources of the type claim places that a client accepts only once (O-17).
 pub(super) const fn has_places(resource_type: &ResourceType) -> bool {
     match resource_type {
         ResourceType::Listener | ResourceType::ScopedRoute | ResourceType::VirtualHost => true,
@@ -264,7 +264,7 @@ pub(super) const fn has_places(resource_type: &ResourceType) -> bool {
     }
 }
 
-/// Types whose resources wait for what they newly refer to (O-15).
+/// Returns true if resources of the type wait for the resources that they newly refer to (O-15).
 pub(super) const fn waits(resource_type: &ResourceType) -> bool {
     match resource_type {
         ResourceType::Listener

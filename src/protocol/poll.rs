@@ -1,8 +1,8 @@
-//! The state machine of one node that polls one type (H): polls have no memory, no nonce and no word for a refusal, so it
-//! is kept here what was answered, and read off the next poll what became of that.
+//! The state machine of one node that polls one type (H). A poll has no memory, no nonce and no word for a refusal. So
+//! [`Polling`] keeps the last answers, and reads the outcome of an answer off the next poll.
 //!
-//! A poll that presents the version of the last answer is its ACK. One that presents an earlier version means "rejected or
-//! not yet applied"; `error_detail` is a NACK (H-4).
+//! A poll that presents the version of the last answer is its ACK. A poll that presents an earlier version means
+//! "rejected or not yet applied". A poll with `error_detail` is a NACK (H-4).
 
 mod limits;
 
@@ -23,76 +23,76 @@ use crate::{
     snapshot::Revision,
 };
 
-/// A list of names counts as abandoned no sooner than this.
+/// A list of names does not count as abandoned before this time has passed.
 const ABANDONED: Duration = Duration::from_secs(10);
-/// How often a list must have been polled for before it is known how often it is.
+/// The number of polls for a list after which the usual time between its polls is known.
 const KNOWN_AFTER: u32 = 3;
 
-/// The names that a poll asks for, sorted, each once; `None` for all.
+/// The names that a poll asks for, sorted, each once; `None` for all resources of the type.
 pub type PolledNames = Option<Vec<ResourceName>>;
 
-/// What a poll says.
+/// The parts of a poll that decide its answer.
 #[derive(Clone, Copy, Debug)]
 pub struct Poll<'a> {
-    /// The names it asks for.
+    /// The names that the poll asks for.
     pub names: &'a PolledNames,
     /// The version that the node accepted last; empty before the first.
     pub presented: &'a Version,
-    /// Code and message of `error_detail`.
+    /// Code and message of `error_detail`, where the poll has one.
     pub refusal: Option<(i32, &'a str)>,
 }
 
-/// The version of the answer that there is to a poll, and the publish that it is made from.
+/// The answer to a poll: its version, and the publish that it is made from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PollAnswer {
-    /// The version.
+    /// The version of the answer.
     pub version: Version,
-    /// The publish.
+    /// The publish that the answer is made from.
     pub revision: Revision,
 }
 
-/// How a poll is answered.
+/// The reply to a poll.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reply {
-    /// The node has the answer already, or refused just this in so many words.
+    /// No content: the node has the answer already, or its poll refuses this very answer.
     NotModified,
-    /// With the answer.
+    /// The answer.
     Send,
 }
 
-/// What became of answers.
+/// The outcome of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PollOutcome {
-    /// The same as on a stream.
+    /// An outcome that streams have as well.
     Known(Outcome),
-    /// The node polled again without having accepted this answer: it rejected it, or did not apply it yet.
+    /// The node polled again and has not accepted this answer: it rejected the answer, or has not applied it yet.
     Unconfirmed(Delivery),
 }
 
-/// One node that polls one type. Polls, snapshots and the passing of time go in, replies and outcomes come out.
+/// One node that polls one type. Polls, snapshots and the passing of time go in; replies and outcomes come out.
 #[derive(Debug)]
 pub struct Polling {
     resource_type: ResourceType,
-    /// An Envoy polls for the endpoints of each cluster apart, and for each route configuration.
+    /// An Envoy polls separately for the endpoints of each cluster, and for each route configuration.
     lists: BTreeMap<PolledNames, Polled>,
     /// The last answer, to any list.
     last: Option<Delivery>,
     synced: Option<Revision>,
-    /// Numbers answers: their nonces tell them apart.
+    /// The number of answers so far: gives each answer a nonce of its own.
     answers: u64,
     outcomes: VecDeque<PollOutcome>,
 }
 
-/// One list of names, or all.
+/// The state of one list of names, or of the poll for all resources.
 #[derive(Debug)]
 struct Polled {
     sent: Option<Delivery>,
     acked: bool,
-    /// Whether the node polled again since, accepting the answer or not.
+    /// The node has polled again since the answer, and accepted it or not.
     answered: bool,
-    /// The newest revision that it was found to lack nothing of.
+    /// The newest revision of which the node lacks nothing on this list.
     current: Option<Revision>,
-    heard: Instant,
+    last_poll: Instant,
     polls: u32,
     /// The longest time between two polls.
     gap: Duration,
@@ -101,7 +101,7 @@ struct Polled {
 // === impl Polling ===
 
 impl Polling {
-    /// A node that has not polled yet.
+    /// Makes the state of a node that has not polled yet.
     #[must_use]
     pub const fn new(resource_type: ResourceType) -> Self {
         Self {
@@ -114,46 +114,46 @@ impl Polling {
         }
     }
 
-    /// How many lists of names are remembered.
+    /// The number of lists that are remembered.
     #[must_use]
     pub fn len(&self) -> usize {
         self.lists.len()
     }
 
-    /// Names in all of them.
+    /// The number of names in all lists.
     #[must_use]
     pub fn names(&self) -> usize {
         self.lists().flatten().map(Vec::len).sum()
     }
 
-    /// Each of them.
+    /// The lists that are remembered.
     pub fn lists(&self) -> impl Iterator<Item = &PolledNames> {
         self.lists.keys()
     }
 
-    /// Whether none is.
+    /// Returns true if no list is remembered.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.lists.is_empty()
     }
 
-    /// Whether the node polled for this list before.
+    /// Returns true if the node has polled for this list before.
     #[must_use]
     pub fn knows(&self, names: &PolledNames) -> bool {
         self.lists.contains_key(names)
     }
 
-    /// Takes in a poll, and tells how it is answered; `answer` is `None` where there is nothing to answer it with.
+    /// Takes a poll and returns its reply. `answer` is `None` where the server has nothing to answer with.
     pub fn on_poll(&mut self, poll: Poll<'_>, answer: Option<&PollAnswer>, now: Instant) -> Reply {
         if !self.knows(poll.names) {
             self.lists.insert(poll.names.clone(), Polled::new(now));
-            self.tell_subscribed();
+            self.report_subscribed();
         }
         let list = self
             .lists
             .get_mut(poll.names)
-            .expect("a list that was not known was just entered");
-        list.hear(now);
+            .expect("a list that was not known was just added");
+        list.note_poll(now);
         self.outcomes.extend(list.settle_by(poll));
         let Some(answer) = answer else {
             return Reply::Send;
@@ -162,7 +162,7 @@ impl Polling {
         if answer.version == *poll.presented {
             list.acked = true;
             if !is_same {
-                // We were restarted, or had forgotten the node.
+                // The server was restarted, or had forgotten the node.
                 let delivery = self.deliver(poll.names, answer);
                 self.outcomes.push_back(Outcome::Presented(delivery).into());
             }
@@ -180,7 +180,6 @@ impl Polling {
         Reply::Send
     }
 
-    /// Notes the answer as the last one.
     fn deliver(&mut self, names: &PolledNames, answer: &PollAnswer) -> Delivery {
         self.answers += 1;
         let delivery = Delivery {
@@ -196,9 +195,9 @@ impl Polling {
         delivery
     }
 
-    /// Compares what the node accepted with a snapshot, of which `version_of` tells the version of a list's answer. Once no
-    /// list lacks anything, the type is ACKed and synced. A list that has no answer lacks nothing: an Envoy stops polling
-    /// for a cluster that is gone, and nobody says so.
+    /// Compares the state that the node accepted with a snapshot; `version_of` gives the version of the answer to a
+    /// list. Once no list lacks anything, the type is ACKed and synced. A list without an answer lacks nothing: an
+    /// Envoy silently stops polling for a cluster that is gone.
     pub fn on_snapshot(&mut self, revision: Revision, version_of: impl Fn(&PolledNames) -> Option<Version>) {
         if self.synced == Some(revision) {
             return;
@@ -218,14 +217,14 @@ impl Polling {
         self.outcomes.push_back(Outcome::Synced(revision).into());
     }
 
-    /// Forgets the lists that were not polled for in `timeout`. A list that is polled for no more while others are is
-    /// forgotten earlier: nobody is to wait for it.
+    /// Forgets the lists without a poll for `timeout`. A list that the node no longer polls for, while it polls for
+    /// others, is forgotten earlier, so that nobody waits for it.
     pub fn on_time(&mut self, timeout: Duration, now: Instant) {
         let before = self.lists.len();
         let polls = self.lists.values().any(|list| list.is_regular(now) == Some(true));
         let outcomes = &mut self.outcomes;
         self.lists.retain(|_, list| {
-            let fresh = now.saturating_duration_since(list.heard) < timeout;
+            let fresh = now.saturating_duration_since(list.last_poll) < timeout;
             let abandoned = polls && list.is_regular(now) == Some(false);
             let kept = fresh && !abandoned;
             if !kept {
@@ -234,16 +233,16 @@ impl Polling {
             kept
         });
         if !self.lists.is_empty() && self.lists.len() < before {
-            self.tell_subscribed();
+            self.report_subscribed();
         }
     }
 
-    /// What happened since the last call, in order.
+    /// Takes the oldest outcome since the last call.
     pub fn poll_outcome(&mut self) -> Option<PollOutcome> {
         self.outcomes.pop_front()
     }
 
-    fn tell_subscribed(&mut self) {
+    fn report_subscribed(&mut self) {
         let lists = self.lists.keys();
         let all = lists.clone().any(Option::is_none).then_some("*");
         let named = lists.flatten().flatten().map(ResourceName::as_str);
@@ -274,28 +273,28 @@ impl Polled {
             acked: false,
             answered: false,
             current: None,
-            heard: now,
+            last_poll: now,
             polls: 0,
             gap: Duration::ZERO,
         }
     }
 
-    fn hear(&mut self, now: Instant) {
+    fn note_poll(&mut self, now: Instant) {
         if self.polls > 0 {
-            self.gap = self.gap.max(now.saturating_duration_since(self.heard));
+            self.gap = self.gap.max(now.saturating_duration_since(self.last_poll));
         }
         self.polls = self.polls.saturating_add(1);
-        self.heard = now;
+        self.last_poll = now;
     }
 
-    /// Whether the node polls for these names as often as it is used to: an Envoy waits once to twice its `refresh_delay`
-    /// between two polls. `None` where that is not known yet.
+    /// Returns true if the node polls for this list as often as it usually does; `None` until that is known. An Envoy
+    /// waits once to twice its `refresh_delay` between two polls.
     fn is_regular(&self, now: Instant) -> Option<bool> {
         let patience = (self.gap * 4).max(ABANDONED);
-        (self.polls >= KNOWN_AFTER).then(|| now.saturating_duration_since(self.heard) <= patience)
+        (self.polls >= KNOWN_AFTER).then(|| now.saturating_duration_since(self.last_poll) <= patience)
     }
 
-    /// What a poll says of the last answer.
+    /// Reads the outcome of the last answer off the next poll.
     fn settle_by(&mut self, poll: Poll<'_>) -> Vec<PollOutcome> {
         let Some(sent) = &self.sent else {
             return Vec::new();
@@ -317,7 +316,7 @@ impl Polled {
         outcomes
     }
 
-    /// No word on the answer is due any more.
+    /// Ends the wait for the outcome of the last answer.
     fn settle(&mut self) -> Option<PollOutcome> {
         let unanswered = self.sent.as_ref().filter(|_| !self.answered);
         let ignored = unanswered.map(|sent| Outcome::Ignored(sent.clone()).into());
@@ -325,7 +324,7 @@ impl Polled {
         ignored
     }
 
-    /// Whether the accepted answer is the one that there is; where there is none, nothing is lacking.
+    /// Returns true if the accepted answer has this version. Without a version to answer with, nothing is lacking.
     fn holds(&self, version: Option<&Version>) -> bool {
         match (version, &self.sent) {
             (Some(version), Some(sent)) => self.acked && sent.version == *version,

@@ -1,4 +1,4 @@
-//! What a client that comes back says it holds (D-5).
+//! The resources that a reconnecting client presents (D-5).
 
 use std::{borrow::Cow, slice};
 
@@ -8,22 +8,22 @@ use super::{
 };
 use crate::resource::{ResourceName, xdstp};
 
-/// A name and the version that the client holds of it.
-pub(super) type Held<'a> = (Cow<'a, str>, &'a str);
+/// A name, and the version that the client holds under it.
+pub(super) type PresentedVersion<'a> = (Cow<'a, str>, &'a str);
 
-/// Names and versions, by canonical names: sorted, each name once.
+/// Canonical names and their versions: sorted, each name once.
 #[derive(Debug)]
-pub(super) struct Presented<'a>(Vec<Held<'a>>);
+pub(super) struct Presented<'a>(Vec<PresentedVersion<'a>>);
 
-/// A walk along the presented, for names that come in order.
+/// A cursor over the presented names, for lookups in sorted order.
 #[derive(Debug)]
-pub(super) struct Walk<'p, 'a>(&'p [Held<'a>]);
+pub(super) struct Walk<'p, 'a>(&'p [PresentedVersion<'a>]);
 
 // === impl Presented ===
 
 impl<'a> Presented<'a> {
-    /// As they are written in a request: in any order, and of equal names the last one counts.
-    pub(super) fn new(mut held: Vec<Held<'a>>) -> Self {
+    /// Takes the list of a request, in any order. Of equal names the last one counts.
+    pub(super) fn new(mut held: Vec<PresentedVersion<'a>>) -> Self {
         for (name, _) in &mut held {
             xdstp::canonicalize_cow(name);
         }
@@ -38,8 +38,7 @@ impl<'a> Presented<'a> {
         Self(held)
     }
 
-    /// The same with no version believed: no resource has an empty one, so each is sent again, and removed where it is
-    /// gone.
+    /// Replaces every version by the empty one, which no resource has: each resource is sent again, or removed if gone.
     pub(super) fn distrusted(mut self) -> Self {
         self.0.iter_mut().for_each(|(_, version)| *version = "");
         self
@@ -49,7 +48,7 @@ impl<'a> Presented<'a> {
         self.0.len()
     }
 
-    pub(super) fn iter(&self) -> slice::Iter<'_, Held<'a>> {
+    pub(super) fn iter(&self) -> slice::Iter<'_, PresentedVersion<'a>> {
         self.0.iter()
     }
 
@@ -57,7 +56,7 @@ impl<'a> Presented<'a> {
         Walk(&self.0)
     }
 
-    /// The names of a list that the client does not say it holds.
+    /// The names of the list that the client does not present.
     pub(super) fn lacking(&self, names: &Names) -> Names {
         let mut walk = self.walk();
         let lacking = names.iter().filter(|name| !walk.holds(name));
@@ -72,7 +71,7 @@ impl<'a> Presented<'a> {
 // === impl Walk ===
 
 impl Walk<'_, '_> {
-    /// Whether the client holds the name, which comes behind those that were asked for before.
+    /// Returns true if the client presents the name. Names must be looked up in sorted order.
     pub(super) fn holds(&mut self, name: &ResourceName) -> bool {
         walk_to(&mut self.0, name.as_str(), |(held, _)| held).is_some()
     }

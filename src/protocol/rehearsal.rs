@@ -1,7 +1,7 @@
-//! What a node would be sent on the way from one snapshot to the next, and in which order: its streams are played with a
-//! client that accepts everything at once. The sessions are those that serve, so no rule is written down twice.
+//! Rehearsal of a change: the messages that a node would be sent on the way from one snapshot to the next, in order.
+//! The node's streams are played by the sessions that serve, with a client that accepts everything at once.
 //!
-//! Whoever plans a publish asks for it. Nothing here touches a stream that is open.
+//! A rehearsal is made while a publish is planned. It touches no open stream.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,40 +9,41 @@ use std::{
     time::Instant,
 };
 
-use super::{Policy, Response, Scope, Session, Subscription, Variant, policy::tells_removal};
+use super::{Policy, Response, Scope, Session, Subscription, Variant, policy::removes_by_omission};
 use crate::{
     resource::{ResourceName, ResourceType, Version},
     snapshot::Snapshot,
 };
 
-/// Messages of one rehearsal: more than any order has steps, so that a mistake cannot go on for ever.
+/// The most messages of one rehearsal. No order has as many steps, so the limit only ends an endless loop.
 const MESSAGES: usize = 1000;
 
-/// One stream of a node, and what is subscribed on it.
+/// One stream of a node, and its subscriptions.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Part {
+pub struct RehearsedStream {
     /// SotW or delta.
     pub variant: Variant,
     /// ADS, or a service of one type.
     pub scope: Scope,
-    /// What is subscribed, by type.
+    /// The subscriptions, by type.
     pub subscriptions: Vec<(ResourceType, Subscription)>,
 }
 
 /// One message that a node would be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
-    /// Its type.
+    /// The type of its resources.
     pub resource_type: ResourceType,
     /// Messages of one round follow one another at once; those of the next wait for the ACKs of all before.
     pub round: usize,
     /// Names that the node does not have yet.
     pub added: Vec<ResourceName>,
-    /// Names that it has in another version.
+    /// Names that the node has in another version.
     pub changed: Vec<ResourceName>,
-    /// Names that are taken from it.
+    /// Names that are removed from the node.
     pub removed: Vec<ResourceName>,
-    /// How many it is sent again as they are: children of a changed parent (O-6, O-13), and what a SotW response repeats.
+    /// The number of unchanged resources sent again: children of a changed parent (O-6, O-13), repeats of a SotW
+    /// response.
     pub repeated: usize,
 }
 
@@ -53,21 +54,21 @@ struct Rehearsal {
     sessions: Vec<Session>,
     now: Instant,
     messages: Vec<Message>,
-    /// Whether it has what it begins with.
+    /// The node has its first state, and messages are recorded from now on.
     has_begun: bool,
-    /// How what the node has differs from the snapshot it began with; `None` for what was taken from it.
+    /// The node's differences from `from`; `None` for a resource that was removed.
     holds: BTreeMap<(ResourceType, ResourceName), Option<Version>>,
     from: Option<Arc<Snapshot>>,
-    /// What was subscribed then.
+    /// The subscriptions at the time of `from`.
     subscribed: Vec<(ResourceType, Subscription)>,
 }
 
-/// The messages that bring a node with these streams from one snapshot to another, were everything as of `from` accepted
-/// and is everything of `to`. `now` is any moment: waits are not waited for.
+/// Returns the messages that bring a node with these streams from one snapshot to another. The node has accepted
+/// everything of `from`, and accepts everything of `to`. `now` is any moment: waits are skipped.
 #[must_use]
 pub fn rehearse(
     policy: &Arc<Policy>,
-    parts: &[Part],
+    parts: &[RehearsedStream],
     from: Option<&Arc<Snapshot>>,
     to: &Arc<Snapshot>,
     now: Instant,
@@ -87,10 +88,10 @@ pub fn rehearse(
         rehearsal.open(part);
     }
     if let Some(from) = from {
-        rehearsal.bring_to(from);
+        rehearsal.advance_to(from);
     }
     rehearsal.begin(from.cloned());
-    rehearsal.bring_to(to);
+    rehearsal.advance_to(to);
     rehearsal.messages.retain(Message::says_something);
     rehearsal.messages
 }
@@ -98,7 +99,7 @@ pub fn rehearse(
 // === impl Message ===
 
 impl Message {
-    /// An empty answer to a request says nothing of the change.
+    /// An empty answer to a request says nothing about the change.
     fn says_something(&self) -> bool {
         self.repeated > 0
             || [&self.added, &self.changed, &self.removed]
@@ -110,7 +111,7 @@ impl Message {
 // === impl Rehearsal ===
 
 impl Rehearsal {
-    fn open(&mut self, part: &Part) {
+    fn open(&mut self, part: &RehearsedStream) {
         let mut session = Session::new(
             part.variant,
             part.scope.clone(),
@@ -119,14 +120,14 @@ impl Rehearsal {
             String::new(),
         );
         for (kind, subscription) in &part.subscriptions {
-            if let Ok((index, _)) = session.enter(kind) {
+            if let Ok((index, _)) = session.find_or_add_type(kind) {
                 session.types[index].subscription = subscription.clone();
             }
         }
         self.sessions.push(session);
     }
 
-    /// What was said so far led to what the node has now, which is what counts from here on.
+    /// Makes the present state the starting point: messages are recorded from now on.
     fn begin(&mut self, from: Option<Arc<Snapshot>>) {
         self.has_begun = true;
         self.from = from;
@@ -135,13 +136,13 @@ impl Rehearsal {
         self.subscribed = subscribed.collect();
     }
 
-    /// Plays all streams until nothing more is said.
-    fn bring_to(&mut self, snapshot: &Arc<Snapshot>) {
+    /// Plays all streams until no session has anything more to send.
+    fn advance_to(&mut self, snapshot: &Arc<Snapshot>) {
         for session in &mut self.sessions {
             session.on_snapshot(Arc::clone(snapshot));
         }
         for round in 0..MESSAGES {
-            let sent = self.hear(round);
+            let sent = self.receive(round);
             self.accept(&sent);
             if sent.is_empty() && !self.wait() {
                 return;
@@ -149,11 +150,11 @@ impl Rehearsal {
         }
     }
 
-    /// Takes in everything that may be said without a further ACK, and asks for what it names.
-    fn hear(&mut self, round: usize) -> Vec<(usize, Response)> {
-        let mut heard = Vec::new();
+    /// Takes every response that needs no further ACK, and subscribes to the names that it refers to.
+    fn receive(&mut self, round: usize) -> Vec<(usize, Response)> {
+        let mut received = Vec::new();
         let mut at = 0;
-        while at < self.sessions.len() && heard.len() <= MESSAGES {
+        while at < self.sessions.len() && received.len() <= MESSAGES {
             let Some(response) = self.sessions[at].poll_response(self.now) else {
                 at += 1;
                 continue;
@@ -165,17 +166,17 @@ impl Rehearsal {
                 self.ask_for_children(&response);
                 self.give_up_endpoints();
             }
-            heard.push((at, response));
-            // What was just asked for may be on an earlier stream.
+            received.push((at, response));
+            // An earlier stream may serve the names that were just subscribed.
             at = 0;
         }
-        heard
+        received
     }
 
     fn accept(&mut self, sent: &[(usize, Response)]) {
         for (at, response) in sent {
             let (session, delivery) = (&mut self.sessions[*at], &response.delivery);
-            if let Ok((index, _)) = session.enter(&delivery.resource_type) {
+            if let Ok((index, _)) = session.find_or_add_type(&delivery.resource_type) {
                 session.on_nonce(index, &delivery.nonce.to_string(), delivery.version.as_str(), None);
             }
         }
@@ -184,7 +185,7 @@ impl Rehearsal {
         }
     }
 
-    /// Goes on to when the passing of time lets something be said; `false` where it lets nothing.
+    /// Advances the clock to the next timeout. Returns `false` if no session waits for time to pass.
     fn wait(&mut self) -> bool {
         let next = self.sessions.iter().filter_map(Session::poll_timeout).min();
         let later = next.filter(|next| *next > self.now);
@@ -192,7 +193,7 @@ impl Rehearsal {
         later.is_some()
     }
 
-    /// Subscribes to what a response refers to, as clients do.
+    /// Subscribes to the resources that a response refers to, as clients do.
     fn ask_for_children(&mut self, response: &Response) {
         let mut wanted: BTreeMap<&ResourceType, BTreeSet<&str>> = BTreeMap::new();
         for reference in response.resources.iter().flat_map(|resource| &resource.references) {
@@ -207,7 +208,7 @@ impl Rehearsal {
             let Some(session) = self.session_of(kind) else {
                 continue;
             };
-            let Ok((index, first)) = session.enter(kind) else {
+            let Ok((index, first)) = session.find_or_add_type(kind) else {
                 continue;
             };
             let subscription = &mut session.types[index].subscription;
@@ -216,14 +217,14 @@ impl Rehearsal {
             if !new.is_empty() {
                 let lists = Arc::clone(&session.names);
                 let edit = subscription.edit(new.into_iter(), std::iter::empty(), false, &*lists);
-                // More names than a stream may ask for are none of our business.
+                // A subscription beyond the limits of a stream does not concern the rehearsal.
                 session.subscribe(index, edit, first).ok();
             }
         }
     }
 
-    /// Unsubscribes from the endpoints of clusters that the last message took away, as Envoy does at once. What else is gone
-    /// it may drain with, and asks for still.
+    /// Unsubscribes from the endpoints of clusters that the last message removed, as Envoy does at once. An Envoy may
+    /// drain with other removed resources, and still asks for them.
     fn give_up_endpoints(&mut self) {
         let Some(message) = self
             .messages
@@ -249,7 +250,7 @@ impl Rehearsal {
         let Some(session) = self.session_of(&ResourceType::Endpoint) else {
             return;
         };
-        if let Ok((index, first)) = session.enter(&ResourceType::Endpoint) {
+        if let Ok((index, first)) = session.find_or_add_type(&ResourceType::Endpoint) {
             let lists = Arc::clone(&session.names);
             let names: Vec<&str> = names.iter().map(ResourceName::as_str).collect();
             let subscription = &mut session.types[index].subscription;
@@ -258,14 +259,14 @@ impl Rehearsal {
         }
     }
 
-    /// The stream on which the node asks for a type: that of the type, else its ADS stream, else a new one.
+    /// The stream on which the node asks for a type: the stream of that type, else its ADS stream, else a new one.
     fn session_of(&mut self, kind: &ResourceType) -> Option<&mut Session> {
         let has = |session: &Session| session.types.iter().any(|state| state.kind == *kind);
         let at = self.sessions.iter().position(has);
         let at = at.or_else(|| self.sessions.iter().position(Session::is_aggregated));
         if at.is_none() {
             let goal = self.sessions.iter().find_map(|session| session.goal.clone())?;
-            self.open(&Part {
+            self.open(&RehearsedStream {
                 variant: self.variant,
                 scope: Scope::Single(kind.clone()),
                 subscriptions: Vec::new(),
@@ -276,7 +277,6 @@ impl Rehearsal {
         self.sessions.get_mut(at.unwrap_or(last))
     }
 
-    /// Notes what a response changes for the node.
     fn note(&mut self, response: &Response, round: usize) {
         let kind = &response.delivery.resource_type;
         let mut message = Message {
@@ -294,8 +294,8 @@ impl Rehearsal {
                 None => message.added.push(resource.name.clone()),
             }
         }
-        let told = response.removed.iter().filter(|name| self.held(kind, name).is_some());
-        message.removed.extend(told.cloned());
+        let known = response.removed.iter().filter(|name| self.held(kind, name).is_some());
+        message.removed.extend(known.cloned());
         message.removed.extend(self.left_out(response));
         for name in message.added.iter().chain(&message.changed) {
             let version = response.resources.get(name).map(|resource| resource.version.clone());
@@ -307,10 +307,10 @@ impl Rehearsal {
         self.messages.push(message);
     }
 
-    /// What the node has of the type and a SotW response takes away by not having it.
+    /// The resources that a SotW response removes from the node by leaving them out.
     fn left_out(&self, response: &Response) -> Vec<ResourceName> {
         let kind = &response.delivery.resource_type;
-        if self.variant == Variant::Delta || !tells_removal(kind) {
+        if self.variant == Variant::Delta || !removes_by_omission(kind) {
             return Vec::new();
         }
         let goal = self.sessions.iter().find_map(|session| session.goal.as_ref());
@@ -335,11 +335,11 @@ impl Rehearsal {
         selects.then(|| before.version.clone())
     }
 
-    /// Whether the node asks for resources of a type by the names that others give them.
+    /// Returns true if the node subscribes to resources of a type by the names in other resources.
     fn asks_for_by_name(&self, kind: &ResourceType) -> bool {
         match kind {
             ResourceType::Endpoint | ResourceType::Route | ResourceType::Secret | ResourceType::ExtensionConfig => true,
-            // gRPC clients do, Envoy asks for all or has them in its bootstrap.
+            // gRPC clients do. Envoy asks for all clusters or has them in its bootstrap.
             ResourceType::Cluster => self.sessions.iter().flat_map(|session| &session.types).any(|state| {
                 state.kind == *kind && !state.subscription.is_wildcard() && !state.subscription.is_empty()
             }),

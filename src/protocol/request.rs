@@ -1,7 +1,7 @@
 //! Requests, SotW and delta, as edits of a stream's records.
 //!
-//! A request is borrowed from wherever it lies. Its names are read off the bytes only where the list is not the one that
-//! was taken in last: nearly every SotW request repeats it.
+//! A request borrows the bytes that it was received in. Its names are decoded only if the list differs from the last
+//! one: nearly every SotW request repeats that list.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use super::{
     ProtocolError, Session, Variant,
     listing::{Listing, NameList},
     policy::Policy,
-    presented::{Held, Presented},
+    presented::{Presented, PresentedVersion},
     subscription::{Edit, Names},
 };
 use crate::{
@@ -34,7 +34,7 @@ pub struct Request<'a> {
     pub nonce: &'a str,
     /// `error_detail`, without its details: makes the request a NACK.
     pub error: Option<rpc::Status>,
-    /// SotW: all names, delta: those to subscribe; the names of locators among them.
+    /// SotW: all names; delta: the names to subscribe. The names of locators are among them.
     pub names: NameList<'a>,
     /// Delta: names to unsubscribe, and the names of locators.
     pub unsubscribe: NameList<'a>,
@@ -43,13 +43,13 @@ pub struct Request<'a> {
 }
 
 impl Session {
-    /// Takes a request: an ACK, a NACK, a change of subscription, or several of them in one.
+    /// Takes a request: an ACK, a NACK, a change of the subscription, or several of these in one.
     ///
     /// # Errors
     ///
     /// [`ProtocolError`] ends the stream.
     pub fn on_request(&mut self, request: &Request<'_>) -> Result<(), ProtocolError> {
-        // L-3: a node without an id says no more than no node.
+        // L-3: a node without an id is treated like no node.
         let node_id = request.node_id.as_deref().filter(|id| !id.is_empty());
         let kind = self.accept(node_id, request.type_url)?;
         match self.variant {
@@ -60,27 +60,27 @@ impl Session {
 
     fn on_sotw_request(&mut self, kind: &ResourceType, request: &Request<'_>) -> Result<(), ProtocolError> {
         let known = self.types.iter().find(|state| state.kind == *kind);
-        if known.is_some_and(|state| state.subscription.repeats(request.names.print())) {
-            let (index, _) = self.enter(kind)?;
+        if known.is_some_and(|state| state.subscription.repeats(request.names.fingerprint())) {
+            let (index, _) = self.find_or_add_type(kind)?;
             self.on_sotw_nonce(index, request);
             return Ok(());
         }
         let names = self.read_names(kind, &request.names)?;
-        let (index, first) = self.enter(kind)?;
+        let (index, first) = self.find_or_add_type(kind)?;
         if first {
-            // S-4: a fresh subscription, whatever nonce it carries.
+            // S-4: a first subscription is fresh, whatever nonce the request carries.
             let presented = Some(request.version).filter(|version| !version.is_empty());
             self.types[index].presented = presented.map(Version::from);
             self.recall_type(index);
         } else {
             self.on_sotw_nonce(index, request);
         }
-        // S-12: the subscription is recorded whatever the nonce.
+        // S-12: the subscription is recorded, whatever the nonce.
         let legacy = has_legacy_wildcard(&self.policy, kind);
         let names: Vec<&str> = texts(&names).collect();
         let subscription = &mut self.types[index].subscription;
         let edit = subscription.replace(&names, legacy, &*self.names);
-        subscription.note_written(request.names.print());
+        subscription.note_written(request.names.fingerprint());
         self.subscribe(index, edit, first)?;
         self.claim_children(index, first);
         Ok(())
@@ -109,7 +109,7 @@ impl Session {
                 kind.clone(),
             ));
         }
-        let (index, first) = self.enter(kind)?;
+        let (index, first) = self.find_or_add_type(kind)?;
         if !first && !request.nonce.is_empty() {
             self.on_nonce(index, request.nonce, "", request.error.clone());
         }
@@ -121,7 +121,7 @@ impl Session {
         let subscription = &mut self.types[index].subscription;
         let mut edit = subscription.edit(texts(&subscribe), texts(&unsubscribe), legacy, &*self.names);
         if was_wildcard && subscription.is_wildcard() && !edit.dropped.is_empty() {
-            // D-9: the client does not know whether the wildcard still covers the names that it gave up.
+            // D-9: the client does not know whether the wildcard still covers the names that it unsubscribed from.
             edit.dropped.extend(edit.asked.iter().cloned());
             edit.asked = std::mem::take(&mut edit.dropped).into();
         }
@@ -137,10 +137,10 @@ impl Session {
         Ok(())
     }
 
-    /// The first delta request of a type, by a client that comes back with what it holds (D-5).
+    /// Handles the first delta request of a type from a client that presents what it holds (D-5).
     fn on_presented(&mut self, index: usize, mut edit: Edit, request: &Request<'_>) -> Result<(), ProtocolError> {
         let presented = request.presented.to_vec().into_iter();
-        let presented: Vec<Held<'_>> = presented.map(|(name, version)| (name.into(), version)).collect();
+        let presented: Vec<PresentedVersion<'_>> = presented.map(|(name, version)| (name.into(), version)).collect();
         if let Some(goal) = self.goal_if_held(index, &presented) {
             edit.asked = Names::default();
             self.subscribe(index, edit, true)?;
@@ -148,7 +148,7 @@ impl Session {
         } else {
             let presented = Presented::new(presented);
             let presented = if self.believes(&self.types[index].kind) {
-                // D-5: the names that the client holds in this version are not asked for, though they are listed.
+                // D-5: a name that the client presents does not count as requested, though the request lists it.
                 edit.asked = presented.lacking(&edit.asked);
                 presented
             } else {
@@ -160,7 +160,7 @@ impl Session {
         Ok(())
     }
 
-    /// The names of a list, in their canonical form, if they are not too many and not too long (L-12).
+    /// The names of a list in canonical form. Fails if they are too many or too long (L-12).
     fn read_names<'a>(&self, kind: &ResourceType, list: &NameList<'a>) -> Result<Vec<Cow<'a, str>>, ProtocolError> {
         if list.is_empty() {
             return Ok(Vec::new());
@@ -226,7 +226,7 @@ fn without_details(status: &rpc::Status) -> rpc::Status {
     }
 }
 
-/// a locator is a name; the dynamic parameters in it are not used by any client.
+/// a locator is a name. No client uses its dynamic parameters.
 fn names<'a>(names: &'a [String], locators: &'a [ResourceLocator]) -> NameList<'a> {
     let locators = locators.iter().map(|locator| &locator.name);
     names

@@ -1,7 +1,7 @@
-//! From what a client has and is owed to the contents of a response: `plan` finds the step to a newer snapshot, `resolve`
-//! what asked names stand for, `draft` puts both together by the rules of the variant, `split` divides what is too large.
+//! Makes the contents of a response. `plan` finds the step to a newer snapshot, `resolve` finds the resources of
+//! requested names, `draft` joins both by the rules of the variant, `split` divides a large response.
 //!
-//! Nothing here knows of a stream, a nonce or the order between types; the session does.
+//! This module knows no stream, no nonce and no order between types; the session does.
 
 pub(super) mod client;
 pub(super) mod draft;

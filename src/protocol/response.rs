@@ -1,4 +1,4 @@
-//! What a session has to say, before it is put into bytes.
+//! Responses of a session, before they are encoded.
 
 use std::sync::Arc;
 
@@ -13,49 +13,49 @@ use crate::{
 pub struct Response {
     /// Type, version, nonce and revision.
     pub delivery: Delivery,
-    /// The resources it carries.
+    /// The resources that the response carries.
     pub resources: Contents,
-    /// Names that stand first, in this order; the others follow by name. They give up places that others take (O-17).
+    /// Names that stand first, in this order, because they give up places (O-17). The others follow by name.
     pub lead: Vec<ResourceName>,
-    /// Delta: names that are gone, or were asked for and do not exist (R-3, D-8). Sorted, disjoint from the resources.
+    /// Delta: gone names, and requested names that do not exist (R-3, D-8). Sorted, disjoint from the resources.
     pub removed: Vec<ResourceName>,
-    /// Delta VHDS: names that no virtual host answers to, returned without a resource (D-12).
+    /// Delta VHDS: names without a virtual host, returned without a resource (D-12).
     pub unresolved: Vec<ResourceName>,
-    /// What the client asks for and cannot be given (E-1); disjoint from the resources (E-2).
+    /// Names that were requested and cannot be served (E-1); disjoint from the resources (E-2).
     pub errors: Vec<ResourceError>,
-    /// What is renewed (T-3): in delta without its body. Nothing else is in such a response.
+    /// Resources whose TTL is renewed (T-3), in delta without bodies. Such a response carries nothing else.
     pub heartbeats: Vec<Arc<Resource>>,
-    /// Whether the client takes TTLs: resources that have one carry it then (T-1).
+    /// The client takes TTLs: resources that have a TTL carry it (T-1).
     pub ttl: bool,
 }
 
-/// Why a client is not given a resource that it asked for by name. Told once (E-2).
+/// The error of a resource that was requested by name and cannot be served. Reported once (E-2).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResourceError {
-    /// The name, as asked for; of an empty glob the glob itself (E-5).
+    /// The name as the client wrote it; of an empty glob the glob itself (E-5).
     pub name: ResourceName,
-    /// A code of gRPC. `NOT_FOUND` makes clients that fail on data errors drop what they hold, so it is given only where
-    /// the snapshot is known to lack the resource (E-3).
+    /// A gRPC code. `NOT_FOUND` makes clients that fail on data errors drop the resource that they hold. So it is given
+    /// only where the snapshot is known to lack the resource (E-3).
     pub code: i32,
 }
 
-/// The resources of a response, in a form that tells the transport what streams can share.
+/// The resources of a response, in a form that shows the transport which bytes streams can share.
 #[derive(Clone, Debug)]
 pub enum Contents {
-    /// Everything of the type.
+    /// All resources of the type.
     All(Arc<TypeResources>),
-    /// Everything that changed in one step.
+    /// All resources that changed from one snapshot to another.
     Changed(Arc<Diff>),
-    /// What a list of names stands for, or what of that changed in one step.
+    /// The resources of a list of names, or those of them that changed from one snapshot to another.
     Selected(Arc<Selection>),
-    /// Chosen for this stream; sorted by name.
+    /// Resources chosen for this stream alone, sorted by name.
     Chosen(Vec<Arc<Resource>>),
 }
 
 // === impl Response ===
 
 impl Response {
-    /// A response that carries nothing.
+    /// Makes a response that carries nothing.
     #[must_use]
     pub fn empty(delivery: Delivery) -> Self {
         Self {
@@ -72,7 +72,7 @@ impl Response {
 }
 
 impl Response {
-    /// The resources in the order in which they stand on the wire, where that is not by name.
+    /// The resources in the order in which they stand on the wire; `None` where that is the order of their names.
     #[must_use]
     pub fn reordered(&self) -> Option<Vec<Arc<Resource>>> {
         if self.lead.is_empty() {
@@ -93,7 +93,7 @@ impl ResourceError {
     /// `google.rpc.Code.NOT_FOUND`.
     const NOT_FOUND: i32 = 5;
 
-    /// The snapshot lacks it.
+    /// Makes the error of a name that the snapshot lacks.
     pub(super) const fn not_found(name: ResourceName) -> Self {
         Self {
             name,
@@ -135,13 +135,13 @@ impl Contents {
         at.ok().and_then(|at| resources.get(at))
     }
 
-    /// Whether both are the same full state.
+    /// Returns true if both hold the same names in the same versions.
     pub(super) fn is_same_state(&self, other: &Self) -> bool {
         let (a, b) = (self.as_slice(), other.as_slice());
         a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.name == b.name && a.version == b.version)
     }
 
-    /// These and more; what is in both, once. Shared as before where there is nothing more.
+    /// These resources and `more`, each name once. With nothing more, the result is shared with `self`.
     pub(super) fn with(&self, more: Vec<Arc<Resource>>) -> Self {
         if more.is_empty() {
             return self.clone();
@@ -151,13 +151,13 @@ impl Contents {
         Self::Chosen(all)
     }
 
-    /// How many there are.
+    /// The number of resources.
     #[must_use]
     pub fn len(&self) -> usize {
         self.as_slice().len()
     }
 
-    /// Whether there are none.
+    /// Returns true if there are no resources.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.as_slice().is_empty()

@@ -1,7 +1,7 @@
 //! The state machine of one stream.
 //!
-//! Requests and snapshots only edit records; [`Session::poll_response`] reads off them what to say next, from the newest
-//! snapshot. So there is no queue to overflow, no watch to lose and nothing stale to send.
+//! Requests and snapshots only edit records. [`Session::poll_response`] makes the next response from these records and
+//! the newest snapshot. So there is no queue to overflow, no watch to lose and no stale response to send.
 
 mod answers;
 mod children;
@@ -32,7 +32,7 @@ use crate::{
     snapshot::{Revision, Snapshot},
 };
 
-/// What a stream serves.
+/// The types that a stream serves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
     /// ADS: every type.
@@ -41,7 +41,7 @@ pub enum Scope {
     Single(ResourceType),
 }
 
-/// One stream: requests and snapshots in, responses and outcomes out.
+/// One stream: requests and snapshots go in, responses and outcomes come out.
 ///
 /// Call [`Session::poll_response`] until it returns `None` after each request, each snapshot and each timeout; drain
 /// [`Session::poll_outcome`] afterwards, and come back at [`Session::poll_timeout`] at the latest.
@@ -53,42 +53,42 @@ pub struct Session {
     pub(super) features: Features,
     nonces: Nonces,
     node_id: String,
-    /// Where lists of names are shared with other streams.
+    /// The lists of names that this stream shares with others.
     pub(super) names: Arc<dyn Lists>,
     pub(super) goal: Option<Arc<Snapshot>>,
     /// In send order.
     pub(super) types: Vec<TypeState>,
-    /// What the node last ACKed on an earlier stream, as far as it was not taken over yet (O-19).
+    /// The state that the node last ACKed on an earlier stream, without the types taken over by this one (O-19).
     memory: Memory,
-    /// Nothing is known of an earlier stream of the node.
+    /// No earlier stream of the node is remembered.
     pub(super) is_stranger: bool,
-    /// Children of parents that changed while the client was away, not asked for yet (D-6).
+    /// Children of parents that changed while the client was away, and that it has not asked for yet (D-6).
     owed_children: BTreeSet<(ResourceType, ResourceName)>,
-    /// A type was brought closer to the goal without a response.
+    /// A type was advanced towards the goal without a response.
     advanced: bool,
-    /// When the stream was first looked at.
+    /// The time of the first poll.
     began: Option<Instant>,
     last_poll: Option<Instant>,
-    /// All that came in was looked at, and left nothing to say.
+    /// Everything that came in was handled, and there is nothing to send.
     at_rest: bool,
-    /// When the passing of time ends that.
+    /// The time at which `at_rest` ends.
     wake: Option<Instant>,
-    /// The rest of a response that was divided: entered as sent, and handed out before anything else (L-13).
+    /// The remaining parts of a divided response: recorded as sent, and returned before anything else (L-13).
     parts: VecDeque<Response>,
     outcomes: VecDeque<Outcome>,
     progress: Option<Progress>,
-    /// Where the order stood when it was last reported; `None` where nothing waited and nothing was held.
+    /// The last reported progress of a change; `None` if nothing waited and nothing was held.
     standing: Option<Box<Standing>>,
 }
 
-/// How far a stream is when nothing is in flight.
+/// The state of a stream when nothing is in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Progress {
     Synced(Revision),
     Blocked(Revision),
 }
 
-/// The first of several moments, of those after a given one.
+/// The earliest of several times that lie after a given time.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Earliest {
     after: Option<Instant>,
@@ -111,7 +111,7 @@ impl Earliest {
 // === impl Session ===
 
 impl Session {
-    /// A stream of the node `node_id`. `stream` must be unique over streams and processes: nonces are made from it (S-1).
+    /// `stream` must be unique over streams and processes: the nonces of the session are made from it (S-1).
     #[must_use]
     pub fn new(variant: Variant, scope: Scope, policy: Arc<Policy>, stream: Arc<str>, node_id: String) -> Self {
         Self {
@@ -139,25 +139,25 @@ impl Session {
         }
     }
 
-    /// The form of the stream.
+    /// The variant of the stream.
     #[must_use]
     pub const fn variant(&self) -> Variant {
         self.variant
     }
 
-    /// The same for a client that can take more than the least (F).
+    /// Sets the features of the client, which has none by default (F).
     #[must_use]
     pub fn with_features(self, features: Features) -> Self {
         Self { features, ..self }
     }
 
-    /// Shares its lists of names with the other streams that are given the same.
+    /// Shares lists of names with all streams that are given the same `names`.
     #[must_use]
     pub fn with_names(self, names: Arc<dyn Lists>) -> Self {
         Self { names, ..self }
     }
 
-    /// Whether this is an ADS stream.
+    /// Returns true if this is an ADS stream.
     #[must_use]
     pub fn is_aggregated(&self) -> bool {
         self.scope == Scope::Aggregated
@@ -167,26 +167,25 @@ impl Session {
         self.policy.ordering.enabled && self.is_aggregated()
     }
 
-    /// The group's newest snapshot. Older ones that were not sent yet never will be (S-15).
+    /// Takes the group's newest snapshot. Older snapshots that were not sent yet are never sent (S-15).
     pub fn on_snapshot(&mut self, snapshot: Arc<Snapshot>) {
         self.goal = Some(snapshot);
         self.at_rest = false;
     }
 
-    /// The snapshot that responses are made from.
+    /// The snapshot from which responses are made.
     #[must_use]
     pub fn goal(&self) -> Option<&Snapshot> {
         self.goal.as_deref()
     }
 
-    /// The newest revision of the goal, for those who ask what the stream is heading for.
+    /// The newest revision of the goal.
     #[must_use]
     pub fn goal_revision(&self) -> Option<Revision> {
         self.goal.as_ref().map(|goal| goal.revision())
     }
 
-    /// The next response, if there is one to send now. Where there is none, everything that happened is told by
-    /// [`Session::poll_outcome`].
+    /// The next response, if one can be sent now. If not, [`Session::poll_outcome`] reports everything that happened.
     #[must_use]
     pub fn poll_response(&mut self, now: Instant) -> Option<Response> {
         self.began.get_or_insert(now);
@@ -200,17 +199,17 @@ impl Session {
             self.at_rest = true;
             return None;
         };
-        // A heartbeat changes nothing that is recorded.
+        // A heartbeat changes no record.
         if response.heartbeats.is_empty() {
             self.outcomes.push_back(Outcome::Sent(response.delivery.clone()));
         }
         Some(response)
     }
 
-    /// The parts of a divided response first; then each type in send order; then removals, and heartbeats.
+    /// The order is: each type in send order, then removals, then heartbeats.
     fn next_response(&mut self, now: Instant) -> Option<Response> {
         let goal = Arc::clone(self.goal.as_ref()?);
-        // A type that is brought to the goal without a response may be what an earlier one waits for.
+        // A type that is advanced to the goal without a response may release an earlier type that waits for it.
         self.advanced = true;
         while std::mem::take(&mut self.advanced) {
             for index in 0..self.types.len() {
@@ -233,13 +232,13 @@ impl Session {
         None
     }
 
-    /// What happened since the last call, in order.
+    /// Takes the oldest outcome since the last call.
     #[must_use]
     pub fn poll_outcome(&mut self) -> Option<Outcome> {
         self.outcomes.pop_front()
     }
 
-    /// When the passing of time alone may let something be sent.
+    /// The next time at which a response may become due without any other event.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         if self.at_rest {
@@ -251,9 +250,9 @@ impl Session {
         earliest.time
     }
 
-    /// Checks what holds for every request, and finds its type.
+    /// Makes the checks of every request, and finds its type.
     pub(super) fn accept(&self, node_id: Option<&str>, type_url: &str) -> Result<ResourceType, ProtocolError> {
-        // An empty node is as good as none (L-3).
+        // L-3: an empty node is treated like no node.
         if let Some(id) = node_id.filter(|id| !id.is_empty())
             && id != self.node_id
         {
@@ -270,8 +269,8 @@ impl Session {
         }
     }
 
-    /// The record of a type that something came in for, made where this is its first request; whether it is.
-    pub(super) fn enter(&mut self, kind: &ResourceType) -> Result<(usize, bool), ProtocolError> {
+    /// The index of the type's state, which the first request of the type makes; `true` if this is that request.
+    pub(super) fn find_or_add_type(&mut self, kind: &ResourceType) -> Result<(usize, bool), ProtocolError> {
         self.at_rest = false;
         match self.types.binary_search_by(|state| state.kind.cmp(kind)) {
             Ok(index) => Ok((index, false)),
@@ -290,7 +289,7 @@ impl Session {
         }
     }
 
-    /// The record of a type, where the client asks for it on this stream.
+    /// The state of a type, if the client asks for the type on this stream.
     pub(super) fn state_of(&self, kind: &ResourceType) -> Option<&TypeState> {
         self.types.iter().find(|state| state.kind == *kind)
     }

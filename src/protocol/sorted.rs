@@ -1,13 +1,12 @@
-//! Sorted texts: how lists of thousands of names are brought into order, and walked side by side.
+//! Sorted texts: sorts lists of thousands of names, and walks two of them side by side.
 
 use std::{cmp::Ordering, sync::Arc};
 
 use crate::resource::Resource;
 
-/// Sorts by text, and leaves items of the same text in the order they have.
+/// Sorts by text. The sort is stable.
 ///
-/// The names of a list begin alike: they are told apart by the few bytes behind what they have in common, without looking
-/// at the texts themselves.
+/// The names of a list often share a prefix, so the few bytes behind the common prefix are compared first.
 pub(super) fn sort_by_text<T>(items: &mut Vec<T>, text: impl Fn(&T) -> &str) {
     if items.is_sorted_by(|a, b| text(a) <= text(b)) {
         return;
@@ -21,13 +20,13 @@ pub(super) fn sort_by_text<T>(items: &mut Vec<T>, text: impl Fn(&T) -> &str) {
     items.extend(keyed.into_iter().map(|(_, item)| item));
 }
 
-/// Sorts by name, and keeps one of each.
+/// Sorts by name, and keeps one resource of each name.
 pub(super) fn sort_once(resources: &mut Vec<Arc<Resource>>) {
     resources.sort_by(|a, b| a.name.cmp(&b.name));
     resources.dedup_by(|a, b| a.name == b.name);
 }
 
-/// The item of this text in a sorted list of which the rest is left to be walked; texts are asked for in order, too.
+/// Finds the wanted text in `rest`, the part of a sorted list still to be walked. Wanted texts must be sorted, too.
 pub(super) fn walk_to<'a, T>(rest: &mut &'a [T], wanted: &str, text: impl Fn(&T) -> &str) -> Option<&'a T> {
     while let Some((first, after)) = rest.split_first() {
         match text(first).cmp(wanted) {
@@ -39,7 +38,7 @@ pub(super) fn walk_to<'a, T>(rest: &mut &'a [T], wanted: &str, text: impl Fn(&T)
     None
 }
 
-/// How many bytes all texts begin with.
+/// The number of bytes that all texts begin with.
 fn common_prefix<'a>(mut texts: impl Iterator<Item = &'a [u8]>) -> usize {
     let Some(mut common) = texts.next() else {
         return 0;
@@ -53,7 +52,7 @@ fn common_prefix<'a>(mut texts: impl Iterator<Item = &'a [u8]>) -> usize {
     common.len()
 }
 
-/// The first bytes as a number of the same order; what is not there counts as zero.
+/// The first eight bytes as a number of the same order. Missing bytes count as zero.
 fn key(text: &[u8]) -> u64 {
     let mut first = [0; 8];
     let len = text.len().min(first.len());
@@ -67,7 +66,7 @@ mod tests {
 
     use super::*;
 
-    /// Alike and short, so that texts are each other's beginnings.
+    /// Short texts that often begin alike, so that one is the prefix of another.
     fn texts() -> impl Strategy<Value = Vec<String>> {
         let text = prop_oneof!["[ab\0]{0,3}", "common/[ab\0é]{0,12}", "common/prefix-[0-9]{1,3}"];
         prop_oneof![

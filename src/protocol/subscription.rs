@@ -1,4 +1,4 @@
-//! What a client asks for, of one type on one stream: names, globs and the two forms of the wildcard (W).
+//! The subscription of one type on one stream: names, globs and the two forms of the wildcard (W).
 
 mod lists;
 mod names;
@@ -10,9 +10,9 @@ use std::{
 
 pub use self::{
     lists::{Lists, Unshared},
-    names::{Iter as NamesIter, Names, NamesPrint, Selection, WeakNames},
+    names::{Iter as NamesIter, Names, NamesFingerprint, Selection, WeakNames},
 };
-use super::listing::ListPrint;
+use super::listing::ListFingerprint;
 use crate::{
     node::Pattern,
     resource::{Resource, ResourceName},
@@ -20,63 +20,63 @@ use crate::{
 
 const WILDCARD: &str = "*";
 
-/// The subscription of one (stream, type).
+/// The subscription of one type on one stream.
 #[derive(Clone, Debug, Default)]
 pub struct Subscription {
     wildcard: Wildcard,
     names: Names,
-    /// Of one text for each glob, see [`Glob::text`].
+    /// The canonical texts of the globs, see [`Glob::text`].
     globs: Names,
-    /// Whether any name, "*" included, was ever sent: from then on an empty list means "nothing" (W-2).
+    /// The client has sent at least one name, "*" included. From then on an empty list means "nothing" (W-2).
     ever_named: bool,
     /// Names that the wildcard leaves out (W-9).
     on_demand: Option<Arc<[Pattern]>>,
-    /// Names on demand that the wildcard covers all the same, since another stream of the node asks for them: a full state
-    /// without them would take them from the client (S-20).
+    /// Names on demand that the wildcard covers all the same, because another stream of the node asks for them. A full
+    /// state without them would remove them from the client (S-20).
     covered: Names,
-    /// SotW: the list that was last taken in, as it was written. An ACK repeats it.
-    written: Option<ListPrint>,
+    /// SotW: the fingerprint of the last list, as it was written. An ACK repeats that list.
+    written: Option<ListFingerprint>,
 }
 
-/// Whether, and how, all resources are asked for.
+/// The form in which all resources are subscribed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Wildcard {
-    /// They are not.
+    /// Not all resources are subscribed.
     #[default]
     None,
-    /// By an empty list, before any name was sent (W-1).
+    /// Subscribed by an empty list, before any name was sent (W-1).
     Legacy,
-    /// By the name "*" (W-2).
+    /// Subscribed by the name "*" (W-2).
     Explicit,
 }
 
-/// A subscription to all members of one directory: the last step of the path is `*` (X-2).
+/// A subscription to all members of one directory: a path that ends in `/*` (X-2).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Glob {
     directory: String,
-    /// Context parameters, which must be equal.
+    /// Context parameters. Those of a member must be equal.
     context: String,
 }
 
-/// How a request changed a subscription.
+/// The change that a request makes to a subscription.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Edit {
-    /// Names, globs left out, that must be answered: new ones, and in delta those asked for again (D-4, W-6).
+    /// Names, without globs, that must be answered: new names, and in delta names that were requested again (D-4, W-6).
     pub asked: Names,
-    /// Names given up.
+    /// Names that were unsubscribed.
     pub dropped: Vec<ResourceName>,
-    /// Globs newly asked for, as written.
+    /// New globs, as the client wrote them.
     pub globs: Vec<ResourceName>,
-    /// All resources are asked for that were not before.
+    /// All resources are subscribed now, and were not before.
     pub wildcard_added: bool,
-    /// Whether anything differs from before.
+    /// The subscription differs from the one before.
     pub changed: bool,
 }
 
 // === impl Subscription ===
 
 impl Subscription {
-    /// To nothing yet; a wildcard will leave out names of these patterns.
+    /// Makes an empty subscription. Its wildcard leaves out names that match these patterns.
     #[must_use]
     pub fn leaving_out(on_demand: Option<Arc<[Pattern]>>) -> Self {
         Self {
@@ -85,25 +85,24 @@ impl Subscription {
         }
     }
 
-    /// Whether the wildcard leaves something out, so that it is not simply everything.
+    /// Returns true if the wildcard leaves something out, so that it is less than everything.
     #[must_use]
     pub const fn is_partial(&self) -> bool {
         self.on_demand.is_some()
     }
 
-    /// Whether the wildcard means this name, be there such a resource or not.
+    /// Returns true if the wildcard covers this name, whether such a resource exists or not.
     fn covers(&self, name: &ResourceName) -> bool {
         self.is_wildcard() && (!self.leaves_out(name) || self.covered.contains(name))
     }
 
-    /// Whether the name is on demand.
+    /// Returns true if the name is on demand.
     fn leaves_out(&self, name: &ResourceName) -> bool {
         let mut left_out = self.on_demand.iter().flat_map(|patterns| patterns.iter());
         left_out.any(|pattern| pattern.matches(name.as_str()))
     }
 
-    /// Takes in the names on demand that streams of the node ask for: the wildcard covers them from now on, and no others
-    /// (S-20). Gives what that changes.
+    /// Takes the names on demand that streams of the node ask for, which the wildcard covers from now on (S-20).
     pub fn cover(&mut self, names: Names) -> Edit {
         if !self.is_partial() || self.covered == names {
             return Edit::default();
@@ -131,47 +130,48 @@ impl Subscription {
         }
     }
 
-    /// Whether a SotW list is, as it is written, the one that was taken in last.
-    pub(super) fn repeats(&self, list: ListPrint) -> bool {
+    /// Returns true if the list is written exactly like the last one.
+    pub(super) fn repeats(&self, list: ListFingerprint) -> bool {
         self.written == Some(list)
     }
 
-    /// Notes how the list is written that was just taken in.
-    pub(super) const fn note_written(&mut self, list: ListPrint) {
+    /// Records the fingerprint of the list that was just taken.
+    pub(super) const fn note_written(&mut self, list: ListFingerprint) {
         self.written = Some(list);
     }
 
-    /// Whether all resources are asked for.
+    /// Returns true if all resources are subscribed.
     #[must_use]
     pub fn is_wildcard(&self) -> bool {
         self.wildcard != Wildcard::None
     }
 
-    /// Whether all resources are asked for, and nothing besides.
+    /// Returns true if all resources are subscribed, and nothing besides.
     #[must_use]
     pub fn is_pure_wildcard(&self) -> bool {
         self.is_wildcard() && self.names.is_empty() && self.globs.is_empty()
     }
 
-    /// Whether nothing is asked for.
+    /// Returns true if nothing is subscribed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         !self.is_wildcard() && self.names.is_empty() && self.globs.is_empty()
     }
 
-    /// The names asked for one by one.
+    /// The names that are subscribed one by one.
     #[must_use]
     pub const fn names(&self) -> &Names {
         &self.names
     }
 
-    /// Whether any glob is asked for.
+    /// Returns true if any glob is subscribed.
     #[must_use]
     pub fn has_globs(&self) -> bool {
         !self.globs.is_empty()
     }
 
-    /// Whether the resource is asked for: by the wildcard, by name or alias (D-12), or as a member of a glob (X-2).
+    /// Returns true if the resource is subscribed: by wildcard, by name or alias (D-12), or as a member of a glob
+    /// (X-2).
     #[must_use]
     pub fn selects(&self, resource: &Resource) -> bool {
         self.covers(&resource.name)
@@ -180,7 +180,7 @@ impl Subscription {
             || self.selects_by_glob(resource.name.as_str())
     }
 
-    /// Whether the name itself is asked for, be there such a resource or not.
+    /// Returns true if the name itself is subscribed, whether such a resource exists or not.
     #[must_use]
     pub fn selects_name(&self, name: &ResourceName) -> bool {
         self.covers(name) || self.names.contains(name) || self.selects_by_glob(name.as_str())
@@ -190,18 +190,17 @@ impl Subscription {
         !self.globs.is_empty() && self.globs.has(&Glob::around(name).text())
     }
 
-    /// How many names and globs are asked for.
+    /// The number of subscribed names and globs.
     pub(super) fn len(&self) -> usize {
         self.names.len() + self.globs.len()
     }
 
-    /// Bytes of all of them together.
+    /// The bytes of all names and globs together.
     pub(super) fn bytes(&self) -> usize {
         self.names.bytes() + self.globs.bytes()
     }
 
-    /// Takes a SotW request's complete list. `legacy` tells whether an empty first list of this type means "all" (W-4).
-    /// Equal lists become one of `lists`.
+    /// Takes the complete list of a SotW request. With `legacy`, an empty first list means "all" (W-4).
     pub fn replace(&mut self, names: &[&str], legacy: bool, lists: &dyn Lists) -> Edit {
         self.written = None;
         if names.is_empty() {
@@ -253,8 +252,8 @@ impl Subscription {
         }
     }
 
-    /// Takes a delta request's edits: first subscribe, then unsubscribe (D-1). `legacy` tells whether an empty first
-    /// request of this type means "all". Equal lists become one of `lists`.
+    /// Takes the edits of a delta request: first subscribe, then unsubscribe (D-1). With `legacy`, an empty first
+    /// request of this type means "all". `lists` makes equal lists one.
     pub fn edit<'a>(
         &mut self,
         subscribe: impl ExactSizeIterator<Item = &'a str>,
@@ -274,13 +273,13 @@ impl Subscription {
         }
         let was_wildcard = self.is_wildcard();
         let (added, removed) = (self.add(subscribe, &mut edit), self.remove(unsubscribe, &mut edit));
-        self.rename(&added, &removed, &mut edit, lists);
+        self.edit_names(&added, &removed, &mut edit, lists);
         edit.wildcard_added = self.is_wildcard() && !was_wildcard;
         edit.changed |= self.is_wildcard() != was_wildcard;
         edit
     }
 
-    /// Takes in wildcards and globs, and gives the plain names back.
+    /// Adds wildcards and globs, and returns the plain names.
     fn add<'a>(&mut self, subscribe: impl Iterator<Item = &'a str>, edit: &mut Edit) -> Vec<&'a str> {
         let (mut added, mut globs) = (Vec::new(), BTreeSet::new());
         for name in subscribe {
@@ -299,7 +298,7 @@ impl Subscription {
         added
     }
 
-    /// The same for what is given up.
+    /// Removes wildcards and globs, and returns the plain names.
     fn remove<'a>(&mut self, unsubscribe: impl Iterator<Item = &'a str>, edit: &mut Edit) -> BTreeSet<&'a str> {
         let (mut removed, mut globs, mut written) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         for name in unsubscribe {
@@ -318,7 +317,7 @@ impl Subscription {
         removed
     }
 
-    /// Takes in globs that are new, and gives up globs that are there. Costs the globs of the edit.
+    /// Adds new globs and removes present ones. The cost is that of the globs in the edit.
     fn edit_globs(&mut self, add: &BTreeSet<String>, remove: &BTreeSet<String>, edit: &mut Edit) {
         if add.is_empty() && remove.is_empty() {
             return;
@@ -329,11 +328,10 @@ impl Subscription {
         edit.changed = true;
     }
 
-    /// Edits the list of names.
-    fn rename(&mut self, added: &[&str], removed: &BTreeSet<&str>, edit: &mut Edit, lists: &dyn Lists) {
+    fn edit_names(&mut self, added: &[&str], removed: &BTreeSet<&str>, edit: &mut Edit, lists: &dyn Lists) {
         let before = self.names.clone();
         let asked = || added.iter().copied().filter(|name| !removed.contains(name));
-        // A name in both lists was subscribed for a moment, and is given up (D-1).
+        // D-1: a name in both lists was subscribed for a moment and is unsubscribed now.
         let passing = added.iter().copied().filter(|name| removed.contains(name));
         let mut dropped: BTreeSet<&str> = passing.collect();
         dropped.extend(removed.iter().copied().filter(|name| before.has(name)));
@@ -353,7 +351,7 @@ impl Subscription {
 }
 
 impl PartialEq for Subscription {
-    /// However the lists were written that led there.
+    /// Compares the subscriptions, and not the texts of the lists that led to them.
     fn eq(&self, other: &Self) -> bool {
         let Self {
             wildcard,
@@ -375,7 +373,7 @@ impl PartialEq for Subscription {
 
 impl Eq for Subscription {}
 
-/// Globs as they are written, to be looked up by their members.
+/// Globs as the client wrote them, found by the names of their members.
 #[derive(Debug, Default)]
 pub(super) struct Globs<'a>(BTreeMap<Glob, Vec<&'a ResourceName>>);
 
@@ -392,7 +390,7 @@ impl<'a> Globs<'a> {
         globs
     }
 
-    /// The globs that have this name among their members, as written; none where there are none.
+    /// The globs, as written, of which this name is a member.
     pub(super) fn around(&self, name: &ResourceName) -> &[&'a ResourceName] {
         if self.0.is_empty() {
             return &[];
@@ -414,13 +412,13 @@ impl Glob {
         })
     }
 
-    /// The same for every way to write it.
+    /// One text for all ways to write the glob.
     fn text(&self) -> String {
         let Self { directory, context } = self;
         format!("{directory}/*?{context}")
     }
 
-    /// The glob that a name is a member of.
+    /// The glob of which the name is a member.
     fn around(name: &str) -> Self {
         let (path, context) = name.split_once('?').unwrap_or((name, ""));
         Self {

@@ -1,4 +1,4 @@
-//! The session driven by hand, without a runtime or a clock.
+//! Sessions driven by hand, without a runtime or a clock.
 
 mod delta;
 mod envoy;

@@ -1,5 +1,5 @@
-//! The record of one (stream, type), in parts with one owner each: the subscription, what the client holds, what is owed to
-//! it, what it refused, what is in flight.
+//! The state of one type on one stream, in parts with one owner each: the subscription, the resources that the client
+//! holds, the responses that are owed, the refused resources, the responses in flight.
 
 mod accused;
 mod beat;
@@ -13,9 +13,9 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use self::{beat::Beat, due::Due, missing::Missing, refused::Suspects};
 pub(super) use self::{
-    beat::Due as BeatDue,
+    beat::BeatDue,
     due::Owed,
-    in_flight::{InFlight, Replaced, Sent, Step},
+    in_flight::{InFlight, Purpose, Replaced, Sent},
     refused::Refused,
     view::{ClientView, Exceptions, Held, Retained},
 };
@@ -29,10 +29,10 @@ use crate::{
     snapshot::{Snapshot, TypeResources},
 };
 
-/// Suspects that are sent once more in any case: what they cost is little, and one may be what is waited for.
+/// Up to this many suspects are sent once more in any case: they cost little, and others may wait for one of them.
 const FEW_SUSPECTS: usize = 32;
 
-/// The record of one type on one stream.
+/// The state of one type on one stream.
 #[derive(Debug)]
 pub(super) struct TypeState {
     pub(super) kind: ResourceType,
@@ -41,21 +41,21 @@ pub(super) struct TypeState {
     pub(super) due: Due,
     pub(super) refused: Refused,
     pub(super) in_flight: InFlight,
-    /// Names asked for that do not exist; most clients have none.
+    /// Requested names that do not exist; most clients have none.
     pub(super) missing: Missing,
-    /// Nothing was sent on this stream yet; the view may be of an earlier one.
+    /// Nothing was sent on this stream yet; the view may be that of an earlier stream.
     pub(super) fresh: bool,
-    /// SotW: the version the client came with (S-5).
+    /// SotW: the version that the client presented at first (S-5).
     pub(super) presented: Option<Version>,
-    /// The client came with versions of an earlier stream, or is known from one (D-5, O-19).
+    /// The client presented versions of an earlier stream, or the server remembers it from one (D-5, O-19).
     pub(super) returned: bool,
-    /// The nonce of the last response; a request naming another is stale (S-12).
+    /// The nonce of the last response. A request with another nonce is stale (S-12).
     pub(super) last_nonce: Option<Nonce>,
     /// Delta: removals are not sent.
     pub(super) quiet_removals: bool,
     /// SotW: the client takes responses that hold nothing but errors (E-4).
     pub(super) bare_errors: bool,
-    /// When TTLs are renewed.
+    /// The times at which TTLs are renewed.
     pub(super) beat: Beat,
 }
 
@@ -81,7 +81,7 @@ impl TypeState {
         }
     }
 
-    /// Whether the client may hold something else than the snapshot's resources of this type.
+    /// Returns true if the client may hold something else than the snapshot's resources of this type.
     pub(super) fn lags_behind(&self, goal: &Snapshot) -> bool {
         if self.fresh {
             return !self.subscription.is_empty() && goal.get(&self.kind).is_some();
@@ -89,33 +89,33 @@ impl TypeState {
         self.view.lags_behind(goal, &self.subscription)
     }
 
-    /// The snapshots that resources of the client may come from.
+    /// The snapshots that the client's resources may come from.
     pub(super) fn snapshots(&self) -> impl Iterator<Item = &Arc<Snapshot>> {
         let in_flight = self.in_flight.iter().map(|sent| &sent.snapshot);
         self.view.snapshots().chain(in_flight)
     }
 
-    /// Whether something was asked for, or is to be sent again, whatever the goal is.
+    /// Returns true if a requested name is unanswered, or something is to be sent again, whatever the goal is.
     pub(super) fn owes_answer(&self) -> bool {
         self.due.owes_anything() || self.retry_is_due()
     }
 
-    /// Whether suspects are to be sent once more now: once nothing is under way, so that whose fault it was can be seen.
+    /// Returns true if suspects are to be sent once more now: with nothing else in flight, a NACK shows the one at
+    /// fault.
     pub(super) fn retry_is_due(&self) -> bool {
         self.in_flight.is_empty() && self.due.may_retry(self.refused.any())
     }
 
-    /// Whether each response replaces all that the client holds.
+    /// Returns true if each response replaces everything that the client holds.
     pub(super) fn is_full_state(&self, variant: Variant) -> bool {
         variant == Variant::Sotw && (is_full_state(&self.kind) || self.subscription.is_wildcard())
     }
 
-    /// Whether resources are asked for one by one, and in no other way.
+    /// Returns true if resources are subscribed one by one, and in no other way.
     pub(super) fn is_by_name(&self) -> bool {
         !self.subscription.is_wildcard() && !self.subscription.has_globs()
     }
 
-    /// Applies a change of the subscription.
     pub(super) fn apply(&mut self, edit: Edit) {
         self.missing.note_dropped(&edit.dropped);
         for name in &edit.dropped {
@@ -145,13 +145,13 @@ impl TypeState {
         }
     }
 
-    /// Notes that the client holds what the snapshot says, without a response.
+    /// Records, without a response, that the client holds the resources of the snapshot.
     pub(super) fn settle(&mut self, goal: &Arc<Snapshot>) {
         let accepted = !self.refused.any() && self.in_flight.is_empty();
         self.view.settle(goal, accepted);
     }
 
-    /// The client accepted a response.
+    /// Records that the client accepted a response.
     pub(super) fn on_ack(&mut self, variant: Variant, sent: &Sent) {
         self.due.release_retries();
         if self.is_full_state(variant) {
@@ -177,8 +177,7 @@ impl TypeState {
         }
     }
 
-    /// Forgets what the client goes on with in place of what it refused, but for names that are refused still, or that it is
-    /// sent once more.
+    /// Forgets fallbacks, except under names that are still refused or are being sent once more.
     pub(super) fn keep_fallback(&mut self) {
         if !self.view.falls_back() {
             return;
@@ -196,10 +195,9 @@ impl TypeState {
         });
     }
 
-    /// The client refused a response, with these words.
+    /// Records that the client refused a response with this message.
     pub(super) fn on_nack(&mut self, variant: Variant, sent: &Sent, message: &str) {
-        // Of clusters and listeners what a refused response takes away is gone all the same, and what is not accused is
-        // applied (S-8).
+        // S-8: of clusters and listeners, Envoy applies the removals of a refused response and what it does not accuse.
         let partly = applies_valid_part(&self.kind);
         let accused = partly.then(|| accused::accused(message, &sent.resources)).flatten();
         let suspects = accused.as_ref().unwrap_or(&sent.changed);
@@ -220,13 +218,13 @@ impl TypeState {
             self.refused.add_state(sent, accused);
             return;
         }
-        // A client that refuses what it was sent of resources left with it goes on with what it had.
+        // A client that refuses a new version of a retained resource goes on with the old one.
         self.view.doubt(sent.resources.iter().map(|resource| &resource.name));
         let mut refused = sent.resources.clone();
         if let Some(accused) = accused {
             let suspects = self.refused.accept_part(sent.number, &sent.resources, &accused);
             self.reconsider(suspects);
-            // Each was refused for itself, but for what stands in each other's place.
+            // Each accused resource was refused on its own, unless accused resources take places from each other.
             let groups = if has_places(&self.kind) {
                 vec![accused.clone()]
             } else {
@@ -246,7 +244,7 @@ impl TypeState {
         self.forgive_outdated(&refused);
     }
 
-    /// Takes out what was refused and is another by now: the goal may have moved on while the response was under way.
+    /// Takes out refused resources that have changed: the goal may have moved on while the response was in flight.
     fn forgive_outdated(&mut self, refused: &Contents) {
         let base = self.view.resources().cloned();
         let view = &self.view;
@@ -261,8 +259,8 @@ impl TypeState {
         self.refused.compare_with_base(is_base);
     }
 
-    /// The client is about to be brought from one set of resources to another: what was refused and is gone, or another
-    /// by then, is refused no longer. Gives removals that were refused with it, and are to be made again.
+    /// Prepares the step of the client from one set of resources to another: refused resources that are gone or changed
+    /// by then are refused no longer. Returns removals that were refused with them and must be sent again.
     pub(super) fn supersede(
         &mut self,
         from: Option<&Arc<TypeResources>>,
@@ -286,15 +284,15 @@ impl TypeState {
         gone
     }
 
-    /// Sends once more what was refused together with something that has changed since: it may have been the other's
-    /// fault (D-15).
+    /// Sends once more what was refused together with a resource that has changed since and may have been at fault
+    /// (D-15).
     fn reconsider(&mut self, suspects: Suspects) {
         if applies_valid_part(&self.kind) && !self.refuses_everything(suspects.resources.len()) {
-            // A bad one among them keeps nothing else from being applied.
+            // A bad resource among them does not keep the client from applying the others.
             self.due.owe(suspects.resources);
             return;
         }
-        // What is under way again was already sent once more.
+        // A resource that is in flight again was already sent once more.
         let is_under_way = |name: &ResourceName| self.in_flight.iter().any(|sent| sent.resources.get(name).is_some());
         let resources = suspects.resources.into_iter().filter(|name| !is_under_way(name));
         let names: BTreeSet<ResourceName> = resources.chain(suspects.removed).collect();
@@ -303,8 +301,8 @@ impl TypeState {
         self.due.retry([], wait);
     }
 
-    /// Whether the client is unlikely to take so many suspects: it has refused all it was sent for a while. They are not
-    /// sent to it with every publish, but once it has accepted something (D-15).
+    /// Returns true if the client is unlikely to accept so many suspects, because it has refused everything for a
+    /// while. The suspects wait until the client accepts a response, instead of going out with every publish (D-15).
     const fn refuses_everything(&self, suspects: usize) -> bool {
         self.refused.is_stubborn() && suspects > FEW_SUSPECTS
     }

@@ -1,4 +1,4 @@
-//! From one state of a group to the next: what is kept, what gets a new version, what changed.
+//! Steps from one state of a group to the next: unchanged resources, new versions, and the list of changes.
 
 use std::{
     cmp::Ordering,
@@ -14,18 +14,18 @@ use crate::{
     snapshot::{DuplicateName, Edits, Revision, TypeResources, Types, differences, of_type},
 };
 
-/// Resources by type, each list sorted by name; versions mean nothing yet.
+/// Resources by type, each list sorted by name; their versions are not final.
 pub(super) type Wanted = BTreeMap<ResourceType, Vec<Arc<Resource>>>;
 
-/// Edits against the head, by type and name: only of resources that have another content, or are gone.
+/// Edits against the head, by type and name: only of resources that changed or were removed.
 pub(super) type GroupEdits = BTreeMap<ResourceType, Edits>;
 
 /// The state that follows the head.
 pub(super) struct Next {
     pub(super) types: Types,
-    /// The difference as people are told it.
+    /// The list of changes, as users see it.
     pub(super) changes: Vec<TypeChange>,
-    /// Contents of the head that it does not have.
+    /// Contents of the head that are missing in this state.
     pub(super) replaced: Vec<ContentHash>,
 }
 
@@ -34,11 +34,11 @@ pub(super) struct Next {
 pub struct TypeChange {
     /// The type.
     pub resource_type: ResourceType,
-    /// Names that are new.
+    /// Names of new resources.
     pub added: Vec<ResourceName>,
-    /// Names whose content is another.
+    /// Names of resources with another content.
     pub changed: Vec<ResourceName>,
-    /// Names that are gone.
+    /// Names of removed resources.
     pub removed: Vec<ResourceName>,
     /// The type's version in the later state.
     pub version: Version,
@@ -77,7 +77,7 @@ fn type_replacement(head: &TypeResources, wanted: &[Arc<Resource>]) -> Edits {
     }
 }
 
-/// Edits that make the head what a stored state was.
+/// Edits that turn the head into a stored state.
 pub(super) fn restoration(head: &Types, target: &Types) -> GroupEdits {
     let mut edits = GroupEdits::new();
     for (resource_type, old, new) in differences(head, target) {
@@ -88,7 +88,7 @@ pub(super) fn restoration(head: &Types, target: &Types) -> GroupEdits {
     edits
 }
 
-/// Edits of a patch against the head.
+/// Edits that apply a patch to the head.
 pub(super) fn patch(
     group: &NodeGroup,
     head: &Types,
@@ -115,7 +115,7 @@ pub(super) fn patch(
     {
         let old = of_type(head, resource_type).named(resource.name.as_str());
         let edits = edits.entry(resource_type.clone()).or_default();
-        // A resource that is deleted and given at once is replaced.
+        // A resource that is both deleted and given is replaced.
         edits.remove(&resource.name);
         edits.extend(edit(old, Some(resource)));
     }
@@ -123,7 +123,7 @@ pub(super) fn patch(
     Ok(edits)
 }
 
-/// The edit between two resources of one name; `None` where they are the same.
+/// The edit from one resource to another of the same name; `None` where both are equal.
 fn edit(old: Option<&Arc<Resource>>, new: Option<&Arc<Resource>>) -> Option<(ResourceName, Option<Arc<Resource>>)> {
     match (old, new) {
         (Some(old), Some(new)) if old.content == new.content => None,
@@ -133,7 +133,7 @@ fn edit(old: Option<&Arc<Resource>>, new: Option<&Arc<Resource>>) -> Option<(Res
     }
 }
 
-/// Refuses a patched snapshot that exceeds a limit as a whole, where the candidate alone did not.
+/// Refuses a patched snapshot that exceeds a limit, although its candidate alone does not.
 pub(super) fn check_limits(head: &Types, edits: &GroupEdits, limits: &Limits) -> Result<(), Rejection> {
     let mut count: usize = head.values().map(|resources| resources.len()).sum();
     let mut bytes: usize = head.values().map(|resources| resources.bytes()).sum();
@@ -154,8 +154,8 @@ pub(super) fn check_limits(head: &Types, edits: &GroupEdits, limits: &Limits) ->
     Err(rejection(error(codes::LIMIT, message)))
 }
 
-/// The next state: types and resources that did not change are those of the head, the rest gets its versions. A type that
-/// is emptied stays as an empty one: emptiness, too, has a version that differs from what was before.
+/// Makes the next state: unchanged types and resources are shared with the head, the rest gets new versions. An emptied type
+/// stays as an empty one, in a version that differs from the one before.
 pub(super) fn next(
     head: &Types,
     edits: GroupEdits,
@@ -188,7 +188,7 @@ pub(super) fn next(
     Ok(next)
 }
 
-/// The difference of two states of a group, by content: a version that only got a suffix is no change.
+/// The difference of two states of a group, by content: a version that differs only in its suffix is no change.
 pub(super) fn type_changes(from: &Types, to: &Types) -> Vec<TypeChange> {
     let mut changes: BTreeMap<&ResourceType, TypeChange> = BTreeMap::new();
     for (resource_type, old, new) in differences(from, to) {
@@ -225,7 +225,7 @@ impl TypeChange {
     }
 }
 
-/// A patch can bring two names together that admission never saw side by side.
+/// A patch can join two names that admission never saw in one candidate.
 fn duplicate(resource_type: &ResourceType, taken: &DuplicateName) -> Finding {
     Finding {
         type_url: Some(resource_type.type_url().to_owned()),

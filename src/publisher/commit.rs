@@ -1,4 +1,4 @@
-//! A revision becomes durable first, then it is served, then told.
+//! Commits a revision: durable first, then served, then announced.
 
 use std::{
     sync::{Arc, PoisonError},
@@ -18,11 +18,12 @@ use crate::{
     snapshot::{Revision, Snapshot, Types},
 };
 
-/// Deleted groups whose history is kept; beyond it the longest deleted is forgotten, so that short-lived groups do not pile up.
+/// Deleted groups whose history is kept; beyond it the longest deleted is forgotten, so that short-lived groups do not pile
+/// up.
 pub(super) const DELETED_GROUPS: usize = 256;
 
 impl Publisher {
-    /// Makes the revision that deletes a group; gives the one that was current.
+    /// Makes the revision that deletes a group; returns the one that was current.
     pub(super) fn commit_deletion(
         &self,
         group: &NodeGroup,
@@ -45,13 +46,13 @@ impl Publisher {
         writer.forget(group);
         self.vettings.forget(group);
         if let Err(error) = self.forget_long_deleted(&mut writer) {
-            // The deletion stands; the next one tries again.
-            tracing::warn!(%error, "history of a deleted group was not forgotten");
+            // The deletion stands; the next deletion tries again.
+            tracing::warn!(%error, "history of a deleted group was not dropped");
         }
         Ok(head.revision)
     }
 
-    /// Durable first, then served, then told.
+    /// Stores a revision, serves it, then announces it.
     pub(super) fn commit(
         &self,
         writer: &mut Writer,
@@ -61,7 +62,7 @@ impl Publisher {
         self.cache.note_publish(stored.revision, Instant::now());
         if let Err(error) = self.store.append(&stored, receipt) {
             self.on_store_failure();
-            // It may have come to the disk all the same: then its number is used up.
+            // A failed write may have reached the disk: then its number is used up.
             writer.last = self.store.last().map_or(writer.last, |last| last.max(writer.last));
             return Err(error);
         }
@@ -89,12 +90,12 @@ impl Publisher {
         } else {
             self.serve(&group, self.shared().as_ref());
         }
-        // Nobody needs to listen.
+        // It is no error to have no subscribers.
         let _ = self.events.send(event);
         Ok(())
     }
 
-    /// Serves every group anew: the shared resources are in all of them.
+    /// Serves every group anew: each holds the shared resources.
     pub(super) fn serve_all(&self) {
         let shared = self.shared();
         let before = self.cache.default_snapshot();
@@ -109,7 +110,7 @@ impl Publisher {
         }
     }
 
-    /// Serves one group: its own resources over the shared ones, or nothing of its own any more.
+    /// Serves one group: its own resources over the shared ones, or silence where the group was deleted.
     fn serve(&self, group: &NodeGroup, shared: Option<&Snapshot>) {
         match self.head(group).and_then(|head| head.snapshot()) {
             Some(own) => {

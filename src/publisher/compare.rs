@@ -1,4 +1,4 @@
-//! Compares a state of a group with another one, or with the state that a candidate would make.
+//! Compares a state of a group with another one, or with the state after a candidate.
 
 use std::sync::Arc;
 
@@ -17,16 +17,16 @@ use crate::{
     snapshot::Revision,
 };
 
-/// The state that a head is compared with.
+/// The later state of a comparison.
 enum Wanted {
-    /// One that was published before.
+    /// A published revision.
     Stored(Arc<StoredRevision>),
-    /// One that would replace it.
+    /// A candidate that would replace the head.
     Admitted(Box<Admitted>),
 }
 
 impl Publisher {
-    /// The state that is to be compared with.
+    /// Resolves the target of a comparison.
     fn wanted(&self, group: &NodeGroup, target: &DiffTarget) -> Result<Wanted, PublishError> {
         Ok(match target {
             DiffTarget::Revision(Some(revision)) => Wanted::Stored(self.stored(group, *revision)?),
@@ -41,7 +41,7 @@ impl Publisher {
         })
     }
 
-    /// Compares a state, or the head, with what the head would become.
+    /// Compares a kept revision, or the head, with the later state.
     pub(super) fn compare(
         &self,
         group: &NodeGroup,
@@ -62,7 +62,7 @@ impl Publisher {
         let proposal = self.propose(&mut writer, group, &head, edits, None, places)?;
         let (mut after, mut findings) = (proposal.next.types.clone(), Vec::new());
         match wanted {
-            // Both were published as they are: nothing is made anew.
+            // Both states were published: no versions are made.
             Wanted::Stored(to) if !is_next => after = types_of(Some(to)),
             Wanted::Stored(_) => {}
             Wanted::Admitted(admitted) => {

@@ -1,4 +1,4 @@
-//! Counts publishes: each by its outcome and by what was found.
+//! Counts publishes by outcome and by findings.
 
 use std::time::Instant;
 
@@ -9,16 +9,16 @@ use crate::{
     snapshot::Revision,
 };
 
-/// The answer of a call that succeeded, as far as it is counted.
+/// The answer of a call that succeeded, as the counters see it.
 pub(super) trait Counted {
     fn outcome(&self) -> PublishOutcome;
 
-    /// Findings that were accepted.
+    /// The findings that were accepted.
     fn findings(&self) -> &[Finding];
 }
 
 impl Publisher {
-    /// Counts a call of the publisher, by what became of it.
+    /// Runs a call of the publisher and counts its outcome.
     pub(super) fn counted<T: Counted>(
         &self,
         operation: Operation,
@@ -44,7 +44,7 @@ impl Counted for Published {
         match (self.dry_run, self.changed && !self.repeated) {
             (true, _) => PublishOutcome::DryRun,
             (false, true) => PublishOutcome::Ok,
-            // A publish that is sent again was done before.
+            // A repeated publish was counted the first time.
             (false, false) => PublishOutcome::Unchanged,
         }
     }

@@ -1,4 +1,4 @@
-//! Reasons to refuse a publish, or a question about one.
+//! Reasons to refuse a publish or a query.
 
 use crate::{
     admission::Rejection,
@@ -8,19 +8,19 @@ use crate::{
     snapshot::Revision,
 };
 
-/// Characters of a name that an error quotes: enough to know it by, whatever was sent.
+/// Characters of a name that an error quotes: enough to recognize the name.
 const QUOTED: usize = 64;
 
-/// The reason why a publish, or a question about one, was refused. Nothing was kept or served.
+/// The reason why a publish or a query was refused. Nothing was stored or served.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
-    /// Admission found errors, or warnings where they are denied.
+    /// Admission found errors, or warnings while warnings are denied.
     #[error("refused by validation:\n{0}")]
     Rejected(Rejection),
-    /// It removes more than may go without [`PublishOptions::allow_removals`](super::PublishOptions::allow_removals).
+    /// The publish removes more than it may without [`PublishOptions::allow_removals`](super::PublishOptions::allow_removals).
     #[error("refused, since nobody confirmed what it removes:\n{0}")]
     Unconfirmed(Rejection),
-    /// Somebody else published in between.
+    /// Another publish came first.
     #[error("expected revision {expected}, the group is at {current}")]
     Conflict {
         /// The revision that the publisher expected.
@@ -46,25 +46,25 @@ pub enum PublishError {
         group: NodeGroup,
         /// The key.
         key: String,
-        /// The revision that the publish with this key came to.
+        /// The revision of the publish with this key.
         revision: Revision,
     },
     /// An idempotency key is empty, longer than 256 bytes, or has control characters.
     #[error("invalid idempotency key {}: expected 1 to 256 bytes without control characters", quoted(.0))]
     InvalidKey(String),
-    /// The author or the message is longer than is kept, or has control characters where none belong.
+    /// The author or the message is too long, or has control characters that are not allowed.
     #[error("{field} has {bytes} bytes: expected at most {most}{}", if *.plain { " without control characters" } else { "" })]
     InvalidText {
         /// The field of the request.
         field: &'static str,
-        /// Its length.
+        /// The length of the field.
         bytes: usize,
-        /// The longest that is kept.
+        /// The largest length allowed.
         most: usize,
-        /// It must be one line of text.
+        /// `true` where the field must be one line of text.
         plain: bool,
     },
-    /// Something that was named is not there.
+    /// The request names something that does not exist.
     #[error(transparent)]
     NotFound(#[from] NotFound),
     /// A group's name is empty, longer than 256 bytes, or has control characters.
@@ -78,20 +78,20 @@ pub enum PublishError {
     Store(#[from] StoreError),
 }
 
-/// Something that was named and is not there.
+/// A named thing that does not exist.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotFound {
     /// The group has no snapshot.
     #[error("group \"{0}\" has no snapshot")]
     Group(NodeGroup),
-    /// The group has no such revision, or no longer; deletions have nothing to show.
+    /// The group has no such revision, or no longer has it, or it is a deletion.
     #[error("group \"{group}\" has no snapshot of revision {revision}{}", oldest_kept(.oldest))]
     Revision {
         /// The group.
         group: NodeGroup,
         /// The revision.
         revision: Revision,
-        /// The oldest that is kept.
+        /// The oldest revision that is kept.
         oldest: Option<Revision>,
     },
     /// The group has no such resource.
@@ -119,7 +119,7 @@ fn oldest_kept(oldest: &Option<Revision>) -> String {
         .unwrap_or_default()
 }
 
-/// The beginning of a text, as it would be written in code.
+/// The beginning of a text, quoted and escaped.
 fn quoted(text: &str) -> String {
     match text.char_indices().nth(QUOTED) {
         Some((end, _)) => format!("{:?}… of {} bytes", &text[..end], text.len()),

@@ -1,8 +1,8 @@
-//! Listeners that take each other's addresses in one publish, which no Envoy follows (O-17).
+//! Finds listeners that exchange their addresses in one publish, which no Envoy can follow (O-17).
 //!
-//! Envoy takes the listeners of a response one after the other, and refuses one whose address another still has. Where one
-//! moves away first, the other may follow; in a circle none is first. Scopes and virtual hosts it looks at all together:
-//! they may exchange what they claim.
+//! Envoy applies the listeners of a response one after the other, and refuses a listener whose address another one still
+//! has. If one listener moves away first, the other can follow; in a circle no listener can be first. Envoy applies scopes
+//! and virtual hosts all at once: they may exchange their places.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,20 +12,20 @@ use crate::{
     snapshot::{Types, of_type},
 };
 
-/// Listeners that a message names one by one; of more it tells the number.
+/// Listeners that a message names; beyond it the message gives the number.
 const NAMED: usize = 4;
 
-/// One listener that takes a place from another, which keeps being there.
+/// A place that one listener takes from another, which stays in the snapshot.
 #[derive(Clone, Copy)]
 struct Move<'a> {
     place: &'a Place,
     from: &'a ResourceName,
 }
 
-/// The moves of listeners, by their names.
+/// The moves of each listener, by its name.
 type Moves<'a> = BTreeMap<&'a ResourceName, Vec<Move<'a>>>;
 
-/// Warns of every circle between the head and what is to follow it.
+/// Warns of every circle of moves between two states.
 pub(super) fn check(before: &Types, after: &Types, places: &Places) -> Vec<Finding> {
     let mut moves = moves(before, after);
     drop_ends(&mut moves);
@@ -58,7 +58,7 @@ fn moves<'a>(before: &'a Types, after: &'a Types) -> Moves<'a> {
     changed.iter().map(takes).collect()
 }
 
-/// Leaves out whoever can be first, then whoever can follow: what takes nothing, or only from such.
+/// Removes the listeners that can move first, then those that can follow them, until only circles are left.
 fn drop_ends(moves: &mut Moves<'_>) {
     let mut takers: BTreeMap<&ResourceName, Vec<&ResourceName>> = BTreeMap::new();
     for (taker, taken) in moves.iter() {
@@ -88,7 +88,7 @@ fn drop_ends(moves: &mut Moves<'_>) {
     }
 }
 
-/// Circles without a listener in common, where each listener takes from some other.
+/// Circles that share no listener, where each listener takes a place from another.
 fn circles<'a>(moves: &Moves<'a>) -> Vec<Vec<(&'a ResourceName, Move<'a>)>> {
     let (mut seen, mut circles) = (BTreeSet::new(), Vec::new());
     for start in moves.keys() {
@@ -101,7 +101,7 @@ fn circles<'a>(moves: &Moves<'a>) -> Vec<Vec<(&'a ResourceName, Move<'a>)>> {
             path.push((at, *next));
             at = next.from;
         }
-        // The way may begin outside of the circle, or end in one that was told.
+        // The path may begin outside of the circle, or end in a circle that was already found.
         if let Some(first) = path.iter().position(|(name, _)| *name == at) {
             circles.push(path.split_off(first));
         }
@@ -110,17 +110,17 @@ fn circles<'a>(moves: &Moves<'a>) -> Vec<Vec<(&'a ResourceName, Move<'a>)>> {
 }
 
 fn warning(circle: &[(&ResourceName, Move<'_>)], places: &Places) -> Finding {
-    let told = circle.iter().take(NAMED);
-    let mut told: Vec<String> = told
+    let texts = circle.iter().take(NAMED);
+    let mut texts: Vec<String> = texts
         .map(|(taker, taken)| format!("\"{taker}\" takes {} from \"{}\"", taken.place, taken.from))
         .collect();
     if circle.len() > NAMED {
-        told.push(format!("and so on for {} listeners in all", circle.len()));
+        texts.push(format!("and so on for {} listeners in all", circle.len()));
     }
     let message = format!(
         "listeners exchange addresses: {}. An Envoy refuses that in any one response: publish twice, at first with one of \
          them on a free address",
-        told.join(", ")
+        texts.join(", ")
     );
     let first = circle.first().map(|(name, _)| *name);
     Finding {

@@ -1,5 +1,5 @@
-//! The guard over removals: a publish that would empty a type, or take away too much of a group, is more often a mistake
-//! than a wish, and is refused unless it is confirmed.
+//! The guard over removals: a publish that empties a type, or removes much of a group, is usually a mistake. The guard
+//! refuses it unless it is confirmed.
 
 use crate::{
     admission::{Finding, codes},
@@ -11,22 +11,22 @@ use crate::{
 
 use super::change::{TypeChange, error};
 
-/// Groups of fewer resources are tiny: in them a resource that makes room for another of its type is not counted as
+/// Groups with fewer resources are tiny: there a resource that is replaced by another one of its type does not count as
 /// removed, since one cluster with its endpoints is half of the group.
 const TINY: usize = 10;
 
-/// Bounds of what a publish may remove without being confirmed.
+/// Bounds of what a publish may remove without confirmation.
 #[derive(Clone, Copy, Debug)]
 pub struct RemovalGuard {
-    /// The largest share of a group's resources that may go at once; beyond it is asked, exactly it is not.
+    /// The largest share of a group's resources that may be removed at once; more than this must be confirmed.
     pub max_share: f64,
-    /// Files may remove anything: nobody is there to be asked.
+    /// Lets files remove anything: nobody is there to confirm.
     pub trusts_files: bool,
-    /// Tells resources that somebody puts back by themselves: that they go is no removal.
+    /// Returns true for resources that their owner will register again: their absence is no removal.
     pub returns: Option<fn(&NodeGroup, &ResourceType, &Resource) -> bool>,
 }
 
-/// A publish, as far as the guard looks at it.
+/// The removals of a publish, as the guard sees them.
 pub(super) struct Removal<'a> {
     pub(super) group: &'a NodeGroup,
     pub(super) owner: Owner,
@@ -48,7 +48,7 @@ impl Default for RemovalGuard {
 }
 
 impl RemovalGuard {
-    /// Finds what must be confirmed; errors only.
+    /// Returns an error for each removal that must be confirmed.
     pub(super) fn check(&self, removal: &Removal<'_>) -> Vec<Finding> {
         if self.trusts_files && removal.owner == Owner::Files {
             return Vec::new();
@@ -68,14 +68,14 @@ impl RemovalGuard {
                 removed
             };
         }
-        // A share that is met exactly is allowed, whatever a float makes of it.
+        // The margin lets a share pass that is met exactly, in spite of rounding.
         if gone as f64 > self.max_share * total as f64 + 1e-9 {
             findings.push(removal.exceeds(gone, total, self.max_share));
         }
         findings
     }
 
-    /// Counts the resources of a type that go for good.
+    /// The number of resources of a type that are removed for good.
     fn removed(&self, removal: &Removal<'_>, change: &TypeChange) -> usize {
         let Some(returns) = self.returns else {
             return change.removed.len();
@@ -113,7 +113,7 @@ impl Removal<'_> {
         error(codes::REMOVES_MANY, message)
     }
 
-    /// The way to confirm it.
+    /// The hint how to confirm the removals.
     fn remedy(&self) -> String {
         match self.owner {
             Owner::AdminApi => ": confirm with --allow-removals (allow_removals in the API)".to_owned(),

@@ -1,13 +1,13 @@
-//! Notes that the store works, or fails, as `/readyz` tells it. A publish notices it, and a look now and then.
+//! Notes if the store works, for `/readyz`. Publishes and periodic probes report to it.
 
 use super::Publisher;
 use crate::revision::StoreError;
 
 impl Publisher {
-    /// Counts where the store failed.
+    /// Counts errors of the store.
     pub(super) fn heard<T>(&self, read: Result<T, StoreError>) -> Result<T, StoreError> {
         read.inspect_err(|error| match error {
-            // Nothing of the store: whoever asked has gone, or asked for what there is not.
+            // These errors are no fault of the store: the caller has gone, or asked for something that does not exist.
             StoreError::Interrupted(_) | StoreError::NoBackup => self.metrics.store_failed(),
             _ => self.on_store_failure(),
         })

@@ -1,4 +1,4 @@
-//! Publishes that name themselves: one that is sent again, since nobody heard the answer, is the same publish.
+//! Idempotency keys: a publish that is sent again, since its answer was lost, is the same publish.
 
 use super::{
     change::{TypeChange, Wanted},
@@ -10,7 +10,7 @@ use crate::{
     snapshot::Revision,
 };
 
-/// The hash of a publish's request, under the key that its publisher gave it.
+/// The hash of a publish request, with the idempotency key of the publisher.
 #[derive(Debug)]
 pub(super) struct Ticket {
     pub(super) key: String,
@@ -20,12 +20,12 @@ pub(super) struct Ticket {
 // === impl Ticket ===
 
 impl Ticket {
-    /// Of a replace.
+    /// The ticket of a replace.
     pub(super) fn of_replace(options: &PublishOptions, wanted: &Wanted) -> Option<Self> {
         Self::of(options, "replace", wanted, &[], Revision::default())
     }
 
-    /// Of a patch.
+    /// The ticket of a patch.
     pub(super) fn of_patch(
         options: &PublishOptions,
         upserts: &Wanted,
@@ -34,12 +34,12 @@ impl Ticket {
         Self::of(options, "patch", upserts, deletions, Revision::default())
     }
 
-    /// Of a rollback.
+    /// The ticket of a rollback.
     pub(super) fn of_rollback(options: &PublishOptions, to: Revision) -> Option<Self> {
         Self::of(options, "rollback", &Wanted::new(), &[], to)
     }
 
-    /// `None` where the publish has no key, or is only tried: that may be done as often as one likes.
+    /// `None` without a key, and for a dry run, which may be repeated freely.
     fn of(
         options: &PublishOptions,
         call: &str,
@@ -51,11 +51,11 @@ impl Ticket {
         let counts =
             [resources.values().map(Vec::len).sum(), deletions.len()].map(|count| (count as u64).to_le_bytes());
         let to = to.0.to_le_bytes();
-        // Only the request itself: not the author, the message, or the way in which it was written down.
+        // Only the request itself: neither its author, its message, nor its notation.
         let version = options.version_info.as_deref().unwrap_or_default();
         let mut parts: Vec<&[u8]> = vec![call.as_bytes(), version.as_bytes(), &to];
         parts.extend(counts.iter().map(|count| &count[..]));
-        // The hash of a content is over its type and name as well.
+        // The hash of a content covers its type and name.
         parts.extend(resources.values().flatten().map(|one| &one.content.as_bytes()[..]));
         for (resource_type, name) in deletions {
             parts.extend([resource_type.type_url().as_bytes(), name.as_str().as_bytes()]);

@@ -1,4 +1,4 @@
-//! The request of a publish, once admission has had its say.
+//! The request of a publish, after admission.
 
 use super::{idempotency::Ticket, request::PublishOptions, vetting::Vetted};
 use crate::{
@@ -7,12 +7,12 @@ use crate::{
     snapshot::Revision,
 };
 
-/// The state that a group is to have.
+/// The state that a publisher wants for a group.
 #[derive(Debug)]
 pub(super) enum Intent {
-    /// Exactly these resources. Some of them may be taken over from what was vetted before.
+    /// Exactly these resources. Some may be shared with the head, whose findings are known.
     Replace { admitted: Admitted, vetted: Option<Vetted> },
-    /// Its resources with these added or put in place of others, and without those that are deleted.
+    /// The head with these resources added or replaced, and without the deleted ones.
     Patch {
         admitted: Admitted,
         /// Sorted, all different.
@@ -25,7 +25,7 @@ pub(super) enum Intent {
 // === impl Intent ===
 
 impl Intent {
-    /// The ticket that a repetition of the publish is known by; `None` where it has no key.
+    /// The ticket that identifies a repetition of the publish; `None` without a key.
     pub(super) fn ticket(&self, options: &PublishOptions) -> Option<Ticket> {
         match self {
             Self::Replace { admitted, .. } => Ticket::of_replace(options, &admitted.resources),
@@ -39,7 +39,7 @@ impl Intent {
         self.admitted().map_or(&[], |admitted| &admitted.findings)
     }
 
-    /// Places of the given resources; `None` where none were given.
+    /// The places of the given resources in their documents; `None` where no resources were given.
     pub(super) fn places(&self) -> Option<&Places> {
         self.admitted().map(|admitted| &admitted.places)
     }

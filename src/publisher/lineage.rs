@@ -1,7 +1,7 @@
-//! The past of a group, as far as kept revisions use it up: contents that went away and versions of types.
+//! The past of a group within the kept revisions: contents that were removed, and versions of types.
 //!
-//! Content that returns gets another version than it had, so that a node which half-applied what came between is told
-//! again. Bounded by the kept revisions, and derived from them after a restart.
+//! Content that returns gets another version than before, so that it is sent again to a node that applied half of what
+//! came between. The past is bounded by the kept revisions, and is read from them after a restart.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -19,20 +19,20 @@ use crate::{
 /// The past of one group.
 #[derive(Debug, Default)]
 pub(super) struct Lineage {
-    /// Oldest first.
+    /// The oldest is first.
     traces: VecDeque<Trace>,
-    /// The number of those that do not pass.
+    /// The number of traces that are not passing.
     lasting: usize,
-    /// Contents that a kept revision took away, with how many did. A content belongs to one type and name.
+    /// Contents that kept revisions removed, with the number of those revisions. A content belongs to one type and name.
     replaced: HashMap<ContentHash, usize>,
-    /// Versions that types had, with in how many kept revisions.
+    /// Versions of types, with the number of kept revisions that had them.
     versions: HashMap<(ResourceType, Version), usize>,
 }
 
 // === impl Lineage ===
 
 impl Lineage {
-    /// The past as the kept revisions tell it.
+    /// The past in the traces of the kept revisions.
     pub(super) fn new(traces: Vec<Trace>, retention: NonZeroUsize) -> Self {
         let mut lineage = Self::default();
         for trace in traces {
@@ -41,14 +41,14 @@ impl Lineage {
         lineage
     }
 
-    /// The newest revision that is known.
+    /// The newest recorded revision.
     pub(super) fn newest(&self) -> Revision {
         self.traces
             .back()
             .map_or_else(Revision::default, |trace| trace.revision)
     }
 
-    /// Adds the newest revision and forgets those that the store no longer keeps.
+    /// Adds the newest revision and drops those that the store no longer keeps.
     pub(super) fn record(&mut self, trace: Trace, retention: NonZeroUsize) {
         for content in &trace.replaced {
             *self.replaced.entry(*content).or_default() += 1;
@@ -76,7 +76,7 @@ impl Lineage {
         }
     }
 
-    /// As many are kept as may be: what passed before the oldest of them is not kept either.
+    /// Returns true if the retention is used up: then passing revisions before the oldest lasting one are not kept either.
     const fn is_full(&self, retention: NonZeroUsize) -> bool {
         self.lasting >= retention.get()
     }
@@ -90,7 +90,7 @@ impl Lineage {
         }
     }
 
-    /// A resource that is new in `revision`, in the version it gets.
+    /// Gives a resource that is new in `revision` its version.
     pub(super) fn versioned(&self, resource: &Arc<Resource>, revision: Revision) -> Arc<Resource> {
         let mut version = Version::from(resource.content);
         if self.replaced.contains_key(&resource.content) {
@@ -105,8 +105,8 @@ impl Lineage {
         })
     }
 
-    /// A type's resources that are new in `revision`, under the version they get: the named one or that of the content, either
-    /// with the revision behind it where it already meant another state (S-3).
+    /// Gives a type that changed in `revision` its version: the named one or that of its content, with the revision as a suffix
+    /// where that version already meant another state (S-3).
     pub(super) fn versioned_type(
         &self,
         resource_type: &ResourceType,

@@ -1,4 +1,4 @@
-//! The step that a publish would be, for a group and for its nodes. Nothing here is kept or served.
+//! The effect of a publish on a group and on its nodes. Nothing here is stored or served.
 
 use std::sync::Arc;
 
@@ -17,27 +17,27 @@ pub struct Outlook {
     pub(super) revision: Revision,
     pub(super) before: Types,
     pub(super) after: Types,
-    /// The earlier state is the current one, so that a publish would make this very step.
+    /// The earlier state is the head, so that a publish would make this very step.
     pub is_next: bool,
 }
 
-/// One resource in two states: there before, there after, or both.
+/// One resource in two states: present before, after, or both.
 #[derive(Clone, Copy, Debug)]
 pub struct ResourceChange<'a> {
     /// Its type.
     pub resource_type: &'a ResourceType,
-    /// As it was.
+    /// The resource before.
     pub before: Option<&'a Arc<Resource>>,
-    /// As it would be.
+    /// The resource after.
     pub after: Option<&'a Arc<Resource>>,
 }
 
-/// The snapshot that nodes are served now, and the one that they would be.
+/// The snapshots of nodes before and after a publish.
 #[derive(Clone, Debug)]
 pub struct Served {
-    /// `None` where they are met with silence.
+    /// The snapshot now; `None` where the nodes are met with silence.
     pub before: Option<Arc<Snapshot>>,
-    /// The snapshot that they would be served.
+    /// The snapshot after the publish.
     pub after: Arc<Snapshot>,
 }
 
@@ -54,7 +54,7 @@ impl Outlook {
         changes.filter(|change| change.before.map(|before| before.content) != change.after.map(|after| after.content))
     }
 
-    /// Says that nodes of a group may be served something else.
+    /// Returns true if the publish may change what the nodes of `group` are served.
     #[must_use]
     pub fn reaches(&self, group: &NodeGroup) -> bool {
         self.group.is_shared() || self.group == *group

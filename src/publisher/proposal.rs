@@ -1,4 +1,4 @@
-//! The state that a publish would make, with the findings in it. Nothing here is kept or served.
+//! The state that a publish would make, with its findings. Nothing here is stored or served.
 
 use super::{
     Publisher,
@@ -22,14 +22,14 @@ use crate::{
 pub(super) struct Proposal {
     pub(super) revision: Revision,
     pub(super) next: Next,
-    /// Of all of it together, and of the step to it: errors, too.
+    /// Findings in the whole state and in the step to it, errors included.
     pub(super) findings: Vec<Finding>,
-    /// The checks of it, for the publishes that follow it.
+    /// The checks of this state, kept for later publishes.
     pub(super) checks: GroupChecks,
 }
 
 impl Publisher {
-    /// The state that would follow the head by these edits. `places` says where those resources stand that were just given.
+    /// Applies edits to the head. `places` says where the given resources stand in their documents.
     pub(super) fn propose(
         &self,
         writer: &mut Writer,
@@ -55,7 +55,7 @@ impl Publisher {
         })
     }
 
-    /// Removals that nobody confirmed.
+    /// Removals that need a confirmation and lack it.
     pub(super) fn unconfirmed(
         &self,
         group: &NodeGroup,
@@ -75,7 +75,7 @@ impl Publisher {
         })
     }
 
-    /// Checks a group's next state as a whole: the checks of that state, and their findings.
+    /// Checks a group's next state as a whole; returns its checks and their findings.
     fn check(
         &self,
         writer: &mut Writer,
@@ -89,7 +89,7 @@ impl Publisher {
             .filter(|_| !group.is_shared());
         let shared = shared.as_deref().and_then(StoredRevision::types);
         let nothing = GroupChecks::default();
-        // The head may be new to this process, and the shared group may have changed since it was published.
+        // The head may have no checks yet in this process, and the shared group may have changed since the head was published.
         let known = writer.known(group).unwrap_or(&nothing);
         if self.head(group).is_some() && !known.is_of(head, shared) {
             let (known, _) = known.next(head, shared, &Places::default());

@@ -1,4 +1,4 @@
-//! The one way to a new revision: from what is asked for over the head to what is kept, or to the reason why not.
+//! The one way to a new revision: from an intent and the head to a stored revision, or to the reason of a refusal.
 
 use std::{sync::Arc, time::SystemTime};
 
@@ -23,21 +23,21 @@ use crate::{
 /// Findings that refuse a publish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Deny {
-    /// Only what cannot be: what was admitted once may be published again.
+    /// Nothing but what is impossible: content that was admitted once may be published again.
     Nothing,
     Errors,
     Warnings,
 }
 
 /// The findings of a publish that is not refused.
-struct Verdict {
+struct Accepted {
     warnings: Vec<Finding>,
-    /// Removals that would have to be confirmed; empty unless it is only tried.
+    /// Removals that need a confirmation; empty unless this is a dry run.
     unconfirmed: Vec<Finding>,
 }
 
 impl Publisher {
-    /// Admits a group's candidate. From here on the content hashes of its secrets are those of the group.
+    /// Admits a group's candidate, and keys the content hashes of its secrets for the group.
     pub(super) fn admit(
         &self,
         group: &NodeGroup,
@@ -58,7 +58,7 @@ impl Publisher {
         Ok(admitted)
     }
 
-    /// Publishes what is asked for, or tries it.
+    /// Publishes an intent, or tries it in a dry run.
     pub(super) fn publish(
         &self,
         group: &NodeGroup,
@@ -68,7 +68,7 @@ impl Publisher {
         let ticket = intent.ticket(options);
         let mut writer = self.writer();
         if !options.dry_run {
-            // A publish that changes nothing is answered without a write: the head must be found again as well.
+            // A publish that changes nothing writes nothing, so check that the store still holds the head.
             self.heard(self.store.probe(false))?;
         }
         let head = self.head(group);
@@ -86,7 +86,7 @@ impl Publisher {
         let mut published = Published {
             group: group.clone(),
             revision: from,
-            // The first publish changes something even if it is empty: from then on the group is known to be (S-9).
+            // The first publish counts as a change even if it is empty: from then on the group has a snapshot (S-9).
             changed: head.is_none() || !proposal.next.changes.is_empty(),
             dry_run: options.dry_run,
             repeated: false,
@@ -119,7 +119,7 @@ impl Publisher {
         Ok(published)
     }
 
-    /// Edits of the head that the intent comes to.
+    /// The edits of the head that carry out the intent.
     fn edits(&self, group: &NodeGroup, head: &Types, intent: &Intent) -> Result<GroupEdits, PublishError> {
         match intent {
             Intent::Replace { admitted, .. } => Ok(replacement(head, &admitted.resources)),
@@ -132,7 +132,7 @@ impl Publisher {
         }
     }
 
-    /// Refuses a proposal, or gives what was found in it.
+    /// Refuses a proposal, or returns its findings.
     fn judge(
         &self,
         group: &NodeGroup,
@@ -140,7 +140,7 @@ impl Publisher {
         intent: &Intent,
         head: &Types,
         proposal: &Proposal,
-    ) -> Result<Verdict, PublishError> {
+    ) -> Result<Accepted, PublishError> {
         let mut warnings = [intent.findings(), &proposal.findings].concat();
         warnings.sort_by_key(|finding| finding.severity);
         let denied = match self.denies(options, intent) {
@@ -152,7 +152,7 @@ impl Publisher {
         if denied || !(unconfirmed.is_empty() || options.dry_run) {
             return Err(refusal(denied, unconfirmed, warnings));
         }
-        Ok(Verdict { warnings, unconfirmed })
+        Ok(Accepted { warnings, unconfirmed })
     }
 
     const fn denies(&self, options: &PublishOptions, intent: &Intent) -> Deny {
@@ -168,7 +168,7 @@ impl Publisher {
         }
     }
 
-    /// Admission's word on what was given holds for the head, which was at `from` and is at `to`.
+    /// Notes that the findings of the given resources hold for the head, which moved from revision `from` to `to`.
     fn note_vetting(&self, group: &NodeGroup, from: Revision, to: Revision, intent: &Intent) {
         match intent {
             Intent::Replace { admitted, vetted } => {
@@ -183,13 +183,13 @@ impl Publisher {
                 self.vettings
                     .patched(group, from, to, given.chain(gone), &admitted.findings);
             }
-            // A word on another revision than the head is not used.
+            // Findings of another revision than the head are not used.
             Intent::Restore(_) => {}
         }
     }
 }
 
-/// The revision that is to be kept.
+/// The revision to store.
 pub(super) fn stored_revision(
     group: &NodeGroup,
     revision: Revision,
@@ -209,7 +209,7 @@ pub(super) fn stored_revision(
     }
 }
 
-/// The refusal of a publish: first what is to be confirmed, then what was found, which alone may refuse it.
+/// The error of a refused publish: first the removals to confirm, then the findings, which alone may refuse it too.
 fn refusal(denied: bool, unconfirmed: Vec<Finding>, findings: Vec<Finding>) -> PublishError {
     let rejection = Rejection {
         findings: [unconfirmed, findings].concat(),
@@ -232,7 +232,7 @@ fn check_owner(group: &NodeGroup, options: &PublishOptions, head: Option<&Stored
     }
 }
 
-/// Refuses where somebody else published in between.
+/// Refuses a publish whose expected revision is not the current one.
 pub(super) fn expect(expected: Option<u64>, head: Option<&StoredRevision>) -> Result<(), PublishError> {
     let current = head.map_or_else(Revision::default, |head| head.revision);
     match expected.map(Revision) {

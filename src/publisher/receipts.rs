@@ -1,4 +1,4 @@
-//! Publishes that were done before: the store keeps what those with a key came to.
+//! Repeated publishes: the store keeps a receipt for each publish with an idempotency key.
 
 use super::{
     Publisher, change::TypeChange, error::PublishError, idempotency::Ticket, intent::Intent, request::Published,
@@ -6,8 +6,8 @@ use super::{
 use crate::{node::NodeGroup, snapshot::Revision};
 
 impl Publisher {
-    /// The answer of the publish when it was done before. Only the writer may ask: an answer of `None` holds as long as nobody else
-    /// publishes.
+    /// Returns the answer of an earlier publish with the same ticket. Only the writer may ask: `None` holds as long as nobody
+    /// else publishes.
     pub(super) fn done_before(
         &self,
         group: &NodeGroup,
@@ -40,7 +40,7 @@ impl Publisher {
         }))
     }
 
-    /// Keeps what a publish with a key came to that changed nothing: its retry must not undo what came in between.
+    /// Keeps the receipt of a publish that changed nothing: its retry must not undo a later publish.
     pub(super) fn keep_receipt(
         &self,
         group: &NodeGroup,

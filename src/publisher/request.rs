@@ -1,4 +1,4 @@
-//! Requests of publishers, and their answers.
+//! Requests of publishers, and the answers.
 
 use std::collections::BTreeMap;
 
@@ -11,92 +11,92 @@ use crate::{
     snapshot::Revision,
 };
 
-/// Bytes of a group's name or a named version: they travel in every response and name rows of the store.
+/// Bytes of a group's name or a named version: both travel in every response and are keys of the store.
 const TEXT_BYTES: usize = 256;
 
-/// Bytes of who publishes: a name for people, kept with every revision.
+/// Bytes of the author's name, which is kept with every revision.
 const AUTHOR_BYTES: usize = 256;
-/// Bytes of why: a commit's message, kept with every revision.
+/// Bytes of the message, which is kept with every revision.
 const MESSAGE_BYTES: usize = 4096;
 
-/// The snapshot of the group becomes exactly this.
+/// Makes the snapshot of a group exactly the candidate.
 #[derive(Clone, Debug)]
 pub struct ReplaceRequest {
     /// The group.
     pub group: NodeGroup,
-    /// All of its own resources.
+    /// All resources of the group itself.
     pub candidate: Candidate,
-    /// Its options.
+    /// Options of the publish.
     pub options: PublishOptions,
 }
 
-/// Adds, updates and deletes single resources. A group without a snapshot gets one of what is added.
+/// Adds, updates and deletes single resources. A group without a snapshot gets a new one of the added resources.
 #[derive(Clone, Debug)]
 pub struct PatchRequest {
     /// The group.
     pub group: NodeGroup,
-    /// Resources to add, or to put in the place of those of the same type and name.
+    /// Resources to add, or to replace those of the same type and name.
     pub candidate: Candidate,
-    /// Resources that go; each must be there. What is deleted and given at once is replaced.
+    /// Resources to delete; each must exist. A resource that is both deleted and given is replaced.
     pub deletions: Vec<(ResourceType, ResourceName)>,
-    /// Its options.
+    /// Options of the publish.
     pub options: PublishOptions,
 }
 
 /// Options of a publish.
 #[derive(Clone, Debug, Default)]
 pub struct PublishOptions {
-    /// Check everything and say what would change; keep and serve nothing.
+    /// Checks everything and reports the changes; stores and serves nothing.
     pub dry_run: bool,
-    /// The revision the group must be at; 0 for a group without a snapshot. Without it the last publisher wins.
+    /// The current revision that the group must have; 0 for a group without a snapshot. Without it the last publisher wins.
     pub expected_revision: Option<u64>,
-    /// Names the version of the types that change. A text that names another state already gets the revision behind it.
+    /// The version of the types that change. If it already names another state, the revision is added as a suffix.
     pub version_info: Option<String>,
-    /// The reason, for people.
+    /// The reason for the publish, for people.
     pub message: String,
-    /// The author's name, for people: nothing is decided by it.
+    /// The author's name, for people: no decision depends on it.
     pub author: String,
     /// Accepts warnings where [`PublisherSettings::deny_warnings`](super::PublisherSettings::deny_warnings) is set.
     pub allow_warnings: bool,
-    /// Refuses warnings, as [`PublisherSettings::deny_warnings`](super::PublisherSettings::deny_warnings) does for every publish.
+    /// Refuses warnings, as [`PublisherSettings::deny_warnings`](super::PublisherSettings::deny_warnings) does for all.
     pub deny_warnings: bool,
-    /// Confirms that a type may become empty, and that much may go at once.
+    /// Confirms all removals: those that empty a type, and those of a large share.
     pub allow_removals: bool,
-    /// Names the publish within its group: one with the same key and content is this one, sent again.
+    /// Identifies the publish within its group: a publish with the same key and content is a repetition of it.
     pub idempotency_key: Option<String>,
-    /// The way by which it comes. A group that another source owns is not touched.
+    /// The source of the publish. A group that another source owns is refused.
     pub origin: Origin,
 }
 
-/// The answer to a publish, or to a dry run of one.
+/// The answer to a publish or to a dry run.
 #[derive(Clone, Debug)]
 pub struct Published {
     /// The group.
     pub group: NodeGroup,
-    /// The revision that is now current; 0 where a dry run found none.
+    /// The revision that is now current; 0 for a dry run on a group without a snapshot.
     pub revision: Revision,
-    /// A new revision was made, or would be.
+    /// A new revision was made, or would be made by a dry run.
     pub changed: bool,
-    /// It was only tried.
+    /// This was a dry run.
     pub dry_run: bool,
-    /// It was done before, under the same idempotency key: this is the answer of then.
+    /// The publish was done before, under the same idempotency key: this is the earlier answer.
     pub repeated: bool,
     /// The changes, per type in send order.
     pub changes: Vec<TypeChange>,
     /// Warnings that were accepted.
     pub warnings: Vec<Finding>,
-    /// Findings that would refuse it unless confirmed by [`PublishOptions::allow_removals`]; only where this was tried.
+    /// Removals that need [`PublishOptions::allow_removals`]; in a dry run only.
     pub unconfirmed: Vec<Finding>,
-    /// The step that it would be; only where this was tried.
+    /// The effect of the publish; in a dry run only.
     pub outlook: Option<Outlook>,
 }
 
-/// The state that another one is compared with.
+/// The later state of a comparison.
 #[derive(Clone, Debug)]
 pub enum DiffTarget {
     /// Another kept revision of the group; `None` for the current one.
     Revision(Option<Revision>),
-    /// The state that the candidate would make.
+    /// The state that a publish of the candidate would make.
     Candidate(Candidate),
 }
 
@@ -105,7 +105,7 @@ pub enum DiffTarget {
 pub struct Comparison {
     /// The changes, per type in send order.
     pub changes: Vec<TypeChange>,
-    /// Findings in a candidate: warnings, and removals that would have to be confirmed.
+    /// Findings in a candidate: warnings, and removals that need a confirmation.
     pub findings: Vec<Finding>,
     /// The two states.
     pub outlook: Outlook,
@@ -116,7 +116,7 @@ pub struct Comparison {
 pub struct Totals {
     /// Groups with a snapshot.
     pub groups: usize,
-    /// The newest revision of any group that is published.
+    /// The newest current revision of all groups.
     pub revision: Revision,
     /// Resources by type, over all groups.
     pub resources: BTreeMap<ResourceType, usize>,
@@ -125,18 +125,18 @@ pub struct Totals {
 /// A change of a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SnapshotEvent {
-    /// It has a new revision.
+    /// The group has a new revision.
     Published(RevisionInfo),
-    /// It was deleted.
+    /// The snapshot of the group was deleted.
     Deleted {
         /// The group.
         group: NodeGroup,
-        /// The revision that deleted it.
+        /// The revision of the deletion.
         revision: Revision,
     },
 }
 
-/// Refuses what could not be stored or sent under its name.
+/// Refuses a request whose texts are too long or malformed.
 pub(super) fn check_request(group: &NodeGroup, options: &PublishOptions) -> Result<(), PublishError> {
     check_group(group)?;
     if let Some(key) = options.idempotency_key.as_ref().filter(|key| !is_sound(key)) {
@@ -163,7 +163,7 @@ pub(super) fn check_request(group: &NodeGroup, options: &PublishOptions) -> Resu
     }
 }
 
-/// Refuses groups that could not be stored under their name.
+/// Refuses a group whose name is empty, too long or malformed.
 pub(super) fn check_group(group: &NodeGroup) -> Result<(), PublishError> {
     if is_sound(group.as_str()) {
         return Ok(());

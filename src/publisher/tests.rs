@@ -1,4 +1,4 @@
-//! Publishes from candidate to served snapshot, and what is refused on the way.
+//! Publishes from the candidate to the served snapshot, and their refusals.
 
 use std::num::NonZeroUsize;
 
@@ -32,7 +32,7 @@ struct Cluster {
     unheard_of: Option<String>,
 }
 
-/// A static cluster; `content` tells its contents apart.
+/// A static cluster; `content` makes its content differ.
 fn cluster(name: &str, content: &str) -> RawResource {
     raw(
         &CLUSTER,
@@ -46,7 +46,7 @@ fn cluster(name: &str, content: &str) -> RawResource {
     )
 }
 
-/// A cluster that admission warns of.
+/// A cluster with a warning of admission.
 fn dubious_cluster(name: &str) -> RawResource {
     raw(
         &CLUSTER,
@@ -72,7 +72,7 @@ fn raw(resource_type: &ResourceType, name: &str, value: Vec<u8>) -> RawResource 
     }
 }
 
-/// As in `a=1 b=2`.
+/// Clusters from a text such as `a=1 b=2`.
 fn clusters(text: &str) -> Candidate {
     let parse = |word: &str| word.split_once('=').map(|(name, content)| cluster(name, content));
     Candidate {
@@ -89,7 +89,7 @@ fn shared() -> NodeGroup {
     NodeGroup::from(NodeGroup::SHARED)
 }
 
-/// Most tests are of something else than what goes.
+/// Options that confirm removals, for the many tests that are not about removals.
 fn confirmed() -> PublishOptions {
     PublishOptions {
         allow_removals: true,
@@ -117,7 +117,7 @@ fn patch_request(upserts: &str, deletions: &[&str]) -> PatchRequest {
     }
 }
 
-/// A publisher over a store, and what it serves.
+/// A publisher over a store, and its cache.
 struct Fixture {
     publisher: Publisher,
     cache: Arc<SnapshotCache>,
@@ -151,7 +151,7 @@ impl Fixture {
         self.publisher.rollback(&group(), Revision(to), &options)
     }
 
-    /// As in `a=1 b=2`, from what is served.
+    /// The served clusters, as in `a=1 b=2`.
     fn served(&self) -> Option<String> {
         let snapshot = self.cache.get(&group())?;
         let all = snapshot
@@ -251,7 +251,7 @@ fn patch_adds_updates_and_deletes() {
 }
 
 #[test]
-fn patch_of_what_is_not_there_is_refused_whole() {
+fn patch_that_deletes_a_missing_resource_changes_nothing() {
     let fixture = Fixture::new();
     fixture.replace("a=1");
     let refused = fixture.publisher.patch(patch_request("b=1", &["x"])).unwrap_err();
@@ -370,7 +370,7 @@ fn deleted_group_is_met_with_silence_and_can_be_rolled_back() {
 }
 
 #[test]
-fn rollback_to_what_is_not_kept_names_the_oldest_that_is() {
+fn rollback_to_a_dropped_revision_names_the_oldest_kept() {
     let fixture = Fixture::over(Arc::new(MemoryStore::new(NonZeroUsize::new(2).unwrap())));
     (1..=4).for_each(|content| drop(fixture.replace(&format!("a={content}"))));
     let refused = fixture.rollback(1).unwrap_err().to_string();
@@ -430,7 +430,7 @@ fn unsound_names_are_refused() {
 }
 
 #[test]
-fn who_and_why_are_bounded_and_refusals_quote_little() {
+fn author_and_message_are_bounded_and_refusals_quote_little() {
     let fixture = Fixture::new();
     let with = |author: &str, message: &str| {
         let mut request = replace_request(&group(), "a=1");
@@ -503,7 +503,7 @@ fn diff_compares_revisions_and_candidates_by_content() {
 }
 
 #[test]
-fn what_removes_too_much_is_refused_without_a_trace_and_told_in_a_dry_run() {
+fn publish_that_removes_too_much_is_refused_and_a_dry_run_reports_it() {
     let fixture = Fixture::new();
     fixture.replace("a=1 b=1 c=1");
     let unsure = |dry_run| ReplaceRequest {

@@ -1,4 +1,4 @@
-//! Which resources of a head admission had nothing to say of, so that the same bytes need not be looked at again.
+//! Findings of admission in the heads, so that equal bytes need not be checked again.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -14,25 +14,25 @@ use crate::{
     snapshot::Revision,
 };
 
-/// The time that an admission holds: what is wrong only by then, such as a certificate that expired, is found again.
+/// The time that findings hold: after it all is checked again, since a certificate may have expired.
 const HOLDS_FOR: Duration = Duration::from_secs(3600);
 
-/// Admission's word on heads. Without it everything is looked at again, which is always right.
+/// The findings of admission in the heads. Without them every resource is checked again, which is always correct.
 #[derive(Debug, Default)]
 pub(super) struct Vettings(Mutex<HashMap<NodeGroup, Arc<Vetting>>>);
 
-/// Admission's word on all resources of one revision.
+/// The findings of admission in all resources of one revision.
 #[derive(Clone, Debug)]
 struct Vetting {
-    /// A head of another revision has resources that this says nothing of.
+    /// The revision; the findings are void for a head of another revision.
     revision: Revision,
-    /// When the first of them was looked at.
+    /// The time of the oldest check.
     since: Instant,
-    /// Those that it warned of.
+    /// Resources with warnings.
     dubious: BTreeSet<(ResourceType, String)>,
 }
 
-/// The head's resources that nothing is to be said of.
+/// The head, with the findings that hold for it.
 #[derive(Debug)]
 pub(super) struct Vetted {
     head: Arc<StoredRevision>,
@@ -42,14 +42,14 @@ pub(super) struct Vetted {
 // === impl Vettings ===
 
 impl Vettings {
-    /// The resources of the head that need not be looked at again in a candidate for the group.
+    /// The findings that hold for the head, for a candidate of the group.
     pub(super) fn of(&self, group: &NodeGroup, head: Option<Arc<StoredRevision>>) -> Option<Vetted> {
         let vetting = self.lock().get(group).cloned()?;
         let head = head.filter(|head| head.revision == vetting.revision)?;
         (vetting.since.elapsed() < HOLDS_FOR).then_some(Vetted { head, vetting })
     }
 
-    /// Admission saw all resources of what is now the head, but for those that it took over.
+    /// Notes that admission checked all resources of the new head, except those that it took over.
     pub(super) fn replaced(
         &self,
         group: &NodeGroup,
@@ -68,7 +68,7 @@ impl Vettings {
         self.lock().insert(group.clone(), Arc::new(vetting));
     }
 
-    /// Admission saw the resources by which the head differs from what it was.
+    /// Notes that admission checked the resources by which the new head differs from the one before.
     pub(super) fn patched<'a>(
         &self,
         group: &NodeGroup,
@@ -91,7 +91,7 @@ impl Vettings {
         self.lock().insert(group.clone(), vetting);
     }
 
-    /// The group is gone, or nothing is known of it any more.
+    /// Drops the findings of a group.
     pub(super) fn forget(&self, group: &NodeGroup) {
         self.lock().remove(group);
     }
@@ -101,7 +101,7 @@ impl Vettings {
     }
 }
 
-/// The resources that findings are about; `None` where one does not say.
+/// The resources that the findings name; `None` if a finding names none.
 fn subjects(findings: &[Finding]) -> Option<BTreeSet<(ResourceType, String)>> {
     let subject = |finding: &Finding| {
         let resource_type = ResourceType::from_type_url(finding.type_url.as_deref()?)?;
@@ -114,7 +114,7 @@ fn subjects(findings: &[Finding]) -> Option<BTreeSet<(ResourceType, String)>> {
 
 impl Known for Vetted {
     fn find(&self, resource_type: &ResourceType, name: &str) -> Option<Arc<Resource>> {
-        // There are few, most of what depends on the time is in them, and their content hashes are the group's already.
+        // Secrets are few, most findings that depend on time are theirs, and their content hashes are already keyed.
         if *resource_type == ResourceType::Secret {
             return None;
         }

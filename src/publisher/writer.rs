@@ -1,25 +1,25 @@
-//! State of the one publish that is under way: the numbers given, the past of groups, the checks of their heads.
+//! The state of the one publish that is under way: the last revision, the past of groups, the checks of their heads.
 
 use std::collections::HashMap;
 
 use super::lineage::Lineage;
 use crate::{admission::GroupChecks, node::NodeGroup, snapshot::Revision};
 
-/// Held from the look at the head until the new one is served.
+/// Held from reading the head until the new head is served.
 #[derive(Debug)]
 pub(super) struct Writer {
-    /// The largest number that was ever given.
+    /// The largest revision that was ever made.
     pub(super) last: Revision,
-    /// Of every group with a history, deleted ones included.
+    /// The past of every group with a history, deleted groups included.
     pub(super) lineages: HashMap<NodeGroup, Lineage>,
-    /// The checks of heads: of every group that was published, or asked of, since the start.
+    /// The checks of heads: of every group that was published or queried since the start.
     checks: HashMap<NodeGroup, GroupChecks>,
 }
 
 // === impl Writer ===
 
 impl Writer {
-    /// Before the first publish.
+    /// The state before the first publish.
     pub(super) fn new(last: Revision, lineages: HashMap<NodeGroup, Lineage>) -> Self {
         Self {
             last,
@@ -40,13 +40,13 @@ impl Writer {
 
     /// Keeps the checks of a group's new head.
     pub(super) fn remember(&mut self, group: &NodeGroup, mut checks: GroupChecks) {
-        // They share most with those of the state before, which is not needed any more.
+        // The new checks share most of their state with the old ones: without the old ones they can be edited in place.
         self.checks.remove(group);
         checks.settle();
         self.checks.insert(group.clone(), checks);
     }
 
-    /// The group has no head any more.
+    /// Drops the checks of a group that was deleted.
     pub(super) fn forget(&mut self, group: &NodeGroup) {
         self.checks.remove(group);
     }

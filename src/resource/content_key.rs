@@ -1,5 +1,5 @@
-//! The key of the content hashes of secrets: whoever sees a version can neither confirm a guessed secret by it, nor tell that
-//! two groups have the same one.
+//! The key of the content hashes of secrets: a version neither confirms a guess nor shows that two groups share a
+//! secret.
 
 use std::fmt;
 
@@ -7,29 +7,29 @@ use zeroize::Zeroizing;
 
 use super::{ContentHash, Hasher};
 
-/// Makes the content hashes of secrets. A store has one, made once: with another every secret would get another version.
+/// Makes the content hashes of secrets. A store keeps one key: another would change the version of every secret.
 #[derive(Clone)]
 pub struct ContentKey(Zeroizing<[u8; Self::BYTES]>);
 
 // === impl ContentKey ===
 
 impl ContentKey {
-    /// Bytes of a key.
+    /// The length of a key in bytes.
     pub const BYTES: usize = blake3::KEY_LEN;
 
-    /// A key that was kept, or that was just made of random bytes.
+    /// A stored key, or a new one of random bytes.
     #[must_use]
     pub const fn new(key: Zeroizing<[u8; Self::BYTES]>) -> Self {
         Self(key)
     }
 
-    /// The key's bytes, to keep them.
+    /// The key's bytes, to store them.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; Self::BYTES] {
         &self.0
     }
 
-    /// The content hash of a secret of a group. `plain` is the one that it would have otherwise.
+    /// The content hash of a secret of a group. `plain` is the unkeyed hash.
     #[must_use]
     pub fn of_secret(&self, group: &str, plain: ContentHash) -> ContentHash {
         let mut hasher = Hasher(blake3::Hasher::new_keyed(&self.0));

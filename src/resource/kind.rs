@@ -1,10 +1,10 @@
-//! The types of resources: the known ones in send order, and any other type URL as an opaque type.
+//! The types of resources: the known ones in send order, and all others as opaque type URLs.
 
 use std::{fmt, str::FromStr, sync::Arc};
 
 const PREFIX: &str = "type.googleapis.com/";
 
-/// A type URL we have no special knowledge of.
+/// The URL of a type that Chancery does not know.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TypeUrl(Arc<str>);
 
@@ -31,7 +31,7 @@ pub enum ResourceType {
     Runtime,
     /// `envoy.config.core.v3.TypedExtensionConfig`, ECDS.
     ExtensionConfig,
-    /// Any other: carried and served, not understood.
+    /// Any other type: stored and served, not interpreted.
     Other(TypeUrl),
 }
 
@@ -73,7 +73,7 @@ impl ResourceType {
         Self::ExtensionConfig,
     ];
 
-    /// The type behind a type URL; `None` where the text is not of the form `authority/message.Name`.
+    /// The type of a type URL; `None` if the text does not have the form `authority/message.Name`.
     #[must_use]
     pub fn from_type_url(url: &str) -> Option<Self> {
         if let Some(known) = Self::KNOWN.into_iter().find(|known| known.type_url() == url) {
@@ -88,7 +88,7 @@ impl ResourceType {
         well_formed.then(|| Self::Other(TypeUrl(url.into())))
     }
 
-    /// The type behind the full name of a message, as in `envoy.config.cluster.v3.Cluster`.
+    /// The type of a message's full name, as in `envoy.config.cluster.v3.Cluster`.
     #[must_use]
     pub fn from_message_name(name: &str) -> Self {
         let url = format!("{PREFIX}{name}");
@@ -120,7 +120,7 @@ impl ResourceType {
         url.rsplit_once('/').map_or(url, |(_, message)| message)
     }
 
-    /// The name people use: `cluster`, `listener`, …; the type URL of types we do not know.
+    /// The short name: `cluster`, `listener`, …; the type URL of unknown types.
     #[must_use]
     pub fn short_name(&self) -> &str {
         match self {
@@ -160,7 +160,7 @@ impl ResourceType {
 impl FromStr for ResourceType {
     type Err = UnknownType;
 
-    /// Takes what operators write: a short name (also in the plural), a discovery service's name, or a type URL.
+    /// Parses a short name (singular or plural), the name of a discovery service, or a type URL.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let plain = text.to_ascii_lowercase().replace('-', "_");
         Self::KNOWN

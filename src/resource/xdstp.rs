@@ -1,29 +1,29 @@
-//! Names of the form `xdstp://authority/type/id?context`, in the one way that all ways to write them come to.
+//! The canonical form of names like `xdstp://authority/type/id?context`.
 //!
-//! Publishers' names are brought to it at admission, clients' where a request is read, so that equal names are equal texts.
-//! A client gets back the canonical form: context parameters sorted, as Envoy writes them itself.
+//! Names of publishers are canonicalized at admission, names of clients when a request is read, so that equal names are
+//! equal texts. A client gets back the canonical form: context parameters sorted, as Envoy writes them itself.
 
 use std::borrow::Cow;
 
 const SCHEME: &str = "xdstp://";
 
-/// Writes an `xdstp` name in its canonical form; other names are left as they are.
+/// Rewrites an `xdstp` name to its canonical form; other names are left alone.
 ///
-/// Context parameters are sorted; percent-encoding is in upper case, and gone where a character needs none.
+/// Context parameters are sorted. Escapes are in upper case, and decoded if the character needs none.
 pub fn canonicalize(name: &mut String) {
     if let Some(canonical) = rewritten(name) {
         *name = canonical;
     }
 }
 
-/// The same for a name that may belong to somebody else.
+/// [`canonicalize`] for a name that may be borrowed.
 pub fn canonicalize_cow(name: &mut Cow<'_, str>) {
     if let Some(canonical) = rewritten(name) {
         *name = Cow::Owned(canonical);
     }
 }
 
-/// The canonical form, where it is another one.
+/// The canonical form, if it differs from the name.
 fn rewritten(name: &str) -> Option<String> {
     let rest = name.strip_prefix(SCHEME)?;
     let canonical = canonical(rest);
@@ -31,7 +31,7 @@ fn rewritten(name: &str) -> Option<String> {
 }
 
 fn canonical(rest: &str) -> String {
-    // What follows a "#" is for clients only (TP1, "Directives").
+    // Text after "#" is for clients only (TP1, "Directives").
     let (name, directives) = rest
         .split_once('#')
         .map_or((rest, None), |(name, more)| (name, Some(more)));
@@ -50,7 +50,7 @@ fn canonical(rest: &str) -> String {
     canonical
 }
 
-/// Decodes what needs no escape (RFC 3986, 6.2.2.2), and writes the other escapes in upper case.
+/// Decodes characters that need no escape (RFC 3986, 6.2.2.2) and writes the other escapes in upper case.
 fn unescape(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut rest = text;
@@ -58,7 +58,7 @@ fn unescape(text: &str) -> String {
         plain.push_str(before);
         let escape = after.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
         let Some(byte) = escape.filter(|_| after.as_bytes()[..2].iter().all(u8::is_ascii_hexdigit)) else {
-            // No escape at all: the text means itself.
+            // Not an escape: the "%" stands for itself.
             plain.push('%');
             rest = after;
             continue;
@@ -76,7 +76,7 @@ fn unescape(text: &str) -> String {
     plain
 }
 
-/// Whether a digit behind this would make an escape of a `%` that means itself: the next reader would take it for another name.
+/// Returns true if a digit after this text would turn a literal `%` into an escape, which would change the name.
 fn begins_escape(plain: &str) -> bool {
     match plain.as_bytes() {
         [.., b'%'] => true,
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn no_escape_is_made_of_what_is_none() {
+    fn text_that_is_no_escape_does_not_become_one() {
         for (name, canonical) in [
             ("xdstp://%%36%31", "xdstp://%%361"),
             ("xdstp://%6%31", "xdstp://%6%31"),

@@ -1,10 +1,10 @@
-//! Why a store could not be opened, read, written or restored.
+//! Reasons why a store cannot be opened, read, written or restored.
 
 use std::{io, path::PathBuf};
 
 use crate::snapshot::Revision;
 
-/// Why a store could not be opened, read or written.
+/// The reason why a store cannot be opened, read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// Another process has the file open.
@@ -13,7 +13,7 @@ pub enum StoreError {
         /// The file.
         path: PathBuf,
     },
-    /// The file was written by an earlier release, in a format that is no longer read.
+    /// An earlier release wrote the file in a format that is no longer read.
     #[error(
         "{} has the older format {found}, this release reads format {expected}: with the release that wrote it, save each group with \
          `chancery get -g GROUP -o yaml --show-secrets`; then start this release with an empty data directory and publish them again",
@@ -22,22 +22,22 @@ pub enum StoreError {
     OlderFormat {
         /// The file.
         path: PathBuf,
-        /// Its format.
+        /// The format of the file.
         found: u64,
         /// The format of this release.
         expected: u64,
     },
-    /// The file was written by a later release.
+    /// A later release wrote the file.
     #[error("{} has the newer format {found}, this release reads format {expected}: use a newer release", .path.display())]
     NewerFormat {
         /// The file.
         path: PathBuf,
-        /// Its format.
+        /// The format of the file.
         found: u64,
         /// The format of this release.
         expected: u64,
     },
-    /// The file, or a record in it, is not what was written.
+    /// The file, or a record in it, differs from what was written.
     #[error(
         "{} is damaged: {detail}; restore a backup with `chancery restore BACKUP --data-dir DIR --force`, or move the file away and \
          publish again",
@@ -46,10 +46,10 @@ pub enum StoreError {
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What does not fit.
+        /// The mismatch.
         detail: String,
     },
-    /// The file is not the one that was opened: what is written to that is found by nobody after a restart.
+    /// The path no longer has the opened file, so a restart would not find new revisions in it.
     #[error(
         "{} was removed or replaced while the server runs: nothing is published until the file that was opened is back in its place, or \
          the server is started again with what is there; `chancery export` saves what is current",
@@ -73,7 +73,7 @@ pub enum StoreError {
     },
     /// The file is sealed with a key that the key file lacks.
     #[error(
-        "{} is sealed with the key {}, which the key file {} does not have (it has {}): put that key back, as a line behind the \
+        "{} is sealed with the key {}, which the key file {} does not have (it has {}): put that key back, as a line after the \
          others; nothing can be read or served without it",
         .path.display(), .missing, .key_file.display(), .held
     )]
@@ -87,7 +87,7 @@ pub enum StoreError {
         /// The ids of its keys.
         held: String,
     },
-    /// The file is not sealed, though there is a key file.
+    /// The file is not sealed, although there is a key file.
     #[error(
         "{} is not sealed, though there is the key file {}: `chancery rekey --data-dir DIR --key-file FILE` seals a data \
          directory; a backup is restored without the key file first",
@@ -104,31 +104,31 @@ pub enum StoreError {
     Io {
         /// The file or directory.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         source: io::Error,
     },
-    /// There is no room on the disk, or none within a limit.
+    /// The disk is full, or a limit is reached.
     #[error("{}: no room for it: {detail}; make room and publish again", .path.display())]
     Full {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         detail: String,
     },
-    /// The database could not read or write.
+    /// The database cannot read or write.
     #[error("{}: {source}", .path.display())]
     Database {
         /// The file.
         path: PathBuf,
-        /// What the database says.
+        /// The error of the database.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// A revision that does not follow the last one: two writers share a store.
+    /// The revision does not follow the last one: two writers share a store.
     #[error("revision {revision} does not follow the last one, {last}: another writer uses this store")]
     NotNewer {
         /// The revision to add.
         revision: Revision,
-        /// The last one.
+        /// The last revision.
         last: Revision,
     },
     /// The store keeps nothing on disk.
@@ -136,23 +136,23 @@ pub enum StoreError {
         "this server keeps what is published in memory only (--ephemeral): `chancery export` saves what is current"
     )]
     NoBackup,
-    /// Whoever reads a backup has gone.
+    /// Writing a backup failed: its reader has gone.
     #[error("the backup was interrupted: {0}")]
     Interrupted(io::Error),
-    /// A backup that is none, or not whole.
-    #[error("{} is no whole backup: {detail}", .path.display())]
+    /// The file is not a complete backup.
+    #[error("{} is not a complete backup: {detail}", .path.display())]
     BadBackup {
         /// The file.
         path: PathBuf,
-        /// What does not fit.
+        /// The mismatch.
         detail: String,
     },
-    /// The directory to restore to holds something.
-    #[error("{} is not empty: {} is in it; --force restores over a store and keeps it beside under another name", .path.display(), .found)]
+    /// The directory to restore to is not empty.
+    #[error("{} is not empty: {} is in it; --force restores over a store and keeps the old one under another name", .path.display(), .found)]
     NotEmpty {
         /// The directory.
         path: PathBuf,
-        /// Something in it.
+        /// A name in the directory.
         found: String,
     },
 }

@@ -1,7 +1,7 @@
-//! The key file of a store: the keys that seal what is on disk. The first one seals, all of them open.
+//! The key file of a store: the keys that seal the records on disk. The first key seals, all of them open.
 //!
-//! A line is one key of 32 bytes, in base64 or hex. A key is known by a hash of it, its id, so that no two can be taken for one
-//! another and a message can name the one that is missing.
+//! Each line is one key of 32 bytes, in base64 or hex. The id of a key is a hash of the key, so that two keys are never
+//! confused and a message can name a missing key.
 
 use std::{
     fmt, io,
@@ -14,14 +14,14 @@ use zeroize::Zeroizing;
 
 use crate::input;
 
-/// Bytes of a key file: hundreds of keys.
+/// Largest key file, in bytes: room for hundreds of keys.
 const LARGEST: u64 = 64 * 1024;
-/// Keys of a file: whoever has more has forgotten to rekey, and each is tried at every open.
+/// Keys in a file: more keys mean that nobody rekeyed the store, and each key is tried at every open.
 const MOST: usize = 64;
-/// Who may read a key file beside its owner: the group, as Kubernetes mounts it. Nobody else, and only the owner may write it.
+/// Permissions that a key file must not have: its group may read it, as Kubernetes mounts it; only the owner may write it.
 const FORBIDDEN: u32 = 0o027;
 
-/// The keys of a key file, the one that seals first.
+/// The keys of a key file; the first one seals.
 #[derive(Clone)]
 pub struct StoreKeys {
     file: PathBuf,
@@ -36,35 +36,35 @@ pub struct StoreKey {
     sealing: Zeroizing<[u8; 32]>,
 }
 
-/// Names a key without telling it.
+/// Identifies a key without revealing it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct KeyId([u8; Self::BYTES]);
 
-/// Why a key file cannot be used.
+/// The reason why a key file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error("the key file {}: {source}", .file.display())]
     Read {
         /// The file.
         file: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         source: io::Error,
     },
-    /// Others may read it.
+    /// Others than the owner may read or change the file.
     #[error("the key file {}: others than its owner may read or change it (mode {mode:03o}): `chmod 600 {}`", .file.display(), .file.display())]
     Open {
         /// The file.
         file: PathBuf,
-        /// Its permissions.
+        /// The permissions of the file.
         mode: u32,
     },
-    /// It has no keys, or something else.
+    /// The file has no keys, or a line that is not a key.
     #[error("the key file {}: {reason}", .file.display())]
     Content {
         /// The file.
         file: PathBuf,
-        /// The line and the rule; never what is in it.
+        /// The line and the rule; never text of the file.
         reason: String,
     },
 }
@@ -76,21 +76,21 @@ impl StoreKeys {
     ///
     /// # Errors
     ///
-    /// [`KeyFileError`]: it cannot be read, others may read it, or a line is no key.
+    /// [`KeyFileError`]: the file cannot be read, others may read it, or a line is not a key.
     pub fn read(file: &Path) -> Result<Self, KeyFileError> {
-        let told = |source| KeyFileError::Read {
+        let failed = |source| KeyFileError::Read {
             file: file.to_owned(),
             source,
         };
-        let opened = input::open(file).map_err(told)?;
-        let mode = opened.metadata().map_err(told)?.mode() & 0o777;
+        let opened = input::open(file).map_err(failed)?;
+        let mode = opened.metadata().map_err(failed)?.mode() & 0o777;
         if mode & FORBIDDEN != 0 {
             return Err(KeyFileError::Open {
                 file: file.to_owned(),
                 mode,
             });
         }
-        let content = input::read_secret(&opened, LARGEST).map_err(told)?;
+        let content = input::read_secret(&opened, LARGEST).map_err(failed)?;
         let keys = parse(&content).map_err(|reason| KeyFileError::Content {
             file: file.to_owned(),
             reason,
@@ -101,7 +101,7 @@ impl StoreKeys {
         })
     }
 
-    /// The file.
+    /// The path of the file.
     #[must_use]
     pub fn file(&self) -> &Path {
         &self.file
@@ -113,13 +113,13 @@ impl StoreKeys {
         self.keys.first().expect("a key file without a key is refused")
     }
 
-    /// The key of an id.
+    /// The key with an id.
     #[must_use]
     pub fn find(&self, id: KeyId) -> Option<&StoreKey> {
         self.keys.iter().find(|key| key.id == id)
     }
 
-    /// The ids of all keys, as people are told them.
+    /// The ids of all keys, for messages.
     #[must_use]
     pub fn ids(&self) -> String {
         let ids: Vec<_> = self.keys.iter().map(|key| key.id.to_string()).collect();
@@ -162,7 +162,7 @@ fn parse(content: &[u8]) -> Result<Vec<StoreKey>, String> {
 }
 
 fn decode(line: &str) -> Option<Zeroizing<[u8; 32]>> {
-    // Room for what base64 estimates of the longest line that is looked at.
+    // Room for the decoder's estimate of the longest line that is read.
     let mut bytes = Zeroizing::new([0; 48]);
     let length = match line.len() {
         64 => decode_hex(line, &mut bytes[..32])?,
@@ -174,7 +174,7 @@ fn decode(line: &str) -> Option<Zeroizing<[u8; 32]>> {
     Some(key)
 }
 
-/// Fills `bytes` with what as many digits say, and gives their number.
+/// Decodes hex digits into `bytes`; returns the number of bytes.
 fn decode_hex(text: &str, bytes: &mut [u8]) -> Option<usize> {
     let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let (pairs, rest) = text.as_bytes().as_chunks::<2>();
@@ -200,13 +200,13 @@ impl StoreKey {
         }
     }
 
-    /// Names it.
+    /// The id of the key.
     #[must_use]
     pub const fn id(&self) -> KeyId {
         self.id
     }
 
-    /// What values are sealed with.
+    /// The key that encrypts values.
     pub(super) fn sealing(&self) -> &[u8; 32] {
         &self.sealing
     }
@@ -224,13 +224,13 @@ impl KeyId {
     /// Bytes of an id.
     pub const BYTES: usize = 8;
 
-    /// The id as stored.
+    /// The id as it is stored.
     #[must_use]
     pub const fn to_bytes(self) -> [u8; Self::BYTES] {
         self.0
     }
 
-    /// What it is displayed as, read back.
+    /// Parses the displayed form.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let mut id = [0; Self::BYTES];
@@ -238,7 +238,7 @@ impl KeyId {
         Some(Self(id))
     }
 
-    /// An id that was stored.
+    /// Reads an id as it is stored.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; Self::BYTES]) -> Self {
         Self(bytes)
@@ -266,7 +266,7 @@ pub(super) mod tests {
 
     use super::*;
 
-    /// Keys of these bytes, repeated; the first one seals.
+    /// Keys made of one repeated byte each; the first one seals.
     pub(in crate::revision) fn keys(bytes: &[u8]) -> StoreKeys {
         StoreKeys {
             file: "store.key".into(),
@@ -297,7 +297,7 @@ pub(super) mod tests {
     #[test]
     fn what_is_no_key_file_is_refused_by_line_and_never_quoted() {
         let key = STANDARD.encode([9; 32]);
-        for (content, told) in [
+        for (content, expected) in [
             ("", "there is no key in it"),
             ("# nothing\n", "there is no key in it"),
             ("hunter2hunter2\n", "line 1 is no key"),
@@ -309,7 +309,7 @@ pub(super) mod tests {
         ] {
             let refused = read(content, 0o600).unwrap_err().to_string();
             assert!(
-                refused.contains(told) && refused.contains("store.key"),
+                refused.contains(expected) && refused.contains("store.key"),
                 "{content}: {refused}"
             );
             assert!(!refused.contains("hunter2") && !refused.contains(&key), "{refused}");
@@ -321,7 +321,7 @@ pub(super) mod tests {
         let key = STANDARD.encode([9; 32]);
         for mode in [0o644, 0o604, 0o620, 0o602, 0o666] {
             let refused = read(&key, mode).unwrap_err();
-            assert!(matches!(refused, KeyFileError::Open { mode: told, .. } if told == mode));
+            assert!(matches!(refused, KeyFileError::Open { mode: expected, .. } if expected == mode));
             assert!(refused.to_string().contains("chmod 600"), "{refused}");
         }
         for mode in [0o600, 0o400, 0o440] {

@@ -1,4 +1,4 @@
-//! Revisions in memory: for tests and for servers that are told to forget.
+//! Revisions in memory: for tests and for servers with `--ephemeral`.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -23,16 +23,16 @@ pub struct MemoryStore {
 #[derive(Debug, Default)]
 struct Kept {
     last: Revision,
-    /// Oldest first, never empty.
+    /// The oldest is first; never empty.
     groups: BTreeMap<NodeGroup, VecDeque<StoredRevision>>,
-    /// Oldest first.
+    /// The oldest is first.
     receipts: BTreeMap<NodeGroup, VecDeque<Receipt>>,
 }
 
 // === impl MemoryStore ===
 
 impl MemoryStore {
-    /// An empty store that keeps this many revisions of a group.
+    /// Returns an empty store that keeps this many revisions of a group.
     #[must_use]
     pub fn new(retention: NonZeroUsize) -> Self {
         Self {
@@ -99,7 +99,7 @@ impl RevisionStore for MemoryStore {
             history.pop_back();
         }
         history.push_back(revision.clone());
-        // Those before the oldest that counts go with what it pushed out.
+        // Passing revisions before the oldest lasting one are dropped with it.
         let lasting = history
             .iter()
             .enumerate()

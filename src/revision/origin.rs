@@ -1,8 +1,8 @@
-//! The way by which a revision came, and who alone may publish its group from then on.
+//! The source of a revision, and the owner of a group.
 
 use std::fmt;
 
-/// The way by which a revision came. It is known from the code that publishes; the author is what somebody said.
+/// The source of a revision. The code that publishes sets it, unlike the author, which the publisher claims.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Origin {
     /// A call of the admin API.
@@ -14,7 +14,7 @@ pub enum Origin {
     Registry,
 }
 
-/// The one source that publishes a group: with two, each would undo what the other did.
+/// The one source that may publish a group: two sources would undo each other's publishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner {
     /// Callers of the admin API, and the endpoint registry in the shared group.
@@ -26,7 +26,7 @@ pub enum Owner {
 // === impl Origin ===
 
 impl Origin {
-    /// As it is stored and told to programs.
+    /// The text in the store and in the API.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -36,7 +36,7 @@ impl Origin {
         }
     }
 
-    /// The origin that [`Origin::as_str`] gave the text of; `None` where no release knows it.
+    /// Parses the text of [`Origin::as_str`]; `None` for unknown text.
     #[must_use]
     pub fn from_stored(text: &str) -> Option<Self> {
         [Self::AdminApi, Self::Files, Self::Registry]
@@ -44,7 +44,7 @@ impl Origin {
             .find(|origin| origin.as_str() == text)
     }
 
-    /// The owner of a group whose newest revision came this way.
+    /// The owner of a group whose newest revision has this origin.
     #[must_use]
     pub const fn owner(self) -> Owner {
         match self {
@@ -53,9 +53,8 @@ impl Origin {
         }
     }
 
-    /// It publishes by itself and often. Such a revision does not count among those that are kept, and the next of
-    /// its kind right behind it takes its place in the history. Otherwise endpoints that come and go would push out what people
-    /// published.
+    /// Returns true for a source that publishes by itself and often. Such revisions do not count against the retention, and each
+    /// replaces a passing one right before it. Otherwise endpoints that come and go would push out what people published.
     #[must_use]
     pub const fn is_passing(self) -> bool {
         match self {
@@ -74,7 +73,7 @@ impl fmt::Display for Origin {
 // === impl Owner ===
 
 impl Owner {
-    /// As it is stored and told to programs: empty for the admin API.
+    /// The text in the store and in the API: empty for the admin API.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

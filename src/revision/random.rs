@@ -3,7 +3,7 @@
 use ring::rand::{SecureRandom as _, SystemRandom};
 use zeroize::Zeroizing;
 
-/// A new key.
+/// Returns a new key.
 pub(super) fn key() -> Zeroizing<[u8; 32]> {
     Zeroizing::new(bytes())
 }

@@ -1,36 +1,36 @@
-//! What a publish with an idempotency key came to, kept so that its retry is answered alike.
+//! The result of a publish with an idempotency key, kept so that its retry gets the same answer.
 
 use crate::{
     resource::{ContentHash, ResourceName, ResourceType, Version},
     snapshot::Revision,
 };
 
-/// A publish that is done, under the key that its publisher gave it.
+/// The result of a publish, under its idempotency key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {
-    /// The publisher's name for the publish, within its group.
+    /// The idempotency key, within the group.
     pub key: String,
-    /// The hash of what was asked for: the same key with another one is another publish.
+    /// The hash of the request: the same key with another hash is another publish.
     pub request: ContentHash,
-    /// The revision that was current afterwards.
+    /// The revision after the publish.
     pub revision: Revision,
-    /// Whether the publish made it.
+    /// The publish made this revision.
     pub changed: bool,
-    /// What it changed.
+    /// The changes of the publish.
     pub changes: Vec<ReceiptChange>,
 }
 
-/// How one type changed.
+/// The changes of one type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReceiptChange {
     /// The type.
     pub resource_type: ResourceType,
-    /// Its version afterwards.
+    /// The version after the publish.
     pub version: Version,
-    /// Names that were new.
+    /// Names of new resources.
     pub added: Vec<ResourceName>,
-    /// Names whose content became another.
+    /// Names of resources with another content.
     pub changed: Vec<ResourceName>,
-    /// Names that went.
+    /// Names of removed resources.
     pub removed: Vec<ResourceName>,
 }

@@ -1,5 +1,5 @@
-//! Revisions in one file, `chancery.redb`: fsynced commits, resources stored once by content, bounded history; sealed where
-//! there are keys.
+//! Revisions in one file, `chancery.redb`: fsynced commits, resources stored once by content, bounded history, and sealed
+//! records if there is a key file.
 
 mod address;
 mod backup;
@@ -48,35 +48,35 @@ pub struct RedbStore {
 // === impl RedbStore ===
 
 impl RedbStore {
-    /// Opens `chancery.redb` in a directory, and makes both where they are missing. The file is checked whole, and only its
-    /// owner may read it: it may hold private keys. With keys everything in it is sealed, and one that is not is refused.
+    /// Opens `chancery.redb` in a directory; makes both where they are missing. The whole file is checked. Only its owner may
+    /// read it, since it may hold private keys. With keys every record is sealed, and a file that is not sealed is refused.
     ///
     /// # Errors
     ///
-    /// [`StoreError`]: another process has it open, another release wrote it, it is damaged, it needs other keys, or the system
-    /// refuses.
+    /// [`StoreError`]: another process has the file open, another release wrote it, it is damaged, it needs other keys, or the
+    /// system refuses.
     pub fn open(data_dir: &Path, retention: NonZeroUsize, keys: Option<&StoreKeys>) -> Result<Self, StoreError> {
         let store = Unlocked::open(file::path_in(data_dir), keys)?;
         Ok(Self { retention, store })
     }
 
-    /// Where the file of a data directory is.
+    /// The path of the file in a data directory.
     #[must_use]
     pub fn path_in(data_dir: &Path) -> PathBuf {
         file::path_in(data_dir)
     }
 
-    /// The file.
+    /// The path of the file.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.store.file().path()
     }
 
-    /// Reads everything that is kept and compares it with what names and counts it.
+    /// Reads all records and compares them with the references and counts.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Damaged`] for the first thing that does not fit.
+    /// [`StoreError::Damaged`] for the first mismatch.
     pub fn verify(&self) -> Result<Contents, StoreError> {
         self.store.read(verify::verify)
     }

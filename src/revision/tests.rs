@@ -1,4 +1,4 @@
-//! What every store must do, run against each of them.
+//! Requirements for every store, run against each of them.
 
 use std::time::Duration;
 
@@ -59,7 +59,7 @@ pub(super) fn assert_same(stored: &StoredRevision, expected: &StoredRevision) {
     assert_eq!(resources(stored), resources(expected));
 }
 
-/// What every store promises. `store` is empty and keeps three revisions of a group.
+/// Checks the requirements for every store. `store` is empty and keeps three revisions of a group.
 pub(super) fn keeps_its_promises(store: &dyn RevisionStore) {
     assert_eq!(store.load().unwrap().last, Revision(0));
     assert!(store.load().unwrap().groups.is_empty());
@@ -156,7 +156,7 @@ pub(super) fn receipt(key: &str, revision: u64) -> Receipt {
     }
 }
 
-/// What every store promises of receipts. `store` is empty and keeps three of a group.
+/// Checks the requirements for receipts. `store` is empty and keeps three receipts of a group.
 pub(super) fn keeps_receipts(store: &dyn RevisionStore) {
     let (group, other) = (NodeGroup::from("g"), NodeGroup::from("gg"));
     assert_eq!(store.receipt(&group, "one").unwrap(), None);
@@ -223,14 +223,14 @@ fn content_hash_is_that_of_the_content_whatever_the_versions() {
     assert_eq!(hash(&one), hash(&emptied), "a type that was emptied is as good as none");
 }
 
-/// What passes neither counts nor piles up, in whatever order it comes between what lasts.
+/// Passing revisions neither count nor pile up, in any order between lasting ones.
 pub(super) fn passes_by(store: &dyn RevisionStore, check: impl Fn()) {
     assert_eq!(store.retention().get(), 3);
     let numbers = |store: &dyn RevisionStore| -> Vec<u64> {
         let listed = store.list(&"g".into(), 100).unwrap();
         listed.iter().rev().map(|info| info.revision.0).collect()
     };
-    // By letter: L lasts, p passes.
+    // L is a lasting revision, p a passing one.
     let kept = [
         ("p", vec![1]),
         ("p", vec![2]),
@@ -270,6 +270,6 @@ pub(super) fn passes_by(store: &dyn RevisionStore, check: impl Fn()) {
 }
 
 #[test]
-fn what_passes_is_no_history_in_memory() {
+fn passing_revisions_do_not_count_in_memory() {
     passes_by(&MemoryStore::new(NonZeroUsize::new(3).unwrap()), || {});
 }

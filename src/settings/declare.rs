@@ -1,35 +1,35 @@
-//! The declaration of settings. One entry of [`section!`] is the field of a layer, the key of the file, the flag, the
+//! The declaration of settings. One entry of [`section!`] makes the field of a layer, the key of the file, the flag, the
 //! environment variable, the help, the default and the row of `docs/configuration.md`.
 //!
-//! A table of our own, since `figment` merges untyped maps, which lose the line and column of a mistake, and clap's derive
-//! wants each name written three times and knows no defaults of other modules.
+//! This is a macro of our own, since `figment` merges untyped maps, which lose the line and column of a mistake, and clap's
+//! derive wants each name three times and knows no defaults of other modules.
 
 use clap::ArgMatches;
 
 use super::{error::SettingsError, parts::Parts, setting::Setting};
 
-/// Some settings of one layer, each said or not.
+/// Some settings of one layer; each may be unset.
 pub(super) trait Section: Sized {
     /// Every setting of the section, in the order of the declaration.
     fn settings() -> Vec<Setting>;
 
-    /// The settings that flags and environment give.
+    /// Reads the settings from flags and environment.
     fn given(matches: &ArgMatches) -> Self;
 
-    /// The defaults, those of the server's parts among them.
+    /// The defaults, including those of the server's parts.
     fn defaults(parts: &Parts) -> Self;
 
-    /// This layer, and where it says nothing the one below.
+    /// Merges this layer over the one below.
     fn over(self, below: Self) -> Self;
 
-    /// True where nothing is said.
+    /// Returns true if nothing is set.
     fn is_silent(&self) -> bool;
 
-    /// Tells the parts of the server what is said.
+    /// Sets the fields of the server's parts.
     fn apply(&self, parts: &mut Parts) -> Result<(), SettingsError>;
 }
 
-/// Declares a section: its struct, named as the prefix of its keys says, and its settings. An entry reads
+/// Declares a section: its struct, the prefix of its keys, and its settings. An entry reads
 /// ```text
 /// /// meaning, up to the first `;` or `.` the help of the flag; all of it is the row in docs/configuration.md
 /// #[unit = "DIR"]        // the unit, where the type's own does not fit
@@ -38,8 +38,8 @@ pub(super) trait Section: Sized {
 /// #[check = function]    // the range of the value
 /// name: Type = default => part.of.the.server, another.part;
 /// ```
-/// A default that is left out is that of the first part. Without both a setting has none. A default without a part is read
-/// by the method of the same name. `with tls` adds the settings of a port's TLS; `file` lists what only the file can say.
+/// Without a default, the default is that of the first part; without both there is none. A setting without a part is read
+/// by the method of its name. `with tls` adds the settings of a port's TLS; `file` lists settings that only the file has.
 macro_rules! section {
     ($(#[doc = $about:literal])+ $name:ident in $prefix:literal with tls { $($own:tt)* }) => {
         section! {
@@ -188,7 +188,7 @@ macro_rules! section {
     };
 }
 
-/// `Some` of what is there.
+/// `Some` where there is an item.
 macro_rules! optional {
     () => {
         None
@@ -211,7 +211,7 @@ macro_rules! default_of {
     };
 }
 
-/// The method that reads a setting that no part of the server has.
+/// The method that reads a setting without a part.
 macro_rules! getter {
     ($(#[doc = $doc:literal])+ $field:ident: $type:ty, = $default:expr) => {
         $(#[doc = $doc])+

@@ -1,21 +1,21 @@
-//! Settings that cannot be run with: each error names the setting and the rule.
+//! Invalid settings: each error names the setting and the rule.
 
 use std::{fmt, io, net::SocketAddr, path::PathBuf};
 
 use crate::{access::RuleError as AccessError, node::RuleError, resource::UnknownType};
 
-/// Settings that cannot be run with.
+/// The reason why settings are invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
     /// The config file cannot be read.
     #[error("config file {}: {source}", file.display())]
     Read {
-        /// Which file.
+        /// The file.
         file: PathBuf,
-        /// Why.
+        /// The error of the system.
         source: io::Error,
     },
-    /// The config file says something we do not understand.
+    /// The config file has a mistake.
     #[error("{spot}: {message}")]
     Parse {
         /// The place.
@@ -23,27 +23,27 @@ pub enum SettingsError {
         /// The mistake.
         message: String,
     },
-    /// Both stores were chosen.
+    /// Both stores are chosen.
     #[error("data_dir and ephemeral exclude each other")]
     TwoStores,
-    /// Keys, and nothing to seal with them.
+    /// There is a key file and no store to seal.
     #[error(
         "store.key_file seals a data directory, and nothing is kept in one: set data_dir, or leave the key file out"
     )]
     NothingToSeal,
-    /// A setting names a type that is none.
+    /// A setting names an unknown type.
     #[error("protocol settings: {0}")]
     Type(#[from] UnknownType),
-    /// A name on demand without its type.
+    /// A resource on demand has no type.
     #[error("protocol.on_demand: {0:?} is not of the form TYPE:NAME, as in cluster:tenant-*")]
     OnDemand(String),
-    /// A grouping rule that can never name a group.
+    /// A grouping rule can never name a group.
     #[error(transparent)]
     Groups(#[from] RuleError),
-    /// A rule over who may do what cannot be used.
+    /// A rule for identities cannot be used.
     #[error(transparent)]
     Access(#[from] AccessError),
-    /// A value that is out of its range.
+    /// A value is out of its range.
     #[error("{key} must be {rule}")]
     Range {
         /// The setting.
@@ -51,14 +51,14 @@ pub enum SettingsError {
         /// The range of its values.
         rule: &'static str,
     },
-    /// TLS of a port lacks a part.
+    /// The TLS settings of a port are incomplete.
     #[error("{port}.{has} needs {port}.{lacks}: set both, or neither")]
     TlsIncomplete {
         /// The port.
         port: &'static str,
         /// The key that is set.
         has: String,
-        /// The key that is not.
+        /// The key that is missing.
         lacks: String,
     },
     /// A port that others can reach has no TLS.
@@ -69,20 +69,20 @@ pub enum SettingsError {
     Insecure {
         /// The port.
         port: &'static str,
-        /// Its address.
+        /// The address of the port.
         addr: SocketAddr,
     },
     /// The log filter is malformed.
     #[error("log level {filter:?}: {reason}")]
     LogLevel {
-        /// As given.
+        /// The filter as given.
         filter: String,
         /// The mistake.
         reason: String,
     },
 }
 
-/// The place of a mistake: in which file, at which line, column and key.
+/// The place of a mistake: the file, line, column and key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spot {
     pub(super) file: PathBuf,

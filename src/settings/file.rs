@@ -1,4 +1,4 @@
-//! The config file: YAML, read strictly, with the place of every mistake.
+//! The config file: YAML, parsed strictly; each error names its place.
 
 use std::{fmt::Write as _, fs, io, path::Path};
 
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{input, text::Escaping};
 
-/// Bytes of a config file: a device that never ends is none.
+/// Bytes of a config file; the limit also stops at a device that never ends.
 const MAX_BYTES: u64 = 1 << 20;
 
 /// Reads a config file. It may be a pipe, as a shell's `<(...)` is.
@@ -52,15 +52,14 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Layer, SettingsError> {
     })
 }
 
-/// The words of the file, where an error repeats them: on the line that the error is told on, and without a way to steer the
-/// terminal.
+/// Makes text from the file safe for an error message: one line, and no control characters for the terminal.
 fn tame(text: &str) -> String {
     let mut tame = String::new();
     Escaping::new(&mut tame, usize::MAX).write_str(text).ok();
     tame
 }
 
-/// The mistake without its place, which is said apart.
+/// The error message without its place, which [`SettingsError`] adds.
 fn message(error: &serde_saphyr::Error) -> String {
     let text = error.without_snippet().to_string();
     let first = text.lines().next().unwrap_or_default();

@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 
 use super::{declare::Section as _, layer::Layer};
 
-/// Every default, at the place of its key.
+/// Every default, under its key.
 pub(super) fn defaults() -> Json {
     serde_json::to_value(Layer::default_values()).unwrap_or_default()
 }

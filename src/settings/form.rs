@@ -1,5 +1,4 @@
-//! The types that a setting can have: how each is given on the command line, and what it is to the part of the server that
-//! obeys it.
+//! The types of settings: their form on the command line, and their conversion to the types of the server's parts.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -29,29 +28,29 @@ use crate::{
 pub(super) trait Value: Sized {
     /// The unit in the help of a flag.
     const UNIT: &'static str;
-    /// True for types of several values.
+    /// True for a list.
     const IS_LIST: bool = false;
 
-    /// The flag of such a value.
+    /// Sets the type of the flag.
     fn typed(arg: Arg) -> Arg;
 
-    /// The value that flag or environment give.
+    /// The value from the flag or the environment.
     fn given(matches: &ArgMatches, key: &str) -> Option<Self>;
 }
 
-/// A value that is told to a part of the server.
+/// A value that can be set in a part of the server.
 pub(super) trait Set<T> {
     /// Sets the part's field.
     fn set(self, field: &mut T) -> Result<(), SettingsError>;
 }
 
-/// A field of a part of the server whose default is that of the setting.
+/// A field of a part of the server, whose default is the default of the setting.
 pub(super) trait Show<V> {
     /// The default; `None` where the field is unset.
     fn show(&self) -> Option<V>;
 }
 
-/// One value for a flag, parsed as its type says.
+/// Flags with one value, parsed by the value's type.
 macro_rules! values {
     ($($type:ty: $unit:literal $(, $option:ident($given:expr))*;)*) => {
         $(
@@ -71,7 +70,7 @@ macro_rules! values {
 }
 
 values! {
-    // A flag that stands alone is switched on by it.
+    // The flag without a value means true.
     bool: "BOOL", num_args(0..=1), require_equals(true), default_missing_value("true");
     ByteSize: "SIZE";
     ClientAuth: "MODE";
@@ -88,7 +87,7 @@ values! {
     usize: "COUNT";
 }
 
-// Items are separated by commas, or come by flags of their own.
+// Items are separated by commas, or each has its own flag.
 impl<T: Value + Clone + Send + Sync + 'static> Value for Vec<T> {
     const UNIT: &'static str = T::UNIT;
     const IS_LIST: bool = true;
@@ -104,7 +103,7 @@ impl<T: Value + Clone + Send + Sync + 'static> Value for Vec<T> {
 
 // === impl Set, Show ===
 
-/// Fields that are made of the value of the setting, and its value of them.
+/// Conversions between a setting and a field, both ways.
 macro_rules! converted {
     ($($type:ty => $field:ty: |$said:ident| $set:expr, |$default:ident| $show:expr;)*) => {
         $(

@@ -1,5 +1,4 @@
-//! One layer of settings: what flags and environment say, or what the file says. What a layer does not say, the one below
-//! decides.
+//! One layer of settings: flags and environment, or the file. The layer below decides what a layer leaves out.
 
 mod clients;
 mod ports;
@@ -21,7 +20,7 @@ use super::{
 use crate::{access::AccessConfig, node::GroupRule, revision::DEFAULT_RETENTION, tls::TlsSettings};
 
 section! {
-    /// Everything that can be set.
+    /// All settings.
     Layer in "" {
         /// address for xDS clients; port 0 picks a free one
         #[shown = "`127.0.0.1:18000`; `0.0.0.0:18000` with TLS or `insecure`"]
@@ -43,7 +42,7 @@ section! {
         /// keep snapshots in memory: a restart forgets them
         #[shown = "where `data_dir` is not given"]
         ephemeral: bool;
-        /// publish what the folders of this directory say, one for each group; see [sources.md](sources.md)
+        /// publish the folders of this directory, one for each group; see [sources.md](sources.md)
         #[unit = "DIR"]
         files: PathBuf;
         /// revisions of each group that are kept to go back to. Those that the endpoint registry makes do not count: of
@@ -121,8 +120,8 @@ fn is_filter(_key: &'static str, level: &str) -> Result<(), SettingsError> {
 // === impl Layer ===
 
 impl Layer {
-    /// This layer, and the one below where this says nothing. `data_dir` and `ephemeral` are one choice: the
-    /// upper layer that makes it makes it whole.
+    /// Merges this layer over the one below. `data_dir` and `ephemeral` are one choice: the upper layer that sets one of them
+    /// decides both.
     #[must_use]
     pub fn or(self, below: Self) -> Self {
         let is_chosen = self.data_dir.is_some() || self.ephemeral == Some(true);
@@ -138,13 +137,13 @@ impl Layer {
         self.over(below)
     }
 
-    /// The defaults; where snapshots are kept has none.
+    /// The defaults. The store has none.
     #[must_use]
     pub fn default_values() -> Self {
         Self::defaults(&Parts::default())
     }
 
-    /// TLS of the ports, each with all that it needs.
+    /// TLS of the ports, complete for each.
     pub(super) fn tls(&self) -> Result<PortsTls, SettingsError> {
         Ok(PortsTls {
             xds: self.xds.tls().settings(PortName::Xds)?,
@@ -153,12 +152,12 @@ impl Layer {
         })
     }
 
-    /// True for a port that may be reached from elsewhere without TLS.
+    /// Returns true for a port that may be reached from other machines without TLS.
     pub(super) fn is_insecure(&self, port: PortName) -> bool {
         self.insecure.as_ref().is_some_and(|ports| ports.contains(&port))
     }
 
-    /// A port that others can reach needs TLS, or leave to do without it.
+    /// A port that others can reach needs TLS, or a setting that allows it without.
     pub(super) fn may_listen(
         &self,
         port: PortName,

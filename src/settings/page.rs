@@ -1,6 +1,6 @@
-//! The rows of `docs/configuration.md`, held equal to the declarations.
+//! The rows of `docs/configuration.md`, which a test compares with the declarations.
 //!
-//! `UPDATE_PAGES=1 cargo test --lib settings::page` writes them anew, and adds a row for a setting that has none.
+//! `UPDATE_PAGES=1 cargo test --lib settings::page` writes the rows, and adds a row for a new setting.
 
 use std::{collections::BTreeMap, fs};
 
@@ -8,7 +8,7 @@ use super::{declare::Section as _, flags, layer::Layer};
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md");
 
-/// The page with the rows as they are declared, and a row for each setting after the one that is declared before it.
+/// The page with the declared rows; a new row follows the row of the setting that is declared before it.
 fn written(page: &str) -> String {
     let defaults = flags::defaults();
     let settings = Layer::settings();
@@ -51,7 +51,7 @@ fn the_page_has_the_rows_that_are_declared_and_no_others() {
     assert_eq!(page.lines().count(), written.lines().count());
     let stand = page.lines().filter_map(|line| line.strip_prefix("| `"));
     let mut stand: Vec<&str> = stand.filter_map(|row| row.split('`').next()).collect();
-    // The flags of other commands have no key.
+    // Flags of other commands have no key.
     stand.retain(|name| !name.starts_with('-'));
     let mut declared: Vec<&str> = Layer::settings().iter().map(|setting| setting.key).collect();
     stand.sort_unstable();

@@ -1,4 +1,4 @@
-//! The settings of the server's parts, and the choices that settings offer.
+//! The settings of the server's parts, and the values of settings that are choices.
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,7 @@ use crate::{
     tls::TlsSettings, transport::XdsSettings,
 };
 
-/// The settings of the server's parts, each a type of the module that obeys it. Its default is the setting's.
+/// The settings of the server's parts, each in the type of its module. The default of a type is the default of the setting.
 #[derive(Clone, Debug, Default)]
 pub struct Parts {
     /// The xDS port: limits, groups, the protocol.
@@ -17,11 +17,11 @@ pub struct Parts {
     pub polls: PollLimits,
     /// Limits on a publish.
     pub admission: admission::Limits,
-    /// Limits on removals that nobody confirms.
+    /// Limits on removals without a confirmation.
     pub removals: RemovalGuard,
-    /// Groups to which the shared one is enough while they have no snapshot of their own.
+    /// Groups whose nodes are served the shared group alone while they have no snapshot of their own.
     pub sufficed: GroupSet,
-    /// Limits on what is remembered of nodes.
+    /// Limits on the state of nodes.
     pub fleet: fleet::Limits,
     /// The audit log.
     pub audit: AuditSettings,
@@ -29,31 +29,31 @@ pub struct Parts {
     pub log: LogSettings,
 }
 
-/// TLS of the ports; `None` where one is spoken in the clear.
+/// TLS of the ports; `None` for a port without TLS.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PortsTls {
-    /// Of the xDS port.
+    /// TLS of the xDS port.
     pub xds: Option<TlsSettings>,
-    /// Of the admin API.
+    /// TLS of the admin API.
     pub admin: Option<TlsSettings>,
-    /// Of the HTTP port.
+    /// TLS of the HTTP port.
     pub http: Option<TlsSettings>,
 }
 
 /// The log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogSettings {
-    /// A level, or filters as `tracing` knows them.
+    /// A level, or a filter in the syntax of `tracing`.
     pub level: String,
-    /// The form of its lines.
+    /// The format of log lines.
     pub format: LogFormat,
 }
 
-/// The form of log lines.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
-    /// For people.
+    /// Text for people.
     Text,
     /// One JSON object a line.
     Json,
@@ -63,13 +63,13 @@ pub enum LogFormat {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RulesMode {
-    /// Refuse it.
+    /// Refuse the publish.
     Error,
-    /// Warn of it: for clients newer than this server's protos.
+    /// Warn: for clients newer than this server's protos.
     Warn,
 }
 
-/// A port that may be told to do without TLS.
+/// A port that a setting can allow to be open without TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PortName {
@@ -84,7 +84,7 @@ pub enum PortName {
 // === impl PortName ===
 
 impl PortName {
-    /// As it is written in settings.
+    /// The name in settings.
     #[must_use]
     pub const fn text(self) -> &'static str {
         match self {

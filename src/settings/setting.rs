@@ -1,24 +1,24 @@
-//! The facts of one setting: its flag, its environment variable, its help, and its row in `docs/configuration.md`.
+//! One setting's metadata: its flag, its environment variable, its help, and its row in `docs/configuration.md`.
 
 use clap::Arg;
 use serde_json::Value as Json;
 
-/// The facts of one setting that do not depend on what it is set to.
+/// The metadata of one setting, which does not depend on its value.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Setting {
-    /// As in the file: `fleet.max_nodes`.
+    /// The key in the file: `fleet.max_nodes`.
     pub(super) key: &'static str,
-    /// The meaning, as the row of the page has it; its first clause is the help of the flag.
+    /// The meaning, as in the row of the page; its first clause is the help of the flag.
     pub(super) text: &'static str,
     /// The unit of the value in the help: `COUNT`.
     pub(super) unit: &'static str,
-    /// The environment variable, where it is not named after the key.
+    /// The environment variable, if it is not named after the key.
     pub(super) env: Option<&'static str>,
-    /// The default in words, where it follows from other settings.
+    /// The default in words, if it follows from other settings.
     pub(super) shown: Option<&'static str>,
-    /// True where it has several values.
+    /// True for a list.
     pub(super) is_list: bool,
-    /// Gives the flag its type; `None` for what only the file can say.
+    /// Sets the type of the flag; `None` for a setting that only the file has.
     pub(super) typed: Option<fn(Arg) -> Arg>,
 }
 
@@ -47,7 +47,7 @@ impl Setting {
         text + how
     }
 
-    /// The default as the page has it, of those of all.
+    /// The default as in the page, looked up in all `defaults`.
     fn default(&self, defaults: &Json) -> String {
         let value = || defaults.pointer(&format!("/{}", self.key.replace('.', "/")));
         self.shown.map_or_else(|| written(value()), str::to_owned)
@@ -81,7 +81,7 @@ impl Setting {
     }
 }
 
-/// A value as the page has it.
+/// A value as in the page.
 fn written(value: Option<&Json>) -> String {
     let text = match value {
         None | Some(Json::Null) => return "none".to_owned(),

@@ -1,4 +1,4 @@
-//! Which layer wins, what is refused and where, and that what is printed can be read again.
+//! Priority of layers, refusals with their place, and printed settings that can be read again.
 
 use std::{path::Path, time::Duration};
 
@@ -232,7 +232,7 @@ fn lists_of_revoked_certificates_need_cas_and_clients_that_show_certificates() {
 }
 
 #[test]
-fn what_is_wrong_is_told_on_one_line_whatever_the_file_says() {
+fn mistakes_are_reported_on_one_line_whatever_the_file_says() {
     for text in [
         "\"log\\nlevel\": info",
         "access: {nodes: [{\"a\\nb\\e[2J\": 1}]}",
@@ -264,13 +264,13 @@ fn the_help_of_a_flag_is_the_first_clause_of_its_meaning() {
         (text(arg.get_help()), text(arg.get_long_help()))
     };
     let (short, long) = help("store.key_file");
-    assert_eq!(short, "Seal what is kept in `data_dir` with the first key of this file");
+    assert_eq!(short, "Seal the store in `data_dir` with the first key of this file");
     assert!(
-        long.ends_with("; the others open what they sealed. See operations.md [default: none]"),
+        long.ends_with("; the other keys open what they sealed. See operations.md [default: none]"),
         "{long}"
     );
     let (short, long) = help("protocol.quiet_removals");
-    assert_eq!(short, "Types whose removals are not told in delta");
+    assert_eq!(short, "Types whose removals are not sent in delta");
     assert!(
         long.ends_with("; a list in the file, comma-separated elsewhere [default: extension_config]"),
         "{long}"
@@ -278,7 +278,7 @@ fn the_help_of_a_flag_is_the_first_clause_of_its_meaning() {
 }
 
 #[test]
-fn what_is_not_said_is_as_the_parts_have_it() {
+fn settings_that_are_unset_are_those_of_the_parts() {
     let parts = Settings::resolve(Layer::default()).unwrap().parts;
     assert_eq!(format!("{parts:?}"), format!("{:?}", Parts::default()));
 }

@@ -1,4 +1,4 @@
-//! Values as people write them: `10s`, `64MiB`. Parsed once, the same from a flag, the environment and a file.
+//! Values as people write them: `10s`, `64MiB`. Flags, environment and files share one parser.
 
 use std::{fmt, str::FromStr, time::Duration};
 
@@ -12,28 +12,28 @@ pub struct Span(pub Duration);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ByteSize(pub usize);
 
-/// A part of a whole, from 0 to 1, as in `0.5` or `50%`.
+/// A share of a whole, from 0 to 1, as in `0.5` or `50%`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Share(pub f64);
 
-/// A text that is no such value.
+/// A text that cannot be parsed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ValueError {
-    /// Not a length of time.
+    /// The text is not a length of time.
     #[error("\"{0}\" is not a duration: write it as in 10s, 500ms or 1m 30s")]
     Span(String),
-    /// Not a number of bytes.
+    /// The text is not a number of bytes.
     #[error("\"{0}\" is not a size: write it as in 64MiB, 10MB or 4096")]
     ByteSize(String),
-    /// Not a part of a whole.
+    /// The text is not a share.
     #[error("\"{0}\" is not a share: write it as in 0.5 or 50%")]
     Share(String),
 }
 
-/// The suffixes of sizes; the largest that divides a size is the one it is shown with.
+/// The suffixes of sizes. A size is displayed with the largest one that divides it.
 const UNITS: [(&str, usize); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
 
-/// Written in files as on the command line.
+/// Reads and writes the value in files as on the command line.
 macro_rules! as_text {
     ($type:ty) => {
         impl<'de> Deserialize<'de> for $type {

@@ -1,18 +1,18 @@
-//! Other names of resources, and that none of them means two.
+//! Aliases of resources, and the check that a name means one resource only.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::tree::{Edit, Item, Tree};
 use crate::resource::{Resource, ResourceName};
 
-/// A name that is not the resource's own, with the resource's own (D-12).
+/// An alias with the name of its resource (D-12).
 #[derive(Clone, Debug)]
 pub(super) struct Alias {
     alias: ResourceName,
     owner: ResourceName,
 }
 
-/// Two resources of one type answer to the same name.
+/// Two resources of one type have the same name or alias.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("duplicate name \"{0}\"")]
 pub struct DuplicateName(pub ResourceName);
@@ -20,12 +20,12 @@ pub struct DuplicateName(pub ResourceName);
 // === impl Alias ===
 
 impl Alias {
-    /// The name of the resource that answers to it.
+    /// The name of the resource with this alias.
     pub(super) const fn owner(&self) -> &ResourceName {
         &self.owner
     }
 
-    /// The aliases of `resources`, given those they had before `gone` made room for `new`.
+    /// The aliases of `resources`, made from the aliases `before`, without those of `gone` and with those of `new`.
     pub(super) fn edited<'a>(
         before: &Tree<Self>,
         resources: &Tree<Arc<Resource>>,
@@ -51,7 +51,7 @@ impl Alias {
             let alias = aliases.get(resource.name.as_str());
             alias.is_some_and(|alias| alias.owner != resource.name)
         };
-        // Most types have none at all.
+        // Most types have no aliases.
         let mut named = new.into_iter().take_while(|_| !aliases.is_empty());
         match named.find(taken) {
             Some(resource) => Err(DuplicateName(resource.name.clone())),
@@ -60,7 +60,7 @@ impl Alias {
     }
 }
 
-/// Whether another resource has the alias as its name.
+/// Returns true if the alias is the name of another resource.
 fn is_other(resources: &Tree<Arc<Resource>>, alias: &ResourceName, resource: &Resource) -> bool {
     *alias != resource.name && resources.get(alias.as_str()).is_some()
 }

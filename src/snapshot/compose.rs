@@ -1,5 +1,5 @@
-//! What nodes of a group are served: its own resources over those of the shared group, and empty endpoints where clusters
-//! wait for some. Each composition starts from the one before and costs what changed since.
+//! The composition of a group's snapshot: its own resources over those of the shared group, plus empty endpoints for
+//! clusters that lack them. Each composition starts from the one before and costs as much as what changed since.
 
 use std::sync::Arc;
 
@@ -7,11 +7,11 @@ use super::{Completeness, Snapshot, layers::Layers, type_resources::EMPTY};
 use crate::{node::NodeGroup, resource::ResourceType};
 
 impl Snapshot {
-    /// What nodes of a group are served: its own resources over those of the shared group, own wins by (type, name);
-    /// and an empty ClusterLoadAssignment for each EDS cluster that has none (O-7). `own` is `None` for a group that was
-    /// never published. Types that come out as they were in `previous` are shared with it.
+    /// Composes the snapshot of a group: its own resources over those of the shared group, by (type, name), plus an
+    /// empty ClusterLoadAssignment for each EDS cluster that has none (O-7). `own` is `None` for a group that was never
+    /// published. Types that did not change are shared with `previous`.
     ///
-    /// Costs what differs from what `previous` was composed of, and gives the same whatever that was.
+    /// Costs as much as the change since `previous`. The result does not depend on `previous`.
     #[must_use]
     pub fn compose(group: &NodeGroup, own: Option<&Self>, shared: Option<&Self>, previous: Option<&Self>) -> Self {
         let before = previous.and_then(|previous| previous.layers.as_deref());

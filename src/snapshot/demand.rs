@@ -1,4 +1,4 @@
-//! Which ClusterLoadAssignments the clusters of a snapshot ask for.
+//! The ClusterLoadAssignments that the clusters of a snapshot refer to.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use super::{
 };
 use crate::resource::{ResourceName, ResourceType};
 
-/// A name of endpoints, and how many clusters ask for it.
+/// The name of a ClusterLoadAssignment and the number of clusters that refer to it.
 #[derive(Clone, Debug)]
 pub(super) struct Demand {
     name: ResourceName,
@@ -18,7 +18,7 @@ pub(super) struct Demand {
 // === impl Demand ===
 
 impl Demand {
-    /// What is asked for after a change of clusters, and the names that a cluster stopped or began to ask for.
+    /// The demand after a change of clusters, and the names whose number of clusters changed.
     pub(super) fn edited(
         before: &Tree<Self>,
         from: &TypeResources,
@@ -64,7 +64,7 @@ impl Item for Demand {
     }
 }
 
-/// A name that is asked for and has no endpoints.
+/// The name of a ClusterLoadAssignment that clusters refer to and that does not exist.
 impl Item for ResourceName {
     fn key(&self) -> &ResourceName {
         self

@@ -4,19 +4,19 @@ use std::sync::Arc;
 
 use crate::resource::{Resource, ResourceName};
 
-/// What changed from one set of resources to another, each list sorted by name.
+/// The changes from one set of resources to another, each list sorted by name.
 #[derive(Clone, Debug, Default)]
 pub struct Diff {
     /// Resources that are new or have another version.
     pub changed: Vec<Arc<Resource>>,
-    /// Resources that are gone, as they were.
+    /// Resources that are gone, in their last form.
     pub removed: Vec<Arc<Resource>>,
 }
 
 // === impl Diff ===
 
 impl Diff {
-    /// Of pairs of resources of one name, the earlier one first. Compares by version, so by content.
+    /// The difference that pairs of resources make, the earlier one first. Compares versions, and so contents.
     pub(super) fn of<'a>(
         differences: impl Iterator<Item = (Option<&'a Arc<Resource>>, Option<&'a Arc<Resource>>)>,
     ) -> Self {
@@ -32,13 +32,13 @@ impl Diff {
         diff
     }
 
-    /// Whether nothing changed.
+    /// Returns true if nothing changed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.changed.is_empty() && self.removed.is_empty()
     }
 
-    /// The names of what is gone.
+    /// The names of the removed resources.
     pub fn removed_names(&self) -> impl Iterator<Item = &ResourceName> {
         self.removed.iter().map(|resource| &resource.name)
     }

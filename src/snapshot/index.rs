@@ -1,7 +1,7 @@
-//! Where resources are, by a hash of their names: for who looks up many of them.
+//! A hash index of resources by name, for look-ups of many names.
 //!
-//! A search through a sorted set compares names all over the memory. Here one look-up finds its place at once, and looks at
-//! the one name that it finds there.
+//! A binary search compares names all over the memory. The index finds the place with one look-up and compares one
+//! name.
 
 use std::{hash::BuildHasher as _, sync::Arc};
 
@@ -9,20 +9,21 @@ use foldhash::fast::FixedState;
 
 use crate::resource::Resource;
 
-/// Bits of a hash that lie beside a place, so that other names need hardly ever be looked at.
+/// The bits of a hash that are stored beside a place, so that other names are almost never compared.
 const TAG: u64 = 0xffff_ffff_0000_0000;
 
-/// An open hash table, at most half full. Who publishes a type's names could make them collide, and slow down itself.
+/// An open hash table, at most half full. A publisher could choose names that collide, and would only slow down its own
+/// group.
 #[derive(Debug)]
 pub(super) struct Index {
-    /// Half a hash, and the place in the list plus one; zero where there is nothing.
+    /// Half of a hash, and the place in the list plus one; 0 for an empty slot.
     slots: Box<[u64]>,
 }
 
 // === impl Index ===
 
 impl Index {
-    /// Of a list in which each name is once.
+    /// The index of a list without duplicate names.
     pub(super) fn new(list: &[Arc<Resource>]) -> Self {
         let mut slots = vec![0; (2 * list.len()).next_power_of_two()].into_boxed_slice();
         for (resource, place) in list.iter().zip(1_u64..) {
@@ -37,7 +38,7 @@ impl Index {
         Self { slots }
     }
 
-    /// The resource of this name in the same list.
+    /// The resource with this name. `list` is the list of [`Index::new`].
     pub(super) fn find<'a>(&self, list: &'a [Arc<Resource>], name: &str) -> Option<&'a Arc<Resource>> {
         let hash = hash(name);
         let mut at = first_slot(hash, self.slots.len());
@@ -59,7 +60,7 @@ fn hash(name: &str) -> u64 {
     FixedState::with_seed(0).hash_one(name)
 }
 
-/// Their number is a power of two.
+/// The first slot for a hash. `slots` is a power of two.
 fn first_slot(hash: u64, slots: usize) -> usize {
     usize::try_from(hash & !TAG).unwrap_or_default() & (slots - 1)
 }

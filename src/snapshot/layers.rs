@@ -1,4 +1,4 @@
-//! The layers of a composed snapshot, from which the next one is made at the cost of what changed.
+//! The layers of a composed snapshot, from which the next one is composed incrementally.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -15,18 +15,18 @@ use crate::resource::{Resource, ResourceName, ResourceType};
 pub(super) struct Layers {
     own: Types,
     shared: Types,
-    /// Own over shared, before endpoints were filled in.
+    /// Own resources over shared ones, without the empty endpoints.
     merged: Types,
-    /// The endpoints that the clusters ask for.
+    /// The names of endpoints that the clusters refer to.
     demand: Tree<Demand>,
-    /// Those of them that are not there, and served as empty.
+    /// The names in `demand` that do not exist and are served as empty endpoints.
     missing: Tree<ResourceName>,
 }
 
 // === impl Layers ===
 
 impl Layers {
-    /// A group's own resources over the shared ones. What comes out as it was before is shared with that.
+    /// Puts a group's own resources over the shared ones. Unchanged types are shared with `before`.
     pub(super) fn merge(own: Types, shared: Types, before: Option<&Self>) -> Self {
         let nothing = Self::default();
         let before = before.unwrap_or(&nothing);
@@ -48,13 +48,13 @@ impl Layers {
         }
     }
 
-    /// Own over shared, before endpoints are filled in.
+    /// Own resources over shared ones, without the empty endpoints.
     pub(super) const fn merged(&self) -> &Types {
         &self.merged
     }
 
-    /// O-7: Envoy keeps a cluster warming until it hears of its endpoints, and a server that is silent about them freezes
-    /// every later CDS change with it. `None` where nothing is missing.
+    /// Adds empty endpoints for the clusters that lack them; `None` if none are missing. Envoy keeps a cluster warming
+    /// until it receives its endpoints, and without an answer it delays every later CDS change (O-7).
     pub(super) fn fill_endpoints(
         &mut self,
         before: Option<&Self>,
@@ -65,7 +65,7 @@ impl Layers {
             of_type(&self.merged, &ResourceType::Endpoint),
         );
         let nothing = Self::default();
-        // Without one before, what is there is not to be looked through, only what is missing.
+        // Without a previous composition, existing endpoints count as unchanged: only missing ones are visited.
         let (before, endpoints_before, filled_before) = match before {
             Some(before) => (before, of_type(&before.merged, &ResourceType::Endpoint), filled_before),
             None => (&nothing, endpoints, &**endpoints),
@@ -104,7 +104,7 @@ impl Layers {
     }
 }
 
-/// One type's own resources, and those of the shared group whose names are free.
+/// One type's own resources, plus the shared ones whose names and aliases are free.
 fn merged_type(
     own: &Arc<TypeResources>,
     shared: &Arc<TypeResources>,

@@ -1,4 +1,4 @@
-//! A snapshot without some resources of a type, for nodes that may not have them: as if they had never been published.
+//! A snapshot without the resources that a node may not have, as if they had never been published.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -6,10 +6,11 @@ use super::{Edits, Snapshot, TypeResources};
 use crate::resource::{Resource, ResourceName, ResourceType};
 
 impl Snapshot {
-    /// The same with only those resources of a type whose names `keep` keeps. `previous` is an earlier snapshot and what this made
-    /// of it by the same `keep`: with it this costs what changed since, and gives the same without it.
+    /// This snapshot with only those resources of a type whose names `keep` accepts. `previous` is an earlier snapshot
+    /// and its restriction by the same `keep`: with it the call costs as much as what changed since. The result does
+    /// not depend on it.
     ///
-    /// The version of what is left is that of its content: what is hidden cannot be told from it.
+    /// The version of the rest is the hash of its content, so it reveals nothing about the hidden resources.
     #[must_use]
     pub fn restricted(
         &self,
@@ -25,7 +26,7 @@ impl Snapshot {
             Some((before, made)) => edited(all, before, made, keep),
             None => selected(all, keep),
         };
-        // Nothing is hidden: then all of it is one for all.
+        // If nothing is hidden, the set is shared with the snapshot.
         let kept = if kept.len() == all.len() { Arc::clone(all) } else { kept };
         let mut restricted = self.clone();
         let replaced = self.types.iter().map(|(own, resources)| {
@@ -59,7 +60,7 @@ fn edited(
         .map(|name| (name.clone(), all.named(name.as_str()).cloned()))
         .filter(|(name, edit)| !same(made.named(name.as_str()), edit.as_ref()))
         .collect();
-    // A set of which nothing was hidden may have a version that says more than its content.
+    // A set without hidden resources may have a version that is not the hash of its content.
     if edits.is_empty() && !Arc::ptr_eq(made, before) {
         return Arc::clone(made);
     }

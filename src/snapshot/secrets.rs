@@ -1,19 +1,18 @@
-//! The values that a secret hides, for those who keep them out of what a node says: keys, passwords, tickets and generic secrets
-//! that stand in it, and no certificates.
+//! The values of a secret that a node's messages must not show: keys, passwords, tickets and generic secrets.
 
 use std::collections::HashMap;
 
 use bytes::Bytes;
 use prost::{Message, Oneof};
 
-/// `google.protobuf.Any`, whose value shares the bytes of the resource, as those below do.
+/// `google.protobuf.Any`. Its value shares the bytes of the resource, as do the messages below.
 #[derive(Clone, PartialEq, Message)]
 struct Body {
     #[prost(bytes = "bytes", tag = "2")]
     value: Bytes,
 }
 
-/// `envoy.extensions.transport_sockets.tls.v3.Secret`, of which the kinds without a hidden value are left out.
+/// `envoy.extensions.transport_sockets.tls.v3.Secret`, without the kinds that hide nothing.
 #[derive(Clone, PartialEq, Message)]
 struct Secret {
     #[prost(oneof = "Kind", tags = "2, 3, 5")]
@@ -54,7 +53,7 @@ struct GenericSecret {
     secrets: HashMap<String, DataSource>,
 }
 
-/// A text is read as its bytes.
+/// Text is read as bytes.
 #[derive(Clone, PartialEq, Message)]
 struct DataSource {
     #[prost(oneof = "Inline", tags = "2, 3")]
@@ -69,7 +68,7 @@ enum Inline {
     Text(Bytes),
 }
 
-/// The hidden values of a secret, whose encoded `Any` this is; none of what is no secret.
+/// The hidden values of a secret in its encoded `Any`; empty for any other message.
 #[must_use]
 pub fn secret_values(body: &Bytes) -> Vec<Bytes> {
     let body = Body::decode(body.clone()).ok();
@@ -94,7 +93,7 @@ mod tests {
     use super::*;
     use crate::{proto, resource::ResourceType};
 
-    /// The values of a secret that is encoded by the descriptors of Envoy's protos.
+    /// The values of a secret that is encoded with the descriptors of Envoy's protos.
     fn values(json: Value) -> Vec<Vec<u8>> {
         let descriptor = proto::descriptors()
             .get_message_by_name("envoy.extensions.transport_sockets.tls.v3.Secret")
@@ -146,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_secret_has_no_values() {
+    fn bytes_that_are_no_secret_have_no_values() {
         for body in ["", "no message at all", "\u{12}\u{1}"] {
             assert!(secret_values(&Bytes::from_static(body.as_bytes())).is_empty());
         }

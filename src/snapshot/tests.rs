@@ -1,4 +1,4 @@
-//! Versions, differences, and what groups are composed to.
+//! Tests of snapshots: versions, differences, compositions.
 
 use std::collections::BTreeMap;
 
@@ -141,7 +141,7 @@ fn shared_group_alone_is_whole_only_where_it_suffices() {
     assert!(whole.is_whole(&kind));
     assert!(whole.get(&ResourceType::Listener).is_some_and(|set| set.is_empty()));
     assert!(Arc::ptr_eq(whole.get(&kind).unwrap(), partial.get(&kind).unwrap()));
-    // A composition does not take over how far the one before went.
+    // The completeness of the previous composition does not carry over.
     assert!(!Snapshot::compose(&"g".into(), None, Some(&shared), Some(&whole)).is_whole(&kind));
 }
 

@@ -1,26 +1,28 @@
-//! A sorted set that is never edited in place: what changes is built anew, the rest is shared with the set before.
+//! A sorted set that is never edited in place: an edit builds what changed and shares the rest with the set before.
 //!
-//! Items lie in pages, pages in chapters. Where a page or a chapter ends is said by the names in it, so equal sets are cut
-//! alike whatever their history, and a change moves the bounds of few others. Resources, aliases and demands are kept so.
+//! The set is a prolly tree (<https://docs.dolthub.com/architecture/storage-engine/prolly-tree>) of two levels: items
+//! in leaves, leaves in inner nodes. The hash of a name decides whether a node ends there, so equal sets are split
+//! alike whatever their history, and an edit moves few boundaries. Resources, aliases and demands are kept in such
+//! sets.
 
 mod builder;
-mod part;
+mod node;
 
 use std::{cmp::Ordering, iter, sync::Arc};
 
 use self::{
     builder::Builder,
-    part::{Part, Sum},
+    node::{Sum, TreeNode},
 };
 use crate::resource::{ContentHash, ResourceName};
 
-pub(crate) use self::part::{Chapter, Page};
-pub(super) use self::part::{Edit, Item};
+pub(super) use self::node::{Edit, Item};
+pub(crate) use self::node::{InnerNode, Leaf};
 
-/// The set.
+/// The set: inner nodes in order, and the sums over all of them.
 #[derive(Clone, Debug)]
 pub(super) struct Tree<T> {
-    chapters: Arc<[Arc<Chapter<T>>]>,
+    inner_nodes: Arc<[Arc<InnerNode<T>>]>,
     sum: Sum,
 }
 
@@ -30,14 +32,14 @@ pub(super) type Difference<'a, T> = (Option<&'a T>, Option<&'a T>);
 // === impl Tree ===
 
 impl<T: Item> Tree<T> {
-    /// Of items sorted by key, all different.
+    /// A set of items that are sorted by key, without duplicates.
     pub(super) fn from_sorted(items: impl IntoIterator<Item = T>) -> Self {
         let mut builder = Builder::new();
         items.into_iter().for_each(|item| builder.item(item));
         Self::built(builder)
     }
 
-    /// This set with other items under some keys, or none. `edits` are sorted by key, all different.
+    /// This set with some items replaced, added or removed. `edits` are sorted by key, without duplicates.
     pub(super) fn edited(&self, edits: &[Edit<T>]) -> Self {
         if edits.is_empty() {
             return self.clone();
@@ -45,20 +47,20 @@ impl<T: Item> Tree<T> {
         debug_assert!(edits.is_sorted_by(|a, b| a.0 < b.0), "sorted, all different");
         let mut builder = Builder::new();
         let mut edits = edits;
-        for (index, chapter) in self.chapters.iter().enumerate() {
-            let is_last = index + 1 == self.chapters.len();
-            let mut mine = take_up_to(&mut edits, &chapter.last, is_last);
+        for (index, inner) in self.inner_nodes.iter().enumerate() {
+            let is_last = index + 1 == self.inner_nodes.len();
+            let mut mine = take_up_to(&mut edits, &inner.last, is_last);
             if mine.is_empty() {
-                builder.chapter(chapter);
+                builder.inner_node(inner);
                 continue;
             }
-            for (index, page) in chapter.pages.iter().enumerate() {
-                let is_last = index + 1 == chapter.pages.len();
-                let mine = take_up_to(&mut mine, &page.last, is_last);
+            for (index, leaf) in inner.leaves.iter().enumerate() {
+                let is_last = index + 1 == inner.leaves.len();
+                let mine = take_up_to(&mut mine, &leaf.last, is_last);
                 if mine.is_empty() {
-                    builder.page(page);
+                    builder.leaf(leaf);
                 } else {
-                    builder.edited(&page.items, mine);
+                    builder.edited(&leaf.items, mine);
                 }
             }
         }
@@ -67,44 +69,44 @@ impl<T: Item> Tree<T> {
     }
 
     fn built(builder: Builder<T>) -> Self {
-        let (chapters, sum) = builder.finish();
-        Self { chapters, sum }
+        let (inner_nodes, sum) = builder.finish();
+        Self { inner_nodes, sum }
     }
 
     pub(super) fn get(&self, key: &str) -> Option<&T> {
-        let chapter = holder(&self.chapters, key)?;
-        let page = holder(&chapter.pages, key)?;
-        let found = page.items.binary_search_by(|item| item.key().as_str().cmp(key));
-        found.ok().and_then(|index| page.items.get(index))
+        let inner = holder(&self.inner_nodes, key)?;
+        let leaf = holder(&inner.leaves, key)?;
+        let found = leaf.items.binary_search_by(|item| item.key().as_str().cmp(key));
+        found.ok().and_then(|index| leaf.items.get(index))
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
-        let pages = self.chapters.iter().flat_map(|chapter| chapter.pages.iter());
-        pages.flat_map(|page| page.items.iter())
+        let leaves = self.inner_nodes.iter().flat_map(|inner| inner.leaves.iter());
+        leaves.flat_map(|leaf| leaf.items.iter())
     }
 
-    /// The items that the two sets do not share, by key. Items in both that are not known to be the same come as pairs.
+    /// The items that the two sets do not share, by key. Pairs of equal items may be among them.
     pub(super) fn differences<'a>(&'a self, older: &'a Self) -> impl Iterator<Item = Difference<'a, T>> {
-        let (old, new) = unshared(older.chapters.iter(), self.chapters.iter());
-        let old = old.into_iter().flat_map(|chapter| chapter.pages.iter());
-        let new = new.into_iter().flat_map(|chapter| chapter.pages.iter());
+        let (old, new) = unshared(older.inner_nodes.iter(), self.inner_nodes.iter());
+        let old = old.into_iter().flat_map(|inner| inner.leaves.iter());
+        let new = new.into_iter().flat_map(|inner| inner.leaves.iter());
         let (old, new) = unshared(old, new);
-        let items = |pages: Vec<&'a Arc<Page<T>>>| pages.into_iter().flat_map(|page| page.items.iter());
+        let items = |leaves: Vec<&'a Arc<Leaf<T>>>| leaves.into_iter().flat_map(|leaf| leaf.items.iter());
         merged(items(old), items(new))
     }
 }
 
 impl<T> Tree<T> {
-    pub(super) const fn chapters(&self) -> &Arc<[Arc<Chapter<T>>]> {
-        &self.chapters
+    pub(super) const fn inner_nodes(&self) -> &Arc<[Arc<InnerNode<T>>]> {
+        &self.inner_nodes
     }
 
-    /// Equal for equal sets, and different for different ones.
+    /// Equal for equal sets, different for different ones.
     pub(super) const fn hash(&self) -> ContentHash {
         self.sum.hash
     }
 
-    /// Equal for sets of equal contents, whatever their versions.
+    /// Equal for sets of equal contents, even if their versions differ.
     pub(super) const fn contents(&self) -> ContentHash {
         self.sum.contents
     }
@@ -128,7 +130,7 @@ impl<T: Item> Default for Tree<T> {
     }
 }
 
-/// Splits off the edits of a part that ends with `last`; all of them where no part follows.
+/// Splits off the edits of a node that ends with `last`; all edits if it is the last node.
 fn take_up_to<'a, T>(edits: &mut &'a [Edit<T>], last: &ResourceName, is_last: bool) -> &'a [Edit<T>] {
     let count = if is_last {
         edits.len()
@@ -140,16 +142,16 @@ fn take_up_to<'a, T>(edits: &mut &'a [Edit<T>], last: &ResourceName, is_last: bo
     mine
 }
 
-/// The one part that may hold a key.
-fn holder<'a, P: Part>(parts: &'a [Arc<P>], key: &str) -> Option<&'a Arc<P>> {
-    parts.get(parts.partition_point(|part| part.last().as_str() < key))
+/// The one node that may hold a key.
+fn holder<'a, N: TreeNode>(nodes: &'a [Arc<N>], key: &str) -> Option<&'a Arc<N>> {
+    nodes.get(nodes.partition_point(|node| node.last().as_str() < key))
 }
 
-/// The parts that only one of two sequences has. A part of both ends with the same name in both.
-fn unshared<'a, P: Part>(
-    old: impl Iterator<Item = &'a Arc<P>>,
-    new: impl Iterator<Item = &'a Arc<P>>,
-) -> (Vec<&'a Arc<P>>, Vec<&'a Arc<P>>) {
+/// The nodes that only one of two sequences has. A node that both have ends with the same name in both.
+fn unshared<'a, N: TreeNode>(
+    old: impl Iterator<Item = &'a Arc<N>>,
+    new: impl Iterator<Item = &'a Arc<N>>,
+) -> (Vec<&'a Arc<N>>, Vec<&'a Arc<N>>) {
     let (mut old, mut new) = (old.peekable(), new.peekable());
     let (mut only_old, mut only_new) = (Vec::new(), Vec::new());
     loop {
@@ -175,7 +177,7 @@ fn unshared<'a, P: Part>(
     }
 }
 
-/// Two sorted sequences side by side.
+/// Pairs the items of two sorted sequences by key.
 fn merged<'a, T: Item + 'a>(
     old: impl Iterator<Item = &'a T>,
     new: impl Iterator<Item = &'a T>,

@@ -12,21 +12,21 @@ use std::{
 use super::{
     alias::{Alias, DuplicateName},
     diff::Diff,
-    held::HeldPrint,
+    held::HeldFingerprint,
     index::Index,
-    tree::{Chapter, Tree},
+    tree::{InnerNode, Tree},
 };
 use crate::resource::{ContentHash, Resource, ResourceName, Version};
 
-/// Diffs kept per set of resources: streams lag behind by few, different steps.
+/// Diffs kept per set of resources. Streams lag behind by few versions.
 const KEPT_DIFFS: usize = 4;
 
-/// Names looked up at once that are worth an index: so many at least, and one for so many resources. Making it then takes
-/// about what looking them up without it takes.
+/// A look-up of many names uses an index if there are at least this many names, and one for every
+/// [`RESOURCES_PER_NAME`] resources. Building the index then costs about as much as the look-ups without it.
 const INDEXED_FROM: usize = 16;
 const RESOURCES_PER_NAME: usize = 16;
 
-/// Names, and what is to be under them: a resource of this name, or none.
+/// Names with their new resource; `None` removes the resource.
 pub type Edits = BTreeMap<ResourceName, Option<Arc<Resource>>>;
 
 /// No resources.
@@ -34,25 +34,25 @@ pub(super) static EMPTY: LazyLock<Arc<TypeResources>> = LazyLock::new(|| Arc::ne
 
 /// All resources of one type in a snapshot.
 ///
-/// What changes makes a new one, which shares with the old what they have in common: [`TypeResources::edited`] and
-/// [`TypeResources::diff_from`] cost what changed.
+/// An edit makes a new set that shares the unchanged rest with the old one: [`TypeResources::edited`] and
+/// [`TypeResources::diff_from`] cost as much as what changed.
 pub struct TypeResources {
-    /// Tells two sets apart without comparing them; what caches of frames are keyed by.
+    /// Identifies the set without a comparison. The key of frame caches.
     id: u64,
     version: Version,
-    /// The version is not just the hash of the content: the publisher named it, or marked content that returned.
+    /// The version is not the plain hash of the content: the publisher named it or marked content that returned.
     marked: bool,
     /// Sorted by name (S-19).
     resources: Tree<Arc<Resource>>,
-    /// Who answers to an alias (D-12).
+    /// The owners of aliases (D-12).
     aliases: Tree<Alias>,
-    /// All of it as one list, where somebody asked for it so.
+    /// All resources as one list, made on first use.
     list: OnceLock<Box<[Arc<Resource>]>>,
-    /// Places in that list, where somebody looked up many names at once.
+    /// An index over that list, made on first use.
     index: OnceLock<Index>,
-    /// Of all names and versions, where somebody asked for it.
-    print: OnceLock<HeldPrint>,
-    /// Differences from other sets to this one, computed once and shared by all streams that make the same step.
+    /// The fingerprint of all names and versions, made on first use.
+    held_fingerprint: OnceLock<HeldFingerprint>,
+    /// Diffs from other sets to this one, computed once and shared by all streams.
     diffs: Mutex<Vec<(u64, Arc<Diff>)>>,
 }
 
@@ -63,7 +63,7 @@ impl TypeResources {
     ///
     /// # Errors
     ///
-    /// [`DuplicateName`] where two answer to the same name or alias.
+    /// [`DuplicateName`] if two resources have the same name or alias.
     pub fn new(mut resources: Vec<Arc<Resource>>) -> Result<Self, DuplicateName> {
         resources.sort_by(|a, b| a.name.cmp(&b.name));
         if let Some(pair) = resources.windows(2).find(|pair| pair[0].name == pair[1].name) {
@@ -84,16 +84,16 @@ impl TypeResources {
             aliases,
             list: OnceLock::new(),
             index: OnceLock::new(),
-            print: OnceLock::new(),
+            held_fingerprint: OnceLock::new(),
             diffs: Mutex::default(),
         }
     }
 
-    /// These resources but for `edits`, under the version of the content. Costs what is edited.
+    /// These resources with `edits`, under the version of the content. Costs as much as the edits.
     ///
     /// # Errors
     ///
-    /// [`DuplicateName`] where two would answer to the same name or alias.
+    /// [`DuplicateName`] if two resources would have the same name or alias.
     pub fn edited(&self, edits: &Edits) -> Result<Self, DuplicateName> {
         let listed: Vec<_> = edits.iter().map(|(name, edit)| (name.clone(), edit.clone())).collect();
         let tree = self.resources.edited(&listed);
@@ -113,8 +113,8 @@ impl TypeResources {
         }
     }
 
-    /// The same resources, which are those of `base` and more. A version of `base` that says more than its content's hash is
-    /// kept, with the hash of the content behind it.
+    /// The same resources, a superset of `base`. If the version of `base` is not a plain hash, the new version is that
+    /// version followed by the hash of the content.
     pub(super) fn grown_from(self, base: &Self) -> Self {
         if !base.marked {
             return self;
@@ -129,37 +129,37 @@ impl TypeResources {
         self.id
     }
 
-    /// `version_info` of a response that holds all of it.
+    /// The `version_info` of a response that holds the whole set.
     #[must_use]
     pub const fn version(&self) -> &Version {
         &self.version
     }
 
-    /// The hash of all names, versions and contents, whatever the type's version says.
+    /// The hash of all names, versions and contents, independent of the type's version.
     #[must_use]
     pub const fn content_hash(&self) -> ContentHash {
         self.resources.hash()
     }
 
-    /// The hash of all names and contents: that of content that returns is what it was, though its versions are not.
+    /// The hash of all names and contents. Content that returns has the same hash, though its versions differ.
     #[must_use]
     pub const fn contents_hash(&self) -> ContentHash {
         self.resources.contents()
     }
 
-    /// How many resources there are.
+    /// The number of resources.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.resources.len()
     }
 
-    /// Whether there are none.
+    /// Returns true if there are no resources.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.resources.is_empty()
     }
 
-    /// Encoded bytes of all resources together.
+    /// The size of all encoded resources in bytes.
     #[must_use]
     pub const fn bytes(&self) -> usize {
         self.resources.bytes()
@@ -170,13 +170,13 @@ impl TypeResources {
         self.resources.iter()
     }
 
-    /// All resources, sorted by name, as one list: made when first asked for, so only for who needs all of it anyway.
+    /// All resources, sorted by name, as one list. Made on first use, for callers that need every resource.
     #[must_use]
     pub fn as_slice(&self) -> &[Arc<Resource>] {
         self.list.get_or_init(|| self.iter().cloned().collect())
     }
 
-    /// The resource that answers to `name`, be it its name or an alias.
+    /// The resource with this name or alias.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Arc<Resource>> {
         self.named(name).or_else(|| self.aliased(name))
@@ -187,7 +187,7 @@ impl TypeResources {
         self.named(alias.owner().as_str())
     }
 
-    /// [`TypeResources::get`] for who is about to look up so many names.
+    /// [`TypeResources::get`] for a look-up of so many names.
     pub fn finder<'a>(&'a self, names: usize) -> impl Fn(&str) -> Option<&'a Arc<Resource>> {
         let many = names >= INDEXED_FROM && names.saturating_mul(RESOURCES_PER_NAME) >= self.len();
         let index = if many { Some(self.index()) } else { self.index.get() };
@@ -202,31 +202,31 @@ impl TypeResources {
         self.index.get_or_init(|| Index::new(self.as_slice()))
     }
 
-    /// The print of who holds all of it. Costs all resources when first asked for.
-    pub fn print(&self) -> HeldPrint {
+    /// The fingerprint of a client that holds the whole set. The first call walks all resources.
+    pub fn held_fingerprint(&self) -> HeldFingerprint {
         *self
-            .print
+            .held_fingerprint
             .get_or_init(|| self.iter().map(|resource| resource.held()).collect())
     }
 
-    /// The resource of this name.
+    /// The resource with this name; aliases do not count.
     #[must_use]
     pub fn named(&self, name: &str) -> Option<&Arc<Resource>> {
         self.resources.get(name)
     }
 
-    /// The parts that the set is stored in: equal parts of two sets have equal hashes.
-    pub(crate) fn chapters(&self) -> &[Arc<Chapter<Arc<Resource>>>] {
-        self.resources.chapters()
+    /// The inner nodes in which the store keeps the set. Equal nodes of two sets have equal hashes.
+    pub(crate) fn inner_nodes(&self) -> &[Arc<InnerNode<Arc<Resource>>>] {
+        self.resources.inner_nodes()
     }
 
-    /// Whether both hold the same resources in the same versions, under the same version.
+    /// Returns true if both sets hold the same resources in the same versions, under the same version.
     #[must_use]
     pub fn same_as(&self, other: &Self) -> bool {
         self.id == other.id || (self.version == other.version && self.content_hash() == other.content_hash())
     }
 
-    /// What a client that holds `from` lacks to hold this. Computed once per pair.
+    /// The changes that lead from `from` to this set. Computed once per pair.
     #[must_use]
     pub fn diff_from(&self, from: &Self) -> Arc<Diff> {
         if self.id == from.id {
@@ -244,8 +244,8 @@ impl TypeResources {
         diff
     }
 
-    /// Where two sets may differ, sorted by name: the resource there was, and the one there is. Costs what the two do not
-    /// share; pairs of equal resources may be among it.
+    /// Pairs of the resource in `from` and the one in this set, sorted by name. Costs as much as what the two do not
+    /// share; pairs of equal resources may be among them.
     pub fn differences<'a>(
         &'a self,
         from: &'a Self,

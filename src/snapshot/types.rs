@@ -1,4 +1,4 @@
-//! The resources of a group by type, and the difference of two of these.
+//! The resources of a group by type, and the differences between two such maps.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,16 +8,16 @@ use std::{
 use super::type_resources::{EMPTY, TypeResources};
 use crate::resource::{Resource, ResourceType};
 
-/// A group's own resources by type. A type that was emptied stays, with the version of its emptiness.
+/// A group's own resources by type. A type that was emptied stays, with the version of the empty set.
 pub type Types = BTreeMap<ResourceType, Arc<TypeResources>>;
 
-/// The resources of one type; an empty set where there is none.
+/// The resources of one type; an empty set if the map has none.
 #[must_use]
 pub fn of_type<'a>(types: &'a Types, resource_type: &ResourceType) -> &'a Arc<TypeResources> {
     types.get(resource_type).unwrap_or(&EMPTY)
 }
 
-/// Pairs of resources that may differ between two states, type by type, name by name; the earlier one first.
+/// Pairs of resources that may differ between two states, by type and name; the earlier one first.
 pub fn differences<'a>(
     from: &'a Types,
     to: &'a Types,

@@ -1,9 +1,8 @@
-//! Files: a directory with a folder for each group, in the form of Envoy's own file-based discovery. What a folder says is
-//! what its group is.
+//! Files: a directory with a folder for each group, in the format of Envoy's own file-based discovery. The snapshot of a group
+//! is the content of its folder.
 //!
-//! A folder is read when something in it changes, and taken once it reads the same twice: a file that is being written is
-//! not. What is refused leaves the last good in place, and so does a folder that is gone or empty; both are told in the
-//! status.
+//! A folder is read when something in it changes, and published once two reads are equal, so that a half-written file is
+//! not published. If a folder is refused, gone or empty, its last good revision stays, and the status reports the reason.
 
 mod folder;
 mod status;
@@ -22,14 +21,14 @@ pub use self::{
 };
 use crate::{admission::Limits, metrics::FilesMetrics, publisher::Publisher};
 
-/// A handle on the file source. Clones are one and the same.
+/// A handle on the file source. All clones share one source.
 #[derive(Clone, Debug)]
 pub struct Files {
     statuses: watch::Receiver<Arc<Vec<FolderStatus>>>,
     metrics: FilesMetrics,
 }
 
-/// Why the file source cannot begin.
+/// The reason why the file source cannot start.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot read the directory {}: {source}", .path.display())]
 pub struct FilesError {
@@ -40,11 +39,11 @@ pub struct FilesError {
 // === impl Files ===
 
 impl Files {
-    /// A source that reads the folders of `root`, and the task that must run for it to do so.
+    /// Returns a source that reads the folders of `root`, and its task, which must run.
     ///
     /// # Errors
     ///
-    /// [`FilesError`] where `root` is no directory that can be read.
+    /// [`FilesError`] where `root` is not a readable directory.
     pub fn open(
         root: PathBuf,
         limits: &Limits,
@@ -63,13 +62,13 @@ impl Files {
         Ok((Self { statuses, metrics }, task))
     }
 
-    /// What is counted of what is read.
+    /// The counters of the source.
     #[must_use]
     pub const fn metrics(&self) -> &FilesMetrics {
         &self.metrics
     }
 
-    /// How every folder stands, by group.
+    /// The status of every folder, by group.
     #[must_use]
     pub fn statuses(&self) -> Arc<Vec<FolderStatus>> {
         Arc::clone(&self.statuses.borrow())

@@ -1,8 +1,8 @@
-//! The endpoint registry: endpoints that come and go by themselves, each registration published to every node.
+//! The endpoint registry: services register endpoints by themselves, and each registration is published to every node.
 //!
-//! One task owns what is registered. It drains the commands that wait, publishes what they make of the shared group `*` as
-//! one revision, and answers them once that is admitted and durable. What is registered is kept in the published endpoints
-//! themselves, so that a restart finds it again.
+//! One task owns the registrations. It takes all waiting commands, publishes the result to the shared group `*` as one
+//! revision, and answers the commands once the revision is durable. The registrations are stored in the published endpoints,
+//! so that a restart finds them again.
 
 mod assignment;
 mod command;
@@ -32,9 +32,9 @@ use crate::{
     resource::{Resource, ResourceType},
 };
 
-/// The cluster of a registration that names none, as in every tutorial.
+/// The cluster of a registration without one, as in every tutorial.
 pub const DEFAULT_CLUSTER: &str = "myservice";
-/// A handle on the registry. Clones are one and the same.
+/// A handle on the registry. All clones share one registry.
 #[derive(Clone, Debug)]
 pub struct Registry {
     commands: mpsc::Sender<Command>,
@@ -42,7 +42,7 @@ pub struct Registry {
     metrics: RegistryMetrics,
 }
 
-/// Whether the registry puts a resource back when somebody takes it away, or let it be taken: that it goes is no removal.
+/// Returns true if the registry owns the resource: the registry restores or withdraws it, so its absence is no removal.
 #[must_use]
 pub fn is_registered(group: &NodeGroup, resource_type: &ResourceType, resource: &Resource) -> bool {
     group.is_shared() && *resource_type == ResourceType::Endpoint && task::registered(resource).is_some()
@@ -51,8 +51,8 @@ pub fn is_registered(group: &NodeGroup, resource_type: &ResourceType, resource: 
 // === impl Registry ===
 
 impl Registry {
-    /// A registry over what is published already, and the task that must run for it to answer. Leases that were running begin
-    /// anew: whoever renews them could not reach us.
+    /// Returns a registry with the endpoints that are published already, and the task that answers its calls. Running leases
+    /// start again, since nobody could renew them while the server was down.
     ///
     /// # Errors
     ///
@@ -75,11 +75,11 @@ impl Registry {
         Ok((registry, task))
     }
 
-    /// Registers an endpoint, and waits until it is published. One that is there is changed by who gives its id.
+    /// Registers an endpoint and waits until it is published. A registered endpoint is changed by its id.
     ///
     /// # Errors
     ///
-    /// [`RegistryError`]; it is not registered then.
+    /// [`RegistryError`]; then the endpoint is not registered.
     pub async fn register(
         &self,
         registration: Registration,
@@ -88,31 +88,31 @@ impl Registry {
         self.ask(Action::Register(registration, id)).await
     }
 
-    /// Renews the lease of an endpoint, and changes what of it may change.
+    /// Renews the lease of an endpoint and applies the change.
     ///
     /// # Errors
     ///
-    /// [`RegistryError`]; its lease runs on then.
+    /// [`RegistryError`]; then the lease is not renewed.
     pub async fn renew(&self, id: EndpointId, change: Change) -> Result<(), RegistryError> {
         self.ask(Action::Renew(id, change)).await.map(drop)
     }
 
-    /// Takes an endpoint out, and waits until that is published.
+    /// Removes an endpoint and waits until that is published.
     ///
     /// # Errors
     ///
-    /// [`RegistryError`]; it is still registered then.
+    /// [`RegistryError`]; then the endpoint stays registered.
     pub async fn deregister(&self, id: EndpointId) -> Result<(), RegistryError> {
         self.ask(Action::Deregister(id)).await.map(drop)
     }
 
-    /// What is counted of it.
+    /// The counters of the registry.
     #[must_use]
     pub const fn metrics(&self) -> &RegistryMetrics {
         &self.metrics
     }
 
-    /// What is registered now.
+    /// The endpoints that are registered now.
     #[must_use]
     pub fn endpoints(&self) -> Arc<Endpoints> {
         Arc::clone(&self.endpoints.borrow())

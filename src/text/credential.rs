@@ -1,7 +1,7 @@
-//! The words that mark a credential in a name: of a header, a parameter, a key or a field. Used by all that keeps credentials out
-//! of what it shows; a word that is added here is known to all of them.
+//! The words that mark a credential in the name of a header, parameter, key or field. All code that redacts credentials
+//! uses this list.
 
-/// Names are compared in lower case, with `-` for `_`, so the forms of camel case stand without either.
+/// In lower case with `-` for `_`. Names in camel case have no separators, so the joined forms are listed too.
 const WORDS: [&str; 14] = [
     "access-key",
     "accesskey",
@@ -23,15 +23,15 @@ fn normalized(name: &str) -> String {
     name.to_ascii_lowercase().replace('_', "-")
 }
 
-/// True for a name with one of the words anywhere in it: of a header or parameter, or beside a value that a stranger quotes.
+/// Returns true if a name contains one of the words: for headers, parameters, and names in a stranger's text.
 #[must_use]
 pub fn names_credential(name: &str) -> bool {
     let name = normalized(name);
     WORDS.iter().any(|word| name.contains(word))
 }
 
-/// True for a name that ends with one of the words. In a free form, `token_endpoint` and `secret_name` say something about a
-/// credential, and are none.
+/// Returns true if a name ends with one of the words: for free-form fields, where `token_endpoint` and `secret_name`
+/// describe a credential and hold none.
 #[must_use]
 pub fn ends_as_credential(name: &str) -> bool {
     let name = normalized(name);
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_about_a_credential_is_told_from_the_name_of_one() {
+    fn a_name_about_a_credential_differs_from_the_name_of_one() {
         for name in ["token_endpoint", "secret_name", "cookie-path", "password_file"] {
             assert!(names_credential(name) && !ends_as_credential(name), "{name}");
         }

@@ -1,4 +1,4 @@
-//! Secrets that a stranger's text quotes. An Envoy that refuses a resource may quote it, whole, as text, JSON or YAML.
+//! Redacts secrets in a stranger's text. An Envoy that refuses a resource may quote it as protobuf text, JSON or YAML.
 
 use std::{borrow::Cow, ops::Range, sync::LazyLock};
 
@@ -6,10 +6,10 @@ use regex::Regex;
 
 use super::credential::names_credential;
 
-/// What stands in the place of a secret.
+/// The text that replaces a secret.
 const REDACTED: &str = "[redacted]";
 
-/// Fields whose values are secrets wherever they stand, or may be: an inline DataSource is one as often as not.
+/// Fields whose values are or may be secrets in any message; an inline DataSource often is one.
 const FIELDS: [&str; 8] = [
     "inline_bytes",
     "inline_string",
@@ -21,30 +21,30 @@ const FIELDS: [&str; 8] = [
     "private_key",
 ];
 
-/// Fields that say what the value beside them is, and how that is called.
+/// Fields that name the value beside them.
 const NAMING: [&str; 2] = ["key", "name"];
 const NAMED: [&str; 5] = ["exact", "raw_value", "rawValue", "string_value", "value"];
 
-/// A name, a colon and a value: in quotes, which may be left open, or up to what ends a word.
+/// A name, a colon and a value: quoted, with or without the closing quote, or up to the end of a word.
 static FIELD: LazyLock<Regex> = LazyLock::new(|| {
     compiled(
         r#"(?s)([A-Za-z_][A-Za-z0-9_.-]*)\\*["']?\s*:\s*(\\*"(?:[^"\\]|\\.)*"?|\\*'(?:[^'\\]|\\.)*'?|[^\s"'{}\[\],;]+)"#,
     )
 });
-/// A private key, which may be cut off.
+/// A private key in PEM, with or without its end.
 static KEY: LazyLock<Regex> = LazyLock::new(|| {
     compiled(r"(?s)-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|$)")
 });
-/// The password of a URL.
+/// The user and password in a URL.
 static URL: LazyLock<Regex> = LazyLock::new(|| compiled(r#"://([^\s/@"']*:[^\s/@"']*)@"#));
-/// The credential of a header that is quoted as it is sent.
+/// The credential in the value of an `authorization` header.
 static BEARER: LazyLock<Regex> = LazyLock::new(|| compiled(r#"(?i)\b(?:bearer|basic)\s+([^\s"',;\\]{8,})"#));
 
 fn compiled(pattern: &str) -> Regex {
     Regex::new(pattern).expect("the patterns are sound")
 }
 
-/// The text without the secrets that it quotes, as far as they can be told by the names beside them or by what they are.
+/// The text without its secrets, as far as field names or the form of a value show them.
 #[must_use]
 pub fn without_secrets(text: &str) -> Cow<'_, str> {
     let keys = KEY.find_iter(text).map(|found| found.range());
@@ -60,7 +60,7 @@ pub fn without_secrets(text: &str) -> Cow<'_, str> {
     without(text, secrets)
 }
 
-/// The text without these parts of it.
+/// The text with these ranges redacted.
 pub(super) fn without(text: &str, mut secrets: Vec<Range<usize>>) -> Cow<'_, str> {
     if secrets.is_empty() {
         return Cow::Borrowed(text);
@@ -78,17 +78,17 @@ pub(super) fn without(text: &str, mut secrets: Vec<Range<usize>>) -> Cow<'_, str
     Cow::Owned(redacted)
 }
 
-/// The values of fields that hold secrets.
+/// The ranges of secret values.
 fn fields(text: &str) -> Vec<Range<usize>> {
     let (mut secrets, mut at) = (Vec::new(), 0);
-    // What the last naming field said its neighbours are.
+    // True if the last naming field named a credential: its neighbours then hold one.
     let mut is_named = false;
     while let Some(found) = FIELD.captures_at(text, at) {
         let (Some(name), Some(value)) = (found.get(1), found.get(2)) else {
             break;
         };
         if value.as_str().ends_with(':') {
-            // It is the name of a field in the message that stands there.
+            // The value is itself the name of a field, within a message.
             at = value.start();
             continue;
         }
@@ -99,7 +99,7 @@ fn fields(text: &str) -> Vec<Range<usize>> {
         if NAMING.contains(&name.as_str()) {
             is_named = names_credential(value.as_str());
         }
-        // What stands in quotes may be JSON or YAML itself.
+        // A quoted value may itself be JSON or YAML.
         let looks_inside =
             !is_credential && value.as_str().starts_with(['"', '\'', '\\']) && value.as_str().contains(':');
         at = if looks_inside { value.start() + 1 } else { value.end() };
@@ -107,7 +107,7 @@ fn fields(text: &str) -> Vec<Range<usize>> {
     secrets
 }
 
-/// Whether a value without quotes is the beginning of a sentence, as in `cannot load the secret: no such file`.
+/// Returns true if an unquoted value begins a sentence, as in `cannot load the secret: no such file`.
 fn goes_on(text: &str, value: Range<usize>) -> bool {
     let rest = text[value.end..].trim_start_matches([' ', '\t']);
     let is_quoted = text[value].starts_with(['"', '\'', '\\']);

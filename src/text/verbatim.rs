@@ -1,5 +1,4 @@
-//! Values that are known to be secret, wherever a stranger's text has them: as they are, or as protobuf's text, JSON or base64
-//! writes them.
+//! Redacts known secret values in a stranger's text: verbatim, or as protobuf text, JSON or base64 writes them.
 
 use std::{
     borrow::Cow,
@@ -11,15 +10,15 @@ use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
 
 use super::quoted::without;
 
-/// Bytes of the shortest form that is looked for: shorter ones turn up in texts by chance.
+/// The shortest form that is searched for, in bytes; shorter ones occur by chance.
 const SHORTEST: usize = 8;
 
-/// Forms of values, by their first bytes.
+/// Written forms of the values, by their first bytes.
 #[derive(Default)]
 struct Forms(HashMap<[u8; SHORTEST], BTreeSet<Vec<u8>>>);
 
-/// The text without these values. A value that the end of the text cuts off is found by its first 8 bytes. The lines of a value
-/// are looked for one by one; those that begin and end a PEM block are no secret, and stay.
+/// The text without these values. A value cut off by the end of the text is found by its first 8 bytes. Each line of a
+/// value is searched for on its own, except the lines that begin and end a PEM block, which are no secret.
 #[must_use]
 pub fn without_values<V: AsRef<[u8]>>(text: &str, values: impl IntoIterator<Item = V>) -> Cow<'_, str> {
     let mut forms = Forms::default();
@@ -72,7 +71,7 @@ impl Forms {
     }
 }
 
-/// Bytes as protobuf's text writes them.
+/// Bytes as protobuf text writes them.
 fn octal(bytes: &[u8]) -> Vec<u8> {
     let mut text = Vec::with_capacity(bytes.len());
     for byte in bytes {
@@ -88,7 +87,7 @@ fn octal(bytes: &[u8]) -> Vec<u8> {
     text
 }
 
-/// A text as JSON writes it; of other bytes nothing.
+/// A text as JSON writes it; empty for bytes that are not UTF-8.
 fn json(bytes: &[u8]) -> Vec<u8> {
     let text = std::str::from_utf8(bytes).ok();
     let quoted = text.and_then(|text| serde_json::to_vec(text).ok()).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! A certificate, as far as it says who somebody is and until when.
+//! Reads the names and the expiry of a certificate.
 
 use std::time::{Duration, SystemTime};
 
@@ -7,11 +7,11 @@ use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
 use crate::connection::ClientCertificate;
 
-/// The certificate that a client showed, and that was verified.
+/// The names and expiry of a client certificate that was verified.
 ///
 /// # Errors
 ///
-/// Where it cannot be read: nothing of it is to be believed then.
+/// If the certificate cannot be read; none of its names counts then.
 pub fn client_certificate(der: &CertificateDer<'_>) -> Result<ClientCertificate, String> {
     let parsed = parse(der)?;
     let names = parsed
@@ -35,13 +35,14 @@ pub fn client_certificate(der: &CertificateDer<'_>) -> Result<ClientCertificate,
     })
 }
 
-/// When a certificate expires.
+/// The time at which a certificate expires.
 pub(super) fn validity(der: &CertificateDer<'_>) -> Result<SystemTime, String> {
     parse(der).map(|parsed| expiry(&parsed))
 }
 
 fn parse<'a>(der: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, String> {
-    let (_, parsed) = X509Certificate::from_der(der).map_err(|error| format!("it is no X.509 certificate: {error}"))?;
+    let (_, parsed) =
+        X509Certificate::from_der(der).map_err(|error| format!("it is not an X.509 certificate: {error}"))?;
     Ok(parsed)
 }
 

@@ -1,4 +1,4 @@
-//! The files of a port, read whole, and what is in them.
+//! The TLS files of a port, read whole, and their parsed content.
 
 use std::{path::Path, sync::Arc, time::SystemTime};
 
@@ -19,10 +19,9 @@ use super::{
 };
 use crate::input;
 
-/// Bytes of one file: hundreds of certificates.
+/// The largest file, in bytes: hundreds of certificates.
 const LARGEST: u64 = 4 * 1024 * 1024;
 
-/// What the files held when they were read.
 pub(super) struct Contents {
     cert: Zeroizing<Vec<u8>>,
     key: Zeroizing<Vec<u8>>,
@@ -51,10 +50,10 @@ impl Contents {
         })
     }
 
-    /// Of all of it. The key is read by nobody through it.
+    /// A hash over all files. It includes the key, and does not reveal it.
     pub(super) fn hash(&self) -> blake3::Hash {
         let mut hasher = blake3::Hasher::new();
-        // One that is not there differs from one that is empty, and from another.
+        // An absent file differs from an empty one, and no two combinations of files hash alike.
         for part in [
             Some(&self.cert),
             Some(&self.key),
@@ -71,12 +70,12 @@ impl Contents {
         hasher.finalize()
     }
 
-    /// The certificate with those between it and its CA, and when it expires.
+    /// The certificate with its intermediate CAs, and the time at which it expires.
     pub(super) fn chain(&self, settings: &TlsSettings) -> Result<(Vec<CertificateDer<'static>>, SystemTime), TlsError> {
         let refused = |reason: String| settings.content("tls_cert", &settings.cert, reason);
         let chain: Vec<_> = CertificateDer::pem_slice_iter(&self.cert)
             .collect::<Result<_, _>>()
-            .map_err(|error| refused(format!("it is no PEM: {error}")))?;
+            .map_err(|error| refused(format!("it is not PEM: {error}")))?;
         let own = chain
             .first()
             .ok_or_else(|| refused("there is no certificate in it (PEM, BEGIN CERTIFICATE)".to_owned()))?;
@@ -89,7 +88,7 @@ impl Contents {
         signing_key(&self.key).map_err(|reason| settings.content("tls_key", &settings.key, reason))
     }
 
-    /// The CAs of clients; `None` where clients are not asked for certificates.
+    /// The CAs of clients; `None` if clients are not asked for certificates.
     pub(super) fn authorities(&self, settings: &TlsSettings) -> Result<Option<RootCertStore>, TlsError> {
         let (Some(bytes), Some(file)) = (&self.client_ca, &settings.client_ca) else {
             return Ok(None);
@@ -101,7 +100,7 @@ impl Contents {
         Ok(Some(roots))
     }
 
-    /// The lists of revoked certificates, where there are any.
+    /// The revocation lists, if the settings name any.
     pub(super) fn revoked(&self, settings: &TlsSettings) -> Result<Option<Lists>, TlsError> {
         let (Some(bytes), Some(file)) = (&self.crl, &settings.crl) else {
             return Ok(None);

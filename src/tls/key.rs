@@ -1,5 +1,5 @@
-//! The private key of a port, from PEM to what signs with it. No copy of it is left behind: what it is decoded into is zeroed, and
-//! no error says what is in it.
+//! Reads the private key of a port from PEM. No copy of the key is left behind: buffers are zeroed, and errors quote
+//! nothing of it.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ const BEGIN: &str = "-----BEGIN ";
 const END: &str = "-----END ";
 const DASHES: &str = "-----";
 
-/// What a key is encoded as, by the label of its PEM.
+/// The encoding of a key, by the label of its PEM block.
 #[derive(Clone, Copy)]
 enum Encoding {
     Pkcs1,
@@ -26,10 +26,10 @@ enum Encoding {
 /// The first private key of a PEM file.
 pub(super) fn signing_key(pem: &[u8]) -> Result<Arc<dyn SigningKey>, &'static str> {
     let (encoding, encoded) = section(pem).ok_or("there is no private key in it (PEM, BEGIN PRIVATE KEY)")?;
-    // Room for all of it, and for what the decoder estimates.
+    // Room for the whole key, and for the size that the decoder estimates.
     let mut der = Zeroizing::new(vec![0; encoded.len()]);
     let length = STANDARD.decode_slice(encoded.as_slice(), &mut der);
-    let der = &der[..length.map_err(|_| "the private key in it is no base64")?];
+    let der = &der[..length.map_err(|_| "the private key in it is not base64")?];
     let key = match encoding {
         Encoding::Pkcs1 => PrivateKeyDer::Pkcs1(PrivatePkcs1KeyDer::from(der)),
         Encoding::Pkcs8 => PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(der)),
@@ -38,7 +38,7 @@ pub(super) fn signing_key(pem: &[u8]) -> Result<Arc<dyn SigningKey>, &'static st
     any_supported_type(&key).map_err(|_| "the private key in it is neither RSA, ECDSA nor Ed25519, or is malformed")
 }
 
-/// The lines between the labels of the first private key, one behind another.
+/// The base64 lines of the first private key, joined.
 fn section(pem: &[u8]) -> Option<(Encoding, Zeroizing<Vec<u8>>)> {
     let mut found = None;
     for line in pem.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii) {
@@ -109,12 +109,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_is_told_without_what_it_is() {
+    fn errors_of_a_key_do_not_quote_it() {
         let pem = KeyPair::generate().unwrap().serialize_pem();
         assert!(told("hunter2").contains("no private key"));
         assert!(told(&pem[..pem.len() - 20]).contains("no private key"), "it is cut off");
         assert!(told(&pem.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY")).contains("no private key"));
-        assert!(told(&pem.replacen("MI", "!!", 1)).contains("no base64"));
+        assert!(told(&pem.replacen("MI", "!!", 1)).contains("not base64"));
         assert!(told(&pem.replacen("MI", "AA", 1)).contains("malformed"));
     }
 }

@@ -1,4 +1,4 @@
-//! Lists of revoked certificates (CRL, RFC 5280), as PEM or as one in DER.
+//! Revocation lists (CRL, RFC 5280), as PEM or as one list in DER.
 
 use std::time::{Duration, SystemTime};
 
@@ -11,29 +11,28 @@ use x509_parser::{
     time::ASN1Time,
 };
 
-/// The tag that every list in DER begins with (`SEQUENCE`). No PEM does.
+/// The tag of a DER `SEQUENCE`, with which every list in DER begins. No PEM file begins with it.
 const SEQUENCE: u8 = 0x30;
 
-/// The lists of a file.
 pub(super) struct Lists {
     pub(super) encoded: Vec<CertificateRevocationListDer<'static>>,
-    /// When the first of them is to be replaced.
+    /// The earliest `nextUpdate` of the lists.
     pub(super) next_update: Option<SystemTime>,
-    /// Whose lists they are: names in DER, without the tag and the length of the sequence.
+    /// The issuers of the lists: names in DER, without the tag and length of the sequence.
     issuers: Vec<Vec<u8>>,
 }
 
 // === impl Lists ===
 
 impl Lists {
-    /// All lists that the bytes hold: at least one.
+    /// All lists in a file; at least one.
     pub(super) fn read(bytes: &[u8]) -> Result<Self, String> {
         let encoded = if bytes.first() == Some(&SEQUENCE) {
             vec![CertificateRevocationListDer::from(bytes.to_vec())]
         } else {
             CertificateRevocationListDer::pem_slice_iter(bytes)
                 .collect::<Result<_, _>>()
-                .map_err(|error| format!("it is no PEM: {error}"))?
+                .map_err(|error| format!("it is not PEM: {error}"))?
         };
         if encoded.is_empty() {
             return Err("there is no list in it (PEM, BEGIN X509 CRL)".to_owned());
@@ -47,7 +46,7 @@ impl Lists {
             let wrong = |reason: String| format!("list {} in it cannot be read: {reason}", index + 1);
             let (rest, parsed) = CertificateRevocationList::from_der(list).map_err(|error| wrong(error.to_string()))?;
             if !rest.is_empty() {
-                return Err(wrong(format!("{} bytes are behind it", rest.len())));
+                return Err(wrong(format!("{} bytes follow it", rest.len())));
             }
             let issuer = parsed.issuer().as_raw();
             lists.issuers.push(content(issuer).to_vec());
@@ -60,7 +59,7 @@ impl Lists {
         Ok(lists)
     }
 
-    /// Refuses a CA without a list: nobody whom it signed would be let in.
+    /// Refuses CAs without a list, since every client of theirs would be refused.
     pub(super) fn cover(&self, roots: &RootCertStore) -> Result<(), String> {
         let missing = |root: &&rustls::pki_types::TrustAnchor<'_>| {
             !self
@@ -71,14 +70,14 @@ impl Lists {
         match roots.roots.iter().filter(missing).count() {
             0 => Ok(()),
             count => Err(format!(
-                "{count} of the {} CAs of client_ca have no list in it: no client of theirs would be let in",
+                "{count} of the {} CAs of client_ca have no list in it: none of their clients would be let in",
                 roots.roots.len()
             )),
         }
     }
 }
 
-/// What is in a sequence in DER, which was parsed already.
+/// The content of a DER sequence that was parsed already.
 fn content(sequence: &[u8]) -> &[u8] {
     let header = match sequence.get(1) {
         Some(long) if *long > 0x7f => 2 + usize::from(long & 0x7f),

@@ -1,4 +1,4 @@
-//! The files that TLS of a port is made of, and why it cannot be.
+//! The settings of TLS on a port, and their errors.
 
 use std::{
     fmt, io,
@@ -7,56 +7,56 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-/// The files of a port.
+/// The TLS files of a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsSettings {
-    /// The setting that all others are named after: `xds`, `admin` or `http`.
+    /// The prefix of the port's settings: `xds`, `admin` or `http`.
     pub port: &'static str,
-    /// The certificate, and those between it and its CA (PEM).
+    /// The certificate with its intermediate CAs (PEM).
     pub cert: PathBuf,
-    /// Its private key (PEM).
+    /// The private key of the certificate (PEM).
     pub key: PathBuf,
     /// CAs of clients: PEM, or a SPIFFE trust bundle (JSON).
     pub client_ca: Option<PathBuf>,
-    /// Certificates of clients that were revoked: a list (CRL) of each of the CAs.
+    /// Revocation lists (CRL), one of each client CA.
     pub crl: Option<PathBuf>,
-    /// The certificate that is asked of clients.
+    /// The demand for client certificates.
     pub client_auth: ClientAuth,
 }
 
-/// The certificate that is asked of clients.
+/// The demand for client certificates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ClientAuth {
-    /// It must, and one of the CAs must have signed it.
+    /// A client must show a certificate that one of the CAs signed.
     Require,
-    /// It may; one that it shows must be signed by one of the CAs.
+    /// A client may show a certificate; one that it shows must be signed by one of the CAs.
     Request,
-    /// It is not asked for one.
+    /// Clients are not asked for a certificate.
     None,
 }
 
-/// Files that no TLS can be made of.
+/// TLS files that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file cannot be read.
     #[error("{setting}: {}: {source}", file.display())]
     Read {
-        /// The setting that names it.
+        /// The setting that names the file.
         setting: String,
-        /// Which file.
+        /// The path of the file.
         file: PathBuf,
-        /// Why.
+        /// The error of the system.
         source: io::Error,
     },
-    /// A file holds something else.
+    /// The content of a file cannot be used.
     #[error("{setting}: {}: {reason}", file.display())]
     Content {
-        /// The setting that names it.
+        /// The setting that names the file.
         setting: String,
-        /// Which file.
+        /// The path of the file.
         file: PathBuf,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
 }

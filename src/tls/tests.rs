@@ -1,4 +1,4 @@
-//! Files of a port: what is taken, what is refused and how that is told.
+//! TLS files of a port: accepted ones, refused ones, and the errors.
 
 use std::{
     fs,
@@ -36,7 +36,7 @@ impl Authority {
         (cert.pem(), key.serialize_pem())
     }
 
-    /// A list in which these serial numbers are revoked, and that is to be replaced so many seconds from now.
+    /// A list that revokes these serial numbers, with its `nextUpdate` this many seconds from now.
     fn list(&self, revoked: &[u64], seconds: i64) -> rcgen::CertificateRevocationList {
         let now = OffsetDateTime::now_utc();
         let entry = |serial: &u64| RevokedCertParams {
@@ -110,7 +110,7 @@ fn files_that_changed_are_taken_and_those_that_did_not_are_not_built_again() {
 }
 
 #[test]
-fn a_key_that_does_not_fit_keeps_the_pair_and_is_told_once() {
+fn a_key_that_does_not_fit_is_reported_once_and_the_old_pair_stays() {
     let (dir, authority) = written();
     let tls = Tls::load(settings(dir.path()), &["h2"]).unwrap();
     let before = tls.config();
@@ -143,7 +143,7 @@ fn a_swapped_symlink_is_seen() {
 }
 
 #[test]
-fn what_is_wrong_names_the_setting_and_the_file() {
+fn tls_errors_name_the_setting_and_the_file() {
     let (dir, _) = written();
     let path = |name: &str| dir.path().join(name);
     fs::write(path("empty.pem"), "").unwrap();
@@ -178,7 +178,7 @@ fn what_is_wrong_names_the_setting_and_the_file() {
             "xds.tls_key",
             "missing.pem",
         ),
-        (of(|it, file| it.cert = file, ""), "xds.tls_cert", "no regular file"),
+        (of(|it, file| it.cert = file, ""), "xds.tls_cert", "not a regular file"),
     ] {
         assert!(error.starts_with(setting) && error.contains(reason), "{error}");
     }
@@ -214,7 +214,7 @@ fn a_clients_names_are_those_of_its_certificate() {
     assert!(read.not_after > SystemTime::now());
 }
 
-/// With a list in `ca.crl`.
+/// Settings with the revocation list `ca.crl`.
 fn listed(dir: &Path) -> TlsSettings {
     TlsSettings {
         crl: Some(dir.join("ca.crl")),
@@ -231,7 +231,7 @@ fn a_certificate_is_good_until_its_ca_revokes_it() {
     fs::write(&list, authority.list(&[], 3600).pem().unwrap()).unwrap();
     let tls = Tls::load(listed(dir.path()), &["h2"]).unwrap();
     assert_eq!((tls.verify(&first, now), tls.verify(&second, now)), (Ok(()), Ok(())));
-    // In DER as well as in PEM.
+    // A list may be DER as well as PEM.
     fs::write(&list, authority.list(&[1], 3600).der()).unwrap();
     let renewed = tls.refresh().unwrap().unwrap();
     assert_eq!(
@@ -246,7 +246,7 @@ fn a_certificate_is_good_until_its_ca_revokes_it() {
 }
 
 #[test]
-fn an_old_list_is_used_on() {
+fn an_outdated_revocation_list_stays_in_use() {
     let (dir, authority) = written();
     fs::write(dir.path().join("ca.crl"), authority.list(&[1], -60).pem().unwrap()).unwrap();
     let tls = Tls::load(listed(dir.path()), &["h2"]).unwrap();
@@ -257,9 +257,9 @@ fn an_old_list_is_used_on() {
 }
 
 #[test]
-fn a_list_that_another_signed_vouches_for_nobody() {
+fn a_list_that_another_key_signed_covers_no_client() {
     let (dir, authority) = written();
-    // By its name it is the same.
+    // The issuer has the same name, but another key.
     fs::write(
         dir.path().join("ca.crl"),
         Authority::new().list(&[], 3600).pem().unwrap(),
@@ -271,7 +271,7 @@ fn a_list_that_another_signed_vouches_for_nobody() {
 }
 
 #[test]
-fn lists_that_would_keep_everybody_out_are_refused() {
+fn lists_that_would_refuse_every_client_are_refused() {
     let (dir, authority) = written();
     let list = dir.path().join("ca.crl");
     let loaded = || refused(Tls::load(listed(dir.path()), &["h2"]));
@@ -285,7 +285,7 @@ fn lists_that_would_keep_everybody_out_are_refused() {
             "list 1 in it cannot be read",
         ),
         (other.as_str(), "1 of the 1 CAs of client_ca have no list in it"),
-        (&pem.replace("END X509", "END"), "no PEM"),
+        (&pem.replace("END X509", "END"), "not PEM"),
     ] {
         fs::write(&list, text).unwrap();
         let error = loaded();
@@ -294,10 +294,10 @@ fn lists_that_would_keep_everybody_out_are_refused() {
     let mut der = authority.list(&[], 3600).der().to_vec();
     der.push(0);
     fs::write(&list, der).unwrap();
-    assert!(loaded().contains("1 bytes are behind it"));
+    assert!(loaded().contains("1 bytes follow it"));
     fs::remove_file(&list).unwrap();
     assert!(loaded().starts_with("xds.crl: "));
-    // Several lists are one file, and those of other CAs do no harm.
+    // A file may hold several lists, and lists of other CAs do no harm.
     fs::write(&list, pem + &other).unwrap();
     Tls::load(listed(dir.path()), &["h2"]).unwrap();
 }

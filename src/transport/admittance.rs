@@ -1,4 +1,4 @@
-//! Who a stream's client is, whether it may be the node it says it is, and that this is asked again when it may have changed.
+//! The admission of a stream's node: checked at the start, and again when rules change or credentials expire.
 
 use std::{
     future::Future as _,
@@ -20,19 +20,19 @@ use crate::{
     snapshot::Snapshot,
 };
 
-/// A node that was let in, and the next moment that this is looked at.
+/// A node that was admitted, and the time of the next check.
 pub(super) struct Admittance {
     admitted: Admitted,
     action: Arc<str>,
-    /// The rules that a look is planned for, or was taken by.
+    /// The generation of the rules that the last check used or the next check will use.
     generation: u64,
-    /// Looks are spread over this time, so that not every stream ends at once.
+    /// Checks are spread over this time, so that not all streams end at once.
     window: Duration,
     next: Option<Pin<Box<Sleep>>>,
 }
 
 impl Shared {
-    /// Who sends a request, as far as it was verified.
+    /// The client of a request, as far as its credentials were verified.
     pub(super) async fn visitor(
         &self,
         extensions: &Extensions,
@@ -66,7 +66,7 @@ impl Admittance {
         admittance
     }
 
-    /// Looks again where it is time to. The task must be woken when the rules change.
+    /// Checks the node again if it is time. The caller must wake the task when the rules change.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, authority: &Authority) -> Result<(), Dismissal> {
         let generation = authority.generation();
         if self.generation != generation {
@@ -90,22 +90,22 @@ impl Admittance {
         });
     }
 
-    /// What the node sees of its group's snapshot.
+    /// The node's view of its group's snapshot.
     pub(super) fn view(&self, snapshot: Arc<Snapshot>, authority: &Authority) -> Arc<Snapshot> {
         authority.view(snapshot, &self.admitted)
     }
 
-    /// What tells what the node sees from what others see; `None` where nothing is hidden from anybody.
+    /// The key of the node's view; `None` if every node sees everything.
     pub(super) fn sight(&self) -> Option<Sight> {
         self.admitted.sight()
     }
 
-    /// Whether some secrets may be hidden from the node.
+    /// Returns true if some secrets may be hidden from the node.
     pub(super) const fn is_restricted(&self) -> bool {
         self.admitted.is_restricted()
     }
 
-    /// Notes that the node asks for secrets that it may not have.
+    /// Audits requests for secrets that the node may not have.
     pub(super) fn note_secrets<'a>(&self, names: impl IntoIterator<Item = &'a str>, authority: &Authority) {
         authority.note_secrets(&self.admitted, names, &self.action);
     }

@@ -1,11 +1,11 @@
-//! HTTP responses of RPCs: their headers, and those that are a status and nothing else.
+//! HTTP responses of RPCs: their headers, and responses that are only a status.
 
 use http::{HeaderMap, HeaderValue, Response, header};
 use tonic::{Status, body::Body};
 
 use super::status::trailers;
 
-/// Why a request is not served at all, before its first message is read.
+/// Refuses requests that cannot be served, before their first message is read.
 pub(super) fn check_headers(headers: &HeaderMap) -> Result<(), Status> {
     let encoding = headers.get("grpc-encoding").map(HeaderValue::as_bytes);
     match encoding {
@@ -16,7 +16,7 @@ pub(super) fn check_headers(headers: &HeaderMap) -> Result<(), Status> {
     }
 }
 
-/// A response that is a status and nothing else.
+/// A response that is only a status.
 pub(super) fn refuse(status: &Status) -> Response<Body> {
     let mut response = respond(Body::empty());
     response.headers_mut().extend(trailers(status));

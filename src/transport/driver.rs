@@ -1,7 +1,7 @@
-//! The one driver: runs a session over the two directions of a stream, inside the response's body.
+//! The driver of a stream: runs a session over the stream's two directions, inside the response's body.
 //!
-//! HTTP/2 polls the body only when the client has room for more. So a slow client holds no queue here, its requests wait
-//! in the connection's window, and what it is sent next is made from the newest snapshot.
+//! HTTP/2 polls the body only if the client has room for more. So a slow client has no queue here: its requests wait in
+//! the connection's window, and its next response is made from the newest snapshot.
 
 mod running;
 mod served;
@@ -48,19 +48,19 @@ use crate::{
     resource::ResourceType,
 };
 
-/// Requests taken in before responses are looked at again: one stream must not keep a connection's task to itself.
+/// Requests per turn, so that one stream does not hold the connection's task.
 const REQUESTS_PER_TURN: usize = 64;
 
 /// Bytes of requests after which a turn ends.
 const BYTES_PER_TURN: usize = 64 * 1024;
 
-/// How long a turn may take in requests before the task gives way to others.
+/// The time after which a turn stops reading requests, so that other tasks can run.
 const TURN: Duration = Duration::from_millis(5);
 
-/// From when on a turn took so long that those to come are worked on apart from the other streams.
+/// The duration of a turn from which the next turns run in a lane.
 const LONG: Duration = Duration::from_millis(50);
 
-/// How long a client may take to make room for what it was sent before it counts as slow.
+/// The time that a client has to read a response before it counts as slow.
 const SLOW: Duration = Duration::from_secs(5);
 
 /// The response body of one stream.
@@ -75,39 +75,39 @@ struct Driver {
     requests: Messages<axum::body::Body>,
     /// A large request that waits for a lane.
     waiting: Option<Bytes>,
-    /// Whether there was one, or a turn took long: the stream has many names, and what it is answered takes as long.
+    /// True once a request was large or a turn took long: with many names, the responses take long as well.
     large: bool,
     pause: Timer,
-    state: State,
-    /// What the stream asks for, as far as it counts together with that of others.
+    state: DriverState,
+    /// The stream's account of names, globs and presented versions.
     account: Account,
     /// Chunks of the response being written.
     chunks: Chunks,
-    /// When the response was made that the client has not made room for yet.
+    /// The time of the last response, until the client has read it.
     given: Option<Instant>,
     timer: Timer,
-    /// How many requests may be read yet, and until when none are (Z-1).
+    /// The requests that may be read yet, and the time until which reading is suspended (Z-1).
     allowance: Bucket,
     throttled: Option<Instant>,
-    /// The moment of the stream's own within the drain time, once the process is to end.
+    /// The time at which this stream ends, once the process shuts down.
     draining: Option<Pin<Box<Sleep>>>,
-    /// When the client is to open another stream.
+    /// The time at which the stream reaches its age limit.
     until: Option<Instant>,
-    /// What the client asked for last, for the log.
+    /// The type of the last request, for the log.
     asked: Option<ResourceType>,
-    /// Whether the client takes in what it is sent.
+    /// The reading pace of the client.
     pace: Option<Arc<Pace>>,
-    /// How it ended; until then, how it ends where the connection breaks.
+    /// The status of the stream. Until it ends, the status in case the connection breaks.
     ended: StatusCode,
-    /// Counts the stream as open until it is dropped.
+    /// Counts the stream as open until the permit is dropped.
     permit: Permit,
 }
 
-enum State {
+enum DriverState {
     /// Waits for the first request.
     Opening,
     Running(Box<Running>),
-    /// Writes what is in `chunks`, then this status.
+    /// Writes the rest of `chunks`, then this status.
     Ending(Status),
     Ended,
 }
@@ -175,7 +175,7 @@ impl Driver {
             large: false,
             pause: Timer::default(),
             variant,
-            state: State::Opening,
+            state: DriverState::Opening,
             account: shared.account(peer),
             chunks: Chunks::default(),
             given: None,
@@ -192,7 +192,7 @@ impl Driver {
         }
     }
 
-    /// Takes in what came: requests, snapshots, the end. Leaves what there is to say in `chunks` or `state`.
+    /// Handles requests, snapshots and the end of the stream. The results are in `chunks` and `state`.
     fn turn(&mut self, cx: &mut Context<'_>, now: Instant) {
         self.take_requests(cx, now);
         self.check_shutdown(cx, now);
@@ -209,7 +209,7 @@ impl Driver {
         }
     }
 
-    /// Looks again soon: all lanes are taken.
+    /// Schedules another turn soon, as all lanes are taken.
     fn pause(&mut self, cx: &mut Context<'_>, now: Instant) {
         self.pause.set(now.checked_add(PAUSE));
         if self.pause.poll(cx).is_ready() {
@@ -217,10 +217,10 @@ impl Driver {
         }
     }
 
-    /// Makes the next response, where there is one.
+    /// Makes the next response, if there is one.
     fn answer(&mut self, cx: &mut Context<'_>, now: Instant) {
-        let State::Running(running) = &mut self.state else {
-            if self.timer.poll(cx).is_ready() && matches!(self.state, State::Opening) {
+        let DriverState::Running(running) = &mut self.state else {
+            if self.timer.poll(cx).is_ready() && matches!(self.state, DriverState::Opening) {
                 self.end(Status::deadline_exceeded("no request came on the stream"));
             }
             return;
@@ -262,7 +262,7 @@ impl Driver {
     fn take_requests(&mut self, cx: &mut Context<'_>, now: Instant) {
         let mut bytes = 0;
         for taken in 0..REQUESTS_PER_TURN {
-            if matches!(self.state, State::Ending(_) | State::Ended) {
+            if matches!(self.state, DriverState::Ending(_) | DriverState::Ended) {
                 return;
             }
             if let Some(message) = self.waiting.take() {
@@ -271,7 +271,7 @@ impl Driver {
                 }
                 break;
             }
-            // The clock is not free: nearly every turn has one request, and no turn is long by one that is not large.
+            // Reading the clock has a cost. Nearly every turn has one request, and only large ones take long.
             if bytes >= BYTES_PER_TURN || (taken > 1 && now.elapsed() >= TURN) {
                 break;
             }
@@ -297,14 +297,14 @@ impl Driver {
                     self.shared.note_broken(&broken);
                     self.end(broken.into());
                 }
-                // L-6: the client is done, so are we.
+                // L-6: the client ended its direction, so the stream ends.
                 Poll::Ready(None) => self.end(Status::ok("")),
             }
         }
         cx.waker().wake_by_ref();
     }
 
-    /// Takes in a large request where a lane is free; where none is, it waits.
+    /// Handles a large request if a lane is free; otherwise the request waits.
     fn take_large(&mut self, message: Bytes) -> bool {
         let Some(lane) = self.shared.lanes.enter() else {
             self.waiting = Some(message);
@@ -338,12 +338,12 @@ impl Driver {
             Scope::Aggregated => ResourceType::from_type_url(incoming.request.type_url),
             Scope::Single(kind) => Some(kind.clone()),
         };
-        if matches!(self.state, State::Opening) {
+        if matches!(self.state, DriverState::Opening) {
             let running = self.begin(incoming.decode_node(&limits)?)?;
-            self.state = State::Running(Box::new(running));
+            self.state = DriverState::Running(Box::new(running));
             self.timer.set(None);
         }
-        if let State::Running(running) = &mut self.state {
+        if let DriverState::Running(running) = &mut self.state {
             let asks_secrets = self.asked == Some(ResourceType::Secret);
             if asks_secrets && running.admittance.is_restricted() {
                 running.note_secrets(&incoming.request.names.to_vec(), &self.shared.authority);
@@ -360,7 +360,7 @@ impl Driver {
         Ok(())
     }
 
-    /// Learns from the first request who the client is (L-1).
+    /// Identifies the client by its first request (L-1).
     fn begin(&self, node: Option<core::Node>) -> Result<Running, RequestError> {
         let shared = &self.shared;
         let (node, group) = shared.identify(node)?;
@@ -418,19 +418,19 @@ impl Driver {
         Ok(Running::new(node.id, session, watch, guard, member, admittance, span))
     }
 
-    /// Ends the stream, after what is being written.
+    /// Ends the stream after the response that is being written.
     fn end(&mut self, status: Status) {
-        if let State::Running(running) = &self.state {
+        if let DriverState::Running(running) = &self.state {
             info!(parent: &running.span, code = ?status.code(), "stream ended");
         }
         self.leave_memory();
         self.ended = StatusCode::from(status.code() as i32);
-        self.state = State::Ending(status);
+        self.state = DriverState::Ending(status);
     }
 
-    /// Keeps what the node has, for its next stream.
+    /// Keeps the node's state for its next stream.
     fn leave_memory(&self) {
-        if let State::Running(running) = &self.state {
+        if let DriverState::Running(running) = &self.state {
             let (node, memory) = (running.node.clone(), running.session.memory());
             let sight = running.admittance.sight();
             self.shared
@@ -439,7 +439,7 @@ impl Driver {
         }
     }
 
-    /// The client made room, or is gone: either may have taken long.
+    /// Notes that the client has read the last response or is gone, and counts it if that took long.
     fn note_room(&mut self, now: Instant) {
         if let Some(given) = self.given.take()
             && given + SLOW < now
@@ -448,12 +448,12 @@ impl Driver {
         }
     }
 
-    /// After [`Driver::check_shutdown`], which has the task woken when the rules change.
+    /// Called after [`Driver::check_shutdown`], which registers the task for changes of the rules.
     fn check_admittance(&mut self, cx: &mut Context<'_>) {
-        if let State::Running(running) = &mut self.state
+        if let DriverState::Running(running) = &mut self.state
             && let Err(dismissal) = running.admittance.poll(cx, &self.shared.authority)
         {
-            warn!(parent: &running.span, %dismissal, "the node may not stay");
+            warn!(parent: &running.span, %dismissal, "stream ended: the node is no longer admitted");
             self.end(dismissal.into());
         }
     }
@@ -466,29 +466,29 @@ impl Driver {
         }
         if let Some(moment) = &mut self.draining
             && moment.as_mut().poll(cx).is_ready()
-            && matches!(self.state, State::Opening | State::Running(_))
+            && matches!(self.state, DriverState::Opening | DriverState::Running(_))
         {
             self.end(Status::unavailable("the server is shutting down: reconnect"));
         }
-        if self.until.is_some_and(|until| until <= now) && matches!(self.state, State::Running(_)) {
-            self.end(Status::unavailable("the stream has reached its age: reconnect"));
+        if self.until.is_some_and(|until| until <= now) && matches!(self.state, DriverState::Running(_)) {
+            self.end(Status::unavailable("the stream has reached its maximum age: reconnect"));
         }
     }
 
-    /// What made the stream's next turn panicked: nothing of its state is to be believed.
+    /// Ends the stream after a panic in its turn, without a use of its state, which may be inconsistent.
     fn on_panic(&mut self) {
         let span = match &self.state {
-            State::Running(running) => running.span.clone(),
-            State::Opening | State::Ending(_) | State::Ended => Span::none(),
+            DriverState::Running(running) => running.span.clone(),
+            DriverState::Opening | DriverState::Ending(_) | DriverState::Ended => Span::none(),
         };
         let asked = self.asked.as_ref().map(ToString::to_string);
-        error!(parent: &span, peer = %self.peer, resource_type = asked, "a stream panicked: it ends");
+        error!(parent: &span, peer = %self.peer, resource_type = asked, "stream panicked and was ended");
         self.shared.metrics().panics().count(PanicPart::Xds);
         let status = Status::internal("the server failed at this stream: its log says how");
         self.ended = StatusCode::from(status.code() as i32);
         self.chunks = Chunks::default();
-        let broken = std::mem::replace(&mut self.state, State::Ending(status));
-        // It may panic again.
+        let broken = std::mem::replace(&mut self.state, DriverState::Ending(status));
+        // The drop may panic as well.
         catch_unwind(AssertUnwindSafe(|| drop(broken))).ok();
     }
 }
@@ -500,10 +500,10 @@ impl http_body::Body for Driver {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let driver = self.get_mut();
         if driver.chunks.is_empty() {
-            // One look at the clock: all of a turn is short.
+            // One reading of the clock serves the whole turn.
             let now = Instant::now();
             driver.note_room(now);
-            if matches!(driver.state, State::Opening | State::Running(_)) {
+            if matches!(driver.state, DriverState::Opening | DriverState::Running(_)) {
                 let turn = catch_unwind(AssertUnwindSafe(|| driver.turn(cx, now)));
                 if turn.is_err() {
                     driver.on_panic();
@@ -513,10 +513,10 @@ impl http_body::Body for Driver {
         if let Some(chunk) = driver.chunks.next() {
             return Poll::Ready(Some(Ok(Frame::data(chunk))));
         }
-        match std::mem::replace(&mut driver.state, State::Ended) {
-            State::Ending(status) => Poll::Ready(Some(Ok(Frame::trailers(trailers(&status))))),
-            State::Ended => Poll::Ready(None),
-            waiting @ (State::Opening | State::Running(_)) => {
+        match std::mem::replace(&mut driver.state, DriverState::Ended) {
+            DriverState::Ending(status) => Poll::Ready(Some(Ok(Frame::trailers(trailers(&status))))),
+            DriverState::Ended => Poll::Ready(None),
+            waiting @ (DriverState::Opening | DriverState::Running(_)) => {
                 driver.state = waiting;
                 Poll::Pending
             }
@@ -524,18 +524,18 @@ impl http_body::Body for Driver {
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self.state, State::Ended) && self.chunks.is_empty()
+        matches!(self.state, DriverState::Ended) && self.chunks.is_empty()
     }
 }
 
 impl Drop for Driver {
     fn drop(&mut self) {
         self.leave_memory();
-        // Hundreds of thousands of names are not given up in a moment.
+        // Dropping hundreds of thousands of names takes long.
         if self.large
             && let Some(lane) = self.shared.lanes.enter()
         {
-            let state = std::mem::replace(&mut self.state, State::Ended);
+            let state = std::mem::replace(&mut self.state, DriverState::Ended);
             lane.run(|| drop(state));
         }
         let metrics = self.shared.metrics();

@@ -1,35 +1,35 @@
-//! Why a request is not served.
+//! The reasons why a request is not served.
 
 use super::{ledger::Full, wire::Malformed};
 use crate::{access::Denial, protocol::ProtocolError};
 
-/// Why a request is not served.
+/// The reason why a request is not served.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RequestError {
-    /// Its bytes are no request.
-    #[error("the request is not what its method takes: {0}")]
+    /// The bytes are not a request.
+    #[error("the request cannot be decoded: {0}")]
     Malformed(#[from] Malformed),
-    /// The node in it is none.
-    #[error("the request is not what its method takes: node: {0}")]
+    /// The node cannot be decoded.
+    #[error("the request cannot be decoded: node: {0}")]
     Node(#[from] prost::DecodeError),
-    /// It is more than is read of a stranger.
+    /// The request exceeds a limit.
     #[error(transparent)]
     Excess(#[from] Excess),
-    /// What it asks for is more than there is room for beside the other streams.
+    /// The request's names do not fit beside those of the other streams.
     #[error(transparent)]
     Full(#[from] Full),
-    /// The session refuses it.
+    /// The session refuses the request.
     #[error(transparent)]
     Refused(#[from] ProtocolError),
-    /// Whoever sends it may not be its node.
+    /// The client may not be this node.
     #[error(transparent)]
     Denied(#[from] Denial),
 }
 
-/// A request that holds more than a limit lets it: found by the scan, before anything is made of it.
+/// A field that exceeds a limit. The scan finds it before the request is decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Excess {
-    /// A field is there too often.
+    /// A field occurs too often.
     #[error("{0}: more than {1} of them in one request")]
     Count(&'static str, usize),
     /// A field is too long.
@@ -37,7 +37,7 @@ pub(super) enum Excess {
     Bytes(&'static str, usize, usize),
 }
 
-/// Refuses more fields than this.
+/// Returns an error if there are more than `most` fields.
 pub(super) const fn at_most(field: &'static str, count: usize, most: usize) -> Result<(), Excess> {
     if count > most {
         return Err(Excess::Count(field, most));
@@ -45,7 +45,7 @@ pub(super) const fn at_most(field: &'static str, count: usize, most: usize) -> R
     Ok(())
 }
 
-/// Refuses more bytes than this.
+/// Returns an error if there are more than `most` bytes.
 pub(super) const fn fits(field: &'static str, bytes: usize, most: usize) -> Result<(), Excess> {
     if bytes > most {
         return Err(Excess::Bytes(field, bytes, most));

@@ -1,7 +1,7 @@
-//! The unary `Fetch*` RPCs: one request, the current state.
+//! The unary `Fetch*` RPCs: one request is answered with the current state.
 //!
-//! They answer in full whatever version the request presents: there is no gRPC status for "not modified" that clients
-//! would not take for a failure (H-7).
+//! The answer is complete whatever version the request presents: clients would take any gRPC status for "not modified"
+//! as a failure (H-7).
 
 use std::{future::poll_fn, net::SocketAddr, sync::Arc, time::Instant};
 
@@ -52,7 +52,7 @@ async fn answer(
 ) -> Result<Chunks, Status> {
     check_headers(request.headers())?;
     let peer = peer::address(request.extensions());
-    // It is over with this call, and counts until then.
+    // Counts the call as an open stream until its end.
     let _permit = shared.admit(peer)?;
     let visitor = shared.visitor(request.extensions(), request.headers(), action).await?;
     let mut messages = shared.messages(request.into_body(), peer, shared.limits.request_bytes);
@@ -108,10 +108,10 @@ fn answer_to(
     let snapshot = snapshot.map(|snapshot| shared.authority.view(snapshot, &admitted));
     let resources = snapshot.as_ref().and_then(|snapshot| snapshot.get(&kind));
     let (Some(snapshot), Some(resources)) = (&snapshot, resources) else {
-        // Never empty: that would delete everything (S-9).
+        // An error, never an empty answer: an empty answer would delete everything (S-9).
         return Err(Status::unavailable(format!("group \"{group}\" has no snapshot yet")));
     };
-    // The shared group alone is less than the node may hold (S-20).
+    // Without its own group, a node may hold more than the shared group has (S-20).
     if !session.is_complete(&kind, snapshot) {
         return Err(Status::unavailable(format!(
             "group \"{group}\" has no snapshot of its own yet"
@@ -130,7 +130,7 @@ fn answer_to(
     Ok(shared.frames.encode(Variant::Sotw, &answer))
 }
 
-/// The request as the first one of a stream. H-6: without a stream an empty list always means "all".
+/// The request as the first of a stream. Without a stream, an empty list always means "all" (H-6).
 fn unary(request: Request<'_>) -> Request<'_> {
     let names = if request.names.is_empty() {
         vec!["*"].into()

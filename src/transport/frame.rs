@@ -1,7 +1,7 @@
-//! Responses as gRPC messages whose large part is one immutable `Bytes`, shared by all streams that are sent the same.
+//! Responses as gRPC messages. The large part is one immutable `Bytes`, shared by all streams that are sent the same.
 //!
-//! A message is `prefix | head | payload`. The head holds what differs per stream (version, nonce, removed names), the
-//! payload the resources. Protobuf lets fields come in any order.
+//! A message is `prefix | head | payload`. The head has the fields that differ per stream (version, nonce, removed
+//! names), the payload has the resources. Protobuf allows fields in any order.
 
 use std::{
     fmt::Write as _,
@@ -17,25 +17,25 @@ use crate::{
     resource::{Resource, ResourceName, ResourceType},
 };
 
-/// Below this a message is one buffer of its own: a chunk costs an HTTP/2 frame, which costs more than the copy.
+/// Smaller messages are one buffer: a separate chunk costs an HTTP/2 frame, which costs more than the copy.
 const SHARE_FROM: usize = 8 * 1024;
 
 /// The gRPC prefix: a flag and the length.
 const PREFIX: usize = 5;
 
-/// Room for a version and a nonce.
+/// The estimated size of a version and a nonce.
 const HEAD: usize = 128;
 
-/// Payloads kept though no stream is being sent them: the next stream is likely to want the same.
+/// Payloads kept without a stream that is being sent them, for the next stream.
 const KEPT: usize = 16;
 
 /// Bytes of payloads kept so.
 const KEPT_BYTES: usize = 32 * 1024 * 1024;
 
-/// Payloads found again without being kept; older ones are forgotten first.
+/// Payloads that can be found while a stream is being sent them. The oldest are forgotten first.
 const REMEMBERED: usize = 256;
 
-/// What a resource is wrapped in where its TTL goes with it in SotW (T-1), or its name.
+/// The wrapper of a SotW resource that has a TTL (T-1) or whose content lacks its name.
 const WRAPPER_URL: &str = "type.googleapis.com/envoy.service.discovery.v3.Resource";
 
 /// Encodes responses, each payload once.
@@ -59,24 +59,24 @@ struct Payloads {
 struct Payload {
     form: Form,
     kind: ResourceType,
-    /// What it was made of: held, so that identity of pointers means identity of content.
+    /// The resources of the payload. Holding them makes equal pointers mean equal content.
     contents: Contents,
     bytes: Bytes,
 }
 
-/// How resources are written.
+/// The form in which resources are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Form {
     variant: Variant,
-    /// With their TTLs.
+    /// True if resources carry their TTLs.
     ttl: bool,
 }
 
-/// Hands the payload's bytes out and keeps it findable as long as any of them is in flight.
+/// Owns the bytes that are in flight. As long as any are, the payload can be found.
 #[derive(Debug)]
 struct Held(Arc<Payload>);
 
-/// A gRPC message, handed out chunk by chunk.
+/// A gRPC message, as chunks of a body.
 #[derive(Debug, Default)]
 pub(super) struct Chunks {
     first: Option<Bytes>,
@@ -86,12 +86,12 @@ pub(super) struct Chunks {
 // === impl Chunks ===
 
 impl Chunks {
-    /// Whether all of it was handed out.
+    /// Returns true if no chunk is left.
     pub(super) const fn is_empty(&self) -> bool {
         self.first.is_none() && self.shared.is_none()
     }
 
-    /// What of it was not.
+    /// The bytes of the chunks that are left.
     pub(super) fn bytes(&self) -> usize {
         [&self.first, &self.shared].into_iter().flatten().map(Bytes::len).sum()
     }
@@ -123,7 +123,7 @@ impl Frames {
         }
     }
 
-    /// One gRPC message.
+    /// Encodes a response as one gRPC message.
     pub(super) fn encode(&self, variant: Variant, response: &Response) -> Chunks {
         let form = Form {
             variant,
@@ -132,7 +132,7 @@ impl Frames {
         let kind = &response.delivery.resource_type;
         let reordered = response.reordered();
         let resources = reordered.as_deref().unwrap_or_else(|| response.resources.as_slice());
-        // An order of its own is not worth sharing: it is rare, and goes with what two listeners exchange.
+        // A payload in an order of its own is not shared: it is rare, and only for listeners that exchange addresses.
         let few = resources.len() <= 64 || reordered.is_some();
         let len = if few {
             payload_len(form, kind, resources, &self.identifier)
@@ -160,7 +160,7 @@ impl Frames {
         if let Some(found) = self.lock().find(form, kind, contents) {
             return found;
         }
-        // Encoded outside the lock: two streams may do the same work once, none waits for a large one.
+        // Encoded outside the lock: two streams may both encode it, but no stream waits for another's large payload.
         let made = Arc::new(Payload {
             form,
             kind: kind.clone(),
@@ -185,7 +185,7 @@ impl Frames {
         buf.freeze()
     }
 
-    /// `type_url`, `control_plane` and the resources.
+    /// Writes `type_url`, `control_plane` and the resources.
     fn put_payload(&self, buf: &mut BytesMut, form: Form, kind: &ResourceType, resources: &[Arc<Resource>]) {
         put_field(buf, 4, kind.type_url().as_bytes());
         let control_plane = match form.variant {
@@ -229,7 +229,7 @@ impl Payloads {
     }
 }
 
-/// Whether two contents are the same resources; by identity, which a payload in use guarantees.
+/// Compares contents by pointer, which suffices since a payload holds its contents.
 fn same(a: &Contents, b: &Contents) -> bool {
     match (a, b) {
         (Contents::All(a), Contents::All(b)) => a.id() == b.id(),
@@ -242,7 +242,7 @@ fn same(a: &Contents, b: &Contents) -> bool {
     }
 }
 
-/// What differs per stream.
+/// Writes the fields that differ per stream.
 fn put_head(buf: &mut BytesMut, variant: Variant, response: &Response) {
     let delivery = &response.delivery;
     put_field(buf, 1, delivery.version.as_str().as_bytes());
@@ -250,8 +250,7 @@ fn put_head(buf: &mut BytesMut, variant: Variant, response: &Response) {
     write!(buf, "{}", delivery.nonce).expect("a buffer grows");
     for resource in &response.heartbeats {
         match variant {
-            // Envoy 1.40 takes a SotW heartbeat without its resource, and lets the TTL expire all the same: only the
-            // resource itself renews it (T-2).
+            // Envoy 1.40 lets the TTL expire after a SotW heartbeat without its resource (T-2).
             Variant::Sotw => put_any(buf, &Wrapped::whole(resource, resource.ttl)),
             Variant::Delta => Wrapped::heartbeat(resource).put(buf, 2),
         }
@@ -273,10 +272,10 @@ fn put_head(buf: &mut BytesMut, variant: Variant, response: &Response) {
     }
 }
 
-/// `envoy.service.discovery.v3.Resource`: what delta sends of every resource (D-14), and SotW of those with a TTL.
+/// `envoy.service.discovery.v3.Resource`: in delta the form of every resource (D-14), in SotW of those with a TTL.
 struct Wrapped<'a> {
     resource: &'a Resource,
-    /// A heartbeat has none (T-3).
+    /// `None` in a heartbeat (T-3).
     body: Option<&'a [u8]>,
     ttl: Option<Duration>,
 }
@@ -299,7 +298,7 @@ impl<'a> Wrapped<'a> {
     }
 
     fn aliases(&self) -> &'a [ResourceName] {
-        // An unresolved alias has no body either, so a heartbeat has no aliases (D-12).
+        // A heartbeat has no aliases, since a wrapper without a body and with aliases is an unresolved alias (D-12).
         self.body.map_or(&[], |_| &self.resource.aliases)
     }
 
@@ -312,7 +311,7 @@ impl<'a> Wrapped<'a> {
             + self.ttl.map_or(0, |ttl| field_len(duration_len(ttl)))
     }
 
-    /// As a field of the message that holds it.
+    /// Writes the wrapper as a field of the message around it.
     fn put(&self, buf: &mut BytesMut, tag: u8) {
         put_len(buf, tag, self.len());
         put_field(buf, 1, self.resource.version.as_str().as_bytes());
@@ -330,9 +329,9 @@ impl<'a> Wrapped<'a> {
     }
 }
 
-/// Whether resources of the type hold their own name. Those of a list collection do not: bare in a SotW response nobody
-/// could tell them apart. Every client that knows such a type knows the wrapper, whether or not it says that it takes
-/// TTLs, for which the feature stands.
+/// Returns true if resources of the type contain their own name. Resources of a list collection do not, so that a
+/// client could not tell them apart in a SotW response without a wrapper. Every client that knows such a type
+/// accepts the wrapper, even without the client feature for TTLs.
 fn names_itself(kind: &ResourceType) -> bool {
     match kind {
         ResourceType::Other(_) => !kind.message_name().ends_with("Collection"),
@@ -355,7 +354,7 @@ impl Form {
     }
 }
 
-/// The wrapper as an `Any` in field 2 of a SotW response.
+/// Writes the wrapper as an `Any` in field 2 of a SotW response.
 fn put_any(buf: &mut BytesMut, wrapped: &Wrapped<'_>) {
     put_len(buf, 2, any_len(wrapped));
     put_field(buf, 1, WRAPPER_URL.as_bytes());
@@ -393,7 +392,7 @@ fn put_error(buf: &mut BytesMut, tag: u8, error: &ResourceError) {
     put_field(buf, 2, MESSAGE.as_bytes());
 }
 
-/// D-12: a name that no virtual host answers to comes back as its own alias, without a resource.
+/// D-12: a name without a virtual host is sent back as its own alias, without a resource.
 fn put_unresolved(buf: &mut BytesMut, name: &ResourceName) {
     let name = name.as_str().as_bytes();
     put_len(buf, 2, 2 * field_len(name.len()));
@@ -414,13 +413,13 @@ fn payload_len(form: Form, kind: &ResourceType, resources: &[Arc<Resource>], ide
     fixed + lens.sum::<usize>()
 }
 
-/// Fills in the gRPC prefix of a message that goes on for `rest` bytes behind the buffer: not compressed, and the length.
+/// Fills in the gRPC prefix: not compressed, and the length of a message with `rest` more bytes.
 fn set_prefix(buf: &mut BytesMut, rest: usize) {
     let len = u32::try_from(buf.len() - PREFIX + rest).expect("admission keeps a snapshot far below 4 GiB");
     buf[1..PREFIX].copy_from_slice(&len.to_be_bytes());
 }
 
-/// A length-delimited field; all tags here are below 16, so a key is one byte.
+/// Writes a length-delimited field. All tags here are below 16, so a key is one byte.
 fn put_field(buf: &mut BytesMut, tag: u8, value: &[u8]) {
     put_len(buf, tag, value.len());
     buf.put_slice(value);

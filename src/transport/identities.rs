@@ -1,25 +1,25 @@
-//! Open streams of each verified identity: an identity that is stolen or misled must not take the places of all others, from
-//! however many addresses it comes.
+//! Open streams per verified identity. A stolen or misconfigured identity must not use up the streams of all others,
+//! however many addresses it comes from.
 
 use std::sync::Arc;
 
 use dashmap::{DashMap, Entry};
 
-/// Open streams by the name of who opened them.
+/// Numbers of open streams by the name of the identity.
 #[derive(Debug)]
 pub(super) struct Identities {
     most: usize,
     open: DashMap<Arc<str>, usize>,
 }
 
-/// One open stream of an identity; dropping it gives the place up.
+/// One open stream of an identity, counted until it is dropped.
 #[derive(Debug)]
 pub(super) struct IdentityPlace {
     identities: Arc<Identities>,
     name: Arc<str>,
 }
 
-/// An identity has as many streams as it may.
+/// The identity has the maximum of open streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("more than {0} streams of one identity are open (limits.max_streams_per_identity): try again later")]
 pub(super) struct TooManyOfIdentity(usize);
@@ -34,8 +34,8 @@ impl Identities {
         })
     }
 
-    /// A place for one stream more of the identity.
-    pub(super) fn enter(self: &Arc<Self>, name: String) -> Result<IdentityPlace, TooManyOfIdentity> {
+    /// Counts one more stream of the identity.
+    pub(super) fn take(self: &Arc<Self>, name: String) -> Result<IdentityPlace, TooManyOfIdentity> {
         let name: Arc<str> = name.into();
         let mut open = self.open.entry(Arc::clone(&name)).or_default();
         if *open >= self.most {
@@ -68,12 +68,12 @@ mod tests {
     #[test]
     fn an_identity_has_its_places_and_takes_none_of_another() {
         let identities = Identities::new(2);
-        let enter = |name: &str| identities.enter(name.to_owned());
-        let held = [enter("token:a").unwrap(), enter("token:a").unwrap()];
-        assert_eq!(enter("token:a").unwrap_err(), TooManyOfIdentity(2));
-        drop(enter("token:b").unwrap());
+        let take = |name: &str| identities.take(name.to_owned());
+        let held = [take("token:a").unwrap(), take("token:a").unwrap()];
+        assert_eq!(take("token:a").unwrap_err(), TooManyOfIdentity(2));
+        drop(take("token:b").unwrap());
         drop(held);
-        assert!(identities.open.is_empty(), "who has no stream is forgotten");
-        enter("token:a").unwrap();
+        assert!(identities.open.is_empty(), "an identity without streams is forgotten");
+        take("token:a").unwrap();
     }
 }

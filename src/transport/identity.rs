@@ -1,4 +1,4 @@
-//! What a node says of itself in the first request of a stream: only the fields that are used are decoded.
+//! Decodes the node of a stream's first request: the used fields only.
 
 use prost::Message;
 
@@ -10,10 +10,10 @@ use crate::proto::envoy::config::core::v3 as core;
 
 /// The fields of [`Identity`].
 const USED: [u64; 8] = [1, 2, 3, 4, 6, 7, 8, 10];
-/// What a field takes besides its bytes: a text is a place in a list.
+/// Bytes that a field uses besides its content: a text is an element of a list.
 const OVERHEAD: usize = 8;
 
-/// The fields of a `Node` that decide its group, say what it can take, or are shown to people. A decoder passes over the
+/// The fields of a `Node` that decide its group, are client features, or are shown to people. A decoder skips the
 /// others, of which a client may send any number.
 #[derive(Clone, PartialEq, Message)]
 struct Identity {
@@ -33,14 +33,14 @@ struct Identity {
     client_features: Vec<String>,
 }
 
-/// Reads an encoded `Node`, of which at most so many bytes are used: what is made of them is many times as large. Fields that
-/// nobody uses are left empty.
+/// Decodes an encoded `Node` whose used fields have at most `most` bytes: their decoded form is many times as large.
+/// Unused fields are left empty.
 pub(super) fn read(node: &[u8], most: usize) -> Result<core::Node, RequestError> {
     let (mut rest, mut used) = (node, 0);
     while let Some(field) = Field::next(&mut rest)? {
         if USED.contains(&field.number) {
             used += field.bytes()?.len() + OVERHEAD;
-            fits("what is used of node", used, most)?;
+            fits("the used part of node", used, most)?;
         }
     }
     let Identity {
@@ -70,7 +70,7 @@ mod tests {
     use crate::node::Node;
 
     #[test]
-    fn nodes_are_read_as_they_are_decoded_but_for_what_nobody_uses() {
+    fn nodes_are_read_as_they_are_decoded_except_for_unused_fields() {
         let node = core::Node {
             id: "envoy-1".to_owned(),
             cluster: "edge".to_owned(),

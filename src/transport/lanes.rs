@@ -1,5 +1,5 @@
-//! Work that takes longer than a task may keep a thread of the runtime to itself: what a client lists in hundreds of thousands
-//! of names. It runs apart, and little of it at once, so that other streams and the probes are served meanwhile.
+//! Lanes for work that would hold a runtime thread for too long, such as a request with hundreds of thousands of names.
+//! Few run at once, so that other streams and the probes are served meanwhile.
 
 use std::{
     sync::{
@@ -12,20 +12,20 @@ use std::{
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 
-/// Bytes of a request from which on it is worked on here: some ten thousand names.
+/// Size in bytes from which a request runs in a lane: some ten thousand names.
 pub(super) const LARGE: usize = 256 * 1024;
 
-/// How soon somebody looks again for a free lane.
+/// The pause before another look for a free lane.
 pub(super) const PAUSE: Duration = Duration::from_millis(5);
 
-/// How much of it runs at once.
+/// The limit of long work that runs at once.
 #[derive(Clone, Debug)]
 pub(super) struct Lanes {
     taken: Arc<AtomicUsize>,
     most: usize,
 }
 
-/// One of the lanes; dropping it leaves it to others.
+/// One lane, taken until it is dropped.
 #[derive(Debug)]
 pub(super) struct Lane {
     taken: Arc<AtomicUsize>,
@@ -42,7 +42,7 @@ impl Lanes {
         }
     }
 
-    /// A lane, where one is free.
+    /// Takes a lane if one is free.
     pub(super) fn enter(&self) -> Option<Lane> {
         let add = |taken: usize| (taken < self.most).then_some(taken + 1);
         let taken = self.taken.fetch_update(Ordering::AcqRel, Ordering::Acquire, add);
@@ -51,7 +51,7 @@ impl Lanes {
         })
     }
 
-    /// A lane, once one is free.
+    /// Takes a lane once one is free.
     pub(super) async fn wait(&self) -> Lane {
         loop {
             if let Some(lane) = self.enter() {
@@ -63,7 +63,7 @@ impl Lanes {
 }
 
 impl Default for Lanes {
-    /// One less than there are processors: what is short, as probes are, finds one free.
+    /// One less than there are processors, so that one is free for short work such as probes.
     fn default() -> Self {
         let processors = available_parallelism().map_or(1, usize::from);
         Self::new(processors.saturating_sub(1).max(1))
@@ -73,8 +73,8 @@ impl Default for Lanes {
 // === impl Lane ===
 
 impl Lane {
-    /// Does what takes long; the runtime gives the other tasks of this thread to another one meanwhile. The tests' runtime has
-    /// no other.
+    /// Runs long work. The runtime moves the other tasks of this thread to another thread, except in the tests'
+    /// runtime, which has only one.
     pub(super) fn run<R>(self, work: impl FnOnce() -> R) -> R {
         let flavor = Handle::try_current().map(|runtime| runtime.runtime_flavor());
         if matches!(flavor, Ok(RuntimeFlavor::MultiThread)) {
@@ -112,7 +112,7 @@ mod tests {
     async fn other_tasks_go_on_while_one_takes_long() {
         let (go_on, wait) = std::sync::mpsc::channel();
         let lanes = Lanes::new(1);
-        // Were the only thread of the runtime kept, the second task would never run.
+        // If the work held the runtime's only thread, the second task would never run.
         let tracker = TaskTracker::new();
         let long = tracker.spawn(async move { lanes.enter().unwrap().run(|| wait.recv().unwrap()) });
         let other = tracker.spawn(async move { go_on.send(1).unwrap() });

@@ -1,5 +1,5 @@
-//! Bytes that clients have us hold: how many there may be, of one peer and of all. A client decides how much it sends of a
-//! message, when it goes on, and what it asks for, so what it may leave here is ours to say.
+//! Limits of the bytes that clients make the server hold, per peer and in total. A client decides how much of a message
+//! it sends, when it continues, and what it subscribes to, so the server limits what it holds.
 
 use std::{
     fmt,
@@ -12,25 +12,25 @@ use std::{
 
 use dashmap::{DashMap, Entry};
 
-/// What a ledger is kept of.
+/// The kind of bytes that a ledger counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Subject {
-    /// Requests whose rest is still to come.
+    /// Requests that are not complete yet.
     Unfinished,
     /// Names, globs and presented versions of open streams.
     Subscribed,
 }
 
-/// How many bytes there may be.
+/// The limits of a ledger, in bytes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
-    /// Of all peers.
+    /// For all peers together.
     pub(super) all: usize,
-    /// Of all connections from one address.
+    /// For all connections of one address.
     pub(super) peer: usize,
 }
 
-/// All bytes of one subject.
+/// The counts of all bytes of one kind.
 #[derive(Debug)]
 pub(super) struct Ledger {
     subject: Subject,
@@ -39,7 +39,7 @@ pub(super) struct Ledger {
     peers: DashMap<IpAddr, usize>,
 }
 
-/// The bytes of one holder; dropping it gives them back.
+/// The bytes of one holder, counted until the lease is dropped.
 #[derive(Debug)]
 pub(super) struct Lease {
     ledger: Arc<Ledger>,
@@ -47,7 +47,7 @@ pub(super) struct Lease {
     bytes: usize,
 }
 
-/// Which bound is reached.
+/// The limit that is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Full {
     #[error("{subject} from one address take more than {most} bytes: limits.{} and limits.max_peer_share", .subject.setting())]
@@ -91,7 +91,7 @@ impl Ledger {
         }
     }
 
-    /// The same, of which one peer may always have this many bytes.
+    /// A ledger in which one peer may always have `least` bytes.
     pub(super) fn with_least(subject: Subject, bounds: Bounds, least: usize) -> Self {
         Self::new(
             subject,
@@ -102,7 +102,7 @@ impl Ledger {
         )
     }
 
-    /// For one holder, of a peer where that is known.
+    /// A lease of 0 bytes for one holder, with its peer if known.
     pub(super) fn lease(self: &Arc<Self>, peer: Option<IpAddr>) -> Lease {
         Lease {
             ledger: Arc::clone(self),
@@ -111,7 +111,7 @@ impl Ledger {
         }
     }
 
-    /// Bytes that are counted now.
+    /// The number of counted bytes.
     pub(super) fn bytes(&self) -> usize {
         self.all.load(Ordering::Relaxed)
     }
@@ -146,7 +146,7 @@ impl Ledger {
         }
     }
 
-    /// A peer that holds nothing is not remembered.
+    /// Removes a peer that holds nothing.
     fn forget(&self, peer: IpAddr, bytes: usize) {
         if let Entry::Occupied(mut held) = self.peers.entry(peer) {
             *held.get_mut() -= bytes;
@@ -164,7 +164,7 @@ impl Lease {
         self.bytes
     }
 
-    /// The holder has grown to so many bytes; never to fewer than before.
+    /// Raises the count to `bytes`; never lowers it.
     pub(super) fn grow(&mut self, bytes: usize) -> Result<(), Full> {
         if let Some(more) = bytes.checked_sub(self.bytes).filter(|more| *more > 0) {
             self.ledger.take(self.peer, more)?;
@@ -173,7 +173,7 @@ impl Lease {
         Ok(())
     }
 
-    /// The holder has no more than so many bytes left.
+    /// Lowers the count to `bytes`; never raises it.
     pub(super) fn shrink(&mut self, bytes: usize) {
         if let Some(less) = self.bytes.checked_sub(bytes).filter(|less| *less > 0) {
             self.ledger.give_back(self.peer, less);
@@ -181,7 +181,7 @@ impl Lease {
         }
     }
 
-    /// Nothing is held any more.
+    /// Lowers the count to 0.
     pub(super) fn finish(&mut self) {
         self.shrink(0);
     }

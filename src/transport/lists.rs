@@ -1,33 +1,32 @@
-//! Lists of names that streams have in common: a map of the process, from prints to lists. It keeps no list: one that no
-//! stream asks for is gone.
+//! Lists of names, shared by streams: a map from fingerprints to lists. A list without a stream is dropped.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dashmap::{DashMap, Entry};
 
-use crate::protocol::{Lists, Names, NamesPrint, WeakNames};
+use crate::protocol::{Lists, Names, NamesFingerprint, WeakNames};
 
-/// Lists that are known before the first look for those that nobody uses any more.
+/// Known lists before the first sweep of unused ones.
 const SWEEP_FROM: usize = 256;
 
 /// The lists of all streams.
 #[derive(Debug)]
 pub(super) struct SharedLists {
-    lists: DashMap<NamesPrint, WeakNames>,
-    /// How many are known when unused ones are looked for next.
+    lists: DashMap<NamesFingerprint, WeakNames>,
+    /// The number of known lists at which the next sweep runs.
     sweep_at: AtomicUsize,
 }
 
 // === impl SharedLists ===
 
 impl SharedLists {
-    /// Forgets lists that nobody uses, each time that the number of lists has doubled.
+    /// Forgets unused lists, each time that the number of lists has doubled.
     fn sweep(&self) {
         let sweep_at = self.sweep_at.load(Ordering::Relaxed);
         if self.lists.len() < sweep_at {
             return;
         }
-        // One thread sweeps.
+        // Only one thread sweeps.
         let next = self
             .sweep_at
             .compare_exchange(sweep_at, usize::MAX, Ordering::AcqRel, Ordering::Relaxed);
@@ -50,16 +49,16 @@ impl Default for SharedLists {
 }
 
 impl Lists for SharedLists {
-    fn find(&self, print: NamesPrint) -> Option<Names> {
-        self.lists.get(&print)?.upgrade()
+    fn find(&self, fingerprint: NamesFingerprint) -> Option<Names> {
+        self.lists.get(&fingerprint)?.upgrade()
     }
 
     fn share(&self, names: Names) -> Names {
-        let Some(print) = names.fingerprint() else {
+        let Some(fingerprint) = names.fingerprint() else {
             return names;
         };
         self.sweep();
-        match self.lists.entry(print) {
+        match self.lists.entry(fingerprint) {
             Entry::Vacant(entry) => {
                 entry.insert(names.downgrade());
                 names
@@ -85,11 +84,11 @@ mod tests {
         let lists = SharedLists::default();
         let one = lists.share(names(1));
         assert!(lists.share(names(1)).is_same(&one));
-        let print = one.fingerprint().unwrap();
-        assert!(lists.find(print).is_some_and(|found| found.is_same(&one)));
+        let fingerprint = one.fingerprint().unwrap();
+        assert!(lists.find(fingerprint).is_some_and(|found| found.is_same(&one)));
         assert!(!lists.share(names(2)).is_same(&one));
         drop(one);
-        assert!(lists.find(print).is_none());
+        assert!(lists.find(fingerprint).is_none());
     }
 
     #[test]

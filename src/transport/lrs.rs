@@ -1,7 +1,6 @@
-//! Load reports (LRS, C-2): clients are told which clusters to report on, and how often; what they report goes to the
-//! fleet.
+//! Load reports (LRS, C-2): tells clients which clusters to report on and how often, and records their reports.
 //!
-//! No discovery runs here, so no session does: the response stream itself takes the requests in.
+//! There is no discovery here, so no session: the response stream reads the requests itself.
 
 mod report;
 
@@ -46,16 +45,16 @@ use crate::{
     snapshot::Snapshot,
 };
 
-/// The one method.
+/// The path of the only method.
 pub(super) const PATH: &str = "/envoy.service.load_stats.v3.LoadReportingService/StreamLoadStats";
 
-/// The feature of clients that understand "all clusters" (F).
+/// The client feature for "all clusters" (F).
 const ALL_CLUSTERS: &str = "envoy.lrs.supports_send_all_clusters";
 
 /// The path of the RPC.
 const ACTION: &str = "/envoy.service.load_stats.v3.LoadReportingService/StreamLoadStats";
 
-/// Requests taken in before others on the connection get their turn.
+/// Requests per turn, so that one stream does not hold the connection's task.
 const REQUESTS_PER_TURN: usize = 16;
 
 /// The response body of one client.
@@ -63,19 +62,19 @@ struct LoadStream {
     shared: Arc<Shared>,
     requests: Messages<RequestBody>,
     visitor: Visitor,
-    state: State,
-    /// How many reports may be read yet, and until when none are (Z-1).
+    state: LrsState,
+    /// The reports that may be read yet, and the time until which reading is suspended (Z-1).
     allowance: Bucket,
     throttled: Timer,
     shutdown: Pin<Box<WaitForCancellationFutureOwned>>,
-    /// When the client is to open another stream.
+    /// Ends the stream at its age limit, so that the client opens a new one.
     age: Timer,
-    /// Counts the stream as open until it is dropped.
+    /// Counts the stream as open until the permit is dropped.
     permit: Permit,
 }
 
-enum State {
-    /// Waits for the first request, so long.
+enum LrsState {
+    /// Waits for the first request until the time is over.
     Opening(Pin<Box<Sleep>>),
     Reporting(Box<Reporter>),
     Ended,
@@ -88,18 +87,18 @@ struct Reporter {
     asked: Asked,
 }
 
-/// What the client is asked to report on.
+/// The clusters that the client is asked to report on.
 enum Asked {
-    /// Every cluster: to be said once.
-    All { said: bool },
-    /// The clusters of its group's snapshot: to be said again when they are others.
+    /// All clusters, asked for once.
+    All { asked: bool },
+    /// The clusters of its group's snapshot, asked for again when they change.
     Named {
         watch: SnapshotWatch,
         last: Option<Vec<String>>,
     },
 }
 
-/// Begins a stream of reports, or refuses it at once (L-7).
+/// Begins a stream of load reports, or refuses it at once (L-7).
 pub(super) async fn open(shared: Arc<Shared>, request: Request<RequestBody>) -> Response<Body> {
     if let Err(status) = check_headers(request.headers()) {
         shared.metrics().refused(Refusal::Encoding);
@@ -132,7 +131,7 @@ pub(super) async fn open(shared: Arc<Shared>, request: Request<RequestBody>) -> 
     respond(Body::new(LoadStream {
         age,
         requests: shared.messages(request.into_body(), peer, shared.lrs.request_bytes),
-        state: State::Opening(Box::pin(patience)),
+        state: LrsState::Opening(Box::pin(patience)),
         allowance: Bucket::new(shared.limits.requests, Instant::now()),
         throttled: Timer::default(),
         shutdown: Box::pin(shared.shutdown.clone().cancelled_owned()),
@@ -148,19 +147,19 @@ impl LoadStream {
     fn on_request(&mut self, message: &[u8]) -> Result<(), RequestError> {
         let limits = &self.shared.policies.common().limits;
         let report = Report::read(message, &self.shared.lrs, limits.name_bytes)?;
-        if matches!(self.state, State::Opening(_)) {
+        if matches!(self.state, LrsState::Opening(_)) {
             let node = report.node.as_deref();
             let node = node.map(|node| request::decode_node(node, limits)).transpose()?;
             let (node, group) = self.shared.identify(node)?;
             let admitted = self.shared.authority.admit(&self.visitor, &node.id, &group, ACTION)?;
             info!(node = ?node.id, group = ?group, "load report stream opened");
-            self.state = State::Reporting(Box::new(Reporter {
+            self.state = LrsState::Reporting(Box::new(Reporter {
                 asked: Asked::of(&node, || self.shared.cache.subscribe(&group)),
                 node: node.id,
                 admittance: Admittance::new(admitted, ACTION.into(), self.shared.limits.drain),
             }));
         }
-        if let State::Reporting(reporter) = &self.state
+        if let LrsState::Reporting(reporter) = &self.state
             && !report.clusters.is_empty()
         {
             debug!(node = ?reporter.node, clusters = report.clusters.len(), "load report");
@@ -169,7 +168,7 @@ impl LoadStream {
         Ok(())
     }
 
-    /// Takes in what came; `Ready` where the stream ends.
+    /// Handles the requests that arrived; `Ready` if the stream ends.
     fn poll_requests(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Status>> {
         if self.throttled.is_set() {
             ready!(self.throttled.poll(cx));
@@ -200,10 +199,10 @@ impl LoadStream {
     }
 
     fn poll_response(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<LoadStatsResponse, Status>>> {
-        // First: rules that change after the look below wake the task.
+        // Registered before the check, so that no change of the rules is missed.
         self.permit.register(cx.waker());
         let mut ended = self.poll_requests(cx);
-        if let State::Reporting(reporter) = &mut self.state
+        if let LrsState::Reporting(reporter) = &mut self.state
             && let Err(dismissal) = reporter.admittance.poll(cx, &self.shared.authority)
         {
             ended = Poll::Ready(Err(dismissal.into()));
@@ -212,18 +211,20 @@ impl LoadStream {
             ended = Poll::Ready(Err(shutting_down()));
         }
         if self.age.poll(cx).is_ready() {
-            ended = Poll::Ready(Err(Status::unavailable("the stream has reached its age: reconnect")));
+            ended = Poll::Ready(Err(Status::unavailable(
+                "the stream has reached its maximum age: reconnect",
+            )));
         }
-        if let State::Opening(patience) = &mut self.state
+        if let LrsState::Opening(patience) = &mut self.state
             && patience.as_mut().poll(cx).is_ready()
         {
             ended = Poll::Ready(Err(Status::deadline_exceeded("no request came on the stream")));
         }
         if let Poll::Ready(end) = ended {
-            self.state = State::Ended;
+            self.state = LrsState::Ended;
             return Poll::Ready(end.err().map(Err));
         }
-        let State::Reporting(reporter) = &mut self.state else {
+        let LrsState::Reporting(reporter) = &mut self.state else {
             return Poll::Pending;
         };
         let interval = self.shared.lrs.interval;
@@ -240,7 +241,7 @@ impl http_body::Body for LoadStream {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let stream = self.get_mut();
-        if matches!(stream.state, State::Ended) {
+        if matches!(stream.state, LrsState::Ended) {
             return Poll::Ready(None);
         }
         let frame = match ready!(stream.poll_response(cx)) {
@@ -252,7 +253,7 @@ impl http_body::Body for LoadStream {
     }
 }
 
-/// A message as gRPC writes it: no compression, its length, itself.
+/// A message in gRPC's framing: not compressed, its length, its bytes.
 fn framed(response: &LoadStatsResponse) -> Bytes {
     let len = response.encoded_len();
     let mut bytes = BytesMut::with_capacity(5 + len);
@@ -267,7 +268,7 @@ fn framed(response: &LoadStatsResponse) -> Bytes {
 impl Asked {
     fn of(node: &Node, subscribe: impl FnOnce() -> SnapshotWatch) -> Self {
         if node.client_features.iter().any(|feature| feature == ALL_CLUSTERS) {
-            Self::All { said: false }
+            Self::All { asked: false }
         } else {
             Self::Named {
                 watch: subscribe(),
@@ -276,13 +277,13 @@ impl Asked {
         }
     }
 
-    /// The next thing to ask for. A group that was never published is met with silence, as everywhere.
+    /// The next request for reports. A group without a snapshot is met with silence.
     fn poll_response(&mut self, cx: &mut Context<'_>, interval: Duration) -> Poll<LoadStatsResponse> {
         let load_reporting_interval = prost_types::Duration::try_from(interval).ok();
         match self {
-            Self::All { said: true } => Poll::Pending,
-            Self::All { said } => {
-                *said = true;
+            Self::All { asked: true } => Poll::Pending,
+            Self::All { asked } => {
+                *asked = true;
                 Poll::Ready(LoadStatsResponse {
                     send_all_clusters: true,
                     load_reporting_interval,
@@ -291,7 +292,7 @@ impl Asked {
             }
             Self::Named { watch, last } => loop {
                 let changed = watch.poll_changed(cx).is_ready();
-                // What there was already when the stream began is no change.
+                // The watch reports only later changes, so the first look goes on without one.
                 if !changed && last.is_some() {
                     return Poll::Pending;
                 }

@@ -1,5 +1,5 @@
-//! What nodes last ACKed, kept for a while after their streams ended, so that make before break holds across a reconnect
-//! (O-19). It may be gone at any time: then less is known, and nothing is wrong.
+//! The last ACKed state of nodes, kept for a while after their streams end, so that make before break holds across a
+//! reconnect (O-19). It may be missing at any time: the server then knows less, and stays correct.
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
@@ -14,27 +14,27 @@ use crate::{
     protocol::{Memory, Variant},
 };
 
-/// How long a memory counts: an Envoy comes back within seconds, after a long cut within its backoff of half a minute.
+/// The validity of a memory. An Envoy returns within seconds, after a long cut within its backoff of half a minute.
 const KEPT_FOR: Duration = Duration::from_secs(600);
 
-/// Nodes remembered at once: a fleet that loses its connections all at once, and an end to invented node ids.
+/// Nodes kept at once: enough for a fleet that loses all connections, and a bound for invented node ids.
 const MOST: usize = 100_000;
 
-/// Nodes that are known before the first look for outdated ones.
+/// Known nodes before the first sweep of expired ones.
 const SWEEP_FROM: usize = 256;
 
 /// The memories of all nodes whose streams ended.
 #[derive(Debug)]
 pub(super) struct Memories {
     nodes: DashMap<(NodeId, Variant), Kept>,
-    /// How many nodes are known when outdated ones are looked for next.
+    /// The number of known nodes at which the next sweep runs.
     sweep_at: AtomicUsize,
 }
 
 #[derive(Debug)]
 struct Kept {
     memory: Memory,
-    /// What the node could see. A memory holds what it saw: who sees otherwise must not be answered from it.
+    /// The node's view. A memory holds resources of this view, so it must not serve a node with another view.
     sight: Option<Sight>,
     since: Instant,
 }
@@ -42,7 +42,7 @@ struct Kept {
 // === impl Memories ===
 
 impl Memories {
-    /// Keeps what a stream of the node left that could see so much; `None` where nothing was hidden from anybody.
+    /// Keeps the memory of a node's stream, with the node's view; `None` if nothing was hidden from any node.
     pub(super) fn keep(&self, node: NodeId, variant: Variant, memory: Memory, sight: Option<Sight>, now: Instant) {
         if memory.is_empty() {
             return;
@@ -60,14 +60,14 @@ impl Memories {
         }
     }
 
-    /// Takes what the node's last stream left, where it could see the same.
+    /// Removes and returns the memory of the node's last stream, if it has the same view.
     pub(super) fn take(&self, node: &NodeId, variant: Variant, sight: Option<&Sight>, now: Instant) -> Memory {
         let kept = self.nodes.remove(&(node.clone(), variant)).map(|(_, kept)| kept);
         let counts = kept.filter(|kept| kept.counts(now) && kept.sight.as_ref() == sight);
         counts.map(|kept| kept.memory).unwrap_or_default()
     }
 
-    /// Forgets what no longer counts, each time that the number of nodes has doubled.
+    /// Forgets expired memories, each time that the number of nodes has doubled.
     fn sweep(&self, now: Instant) {
         if self.nodes.len() < self.sweep_at.load(Ordering::Relaxed) {
             return;
@@ -110,7 +110,7 @@ mod tests {
         snapshot::{Completeness, Revision, Snapshot},
     };
 
-    /// What is left by a stream that accepted a snapshot.
+    /// The memory of a stream that accepted a snapshot.
     fn memory() -> Memory {
         let policies = Policies::new(Policy::default(), BTreeSet::new());
         let policy = Arc::clone(policies.common());
@@ -126,9 +126,7 @@ mod tests {
         let types = BTreeMap::from([(kind, Arc::default())]);
         let snapshot = Snapshot::new("g".into(), Revision(1), types, Completeness::Published);
         session.on_snapshot(Arc::new(snapshot));
-        let answer = session
-            .poll_response(Instant::now())
-            .expect("it is told that there is none");
+        let answer = session.poll_response(Instant::now()).expect("an empty state is sent");
         let (version, nonce) = (answer.delivery.version.to_string(), answer.delivery.nonce.to_string());
         session.on_request(&ask(&version, &nonce)).unwrap();
         session.memory()
@@ -150,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn who_sees_otherwise_is_not_answered_from_what_was_seen() {
+    fn a_memory_serves_only_a_node_with_the_same_view() {
         let left = memory();
         assert!(!left.is_empty());
         let (all, some) = (sight("*", "g"), sight("a-*", "g"));

@@ -1,7 +1,7 @@
-//! gRPC messages off the body of a request, without a buffer of their own while none is under way.
+//! Reads gRPC messages from the body of a request. Holds no buffer while no message is under way.
 //!
-//! `tonic::Streaming` keeps a buffer per stream that grows to its largest message and never shrinks: thousands of nodes that
-//! once listed a thousand names would hold it for ever.
+//! `tonic::Streaming` has a buffer per stream that grows to the largest message and never shrinks: thousands of nodes
+//! that once sent a thousand names would keep it for ever.
 
 use std::{
     error::Error,
@@ -19,16 +19,16 @@ use super::{
     timer::Timer,
 };
 
-/// The compression flag and the length.
+/// The length of the prefix: the compression flag and the length of the message.
 pub(super) const PREFIX: usize = 5;
 
-/// Reserved at once for a message that comes in parts. What a client says of its length is no reason to believe it.
+/// Bytes reserved at first for a message in several frames. The length that a client announces is not trusted.
 const RESERVED: usize = 64 * 1024;
 
-/// Frames that are taken in before other streams get their turn, where no message is whole.
+/// Frames per turn without a complete message, so that other streams get their turn.
 const FRAMES_PER_TURN: usize = 256;
 
-/// Why no message came out of a body.
+/// The reason why a body gave no message.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Broken {
     #[error("a message is marked as compressed, or its prefix is broken")]
@@ -41,7 +41,7 @@ pub(super) enum Broken {
     Slow(Duration),
     #[error(transparent)]
     Full(#[from] Full),
-    /// The connection.
+    /// The connection failed.
     #[error(transparent)]
     Body(#[from] Status),
 }
@@ -50,15 +50,15 @@ pub(super) enum Broken {
 #[derive(Debug)]
 pub(super) struct Messages<B> {
     body: B,
-    /// The most bytes of one message.
+    /// The maximum length of a message.
     limit: usize,
-    /// What came last and was not looked at yet.
+    /// The rest of the last frame.
     frame: Bytes,
-    /// The beginning of a message whose rest is still to come.
+    /// The start of an incomplete message.
     part: Vec<u8>,
-    /// What that counts as.
+    /// Counts the bytes of `part`.
     lease: Lease,
-    /// How long the rest may take, and until when it may.
+    /// The time that the rest of a message may take, and the timer for it.
     patience: Duration,
     due: Timer,
 }
@@ -81,7 +81,7 @@ where
         }
     }
 
-    /// The next message; `None` at the end of the body. The one before is done with.
+    /// The next message; `None` at the end of the body. The message before is released.
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
         self.release();
         for _ in 0..FRAMES_PER_TURN {
@@ -98,11 +98,11 @@ where
                 return Poll::Ready(Some(Err(Broken::Slow(self.patience))));
             };
             match frame {
-                // Trailers of a request say nothing.
+                // Trailers of a request have no meaning.
                 Some(Ok(frame)) => self.frame = frame.into_data().unwrap_or_default(),
                 Some(Err(error)) => {
                     let status = Status::from_error(error.into());
-                    // A client that resets its stream with CANCEL is just gone.
+                    // A client that resets its stream with CANCEL has just left.
                     let end = (status.code() != Code::Cancelled).then_some(Err(status.into()));
                     return Poll::Ready(end);
                 }
@@ -114,19 +114,19 @@ where
                 }
             }
         }
-        // Frames may hold nothing: whoever sends them without end keeps the task from no other stream.
+        // Frames may be empty, and an endless run of them must not hold the task.
         cx.waker().wake_by_ref();
         Poll::Pending
     }
 
-    /// The last message is done with: it counts no longer.
+    /// Stops counting the bytes of the last message.
     pub(super) fn release(&mut self) {
         if self.part.is_empty() {
             self.lease.finish();
         }
     }
 
-    /// Ready where a message has been under way for too long.
+    /// Ready if a message has been incomplete for too long.
     fn poll_overdue(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.part.is_empty() {
             return Poll::Pending;
@@ -137,7 +137,7 @@ where
         self.due.poll(cx)
     }
 
-    /// Takes one whole message out of what came; a part of one is kept for later.
+    /// Takes a complete message from the frame, or keeps an incomplete one in `part`.
     fn split(&mut self) -> Result<Option<Bytes>, Broken> {
         if self.part.is_empty()
             && let Some(len) = self.announced(&self.frame)?
@@ -162,12 +162,12 @@ where
         Ok(Some(message))
     }
 
-    /// Moves of the frame what the part lacks to be so long.
+    /// Moves bytes from the frame to `part` until `part` has `len` bytes.
     fn take(&mut self, len: usize) -> Result<(), Broken> {
         let lacks = len.saturating_sub(self.part.len()).min(self.frame.len());
         let needed = self.part.len() + lacks;
         if self.part.capacity() < needed {
-            // What is counted is what is reserved: never more than the message may come to.
+            // Counts the reserved bytes: never more than the announced length.
             let reserved = (2 * self.part.capacity()).max(RESERVED).max(needed).min(len);
             self.lease.grow(reserved)?;
             self.part.reserve_exact(reserved - self.part.len());
@@ -176,7 +176,7 @@ where
         Ok(())
     }
 
-    /// The length that the prefix tells, where all of the prefix is there.
+    /// The length in the prefix, if the prefix is complete.
     fn announced(&self, bytes: &[u8]) -> Result<Option<usize>, Broken> {
         let Some((prefix, _)) = bytes.split_first_chunk::<PREFIX>() else {
             return Ok(None);

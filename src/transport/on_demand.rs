@@ -1,9 +1,9 @@
-//! Names on demand that the streams of a node ask for, so that a full state on one of its streams does not take from the
-//! client the resources that another stream was asked for (S-20).
+//! Names on demand that the streams of a node subscribe to. With them, a full state on one stream does not remove
+//! resources that another stream of the node subscribed to (S-20).
 //!
-//! A node is known here only while a stream of it is open, and for a while after a stream that asked for names: a client
-//! that reconnects may be sent its full state before it asks for them again. What is kept per stream is bounded by the
-//! limits of streams.
+//! A node is known while it has an open stream, and for a while after a stream that subscribed to names: a client that
+//! reconnects may be sent its full state before it subscribes again. The limits of streams bound what is kept per
+//! stream.
 
 use std::{
     collections::BTreeMap,
@@ -24,10 +24,10 @@ use crate::{
     resource::ResourceType,
 };
 
-/// How long names count after their stream ended: longer than an Envoy waits until it reconnects.
+/// The time for which names count after their stream ended: longer than an Envoy's reconnect takes.
 const GRACE: Duration = Duration::from_secs(60);
 
-/// Nodes that are known before the first look for those without streams.
+/// Known nodes before the first sweep of those without streams.
 const SWEEP_FROM: usize = 256;
 
 type Key = (NodeGroup, NodeId);
@@ -37,11 +37,11 @@ type Asked = BTreeMap<ResourceType, Names>;
 #[derive(Debug)]
 pub(super) struct OnDemand {
     nodes: DashMap<Key, Arc<Asking>>,
-    /// How many nodes are known when those without streams are looked for next.
+    /// The number of known nodes at which the next sweep runs.
     sweep_at: AtomicUsize,
 }
 
-/// One node.
+/// The streams of one node.
 #[derive(Debug, Default)]
 struct Asking {
     streams: Mutex<Streams>,
@@ -52,13 +52,13 @@ struct Asking {
 struct Streams {
     next: u64,
     open: BTreeMap<u64, Asked>,
-    /// The names of the last stream that ended, and until when they count.
+    /// The names of the last stream that ended, and the time until which they count.
     ended: Option<(Asked, Instant)>,
-    /// Changes so far.
+    /// The number of changes so far.
     changes: u64,
 }
 
-/// One stream among those of its node. Takes its names out when it is dropped.
+/// One stream among those of its node. Dropping it removes its names.
 #[derive(Debug)]
 pub(super) struct Member {
     shared: Arc<OnDemand>,
@@ -67,17 +67,17 @@ pub(super) struct Member {
     stream: u64,
     slot: WakerSlot,
     kinds: Vec<ResourceType>,
-    /// Its names count for a while after it ended: an Envoy goes on with them on its next stream.
+    /// True if the names count for a while after the stream ends, as an Envoy continues with them on its next stream.
     comes_back: bool,
-    /// The change that was taken in last, and the names of all streams as of then.
+    /// The last seen change, and the names of all streams as of this change.
     taken: Option<(u64, Asked)>,
 }
 
 // === impl OnDemand ===
 
 impl OnDemand {
-    /// A stream of a node begins; these types have names on demand. Whether the client `comes_back` with what it had when
-    /// the stream ends.
+    /// Adds a stream of a node. `kinds` are the types with names on demand. `comes_back` is true if the client keeps
+    /// its resources across a reconnect.
     pub(super) fn join(
         self: &Arc<Self>,
         group: &NodeGroup,
@@ -88,7 +88,7 @@ impl OnDemand {
     ) -> Member {
         self.sweep(now);
         let key = (group.clone(), node.clone());
-        // Joined while the map is held: nobody takes the node for unused meanwhile.
+        // The stream joins while the map entry is locked, so that `sweep` cannot take the node for unused.
         let entry = self.nodes.entry(key.clone()).or_default();
         let node = Arc::clone(&entry);
         let (slot, stream) = (node.wakers.join(), node.lock().join());
@@ -111,7 +111,7 @@ impl OnDemand {
         if self.nodes.len() < sweep_at {
             return;
         }
-        // One thread sweeps.
+        // Only one thread sweeps.
         let next = self
             .sweep_at
             .compare_exchange(sweep_at, usize::MAX, Ordering::AcqRel, Ordering::Relaxed);
@@ -153,8 +153,8 @@ impl Streams {
         !self.open.is_empty() || self.ended.as_ref().is_some_and(|(_, until)| now < *until)
     }
 
-    /// Gives whether that changes anything.
-    fn tell(&mut self, stream: u64, kind: &ResourceType, names: &Names) -> bool {
+    /// Sets the names of a stream. Returns true if they changed.
+    fn set_names(&mut self, stream: u64, kind: &ResourceType, names: &Names) -> bool {
         let asked = self.open.entry(stream).or_default();
         let is_known = asked.get(kind).map_or(names.is_empty(), |known| known.is_same(names));
         if !is_known {
@@ -181,7 +181,7 @@ impl Streams {
         }
     }
 
-    /// The names of all streams together.
+    /// The union of the names of all streams.
     fn all(&self, kind: &ResourceType) -> Names {
         let ended = self.ended.as_ref().map(|(asked, _)| asked);
         let lists = self.open.values().chain(ended).filter_map(|asked| asked.get(kind));
@@ -201,7 +201,7 @@ impl Streams {
 // === impl Member ===
 
 impl Member {
-    /// Tells the node's other streams which names this one asks for, and the session which names they do.
+    /// Sends this stream's names to the node's other streams, and their names to the session.
     pub(super) fn exchange(&mut self, session: &mut Session, cx: &Context<'_>, now: Instant) {
         // Registered before the look, so that no change is missed.
         self.slot.register(cx.waker());
@@ -209,7 +209,7 @@ impl Member {
         let mut streams = self.node.lock();
         for kind in &self.kinds {
             if let Some(names) = session.names_of(kind) {
-                changed |= streams.tell(self.stream, kind, names);
+                changed |= streams.set_names(self.stream, kind, names);
             }
         }
         streams.forget_ended(now);

@@ -1,4 +1,4 @@
-//! Who is at the other end, as far as limits that are shared between peers ask: an address, whatever the port.
+//! The peer of a connection, as far as limits per peer need it: its address without the port.
 
 use std::{
     collections::HashMap,
@@ -12,10 +12,10 @@ use http::Extensions;
 use super::rate::{Bucket, Rate};
 use crate::connection::Connection;
 
-/// Peers that are known before the first look for those that have been quiet.
+/// Known peers before the first sweep of quiet ones.
 const SWEEP_FROM: usize = 256;
 
-/// Streams that each peer may begin: none takes what the others need.
+/// The rate of new streams per peer, so that no peer uses up the rate of others.
 #[derive(Debug)]
 pub(super) struct PeerRates {
     rate: Rate,
@@ -25,11 +25,11 @@ pub(super) struct PeerRates {
 #[derive(Debug)]
 struct Buckets {
     of: HashMap<IpAddr, Bucket>,
-    /// How many are known when quiet ones are looked for next.
+    /// The number of known peers at which the next sweep runs.
     sweep_at: usize,
 }
 
-/// The address of the peer, from what the server noted of the connection.
+/// The address of the peer, from the server's [`Connection`].
 pub(super) fn address(extensions: &Extensions) -> Option<SocketAddr> {
     extensions.get::<Connection>().map(|connection| connection.peer)
 }
@@ -47,16 +47,16 @@ impl PeerRates {
         }
     }
 
-    /// Takes a token of the peer's.
+    /// Takes a token of the peer.
     ///
     /// # Errors
     ///
-    /// How long it is until there is one.
+    /// The time until there is a token.
     pub(super) fn take(&self, peer: IpAddr, now: Instant) -> Result<(), Duration> {
         let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
         let known = peers.of.len();
         if known >= peers.sweep_at {
-            // A full bucket says no more than none.
+            // A full bucket is equal to a new one.
             peers.of.retain(|_, bucket| !bucket.is_full(now));
             peers.sweep_at = SWEEP_FROM.max(2 * peers.of.len());
         }
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_that_begins_too_many_streams_costs_the_others_none() {
+    fn a_peer_that_begins_too_many_streams_leaves_the_others_theirs() {
         let now = Instant::now();
         let rates = PeerRates::new(Rate { per_second: 1 });
         assert_eq!((0..100).filter(|_| rates.take(ip(1), now).is_ok()).count(), 10);

@@ -1,29 +1,29 @@
-//! Token buckets: how many streams may begin a second, and how many requests a stream may make (Z-1, Z-2).
+//! Token buckets: limits on new streams per second and on the requests of a stream (Z-1, Z-2).
 
 use std::time::{Duration, Instant};
 
-/// A limit on how often something may happen; short bursts may go beyond it.
+/// A limit on the frequency of an event. Short bursts may exceed it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
-    /// How often a second in the long run; 0 for no limit.
+    /// Events per second in the long run; 0 for no limit.
     pub per_second: u32,
 }
 
-/// What is left of a [`Rate`].
+/// The state of a [`Rate`].
 #[derive(Debug)]
 pub(super) struct Bucket {
     rate: Rate,
-    /// When it would be full if nothing more were taken: the farther ahead, the emptier.
+    /// The time at which the bucket is full again: the later, the emptier the bucket is now.
     full_at: Instant,
 }
 
 // === impl Rate ===
 
 impl Rate {
-    /// Seconds' worth of tokens that a full bucket holds: what comes at once after a quiet time is let through.
+    /// The capacity of a bucket, in seconds of its rate: a burst after a quiet time passes.
     const BURST: u32 = 10;
 
-    /// The time a token takes to come back; `None` where there is no limit.
+    /// The time after which a token returns; `None` without a limit.
     fn token(self) -> Option<Duration> {
         Duration::from_secs(1).checked_div(self.per_second)
     }
@@ -38,12 +38,12 @@ impl From<u32> for Rate {
 // === impl Bucket ===
 
 impl Bucket {
-    /// A full one.
+    /// A full bucket.
     pub(super) const fn new(rate: Rate, now: Instant) -> Self {
         Self { rate, full_at: now }
     }
 
-    /// Whether nothing was taken lately.
+    /// Returns true if no token is missing.
     pub(super) fn is_full(&self, now: Instant) -> bool {
         self.full_at <= now
     }
@@ -52,7 +52,7 @@ impl Bucket {
     ///
     /// # Errors
     ///
-    /// How long it is until there is one; nothing is taken then.
+    /// The time until there is a token; nothing is taken.
     pub(super) fn take(&mut self, now: Instant) -> Result<(), Duration> {
         let Some(token) = self.rate.token() else {
             return Ok(());
@@ -68,7 +68,7 @@ impl Bucket {
         }
     }
 
-    /// Takes a token for what has happened already, and says how long nothing more may happen for it.
+    /// Takes a token for an event that has happened, and returns the time to wait before the next one.
     pub(super) fn spend(&mut self, now: Instant) -> Duration {
         let Some(token) = self.rate.token() else {
             return Duration::ZERO;

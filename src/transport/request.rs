@@ -1,7 +1,6 @@
-//! Requests, read by one scan over their bytes: nothing is copied of lists of up to thousands of names, and no message is
-//! decoded that nobody reads.
+//! Parses requests in one scan over their bytes, without a copy of long lists, and without unused messages.
 //!
-//! The scan says what decoding would say: of a field that is there twice the last one counts, and two messages are merged.
+//! The result equals that of decoding: the last value of a repeated field counts, and repeated messages are merged.
 
 use std::borrow::Cow;
 
@@ -16,15 +15,14 @@ use crate::{
     text::{head, without_secrets},
 };
 
-/// Bytes of a whole node for each that may be used: an Envoy lists its extensions, a hundred thousand bytes that nobody
-/// reads.
+/// The maximum length of a node, as a multiple of `node_bytes`: an Envoy lists 100 000 bytes of unused extensions.
 const UNUSED_SHARE: usize = 16;
-/// Fields that are neither names nor versions.
+/// The maximum number of fields besides names and versions.
 const OTHER_FIELDS: usize = 1000;
-/// Bytes of a name with what stands around it: a locator has parameters that nobody reads.
+/// Bytes around a name: a locator has parameters, which are not used.
 const AROUND: usize = 1024;
 
-/// A request, and what its node says of itself, where it has one.
+/// A request, and its node if it has one.
 #[derive(Debug)]
 pub(super) struct Incoming<'a> {
     /// An encoded `envoy.config.core.v3.Node`.
@@ -32,13 +30,13 @@ pub(super) struct Incoming<'a> {
     pub(super) request: Request<'a>,
 }
 
-/// What a field of a request says.
+/// The meaning of a field of a request.
 #[derive(Clone, Copy)]
 enum Role {
     Version,
     Node,
     Name,
-    /// a locator is a name.
+    /// A locator, which counts as a name.
     NameLocator,
     Unsubscribe,
     UnsubscribeLocator,
@@ -46,11 +44,11 @@ enum Role {
     TypeUrl,
     Nonce,
     Error,
-    /// Nobody reads it.
+    /// The field is not used.
     Unread,
 }
 
-/// The fields of a variant by their numbers, and how its lists of names are read.
+/// The fields of a variant by number, and the readers of its lists of names.
 struct Fields {
     roles: [Role; 10],
     names: for<'a> fn(&mut &'a [u8]) -> Option<&'a str>,
@@ -91,10 +89,10 @@ const DELTA: Fields = Fields {
     unsubscribe: next_name::<4, 9>,
 };
 
-/// The number of `initial_resource_versions`.
+/// The field number of `initial_resource_versions`.
 const PRESENTED: u64 = 5;
 
-/// The part of a message in which fields of one kind lie; others may lie between them.
+/// The part of a message with all fields of one kind. Other fields may lie between them.
 #[derive(Clone, Copy, Default)]
 struct Run {
     start: usize,
@@ -102,8 +100,7 @@ struct Run {
     len: usize,
 }
 
-/// Reads an encoded request. One that holds more than `limits` let it is left where that shows: a scan never costs more
-/// than a request that may be served.
+/// Parses an encoded request. Stops where it exceeds `limits`, so that no scan costs more than a valid request.
 pub(super) fn read<'a>(
     variant: Variant,
     message: &'a [u8],
@@ -113,7 +110,7 @@ pub(super) fn read<'a>(
         Variant::Sotw => &SOTW,
         Variant::Delta => &DELTA,
     };
-    // Where all bytes are ASCII every text is UTF-8: names need no look of their own.
+    // If all bytes are ASCII, every text is UTF-8 without a check of each name.
     let is_ascii = message.is_ascii();
     let (mut version, mut type_url, mut nonce) = ("", "", "");
     let (mut node, mut error) = (None, None);
@@ -190,7 +187,7 @@ pub(super) fn read<'a>(
 // === impl Incoming ===
 
 impl Incoming<'_> {
-    /// What the node says of itself, as far as it is used.
+    /// Decodes the used fields of the node.
     pub(super) fn decode_node(&self, limits: &StreamLimits) -> Result<Option<core::Node>, RequestError> {
         self.node.as_deref().map(|node| decode_node(node, limits)).transpose()
     }
@@ -217,7 +214,6 @@ impl Run {
     }
 }
 
-/// Checks a name of a list, or a locator, which is one.
 #[inline]
 fn check_name(field: Field<'_>, role: Role, is_ascii: bool, longest: usize) -> Result<(), RequestError> {
     let bytes = field.bytes()?;
@@ -230,7 +226,7 @@ fn check_name(field: Field<'_>, role: Role, is_ascii: bool, longest: usize) -> R
     Ok(())
 }
 
-/// Bytes of two messages of one type, one behind the other, are those of the two merged.
+/// Merges a repeated message: the concatenated bytes of two messages encode the merged message.
 pub(super) fn merge<'a>(message: &mut Option<Cow<'a, [u8]>>, bytes: &'a [u8]) {
     match message {
         Some(before) => before.to_mut().extend_from_slice(bytes),
@@ -238,7 +234,7 @@ pub(super) fn merge<'a>(message: &mut Option<Cow<'a, [u8]>>, bytes: &'a [u8]) {
     }
 }
 
-/// What an encoded `Node` says, as far as it is used.
+/// Decodes the used fields of an encoded `Node`.
 pub(super) fn decode_node(node: &[u8], limits: &StreamLimits) -> Result<core::Node, RequestError> {
     check_node(node, limits)?;
     identity::read(node, limits.node_bytes)
@@ -248,7 +244,7 @@ const fn check_node(node: &[u8], limits: &StreamLimits) -> Result<(), Excess> {
     fits("node", node.len(), UNUSED_SHARE.saturating_mul(limits.node_bytes))
 }
 
-/// The next name of a run that was checked.
+/// The next name of a checked run.
 fn next_name<'a, const TEXTS: u64, const LOCATORS: u64>(rest: &mut &'a [u8]) -> Option<&'a str> {
     loop {
         let field = Field::next(rest).ok()??;
@@ -261,7 +257,7 @@ fn next_name<'a, const TEXTS: u64, const LOCATORS: u64>(rest: &mut &'a [u8]) -> 
     }
 }
 
-/// The same for names and the versions that a client holds.
+/// The next name and held version of a checked run.
 fn next_pair<'a>(rest: &mut &'a [u8]) -> Option<(&'a str, &'a str)> {
     loop {
         let field = Field::next(rest).ok()??;
@@ -282,7 +278,7 @@ fn locator(mut bytes: &[u8]) -> Result<&str, Malformed> {
     Ok(name)
 }
 
-/// Key and value of a map from text to text.
+/// The key and the value of an encoded map entry with texts.
 fn pair(mut bytes: &[u8]) -> Result<(&str, &str), Malformed> {
     let (mut key, mut value) = ("", "");
     while let Some(field) = Field::next(&mut bytes)? {
@@ -295,8 +291,8 @@ fn pair(mut bytes: &[u8]) -> Result<(&str, &str), Malformed> {
     Ok((key, value))
 }
 
-/// Code and message of an encoded `google.rpc.Status`, of which one character more is kept than `most` bytes are: enough to
-/// see that it was longer. Nobody reads its details. What the client quotes of a secret goes no further.
+/// The code and the message of an encoded `google.rpc.Status`. The message is cut to `most` bytes and up to one more
+/// character, which shows that it was longer. Details are not read. Quoted secrets are removed.
 fn status(mut bytes: &[u8], most: usize) -> Result<rpc::Status, RequestError> {
     let mut status = rpc::Status::default();
     let (mut message, mut fields) = ("", 0);
@@ -325,7 +321,7 @@ fn node_id(mut node: &[u8]) -> Result<&str, Malformed> {
     Ok(id)
 }
 
-/// The text of a field, which is not longer than this.
+/// The text of a field with at most `most` bytes.
 fn short<'a>(name: &'static str, field: Field<'a>, most: usize) -> Result<&'a str, RequestError> {
     fits(name, field.bytes()?.len(), most)?;
     Ok(field.text()?)

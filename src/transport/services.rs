@@ -1,8 +1,7 @@
-//! Every discovery RPC that Envoy's protos define, as one table: path, type and form.
+//! The table of all discovery RPCs in Envoy's protos: path, type and form.
 
 use crate::{protocol::Scope, resource::ResourceType};
 
-/// One RPC.
 #[derive(Clone, Debug)]
 pub(super) struct Rpc {
     /// `/package.Service/Method`.
@@ -11,7 +10,7 @@ pub(super) struct Rpc {
     pub(super) form: Form,
 }
 
-/// How an RPC is served.
+/// The form of an RPC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
     /// `stream DiscoveryRequest` → `stream DiscoveryResponse`.
@@ -22,7 +21,7 @@ pub(super) enum Form {
     Fetch,
 }
 
-/// The service of one type: its name, what its methods are called after, and its forms (section 3 of the rules).
+/// The services of single types: type, name of the service, suffix of its methods, and its forms.
 const SERVICES: [(ResourceType, &str, &str, &[Form]); 10] = {
     const ALL: &[Form] = &[Form::Sotw, Form::Delta, Form::Fetch];
     const DELTA: &[Form] = &[Form::Delta];
@@ -92,7 +91,7 @@ const SERVICES: [(ResourceType, &str, &str, &[Form]); 10] = {
 
 const ADS: &str = "envoy.service.discovery.v3.AggregatedDiscoveryService";
 
-/// Every RPC we serve.
+/// All RPCs that are served.
 pub(super) fn rpcs() -> Vec<Rpc> {
     let ads = [Form::Sotw, Form::Delta].map(|form| rpc(ADS, "AggregatedResources", Scope::Aggregated, form));
     let of_types = SERVICES.into_iter().flat_map(|(kind, service, resources, forms)| {

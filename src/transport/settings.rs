@@ -8,76 +8,76 @@ use crate::{
     protocol::Policy,
 };
 
-/// Bounds of the xDS port, each with the reason for its default.
+/// Limits of the xDS port, each with the reason for its default.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Bytes of one request. gRPC's default of 4 MiB is too small: an Envoy that reconnects in delta lists every name it
-    /// holds, 100 000 of them in 10 MB.
+    /// Bytes of one request. gRPC's default of 4 MiB is too small: a delta Envoy that reconnects lists every name that
+    /// it holds, and 100 000 names take 10 MB.
     pub request_bytes: usize,
-    /// Streams open at once over all connections.
+    /// Open streams over all connections.
     pub streams: usize,
-    /// Streams on one connection: a relay multiplexes many nodes over one (L-8).
+    /// Streams per connection: a relay multiplexes many nodes over one (L-8).
     pub streams_per_connection: u32,
-    /// HTTP/2 PING when a connection was quiet for so long, to find peers that are gone (L-8).
+    /// Idle time of a connection before an HTTP/2 PING, which detects peers that are gone (L-8).
     pub keepalive_interval: Duration,
-    /// How long a PING may go unanswered.
+    /// Time that a peer has to answer a PING.
     pub keepalive_timeout: Duration,
-    /// How long a client may leave what it was sent without making room for it: a client that answers PINGs and reads nothing
-    /// would hold its stream for ever.
+    /// Time that a client has to read what it was sent. Without it, a client that answers PINGs and reads nothing would
+    /// hold its stream for ever.
     pub send_timeout: Duration,
-    /// How long a stream may last before it is to be opened again; `None` for ever.
+    /// The age at which a stream is ended, so that its client opens a new one; `None` for no limit.
     pub max_stream_age: Option<Duration>,
-    /// How long a stream may take to send its first request.
+    /// Time that a client has to send its first request.
     pub first_request: Duration,
-    /// Over how long streams are ended at shutdown, so that not every client reconnects elsewhere at once (L-7).
+    /// The time over which streams are ended at shutdown, so that clients do not all reconnect elsewhere at once (L-7).
     pub drain: Duration,
-    /// Streams that may begin a second over all connections: a fleet that reconnects at once is served one part after the
-    /// other, instead of all of it slowly (Z-2).
+    /// Streams that may begin per second over all connections. A fleet that reconnects at once is served one part after
+    /// another, instead of slowly as a whole (Z-2).
     pub new_streams: Rate,
-    /// What one address may take of what all share: of the streams that may begin, of unfinished requests, and of names.
+    /// The share of one address in what all clients share: new streams, unfinished requests, and names.
     pub peer_share: f64,
-    /// Streams of one node: an Envoy without ADS has one for each type, and two of them run while it restarts. Misled fleets
-    /// give all nodes one id.
+    /// Streams of one node. An Envoy without ADS has one per type, and two processes run during a restart. A
+    /// misconfigured fleet may give all nodes one id.
     pub streams_per_node: usize,
-    /// Streams of one verified identity. Half of `streams`: a stolen identity leaves the other half to the others, and a fleet that
-    /// shares one identity fits.
+    /// Streams of one verified identity. The default is half of `streams`: a stolen identity leaves the other half to
+    /// others, and a fleet that shares one identity fits.
     pub streams_per_identity: usize,
-    /// Bytes of requests whose rest is still to come, over all connections.
+    /// Bytes of requests that are not complete yet, over all connections.
     pub unfinished_bytes: usize,
-    /// Bytes that names, globs and presented versions of all streams take. Lists that streams have in common count once: what
-    /// a fleet of a thousand groups asks for, each for some thousand names.
+    /// Bytes of the names, globs and presented versions of all streams. Equal lists count once. The default suffices
+    /// for a thousand groups that request some thousand names each.
     pub subscribed_bytes: usize,
-    /// How long a request may be unfinished.
+    /// The time that a request may stay incomplete.
     pub request_timeout: Duration,
-    /// Requests of one stream that are read a second; more wait in the connection's window (Z-1).
+    /// Requests of one stream that are read per second; further ones wait in the connection's window (Z-1).
     pub requests: Rate,
 }
 
 /// Settings of the xDS port.
 #[derive(Clone, Debug, Default)]
 pub struct XdsSettings {
-    /// Bounds.
+    /// The limits of the port.
     pub limits: Limits,
     /// Node → group.
     pub grouping: Grouping,
-    /// The protocol's settings.
+    /// The settings of the protocol.
     pub policy: Policy,
-    /// What clients that report load are asked for.
+    /// The settings of load reporting.
     pub lrs: LrsSettings,
-    /// Groups whose streams are served without make before break.
+    /// Groups without make before break.
     pub unordered: BTreeSet<NodeGroup>,
-    /// Groups whose clients are sent TTLs though they do not say that they take them (T-1).
+    /// Groups whose clients are sent TTLs even without the client feature (T-1).
     pub ttl: BTreeSet<NodeGroup>,
 }
 
-/// What clients that report load are asked for.
+/// The settings of load reporting.
 #[derive(Clone, Copy, Debug)]
 pub struct LrsSettings {
-    /// How long a report collects. Longer than zero: a client would report without a pause.
+    /// The time that a report covers. Never zero, as a client would report without a pause.
     pub interval: Duration,
     /// Bytes of one report.
     pub request_bytes: usize,
-    /// Clusters of one report: all of them are read, though few are kept.
+    /// Clusters of one report. All are read, but few are kept.
     pub clusters: usize,
 }
 
@@ -108,28 +108,28 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Streams that may begin a second from one address.
+    /// Streams of one address that may begin per second.
     pub(super) fn new_streams_of_peer(&self) -> Rate {
         let all = self.new_streams.per_second;
-        // Not none, which would be no limit.
+        // At least 1, since 0 means no limit.
         let share = (f64::from(all) * self.peer_share) as u32;
         Rate {
             per_second: share.clamp(all.min(1), all),
         }
     }
 
-    /// How long one stream may last, where there is an end to it: a moment of its own, up to a tenth earlier or later.
+    /// The age at which one stream ends, if there is a limit: chosen at random up to a tenth earlier or later.
     pub(super) fn stream_age(&self) -> Option<Duration> {
         let age = self.max_stream_age?;
         Some(age - age / 10 + jitter(age / 5))
     }
 
-    /// Bytes of unfinished requests from one address.
+    /// Bytes of incomplete requests of one address.
     pub(super) fn unfinished_bytes_of_peer(&self) -> usize {
         (self.unfinished_bytes as f64 * self.peer_share) as usize
     }
 
-    /// Bytes of the names of streams from one address.
+    /// Bytes of the names of one address's streams.
     pub(super) fn subscribed_bytes_of_peer(&self) -> usize {
         (self.subscribed_bytes as f64 * self.peer_share) as usize
     }

@@ -1,4 +1,4 @@
-//! The state that all streams share: settings, the cache, who may begin.
+//! The state that all streams share: settings, the cache, limits.
 
 use std::{
     collections::BTreeSet,
@@ -47,12 +47,12 @@ use crate::{
     protocol::{ErrorKind, Policies, ProtocolError},
 };
 
-/// What all streams share.
+/// The state that all streams share.
 pub(super) struct Shared {
     pub(super) cache: SnapshotCache,
     pub(super) fleet: Arc<Fleet>,
     metrics: Arc<ServingMetrics>,
-    /// Who may be which node.
+    /// Authenticates clients and admits nodes.
     pub(super) authority: Authority,
     pub(super) frames: Frames,
     pub(super) limits: Limits,
@@ -60,41 +60,41 @@ pub(super) struct Shared {
     pub(super) policies: Policies,
     pub(super) lrs: LrsSettings,
     pub(super) ttl: BTreeSet<NodeGroup>,
-    /// Above it nobody is let in.
+    /// New streams are refused while the budget is exceeded.
     memory: MemoryBudget,
     new_streams: Mutex<Bucket>,
-    /// What one peer may take of that.
+    /// The share of one peer in `new_streams`.
     peer_rates: PeerRates,
-    /// Open streams of each identity.
+    /// The number of open streams per identity.
     identities: Arc<Identities>,
-    /// Requests whose rest is still to come.
+    /// Bytes of incomplete requests.
     unfinished: Arc<Ledger>,
-    /// What streams ask for.
+    /// Bytes of what streams subscribe to.
     subscribed: Arc<Subscribed>,
-    /// Makes nonces differ between processes (S-1).
+    /// The part of a nonce that differs between processes (S-1).
     pub(super) process: String,
     pub(super) next_stream: AtomicU64,
     pub(super) open_streams: AtomicUsize,
     pub(super) shutdown: CancellationToken,
-    /// Whether the open streams are to end, and the tasks to tell.
+    /// True once the open streams must end; `streams` wakes their tasks.
     pub(super) draining: AtomicBool,
     pub(super) streams: Wakers,
-    /// Where requests and responses of many names are worked on.
+    /// The lanes for requests and responses with many names.
     pub(super) lanes: Lanes,
-    /// Lists of names that streams have in common.
+    /// Lists of names, shared by streams with equal ones.
     pub(super) lists: Arc<SharedLists>,
-    /// Names on demand that the streams of a node have in common.
+    /// Names on demand, shared by the streams of a node.
     pub(super) on_demand: Arc<OnDemand>,
-    /// What the last streams of nodes left.
+    /// The state that the last streams of nodes left.
     pub(super) memories: Memories,
 }
 
-/// One of the streams that may be open at once.
+/// The permit of one open stream.
 pub(super) struct Permit {
     shared: Arc<Shared>,
-    /// Told when the streams are to end.
+    /// Woken when the streams must end.
     slot: WakerSlot,
-    /// Counted as that of its identity, where the client showed one.
+    /// The place among the streams of its identity, if the client has one.
     place: Option<IdentityPlace>,
 }
 
@@ -133,7 +133,7 @@ impl Shared {
                     all: settings.limits.unfinished_bytes,
                     peer: settings.limits.unfinished_bytes_of_peer(),
                 },
-                // One request can be read of every peer, whatever the share.
+                // Every peer may send one request of the largest size, whatever its share.
                 settings.limits.request_bytes.saturating_add(PREFIX),
             )),
             subscribed: Subscribed::new(Bounds {
@@ -153,7 +153,7 @@ impl Shared {
         }
     }
 
-    /// The node behind a stream's first request, and its group (L-1, L-2).
+    /// The node of a stream's first request, and its group (L-1, L-2).
     pub(super) fn identify(&self, node: Option<core::Node>) -> Result<(Node, NodeGroup), ProtocolError> {
         let node = Node::from(node.ok_or(ProtocolError::MissingNode)?);
         let limits = &self.policies.common().limits;
@@ -163,7 +163,7 @@ impl Shared {
         Ok((node, group))
     }
 
-    /// The messages of a request's body, within our limits.
+    /// The messages of a request's body, within the limits.
     pub(super) fn messages<B>(&self, body: B, peer: Option<SocketAddr>, most: usize) -> Messages<B>
     where
         B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin,
@@ -172,17 +172,17 @@ impl Shared {
         Messages::new(body, most, lease, self.limits.request_timeout)
     }
 
-    /// What a stream of this peer will ask for.
+    /// The account of the names of one stream.
     pub(super) fn account(&self, peer: Option<SocketAddr>) -> Account {
         Account::new(Arc::clone(&self.subscribed), peer.map(counted_as))
     }
 
-    /// Bytes that names of all streams take.
+    /// Bytes that the names of all streams use.
     pub(super) fn subscribed_bytes(&self) -> usize {
         self.subscribed.bytes()
     }
 
-    /// Counts a stream of a peer that begins, or refuses it at once (L-7).
+    /// Counts a new stream of a peer, or refuses it at once (L-7).
     pub(super) fn admit(self: &Arc<Self>, peer: Option<SocketAddr>) -> Result<Permit, Status> {
         if self.memory.is_exceeded() {
             debug!(?peer, "stream refused: the memory budget is exceeded");
@@ -219,7 +219,7 @@ impl Shared {
         })
     }
 
-    /// Counts a request that is more than is taken of a stranger.
+    /// Counts a request that exceeds a limit.
     pub(super) fn note_refused(&self, error: &RequestError) {
         let reason = match error {
             RequestError::Excess(_) => RequestRefusal::Limit,
@@ -232,7 +232,7 @@ impl Shared {
         self.metrics.request_refused(reason);
     }
 
-    /// Counts a request that never became whole, by a limit of ours.
+    /// Counts a request that stayed incomplete because of a limit.
     pub(super) fn note_broken(&self, broken: &Broken) {
         let reason = match broken {
             Broken::Large(..) => RequestRefusal::Limit,
@@ -251,19 +251,19 @@ impl Shared {
 // === impl Permit ===
 
 impl Permit {
-    /// Has the stream's task woken when the streams are to end.
+    /// Registers the task that is woken when the streams must end.
     pub(super) fn register(&self, waker: &Waker) {
         self.slot.register(waker);
     }
 
-    /// The permit of a stream whose client was verified, or a refusal where its identity has too many streams (L-7). A client without
-    /// an identity is counted by its address alone.
+    /// The permit of a stream whose client was verified, or a refusal if its identity has too many streams (L-7). A
+    /// client without an identity counts by its address alone.
     pub(super) fn of(mut self, visitor: &Visitor) -> Result<Self, Status> {
         let name = visitor.name();
         if name.is_empty() {
             return Ok(self);
         }
-        match self.shared.identities.enter(name) {
+        match self.shared.identities.take(name) {
             Ok(place) => {
                 self.place = Some(place);
                 Ok(self)

@@ -1,4 +1,4 @@
-//! The only place that turns our errors into gRPC statuses.
+//! The only place that converts errors to gRPC statuses.
 
 use std::time::Duration;
 
@@ -72,9 +72,9 @@ impl From<Broken> for Status {
     }
 }
 
-/// Too much at once, and when to come again.
+/// `RESOURCE_EXHAUSTED`, with the time after which to retry.
 pub(super) fn exhausted(message: &str, after: Duration) -> Status {
-    // Not all of those that are sent away at once are to come again at once.
+    // Spreads the retries of clients that are refused at the same time.
     let after = after.max(Duration::from_secs(1));
     let details = ErrorDetails::with_retry_info(Some(after + jitter(after)));
     Status::with_error_details(Code::ResourceExhausted, message, details)
@@ -90,11 +90,11 @@ impl From<ProtocolError> for Status {
     }
 }
 
-/// What a status is to the client, at the end of a stream.
+/// The status as trailers, at the end of a stream.
 pub(super) fn trailers(status: &Status) -> HeaderMap {
     let mut trailers = HeaderMap::with_capacity(2);
     if status.add_header(&mut trailers).is_err() {
-        // The message cannot be a header, though tonic escapes it; the code still tells.
+        // tonic cannot write the message as a header; the code remains.
         trailers.clear();
         trailers.insert("grpc-status", HeaderValue::from(status.code() as i32));
     }

@@ -1,5 +1,6 @@
-//! What the names take that streams ask for: charged to the peer that brings them, before the stream goes on. A list that
-//! streams have in common is charged once, and one that was edited by its edits, since it shares the rest with the one before.
+//! The memory that subscribed names use, charged to the peer that sends them before the stream goes on. A list that
+//! streams share is charged once. An edited list is charged for its edits, since it shares the rest with the list
+//! before.
 
 use std::{
     net::IpAddr,
@@ -10,44 +11,44 @@ use dashmap::DashMap;
 
 use super::ledger::{Bounds, Full, Lease, Ledger, Subject};
 use crate::{
-    protocol::{Names, NamesPrint, Request, Session, Variant, WeakNames},
+    protocol::{Names, NamesFingerprint, Request, Session, Variant, WeakNames},
     resource::ResourceType,
 };
 
-/// Bytes that a name takes besides its text: itself, its place in a list, and, where nothing answers to it, its places among the
-/// missing names and in the response that says so. Measured with lists of 400 000 missing names: 60 to 125.
+/// Bytes per name besides its text: the name, its place in a list, and, if it does not exist, its places among the
+/// missing names and in the response. Measured with lists of 400 000 missing names: 60 to 125.
 const NAME: usize = 128;
-/// Bytes that a glob takes besides its text. Measured with 100 000 globs: 260.
+/// Bytes per glob besides its text. Measured with 100 000 globs: 260.
 const GLOB: usize = 256;
-/// Names of one request from which on there is asked whether they have room before the list is made of them.
+/// Names of a request from which room is reserved before the list is made.
 const MANY: usize = 4096;
-/// What an edit takes for each of its names: the pages on the way to it are made anew.
+/// Bytes per edited name: an edit copies the nodes on the path to the name.
 const EDIT: usize = 2048;
-/// What a name takes that a client says it holds in some version, besides both texts.
+/// Bytes per presented name besides the texts of its name and version.
 const PRESENTED: usize = 200;
 
-/// What all streams ask for.
+/// The memory that the names of all streams use.
 #[derive(Debug)]
 pub(super) struct Subscribed {
     ledger: Arc<Ledger>,
-    /// Charges of lists that some stream asks for.
-    lists: DashMap<NamesPrint, Weak<Charge>>,
+    /// The charges of lists with a stream.
+    lists: DashMap<NamesFingerprint, Weak<Charge>>,
 }
 
-/// What one list is charged.
+/// The charge of one list.
 #[derive(Debug)]
 struct Charge {
     subscribed: Arc<Subscribed>,
-    print: NamesPrint,
-    /// Which list it is: others may have its print.
+    fingerprint: NamesFingerprint,
+    /// The charged list, since another list may have the same fingerprint.
     names: WeakNames,
-    /// For all names of a list, which may be an earlier one that this one was made of.
+    /// For the names of the list, or of the earlier list from which this one was edited.
     base: Arc<Lease>,
-    /// For the edits since.
+    /// For the edits since then.
     edits: Option<Lease>,
 }
 
-/// What one stream asks for.
+/// The charges of one stream.
 #[derive(Debug)]
 pub(super) struct Account {
     subscribed: Arc<Subscribed>,
@@ -55,26 +56,26 @@ pub(super) struct Account {
     types: Vec<Row>,
 }
 
-/// Of one type.
+/// The charges of one type.
 #[derive(Debug)]
 struct Row {
     kind: ResourceType,
-    /// The list that was charged.
+    /// The charged list.
     names: Names,
     charge: Option<Arc<Charge>>,
     globs: Lease,
-    /// What the client said it holds, as long as that is remembered name by name.
+    /// For the presented versions, as long as the session keeps them by name.
     presented: Lease,
-    /// Of each name in it.
+    /// Bytes per presented name.
     each: usize,
 }
 
-/// What a request brought, as far as it costs.
+/// The cost of a request's names.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Brought {
-    /// Names added or given up.
+    /// The number of added and given up names.
     pub(super) names: usize,
-    /// Names presented, and their bytes.
+    /// The number of presented names, and their bytes.
     pub(super) presented: usize,
     pub(super) presented_bytes: usize,
 }
@@ -91,7 +92,7 @@ impl Brought {
         }
     }
 
-    /// Whether the request may have changed what is asked for.
+    /// Returns true if the request cannot have changed the subscription.
     pub(super) const fn is_nothing(self) -> bool {
         self.names == 0 && self.presented == 0
     }
@@ -107,17 +108,17 @@ impl Subscribed {
         })
     }
 
-    /// Bytes that are charged now.
+    /// The number of charged bytes.
     pub(super) fn bytes(&self) -> usize {
         self.ledger.bytes()
     }
 
-    /// Whether some stream asks for these names, each of which is there once.
+    /// Returns true if some stream subscribes to these names, which have no duplicates.
     fn knows(&self, names: &[&str]) -> bool {
-        self.lists.contains_key(&NamesPrint::of(names))
+        self.lists.contains_key(&NamesFingerprint::of(names))
     }
 
-    /// The charge of a list, which is made where no other stream asks for it.
+    /// The charge of a list: an existing one if another stream has the list, else a new one.
     fn charge(
         self: &Arc<Self>,
         peer: Option<IpAddr>,
@@ -125,11 +126,11 @@ impl Subscribed {
         before: Option<&Arc<Charge>>,
         edited: usize,
     ) -> Result<Option<Arc<Charge>>, Full> {
-        let Some(print) = names.fingerprint() else {
+        let Some(fingerprint) = names.fingerprint() else {
             return Ok(None);
         };
-        // Out of the map before it is looked at: the last one to let go of a charge takes it out of the map.
-        let known = self.lists.get(&print).map(|known| Weak::clone(&known));
+        // Upgraded outside the map's lock, since dropping the last reference to a charge removes it from the map.
+        let known = self.lists.get(&fingerprint).map(|known| Weak::clone(&known));
         let known = known.and_then(|known| known.upgrade());
         if let Some(known) = known.filter(|known| known.is_of(names)) {
             return Ok(Some(known));
@@ -149,12 +150,12 @@ impl Subscribed {
         };
         let made = Arc::new(Charge {
             subscribed: Arc::clone(self),
-            print,
+            fingerprint,
             names: names.downgrade(),
             base,
             edits,
         });
-        self.lists.insert(print, Arc::downgrade(&made));
+        self.lists.insert(fingerprint, Arc::downgrade(&made));
         Ok(Some(made))
     }
 }
@@ -170,7 +171,7 @@ impl Charge {
         self.edits.as_ref().map_or(0, Lease::bytes)
     }
 
-    /// Whether a list of so many bytes shares most of itself with the list that the base was charged for.
+    /// Returns true if a list of `whole` bytes shares most of its names with the list of the base.
     fn leads_to(&self, whole: usize, edited: usize) -> bool {
         self.edited() + edited.saturating_mul(EDIT) < whole / 2 && self.base.bytes() / 2 <= whole
     }
@@ -178,8 +179,8 @@ impl Charge {
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        let is_gone = |_: &NamesPrint, charge: &Weak<Self>| charge.strong_count() == 0;
-        self.subscribed.lists.remove_if(&self.print, is_gone);
+        let is_gone = |_: &NamesFingerprint, charge: &Weak<Self>| charge.strong_count() == 0;
+        self.subscribed.lists.remove_if(&self.fingerprint, is_gone);
     }
 }
 
@@ -194,8 +195,8 @@ impl Account {
         }
     }
 
-    /// Takes the room that a request's names will need, for as long as the list is made of them: whoever has none left is
-    /// refused before that costs memory. A list that other streams ask for already needs none.
+    /// Reserves room for a request's names while the list is made of them, so that a stream without room is refused
+    /// before the list costs memory. A list that another stream has needs no room.
     pub(super) fn reserve(
         &self,
         kind: &ResourceType,
@@ -208,7 +209,7 @@ impl Account {
         }
         let held = session.names_of(kind).map_or(0, Names::len);
         let more = match session.variant() {
-            // The list takes the place of the one before.
+            // The new list replaces the one before.
             Variant::Sotw => count.saturating_sub(held),
             Variant::Delta => count,
         };
@@ -220,7 +221,7 @@ impl Account {
         Ok(Some(lease))
     }
 
-    /// Charges what the stream asks for of a type after a request. Costs a comparison where nothing changed.
+    /// Charges the stream's subscription to a type after a request. Costs a comparison if nothing changed.
     pub(super) fn settle(&mut self, kind: &ResourceType, session: &Session, request: &Request<'_>) -> Result<(), Full> {
         let brought = Brought::of(request);
         if brought.is_nothing() && self.types.is_empty() {

@@ -1,4 +1,4 @@
-//! Moments: one that a stream waits for, and one of each stream's own.
+//! A stream's timer, and random delays that spread the streams.
 
 use std::{
     future::Future as _,
@@ -9,7 +9,7 @@ use std::{
 
 use tokio::time::Sleep;
 
-/// Wakes the stream at a moment; made when first needed.
+/// Wakes the stream at a set time. The inner timer is made on first use.
 #[derive(Debug, Default)]
 pub(super) struct Timer {
     at: Option<Instant>,
@@ -25,19 +25,19 @@ impl Timer {
         }
         self.at = at;
         match (at, &mut self.sleep) {
-            // Most streams never wait again.
+            // Drops the inner timer, since most streams never wait again.
             (None, _) => self.sleep = None,
             (Some(at), Some(sleep)) => sleep.as_mut().reset(at.into()),
             (Some(at), None) => self.sleep = Some(Box::pin(tokio::time::sleep_until(at.into()))),
         }
     }
 
-    /// Whether there is a moment to come.
+    /// Returns true if a time is set.
     pub(super) const fn is_set(&self) -> bool {
         self.at.is_some()
     }
 
-    /// Ready once, when the moment has come.
+    /// Ready once, when the set time has come.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let (Some(_), Some(sleep)) = (self.at, &mut self.sleep) else {
             return Poll::Pending;
@@ -48,7 +48,7 @@ impl Timer {
     }
 }
 
-/// Some moment within `window`, another for each stream. The wall clock's nanoseconds are random enough.
+/// A random delay within `window`. The nanoseconds of the wall clock are random enough.
 pub(crate) fn jitter(window: Duration) -> Duration {
     let nanos = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)

@@ -1,5 +1,5 @@
-//! Protobuf's wire format, as far as requests are read without decoding them. Takes what a decoder takes, but does not look
-//! into messages that nobody reads.
+//! Protobuf's wire format, as far as requests are read without decoding. Accepts what a decoder accepts, but does not
+//! look into messages that are not used.
 
 /// Wire types of protobuf.
 const VARINT: u64 = 0;
@@ -9,7 +9,7 @@ const GROUP: u64 = 3;
 const END_GROUP: u64 = 4;
 const FIXED_32: u64 = 5;
 
-/// How deep unknown groups may lie in each other, as for decoders.
+/// The deepest nesting of unknown groups, as in decoders.
 const DEPTH: usize = 100;
 
 /// One field of a message.
@@ -23,30 +23,30 @@ pub(super) struct Field<'a> {
 enum Value<'a> {
     Number(u64),
     Bytes(&'a [u8]),
-    /// Of another wire type; no field that is read here has it.
+    /// A value of another wire type, which no used field has.
     Other,
 }
 
-/// Bytes that are not the message that they are taken for.
+/// The error for bytes that are not the expected message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Malformed {
     /// The bytes end within a field.
-    #[error("it ends within a field")]
+    #[error("the message ends within a field")]
     Truncated,
     /// A number of more than 64 bits.
-    #[error("a number in it has more than 64 bits")]
+    #[error("a number has more than 64 bits")]
     Varint,
-    /// A key that no field has.
-    #[error("a key in it is that of no field")]
+    /// A key with an impossible number or wire type.
+    #[error("a key is not valid")]
     Key,
-    /// A field has another wire type than it should.
-    #[error("field {0} has a wire type that it cannot have")]
+    /// A field has a wrong wire type.
+    #[error("field {0} has a wrong wire type")]
     WireType(u64),
-    /// A text is no UTF-8.
-    #[error("field {0} is a text and no UTF-8")]
+    /// A text is not UTF-8.
+    #[error("field {0} is not UTF-8")]
     Text(u64),
-    /// Groups lie too deep in each other.
-    #[error("groups in it are nested too deep")]
+    /// Groups are nested too deep.
+    #[error("groups are nested too deep")]
     Depth,
 }
 
@@ -85,7 +85,7 @@ impl<'a> Field<'a> {
         std::str::from_utf8(self.bytes()?).map_err(|_| Malformed::Text(self.number))
     }
 
-    /// A `uint64`, or an `int64` of that many bits.
+    /// A `uint64`, or an `int64` as its bits.
     pub(super) const fn uint64(self) -> Result<u64, Malformed> {
         match self.value {
             Value::Number(number) => Ok(number),
@@ -93,7 +93,7 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// An `int32`: decoders cut what is longer.
+    /// An `int32`. Longer numbers are truncated, as in decoders.
     pub(super) const fn int32(self) -> Result<i32, Malformed> {
         match self.value {
             Value::Number(number) => Ok(number as u32 as i32),
@@ -111,7 +111,7 @@ fn key(rest: &mut &[u8]) -> Result<(u64, u64), Malformed> {
     Ok((number, wire_type))
 }
 
-/// Goes over the value of a field that nobody reads.
+/// Skips the value of an unused field.
 fn skip(rest: &mut &[u8], number: u64, wire_type: u64, depth: usize) -> Result<(), Malformed> {
     match wire_type {
         VARINT => varint(rest).map(drop),
@@ -130,7 +130,7 @@ fn skip(rest: &mut &[u8], number: u64, wire_type: u64, depth: usize) -> Result<(
                 }
             }
         }
-        // A group that ends and never began, or a type that is none.
+        // The end of a group that did not begin, or an undefined wire type.
         _ => Err(Malformed::Key),
     }
 }
@@ -141,7 +141,7 @@ fn take<'a>(rest: &mut &'a [u8], len: usize) -> Result<&'a [u8], Malformed> {
     Ok(value)
 }
 
-/// A number of at most 64 bits. Nearly all are one byte.
+/// A number of at most 64 bits. Almost all numbers are one byte.
 #[inline]
 fn varint(rest: &mut &[u8]) -> Result<u64, Malformed> {
     if let [byte @ ..0x80, after @ ..] = *rest {

@@ -127,7 +127,7 @@ fn damaged_backup_is_refused_by_name() {
         &["restore", text(&backup), "--data-dir", text(&target)],
     ] {
         let refused = offline(3, args);
-        assert!(refused.stderr.contains("no whole backup"), "{refused:?}");
+        assert!(refused.stderr.contains("not a complete backup"), "{refused:?}");
     }
     assert!(!target.exists());
     offline(4, &["verify", text(&dir.path().join("nothing"))]);

@@ -44,8 +44,8 @@ async fn polls_that_would_grow_as_they_are_read_are_refused() {
             413,
             "more than 60000 values in one poll",
         ),
-        ("[".repeat(100_000), 413, "values lie in each other more than 64 deep"),
-        (features, 413, "node: what is used of it is"),
+        ("[".repeat(100_000), 413, "values are nested more than 64 deep"),
+        (features, 413, "node: the used part is"),
         (poll("n", &names), 400, "resource_names: more than 10000 names"),
         (
             poll(&"n".repeat(1025), &[]),

@@ -18,6 +18,7 @@ mod bad_requests;
 mod connections;
 mod crowds;
 mod delta;
+mod embed;
 mod floods;
 mod frames;
 mod hello;

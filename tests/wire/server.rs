@@ -179,6 +179,14 @@ impl Server {
         .await;
     }
 
+    /// Waits until a series is larger than this value.
+    pub(crate) async fn await_metric_above(&self, series: &str, value: f64) {
+        self.eventually(&format!("{series} is more than {value}"), async || {
+            self.metrics().await.get(series).is_some_and(|seen| *seen > value)
+        })
+        .await;
+    }
+
     pub(crate) fn open_streams(&self) -> usize {
         self.running.open_streams()
     }

@@ -72,8 +72,8 @@ async fn nodes_that_would_grow_as_they_are_decoded_are_refused() {
     let extensions = empties(9, 1_000_000);
     let mut count = 0.0;
     for (what, text) in [
-        (features, "what is used of node is "),
-        (metadata, "what is used of node is "),
+        (features, "the used part of node is "),
+        (metadata, "the used part of node is "),
         (extensions, "node is 20000"),
     ] {
         let said = [id.clone(), what].concat();

@@ -1,4 +1,4 @@
-//! Which tokens are taken, and which tricks are not.
+//! JWTs that are taken, and forged ones that are refused.
 
 use ring::{
     hmac,
@@ -96,7 +96,7 @@ fn a_token_of_the_issuer_is_its_subject_until_it_expires() {
 }
 
 #[test]
-fn what_is_said_must_be_said_to_us_and_now() {
+fn claims_must_name_this_audience_and_be_valid_now() {
     let signer = Signer::new();
     let header = json!({ "alg": "ES256", "kid": "ec" });
     for (claims, error) in [
@@ -122,7 +122,7 @@ fn what_is_said_must_be_said_to_us_and_now() {
 }
 
 #[test]
-fn the_algorithm_is_the_keys_and_never_the_tokens() {
+fn the_key_decides_the_algorithm_never_the_token() {
     let signer = Signer::new();
     let verifier = signer.verifier();
     for alg in ["none", "None", "NONE", "", "HS256", "RS256", "ES384", "es256"] {
@@ -135,7 +135,7 @@ fn the_algorithm_is_the_keys_and_never_the_tokens() {
             "{alg}"
         );
     }
-    // The public key, used as a shared secret.
+    // The public key serves as a shared secret.
     let signed = format!("{}.{}", part(&json!({ "alg": "HS256", "kid": "ec" })), part(&claims()));
     let key = hmac::Key::new(hmac::HMAC_SHA256, signer.ec.public_key().as_ref());
     let forged = format!(
@@ -143,7 +143,7 @@ fn the_algorithm_is_the_keys_and_never_the_tokens() {
         URL_SAFE_NO_PAD.encode(hmac::sign(&key, signed.as_bytes()))
     );
     assert_eq!(verifier.verify(&forged, now()), Err(JwtError::Key));
-    // One key's name over another key's signature.
+    // The header names one key, another key signed.
     let swapped = signer.sign(&json!({ "alg": "EdDSA", "kid": "ec" }), &claims());
     assert_eq!(verifier.verify(&swapped, now()), Err(JwtError::Key));
 }
@@ -168,7 +168,7 @@ fn nothing_can_be_changed_after_it_was_signed() {
 }
 
 #[test]
-fn key_files_that_cannot_be_used_say_where() {
+fn errors_of_key_files_name_the_key() {
     for (keys, expected) in [
         ("{", "not a JSON Web Key Set: "),
         ("{}", "not a JSON Web Key Set: missing field `keys`"),
@@ -180,11 +180,11 @@ fn key_files_that_cannot_be_used_say_where() {
         (r#"{"keys": [{"kty": "RSA", "n": "AQAB"}]}"#, "keys[0]: e is missing"),
         (
             r#"{"keys": [{"kty": "RSA", "alg": "HS256", "n": "AQAB", "e": "AQAB"}]}"#,
-            "keys[0]: alg is none of",
+            "keys[0]: alg does not fit",
         ),
         (
             r#"{"keys": [{"kty": "EC", "crv": "P-256", "alg": "ES384", "x": "AA", "y": "AA"}]}"#,
-            "keys[0]: alg is not",
+            "keys[0]: alg does not fit",
         ),
         (
             r#"{"keys": [{"kty": "EC", "crv": "P-256", "x": "+", "y": "AA"}]}"#,

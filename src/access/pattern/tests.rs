@@ -1,4 +1,4 @@
-//! What a pattern must never take for another identity, and what a wildcard must never reach.
+//! Patterns must not confuse identities, and wildcards must not leave their part of a name.
 
 use proptest::prelude::*;
 
@@ -143,13 +143,13 @@ fn wildcards_take_any_run_where_nothing_borders_them() {
     assert!(!several.matches("acb") && !several.matches("abcd") && !several.matches("ab"));
 }
 
-/// A name as SPIFFE lets them be.
+/// A name with the characters that SPIFFE allows.
 fn name() -> impl Strategy<Value = String> {
     "[a-z0-9]([a-z0-9._-]{0,6}[a-z0-9])?"
 }
 
 proptest! {
-    /// Whatever the two namespaces are: what one is granted by a wildcard is never what the other would be granted.
+    /// For any two namespaces, a wildcard grants no name to both.
     #[test]
     fn no_text_is_granted_to_two_namespaces(
         first in name(), second in name(), rest in "[a-z0-9._/-]{0,8}",
@@ -161,9 +161,9 @@ proptest! {
         prop_assert!(!(granted(&first).matches(&text) && granted(&second).matches(&text)), "{text}");
     }
 
-    /// What a placeholder captured is put back to the same identity, and nothing else.
+    /// The captures, filled into the pattern, give the same identity again.
     #[test]
-    fn an_identity_is_what_its_captures_spell(ns in "[ -~]{1,10}", sa in "[ -~]{1,10}") {
+    fn captures_filled_into_the_pattern_give_the_identity(ns in "[ -~]{1,10}", sa in "[ -~]{1,10}") {
         let text = format!("spiffe://prod/ns/{ns}/sa/{sa}");
         let pattern = pattern(SPIFFE);
         if let Some(captures) = pattern.captures(&text) {
@@ -175,14 +175,14 @@ proptest! {
 
     /// Matching agrees with a plain backtracking matcher.
     #[test]
-    fn globs_match_as_the_plain_definition_says(parts in prop::collection::vec("[ab-]{0,2}", 1..4), text in "[ab-]{0,8}") {
+    fn globs_match_like_a_backtracking_matcher(parts in prop::collection::vec("[ab-]{0,2}", 1..4), text in "[ab-]{0,8}") {
         let template = parts.join("*");
         prop_assume!(!template.is_empty());
         let glob = glob(SPIFFE, "spiffe://prod/ns/shop/sa/cart", &template);
         prop_assert_eq!(glob.matches(&text), plain(template.as_bytes(), text.as_bytes()));
     }
 
-    /// Changing the case of a letter, encoding one or adding a slash never gives a text that is granted.
+    /// A text with a letter in another case, an encoded letter or an added slash is never granted.
     #[test]
     fn other_spellings_are_other_names(ns in "[a-z]{1,5}", rest in "[a-z]{1,5}", at in any::<prop::sample::Index>()) {
         let glob = glob(SPIFFE, &format!("spiffe://prod/ns/{ns}/sa/a"), "{ns}/x");

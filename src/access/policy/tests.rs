@@ -1,4 +1,4 @@
-//! What the rules let in, and what they say where they do not.
+//! The decisions of the rules, and the reasons of refusals.
 
 use std::time::SystemTime;
 
@@ -77,14 +77,14 @@ fn an_identity_is_the_nodes_of_its_rule_in_its_groups() {
 fn the_first_rule_of_an_identity_decides_alone() {
     let pay = spiffe(&["spiffe://prod/ns/pay/sa/api"]);
     assert!(node(Some(&pay), "pay/api", "pay").is_ok());
-    // The second rule would let it be this one.
+    // The second rule would allow this node.
     assert!(matches!(node(Some(&pay), "pay/other", "pay"), Err(Denial::Node { .. })));
     let reach = node(Some(&pay), "pay/api", "pay").unwrap().unwrap();
     assert!(!reach.secrets.contains("pay-tls"), "the first rule gives no secrets");
 }
 
 #[test]
-fn strangers_and_the_anonymous_are_no_nodes() {
+fn strangers_and_anonymous_clients_are_refused_as_nodes() {
     assert_eq!(node(None, "shop/a", "shop"), Err(Denial::Anonymous));
     let denied = node(Some(&token("shop")), "shop/a", "shop");
     assert_eq!(denied, Err(Denial::Stranger("token:shop".to_owned())));
@@ -96,7 +96,7 @@ fn strangers_and_the_anonymous_are_no_nodes() {
 
 #[test]
 fn a_name_counts_only_as_what_it_was_verified_as() {
-    // A token called like a host, and a URI that is one.
+    // A token with the name of a host, and a URI that is one.
     for other in [token("web.prod.example"), spiffe(&[])] {
         let found = policy("{nodes: [{token: 'web.prod.example', node_id: a, groups: a}], tokens_file: t}");
         let is_token = other.token().is_some();

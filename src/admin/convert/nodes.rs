@@ -1,4 +1,4 @@
-//! What the fleet knows of nodes, as the admin API says it.
+//! Converts the fleet's records of nodes into messages of the admin API.
 
 use std::time::Duration;
 
@@ -135,7 +135,7 @@ fn stream_status(stream: &fleet::StreamStatus) -> api::StreamStatus {
     }
 }
 
-/// A moment's wait for the network is nothing to tell of.
+/// The time since which a response is unread; short waits for the network are not reported.
 fn unread_since(pace: &Pace) -> Option<Timestamp> {
     const TOLD_AFTER: Duration = Duration::from_secs(5);
     let is_stuck = pace.unread_for().is_some_and(|unread| unread >= TOLD_AFTER);
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_is_told_by_resource_and_by_type() {
+    fn waiting_changes_are_reported_by_resource_and_by_type() {
         use api::order_status::awaited::Reason;
 
         let standing = Standing {
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_held_is_told_with_what_names_it() {
+    fn held_removals_are_reported_with_the_resource_that_names_them() {
         let held = |needed_by: Option<(ResourceType, ResourceName)>| {
             hold(&Hold {
                 resource_type: ResourceType::Cluster,

@@ -1,24 +1,24 @@
-//! Which nodes a CSDS request is about: Envoy's `NodeMatcher`, on the node's id.
+//! The node matchers of a CSDS request: Envoy's `NodeMatcher`, applied to node ids.
 
 use regex::{Regex, RegexBuilder};
 
 use crate::proto::envoy::r#type::matcher::v3::{NodeMatcher, StringMatcher, string_matcher::MatchPattern};
 
-/// Matchers of one request. Each is tried on every node.
+/// The number of matchers in one request; each is tried on every node.
 const MOST_MATCHERS: usize = 1000;
-/// Regular expressions among them: each is compiled, and runs for longer than a comparison.
+/// The number of regular expressions among them; compiling and matching them takes longer.
 const MOST_REGEXES: usize = 64;
-/// Bytes that one compiled regular expression may take.
+/// The size of one compiled regular expression, in bytes.
 const REGEX_BYTES: usize = 1 << 18;
 
-/// Lets in the nodes that any matcher accepts, and all nodes where there is none.
+/// Accepts nodes that any matcher accepts, and all nodes if there is no matcher.
 #[derive(Debug)]
 pub(super) struct NodeMatch {
     ids: Vec<IdMatch>,
     all: bool,
 }
 
-/// A node's id, compared.
+/// A matcher of node ids.
 #[derive(Debug)]
 enum IdMatch {
     Text {
@@ -29,7 +29,7 @@ enum IdMatch {
     Regex(Regex),
 }
 
-/// Where the text must be.
+/// The place of the text in the id.
 #[derive(Clone, Copy, Debug)]
 enum Place {
     Whole,
@@ -38,7 +38,7 @@ enum Place {
     Anywhere,
 }
 
-/// A matcher that cannot be used.
+/// A matcher that is not supported.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum MatcherError {
     #[error("node_matchers: {0} of them, at most {MOST_MATCHERS} are accepted")]
@@ -60,9 +60,11 @@ pub(super) enum MatcherError {
 // === impl NodeMatch ===
 
 impl NodeMatch {
+    /// Reads the matchers of a request.
+    ///
     /// # Errors
     ///
-    /// [`MatcherError`] naming the first matcher that cannot be used.
+    /// [`MatcherError`] with the first matcher that is not supported.
     pub(super) fn of(matchers: &[NodeMatcher]) -> Result<Self, MatcherError> {
         if matchers.len() > MOST_MATCHERS {
             return Err(MatcherError::TooMany(matchers.len()));
@@ -84,7 +86,7 @@ impl NodeMatch {
             }
             match &matcher.node_id {
                 Some(id) => found.ids.push(IdMatch::of(index, id)?),
-                // Without any criterion it accepts every node.
+                // A matcher without criteria accepts every node.
                 None => found.all = true,
             }
         }
@@ -116,7 +118,7 @@ impl IdMatch {
             Some(MatchPattern::Suffix(end)) => filled("suffix", Place::End, end),
             Some(MatchPattern::Contains(part)) => filled("contains", Place::Anywhere, part),
             Some(MatchPattern::SafeRegex(regex)) => {
-                // The whole text must match, as in Envoy.
+                // The expression must match the whole text, as in Envoy.
                 let whole = RegexBuilder::new(&format!("^(?:{})$", regex.regex))
                     .size_limit(REGEX_BYTES)
                     .build();
@@ -210,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn any_matcher_is_enough_and_none_lets_all_in() {
+    fn any_matcher_is_enough_and_without_one_all_nodes_match() {
         let ids = ["a", "b", "c"];
         let exact = |text: &str| id(MatchPattern::Exact(text.to_owned()));
         assert_eq!(accepted(&[exact("a"), exact("c")], &ids), ["a", "c"]);
@@ -219,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_matched_is_named() {
+    fn unsupported_matchers_are_named() {
         let metadata = NodeMatcher {
             node_metadatas: vec![StructMatcher::default()],
             ..NodeMatcher::default()

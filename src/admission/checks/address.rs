@@ -1,4 +1,4 @@
-//! Addresses: what a listener binds, and which of them Envoy would have to resolve where it resolves nothing.
+//! Addresses: those that a listener binds, and host names where Envoy does not resolve names.
 
 use std::{fmt, net::IpAddr};
 
@@ -7,7 +7,7 @@ use prost_reflect::DynamicMessage;
 use super::{Report, fields};
 use crate::admission::{codes, path::Path};
 
-/// Where a listener is reached. Two listeners with an equal one cannot both be added to an Envoy.
+/// The address of a listener. An Envoy refuses a second listener with an equal one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(in crate::admission) enum Bound {
     /// An IP address and a port.
@@ -15,12 +15,12 @@ pub(in crate::admission) enum Bound {
         udp: bool,
         address: IpAddr,
         port: u64,
-        /// The file of the network namespace; empty for Envoy's own.
+        /// The path of the network namespace; empty for Envoy's own.
         namespace: String,
     },
-    /// A path, or with `@` a name in Linux's abstract namespace.
+    /// A path of a Unix socket, or a name in Linux's abstract namespace, which begins with `@`.
     Pipe(String),
-    /// The name of a listener within Envoy.
+    /// The name of an internal listener.
     Internal(String),
 }
 
@@ -30,8 +30,8 @@ const UDP: i32 = 1;
 // === impl Bound ===
 
 impl Bound {
-    /// What an address binds; `None` where that cannot clash: the system chooses the port, or it is no place of the network.
-    /// A listener that does not bind (`binds` is false) has no port chosen for it: Envoy compares it as it is.
+    /// The address that a listener binds; `None` if no other listener can clash with it, as with a port that the system
+    /// chooses. With `binds` false, port 0 stays as it is: Envoy compares the address unchanged.
     pub(super) fn of(address: &DynamicMessage, binds: bool) -> Option<Self> {
         if let Some(pipe) = fields::message(address, "pipe") {
             return Some(Self::Pipe(fields::text(pipe, "path").to_owned()));
@@ -47,7 +47,7 @@ impl Bound {
         })
     }
 
-    /// As a place to claim, as in `tcp 0.0.0.0:80`.
+    /// The address as a place to claim, as in `tcp 0.0.0.0:80`.
     pub(in crate::admission) fn place(&self) -> String {
         match self {
             Self::Ip { udp: true, .. } => self.to_string().replacen("UDP", "udp", 1),
@@ -81,12 +81,11 @@ impl fmt::Display for Bound {
     }
 }
 
-/// Whether a SocketAddress is one of UDP.
 pub(super) fn is_udp(socket: &DynamicMessage) -> bool {
     fields::enumeration(socket, "protocol") == UDP
 }
 
-/// Says where an address is a name or a named port, and nobody resolves it.
+/// Reports an address with a host name or a named port, which `who` does not resolve.
 pub(super) fn must_be_ip(address: &DynamicMessage, path: &Path<'_>, who: &str, report: &mut dyn Report) {
     let Some(socket) = fields::message(address, "socket_address") else {
         return;

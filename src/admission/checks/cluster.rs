@@ -1,4 +1,4 @@
-//! Clusters: a discovery type, a load balancing policy and what goes with them.
+//! Clusters: the discovery type, the load balancing policy, and fields that must fit them.
 
 use prost_reflect::DynamicMessage;
 
@@ -19,7 +19,7 @@ enum Discovery {
     LogicalDns,
     Eds,
     OriginalDst,
-    /// `cluster_type`, by the name of the message that configures it.
+    /// A `cluster_type`, by the name of its configuration message.
     Custom,
 }
 
@@ -32,7 +32,7 @@ pub(super) fn check(cluster: &DynamicMessage, path: &Path<'_>, report: &mut dyn 
     load_balancing(cluster, discovery, path, report);
 }
 
-/// The clusters that an aggregate cluster is made of, in order; none of another cluster.
+/// The clusters of an aggregate cluster, in order; empty for another cluster.
 pub(super) fn aggregated(cluster: &DynamicMessage) -> Vec<String> {
     let Some(custom) = fields::message(cluster, "cluster_type") else {
         return Vec::new();
@@ -158,7 +158,7 @@ fn load_balancing(cluster: &DynamicMessage, discovery: Discovery, path: &Path<'_
 // === impl Discovery ===
 
 impl Discovery {
-    /// `None` for a type that this server's protos do not name.
+    /// The discovery type of a cluster; `None` for one that this server's protos do not have.
     fn of(cluster: &DynamicMessage) -> Option<Self> {
         if fields::has(cluster, "cluster_type") {
             return Some(Self::Custom);

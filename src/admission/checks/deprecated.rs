@@ -1,4 +1,4 @@
-//! What Envoy's API has deprecated, by the annotations in its protos.
+//! Deprecated fields and enum values, by the annotations in Envoy's protos.
 
 use std::{collections::HashMap, sync::LazyLock};
 
@@ -10,11 +10,11 @@ use crate::{
     proto,
 };
 
-/// `deprecated` of FieldOptions and of EnumValueOptions.
+/// The field `deprecated` of FieldOptions and of EnumValueOptions.
 const FIELD_DEPRECATED: u32 = 3;
 const VALUE_DEPRECATED: u32 = 1;
 
-/// The annotations of Envoy's that say how deprecated something is.
+/// Envoy's annotations of deprecated fields.
 struct Annotations {
     disallowed: &'static str,
     since: &'static str,
@@ -31,22 +31,22 @@ const OF_VALUE: Annotations = Annotations {
 
 #[derive(Clone, Debug)]
 struct Deprecation {
-    /// The version of the API that deprecated it; may be empty.
+    /// The API version that deprecated the field; may be empty.
     since: String,
-    /// Envoy refuses it unless its runtime allows it.
+    /// True if Envoy refuses the field or value unless its runtime allows it.
     disallowed: bool,
 }
 
-/// What is deprecated of one field.
+/// The deprecations of one field.
 #[derive(Debug)]
 struct Deprecated {
     number: u32,
     field: Option<Deprecation>,
-    /// Values of an enum, by number.
+    /// The deprecated values of an enum field, by number.
     values: Vec<(i32, String, Deprecation)>,
 }
 
-/// By the full name of the message.
+/// The deprecations of each message, by its full name.
 static DEPRECATED: LazyLock<HashMap<String, Vec<Deprecated>>> = LazyLock::new(|| {
     let messages = proto::descriptors().all_messages();
     let found = messages.filter_map(|message| {
@@ -108,7 +108,7 @@ pub(super) fn check(
         let is_set = message.has_field(&field);
         let path = &path.field(field.name());
         if let Some(deprecation) = deprecated.field.as_ref().filter(|_| is_set) {
-            tell(deprecation, "", path, report);
+            warn(deprecation, "", path, report);
         }
         if is_set {
             match &*message.get_field(&field) {
@@ -123,10 +123,10 @@ pub(super) fn check(
                 _ => {}
             }
         } else if !field.is_list() && field.containing_oneof().is_none() {
-            // What is not given has the value 0, and where that may no longer be had, another must be given.
+            // An absent enum field has the value 0; if Envoy refuses that value, another one must be given.
             let default = deprecated.values.iter().find(|(number, ..)| *number == 0);
             if let Some((_, name, deprecation)) = default.filter(|(.., deprecation)| deprecation.disallowed) {
-                tell(
+                warn(
                     deprecation,
                     &format!("without a value it is {name}, which "),
                     path,
@@ -139,11 +139,11 @@ pub(super) fn check(
 
 fn of_value(deprecated: &Deprecated, number: i32, path: &Path<'_>, report: &mut dyn Report) {
     if let Some((_, name, deprecation)) = deprecated.values.iter().find(|(value, ..)| *value == number) {
-        tell(deprecation, &format!("the value {name} "), path, report);
+        warn(deprecation, &format!("the value {name} "), path, report);
     }
 }
 
-fn tell(deprecation: &Deprecation, what: &str, path: &Path<'_>, report: &mut dyn Report) {
+fn warn(deprecation: &Deprecation, what: &str, path: &Path<'_>, report: &mut dyn Report) {
     let since = match deprecation.since.as_str() {
         "" => String::new(),
         since => format!(" since version {since} of Envoy's API"),

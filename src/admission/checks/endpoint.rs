@@ -1,4 +1,4 @@
-//! Endpoints: priorities without a gap, addresses that need no resolver.
+//! Endpoints: gaps between priorities, and addresses that would have to be resolved.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use prost_reflect::DynamicMessage;
 use super::{Report, address, fields};
 use crate::admission::{codes, path::Path};
 
-/// A ClusterLoadAssignment, as a resource or inside a cluster.
+/// Checks a ClusterLoadAssignment, as a resource or inside a cluster.
 pub(super) fn check(assignment: &DynamicMessage, path: &Path<'_>, report: &mut dyn Report) {
     priorities(assignment, path, report);
     if path.is_root() {
@@ -15,7 +15,7 @@ pub(super) fn check(assignment: &DynamicMessage, path: &Path<'_>, report: &mut d
     }
 }
 
-/// gRPC refuses endpoints whose priorities are not 0, 1, 2, …; an Envoy takes them.
+/// gRPC refuses endpoints whose priorities are not 0, 1, 2, …; an Envoy accepts them.
 fn priorities(assignment: &DynamicMessage, path: &Path<'_>, report: &mut dyn Report) {
     let localities = fields::messages(assignment, "endpoints");
     let given: BTreeSet<u64> = localities.map(|(_, one)| fields::number(one, "priority")).collect();
@@ -27,7 +27,7 @@ fn priorities(assignment: &DynamicMessage, path: &Path<'_>, report: &mut dyn Rep
     }
 }
 
-/// Says which endpoints `who` would have to resolve.
+/// Reports endpoints with host names, which `who` does not resolve.
 pub(super) fn must_be_ips(assignment: &DynamicMessage, path: &Path<'_>, who: &str, report: &mut dyn Report) {
     let path = &path.field("endpoints");
     for (locality_index, locality) in fields::messages(assignment, "endpoints") {
@@ -44,7 +44,7 @@ pub(super) fn must_be_ips(assignment: &DynamicMessage, path: &Path<'_>, who: &st
     }
 }
 
-/// How many endpoints there are.
+/// The number of endpoints.
 pub(super) fn count(assignment: &DynamicMessage) -> usize {
     let localities = fields::messages(assignment, "endpoints");
     localities

@@ -1,4 +1,4 @@
-//! Reading single fields of a message by their proto names; what is not set reads as empty.
+//! Reads single fields of a message by their proto names; an unset field reads as empty.
 
 use std::borrow::Cow;
 
@@ -6,7 +6,7 @@ use prost_reflect::{DynamicMessage, Value};
 
 use crate::admission::any;
 
-/// A field that is set.
+/// The value of a field that is set.
 fn value<'m>(message: &'m DynamicMessage, field: &str) -> Option<&'m Value> {
     if !message.has_field_by_name(field) {
         return None;
@@ -17,7 +17,7 @@ fn value<'m>(message: &'m DynamicMessage, field: &str) -> Option<&'m Value> {
     }
 }
 
-/// Whether a field is set: given, and not the default where that cannot be told from not given.
+/// Returns true if a field is set. For a field without presence, the default value counts as unset.
 pub(in crate::admission) fn has(message: &DynamicMessage, field: &str) -> bool {
     message.has_field_by_name(field)
 }
@@ -40,7 +40,7 @@ pub(super) fn list<'m>(message: &'m DynamicMessage, field: &str) -> &'m [Value] 
     value(message, field).and_then(Value::as_list).unwrap_or_default()
 }
 
-/// The messages of a list, each with its index.
+/// The messages in a list field, each with its index.
 pub(in crate::admission) fn messages<'m>(
     message: &'m DynamicMessage,
     field: &str,
@@ -49,7 +49,7 @@ pub(in crate::admission) fn messages<'m>(
     values.filter_map(|(index, value)| Some((index, value.as_message()?)))
 }
 
-/// The texts of a list.
+/// The strings in a list field.
 pub(in crate::admission) fn texts<'m>(message: &'m DynamicMessage, field: &str) -> impl Iterator<Item = &'m str> {
     list(message, field).iter().filter_map(Value::as_str)
 }
@@ -69,14 +69,14 @@ pub(super) fn flag(message: &DynamicMessage, field: &str) -> bool {
     value(message, field).and_then(Value::as_bool).unwrap_or_default()
 }
 
-/// The number of an enum's value; 0 where it is not set.
+/// The number of an enum value; 0 if the field is not set.
 pub(in crate::admission) fn enumeration(message: &DynamicMessage, field: &str) -> i32 {
     value(message, field)
         .and_then(Value::as_enum_number)
         .unwrap_or_default()
 }
 
-/// A `google.protobuf.Duration` in seconds and nanoseconds.
+/// The seconds and nanoseconds of a `google.protobuf.Duration`.
 pub(super) fn duration(message: &DynamicMessage, field: &str) -> Option<(i64, i32)> {
     let duration = self::message(message, field)?;
     let seconds = value(duration, "seconds").and_then(Value::as_i64).unwrap_or_default();
@@ -84,7 +84,7 @@ pub(super) fn duration(message: &DynamicMessage, field: &str) -> Option<(i64, i3
     Some((seconds, nanos))
 }
 
-/// The full name of the message in an `Any`; empty where there is none.
+/// The full name of the message in an `Any` field; empty if the field is not set.
 pub(super) fn type_in_any(message: &DynamicMessage, field: &str) -> String {
     let Some(any) = self::message(message, field) else {
         return String::new();

@@ -1,6 +1,6 @@
-//! Chains of filters: the last one, and only the last one, ends the chain.
+//! Filter chains: the last filter, and only the last one, must be terminal.
 //!
-//! Whether a filter ends a chain is not in its proto: those that are known to, and those that are known not to, are listed.
+//! The protos do not say which filters are terminal, so the known ones of both kinds are listed here.
 
 use std::collections::HashSet;
 
@@ -12,7 +12,7 @@ use crate::admission::{codes, path::Path};
 const NETWORK: &str = "envoy.extensions.filters.network.";
 const HTTP: &str = "envoy.extensions.filters.http.";
 
-/// Network filters that answer or forward.
+/// Terminal network filters, which answer or forward.
 const ENDING: [&str; 8] = [
     "direct_response.v3.Config",
     "dubbo_proxy.v3.DubboProxy",
@@ -24,7 +24,7 @@ const ENDING: [&str; 8] = [
     "thrift_proxy.v3.ThriftProxy",
 ];
 
-/// Network filters that only look on.
+/// Network filters that are never terminal.
 const PASSING: [&str; 10] = [
     "connection_limit.v3.ConnectionLimit",
     "ext_authz.v3.ExtAuthz",
@@ -40,7 +40,7 @@ const PASSING: [&str; 10] = [
 
 const ROUTER: &str = "router.v3.Router";
 
-/// HTTP filters that only look on, by their package; those of a package that is not here may do either.
+/// HTTP filters that are never terminal, by package; a filter of a package not listed may be either.
 const PASSING_HTTP: [&str; 41] = [
     "adaptive_concurrency",
     "admission_control",
@@ -85,7 +85,7 @@ const PASSING_HTTP: [&str; 41] = [
     "set_metadata",
 ];
 
-/// Whether a filter ends its chain.
+/// The part that a filter plays at the end of its chain.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Role {
     Ends,
@@ -93,7 +93,7 @@ enum Role {
     Unknown,
 }
 
-/// A filter chain of a listener.
+/// Checks a filter chain of a listener.
 pub(super) fn network(chain: &DynamicMessage, path: &Path<'_>, report: &mut dyn Report) {
     let filters: Vec<_> = fields::messages(chain, "filters").collect();
     let path = &path.field("filters");
@@ -104,7 +104,7 @@ pub(super) fn network(chain: &DynamicMessage, path: &Path<'_>, report: &mut dyn 
     order(&filters, &roles, path, report);
 }
 
-/// An HTTP connection manager.
+/// Checks an HTTP connection manager.
 pub(super) fn http(manager: &DynamicMessage, path: &Path<'_>, report: &mut dyn Report) {
     duplicate_upgrades(manager, path, report);
     let filters: Vec<_> = fields::messages(manager, "http_filters").collect();
@@ -142,7 +142,7 @@ fn order(filters: &[(usize, &DynamicMessage)], roles: &[Role], path: &Path<'_>, 
     }
 }
 
-/// Two upgrades of one type, whatever their case.
+/// Warns of two upgrades of one type; the case of the type does not matter.
 pub(super) fn duplicate_upgrades(message: &DynamicMessage, path: &Path<'_>, report: &mut dyn Report) {
     let mut seen = HashSet::new();
     let path = &path.field("upgrade_configs");

@@ -1,4 +1,4 @@
-//! Listeners: addresses, and filter chains that a connection can be matched to.
+//! Listeners: addresses, and matches of filter chains.
 
 use std::collections::HashMap;
 
@@ -7,10 +7,10 @@ use prost_reflect::DynamicMessage;
 use super::{Report, address, address::Bound, fields};
 use crate::admission::{codes, path::Path};
 
-/// Combinations of one listener that are compared; beyond, only whole matches are.
+/// The number of match combinations compared for one listener; further chains are not compared.
 const MAX_COMBINATIONS: usize = 100_000;
 
-/// Everything that a listener is reached at. A listener of a gRPC client has no address.
+/// All addresses of a listener; none for a listener of a gRPC client.
 pub(super) fn addresses(listener: &DynamicMessage) -> Vec<Bound> {
     if fields::has(listener, "api_listener") {
         return Vec::new();
@@ -29,7 +29,7 @@ pub(super) fn addresses(listener: &DynamicMessage) -> Vec<Bound> {
     bound
 }
 
-/// Whether a listener opens its port. Where it does not, another hands connections over to it.
+/// Returns true if a listener opens its port. Otherwise another listener hands connections over to it.
 fn binds_to_port(listener: &DynamicMessage) -> bool {
     let deprecated = fields::message(listener, "deprecated_v1");
     let all = [Some(listener), deprecated].into_iter().flatten();
@@ -38,7 +38,7 @@ fn binds_to_port(listener: &DynamicMessage) -> bool {
 }
 
 pub(super) fn check(listener: &DynamicMessage, path: &Path<'_>, report: &mut dyn Report) {
-    // gRPC's clients read nothing but this.
+    // gRPC clients read only this field.
     if fields::has(listener, "api_listener") {
         return;
     }
@@ -87,7 +87,7 @@ fn chains(listener: &DynamicMessage, path: &Path<'_>, report: &mut dyn Report) {
     matches(&chains, path, report);
 }
 
-/// Filter chains that the same connection would match equally well.
+/// Reports filter chains that match the same connections equally well.
 fn matches(chains: &[(usize, &DynamicMessage)], path: &Path<'_>, report: &mut dyn Report) {
     let mut taken: HashMap<Vec<String>, usize> = HashMap::new();
     let mut left = MAX_COMBINATIONS;
@@ -129,7 +129,7 @@ fn unsupported(found: &DynamicMessage, path: &Path<'_>, report: &mut dyn Report)
     }
 }
 
-/// What a match asks for, criterion by criterion, each a list of alternatives.
+/// The criteria of a match, each as a list of alternatives.
 fn criteria(found: &DynamicMessage) -> Vec<Vec<String>> {
     let names = fields::texts(found, "server_names").map(|name| {
         let name = name.to_ascii_lowercase();
@@ -149,7 +149,7 @@ fn criteria(found: &DynamicMessage) -> Vec<Vec<String>> {
     ]
 }
 
-/// Nothing given is one alternative: anything.
+/// The alternatives of one criterion; an absent criterion has the single alternative "any".
 fn alternatives(given: impl Iterator<Item = String>) -> Vec<String> {
     let mut given: Vec<String> = given.collect();
     given.sort();
@@ -160,7 +160,7 @@ fn alternatives(given: impl Iterator<Item = String>) -> Vec<String> {
     given
 }
 
-/// CIDR ranges, as the networks they are.
+/// CIDR ranges, reduced to their networks.
 fn ranges<'m>(found: &'m DynamicMessage, field: &'m str) -> impl Iterator<Item = String> + 'm {
     fields::messages(found, field).map(|(_, range)| {
         let text = fields::text(range, "address_prefix");
@@ -180,7 +180,7 @@ fn ranges<'m>(found: &'m DynamicMessage, field: &'m str) -> impl Iterator<Item =
     })
 }
 
-/// Every choice of one alternative for each criterion. What asks for nothing is matched as one that asks for anything.
+/// Every combination of one alternative per criterion. A chain without a match gets the combination of "any".
 fn combined(parts: &[Vec<String>]) -> Vec<Vec<String>> {
     const CRITERIA: usize = 9;
     if parts.is_empty() {

@@ -7,14 +7,14 @@ use prost_reflect::DynamicMessage;
 use super::{Report, fields};
 use crate::admission::{codes, path::Path};
 
-/// A length beyond the bits of the address is none of this: Envoy takes it for all of them.
+/// Checks the address of a range. Its length has a rule of the protos; Envoy reads a length beyond the bits of the address as all of them.
 pub(super) fn check(range: &DynamicMessage, path: &Path<'_>, report: &mut dyn Report) {
     let text = fields::text(range, "address_prefix");
-    // A rule of the protos refuses the empty text.
+    // A rule of the protos refuses an empty address.
     if text.is_empty() || is_ip(text) {
         return;
     }
-    let mut message = format!("\"{text}\" is no IP address");
+    let mut message = format!("\"{text}\" is not an IP address");
     if let Some((address, length)) = text.split_once('/')
         && is_ip(address)
     {
@@ -23,7 +23,7 @@ pub(super) fn check(range: &DynamicMessage, path: &Path<'_>, report: &mut dyn Re
     report.error(codes::RANGE_ADDRESS, &path.field("address_prefix"), message);
 }
 
-/// As Envoy reads it: an IPv6 address may name its zone.
+/// Envoy also accepts a zone behind an IPv6 address.
 fn is_ip(text: &str) -> bool {
     match text.split_once('%') {
         Some((address, zone)) => address.parse::<Ipv6Addr>().is_ok() && !zone.is_empty(),

@@ -1,20 +1,21 @@
-//! Regular expressions as RE2 reads them, which Envoy uses: whether one compiles, and about how large the program is.
+//! A reader of RE2 expressions, which Envoy uses: checks that one compiles, and estimates the size of its program.
 //!
-//! Rust's own engine takes other expressions (`(?x)`, class intersections) and refuses some that RE2 takes (`/{id}`, `[]a]`,
-//! `\C`, `\Q..\E`), so the syntax is read here. Where this reader cannot tell, as for names of Unicode classes, nothing is said.
+//! Rust's engine accepts other expressions (`(?x)`, class intersections) and refuses some that RE2 accepts (`/{id}`,
+//! `[]a]`, `\C`, `\Q..\E`). Nothing is reported for syntax that this reader does not know, such as names of Unicode
+//! classes.
 
 mod class;
 
 use std::collections::HashSet;
 
-/// Largest count in a repetition, also multiplied along nested ones.
+/// The largest repetition count; the counts of nested repetitions are multiplied.
 const MAX_REPEAT: usize = 1000;
-/// Groups inside one another that are looked into; what is nested deeper is not judged.
+/// The nesting depth of groups that is read; deeper expressions are not judged.
 const MAX_DEPTH: usize = 200;
-/// What the smallest program has around the expression itself.
+/// The instructions that every program has around the expression.
 const FRAME: usize = 4;
 
-/// Why RE2 does not take an expression.
+/// The reason why RE2 refuses an expression.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Fault {
     #[error("invalid regular expression: a group is not closed with )")]
@@ -55,7 +56,7 @@ fn group_hint(group: &str) -> &'static str {
     if look.contains(&group) { ": no look-around" } else { "" }
 }
 
-/// About how many instructions the expression compiles to.
+/// Checks an expression; returns the approximate number of instructions it compiles to.
 pub(super) fn check(pattern: &str) -> Result<usize, Fault> {
     let mut parser = Parser {
         rest: pattern,
@@ -78,23 +79,23 @@ struct Parser<'p> {
     too_deep: bool,
 }
 
-/// Something that can be repeated.
+/// A part of an expression that can be repeated.
 #[derive(Clone, Copy)]
 struct Piece {
-    /// Instructions.
+    /// The number of instructions.
     size: usize,
-    /// How often its innermost part is repeated by counts in it.
+    /// The number of repetitions of its innermost part, by counts.
     repeats: usize,
 }
 
-/// What is read of one alternative.
+/// The state of reading one alternative.
 #[derive(Default)]
 struct Branch {
     pieces: Vec<Piece>,
-    /// The literal text it begins with: alternatives share it.
+    /// The literal text at the beginning: alternatives share an equal prefix.
     prefix: String,
     has_more_than_text: bool,
-    /// The last thing read was a repetition.
+    /// True right after a repetition.
     repeated: bool,
 }
 
@@ -158,7 +159,7 @@ impl<'p> Parser<'p> {
         rest.is_some()
     }
 
-    /// Up to the end, or to the `)` of the group around.
+    /// Reads alternatives up to the end, or up to the `)` of the group around.
     fn alternatives(&mut self, depth: usize) -> Result<Piece, Fault> {
         let mut all = Piece::of_size(0);
         let mut previous: Option<String> = None;
@@ -243,7 +244,7 @@ impl<'p> Parser<'p> {
         Ok(())
     }
 
-    /// What follows `(` where that is a `?`.
+    /// Reads the head of a group, from the `?` after its `(`.
     fn group_head(&mut self) -> Result<Head, Fault> {
         let whole = self.rest;
         for opening in ["?P<", "?<"] {
@@ -266,7 +267,7 @@ impl<'p> Parser<'p> {
         self.flags(whole)
     }
 
-    /// `?flags)`, `?flags:`.
+    /// Reads `?flags)` or `?flags:`.
     fn flags(&mut self, whole: &str) -> Result<Head, Fault> {
         self.next();
         let (mut negated, mut after_negation) = (false, false);
@@ -291,7 +292,7 @@ impl<'p> Parser<'p> {
         }
     }
 
-    /// `{n}`, `{n,}`, `{n,m}`; anything else is the text it is.
+    /// Reads `{n}`, `{n,}` or `{n,m}`; other text in braces is literal.
     fn counted(&mut self, branch: &mut Branch) -> Result<(), Fault> {
         let Some((least, most, len)) = counts(self.rest) else {
             self.next();
@@ -352,7 +353,7 @@ enum Head {
     FlagsOnly,
 }
 
-/// The least, the most, and the length of a counted repetition at the beginning of a text.
+/// The minimum, the maximum, and the length of a counted repetition at the beginning of a text.
 fn counts(text: &str) -> Option<(usize, Option<usize>, usize)> {
     let (inside, _) = text.strip_prefix('{')?.split_once('}')?;
     let count = |digits: &str| {

@@ -1,4 +1,4 @@
-//! Routes: domains, virtual hosts, weights, and actions that contradict themselves.
+//! Routes: domains, virtual hosts, weights, and contradictory actions.
 
 use std::collections::{HashMap, HashSet};
 
@@ -7,10 +7,10 @@ use prost_reflect::DynamicMessage;
 use super::{Report, fields, filters};
 use crate::admission::{codes, path::Path};
 
-/// What all weights of one route may sum up to.
+/// The largest sum of the weights of one route.
 const MAX_WEIGHTS: u64 = u32::MAX as u64;
 
-/// Ways to rewrite a path, of which a route may have one.
+/// The ways to rewrite a path; a route may have one.
 const REWRITES: [&str; 3] = ["prefix_rewrite", "regex_rewrite", "path_rewrite_policy"];
 
 pub(super) fn configuration(configuration: &DynamicMessage, path: &Path<'_>, report: &mut dyn Report) {
@@ -19,7 +19,7 @@ pub(super) fn configuration(configuration: &DynamicMessage, path: &Path<'_>, rep
     plugins(configuration, path, report);
 }
 
-/// Domains that two virtual hosts, or one of them twice, want to have; and virtual hosts of one name.
+/// Reports a domain that occurs twice in a route configuration, and virtual hosts of one name.
 fn domains(configuration: &DynamicMessage, path: &Path<'_>, report: &mut dyn Report) {
     let mut taken: HashMap<String, &str> = HashMap::new();
     let mut names: HashSet<&str> = HashSet::new();
@@ -33,7 +33,7 @@ fn domains(configuration: &DynamicMessage, path: &Path<'_>, report: &mut dyn Rep
         }
         let path = &path.field("domains");
         for (index, domain) in fields::texts(host, "domains").enumerate() {
-            // As Envoy does; whatever is not ASCII stays as it is.
+            // Folded as Envoy does: non-ASCII characters stay.
             let folded = domain.to_ascii_lowercase();
             let Some(first) = taken.get(&folded) else {
                 taken.insert(folded, name);
@@ -45,7 +45,7 @@ fn domains(configuration: &DynamicMessage, path: &Path<'_>, report: &mut dyn Rep
     }
 }
 
-/// Routes that name a cluster specifier plugin which the configuration does not have.
+/// Warns of routes that name a cluster specifier plugin which the configuration does not have.
 fn plugins(configuration: &DynamicMessage, path: &Path<'_>, report: &mut dyn Report) {
     let known: HashSet<&str> = fields::messages(configuration, "cluster_specifier_plugins")
         .filter_map(|(_, plugin)| fields::message(plugin, "extension"))
@@ -77,7 +77,7 @@ pub(super) fn virtual_host(host: &DynamicMessage, path: &Path<'_>, report: &mut 
     }
 }
 
-/// Headers that nobody may touch, in a message that adds and removes some.
+/// Warns of changes to headers that Envoy does not let a configuration change.
 pub(super) fn headers(message: &DynamicMessage, path: &Path<'_>, report: &mut dyn Report) {
     let untouchable = |name: &str| name.starts_with(':') || name.eq_ignore_ascii_case("host");
     for field in ["request_headers_to_add", "response_headers_to_add"] {
@@ -153,7 +153,7 @@ pub(super) fn back_off(back_off: &DynamicMessage, path: &Path<'_>, report: &mut 
     }
 }
 
-/// Scopes that are written out in a listener bring their routes with them.
+/// Warns of scopes within a listener that do not include their routes.
 pub(super) fn inline_scopes(scopes: &DynamicMessage, path: &Path<'_>, report: &mut dyn Report) {
     let Some(list) = fields::message(scopes, "scoped_route_configurations_list") else {
         return;

@@ -1,4 +1,4 @@
-//! Where a resource asks for others.
+//! Config sources, by which a resource requests others.
 
 use prost_reflect::DynamicMessage;
 
@@ -8,7 +8,7 @@ use crate::admission::{codes, path::Path};
 /// `ApiConfigSource.ApiType`.
 const REST: i32 = 1;
 const GRPC: [i32; 4] = [2, 3, 5, 6];
-/// Those that have a server of their own, and not the one of ADS.
+/// API types that use a server of their own instead of the ADS server.
 const STREAMS: [i32; 2] = [2, 3];
 /// `ApiVersion.V2`.
 const V2: i32 = 1;

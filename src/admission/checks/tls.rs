@@ -1,7 +1,7 @@
-//! Certificates and keys that are written out in a resource: whether an Envoy can load them, and whether they fit.
+//! Certificates and keys inside a resource: an Envoy must be able to load them, and they must fit each other.
 //!
-//! What is in a file of the node's, or comes over SDS, is not seen here. What is no PEM at all is warned of: it may stand for what
-//! is put in later. No finding shows any of a key.
+//! Files of the node and secrets from SDS are not seen here. A text that is not PEM is a warning: it may be a
+//! placeholder. No finding quotes any of a key.
 
 mod der;
 mod key;
@@ -17,15 +17,15 @@ use self::{key::Public, pem::Block};
 use super::{Report, fields};
 use crate::admission::{codes, path::Path};
 
-/// Envoy takes no shorter RSA keys.
+/// The shortest RSA key that Envoy accepts, in bits.
 const LEAST_RSA_BITS: usize = 2048;
-/// P-256, P-384 and P-521: the curves that Envoy's TLS library knows.
+/// The curves that Envoy's TLS library supports: P-256, P-384 and P-521.
 const CURVES: [&str; 3] = ["1.2.840.10045.3.1.7", "1.3.132.0.34", "1.3.132.0.35"];
 const EC: &str = "1.2.840.10045.2.1";
 const ED25519: &str = "1.3.101.112";
 const RSA: &str = "1.2.840.113549.1.1.1";
 
-/// A TlsCertificate: a chain of certificates, and the key of the first.
+/// Checks a TlsCertificate: a chain of certificates, and the key of the first.
 pub(super) fn certificate(message: &DynamicMessage, path: &Path<'_>, now: Option<SystemTime>, report: &mut dyn Report) {
     let given = |field| fields::has(message, field);
     let key_elsewhere = given("pkcs12") || given("private_key_provider");
@@ -63,7 +63,7 @@ pub(super) fn certificate(message: &DynamicMessage, path: &Path<'_>, now: Option
     }
 }
 
-/// A CertificateValidationContext: the authorities that it trusts.
+/// Checks a CertificateValidationContext: the CAs that it trusts.
 pub(super) fn validation(message: &DynamicMessage, path: &Path<'_>, now: Option<SystemTime>, report: &mut dyn Report) {
     let Some(text) = inline(message, "trusted_ca") else {
         return;
@@ -82,7 +82,7 @@ pub(super) fn validation(message: &DynamicMessage, path: &Path<'_>, now: Option<
     }
 }
 
-/// What a DataSource holds itself; `None` where it is elsewhere, or not given.
+/// The inline bytes of a DataSource; `None` if it is elsewhere or absent.
 fn inline<'m>(message: &'m DynamicMessage, field: &str) -> Option<&'m [u8]> {
     let source = fields::message(message, field)?;
     if fields::has(source, "inline_string") {
@@ -91,7 +91,7 @@ fn inline<'m>(message: &'m DynamicMessage, field: &str) -> Option<&'m [u8]> {
     fields::has(source, "inline_bytes").then(|| fields::bytes(source, "inline_bytes"))
 }
 
-/// The certificates in a text; at least one.
+/// The certificates in a PEM text; at least one.
 fn certificates(text: &[u8]) -> Result<Vec<Block>, &'static str> {
     if text.iter().all(u8::is_ascii_whitespace) {
         return Err("empty, where a certificate in PEM is expected");
@@ -118,7 +118,7 @@ fn unreadable(index: usize, path: &Path<'_>, report: &mut dyn Report) {
     report.error(codes::CERTIFICATE, path, message);
 }
 
-/// Looks at a chain, and gives the public key of its first certificate.
+/// Checks a chain; returns the public key of its first certificate.
 fn chain(text: &[u8], path: &Path<'_>, now: Option<SystemTime>, report: &mut dyn Report) -> Option<Public> {
     let blocks = match certificates(text) {
         Ok(blocks) => blocks,
@@ -155,7 +155,7 @@ fn public_of(certificate: &X509Certificate<'_>) -> Public {
     }
 }
 
-/// Keys that Envoy takes from nobody.
+/// Reports a key that Envoy never accepts.
 fn strength(certificate: &X509Certificate<'_>, path: &Path<'_>, report: &mut dyn Report) {
     let info = certificate.public_key();
     match info.algorithm.algorithm.to_id_string().as_str() {
@@ -194,7 +194,7 @@ fn validity(
     let Some(now) = now else {
         return;
     };
-    // In whole seconds, and by a writer that knows the years before 1970 too.
+    // In whole seconds, and with a type that supports years before 1970.
     let now = Timestamp::from(now).seconds;
     let validity = certificate.validity();
     let (begin, end) = (validity.not_before.timestamp(), validity.not_after.timestamp());

@@ -1,4 +1,4 @@
-//! Fields by their paths, lists item by item, and secrets that are never shown.
+//! Comparisons: field paths, list items, and hidden secrets.
 
 use super::*;
 use crate::admission::{Candidate, Document, Format, Limits, admit};
@@ -8,7 +8,7 @@ const BOUNDS: Bounds = Bounds {
     value_bytes: 200,
 };
 
-/// The one resource of a YAML document.
+/// The only resource of a YAML document.
 fn resource(yaml: &str) -> Resource {
     let candidate = Candidate {
         documents: vec![Document {
@@ -29,7 +29,7 @@ fn cluster(fields: &str) -> Resource {
     ))
 }
 
-/// `path: before → after`, `-` for what is not set.
+/// Differences as `path: before → after`, with `-` for an unset value.
 fn lines(differences: &Differences) -> Vec<String> {
     let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
     let line = |field: &FieldChange| {
@@ -67,7 +67,7 @@ fn lb_endpoint(port: u16) -> String {
 }
 
 #[test]
-fn fields_are_told_by_their_proto_names() {
+fn fields_are_reported_by_their_proto_names() {
     assert_eq!(
         changes(
             &cluster("connect_timeout: 1s, lb_policy: RING_HASH"),
@@ -116,7 +116,7 @@ fn keys_of_maps_are_told_apart_from_fields() {
 }
 
 #[test]
-fn items_of_lists_are_followed_where_they_went() {
+fn list_items_are_matched_when_their_index_changes() {
     let path = |index: usize| format!("endpoints[0].lb_endpoints[{index}]");
     assert_eq!(
         changes(&endpoints(&[1, 2]), &endpoints(&[1, 2, 3])),
@@ -136,7 +136,7 @@ fn items_of_lists_are_followed_where_they_went() {
             format!("{}.endpoint.address.socket_address.port_value: 2 → 7", path(2)),
         ]
     );
-    // Another order is a difference.
+    // A changed order is a difference.
     assert_eq!(changes(&endpoints(&[1, 2]), &endpoints(&[2, 1])).len(), 2);
 }
 
@@ -171,7 +171,7 @@ fn long_lists_are_compared_in_bounded_time() {
 }
 
 #[test]
-fn secrets_are_said_to_have_changed_and_never_shown() {
+fn changed_secrets_are_reported_and_never_shown() {
     let secret = |chain: &str, key: &str| {
         resource(&format!(
             "- {{'@type': type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret, name: s, generic_secret: {{secret: \
@@ -209,7 +209,7 @@ fn secrets_are_said_to_have_changed_and_never_shown() {
 }
 
 #[test]
-fn what_stands_outside_of_the_resource_is_compared_too() {
+fn aliases_and_ttl_are_compared_too() {
     let wrapped = |fields: &str| {
         resource(&format!(
             "- {{'@type': type.googleapis.com/envoy.service.discovery.v3.Resource, name: a, {fields}, resource: {{'@type': \

@@ -1,4 +1,4 @@
-//! Listeners of a group that bind one address.
+//! Reports listeners of a group that bind one address.
 
 use super::{
     layered::{Layered, LayeredSet},
@@ -9,12 +9,12 @@ use crate::{
     resource::{Resource, ResourceName, ResourceType},
 };
 
-/// Who binds what.
+/// The listeners of a group by the addresses that they bind.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Addresses {
     bound: Layered<ResourceName, Vec<Bound>>,
     listeners: LayeredSet<(Bound, ResourceName)>,
-    /// Addresses with more than one listener.
+    /// Addresses that more than one listener binds.
     clashes: LayeredSet<Bound>,
 }
 
@@ -34,7 +34,6 @@ impl Addresses {
         }
     }
 
-    /// See [`Layered::settle`].
     pub(super) fn settle(&mut self) {
         self.bound.settle();
         self.listeners.settle();
@@ -71,7 +70,7 @@ impl Addresses {
         self.listeners_on(address).nth(1).is_some()
     }
 
-    /// In the order of their names.
+    /// The listeners on an address, sorted by name.
     fn listeners_on<'a>(&'a self, address: &'a Bound) -> impl Iterator<Item = &'a ResourceName> {
         let first = (address.clone(), ResourceName::from(""));
         let all = self.listeners.iter_from(&first).map(|(bound, ())| bound);
@@ -79,7 +78,7 @@ impl Addresses {
     }
 }
 
-/// What a listener binds. Those with an `xdstp` name are asked for one by one: two of them need not meet on a node.
+/// The addresses that a listener binds; none for an `xdstp` name, since two such listeners need not meet on a node.
 fn addresses_of(listener: &Resource) -> Vec<Bound> {
     if listener.name.as_str().starts_with("xdstp:") {
         return Vec::new();
@@ -93,7 +92,7 @@ fn addresses_of(listener: &Resource) -> Vec<Bound> {
         .unwrap_or_default()
 }
 
-/// Between listeners of the group it is an error of who publishes it. One of the shared group may have come later.
+/// Reports an error within the group; a warning if the other listener is of the shared group, and may have come later.
 fn tell(address: &Bound, listeners: &[&ResourceName], step: &Step<'_>, told: &mut Told<'_>) {
     let (own, shared): (Vec<_>, Vec<_>) = listeners.iter().copied().partition(|name| step.is_own(&LISTENER, name));
     let Some((first, others)) = own.split_first() else {

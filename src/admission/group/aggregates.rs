@@ -1,4 +1,4 @@
-//! Aggregate clusters that are made of one another in a circle.
+//! Warns of aggregate clusters that contain each other in a circle.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -11,7 +11,7 @@ use crate::{
     resource::{Resource, ResourceName, ResourceType},
 };
 
-/// The aggregate clusters of a group, and which of them are in a circle.
+/// The aggregate clusters of a group, and their circles.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Aggregates {
     made_of: Layered<ResourceName, Vec<ResourceName>>,
@@ -37,7 +37,7 @@ impl Aggregates {
             };
             turned |= before;
         }
-        // Aggregates are few, and what is in a circle can depend on each of them.
+        // Aggregate clusters are few, and each can affect any circle, so all circles are searched anew.
         if turned {
             self.circles = circles(&self.made_of).into();
         }
@@ -46,7 +46,6 @@ impl Aggregates {
         }
     }
 
-    /// See [`Layered::settle`].
     pub(super) fn settle(&mut self) {
         self.made_of.settle();
     }
@@ -57,7 +56,7 @@ impl Aggregates {
     }
 }
 
-/// The clusters that this one is made of. Only one that names clusters is looked into.
+/// The clusters in an aggregate cluster. A cluster without references to clusters is not decoded.
 fn aggregated_by(cluster: &Resource) -> Vec<ResourceName> {
     if cluster.references_to(&CLUSTER).next().is_none() {
         return Vec::new();
@@ -72,11 +71,11 @@ fn aggregated_by(cluster: &Resource) -> Vec<ResourceName> {
     names.into_iter().map(ResourceName::from).collect()
 }
 
-/// Every circle once, beginning with its first cluster by name.
+/// All circles, each once and beginning with its first cluster by name.
 fn circles(made_of: &Layered<ResourceName, Vec<ResourceName>>) -> Vec<Vec<ResourceName>> {
     let (mut found, mut done) = (Vec::new(), BTreeSet::new());
     for (start, _) in made_of.iter() {
-        // A path in depth, each step with what is left to try behind it. Without recursion: chains may be long.
+        // The path of the depth-first search, each cluster with those left to visit. Not recursive: chains may be long.
         let mut path: Vec<(&ResourceName, std::slice::Iter<'_, ResourceName>)> = Vec::new();
         let mut enter = Some(start);
         loop {

@@ -1,22 +1,22 @@
-//! A sorted map whose next state is a new value at the cost of what differs: edits over a base that both states share.
+//! A sorted map whose next state costs what differs: edits over a base that both states share.
 //!
-//! The indexes of [`GroupChecks`](super::GroupChecks) are such maps. Once the state before is dropped, [`Layered::settle`] moves
-//! the edits into the base, so that edits do not pile up.
+//! The indexes of [`GroupChecks`](super::GroupChecks) are such maps. Once the state before is dropped,
+//! [`Layered::settle`] moves the edits into the base, so that they do not accumulate.
 
 use std::{collections::BTreeMap, iter::Peekable, ops::Bound, sync::Arc};
 
-/// The map. A clone shares the base.
+/// A sorted map with a shared base; clones share the base.
 #[derive(Debug)]
 pub(super) struct Layered<K, V> {
     base: Arc<BTreeMap<K, V>>,
-    /// The difference from the base: another value, or none.
+    /// The differences from the base: a new value, or `None` for a removed key.
     edits: BTreeMap<K, Option<V>>,
 }
 
-/// A sorted set of the same kind.
+/// A sorted set with a shared base.
 pub(super) type LayeredSet<K> = Layered<K, ()>;
 
-/// Merges two sorted sequences; of equal keys the edit counts.
+/// Merges two sorted sequences; for equal keys, the edit wins.
 struct Merged<'a, K, V, B, E>
 where
     B: Iterator<Item = (&'a K, &'a V)>,
@@ -64,7 +64,7 @@ impl<K: Ord, V> Layered<K, V> {
         self.edits.insert(key, Some(value));
     }
 
-    /// Says that it was there.
+    /// Removes a key; returns true if the map had it.
     pub(super) fn remove(&mut self, key: &K) -> bool
     where
         K: Clone,
@@ -85,7 +85,7 @@ impl<K: Ord, V> Layered<K, V> {
         }
     }
 
-    /// From a key on.
+    /// The entries from `first` on.
     pub(super) fn iter_from<'a>(&'a self, first: &K) -> impl Iterator<Item = (&'a K, &'a V)> + use<'a, K, V> {
         let from = (Bound::Included(first), Bound::Unbounded);
         Merged {
@@ -94,14 +94,14 @@ impl<K: Ord, V> Layered<K, V> {
         }
     }
 
-    /// Moves the edits into the base, unless another state still shares it.
+    /// Moves the edits into the base, unless another state still shares the base.
     pub(super) fn settle(&mut self) {
         let Some(base) = Arc::get_mut(&mut self.base) else {
             return;
         };
         let edits = std::mem::take(&mut self.edits);
         if base.is_empty() {
-            // Sorted already: built at once.
+            // The edits are sorted, so the map is built in one pass.
             *base = edits.into_iter().filter_map(|(key, edit)| Some((key, edit?))).collect();
             return;
         }
@@ -156,9 +156,9 @@ mod tests {
     enum Operation {
         Insert(u8, u8),
         Remove(u8),
-        /// Makes another state of it, and goes on with that one or with this.
+        /// Clones the state, and continues with the clone or with the original.
         Fork(bool),
-        /// Drops the other states.
+        /// Drops all other states.
         Drop,
         Settle,
     }

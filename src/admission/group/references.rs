@@ -1,4 +1,4 @@
-//! Which references of a group lead nowhere.
+//! Warns of references of a group to resources that do not exist.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -16,19 +16,19 @@ use crate::{
 /// The type and the name of a resource that refers to others.
 type Referrer = (ResourceType, ResourceName);
 
-/// The references of one state of a group over one state of the shared group.
+/// The references of one state of a group, over one state of the shared group.
 #[derive(Clone, Debug, Default)]
 pub(super) struct References {
-    /// Who makes each reference whose absence is told.
+    /// The resources that make each reference, by the reference; only types that can be missed.
     referrers: LayeredSet<(Reference, Referrer)>,
-    /// Those that lead to nothing, in the order in which they are told.
+    /// References to missing resources, in the order of their warnings.
     dangling: LayeredSet<(Referrer, Reference)>,
 }
 
 // === impl References ===
 
 impl References {
-    /// Comes from the state it knows to another, and tells of that.
+    /// Advances to the next state and warns of its dangling references.
     pub(super) fn advance(&mut self, step: &Step<'_>, told: &mut Told<'_>) {
         let mut turned = names_that_came_or_went(step.shared_before, step.shared);
         turned.extend(names_that_came_or_went(step.own_before, step.own));
@@ -61,7 +61,6 @@ impl References {
         }
     }
 
-    /// See [`LayeredSet::settle`](super::layered::Layered::settle).
     pub(super) fn settle(&mut self) {
         self.referrers.settle();
         self.dangling.settle();
@@ -72,7 +71,7 @@ impl References {
         self.referrers.is_settled() && self.dangling.is_settled()
     }
 
-    /// What is referred to came or went.
+    /// Updates `dangling` for a reference whose target appeared or vanished.
     fn turn(&mut self, step: &Step<'_>, reference: &Reference) {
         let is_there = step.is_there(reference);
         let first = (ResourceType::Cluster, ResourceName::from(""));
@@ -102,7 +101,7 @@ fn is_there(types: &Types, reference: &Reference) -> bool {
     resources.is_some_and(|resources| resources.get(reference.name.as_str()).is_some())
 }
 
-/// The references of a resource whose absence is told.
+/// The references of a resource to types that can be missed.
 fn pairs<'a>(
     resource_type: &'a ResourceType,
     resource: Option<&'a Arc<Resource>>,
@@ -116,7 +115,7 @@ fn pairs<'a>(
     })
 }
 
-/// Everything that what differs answers to and did not, or did and does not, as far as somebody could miss it.
+/// Names and aliases that a resource gained or lost, for types that can be missed.
 fn names_that_came_or_went(from: &Types, to: &Types) -> BTreeSet<Reference> {
     let differences = differences(from, to).filter(|(resource_type, ..)| is_missed(resource_type));
     let names = differences.flat_map(|(resource_type, old, new)| {
@@ -129,7 +128,7 @@ fn names_that_came_or_went(from: &Types, to: &Types) -> BTreeSet<Reference> {
     names.collect()
 }
 
-/// What one resource answers to, and the other does not.
+/// The names and aliases that `one` has and `other` has not.
 fn only_of<'a>(
     one: Option<&'a Arc<Resource>>,
     other: Option<&'a Arc<Resource>>,

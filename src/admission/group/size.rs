@@ -1,4 +1,4 @@
-//! Types whose resources together are more than a gRPC client takes in one message.
+//! Warns of types whose resources together exceed the message limit of gRPC clients.
 
 use super::step::{Step, Told};
 use crate::{
@@ -6,13 +6,13 @@ use crate::{
     snapshot::{TypeResources, of_type},
 };
 
-/// What a gRPC client takes, unless it is told otherwise. An Envoy takes more.
+/// The default message limit of gRPC clients. An Envoy accepts more.
 const MAX_MESSAGE: usize = 4 << 20;
-/// What a response has around a resource, and around all of them.
+/// The bytes that a response has around each resource, and around all of them.
 const PER_RESOURCE: usize = 5;
 const PER_RESPONSE: usize = 256;
 
-/// From sums that are kept: costs nothing of what the group holds.
+/// Warns of types that are too large. Uses stored sums, so the cost does not depend on the size of the group.
 pub(super) fn check(step: &Step<'_>, told: &mut Told<'_>) {
     for (resource_type, own) in step.own {
         let response = response_of(own, of_type(step.shared, resource_type));
@@ -33,11 +33,12 @@ pub(super) fn check(step: &Step<'_>, told: &mut Told<'_>) {
     }
 }
 
-/// Bytes of a response with everything that a node may see.
+/// The size of a response with all resources that a node may see.
 fn response_of(own: &TypeResources, shared: &TypeResources) -> usize {
     let (mut bytes, mut count) = (own.bytes() + shared.bytes(), own.len() + shared.len());
     let alone = own.bytes() + own.len() * PER_RESOURCE;
-    // Shared resources that the group has its own in place of do not count; there is no sum of these, so only where it matters.
+    // Shared resources that the group replaces do not count; no sum of them is stored, so subtract them only where it
+    // matters.
     if bytes + count * PER_RESOURCE + PER_RESPONSE > MAX_MESSAGE && alone + PER_RESPONSE <= MAX_MESSAGE {
         for resource in shared.iter().filter(|shared| own.named(shared.name.as_str()).is_some()) {
             bytes -= resource.body.len();

@@ -1,4 +1,4 @@
-//! The step from one state of a group to the next, as every check of the group sees it, and what the checks tell.
+//! The transition between two states of a group, as all checks of the group use it, and the findings that they collect.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -12,7 +12,7 @@ use crate::{
     snapshot::{Types, of_type},
 };
 
-/// From one state to the next.
+/// The states of the group and of the shared group, before and after.
 pub(super) struct Step<'a> {
     pub(super) own_before: &'a Types,
     pub(super) own: &'a Types,
@@ -29,7 +29,7 @@ pub(super) struct Told<'a> {
 // === impl Step ===
 
 impl<'a> Step<'a> {
-    /// Names of a type whose resource may be another one than before, for nodes of the group, and what they are served now.
+    /// The names whose resource may have changed for nodes of the group, each with the resource that is served now.
     pub(super) fn turned(&self, resource_type: &ResourceType) -> BTreeMap<&'a ResourceName, Option<&'a Arc<Resource>>> {
         let (own, shared) = (of_type(self.own, resource_type), of_type(self.shared, resource_type));
         let name = |old: Option<&'a Arc<Resource>>, new: Option<&'a Arc<Resource>>| Some(&new.or(old)?.name);
@@ -58,7 +58,7 @@ impl Told<'_> {
         self.findings.is_full(severity)
     }
 
-    /// Adds a finding about a resource; without a name, about all of its type.
+    /// Adds a finding about a resource, or about the whole type if there is no name.
     pub(super) fn add(
         &mut self,
         severity: Severity,

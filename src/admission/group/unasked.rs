@@ -1,4 +1,4 @@
-//! Which resources of a group no other one names, so that no node will ask for them.
+//! Warns of resources of a group that no other resource refers to, so that no node will request them.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -12,15 +12,15 @@ use crate::{
     snapshot::{differences, of_type},
 };
 
-/// Who asks for what, counted, and what nobody asks for.
+/// The references of a group, counted, and the resources that none of them names.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Unasked {
-    /// How many resources of the group and of the shared group make each reference.
+    /// The number of resources, of the group and the shared group, that make each reference.
     asked: Layered<Reference, usize>,
     unasked: LayeredSet<(ResourceType, ResourceName)>,
 }
 
-/// What a type is asked for by; empty where nodes ask for it by themselves, or by names that nobody writes down.
+/// The types whose resources name a type; empty if nodes request it on their own, or by names that no resource has.
 const fn asked_by(resource_type: &ResourceType) -> &'static [ResourceType] {
     match resource_type {
         ResourceType::Endpoint => &[ResourceType::Cluster],
@@ -73,7 +73,6 @@ impl Unasked {
         self.tell(step, told);
     }
 
-    /// See [`Layered::settle`].
     pub(super) fn settle(&mut self) {
         self.asked.settle();
         self.unasked.settle();
@@ -107,7 +106,7 @@ impl Unasked {
         }
     }
 
-    /// Where a group has nothing that could ask, its nodes have that in their bootstrap: nothing is told then.
+    /// Warns of unreferenced resources, unless the group has none that could refer to them: then the bootstrap does.
     fn tell(&self, step: &Step<'_>, told: &mut Told<'_>) {
         for ((resource_type, name), ()) in self.unasked.iter() {
             let mut could_ask = asked_by(resource_type)
@@ -129,7 +128,7 @@ impl Unasked {
     }
 }
 
-/// The references of a resource to types that are asked for by name.
+/// The references of a resource to types that are requested by name.
 fn references(resource: Option<&Arc<Resource>>) -> impl Iterator<Item = &Reference> {
     let references = resource.into_iter().flat_map(|resource| resource.references.iter());
     references.filter(|reference| !asked_by(&reference.resource_type).is_empty())

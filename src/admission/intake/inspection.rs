@@ -1,5 +1,5 @@
-//! What admission looks for in every message of a resource: references, rules, contradictions, fields newer than our protos, and
-//! what cannot be looked into.
+//! Inspects every message of a resource for references, broken rules, contradictions, fields newer than our protos, and
+//! parts that cannot be visited.
 
 use std::{collections::BTreeMap, time::SystemTime};
 
@@ -19,23 +19,22 @@ use crate::{
     resource::Reference,
 };
 
-/// One walk over one resource.
 pub(super) struct Inspection<'b> {
     builder: Builder<'b>,
     positions: Positions<'b>,
-    /// Each with the first field that makes it.
+    /// The references, each with the first field that makes it.
     references: BTreeMap<Reference, Mention>,
     rules: RuleCheck,
-    /// The field with the resource's name, where it is empty: that is said once, and not as a broken rule.
+    /// The name field of the resource if it is empty: an empty name is reported once, not also as a broken rule.
     nameless: Option<&'static str>,
-    /// When certificates are to be valid.
+    /// The time at which certificates must be valid.
     now: Option<SystemTime>,
 }
 
 // === impl Inspection ===
 
 impl<'b> Inspection<'b> {
-    /// Walks over `message`, pushes what is found, and gives what it refers to.
+    /// Walks over `message`, pushes findings, and returns the references of the resource.
     pub(super) fn of(
         message: &DynamicMessage,
         builder: Builder<'b>,
@@ -120,7 +119,7 @@ impl Visit for Inspection<'_> {
 }
 
 impl checks::Report for Inspection<'_> {
-    fn tell(&mut self, severity: Severity, code: &'static str, path: &Path<'_>, message: String) {
+    fn report(&mut self, severity: Severity, code: &'static str, path: &Path<'_>, message: String) {
         self.push(severity, code, path, message);
     }
 }

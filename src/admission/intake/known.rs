@@ -1,4 +1,4 @@
-//! What need not be decoded, because it is byte for byte what was admitted before.
+//! Resources that need no decoding, because they equal an admitted one byte for byte.
 
 use std::{fmt, sync::Arc};
 
@@ -7,14 +7,14 @@ use prost::Message as _;
 use super::name::Envelope;
 use crate::resource::{Resource, ResourceName, ResourceType};
 
-/// Resources that were admitted by the same limits, and had nothing to be warned of.
+/// Resources that were admitted under the same limits and had no warnings.
 pub trait Known: fmt::Debug {
-    /// The one of this type and name.
+    /// The resource of this type and name.
     fn find(&self, resource_type: &ResourceType, name: &str) -> Option<Arc<Resource>>;
 }
 
-/// The known resource that an encoded one would become again. Only equal bytes under equal names are, so the name that is
-/// looked for may be a guess.
+/// The known resource that equals an encoded one. Bytes, name, aliases and TTL must be equal, so the name to look up
+/// may be a guess.
 pub(super) fn same(
     known: &dyn Known,
     envelope: &Envelope,
@@ -31,7 +31,7 @@ pub(super) fn same(
     same.then_some((resource_type, resource))
 }
 
-/// Field 1, where it comes first and is a text: where all types that have their name in themselves have it.
+/// The first field of a message, if it is field 1 and a string: every type with a name field has it there.
 fn first_text(mut message: &[u8]) -> Option<&str> {
     const TEXT_1: u8 = 1 << 3 | 2;
     if *message.split_off_first()? != TEXT_1 {

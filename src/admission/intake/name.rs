@@ -1,4 +1,4 @@
-//! Names: which field of a type holds it, what the wrapper may add, and what a name may look like (W-5).
+//! Names of resources: the field that holds the name of each type, the fields of a wrapper, and valid names (W-5).
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use crate::{
     resource::{ResourceName, ResourceType, xdstp},
 };
 
-/// The message around a resource that has no name of its own, or more to say than it can.
+/// The message that wraps a resource without a name field, or one with aliases or a TTL.
 pub(super) const WRAPPER: &str = "envoy.service.discovery.v3.Resource";
 
-/// What is said of a resource around it.
+/// The fields of a wrapper around a resource.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Envelope {
     pub(super) name: Option<String>,
@@ -21,25 +21,25 @@ pub(super) struct Envelope {
     pub(super) ttl: Option<Duration>,
 }
 
-/// Where a type has its name.
+/// The place of the name of a type.
 enum NameField {
-    /// In this field, always.
+    /// Always in this field of the resource.
     Own(&'static str),
-    /// Around it only: its own `name`, if any, means something else.
+    /// Only in the wrapper; a field `name` of the resource means something else.
     Wrapper,
-    /// In `name` or `cluster_name`, where it has one; else around it.
+    /// In `name` or `cluster_name`, if the message has one; else in the wrapper.
     Either,
 }
 
-/// What is wrong with a name.
+/// An invalid name.
 #[derive(Debug)]
 pub(super) struct Misnamed {
-    /// The field of the resource that has it; `None` where it is said around the resource.
+    /// The field of the resource that holds the name; `None` if the wrapper holds it.
     pub(super) field: Option<&'static str>,
     pub(super) message: String,
 }
 
-/// The parts of a wrapper that nothing here reads.
+/// The fields of a wrapper that are ignored.
 pub(super) fn unused_parts(wrapper: &discovery::Resource) -> impl Iterator<Item = &'static str> {
     [
         ("resource_name", wrapper.resource_name.is_some()),
@@ -50,7 +50,7 @@ pub(super) fn unused_parts(wrapper: &discovery::Resource) -> impl Iterator<Item 
     .filter_map(|(part, given)| given.then_some(part))
 }
 
-/// The name that a tree seems to have: for findings, before it is decoded.
+/// The name that a tree seems to have, for findings before it is decoded.
 pub(super) fn peek(envelope: &Envelope, node: &Node) -> Option<String> {
     let own = || {
         ["name", "cluster_name", "clusterName"]
@@ -71,7 +71,7 @@ pub(super) const fn own_field(resource_type: &ResourceType) -> Option<&'static s
     }
 }
 
-/// The name in the resource itself; `None` where its type has none.
+/// The name in the resource itself; `None` if its type has none.
 pub(super) fn own(resource_type: &ResourceType, message: &DynamicMessage) -> Option<String> {
     let field = |name: &str| text_field(message, name);
     match name_field(resource_type) {
@@ -83,7 +83,7 @@ pub(super) fn own(resource_type: &ResourceType, message: &DynamicMessage) -> Opt
     }
 }
 
-/// The name and aliases of a resource, or what is wrong with them.
+/// The name and aliases of a resource, or the reason why they are invalid.
 pub(super) fn name(
     resource_type: &ResourceType,
     message: &DynamicMessage,
@@ -113,7 +113,7 @@ pub(super) fn name(
     Ok((canonical(name), aliases))
 }
 
-/// The name as clients are given it, however it was written.
+/// The name in the form that clients are sent.
 fn canonical(name: &str) -> ResourceName {
     let mut name = name.to_owned();
     xdstp::canonicalize(&mut name);
@@ -160,7 +160,7 @@ fn check(name: &str, what: &str, limits: &Limits) -> Result<(), String> {
 // === impl Envelope ===
 
 impl Envelope {
-    /// What came beside an encoded resource.
+    /// The fields that came beside an encoded resource.
     pub(super) fn of_raw(raw: &RawResource) -> Self {
         Self {
             name: raw
@@ -173,7 +173,7 @@ impl Envelope {
         }
     }
 
-    /// With what a wrapper inside says; both may give the name, if it is the same. An error is a code and a message.
+    /// Merges in an inner wrapper; both may give the same name. The error is a code and a message.
     pub(super) fn merge(mut self, wrapper: &discovery::Resource) -> Result<Self, (&'static str, String)> {
         if !wrapper.name.is_empty() {
             if let Some(outer) = self.name.as_ref().filter(|outer| **outer != wrapper.name) {

@@ -1,8 +1,8 @@
-//! Which messages have a form of their own in JSON.
+//! The messages that have their own JSON form.
 
 use prost_reflect::MessageDescriptor;
 
-/// One of these messages.
+/// A message with its own JSON form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WellKnown {
     Any,
@@ -19,7 +19,7 @@ pub(super) enum WellKnown {
 // === impl WellKnown ===
 
 impl WellKnown {
-    /// Which one `descriptor` is; `None` for messages that are mappings of their fields.
+    /// The form of `descriptor`; `None` for messages that are mappings of their fields.
     pub(super) fn of(descriptor: &MessageDescriptor) -> Option<Self> {
         match descriptor.full_name().strip_prefix("google.protobuf.")? {
             "Any" => Some(Self::Any),

@@ -14,7 +14,7 @@ const LENIENT: GeneralPurposeConfig =
 const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
 const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
 
-/// A leaf of `kind`, or what is wrong with it.
+/// Builds a leaf of `kind`; the error says what was expected.
 pub(super) fn scalar(kind: &Kind, tree: &Tree) -> Result<Value, String> {
     match kind {
         Kind::Double => double(tree).map(Value::F64),
@@ -31,7 +31,7 @@ pub(super) fn scalar(kind: &Kind, tree: &Tree) -> Result<Value, String> {
     }
 }
 
-/// A map's key of `kind`, from the text it has in every document.
+/// Builds a map key of `kind` from its text.
 pub(super) fn map_key(kind: &Kind, text: &str) -> Result<MapKey, String> {
     let tree = || Tree::String(text.to_owned());
     match kind {
@@ -55,7 +55,7 @@ pub(super) fn expected(what: &str, tree: &Tree) -> String {
     format!("expected {what}, got {}", tree.describe())
 }
 
-/// Numbers, integral floats (`1e3`), and decimal integers in quotes.
+/// Accepts numbers, integral floats (`1e3`), and quoted decimal integers.
 fn integer<T: TryFrom<i128>>(tree: &Tree, name: &str) -> Result<T, String> {
     let wide = match tree {
         Tree::Unsigned(value) => i128::from(*value),
@@ -74,7 +74,7 @@ fn integer<T: TryFrom<i128>>(tree: &Tree, name: &str) -> Result<T, String> {
     T::try_from(wide).map_err(|_| format!("{wide} is out of the range of {name}"))
 }
 
-/// Plain decimal digits: neither leading zeros, which some read as octal, nor underscores, nor a plus.
+/// Accepts plain decimal digits: no leading zeros, which some readers take for octal, no underscores, no plus.
 fn decimal(text: &str) -> Option<i128> {
     let digits = text.strip_prefix('-').unwrap_or(text);
     let plain = (digits == "0" || !digits.starts_with('0')) && digits.bytes().all(|byte| byte.is_ascii_digit());

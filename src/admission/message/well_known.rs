@@ -1,4 +1,4 @@
-//! Messages with a form of their own in JSON: Any, Duration, Timestamp, FieldMask, Struct and its kin, wrappers.
+//! Messages with their own JSON form: Any, Duration, Timestamp, FieldMask, Struct and its kin, wrappers.
 
 use std::{collections::HashMap, str::FromStr as _};
 
@@ -12,7 +12,7 @@ use crate::admission::{
     tree::{Node, Tree},
 };
 
-/// Seconds of the longest Duration: ten thousand years.
+/// The longest Duration in seconds: ten thousand years.
 const MAX_DURATION: i64 = 315_576_000_000;
 
 impl Builder<'_> {
@@ -39,7 +39,7 @@ impl Builder<'_> {
         }
     }
 
-    /// A message whose fields come from one leaf.
+    /// Builds a message whose fields come from one leaf.
     fn leaf(
         &mut self,
         descriptor: &MessageDescriptor,
@@ -56,7 +56,7 @@ impl Builder<'_> {
         }
     }
 
-    /// `fields`, a map from text to Value.
+    /// Builds the field `fields` of a Struct, a map from strings to Values.
     fn structure(
         &mut self,
         descriptor: &MessageDescriptor,
@@ -68,7 +68,7 @@ impl Builder<'_> {
             self.expected("a mapping", node, path);
             return None;
         };
-        // A map's entry is a message of its own on the wire.
+        // On the wire, a map entry is a message of its own.
         let depth = match depth.into_message(self.limits) {
             Ok(depth) => depth,
             Err(fault) => {
@@ -130,7 +130,7 @@ fn with_fields(descriptor: &MessageDescriptor, fields: Vec<(u32, Value)>) -> Dyn
     message
 }
 
-/// `1.5s`: decimal seconds with at most nine digits behind the point.
+/// Reads `1.5s`: decimal seconds with at most nine decimals.
 fn duration(tree: &Tree) -> Result<Vec<(u32, Value)>, String> {
     let form = "a duration in seconds, as in \"1.5s\"";
     let Tree::String(text) = tree else {
@@ -156,13 +156,13 @@ fn duration(tree: &Tree) -> Result<Vec<(u32, Value)>, String> {
     ])
 }
 
-/// RFC 3339.
+/// Reads an RFC 3339 time.
 fn timestamp(tree: &Tree) -> Result<Vec<(u32, Value)>, String> {
     let form = "a time, as in \"2026-01-31T12:00:00Z\"";
     let Tree::String(text) = tree else {
         return Err(scalar::expected(form, tree));
     };
-    // The years 1 to 9999, as protobuf has it.
+    // The years 1 to 9999, protobuf's own range.
     let range = -62_135_596_800..=253_402_300_799;
     prost_types::Timestamp::from_str(text)
         .ok()
@@ -171,7 +171,7 @@ fn timestamp(tree: &Tree) -> Result<Vec<(u32, Value)>, String> {
         .ok_or_else(|| format!("expected {form}, got {text:?}"))
 }
 
-/// `fooBar,baz.quxQuux`: paths in lowerCamel, separated by commas.
+/// Reads `fooBar,baz.quxQuux`: paths in lowerCamelCase, separated by commas.
 fn field_mask(tree: &Tree) -> Result<Vec<(u32, Value)>, String> {
     let text = scalar::string(tree)?;
     let paths = text.split(',').filter(|path| !path.is_empty());

@@ -1,4 +1,4 @@
-//! Bytes. Their values are never shown.
+//! Rules for bytes. Their values are never shown.
 
 use regex::bytes::Regex;
 
@@ -8,7 +8,6 @@ use crate::{
     proto::validate::{BytesRules, bytes_rules::WellKnown},
 };
 
-/// What bytes must keep to.
 #[derive(Debug)]
 pub(super) struct Bytes {
     rules: BytesRules,

@@ -1,4 +1,4 @@
-//! The check of one field's value, by its kind.
+//! The check of one value, by its kind.
 
 use std::collections::HashMap;
 
@@ -17,10 +17,9 @@ use crate::{
     proto::validate::{AnyRules, BoolRules},
 };
 
-/// Told what is violated, and where.
+/// Receives violations with their paths.
 pub(super) type Report<'r> = &'r mut dyn FnMut(&Path<'_>, Violation);
 
-/// What the value of a field is checked for.
 #[derive(Debug)]
 pub(super) enum Check {
     Signed(Number<i64>),
@@ -34,13 +33,12 @@ pub(super) enum Check {
     Duration(Box<Number<Span>>),
     Timestamp(Box<Number<Time>>),
     Any(AnyRules),
-    /// `google.protobuf.UInt32Value` and its like: what is in it.
+    /// The check of the value in a `google.protobuf.UInt32Value` or the like.
     Wrapped(Box<Self>),
     Items(Box<Items>),
     Pairs(Box<Pairs>),
 }
 
-/// What a list must keep to.
 #[derive(Debug)]
 pub(super) struct Items {
     pub(super) min: Option<u64>,
@@ -50,7 +48,6 @@ pub(super) struct Items {
     pub(super) ignore_empty: bool,
 }
 
-/// What a map must keep to.
 #[derive(Debug)]
 pub(super) struct Pairs {
     pub(super) min: Option<u64>,
@@ -63,7 +60,7 @@ pub(super) struct Pairs {
 // === impl Check ===
 
 impl Check {
-    /// Reports what is wrong with `value`, which is at `path`. A value of another kind than the rule is for has nothing wrong:
+    /// Reports violations in `value`, which is at `path`. A value of another kind than the rules has none:
     /// protoc-gen-validate refuses such protos.
     pub(super) fn run(&self, value: &Value, path: &Path<'_>, report: Report<'_>) {
         let mut here = |violation| report(path, violation);
@@ -114,7 +111,7 @@ fn check_any(rules: &AnyRules, any: &DynamicMessage, report: &mut dyn FnMut(Viol
     }
 }
 
-/// What is wrong with how many there are.
+/// The violation of a limit on the number of items.
 fn check_count(
     (min_rule, min): (&str, Option<u64>),
     (max_rule, max): (&str, Option<u64>),
@@ -162,7 +159,7 @@ impl Items {
     }
 }
 
-/// Of values that have no fields: protoc-gen-validate has no such rule for messages.
+/// Reports equal items, for values without fields: protoc-gen-validate has no such rule for messages.
 fn check_unique(values: &[Value], path: &Path<'_>, report: Report<'_>) {
     let mut seen: HashMap<Vec<u8>, usize> = HashMap::with_capacity(values.len());
     for (index, value) in values.iter().enumerate() {
@@ -179,9 +176,9 @@ fn check_unique(values: &[Value], path: &Path<'_>, report: Report<'_>) {
     }
 }
 
-/// Bytes that two values of one kind share where they are equal.
+/// Bytes that are equal for equal values of one kind.
 fn identity(value: &Value) -> Option<Vec<u8>> {
-    // Zero has two forms, and NaN equals nothing; no list of Envoy's holds floats that must differ.
+    // Zero has two forms, and NaN equals nothing; no list of unique items in Envoy's protos holds floats.
     Some(match value {
         Value::Bool(value) => vec![u8::from(*value)],
         Value::I32(value) | Value::EnumNumber(value) => value.to_le_bytes().to_vec(),

@@ -1,4 +1,4 @@
-//! A message's options → what it is checked for.
+//! Compiles the options of a message into its checks.
 
 use std::sync::LazyLock;
 
@@ -23,7 +23,6 @@ use crate::{
     },
 };
 
-/// The options of protoc-gen-validate.
 struct Options {
     rules: ExtensionDescriptor,
     required: ExtensionDescriptor,
@@ -45,7 +44,6 @@ static OPTIONS: LazyLock<Options> = LazyLock::new(|| {
     }
 });
 
-/// Everything that a message must keep to.
 pub(super) fn message(descriptor: &MessageDescriptor) -> MessageRules {
     let mut rules = MessageRules {
         exempt: is_exempt(descriptor),
@@ -90,8 +88,8 @@ fn field_options(field: &FieldDescriptor) -> Option<validate::FieldRules> {
     rules.as_message()?.transcode_to().ok()
 }
 
-/// Whether messages in the field are not looked into: because it is said, or because the rules are those of an `Any` though the
-/// field is none, and Envoy looks into no `Any` by these rules.
+/// Returns true if messages in the field are not checked: the rules say `skip`, or they are those of an `Any` on
+/// another message, which Envoy does not check either.
 fn skips(rules: &validate::FieldRules, field: &FieldDescriptor) -> bool {
     let skip = |rules: &validate::FieldRules| rules.message.is_some_and(|message| message.skip());
     let skip_inner = match &rules.r#type {
@@ -105,7 +103,7 @@ fn skips(rules: &validate::FieldRules, field: &FieldDescriptor) -> bool {
 
 fn field_rules(field: FieldDescriptor, rules: validate::FieldRules) -> Option<FieldRules> {
     let is_message = matches!(field.kind(), Kind::Message(_)) && !field.is_list() && !field.is_map();
-    // Of a oneof only the member that is given is looked at, and that is given.
+    // Members of a oneof are checked only if given, so `required` means nothing for them.
     let required = required(&rules).filter(|_| is_message && field.containing_oneof().is_none());
     let check = match rules.r#type {
         Some(Type::Repeated(rules)) if field.is_list() => Some(list(*rules, &field.kind())),
@@ -134,7 +132,7 @@ fn passes(check: &Check, value: &Value) -> bool {
     passes
 }
 
-/// The rule by which a message must be given.
+/// The rule that makes a message field required.
 fn required(rules: &validate::FieldRules) -> Option<&'static str> {
     match &rules.r#type {
         Some(Type::Any(rules)) if rules.required() => Some("any.required"),
@@ -160,7 +158,7 @@ fn list(rules: RepeatedRules, kind: &Kind) -> Check {
 fn map(rules: MapRules, kind: &Kind) -> Option<Check> {
     let entry = kind.as_message()?;
     let (keys, values) = (entry.map_entry_key_field().kind(), entry.map_entry_value_field().kind());
-    // `no_sparse` is about languages where a value may be null.
+    // `no_sparse` matters only in languages where a value may be null.
     Some(Check::Pairs(Box::new(Pairs {
         min: rules.min_pairs,
         max: rules.max_pairs,
@@ -170,7 +168,7 @@ fn map(rules: MapRules, kind: &Kind) -> Option<Check> {
     })))
 }
 
-/// The check of a single value of `kind`; `None` where the rules are not for it.
+/// The check of a single value of `kind`; `None` if the rules do not apply to it.
 fn value(rules: Type, kind: &Kind) -> Option<Check> {
     if let Kind::Message(message) = kind {
         return match (rules, message.full_name()) {

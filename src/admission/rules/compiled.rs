@@ -4,29 +4,27 @@ use prost_reflect::{FieldDescriptor, OneofDescriptor};
 
 use super::check::Check;
 
-/// What a message must keep to.
 #[derive(Debug, Default)]
 pub(super) struct MessageRules {
-    /// `validate.disabled`: nothing in it is checked, nor in what it holds.
+    /// `validate.disabled`: neither the message nor anything in it is checked.
     pub(super) exempt: bool,
     pub(super) fields: Vec<FieldRules>,
     /// Oneofs of which one member must be given.
     pub(super) oneofs: Vec<RequiredOneof>,
-    /// Fields whose values nobody may see.
+    /// Fields that hold secrets.
     pub(super) hidden: Vec<String>,
-    /// Fields whose messages are not looked into (`message.skip`).
+    /// Fields whose messages are not checked (`message.skip`).
     pub(super) skipped: Vec<String>,
 }
 
-/// What a field must keep to.
 #[derive(Debug)]
 pub(super) struct FieldRules {
     pub(super) field: FieldDescriptor,
-    /// The rule by which it must be given, if there is one.
+    /// The rule that makes the field required, if any.
     pub(super) required: Option<&'static str>,
     pub(super) check: Option<Check>,
-    /// Whether its value is checked when it is not given, since without presence that is the same as given as empty. Never
-    /// where the empty value passes.
+    /// True if the value is checked even when absent: without presence, absent equals empty. False if the empty value
+    /// passes anyway.
     pub(super) check_absent: bool,
 }
 

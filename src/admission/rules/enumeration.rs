@@ -1,11 +1,10 @@
-//! Enums.
+//! Rules for enums.
 
 use prost_reflect::EnumDescriptor;
 
 use super::violation::Violation;
 use crate::{admission::codes, proto::validate::EnumRules};
 
-/// What a value of an enum must keep to.
 #[derive(Debug)]
 pub(super) struct Enumeration {
     rules: EnumRules,

@@ -1,14 +1,13 @@
-//! Numbers, and what is compared as one: ranges, constants, lists.
+//! Rules for numbers, durations and times: ranges, constants, lists.
 
 use std::fmt::Display;
 
 use super::violation::{Violation, listed};
 use crate::{admission::codes, proto::validate};
 
-/// What a number must keep to.
 #[derive(Debug)]
 pub(super) struct Number<T> {
-    /// What the rules are called: `uint32`.
+    /// The name of the rules, as in `uint32`.
     pub(super) name: &'static str,
     pub(super) constant: Option<T>,
     pub(super) lower: Option<Bound<T>>,
@@ -22,14 +21,14 @@ pub(super) struct Number<T> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bound<T> {
     pub(super) at: T,
-    /// Whether the bound itself is allowed.
+    /// True if the bound itself is allowed.
     pub(super) inclusive: bool,
 }
 
 // === impl Bound ===
 
 impl<T> Bound<T> {
-    /// By the two forms a bound has; the exclusive one counts, as in protoc-gen-validate.
+    /// The bound of an exclusive and an inclusive rule; the exclusive one wins, as in protoc-gen-validate.
     pub(super) fn of(exclusive: Option<T>, inclusive: Option<T>) -> Option<Self> {
         let bound = |inclusive| move |at| Self { at, inclusive };
         exclusive.map(bound(false)).or_else(|| inclusive.map(bound(true)))
@@ -65,8 +64,8 @@ impl<T: PartialOrd + Display + Copy + Default> Number<T> {
         }
     }
 
-    /// The rule that is violated, and what it demands. Every comparison is the one that the C++ of Envoy makes, so that NaN,
-    /// which compares with nothing, is out of no range.
+    /// The violated rule and its demand. The comparisons are those of Envoy's C++, so NaN, which compares with nothing,
+    /// is never out of range.
     fn out_of_range(&self, value: T) -> Option<(&'static str, String)> {
         let too_low = |bound: &Bound<T>| value < bound.at || (!bound.inclusive && value == bound.at);
         let too_high = |bound: &Bound<T>| value > bound.at || (!bound.inclusive && value == bound.at);
@@ -79,7 +78,7 @@ impl<T: PartialOrd + Display + Copy + Default> Number<T> {
             false => ("lt", format!("less than {}", bound.at)),
         };
         match (&self.lower, &self.upper) {
-            // The bounds the wrong way round say what is left out.
+            // Reversed bounds exclude the values between them.
             (Some(lower), Some(upper)) if lower.at >= upper.at => {
                 let ((rule, least), (_, most)) = (at_least(lower), at_most(upper));
                 (too_low(lower) && too_high(upper)).then(|| (rule, format!("must be {least}, or {most}")))
@@ -94,7 +93,7 @@ impl<T: PartialOrd + Display + Copy + Default> Number<T> {
     }
 }
 
-/// The rules of each type of number say the same in the same fields.
+/// All types of number have the same rules in the same fields.
 macro_rules! number_rules {
     ($($rules:ident, $name:literal, $number:ty;)*) => {$(
         impl From<validate::$rules> for Number<$number> {

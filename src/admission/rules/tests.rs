@@ -1,4 +1,4 @@
-//! Every kind of rule by itself, and that Envoy's protos have no rule that is read past.
+//! Each kind of rule on its own, and the check that Envoy's protos have no rule which is ignored.
 
 use prost_reflect::{Kind, Value};
 
@@ -15,7 +15,7 @@ use crate::proto::validate::{
     bytes_rules, field_rules::Type, string_rules::WellKnown,
 };
 
-/// What a check says of a value.
+/// The violations that a check reports for a value.
 fn said(check: &Check, value: &Value) -> Vec<String> {
     let mut said = Vec::new();
     check.run(value, &Path::ROOT, &mut |_, violation| said.push(violation.to_string()));
@@ -68,7 +68,7 @@ fn descriptors_have_kept_their_rules() {
 }
 
 #[test]
-fn no_rule_of_envoys_protos_is_read_past() {
+fn no_rule_in_envoys_protos_is_ignored() {
     for (field, options) in all_options() {
         let name = field.full_name();
         let must_be_given =
@@ -84,7 +84,7 @@ fn no_rule_of_envoys_protos_is_read_past() {
                 Some(Type::Repeated(_) | Type::Map(_)) => panic!("{name}: a list in a list"),
                 Some(_) | None => {}
             },
-            // They need a clock.
+            // Rules that need a clock.
             Some(Type::Timestamp(rules)) => {
                 assert!(
                     rules.lt_now.or(rules.gt_now).is_none() && rules.within.is_none(),
@@ -96,7 +96,7 @@ fn no_rule_of_envoys_protos_is_read_past() {
     }
 }
 
-/// A pattern that does not compile would be none; what Envoy does with forms that its C++ does not know is unknown.
+/// A pattern that does not compile would check nothing, and forms that Envoy's C++ does not know cannot be checked.
 fn check_text(rules: &StringRules, name: &str) {
     if let Some(pattern) = &rules.pattern {
         assert!(regex::Regex::new(pattern).is_ok(), "{name}: {pattern}");
@@ -109,7 +109,7 @@ fn check_text(rules: &StringRules, name: &str) {
 }
 
 #[test]
-fn range_has_its_bounds_or_not() {
+fn bounds_of_a_range_are_inclusive_or_exclusive() {
     let exclusive = int32(Int32Rules {
         gt: Some(1),
         lt: Some(4),
@@ -129,7 +129,7 @@ fn range_has_its_bounds_or_not() {
 }
 
 #[test]
-fn range_with_its_bounds_the_wrong_way_round_says_what_is_left_out() {
+fn reversed_bounds_exclude_the_values_between_them() {
     let outside = int32(Int32Rules {
         gt: Some(4),
         lt: Some(1),
@@ -173,7 +173,7 @@ fn number_is_one_of_those_listed() {
 }
 
 #[test]
-fn nan_is_out_of_no_range_as_in_envoy() {
+fn nan_is_never_out_of_range_as_in_envoy() {
     let check = Check::Double(Number::from(DoubleRules {
         gte: Some(0.0),
         lte: Some(1.0),
@@ -422,7 +422,7 @@ fn items_differ_where_they_must() {
     );
 }
 
-/// What is wrong with any sensitive field is said without what is in it.
+/// Violations in any sensitive field are reported without the value.
 #[test]
 fn value_of_a_sensitive_field_is_not_shown() {
     let mut checked = 0;

@@ -1,4 +1,4 @@
-//! Strings.
+//! Rules for strings.
 
 use regex::Regex;
 
@@ -8,11 +8,10 @@ use super::{
 };
 use crate::{admission::codes, proto::validate::StringRules};
 
-/// What a string must keep to.
 #[derive(Debug)]
 pub(super) struct Text {
     rules: StringRules,
-    /// `rules.pattern`, which the whole string must match.
+    /// `rules.pattern`, which must match the whole string.
     pattern: Option<Regex>,
     well_known: Option<WellKnown>,
 }
@@ -53,7 +52,7 @@ impl Text {
 
     fn check_length(&self, text: &str, report: &mut dyn FnMut(Violation)) {
         let rules = &self.rules;
-        // Characters take at most four bytes: most strings are long enough, or short enough, by their bytes alone.
+        // A character takes at most four bytes, so the length in bytes decides for most strings.
         let bytes = text.len() as u64;
         let characters = || text.chars().count() as u64;
         let mut tell = |rule, demand: &str, limit, is, one, many| {
@@ -121,7 +120,7 @@ fn quoted_list(texts: &[String]) -> String {
     texts.join(", ")
 }
 
-/// The expression for whole strings: Envoy asks RE2 for a full match.
+/// The expression for a whole string: Envoy uses RE2's full match.
 fn whole(pattern: &str) -> Option<Regex> {
     Regex::new(&format!("^(?:{pattern})$")).ok()
 }

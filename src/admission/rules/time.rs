@@ -1,5 +1,5 @@
-//! Durations and timestamps, compared as nanoseconds. Rules that depend on the clock (`lt_now`, `gt_now`, `within`) are not
-//! checked: admission has no clock, and Envoy's protos have no such rule.
+//! Rules for durations and timestamps, compared as nanoseconds. Rules that need a clock (`lt_now`, `gt_now`, `within`)
+//! are not checked: admission has no clock, and Envoy's protos have no such rule.
 
 use std::fmt;
 
@@ -8,11 +8,11 @@ use prost_reflect::DynamicMessage;
 use super::number::{Bound, Number};
 use crate::proto::validate::{DurationRules, TimestampRules};
 
-/// Nanoseconds of a duration.
+/// A duration in nanoseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
 pub(super) struct Span(i128);
 
-/// Nanoseconds since 1970.
+/// A time in nanoseconds since 1970.
 #[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
 pub(super) struct Time(i128);
 
@@ -22,7 +22,7 @@ fn nanos(seconds: i64, nanos: i32) -> i128 {
     i128::from(seconds) * NANOS + i128::from(nanos)
 }
 
-/// The nanoseconds of a Duration or Timestamp, which have the same two fields.
+/// The nanoseconds of a Duration or a Timestamp; both have the same two fields.
 pub(super) fn nanos_of(message: &DynamicMessage) -> i128 {
     let seconds = message.get_field_by_number(1).and_then(|value| value.as_i64());
     let nanoseconds = message.get_field_by_number(2).and_then(|value| value.as_i32());
@@ -44,7 +44,7 @@ impl From<prost_types::Duration> for Span {
 }
 
 impl fmt::Display for Span {
-    /// `1.5s`
+    /// Writes `1.5s`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (whole, fraction) = ((self.0 / NANOS).abs(), (self.0 % NANOS).abs());
         let sign = if self.0 < 0 { "-" } else { "" };
@@ -71,7 +71,7 @@ impl From<prost_types::Timestamp> for Time {
 }
 
 impl fmt::Display for Time {
-    /// `2026-01-31T12:00:00Z`
+    /// Writes `2026-01-31T12:00:00Z`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = i64::try_from(self.0.div_euclid(NANOS)).unwrap_or_default();
         let nanos = i32::try_from(self.0.rem_euclid(NANOS)).unwrap_or_default();

@@ -1,24 +1,24 @@
-//! One violation of one rule, in words, with or without the value.
+//! The violation of a rule, as a message with or without the value.
 
 use std::fmt;
 
 use crate::admission::{codes, sensitive};
 
-/// What is wrong with a field.
+/// The violation of a rule by a field.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::admission) struct Violation {
     pub(in crate::admission) code: &'static str,
-    /// The rule by its name in validate.proto, as `uint32.lte` or `repeated.items.string.min_len`.
+    /// The name of the rule in validate.proto, as in `uint32.lte` or `repeated.items.string.min_len`.
     rule: String,
-    /// What it is about: `value`, `list`.
+    /// The subject of the message, `value` or `list`.
     subject: &'static str,
-    /// The value, or its size, behind the subject; empty where it is not to be seen.
+    /// The value or its size, after the subject; empty if it must not be shown.
     shown: String,
-    /// `must be at most 65535`.
+    /// The demand of the rule, as in `must be at most 65535`.
     demand: String,
 }
 
-/// Characters of a value that are shown.
+/// The number of characters of a value that are shown.
 const SHOWN: usize = 80;
 
 // === impl Violation ===
@@ -39,23 +39,23 @@ impl Violation {
         }
     }
 
-    /// A field that must be given and is not.
+    /// The violation of a required field that is absent.
     pub(super) fn missing(rule: &str) -> Self {
         Self::new(codes::REQUIRED, rule, "value", "is required and not given")
     }
 
-    /// With what the value is.
+    /// Adds the value to the message.
     pub(super) fn showing(mut self, value: impl fmt::Display) -> Self {
         self.shown = format!(" {value}");
         self
     }
 
-    /// Without what the value is.
+    /// Removes the value from the message.
     pub(super) fn hide(&mut self) {
         self.shown.clear();
     }
 
-    /// By a rule inside of a rule: that of a list's items, or of a map's keys.
+    /// Prefixes the rule with the outer one, that of a list's items or a map's keys.
     pub(super) fn within(mut self, outer: &str) -> Self {
         self.rule.insert_str(0, outer);
         self
@@ -63,7 +63,7 @@ impl Violation {
 }
 
 impl fmt::Display for Violation {
-    /// `value 70000 must be at most 65535 (validate.rules uint32.lte)`
+    /// Writes `value 70000 must be at most 65535 (validate.rules uint32.lte)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let option = if self.rule == "required" {
             "validate"
@@ -79,7 +79,7 @@ impl fmt::Display for Violation {
     }
 }
 
-/// A text in quotes, its end left out where it is long. A private key is not shown, whatever field it was put in.
+/// A string in quotes, shortened if it is long. A private key is never shown, in any field.
 pub(super) fn quoted(text: &str) -> String {
     if sensitive::is_secret_text(text) {
         return sensitive::REDACTED.to_owned();
@@ -90,13 +90,13 @@ pub(super) fn quoted(text: &str) -> String {
     }
 }
 
-/// Values in a row, as a rule lists them.
+/// The values of a rule, separated by commas.
 pub(super) fn listed<T: fmt::Display>(values: &[T]) -> String {
     let values: Vec<String> = values.iter().map(ToString::to_string).collect();
     values.join(", ")
 }
 
-/// `1 item`, `2 items`.
+/// Writes `1 item` or `2 items`.
 pub(super) fn counted(count: u64, one: &str, many: &str) -> String {
     let unit = if count == 1 { one } else { many };
     format!("{count} {unit}")

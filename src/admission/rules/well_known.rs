@@ -1,15 +1,15 @@
-//! Forms of strings that have a name: header names and values, addresses, URIs.
+//! Named string formats: header names and values, addresses, URIs.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::proto::validate::{KnownRegex, string_rules};
 
-/// A form that a string must have.
+/// A named string format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WellKnown {
     HeaderName,
     HeaderValue,
-    /// A header name or value where `strict` is false: only what would end it is forbidden.
+    /// A header name or value with `strict` false: only characters that would end it are forbidden.
     HeaderString,
     Email,
     Hostname,
@@ -26,7 +26,7 @@ pub(super) enum WellKnown {
 // === impl WellKnown ===
 
 impl WellKnown {
-    /// What a rule asks for; `None` where it is switched off.
+    /// The format that a rule demands; `None` if the rule is off.
     pub(super) fn of(rule: string_rules::WellKnown, strict: bool) -> Option<Self> {
         use string_rules::WellKnown as Rule;
         let (known, on) = match rule {
@@ -49,7 +49,7 @@ impl WellKnown {
         on.then_some(known)
     }
 
-    /// The rule that asks for it.
+    /// The name of the rule that demands the format.
     pub(super) const fn rule(self) -> &'static str {
         match self {
             Self::HeaderName | Self::HeaderValue | Self::HeaderString => "well_known_regex",
@@ -65,7 +65,7 @@ impl WellKnown {
         }
     }
 
-    /// What it is, behind "must be".
+    /// The description of the format, after "must be".
     pub(super) const fn describe(self) -> &'static str {
         match self {
             Self::HeaderName => "the name of an HTTP header",
@@ -101,14 +101,14 @@ impl WellKnown {
     }
 }
 
-/// A token of RFC 9110 as protoc-gen-validate has it (with the comma, that it allows), `:` before it for pseudo-headers.
+/// A token of RFC 9110 as protoc-gen-validate defines it (commas allowed), with an optional `:` for pseudo-headers.
 fn is_header_name(text: &str) -> bool {
     let name = text.strip_prefix(':').unwrap_or(text);
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+,-.^_|~`".contains(&byte);
     !name.is_empty() && name.bytes().all(allowed)
 }
 
-/// RFC 1034, with or without the dot of the root.
+/// RFC 1034, with or without the root's dot.
 fn is_hostname(text: &str) -> bool {
     let is_label = |label: &str| {
         (1..=63).contains(&label.len())
@@ -138,7 +138,7 @@ fn is_email(text: &str) -> bool {
     address.len() <= 254 && local.len() <= 64 && local.split('.').all(is_atom) && is_hostname(host)
 }
 
-/// A scheme, and a colon before the rest.
+/// A scheme, a colon, and the rest.
 fn is_uri(text: &str) -> bool {
     let Some((scheme, _)) = text.split_once(':') else {
         return false;
@@ -149,7 +149,7 @@ fn is_uri(text: &str) -> bool {
         && has_uri_characters(text)
 }
 
-/// Only what RFC 3986 lets stand in a URI, and `%` before two hexadecimal digits.
+/// Returns true if all characters are allowed in a URI by RFC 3986, and each `%` precedes two hexadecimal digits.
 fn has_uri_characters(text: &str) -> bool {
     let mut parts = text.split('%');
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:/?#[]@!$&'()*+,;=".contains(&byte);

@@ -1,4 +1,4 @@
-//! Resources without their secrets: a walk over all of a message, the `Any`s and Structs in it too.
+//! Resources without their secrets: walks over a message with its `Any`s and Structs.
 
 use std::collections::HashMap;
 
@@ -18,7 +18,7 @@ use crate::{
 };
 
 const STRUCT: &str = "google.protobuf.Struct";
-/// Members of a `google.protobuf.Value`.
+/// The field numbers of a `google.protobuf.Value`.
 const STRING: u32 = 3;
 const STRUCTURE: u32 = 5;
 const LIST: u32 = 6;
@@ -26,8 +26,8 @@ const LIST: u32 = 6;
 /// Structs that stand for a message of another type, which they name.
 const TYPED_STRUCTS: [&str; 2] = ["xds.type.v3.TypedStruct", "udpa.type.v1.TypedStruct"];
 
-/// The same `Any` with every sensitive field blanked, those in nested `Any`s too. What cannot be looked into (no descriptor,
-/// undecodable) is kept as it is where it is the resource itself, and emptied where it stands in a sensitive field.
+/// The `Any` with every sensitive field blanked, including those in nested `Any`s. A value that cannot be decoded is
+/// kept, but emptied if it stands in a sensitive field.
 #[must_use]
 pub fn redact(any: &prost_types::Any) -> prost_types::Any {
     let value = Bytes::from(any.value.clone());
@@ -40,7 +40,7 @@ pub fn redact(any: &prost_types::Any) -> prost_types::Any {
 
 fn redact_any(type_url: &str, value: Bytes, sensitive: bool, limits: &Limits, depth: Depth) -> Bytes {
     let Ok(depth) = depth.into_any(limits).and_then(|depth| depth.into_message(limits)) else {
-        // Deeper than anything admitted: it cannot be looked into, so it is not shown.
+        // Deeper than anything that is admitted: it cannot be checked, so it is not shown.
         return Bytes::new();
     };
     match inspect::decode(type_url, value.clone()) {
@@ -91,13 +91,13 @@ fn redact_message(message: &mut DynamicMessage, sensitive: bool, limits: &Limits
     }
 }
 
-/// Whether a field of a message that names a credential is the credential, not its name or a number beside it.
+/// Returns true if a field of a message that names a credential holds the credential, and is not its name or a number.
 fn is_content(field: &FieldDescriptor, value: &Value, descriptor: &MessageDescriptor) -> bool {
     let can_hold = matches!(field.kind(), Kind::String | Kind::Bytes | Kind::Message(_));
     can_hold && naming_field(descriptor) != Some(field.name()) && !value.as_str().is_some_and(is_command)
 }
 
-/// `false` where the value must go altogether: a number has no way to say that it is hidden.
+/// Redacts a value; returns `false` if the value must be removed instead, as a number must.
 fn redact_value(value: &mut Value, sensitive: bool, limits: &Limits, depth: Depth) -> bool {
     match value {
         Value::Message(message) => redact_message(message, sensitive, limits, depth),
@@ -120,7 +120,7 @@ fn redact_value(value: &mut Value, sensitive: bool, limits: &Limits, depth: Dept
     true
 }
 
-/// A DataSource with a key set in it.
+/// Redacts a DataSource that holds private keys in a key set.
 fn redact_key_set(source: &mut DynamicMessage) {
     for (_, value) in source.fields_mut() {
         match value {
@@ -131,7 +131,7 @@ fn redact_key_set(source: &mut DynamicMessage) {
     }
 }
 
-/// The entries of a Struct of which no descriptor tells: the keys are all there is to go by.
+/// Redacts the entries of a Struct without a descriptor, by their keys.
 fn redact_free_entries(entries: &mut HashMap<MapKey, Value>, sensitive: bool, limits: &Limits, depth: Depth) {
     for (key, value) in entries {
         let named = matches!(key, MapKey::String(key) if ends_as_credential(key)) && !is_command_value(value);
@@ -139,7 +139,7 @@ fn redact_free_entries(entries: &mut HashMap<MapKey, Value>, sensitive: bool, li
     }
 }
 
-/// The text of a `google.protobuf.Value`, where it is one.
+/// The string of a `google.protobuf.Value`, if it is one.
 fn text_of(value: &Value) -> Option<String> {
     let field = value.as_message()?.get_field_by_number(STRING)?;
     Some(field.as_str()?.to_owned())
@@ -149,8 +149,7 @@ fn is_command_value(value: &Value) -> bool {
     text_of(value).is_some_and(|text| is_command(&text))
 }
 
-/// A TypedStruct has the fields of the message it names, so it has that message's secrets. `false` where nothing is known of
-/// that message.
+/// Redacts a TypedStruct with the descriptor of the message that it names; returns `false` without a descriptor.
 fn redact_typed_struct(message: &mut DynamicMessage) -> bool {
     let type_url = message
         .get_field_by_name("type_url")
@@ -174,7 +173,7 @@ fn redact_struct(structure: &mut DynamicMessage, descriptor: &MessageDescriptor)
 
 fn redact_entries(entries: &mut HashMap<MapKey, Value>, descriptor: &MessageDescriptor) {
     let text = |key: &str| entries.get(&MapKey::String(key.to_owned())).and_then(text_of);
-    // An `Any` in a Struct is a mapping with `@type`.
+    // In a Struct, an `Any` is a mapping with `@type`.
     let named = any::is_any(descriptor)
         .then(|| text("@type"))
         .flatten()
@@ -219,7 +218,7 @@ fn redact_entries(entries: &mut HashMap<MapKey, Value>, descriptor: &MessageDesc
     }
 }
 
-/// A DataSource with a key set in it, as a Struct.
+/// Redacts a DataSource that holds private keys in a key set, written as a Struct.
 fn redact_key_set_struct(source: &mut Value) {
     let structure = source.as_message_mut().and_then(|value| member_mut(value, STRUCTURE));
     let entries = structure.and_then(|structure| structure.get_field_by_number_mut(1));
@@ -244,7 +243,7 @@ fn redact_key_set_struct(source: &mut Value) {
     }
 }
 
-/// `value` is a `google.protobuf.Value`: a message, a list of them, a map of them, or a message that is written as a leaf.
+/// Redacts a `google.protobuf.Value` that is a message, a list or map of messages, or a message in its leaf form.
 fn redact_struct_value(value: &mut DynamicMessage, descriptor: &MessageDescriptor, is_map: bool) {
     if let Some(structure) = member_mut(value, STRUCTURE) {
         if !is_map {
@@ -272,7 +271,7 @@ fn redact_struct_value(value: &mut DynamicMessage, descriptor: &MessageDescripto
     }
 }
 
-/// The message in a member of a `google.protobuf.Value`, where it is that member that is set.
+/// The message in this member of a `google.protobuf.Value`, if the member is set.
 fn member_mut(value: &mut DynamicMessage, number: u32) -> Option<&mut DynamicMessage> {
     if !value.has_field_by_number(number) {
         return None;

@@ -1,4 +1,4 @@
-//! What is refused, and where it is said to be (V03, V04, V05).
+//! Refused documents, and the places of their errors.
 
 use proptest::prelude::*;
 
@@ -77,12 +77,12 @@ fn two_members_of_a_oneof_are_a_conflict() {
              type is, in line 4"
         ]
     );
-    // Null stands for "not given".
+    // Null means an absent field.
     one(&cluster("  name: a\n  type: EDS\n  cluster_type: null\n"));
 }
 
 #[test]
-fn documents_that_are_no_documents_are_refused() {
+fn malformed_documents_are_refused() {
     for (content, expected) in [
         (
             "",
@@ -237,7 +237,7 @@ fn deep_nesting_is_refused_without_exhausting_the_stack() {
     });
 }
 
-/// A wrapper that can hold itself: an `Any` in an ExtensionConfig, `levels` deep.
+/// A message that can contain itself: an `Any` in an ExtensionConfig, `levels` deep.
 fn nested_json(levels: usize) -> String {
     let open = r#"{"@type":"type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig","name":"n","typed_config":"#;
     let inner = r#"{"@type":"type.googleapis.com/google.protobuf.Empty"}"#;
@@ -278,7 +278,7 @@ fn structs_nest_no_deeper_than_protobuf_decodes() {
             )
         };
         let admitted = only(admit_text("a.json", runtime(32)).unwrap());
-        // What was written is what others can decode.
+        // The admitted bytes decode with prost.
         let any = any_of(&admitted);
         assert_eq!(only(admit_any(any).unwrap()), admitted);
         for levels in [33, 101] {
@@ -370,7 +370,7 @@ fn wrapper_must_agree_with_the_resource() {
 }
 
 #[test]
-fn limits_are_said_once() {
+fn exceeded_limits_are_reported_once() {
     let three = (0..3).fold(String::from("resources:\n"), |text, i| {
         text + &format!("- {{'@type': type.googleapis.com/envoy.config.cluster.v3.Cluster, name: c{i}}}\n")
     });

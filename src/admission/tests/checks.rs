@@ -1,4 +1,4 @@
-//! What contradicts itself inside one resource. A real Envoy's word on each is in `tests/envoy/checks.rs`.
+//! Contradictions inside one resource. `tests/envoy/checks.rs` has a real Envoy's verdict on each.
 
 use std::time::{Duration, SystemTime};
 
@@ -374,7 +374,7 @@ fn endpoints_need_no_resolver_and_have_priorities_without_a_gap() {
 }
 
 #[test]
-fn sources_can_be_asked() {
+fn config_sources_that_cannot_be_used_are_warned_of() {
     let source = |fields: &str| {
         let config = format!("eds_cluster_config: {{eds_config: {{api_config_source: {{{fields}}}}}}}");
         told(&cluster(&format!("  name: a\n  type: EDS\n  {config}\n")))
@@ -393,7 +393,7 @@ fn sources_can_be_asked() {
 }
 
 #[test]
-fn what_is_deprecated_is_warned_of_where_it_is_set() {
+fn deprecated_fields_and_values_are_warned_of() {
     assert_eq!(
         told(&cluster("  name: a\n  dns_refresh_rate: 5s\n")),
         ["XDS0330 warning dns_refresh_rate"]

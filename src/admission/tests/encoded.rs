@@ -1,4 +1,4 @@
-//! Resources that came encoded: bytes kept, content compared by meaning (V03, V10).
+//! Encoded resources: bytes are kept, content is compared by meaning.
 
 use prost::Message as _;
 
@@ -25,12 +25,12 @@ const EXTENSION: &str = "envoy.config.core.v3.TypedExtensionConfig";
 
 #[test]
 fn bytes_are_served_exactly_as_given() {
-    // alt_stat_name (28, two-byte key) before name: not the order any encoder writes.
+    // Field 28 (alt_stat_name, a two-byte key) before field 1 (name): no encoder writes this order.
     let value = [b"\xe2\x01\x01x".to_vec(), field(1, b"a")].concat();
     let given = any(CLUSTER, value);
     let resource = only(admit_any(given.clone()).unwrap());
     assert_eq!(resource.body, given.encode_to_vec());
-    // The content is the same as written out.
+    // The content equals that of the written-out form.
     assert_eq!(
         resource.content,
         one(&cluster("  name: a\n  alt_stat_name: x\n")).content
@@ -41,7 +41,7 @@ fn bytes_are_served_exactly_as_given() {
 fn map_order_does_not_change_the_content() {
     let entry = |key: &[u8]| field(1, &[field(1, key), field(2, b"")].concat());
     let metadata = |keys: [&[u8]; 2]| {
-        // metadata is field 25.
+        // Field 25 is metadata.
         let maps = keys.map(entry).concat();
         let mut value = field(1, b"a");
         value.extend_from_slice(b"\xca\x01");
@@ -148,7 +148,7 @@ fn nested_anys_are_refused_beyond_sixteen_without_exhausting_the_stack() {
                 rejection.findings[0].field.as_deref(),
                 Some(&*vec!["typed_config"; 16].join("."))
             );
-            // Showing it is as safe as refusing it.
+            // Showing the resource is as safe as refusing it.
             assert!(to_json(&given, Secrets::Redact).to_string().len() < 20_000);
             let response = discovery::DiscoveryResponse {
                 resources: vec![given],
@@ -235,6 +235,6 @@ fn an_encoded_document_of_nothing_but_empty_resources_is_not_decoded() {
         "{told}"
     );
     assert!(!refused(1_000).contains("holds more resources"));
-    // The bytes break off.
+    // The bytes are truncated.
     assert!(refused(1).contains("error["));
 }

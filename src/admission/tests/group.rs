@@ -1,4 +1,4 @@
-//! What only shows when all resources of a group are seen together.
+//! Findings that need all resources of a group.
 
 use super::*;
 use crate::snapshot::{TypeResources, Types};
@@ -30,7 +30,7 @@ fn whole(own: &Types, shared: Option<&Types>) -> Vec<String> {
     told(&all_findings(own, shared))
 }
 
-/// Goes on to a state, and gives what is told of it.
+/// Advances to a state; returns its findings.
 fn go_on(checks: &mut GroupChecks, own: &Types, shared: Option<&Types>) -> Vec<String> {
     let (next, findings) = checks.next(own, shared, &Places::default());
     *checks = next;
@@ -73,7 +73,7 @@ fn two_listeners_on_one_address_are_an_error() {
 }
 
 #[test]
-fn listeners_that_envoy_tells_apart_are_fine() {
+fn listeners_that_envoy_distinguishes_are_fine() {
     let here = socket("127.0.0.1", 80);
     for other in [
         socket("127.0.0.1", 81),
@@ -103,7 +103,7 @@ fn a_listener_of_the_shared_group_on_the_same_address_is_a_warning() {
         whole(&types(&listener("a", &here)), Some(&shared)),
         ["XDS0301 warning a"]
     );
-    // In place of the shared one it does not meet it.
+    // A listener that replaces the shared one does not clash with it.
     assert_eq!(whole(&types(&listener("s", &here)), Some(&shared)), [""; 0]);
 }
 
@@ -191,7 +191,7 @@ fn endpoints(name: &str) -> String {
 }
 
 #[test]
-fn what_nobody_asks_for_is_warned_of_where_somebody_could() {
+fn unreferenced_resources_are_warned_of_where_others_could_name_them() {
     assert_eq!(whole(&types(&endpoints("c")), None), [""; 0]);
     let both = format!("{EDS}{}{}", endpoints("c"), endpoints("s"));
     assert_eq!(whole(&types(&both), None), ["XDS0106 warning c"]);
@@ -201,7 +201,7 @@ fn what_nobody_asks_for_is_warned_of_where_somebody_could() {
     let other = EDS.replace("service_name: s, ", "");
     let renamed = format!("{other}{}{}", endpoints("c"), endpoints("s"));
     assert_eq!(advance(&renamed, None), ["XDS0106 warning s"]);
-    // A cluster of the shared group asks, too.
+    // A cluster of the shared group refers to it, too.
     assert_eq!(
         advance(&renamed, Some(&types(&EDS.replace("name: c", "name: x")))),
         [""; 0]
@@ -224,7 +224,7 @@ fn a_type_beyond_what_grpc_takes_at_once_is_named_with_its_size() {
     let findings = all_findings(&types(&all.concat()), None);
     assert_eq!(told(&findings), ["XDS0340 warning -"]);
     assert!(findings[0].message.contains("4.0 MiB"), "{}", findings[0]);
-    // What nodes get of the shared group is in the same response, unless the group has its own in place of it.
+    // The response also holds resources of the shared group, unless the group replaces them by its own.
     let (own, shared) = (types(&all[..1].concat()), types(&all[1..].concat()));
     assert_eq!(whole(&own, Some(&shared)), ["XDS0340 warning -"]);
     assert_eq!(

@@ -1,11 +1,11 @@
-//! What is taken over as it was, and what is looked at again.
+//! Resources that are taken over without decoding, and those that are decoded again.
 
 use std::time::Duration;
 
 use super::*;
 use crate::admission::{Known, RawResource, admit_over};
 
-/// One resource, in a version that tells it from what admission would make.
+/// A known resource; a test recognizes it by its pointer.
 #[derive(Debug)]
 struct One(Arc<Resource>);
 
@@ -52,7 +52,7 @@ fn equal_bytes_under_equal_names_are_taken_over() {
 }
 
 #[test]
-fn what_differs_in_anything_is_looked_at() {
+fn a_resource_that_differs_in_any_part_is_decoded() {
     let known = One(admitted(raw("one"), None));
     let without_alias = RawResource {
         aliases: Vec::new(),
@@ -70,7 +70,7 @@ fn what_differs_in_anything_is_looked_at() {
 }
 
 #[test]
-fn what_is_taken_over_counts_and_has_its_name() {
+fn a_resource_that_is_taken_over_counts_and_keeps_its_name() {
     let known = One(admitted(raw("one"), None));
     let candidate = Candidate {
         documents: Vec::new(),

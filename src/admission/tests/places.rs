@@ -36,7 +36,7 @@ fn one_address_is_one_place_however_it_is_written() {
     let short = bound_to("{address: '::1', port_value: 80}");
     assert_eq!(short, ["tcp [::1]:80"]);
     assert_eq!(bound_to("{address: '0:0:0:0:0:0:0:1', port_value: 80}"), short);
-    // These are others to Envoy.
+    // Envoy treats these as other addresses.
     assert_eq!(
         bound_to("{address: '::', port_value: 80, ipv4_compat: true}"),
         ["tcp [::]:80"]
@@ -78,7 +78,7 @@ fn listener_that_does_not_bind_claims_its_address_as_it_is() {
     assert_eq!(unbound(0, "bind_to_port: false"), ["tcp 127.0.0.1:0"]);
     assert_eq!(unbound(0, "bind_to_port: true"), [""; 0]);
     assert_eq!(unbound(0, "deprecated_v1: {bind_to_port: false}"), ["tcp 127.0.0.1:0"]);
-    // The port is still one, whoever may share it.
+    // A shared port is claimed as well.
     assert_eq!(unbound(80, "enable_reuse_port: false"), ["tcp 127.0.0.1:80"]);
 }
 

@@ -1,4 +1,4 @@
-//! What resources refer to, and which references lead nowhere.
+//! The references of resources, and dangling ones.
 
 use super::*;
 use crate::snapshot::TypeResources;

@@ -1,4 +1,4 @@
-//! Written → admitted → shown → admitted again: the same content, for resources as fleets have them.
+//! Resources of real fleets, admitted, shown and admitted again: the content stays the same.
 
 use super::*;
 

@@ -8,7 +8,7 @@ use crate::proto;
 /// The findings of a document, as (code, place, field, message).
 fn found(yaml: &str) -> Vec<(&'static str, (u32, u32), String, String)> {
     let rejection = admit_text("a.yaml", yaml).expect_err("the document is refused");
-    // What else contradicts itself in small fixtures is a warning.
+    // Other contradictions in small fixtures are warnings.
     let errors = rejection
         .findings
         .into_iter()
@@ -244,9 +244,9 @@ fn encoded_enum_value_that_is_not_defined_is_refused() {
     );
 }
 
-/// Its field has the rules of an `Any`, by which Envoy requires it and does not look into it.
+/// The field has the rules of an `Any`: Envoy requires it, and does not check its content.
 #[test]
-fn source_of_a_discovered_filter_is_looked_at_no_more_than_by_envoy() {
+fn config_source_of_a_discovered_filter_is_checked_only_as_envoy_does() {
     let filter = |source: &str| {
         format!(
             "resources:\n- '@type': type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter\n  \
@@ -299,7 +299,7 @@ fn violations_may_be_warnings() {
 }
 
 #[test]
-fn sensitive_values_are_not_told() {
+fn sensitive_values_are_not_quoted() {
     let rejection = admit_text(
         "a.yaml",
         "resources:\n- '@type': type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret\n  name: s\n  \

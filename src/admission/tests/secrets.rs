@@ -1,4 +1,4 @@
-//! Secrets never leave redacted output, wherever they stand.
+//! Redacted output never holds a secret, at any place.
 
 use super::*;
 use crate::admission::sensitive::REDACTED;
@@ -62,19 +62,19 @@ fn type_without_descriptor_is_shown_as_bytes() {
     assert_eq!(redact(&any), any);
 }
 
-/// The only resource of a YAML document, whatever else there is to say of it.
+/// The only resource of a YAML document, which may have warnings.
 fn built(yaml: &str) -> Arc<Resource> {
     only(admit_text("a.yaml", yaml).unwrap_or_else(|rejection| panic!("{yaml}: {rejection}")))
 }
 
-/// A resource with `CANARY` where a secret stands, and what of it is shown.
+/// A resource with `CANARY` in the place of a secret, and the part of it that is shown.
 struct Canary {
     what: &'static str,
     fields: String,
     shown: &'static str,
 }
 
-/// A cluster's fields with this message in an `Any`.
+/// A cluster with this message in an `Any`.
 fn within(what: &'static str, typed_config: &str, shown: &'static str) -> Canary {
     Canary {
         what,
@@ -371,7 +371,7 @@ fn findings_do_not_quote_secrets() {
     }
 }
 
-/// A secret that stands where a name is expected, since somebody forgot a space, a quote or the field around it.
+/// Secrets in the place of a name, because a space, a quote or the field around them was forgotten.
 #[test]
 fn secrets_in_the_place_of_names_are_not_quoted() {
     let tls = |key: &str| {

@@ -1,4 +1,4 @@
-//! What an Envoy needs before a cluster is warm (O-5).
+//! The needs of an Envoy before a cluster is warm (O-5).
 
 use super::*;
 use crate::resource::Warming;
@@ -31,7 +31,7 @@ fn cluster_with_endpoints_of_its_own_is_warm_at_once() {
 }
 
 #[test]
-fn nothing_shows_where_names_are_resolved_hosts_are_checked_or_secrets_fetched() {
+fn warming_is_unseen_with_dns_health_checks_or_secrets() {
     assert_eq!(cluster(DNS), Warming::Unseen);
     for base in [EDS, STATIC] {
         assert_eq!(cluster(&format!("{base}{CHECKS}")), Warming::Unseen);

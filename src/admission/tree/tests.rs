@@ -1,4 +1,4 @@
-//! Where in a document values are, and what YAML makes of them.
+//! The positions of values in a document, and the values that YAML text stands for.
 
 use super::*;
 
@@ -44,7 +44,7 @@ fn aliases_and_merge_keys_stand_for_what_they_name() {
 }
 
 #[test]
-fn keys_are_text_whatever_yaml_makes_of_them() {
+fn keys_are_text_even_where_yaml_reads_a_number() {
     let root = tree("200: ok\ntrue: x\n1.0: y\n");
     for key in ["200", "true", "1.0"] {
         assert!(root.get(key).is_some(), "{key}");

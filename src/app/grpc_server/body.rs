@@ -1,4 +1,4 @@
-//! A response as the server writes it: it notes whether its client makes room, and ends with INTERNAL where what makes it panics.
+//! The body of a response: it notes if the client reads, and ends with INTERNAL if the handler panics.
 
 use std::{
     any::Any,
@@ -16,13 +16,13 @@ use http_body::{Frame, SizeHint};
 use super::open;
 use crate::transport::panicked;
 
-/// Bytes handed out at once: a client that takes in a large response slowly is seen to take it in. No fewer, since where the
-/// client's window is used up each part begins with frames of a byte.
+/// Bytes handed out at once, so that a client that reads a large response slowly is seen to read. No fewer, since with a full
+/// client window each part begins with frames of one byte.
 const SLICE: usize = 1024 * 1024;
 
-/// From how many bytes on the last of a frame are handed out apart, and how many these are. HTTP/2 takes in at once what is handed
-/// out, be there room at the client for a byte of it; what comes behind it is asked for once there is room for all of it. So the
-/// tail says whether the client takes in the rest. What fits the window that HTTP/2 begins with is not worth a frame more: a client
+/// Frames of at least this size have their last bytes, the tail, handed out apart. HTTP/2 takes a part as soon as the client
+/// has room for one byte of it, but asks for the next part only once there is room for all of the last one. So a request for
+/// the tail shows that the client reads the rest. Smaller frames fit the first window of HTTP/2 and have no tail: a client
 /// that does not read is found at the next response.
 const WITH_TAIL: usize = 64 * 1024;
 const TAIL: usize = 1024;
@@ -30,19 +30,19 @@ const TAIL: usize = 1024;
 /// The body of a response.
 #[derive(Debug)]
 pub(super) struct Watched<B> {
-    /// `None` once it is over.
+    /// `None` after the end.
     body: Option<B>,
     response: Arc<open::Response>,
-    /// What is left of the last frame.
+    /// The rest of the last frame.
     rest: Bytes,
-    /// Something was handed out, and nothing asked for since.
+    /// A part was handed out, and no further one was requested.
     given: bool,
 }
 
 // === impl Watched ===
 
 impl Watched<Body> {
-    /// The answer, be it that a panic keeps it from coming.
+    /// Returns the response, or INTERNAL if its handler panics.
     pub(super) async fn answer(
         answering: impl Future<Output = Result<http::Response<Body>, Infallible>>,
         response: Arc<open::Response>,
@@ -68,7 +68,7 @@ impl Watched<Body> {
 }
 
 impl<B> Watched<B> {
-    /// The next part of the frame that came last.
+    /// The next part of the last frame.
     fn slice(&mut self) -> Frame<Bytes> {
         self.given = true;
         self.response.pace().note_given();
@@ -78,7 +78,7 @@ impl<B> Watched<B> {
     }
 }
 
-/// What comes of it, unless it panics. Whatever was worked on is not looked at again after that.
+/// Catches a panic. A value that panicked must not be used afterwards.
 fn guarded<R>(work: impl FnOnce() -> R) -> Result<R, Box<dyn Any + Send>> {
     catch_unwind(AssertUnwindSafe(work))
 }
@@ -100,7 +100,7 @@ impl http_body::Body for Watched<Body> {
         };
         let Ok(polled) = guarded(|| Pin::new(body).poll_frame(cx)) else {
             this.response.note_panic();
-            // What is left of it is given up under guard as well: it may panic again.
+            // Dropping the body may panic again, so that is caught too.
             let broken = this.body.take();
             guarded(|| drop(broken)).ok();
             let (parts, _) = panicked().into_parts();

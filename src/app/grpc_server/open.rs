@@ -1,5 +1,4 @@
-//! The responses that are open on a port, and one sweep over them now and then: it ends those whose client does not take in what
-//! it was sent.
+//! The open responses of a port, and a periodic sweep over them that ends streams whose client does not read.
 
 use std::{
     net::SocketAddr,
@@ -17,13 +16,13 @@ use crate::{
     metrics::{ConnectionMetrics, Label as _, PanicMetrics, PortLabel},
 };
 
-/// From when on a client that makes no room counts as stuck.
+/// Time without reading after which a client counts as stuck.
 const STUCK: Duration = Duration::from_secs(5);
 
-/// How often it is looked at the latest; more often where clients are given up sooner.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// The longest interval of the sweep; shorter where the timeout is shorter.
+const SWEEP_EVERY: Duration = Duration::from_secs(2);
 
-/// The open responses of a port. Clones are one and the same.
+/// The open responses of a port. All clones share one list.
 #[derive(Clone, Debug)]
 pub(super) struct Open(Arc<All>);
 
@@ -36,7 +35,7 @@ struct All {
     panics: PanicMetrics,
 }
 
-/// One response.
+/// An open response, with the task that writes it.
 #[derive(Debug)]
 pub(super) struct Response {
     all: Arc<All>,
@@ -45,14 +44,14 @@ pub(super) struct Response {
     peer: SocketAddr,
     pace: Arc<Pace>,
     task: OnceLock<AbortHandle>,
-    /// Its connection makes room for no other meanwhile.
+    /// Keeps its connection from making room for another.
     _busy: Busy,
 }
 
 // === impl Open ===
 
 impl Open {
-    /// None yet; looks at them until the terms say stop, and after that as long as any is open.
+    /// Returns an empty list, and sweeps it until the server stops and then while responses are open.
     pub(super) fn spawn(vital: &Vital, terms: &Terms) -> Self {
         let open = Self(Arc::new(All {
             port: terms.port,
@@ -63,7 +62,7 @@ impl Open {
         }));
         if let Some(patience) = terms.limits.send_timeout {
             let (swept, stop) = (open.clone(), terms.stop.clone());
-            let every = (patience / 4).clamp(Duration::from_millis(10), LOOK_EVERY);
+            let every = (patience / 4).clamp(Duration::from_millis(10), SWEEP_EVERY);
             let sweeping = async move {
                 let mut ticks = tokio::time::interval(every);
                 ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -77,7 +76,7 @@ impl Open {
         open
     }
 
-    /// A request came.
+    /// Adds the response to a new request.
     pub(super) fn begin(&self, path: &str, connection: &Connection) -> Arc<Response> {
         let mut responses = self.0.lock();
         let entry = responses.vacant_entry();
@@ -94,10 +93,10 @@ impl Open {
         response
     }
 
-    /// Looks at all of them, as of now.
+    /// Checks all open responses at one time.
     pub(super) fn sweep(&self, now: SystemTime, patience: Duration) {
         self.0.clock.set(now);
-        // Collected first: the last one to let go of a response takes it out of the list.
+        // Collected first, since dropping the last reference to a response locks the list.
         let open: Vec<Arc<Response>> = self.0.lock().iter().filter_map(|(_, open)| open.upgrade()).collect();
         let mut stuck = 0;
         for response in open {
@@ -128,12 +127,12 @@ impl Response {
         &self.pace
     }
 
-    /// The task that writes it.
+    /// Sets the task that writes the response.
     pub(super) fn runs_as(&self, task: AbortHandle) {
         self.task.set(task).ok();
     }
 
-    /// What makes it panicked.
+    /// Logs and counts a panic in the handler or the body.
     pub(super) fn note_panic(&self) {
         error!(listener = self.all.port.text(), path = %self.path, peer = %self.peer, "a request panicked");
         self.all.panics.of_port(self.all.port);
@@ -148,7 +147,7 @@ impl Response {
         }
         warn!(
             listener = self.all.port.text(), path = %self.path, peer = %self.peer, ?unread,
-            "stream ended: the client does not take in what it was sent"
+            "stream ended: the client does not read"
         );
         self.all.metrics.unread_dropped(self.all.port);
         task.abort();

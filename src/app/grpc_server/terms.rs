@@ -1,4 +1,4 @@
-//! On what terms a port is served over HTTP/2.
+//! The terms of a port that serves HTTP/2.
 
 use tokio_util::sync::CancellationToken;
 

@@ -1,4 +1,4 @@
-//! What panics ends with INTERNAL and is counted, and the rest of its connection goes on.
+//! A handler that panics ends with INTERNAL and is counted, and its connection goes on.
 
 use std::{
     pin::Pin,
@@ -20,7 +20,7 @@ use crate::{
     metrics::{ConnectionMetrics, PanicMetrics, PanicPart, PortLabel},
 };
 
-/// A body that says something, and then panics.
+/// A body that sends one part and then panics.
 struct Panics(Option<Bytes>);
 
 impl http_body::Body for Panics {
@@ -50,7 +50,7 @@ const LIMITS: Http2Limits = Http2Limits {
     send_timeout: None,
 };
 
-/// A server of these routes, and a connection to it.
+/// Starts a server of these routes and connects to it.
 async fn connection(vital: &Vital, routes: Router, stop: CancellationToken) -> SendRequest<Bytes> {
     let metrics = ConnectionMetrics::default();
     let patience = Patience {
@@ -81,7 +81,7 @@ async fn connection(vital: &Vital, routes: Router, stop: CancellationToken) -> S
     send
 }
 
-/// The status of a call, in its headers or its trailers, and what came before.
+/// The status of a call, from its headers or trailers, and the body before it.
 async fn call(send: &SendRequest<Bytes>, path: &str) -> (Option<String>, Vec<u8>) {
     let mut send = send.clone().ready().await.unwrap();
     let request = Request::post(format!("http://localhost{path}")).body(()).unwrap();

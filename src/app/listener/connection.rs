@@ -1,5 +1,5 @@
-//! One connection as its server reads and writes it. A peer that stays silent, or that does not read, is not waited for, and a
-//! connection whose place is given to another ends.
+//! One connection for the server to read and write. It ends if its peer stays silent or does not read, and if its place is
+//! given to another connection.
 
 use std::{
     fmt,
@@ -28,31 +28,31 @@ use crate::{
     tls::Withdrawn,
 };
 
-/// Bytes that are read at a stretch before the connection gives way to others: thousands of frames that mean nothing.
+/// Bytes read before the connection yields to others: room for thousands of frames without effect.
 const STRETCH: usize = 32 * 1024;
 
 /// The preface of HTTP/2: a peer that begins otherwise speaks another protocol.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// A connection that may be served.
+/// An accepted connection, ready to be served.
 pub(crate) struct Accepted {
     io: Io,
     connection: Connection,
-    /// Of a client that showed a certificate.
+    /// `Some` for a client with a certificate.
     tenure: Option<Tenure>,
     patience: Patience,
-    /// Bytes that are missing until it counts as open.
+    /// Bytes that the peer must still send to open the connection.
     missing: usize,
-    /// Bytes read since it last gave way.
+    /// Bytes read since the connection last yielded.
     stretch: usize,
-    /// When the peer must have said something.
+    /// The time by which the peer must send something.
     reading: Option<Pin<Box<Sleep>>>,
-    /// When it must have taken in what waits to be written.
+    /// The time by which the peer must read the written bytes.
     writing: Option<Pin<Box<Sleep>>>,
     port: PortLabel,
     metrics: ConnectionMetrics,
-    /// The task that its seat wakes: told the seat once, and not at each read.
-    told: Option<Waker>,
+    /// The task that the seat wakes: stored so that the seat is not set at each read.
+    waker: Option<Waker>,
     _place: Place,
 }
 
@@ -91,17 +91,17 @@ impl Accepted {
             writing: None,
             port: terms.port,
             metrics: terms.metrics.clone(),
-            told: None,
+            waker: None,
             _place: place,
         }
     }
 
-    /// Who is at the other end.
+    /// The peer of the connection.
     pub(crate) const fn connection(&self) -> &Connection {
         &self.connection
     }
 
-    /// Ready where the certificate of the client is good no longer.
+    /// Ready once the certificate of the client is no longer valid.
     fn outlived(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         let (Some(tenure), Io::Secure(stream)) = (&mut self.tenure, &self.io) else {
             return Poll::Pending;
@@ -118,19 +118,19 @@ impl Accepted {
             listener = self.port.text(),
             peer = %self.connection.peer,
             reason = reason.text(),
-            "connection closed: the certificate of its client is good no longer"
+            "connection closed: the certificate of its client is no longer valid"
         );
         Poll::Ready(io::Error::new(
             io::ErrorKind::PermissionDenied,
-            "the certificate of the client is good no longer",
+            "the certificate of the client is no longer valid",
         ))
     }
 
-    /// Ready where another has its place. Reads and writes ask: one that is held up by the other must end as well.
+    /// Ready once another connection has the place. Reads and writes both check, since either may be blocked.
     fn displaced(&mut self, cx: &Context<'_>) -> Poll<io::Error> {
         let seat = &self.connection.seat;
-        if self.told.as_ref().is_none_or(|told| !told.will_wake(cx.waker())) {
-            self.told = Some(cx.waker().clone());
+        if self.waker.as_ref().is_none_or(|waker| !waker.will_wake(cx.waker())) {
+            self.waker = Some(cx.waker().clone());
             seat.wakes(cx.waker());
         }
         if seat.is_given_up() {
@@ -140,7 +140,7 @@ impl Accepted {
         Poll::Pending
     }
 
-    /// False where the preface of HTTP/2 is due and these bytes, the next ones of the connection, differ from it.
+    /// Returns false if the peer still has to send the preface of HTTP/2 and these next bytes differ from it.
     fn opens(&self, read: &[u8]) -> bool {
         let opening = self.patience.opening_bytes;
         if opening < PREFACE.len() {
@@ -151,7 +151,7 @@ impl Accepted {
         due[..common] == read[..common]
     }
 
-    /// Counts what was read, or written, as a sign of life.
+    /// Notes read or written bytes as a sign of life.
     fn note(&mut self, read: usize) {
         self.missing = self.missing.saturating_sub(read);
         if self.missing > 0 {
@@ -164,7 +164,7 @@ impl Accepted {
         }
     }
 
-    /// Settles what a write came to.
+    /// Notes the result of a write, and fails if the peer did not read for too long.
     fn wrote<T>(&mut self, cx: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if outcome.is_ready() {
             self.writing = None;

@@ -1,5 +1,5 @@
-//! How many connections there may be: in all, and of one peer. Where there are so many, the one that is open longest without a
-//! request makes room for who comes: nobody keeps others out by holding connections open.
+//! The limits on connections: in all, and per peer. At a limit the oldest connection without a request makes room for a new
+//! one, so nobody keeps others out by holding connections open.
 
 use std::{
     collections::{BTreeMap, HashMap, hash_map::Entry},
@@ -20,24 +20,24 @@ pub(crate) struct Crowd {
     taken: Mutex<Taken>,
 }
 
-/// The seats that are taken. One that was given up is among them no longer, be its connection closed yet or not.
+/// The seats that are taken. A seat that was given up is not among them, even before its connection is closed.
 #[derive(Debug, Default)]
 struct Taken {
-    /// In order of arrival.
+    /// Seats in order of arrival.
     seats: BTreeMap<u64, (IpAddr, Arc<Seat>)>,
-    /// How many each peer has; peers with any only.
+    /// The number of seats of each peer; peers without seats are not in the map.
     peers: HashMap<IpAddr, usize>,
     /// The number of the next arrival.
     next: u64,
 }
 
-/// The place of one connection; dropping it gives it up.
+/// The place of one connection; dropping it frees the place.
 #[derive(Debug)]
 pub(crate) struct Place {
     crowd: Arc<Crowd>,
     number: u64,
     seat: Arc<Seat>,
-    /// Another connection was given up for it.
+    /// Another connection was closed for this place.
     displaces: bool,
 }
 
@@ -52,7 +52,7 @@ impl Crowd {
         })
     }
 
-    /// Takes a place for a connection of this peer, from another where none is free.
+    /// Takes a place for a connection of this peer; at a limit, takes it from an idle connection.
     pub(crate) fn enter(self: &Arc<Self>, peer: SocketAddr) -> Result<Place, ConnectionRefusal> {
         let peer = counted_as(peer);
         let seat = Arc::new(Seat::default());
@@ -76,7 +76,7 @@ impl Crowd {
 // === impl Taken ===
 
 impl Taken {
-    /// The number of the new seat, and the seat that made room for it.
+    /// Takes a seat; returns its number, and the seat that made room for it.
     fn enter(
         &mut self,
         peer: IpAddr,
@@ -86,7 +86,7 @@ impl Taken {
     ) -> Result<(u64, Option<Arc<Seat>>), ConnectionRefusal> {
         let of_peer = self.peers.get(&peer).copied().unwrap_or_default();
         let displaced = if of_peer >= most_of_peer {
-            // Only its own: a peer does not grow at the cost of others.
+            // Only a connection of the same peer: a peer does not grow at the cost of others.
             Some(self.displace(|of| of == peer).ok_or(ConnectionRefusal::Peer)?)
         } else if self.seats.len() >= most {
             Some(self.displace(|_| true).ok_or(ConnectionRefusal::Connections)?)
@@ -100,7 +100,7 @@ impl Taken {
         Ok((number, displaced))
     }
 
-    /// Takes out the seat that was taken first, of those without a request.
+    /// Removes the oldest seat without a request, among peers that `is_asked` accepts.
     fn displace(&mut self, is_asked: impl Fn(IpAddr) -> bool) -> Option<Arc<Seat>> {
         let mut seats = self.seats.iter();
         let idle = seats.find(|(_, (peer, seat))| is_asked(*peer) && !seat.is_busy());
@@ -108,7 +108,7 @@ impl Taken {
         self.leave(number)
     }
 
-    /// Takes out a seat, if it is there still.
+    /// Removes a seat if it is still there.
     fn leave(&mut self, number: u64) -> Option<Arc<Seat>> {
         let (peer, seat) = self.seats.remove(&number)?;
         if let Entry::Occupied(mut of_peer) = self.peers.entry(peer) {
@@ -124,12 +124,12 @@ impl Taken {
 // === impl Place ===
 
 impl Place {
-    /// The seat, for whoever serves the connection.
+    /// The seat, for the server of the connection.
     pub(crate) const fn seat(&self) -> &Arc<Seat> {
         &self.seat
     }
 
-    /// Whether another connection was given up for it.
+    /// Returns true if another connection was closed for this place.
     pub(crate) const fn displaces(&self) -> bool {
         self.displaces
     }
@@ -137,7 +137,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        // What was given up was taken out then, and is not counted twice.
+        // A seat that was given up is no longer in the map, so this does not count it twice.
         self.crowd.lock().leave(self.number);
     }
 }
@@ -150,7 +150,7 @@ mod tests {
         SocketAddr::from(([10, 0, 0, last], 1))
     }
 
-    /// How many seats are taken, and by how many peers.
+    /// The number of taken seats and of peers with seats.
     fn counts(crowd: &Crowd) -> (usize, usize) {
         let taken = crowd.lock();
         assert_eq!(taken.peers.values().sum::<usize>(), taken.seats.len());

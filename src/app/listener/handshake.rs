@@ -1,4 +1,4 @@
-//! TLS handshakes: each in a task of its own, and none for long.
+//! TLS handshakes: each in its own task, with a time limit.
 
 use std::{io, net::SocketAddr, sync::Arc};
 
@@ -18,7 +18,7 @@ use crate::{
     tls::client_certificate,
 };
 
-/// The connection, if both sides agreed in time. A failure is counted, and of each second one is logged.
+/// Returns the connection if the handshake succeeds in time. Failures are counted, and one a second is logged.
 pub(super) async fn shake_hands(
     stream: TcpStream,
     peer: SocketAddr,
@@ -30,7 +30,7 @@ pub(super) async fn shake_hands(
     let seat = Arc::clone(place.seat());
     let accepting = tokio::select! {
         accepted = timeout(terms.patience.opening, accepting) => accepted,
-        // Another has its place; that is counted already.
+        // Another connection has its place, and was counted.
         () = seat.given_up() => return None,
     };
     let shaken = match accepting {
@@ -67,7 +67,7 @@ fn certificate(stream: &TlsStream<TcpStream>) -> Result<Option<Arc<ClientCertifi
     }
 }
 
-/// Why a handshake failed, as far as it can be told.
+/// The reason why a handshake failed, as far as the error shows it.
 fn handshake_failure(error: &io::Error) -> HandshakeFailure {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match inner {

@@ -1,5 +1,5 @@
-//! How long a connection may last: as long as the certificate of its client is good. Certificates expire, are revoked, and lose
-//! the CA that vouched for them; a handshake looks once.
+//! The lifetime of a connection: it ends when the certificate of its client is no longer valid. Certificates expire, are
+//! revoked, and lose their CA; a handshake checks only once.
 
 use std::{
     future::Future as _,
@@ -20,33 +20,33 @@ use crate::{
     transport::jitter,
 };
 
-/// The longest time between two looks: a clock that was set is noticed.
+/// The longest time between two checks, which finds a clock that was set.
 const AT_LEAST_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// TLS of a port, and when its files change.
+/// TLS of a port, with a signal for changed files.
 #[derive(Clone, Debug)]
 pub(crate) struct Followed {
     pub(crate) tls: Tls,
-    /// Changes whenever files were taken.
+    /// Changes whenever new files are used.
     pub(crate) changed: watch::Receiver<()>,
     /// Connections end spread over this time.
     pub(crate) window: Duration,
 }
 
-/// The time that a connection has left.
+/// Ends a connection once its certificate is no longer valid.
 pub(super) struct Tenure {
     tls: Tls,
     changes: WatchStream<()>,
     window: Duration,
-    /// When the certificate expires.
+    /// The time at which the certificate expires.
     not_after: SystemTime,
-    look: Pin<Box<Sleep>>,
+    check: Pin<Box<Sleep>>,
 }
 
 // === impl Tenure ===
 
 impl Tenure {
-    /// `followed` is to be what the handshake began with, or changes behind it are missed.
+    /// `followed` must be the value that the handshake used, or changes since then are missed.
     pub(super) fn new(followed: Followed, not_after: SystemTime) -> Self {
         let Followed { tls, changed, window } = followed;
         Self {
@@ -54,33 +54,33 @@ impl Tenure {
             changes: WatchStream::from_changes(changed),
             window,
             not_after,
-            look: Box::pin(sleep(until(not_after, window))),
+            check: Box::pin(sleep(until(not_after, window))),
         }
     }
 
-    /// Ready once the certificate is good no longer.
+    /// Ready once the certificate is no longer valid.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, chain: &[CertificateDer<'_>]) -> Poll<Withdrawn> {
         while let Poll::Ready(Some(())) = Pin::new(&mut self.changes).poll_next(cx) {
             let soon = Instant::now() + jitter(self.window);
-            if soon < self.look.deadline() {
-                self.look.as_mut().reset(soon);
+            if soon < self.check.deadline() {
+                self.check.as_mut().reset(soon);
             }
         }
-        while self.look.as_mut().poll(cx).is_ready() {
+        while self.check.as_mut().poll(cx).is_ready() {
             if let Err(withdrawn) = self.tls.verify(chain, SystemTime::now()) {
                 return Poll::Ready(withdrawn);
             }
             let next = Instant::now() + until(self.not_after, self.window);
-            self.look.as_mut().reset(next);
+            self.check.as_mut().reset(next);
         }
         Poll::Pending
     }
 }
 
-/// The time until a certificate that expires is looked at: streams end before their connection, with a status that says why.
+/// The time until the check of an expiring certificate: streams end before their connection, with a status that says why.
 fn until(not_after: SystemTime, window: Duration) -> Duration {
     let left = not_after.duration_since(SystemTime::now()).unwrap_or_default();
-    // A second more: what is good until now was good when it was looked at.
+    // One second more: at its very last second a certificate is still valid.
     left.saturating_add(window + jitter(window) + Duration::from_secs(1))
         .min(AT_LEAST_EVERY)
 }

@@ -1,4 +1,4 @@
-//! A plan as it is read at night.
+//! The text of plans.
 
 use super::*;
 use crate::proto::admin::TypeSubscription;
@@ -29,7 +29,7 @@ fn step(type_url: &str, round: u32, counts: [u32; 4]) -> Step {
 }
 
 #[test]
-fn a_changed_resource_is_told_field_by_field() {
+fn a_changed_resource_is_shown_field_by_field() {
     let mut fields = vec![
         field("connect_timeout", Some("\"1s\""), Some("\"2s\"")),
         field("a[0]", None, Some("{\"b\":\u{1b}1}")),
@@ -74,7 +74,7 @@ fn a_changed_resource_is_told_field_by_field() {
 }
 
 #[test]
-fn who_receives_it_is_told_with_the_order() {
+fn receivers_are_shown_with_the_order() {
     let receiver = |id: &str| Receiver {
         node_id: id.to_owned(),
         group: "demo".to_owned(),
@@ -124,7 +124,7 @@ fn who_receives_it_is_told_with_the_order() {
 }
 
 #[test]
-fn nobody_is_said_to_be_there_or_to_receive_it() {
+fn missing_nodes_and_missing_receivers_are_shown() {
     let nobody = Plan {
         is_next: true,
         ..Plan::default()

@@ -1,5 +1,5 @@
-//! Resources that Envoy reads from no file of their own, put into those that name them: virtual hosts into their route
-//! configuration (VHDS), endpoints into their locality (LEDS), and route configurations into their scopes (SRDS).
+//! Inlines resources that Envoy cannot read from their own files: virtual hosts into their route configuration (VHDS),
+//! endpoints into their locality (LEDS), and route configurations into their scopes (SRDS).
 
 use serde_json::{Map, Value};
 
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::resource::ResourceType;
 
-/// Does all three, in the order in which one is inside of another.
+/// Inlines all three kinds, innermost first.
 pub(super) fn inline(served: &mut Served) {
     let hosts = served.remove(&ResourceType::VirtualHost).unwrap_or_default();
     for (name, route) in served.entry(ResourceType::Route).or_default() {
@@ -32,7 +32,7 @@ pub(super) fn inline(served: &mut Served) {
     served.retain(|_, resources| !resources.is_empty());
 }
 
-/// The virtual hosts of a route configuration are called after it: `NAME/host`.
+/// Inlines the virtual hosts of a route configuration, whose names begin with its name: `NAME/host`.
 fn virtual_hosts<'a>(name: &str, route: &mut Value, all: impl Iterator<Item = (&'a String, &'a Value)>) {
     let Some(route) = route.as_object_mut() else {
         return;
@@ -47,7 +47,7 @@ fn virtual_hosts<'a>(name: &str, route: &mut Value, all: impl Iterator<Item = (&
     append(route, "virtual_hosts", found);
 }
 
-/// The endpoints of a locality are a collection: `xdstp://…/NAME/*`.
+/// Inlines the endpoints of a locality, which are a collection: `xdstp://…/NAME/*`.
 fn endpoints<'a>(locality: &mut Value, all: impl Iterator<Item = (&'a String, &'a Value)>) {
     let Some(locality) = locality.as_object_mut() else {
         return;
@@ -72,20 +72,20 @@ fn endpoints<'a>(locality: &mut Value, all: impl Iterator<Item = (&'a String, &'
     append(locality, "lb_endpoints", found);
 }
 
-/// Envoy reads all scopes from one file, but a route configuration from a file of its own, and scopes have only one place for
-/// the path of all: so each carries its routes.
+/// Inlines the routes of a scope. Envoy reads all scopes from one file, but each route configuration from its own file, and
+/// scopes have only one path for all of them.
 fn routes_of<'a>(scope: &mut Map<String, Value>, published: impl Fn(&str) -> Option<&'a Value>) {
     let name = scope.get("route_configuration_name").and_then(Value::as_str);
     let Some(route) = name.and_then(published).map(bare) else {
         return;
     };
     scope.remove("route_configuration_name");
-    // Nothing is left to be asked for.
+    // All routes are inlined, so there is nothing left to request.
     scope.remove("on_demand");
     scope.insert("route_configuration".to_owned(), route);
 }
 
-/// The scopes that a listener lists itself.
+/// Inlines the routes of scopes that a listener itself lists.
 fn scopes_within<'a>(value: &mut Value, published: &impl Fn(&str) -> Option<&'a Value>) {
     match value {
         Value::Array(items) => items.iter_mut().for_each(|item| scopes_within(item, published)),

@@ -1,4 +1,5 @@
-//! What lies where: CDS, LDS and SRDS whole, and a file of its own for each resource that Envoy reads by name. Pure.
+//! The layout of the rendered files: one each for CDS, LDS and SRDS, and one for each resource that Envoy reads by name.
+//! Pure.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,39 +20,39 @@ use crate::{
     resource::ResourceType,
 };
 
-/// Bytes of a file's name that are the resource's; longer ones are cut and told apart by their hash.
+/// Bytes of a file's name that come from the resource's name; longer names are cut and get a hash.
 const NAME_BYTES: usize = 180;
 
-/// Everything that is to be in the directory.
+/// All files of the directory.
 #[derive(Debug, Default)]
 pub(super) struct Layout {
-    /// Clusters by name, in a file of their own.
+    /// Clusters by name; they share one file.
     pub(super) clusters: BTreeMap<String, Value>,
     pub(super) clusters_version: String,
     /// The text of the listeners' file.
     pub(super) listeners: String,
-    /// Path below the directory → text. In the order in which they are to be written.
+    /// Path below the directory → text, in the order of writing.
     pub(super) children: BTreeMap<(Stage, PathBuf), String>,
 }
 
-/// When a file is written.
+/// The time at which a file is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Stage {
-    /// Before the clusters: what they need.
+    /// Before the clusters, which need it.
     BeforeClusters,
-    /// Once the clusters are there: what names them.
+    /// After the clusters, which it names.
     BehindClusters,
 }
 
-/// Where sources are pointed to, and what is found on the way.
+/// The targets of sources, and the findings while they are rewritten.
 struct Found<'a> {
     out: &'a Path,
     served: &'a Served,
-    /// EDS clusters without endpoints: Envoy does not take a cluster whose file is missing (O-7).
+    /// EDS clusters without endpoints: Envoy does not accept a cluster whose file is missing (O-7).
     empty: BTreeSet<String>,
-    /// A listener reads the file of all scopes: it must be there.
+    /// A listener reads the file of all scopes, so the file must exist.
     scopes: bool,
-    /// What is looked at, for reasons.
+    /// The resource that is being rewritten, for the reasons.
     resource: String,
     reasons: Vec<String>,
 }
@@ -60,7 +61,7 @@ struct Found<'a> {
 pub(super) const CLUSTERS: &str = "cds.yaml";
 /// The file of all listeners, below the directory.
 pub(super) const LISTENERS: &str = "lds.yaml";
-/// The file of all scopes, below the directory; there where something reads it.
+/// The file of all scopes, below the directory; written only if something reads it.
 pub(super) const SCOPES: &str = "srds.yaml";
 /// The folders of resources that are read by name.
 pub(super) const FOLDERS: [&str; 5] = ["eds", "sds", "rds", "ecds", "rtds"];
@@ -68,7 +69,7 @@ pub(super) const FOLDERS: [&str; 5] = ["eds", "sds", "rds", "ecds", "rtds"];
 // === impl Layout ===
 
 impl Layout {
-    /// The files of a snapshot over the shared one; or every reason why files cannot say what it says.
+    /// The files of a snapshot over the shared one; or every reason why files cannot express it.
     pub(super) fn of(own: &Snapshot, shared: &Snapshot, out: &Path) -> Result<Self, Vec<String>> {
         let mut served = served(own, shared);
         inline::inline(&mut served);
@@ -143,7 +144,7 @@ impl Layout {
     }
 }
 
-/// The text of a file, in the form that Envoy reads.
+/// The text of a file, in the format that Envoy reads.
 pub(super) fn document<'a>(version: &str, resources: impl IntoIterator<Item = &'a Value>) -> String {
     let resources: Vec<&Value> = resources.into_iter().collect();
     to_yaml(&json!({ "version_info": version, "resources": resources }))
@@ -171,7 +172,7 @@ const fn is_whole(kind: &ResourceType) -> bool {
     )
 }
 
-/// Where the resources of a type lie, one file each, and when they are written.
+/// The folder for the resources of a type, and the stage at which they are written.
 const fn folder(kind: &ResourceType) -> Option<(&'static str, Stage)> {
     match kind {
         ResourceType::Endpoint => Some(("eds", Stage::BeforeClusters)),
@@ -188,7 +189,7 @@ const fn folder(kind: &ResourceType) -> Option<(&'static str, Stage)> {
     }
 }
 
-/// A name as a file's: what a file system could take for something else is written `%2F`.
+/// A name as the name of a file: unsafe characters are percent-encoded, `/` as `%2F`.
 fn file_name(name: &str) -> String {
     let mut safe = String::new();
     for byte in name.bytes() {

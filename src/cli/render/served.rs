@@ -1,4 +1,4 @@
-//! The resources that are written.
+//! The resources to render.
 
 use std::collections::BTreeMap;
 

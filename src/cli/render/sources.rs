@@ -1,10 +1,10 @@
-//! Config sources of resources: those that lead to the control plane are turned into paths of rendered files.
+//! Rewrites config sources in resources: sources that name the control plane become paths of rendered files.
 
 use serde_json::{Map, Value, json};
 
 use crate::resource::ResourceType;
 
-/// Fields that a `ConfigSource` has; an object with others only looks like one.
+/// Fields of a `ConfigSource`; an object with other fields only looks like one.
 const FIELDS: [&str; 5] = [
     "ads",
     "self",
@@ -13,23 +13,23 @@ const FIELDS: [&str; 5] = [
     "initial_fetch_timeout",
 ];
 
-/// What becomes of the config sources of a snapshot.
+/// The targets of config sources.
 pub(super) trait Places {
-    /// The file that holds the resource; `None` where it is not published.
+    /// The path of the file with the resource; `None` if the resource is not published.
     fn path(&mut self, kind: &ResourceType, name: &str) -> Option<String>;
-    /// The file of all scopes, and whether any are published.
+    /// The path of the file with all scopes, and true if any are published.
     fn scopes(&mut self) -> (String, bool);
-    /// A source leads to the control plane and cannot lead to a file.
+    /// Notes a source that names the control plane and cannot become a path.
     fn refuse(&mut self, reason: String);
 }
 
-/// Turns the sources in a resource into paths.
+/// Rewrites the sources in a resource.
 pub(super) fn rewrite(resource: &mut Value, places: &mut impl Places) {
     let name = text(resource, "name");
     walk(resource, &name, places);
 }
 
-/// `name` is that of the resource, for what it names after itself.
+/// `name` is the name of the resource, which is the default of some references.
 fn walk(value: &mut Value, name: &str, places: &mut impl Places) {
     match value {
         Value::Array(items) => items.iter_mut().for_each(|item| walk(item, name, places)),
@@ -48,7 +48,7 @@ fn walk(value: &mut Value, name: &str, places: &mut impl Places) {
     }
 }
 
-/// The sources that name one resource, each in the message that says which.
+/// Rewrites the sources for one resource, in the messages that name the resource.
 fn known_sources(fields: &mut Map<String, Value>, name: &str, places: &mut impl Places) {
     if let Some(Value::Object(eds)) = fields.get_mut("eds_cluster_config") {
         let service = eds
@@ -82,14 +82,14 @@ fn known_sources(fields: &mut Map<String, Value>, name: &str, places: &mut impl 
     }
 }
 
-/// Scopes are read from one file, and bring their routes along.
+/// Rewrites the source of scopes, which are in one file and have their routes inlined.
 fn scoped_routes(scoped: &mut Map<String, Value>, places: &mut impl Places) {
     if let Some(Value::Object(discovery)) = scoped.get_mut("scoped_rds")
         && let Some(source) = discovery.get_mut("scoped_rds_config_source")
         && is_ours(source)
     {
         let (path, published) = places.scopes();
-        // Another server's, unless scopes are published here.
+        // An API source may name another server, unless scopes are published here.
         if published || source.get("api_config_source").is_none() {
             *source = file(&path, source);
             if discovery.remove("srds_resources_locator").is_some() {
@@ -102,7 +102,7 @@ fn scoped_routes(scoped: &mut Map<String, Value>, places: &mut impl Places) {
     }
 }
 
-/// A source that is a path.
+/// A source with a path.
 fn file(path: &str, instead_of: &Value) -> Value {
     let mut file = json!({ "path_config_source": { "path": path }, "resource_api_version": "V3" });
     if let Some(timeout) = instead_of.get("initial_fetch_timeout") {
@@ -111,7 +111,7 @@ fn file(path: &str, instead_of: &Value) -> Value {
     file
 }
 
-/// Points a source to the file of one resource.
+/// Rewrites a source to the file of one resource.
 fn point(fields: &mut Map<String, Value>, key: &str, kind: &ResourceType, name: &str, places: &mut impl Places) {
     let Some(source) = fields.get_mut(key) else {
         return;
@@ -121,22 +121,22 @@ fn point(fields: &mut Map<String, Value>, key: &str, kind: &ResourceType, name: 
     }
     match places.path(kind, name) {
         Some(path) => *source = file(&path, source),
-        // Another server's.
+        // The source names another server.
         None if source.get("api_config_source").is_some() => {}
         None => {
             places.refuse(format!("it needs {kind} \"{name}\", which is not published"));
-            // It is refused once: what is refused is not written.
+            // Refused once: a refused resource is not written.
             *source = Value::Null;
         }
     }
 }
 
-/// Whether it is a `ConfigSource` that only the server of the resource itself can be meant by.
+/// Returns true for a `ConfigSource` that can only mean this control plane.
 fn needs_us(value: &Value) -> bool {
     is_ours(value) && value.get("api_config_source").is_none()
 }
 
-/// Whether it is a `ConfigSource` that is served over xDS.
+/// Returns true for a `ConfigSource` that uses xDS.
 pub(super) fn is_ours(value: &Value) -> bool {
     let Value::Object(fields) = value else {
         return false;

@@ -1,5 +1,5 @@
-//! Files on disk, brought to what they should be: written aside and renamed into place, since that is what Envoy watches for;
-//! and only those that differ.
+//! Updates the rendered files on disk: only files that differ, each written under another name and renamed, since Envoy
+//! watches for renames.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,61 +17,61 @@ use crate::{
     input,
 };
 
-/// Bytes of the clusters' file that are read back: more than is ever rendered.
+/// Limit on the file of clusters that is read back: more than is ever rendered.
 const MOST: u64 = 1 << 30;
 
-/// What was done.
+/// The number of changed files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Written {
     pub(super) files: usize,
     pub(super) removed: usize,
 }
 
-/// Brings the directory to the layout: what clusters need, clusters old and new, what names them, and only then, each a
-/// `pause` later, what goes.
+/// Updates the directory to the layout, in the order of make before break: resources that clusters need, old and new clusters
+/// together, resources that name clusters, and then the removals, each step a `pause` after the one before.
 pub(super) async fn bring_up_to_date(
     out: &Path,
     layout: &Layout,
     mode: u32,
     pause: Duration,
 ) -> Result<Written, Failure> {
-    let told = |error: io::Error| Failure::usage(format!("{}: {error}", out.display()));
+    let failed = |error: io::Error| Failure::usage(format!("{}: {error}", out.display()));
     let mut writer = Writer {
         out,
         mode,
         written: Written::default(),
     };
     for folder in FOLDERS {
-        fs::create_dir_all(out.join(folder)).map_err(told)?;
+        fs::create_dir_all(out.join(folder)).map_err(failed)?;
     }
     let leaving = writer.leaving_clusters(layout);
     let alive = leaving.is_some();
-    writer.children(layout, Stage::BeforeClusters).map_err(told)?;
+    writer.children(layout, Stage::BeforeClusters).map_err(failed)?;
     let all = layout
         .clusters
         .values()
         .chain(leaving.iter().flat_map(BTreeMap::values));
     let wrote = writer
         .put(Path::new(CLUSTERS), &document(&layout.clusters_version, all))
-        .map_err(told)?;
+        .map_err(failed)?;
     if wrote && alive {
         tokio::time::sleep(pause).await;
     }
     let before = writer.written.files;
-    writer.children(layout, Stage::BehindClusters).map_err(told)?;
-    writer.put(Path::new(LISTENERS), &layout.listeners).map_err(told)?;
+    writer.children(layout, Stage::BehindClusters).map_err(failed)?;
+    writer.put(Path::new(LISTENERS), &layout.listeners).map_err(failed)?;
     let wrote = writer.written.files > before;
     let gone = leaving.is_some_and(|leaving| !leaving.is_empty());
-    let surplus = writer.surplus(layout).map_err(told)?;
+    let surplus = writer.surplus(layout).map_err(failed)?;
     if wrote && (gone || !surplus.is_empty()) {
         tokio::time::sleep(pause).await;
     }
     let last = document(&layout.clusters_version, layout.clusters.values());
-    if writer.put(Path::new(CLUSTERS), &last).map_err(told)? && !surplus.is_empty() {
+    if writer.put(Path::new(CLUSTERS), &last).map_err(failed)? && !surplus.is_empty() {
         tokio::time::sleep(pause).await;
     }
     for path in surplus {
-        fs::remove_file(&path).map_err(told)?;
+        fs::remove_file(&path).map_err(failed)?;
         writer.written.removed += 1;
     }
     Ok(writer.written)
@@ -79,7 +79,7 @@ pub(super) async fn bring_up_to_date(
 
 struct Writer<'a> {
     out: &'a Path,
-    /// The permissions of every file: keys and passwords stand in clusters and listeners as well as in secrets.
+    /// The permissions of every file: clusters and listeners may hold keys and passwords, as secrets do.
     mode: u32,
     written: Written,
 }
@@ -87,7 +87,7 @@ struct Writer<'a> {
 // === impl Writer ===
 
 impl Writer<'_> {
-    /// Clusters that are in the directory and go with this layout; `None` where there are no clusters yet, and so no Envoy.
+    /// Clusters in the directory that the layout lacks; `None` if there are no clusters yet, and so no Envoy.
     fn leaving_clusters(&self, layout: &Layout) -> Option<BTreeMap<String, Value>> {
         let file = input::open(&self.out.join(CLUSTERS)).ok()?;
         let text = String::from_utf8(input::read_bounded(file, MOST).ok()?).ok()?;
@@ -107,7 +107,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Writes a file where it differs, and says whether it did. One of other permissions differs.
+    /// Writes a file if its content or permissions differ; returns true if it did.
     fn put(&mut self, below: &Path, text: &str) -> io::Result<bool> {
         let path = self.out.join(below);
         let same = input::open(&path).is_ok_and(|file| {
@@ -167,7 +167,7 @@ mod tests {
     #[tokio::test]
     async fn every_file_is_for_its_owner_alone_unless_more_is_asked_for() {
         let dir = tempfile::tempdir().unwrap();
-        // As it was left by somebody who let everyone read it.
+        // A file that others may read.
         let clusters = dir.path().join(CLUSTERS);
         fs::write(&clusters, document("1", layout().clusters.values())).unwrap();
         fs::set_permissions(&clusters, fs::Permissions::from_mode(0o644)).unwrap();

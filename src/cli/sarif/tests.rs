@@ -1,4 +1,4 @@
-//! The structure that SARIF 2.1.0 demands, and what is in it.
+//! The structure that SARIF 2.1.0 requires, and its content.
 
 use super::*;
 
@@ -46,7 +46,7 @@ fn a_result_says_what_is_wrong_and_where() {
 }
 
 #[test]
-fn what_is_not_known_is_left_out() {
+fn unset_fields_are_left_out() {
     let bare = Finding {
         message: "1 more error".to_owned(),
         code: codes::TRUNCATED.to_owned(),

@@ -1,4 +1,4 @@
-//! The JSON of endpoints: read strictly, each mistake named by its field; and shown.
+//! The JSON of endpoints. It is parsed strictly, and each error names its field.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -11,11 +11,11 @@ use crate::source::{Change, DEFAULT_CLUSTER, EndpointId, Health, Lease, Locality
 
 use axum::http::StatusCode;
 
-/// Bytes of a cluster's name, and of the parts of a locality.
+/// Bytes of a cluster's name, and of each field of a locality.
 const NAME_BYTES: usize = 1024;
-/// Shorter leases would run out between a renewal and its arrival.
+/// A shorter lease could expire before its renewal arrives.
 const SHORTEST_TTL: Duration = Duration::from_secs(1);
-/// Longer than anyone means.
+/// A longer lease is taken for a mistake.
 const LONGEST_TTL: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
 #[derive(Deserialize)]
@@ -53,7 +53,7 @@ struct GivenChange {
     ttl: Option<GivenTtl>,
 }
 
-/// A length of time: seconds, or as in `"1m 30s"`.
+/// A duration: seconds, or text like `"1m 30s"`.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum GivenTtl {
@@ -61,11 +61,11 @@ enum GivenTtl {
     Text(String),
 }
 
-/// What a renewal says.
+/// The content of a renewal.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Renewal {
     pub(super) change: Change,
-    /// Where the client thinks the endpoint is: whoever renews with what he registered with says it again.
+    /// The endpoint's place, which a client repeats if it renews with the body of its registration.
     address: Option<String>,
     port_value: Option<u64>,
     cluster_name: Option<String>,
@@ -74,12 +74,12 @@ pub(super) struct Renewal {
 // === impl Renewal ===
 
 impl Renewal {
-    /// Refuses what would make another endpoint of it.
+    /// Refuses a renewal whose place differs from the registered one.
     pub(super) fn check(&self, registered: &Registration) -> Result<(), Failure> {
         let elsewhere = |field: &str| {
             Err(Failure::of_field(
                 field,
-                "is another than was registered, which cannot change",
+                "differs from the registered value, which cannot change",
             ))
         };
         let place = registered.address;
@@ -102,12 +102,12 @@ impl Renewal {
     }
 }
 
-/// What is to be registered, and the id of what is there already, where it is given.
+/// The registration in a body, and the id of the existing endpoint if the body has one.
 pub(super) fn registration(body: &[u8]) -> Result<(Registration, Option<EndpointId>), Failure> {
     let given: GivenEndpoint = read(body)?;
     let address: IpAddr = given.address.parse().map_err(|_| {
         let message = format!(
-            "{:?} is no IP address: endpoints are not resolved by name",
+            "{:?} is not an IP address; names of endpoints are not resolved",
             given.address
         );
         Failure::of_field("address", message)
@@ -123,7 +123,7 @@ pub(super) fn registration(body: &[u8]) -> Result<(Registration, Option<Endpoint
     }
     let id = given.id.map(|id| {
         id.parse()
-            .map_err(|_| Failure::of_field("id", "is no id of a registration"))
+            .map_err(|_| Failure::of_field("id", "is not the id of a registration"))
     });
     let registration = Registration {
         weight: given.weight.map(weight).transpose()?,
@@ -135,7 +135,7 @@ pub(super) fn registration(body: &[u8]) -> Result<(Registration, Option<Endpoint
     Ok((registration, id.transpose()?))
 }
 
-/// What a renewal says; nothing where the body is empty.
+/// The renewal in a body; without changes if the body is empty.
 pub(super) fn renewal(body: &[u8]) -> Result<Renewal, Failure> {
     let given: GivenChange = if body.trim_ascii().is_empty() {
         GivenChange::default()
@@ -211,7 +211,7 @@ fn check_name(field: &str, name: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// An endpoint as it is shown.
+/// The JSON of an endpoint.
 pub(super) fn shown(lease: &Lease, now: Instant) -> Value {
     let registration = &lease.endpoint.registration;
     let mut shown = json!({
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_that_can_be_said_is_read() {
+    fn every_field_is_read() {
         let (read, _) = registration(
             br#"{"address": "::1", "port_value": 1, "cluster_name": "a", "weight": 3, "health": "degraded",
                  "locality": {"zone": "z"}, "ttl": "1m 30s"}"#,
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_registered_may_be_said_again_and_nothing_else() {
+    fn a_renewal_may_repeat_the_registered_place_but_not_change_it() {
         let registered = Registration::new("a", [127, 0, 0, 1].into(), 8081);
         let check = |body: &str| renewal(body.as_bytes()).unwrap().check(&registered);
         assert!(check(r#"{"address": "127.0.0.1", "port_value": 8081, "cluster_name": "a", "weight": 2}"#).is_ok());

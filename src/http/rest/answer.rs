@@ -1,4 +1,4 @@
-//! What a poll is answered from a snapshot: which resources, and under which version. Pure.
+//! The answer to a poll, from a snapshot: its resources and its version. Pure.
 
 use std::sync::Arc;
 
@@ -11,27 +11,27 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(super) struct Answer {
     pub(super) resource_type: ResourceType,
-    /// What the next poll presents where nothing changed.
+    /// The version that the next poll presents if nothing changed.
     pub(super) version: Version,
-    /// The publish it is made from.
+    /// The revision of the snapshot.
     pub(super) revision: Revision,
     /// All resources of the type.
     all: Arc<TypeResources>,
-    /// Those that were asked for by name; `None` for all.
+    /// The resources that were asked for by name; `None` for all.
     chosen: Option<Vec<Arc<Resource>>>,
 }
 
-/// Why there is no answer. Over a stream the node would be met with silence.
+/// The reason why there is no answer. Over a stream the node would be met with silence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Silence {
-    /// Nobody published the group, or nothing is known of the type (S-9).
+    /// The group was not published, or the type is unknown (S-9).
     NoSnapshot,
-    /// Nothing that was asked for exists. An empty answer would be taken for a broken one (SDS, RTDS, ECDS), would end the wait
-    /// for what is about to be published (RDS), or would be taken for all there is (CDS, LDS).
+    /// No requested name exists. A node would take an empty answer for a broken one (SDS, RTDS, ECDS), for the end of
+    /// its wait (RDS), or for full state (CDS, LDS).
     NoSuchName,
 }
 
-/// Names an answer: what a cache of its encoded form is keyed by.
+/// The key of an answer in the cache of renderings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Key {
     set: u64,
@@ -42,13 +42,13 @@ pub(super) struct Key {
 // === impl Answer ===
 
 impl Answer {
-    /// Chooses what is asked for: these names, or all.
+    /// Chooses the resources of these names, or all if `names` is `None`.
     pub(super) fn choose(
         snapshot: &Snapshot,
         kind: &ResourceType,
         names: Option<&[ResourceName]>,
     ) -> Result<Self, Silence> {
-        // The shared group alone is less than the node may hold (S-20).
+        // Without its own group, a node may hold more than the shared group has (S-20).
         let is_complete = snapshot.is_whole(kind) || !tells_absence(kind);
         let all = snapshot.get(kind).filter(|_| is_complete).ok_or(Silence::NoSnapshot)?;
         let chosen = names.map(|names| chosen(all, names));
@@ -59,7 +59,7 @@ impl Answer {
         if nothing {
             return Err(Silence::NoSuchName);
         }
-        // H-3: the version of some resources is not that of all, since the next poll may ask for more at the same version.
+        // H-3: the version is that of the chosen resources alone, so that a later poll for more names is answered.
         let version = chosen.as_deref().map_or_else(|| all.version().clone(), version_of);
         Ok(Self {
             resource_type: kind.clone(),
@@ -98,7 +98,7 @@ fn version_of(resources: &[Arc<Resource>]) -> Version {
     Version::from(ContentHash::of_texts(texts))
 }
 
-/// Whether an answer without a resource says that it does not exist (S-18).
+/// Returns true if a node takes the absence of a resource for its removal (S-18).
 const fn tells_absence(kind: &ResourceType) -> bool {
     match kind {
         ResourceType::Cluster | ResourceType::Listener | ResourceType::ScopedRoute => true,

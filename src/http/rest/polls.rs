@@ -1,5 +1,5 @@
-//! The nodes that poll: where their state is kept, how many of them, and how long. What a poll means is decided in
-//! [`Polling`]. In the books of the fleet a node has one stream for each type it polls.
+//! The records of nodes that poll, with their limits and lifetimes. [`Polling`] interprets the polls. In the fleet, a
+//! node has one stream for each type that it polls.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -22,49 +22,48 @@ use crate::{
     snapshot::Snapshot,
 };
 
-/// What a name takes besides its text.
+/// Bytes of a kept name besides its text.
 const NAME_BYTES: usize = 64;
 
-/// The memory of polls.
 #[derive(Debug)]
 pub(super) struct Polls {
     fleet: Arc<Fleet>,
     limits: PollLimits,
     timeout: Duration,
-    books: Mutex<Books>,
+    records: Mutex<PollRecords>,
 }
 
 #[derive(Debug, Default)]
-struct Books {
-    nodes: HashMap<(NodeId, ResourceType), Book>,
-    /// Lists of names over all nodes.
+struct PollRecords {
+    nodes: HashMap<(NodeId, ResourceType), PollRecord>,
+    /// Lists of names of all nodes.
     all: Usage,
-    /// The same of each address that brought them.
+    /// Lists of names by the address that sent them.
     peers: HashMap<IpAddr, Usage>,
 }
 
-/// What lists of names take.
+/// The memory that lists of names use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Usage {
     lists: usize,
     bytes: usize,
 }
 
-/// What one node polls of one type.
+/// The record of one node's polls of one type.
 #[derive(Debug)]
-struct Book {
+struct PollRecord {
     group: NodeGroup,
-    /// Who polled first: what it takes counts as that one's.
+    /// The address of the first poll, to which the record's memory is charged.
     peer: IpAddr,
     stream: StreamGuard,
     polling: Polling,
 }
 
-/// What there is to answer a poll with.
+/// The snapshot and the answer for a poll.
 #[derive(Debug)]
 pub(super) struct Given<'a> {
     pub(super) snapshot: Option<&'a Snapshot>,
-    /// What the poll is answered from the snapshot.
+    /// The answer to the poll from the snapshot, if there is one.
     pub(super) answer: Option<&'a Answer>,
 }
 
@@ -76,12 +75,12 @@ impl Polls {
             fleet,
             limits,
             timeout,
-            books: Mutex::default(),
+            records: Mutex::default(),
         }
     }
 
-    /// Enters a poll and what it is answered.
-    pub(super) fn enter(
+    /// Records a poll and returns the kind of reply.
+    pub(super) fn record(
         &self,
         node: &Node,
         group: &NodeGroup,
@@ -90,47 +89,47 @@ impl Polls {
         given: &Given<'_>,
         now: Instant,
     ) -> Result<Reply, Failure> {
-        let mut books = self.books.lock().unwrap_or_else(PoisonError::into_inner);
-        let books = &mut *books;
+        let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
+        let records = &mut *records;
         let key = (node.id.clone(), poll.resource_type.clone());
-        if books.nodes.get(&key).is_some_and(|book| book.group != *group) {
-            // Another group is another node: what it was sent means nothing any more.
-            books.forget(&key);
+        if records.nodes.get(&key).is_some_and(|record| record.group != *group) {
+            // A node in another group is another node: its old answers mean nothing here.
+            records.forget(&key);
         }
-        let book = books.nodes.get(&key);
-        let owner = book.map_or_else(|| counted_as(peer), |book| book.peer);
-        if !book.is_some_and(|book| book.polling.knows(&poll.names)) {
+        let record = records.nodes.get(&key);
+        let owner = record.map_or_else(|| counted_as(peer), |record| record.peer);
+        if !record.is_some_and(|record| record.polling.knows(&poll.names)) {
             let more = Usage::of(&poll.names);
-            let names = poll.names.as_ref().map_or(0, Vec::len) + book.map_or(0, |book| book.polling.names());
+            let names = poll.names.as_ref().map_or(0, Vec::len) + record.map_or(0, |record| record.polling.names());
             if names > self.limits.names {
                 let message = format!(
-                    "more than {} names of one type are polled for by one node",
+                    "more than {} names of one type are polled by one node",
                     self.limits.names
                 );
                 return Err(Failure::new(StatusCode::TOO_MANY_REQUESTS, message));
             }
-            books.check(owner, more, &self.limits)?;
-            books.add(owner, more);
+            records.check(owner, more, &self.limits)?;
+            records.add(owner, more);
         }
-        let book = books.nodes.entry(key).or_insert_with(|| Book {
+        let record = records.nodes.entry(key).or_insert_with(|| PollRecord {
             group: group.clone(),
             peer: owner,
             stream: self.fleet.open_stream(node, group, info(peer)),
             polling: Polling::new(poll.resource_type.clone()),
         });
-        Ok(book.enter(poll, given, now))
+        Ok(record.on_poll(poll, given, now))
     }
 
-    /// Forgets the polls that did not come again for the timeout, and nodes without any.
+    /// Forgets polls that were not repeated within the timeout, and nodes without polls.
     pub(super) fn expire(&self, now: Instant) {
-        let mut books = self.books.lock().unwrap_or_else(PoisonError::into_inner);
-        books.nodes.retain(|_, book| {
-            book.polling.on_time(self.timeout, now.into_std());
-            // The passing of time makes no refusal, so there are no words.
-            book.record_outcomes(|_, said| said.to_owned());
-            !book.polling.is_empty()
+        let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
+        records.nodes.retain(|_, record| {
+            record.polling.on_time(self.timeout, now.into_std());
+            // Time-outs make no NACKs, so there is no message to clean.
+            record.record_outcomes(|_, message| message.to_owned());
+            !record.polling.is_empty()
         });
-        books.count();
+        records.count();
     }
 }
 
@@ -143,17 +142,17 @@ fn info(peer: SocketAddr) -> StreamInfo {
     }
 }
 
-// === impl Books ===
+// === impl PollRecords ===
 
-impl Books {
+impl PollRecords {
     fn forget(&mut self, key: &(NodeId, ResourceType)) {
-        let Some(book) = self.nodes.remove(key) else {
+        let Some(record) = self.nodes.remove(key) else {
             return;
         };
-        let usages = book.polling.lists().map(Usage::of);
+        let usages = record.polling.lists().map(Usage::of);
         let usage = usages.fold(Usage::default(), Add::add);
         self.all = self.all.without(usage);
-        if let Entry::Occupied(mut own) = self.peers.entry(book.peer) {
+        if let Entry::Occupied(mut own) = self.peers.entry(record.peer) {
             *own.get_mut() = own.get().without(usage);
             if own.get().lists == 0 {
                 own.remove();
@@ -161,7 +160,7 @@ impl Books {
         }
     }
 
-    /// Whether more lists of an address may be remembered.
+    /// Refuses `more` lists from an address if a limit would be exceeded.
     fn check(&self, peer: IpAddr, more: Usage, limits: &PollLimits) -> Result<(), Failure> {
         let refused = |message: String| Err(Failure::new(StatusCode::TOO_MANY_REQUESTS, message));
         let own = self.peers.get(&peer).copied().unwrap_or_default() + more;
@@ -169,19 +168,19 @@ impl Books {
         let share = |most: usize| (most as f64 * limits.peer_share) as usize;
         let (lists, bytes) = (limits.polls, limits.remembered_bytes);
         if all.lists > lists {
-            return refused(format!("more than {lists} polls are remembered already"));
+            return refused(format!("more than {lists} polls would be remembered"));
         }
         if all.bytes > bytes {
-            return refused(format!("more than {bytes} bytes of names are remembered already"));
+            return refused(format!("more than {bytes} bytes of names would be remembered"));
         }
         if own.lists > share(lists).max(1) {
             let most = share(lists).max(1);
-            return refused(format!("more than {most} polls of one address are remembered already"));
+            return refused(format!("more than {most} polls of one address would be remembered"));
         }
         if own.bytes > share(bytes) {
             let most = share(bytes);
             return refused(format!(
-                "more than {most} bytes of names of one address are remembered already"
+                "more than {most} bytes of names of one address would be remembered"
             ));
         }
         Ok(())
@@ -193,15 +192,15 @@ impl Books {
         self.all = self.all + more;
     }
 
-    /// Counts anew, after lists were forgotten.
+    /// Recounts the usage after lists were forgotten.
     fn count(&mut self) {
         self.all = Usage::default();
         self.peers.clear();
         let Self { nodes, all, peers } = self;
-        for book in nodes.values() {
-            for names in book.polling.lists() {
+        for record in nodes.values() {
+            for names in record.polling.lists() {
                 let usage = Usage::of(names);
-                let own = peers.entry(book.peer).or_default();
+                let own = peers.entry(record.peer).or_default();
                 *own = *own + usage;
                 *all = *all + usage;
             }
@@ -212,7 +211,7 @@ impl Books {
 // === impl Usage ===
 
 impl Usage {
-    /// What a list takes, as it is kept.
+    /// The memory that a kept list uses.
     fn of(names: &PolledNames) -> Self {
         let bytes = names
             .iter()
@@ -241,12 +240,12 @@ impl Add for Usage {
     }
 }
 
-// === impl Book ===
+// === impl PollRecord ===
 
-impl Book {
-    fn enter(&mut self, poll: &Poll, given: &Given<'_>, now: Instant) -> Reply {
+impl PollRecord {
+    fn on_poll(&mut self, poll: &Poll, given: &Given<'_>, now: Instant) -> Reply {
         self.stream.record_heard();
-        let said = protocol::Poll {
+        let asked = protocol::Poll {
             names: &poll.names,
             presented: &poll.presented,
             refusal: poll.refusal.as_ref().map(|(code, message)| (*code, message.as_str())),
@@ -255,7 +254,7 @@ impl Book {
             version: answer.version.clone(),
             revision: answer.revision,
         });
-        let reply = self.polling.on_poll(said, answer.as_ref(), now.into_std());
+        let reply = self.polling.on_poll(asked, answer.as_ref(), now.into_std());
         if let Some(snapshot) = given.snapshot {
             let kind = &poll.resource_type;
             self.polling.on_snapshot(snapshot.revision(), |names| {
@@ -269,12 +268,12 @@ impl Book {
             let names = poll.names.as_ref();
             names.is_none_or(|names| names.iter().any(|name| secret.answers_to(name.as_str())))
         };
-        self.record_outcomes(|stream, said| stream.words(said, &secrets, asks_for));
+        self.record_outcomes(|stream, message| stream.words(message, &secrets, asks_for));
         reply
     }
 
-    /// Enters what became of answers; `spoken` makes of the words of a refusal those that may be kept.
-    fn record_outcomes(&mut self, spoken: impl Fn(&StreamGuard, &str) -> String) {
+    /// Records the outcomes of earlier answers. `cleaned` removes secrets from the message of a NACK.
+    fn record_outcomes(&mut self, cleaned: impl Fn(&StreamGuard, &str) -> String) {
         while let Some(outcome) = self.polling.poll_outcome() {
             match outcome {
                 PollOutcome::Known(Outcome::Nack {
@@ -284,7 +283,7 @@ impl Book {
                 }) => self.stream.record(&Outcome::Nack {
                     delivery,
                     code,
-                    message: spoken(&self.stream, &message),
+                    message: cleaned(&self.stream, &message),
                 }),
                 PollOutcome::Known(outcome) => self.stream.record(&outcome),
                 PollOutcome::Unconfirmed(delivery) => self.stream.record_unconfirmed(&delivery),
@@ -299,7 +298,7 @@ mod tests {
     use crate::{fleet, proto::envoy::config::core::v3 as core};
 
     #[test]
-    fn names_that_are_polled_for_no_more_are_forgotten_before_the_node_is() {
+    fn names_that_are_no_longer_polled_are_forgotten_before_the_node() {
         let polls = Polls::new(
             Fleet::new(fleet::Limits::default(), Arc::default()),
             PollLimits::default(),
@@ -325,12 +324,12 @@ mod tests {
                 answer: None,
             };
             polls
-                .enter(&node, &"g".into(), &poll, peer, &given, at(second))
+                .record(&node, &"g".into(), &poll, peer, &given, at(second))
                 .unwrap();
         };
         let remembered = |second: u64| {
             polls.expire(at(second));
-            polls.books.lock().unwrap().all.lists
+            polls.records.lock().unwrap().all.lists
         };
         for second in 0..5 {
             poll("a", second);
@@ -341,14 +340,14 @@ mod tests {
         for second in 5..30 {
             poll("a", second);
         }
-        assert_eq!(remembered(30), 2, "b is abandoned; how often `once` comes is not known");
-        assert_eq!(remembered(200), 2, "the node as a whole may come again");
+        assert_eq!(remembered(30), 2, "b is abandoned; the interval of `once` is unknown");
+        assert_eq!(remembered(200), 2, "the node may poll again");
         assert_eq!(remembered(400), 0);
     }
 
-    /// Polls of nodes from addresses, until one is refused.
+    /// Sends polls until one is refused; returns the number of accepted ones and the refusal.
     fn refusal(limits: PollLimits, polls: impl Iterator<Item = (String, SocketAddr, Vec<String>)>) -> (usize, String) {
-        let books = Polls::new(
+        let records = Polls::new(
             Fleet::new(fleet::Limits::default(), Arc::default()),
             limits,
             Duration::from_secs(300),
@@ -369,7 +368,7 @@ mod tests {
                 presented: "".into(),
                 refusal: None,
             };
-            match books.enter(&node, &"g".into(), &poll, peer, &given, Instant::now()) {
+            match records.record(&node, &"g".into(), &poll, peer, &given, Instant::now()) {
                 Ok(_) => taken += 1,
                 Err(failure) => {
                     assert_eq!(failure.status, StatusCode::TOO_MANY_REQUESTS);
@@ -377,7 +376,7 @@ mod tests {
                 }
             }
         }
-        panic!("{taken} polls, and none is refused");
+        panic!("{taken} polls, without a refusal");
     }
 
     fn from(last: u8) -> SocketAddr {
@@ -385,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn one_address_cannot_take_what_all_are_remembered_in() {
+    fn one_address_cannot_use_the_memory_of_all_polls() {
         let limits = PollLimits {
             polls: 100,
             ..PollLimits::default()
@@ -395,7 +394,7 @@ mod tests {
         assert_eq!(taken, 50);
         assert!(text.contains("more than 50 polls of one address"), "{text}");
         let (taken, _) = refusal(limits, invented(1).take(50).chain(invented(2)));
-        assert_eq!(taken, 100, "the other half is left to others");
+        assert_eq!(taken, 100, "the other half is left to other addresses");
     }
 
     #[test]
@@ -412,7 +411,7 @@ mod tests {
         };
         let others = (0..).map(|id: usize| (id.to_string(), from(1), lists(id)));
         let (taken, text) = refusal(limits, others);
-        assert_eq!(taken, 100, "half of it is one address's");
+        assert_eq!(taken, 100, "one address may use half of the bytes");
         assert!(text.contains("bytes of names of one address"), "{text}");
         let one = (0..).map(|list: usize| ("n".to_owned(), from(1), vec![list.to_string()]));
         let (taken, text) = refusal(limits, one);

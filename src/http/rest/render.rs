@@ -1,6 +1,6 @@
-//! Answers as proto3-JSON: every resource reflected from its admitted bytes, once per snapshot, and shared from then on.
+//! Renders answers as proto3-JSON from the admitted bytes, once per snapshot. All polls share the result.
 //!
-//! Fields newer than our protos cannot be written as JSON and are left out; admission warned of them.
+//! Fields that our protos do not know cannot be written as JSON and are left out. Admission warns about them.
 
 use std::{
     collections::VecDeque,
@@ -14,12 +14,12 @@ use serde_json::{Value, json};
 use super::answer::{Answer, Key};
 use crate::admission::{self, Secrets};
 
-/// Bodies kept: those of the types and names that a fleet polls for.
+/// The number of bodies kept, for the types and names that a fleet polls.
 const KEPT: usize = 256;
 /// Bytes of bodies kept.
 const KEPT_BYTES: usize = 64 * 1024 * 1024;
 
-/// The bodies of answers.
+/// The rendered bodies of answers.
 #[derive(Debug)]
 pub(super) struct Renderings {
     /// `control_plane.identifier` (L-10).
@@ -28,13 +28,13 @@ pub(super) struct Renderings {
     kept: Mutex<VecDeque<(Key, Bytes)>>,
 }
 
-/// A resource that cannot be written as JSON.
+/// The error for a resource that cannot be written as JSON.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RenderError {
-    /// Its bytes are not what was admitted.
+    /// The body is not the admitted message.
     #[error("{0} cannot be decoded: {1}")]
     Decode(String, prost::DecodeError),
-    /// It does not fit JSON.
+    /// The message has no JSON form.
     #[error(transparent)]
     Json(#[from] serde_json::Error),
 }
@@ -49,7 +49,7 @@ impl Renderings {
         }
     }
 
-    /// The body, where it was made before.
+    /// The body, if it was rendered before.
     pub(super) fn find(&self, answer: &Answer) -> Option<Bytes> {
         let key = answer.key();
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
@@ -57,7 +57,7 @@ impl Renderings {
         found.map(|(_, body)| body.clone())
     }
 
-    /// Makes the body and keeps it. Takes some ten microseconds per resource.
+    /// Renders the body and keeps it. Takes some ten microseconds per resource.
     pub(super) fn render(&self, answer: &Answer) -> Result<Bytes, RenderError> {
         let body = Bytes::from(self.body(answer)?);
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
@@ -69,7 +69,7 @@ impl Renderings {
         Ok(body)
     }
 
-    /// `resources` are written one by one: a tree of all of them would be many times their text.
+    /// Writes resources one by one: a JSON tree of all of them would be many times their text.
     fn body(&self, answer: &Answer) -> Result<Vec<u8>, RenderError> {
         let head = json!({
             "version_info": answer.version.as_str(),

@@ -1,5 +1,4 @@
-//! One poll, from its JSON: proto names and lowerCamelCase alike (H-1), and fields that we do not know are no mistake, since
-//! a node may be newer than our protos.
+//! The JSON of a poll. Reads proto names and lowerCamelCase (H-1), and ignores fields that our protos do not know.
 
 use axum::http::StatusCode;
 use prost_reflect::{DeserializeOptions, DynamicMessage};
@@ -15,19 +14,19 @@ use crate::{
 
 const WILDCARD: &str = "*";
 
-/// What a node asks for, and what it has.
+/// The names that a node asks for, and the version that it has.
 #[derive(Clone, Debug)]
 pub(super) struct Poll {
     pub(super) resource_type: ResourceType,
-    /// `None` for all: without a stream an empty list always means that (H-6). Sorted, each once.
+    /// `None` for all resources: without a stream, an empty list always means all (H-6). Sorted, without duplicates.
     pub(super) names: Option<Vec<ResourceName>>,
-    /// The version that it accepted last; empty before the first.
+    /// The last version that the node accepted; empty before the first.
     pub(super) presented: Version,
     /// Code and message of `error_detail`; Envoy never sends one over REST (H-4).
     pub(super) refusal: Option<(i32, String)>,
 }
 
-/// Fields of a node that are used, as they may be written.
+/// The fields of a node that are used, in both spellings.
 const USED: [&str; 12] = [
     "id",
     "cluster",
@@ -43,10 +42,10 @@ const USED: [&str; 12] = [
     "clientFeatures",
 ];
 
-/// Reads the body. A `type_url` must be that of the path (H-2).
+/// Parses the body. A `type_url` must match the path (H-2).
 pub(super) fn parse(body: &[u8], kind: &ResourceType, limits: &StreamLimits) -> Result<DiscoveryRequest, Failure> {
     let malformed = |error: &dyn std::fmt::Display| {
-        let message = format!("the body is no DiscoveryRequest in JSON: {error}");
+        let message = format!("the body is not a DiscoveryRequest in JSON: {error}");
         Failure::new(StatusCode::BAD_REQUEST, message)
     };
     let mut json: Value = serde_json::from_slice(body).map_err(|error| malformed(&error))?;
@@ -60,9 +59,9 @@ pub(super) fn parse(body: &[u8], kind: &ResourceType, limits: &StreamLimits) -> 
     let message = message.map_err(|error| malformed(&error))?;
     let mut request: DiscoveryRequest = message.transcode_to().map_err(|error| malformed(&error))?;
     if let Some(error) = &mut request.error_detail {
-        // One character more says that there was more.
-        let words = head(&error.message, limits.error_bytes.saturating_add(4));
-        error.message = without_secrets(words).into_owned();
+        // Up to one more character, so that a later cut can see that text is missing.
+        let message = head(&error.message, limits.error_bytes.saturating_add(4));
+        error.message = without_secrets(message).into_owned();
     }
     if !request.type_url.is_empty() && request.type_url != kind.type_url() {
         let foreign = ProtocolError::ForeignType(request.type_url, kind.clone());
@@ -71,7 +70,7 @@ pub(super) fn parse(body: &[u8], kind: &ResourceType, limits: &StreamLimits) -> 
     Ok(request)
 }
 
-/// The details of an error are messages of any type, known here or not, and nobody reads them.
+/// Drops the details of an error: messages of any type, which nobody reads.
 fn drop_error_details(json: &mut Value) {
     for field in ["error_detail", "errorDetail"] {
         if let Some(Value::Object(error)) = json.get_mut(field) {
@@ -80,7 +79,7 @@ fn drop_error_details(json: &mut Value) {
     }
 }
 
-/// What nobody uses of a node: its extensions are many times the rest.
+/// Drops the node's unused fields: its extensions are many times the rest.
 fn drop_unused(json: &mut Value, most: usize) -> Result<(), Failure> {
     let Some(Value::Object(node)) = json.get_mut("node") else {
         return Ok(());
@@ -88,13 +87,13 @@ fn drop_unused(json: &mut Value, most: usize) -> Result<(), Failure> {
     node.retain(|field, _| USED.contains(&field.as_str()));
     let len = node.values().map(written).fold(0, usize::saturating_add);
     if len > most {
-        let message = format!("what is used of it is {len} bytes long, more than {most}");
+        let message = format!("the used part is {len} bytes long, more than {most}");
         return Err(Failure::of(StatusCode::PAYLOAD_TOO_LARGE, "node", message));
     }
     Ok(())
 }
 
-/// About as many bytes as a value is written in. JSON is not deeper than its reader goes.
+/// The approximate size of a value in bytes. The parser limits the recursion.
 fn written(value: &Value) -> usize {
     match value {
         Value::Null | Value::Bool(_) | Value::Number(_) => 8,
@@ -110,7 +109,7 @@ fn written(value: &Value) -> usize {
     }
 }
 
-/// The names that are asked for, sorted; `None` for all.
+/// The requested names, sorted; `None` for all.
 pub(super) fn names(mut names: Vec<String>, limits: &StreamLimits) -> Result<Option<Vec<ResourceName>>, Failure> {
     let invalid = |message: String| Failure::of_field("resource_names", message);
     if names.len() > limits.names_per_type {
@@ -138,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn nodes_that_hold_too_much_are_refused_but_for_what_nobody_uses() {
+    fn nodes_that_hold_too_much_are_refused_except_in_unused_fields() {
         let empty = "{},".repeat(30_000);
         let extensions = format!(r#"{{"node": {{"id": "n", "extensions": [{empty}{{}}]}}}}"#);
         assert!(read(&extensions).unwrap().node.unwrap().extensions.is_empty());
@@ -154,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn long_words_of_a_refusal_are_cut() {
+    fn long_messages_of_a_nack_are_cut() {
         let body = format!(r#"{{"error_detail": {{"message": "{}"}}}}"#, "é".repeat(200_000));
         let message = read(&body).unwrap().error_detail.unwrap().message;
         assert_eq!(message.len(), StreamLimits::default().error_bytes + 4);
@@ -177,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_newer_or_nobodys_business_is_passed_over() {
+    fn unknown_fields_and_error_details_are_ignored() {
         let body = r#"{"node": {"id": "n", "some_new_field": {"a": 1}},
             "error_detail": {"code": 13, "message": "no", "details": [{"@type": "type.googleapis.com/no.Such", "x": 1}]}}"#;
         let request = read(body).unwrap();
@@ -185,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_request_is_refused() {
+    fn a_body_that_is_not_a_request_is_refused() {
         let foreign = format!(r#"{{"type_url": "{}"}}"#, ResourceType::Cluster.type_url());
         for body in ["", "[]", "{", "null", r#"{"resource_names": "a"}"#, &foreign] {
             assert_eq!(read(body).unwrap_err().status, StatusCode::BAD_REQUEST, "{body}");

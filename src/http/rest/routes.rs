@@ -8,7 +8,7 @@ use axum::{
 
 use crate::{connection::Connection, http::Port, resource::ResourceType};
 
-/// The types that REST has, as their paths call them (section 3 of the rules).
+/// The types with a REST path, as in the `google.api.http` options of Envoy's discovery services.
 const PATHS: [(&str, ResourceType); 8] = [
     ("/v3/discovery:listeners", ResourceType::Listener),
     ("/v3/discovery:clusters", ResourceType::Cluster),
@@ -20,7 +20,7 @@ const PATHS: [(&str, ResourceType); 8] = [
     ("/v3/discovery:extension_configs", ResourceType::ExtensionConfig),
 ];
 
-/// A route for each type; any other type has no REST form (H-6).
+/// One route per type. Other types have no REST form (H-6).
 pub(in crate::http) fn routes() -> Router<Port> {
     let route = |router: Router<Port>, (path, kind): (&'static str, ResourceType)| {
         let poll = move |State(port): State<Port>, Extension(connection): Extension<Connection>, request: Request| {

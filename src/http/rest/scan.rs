@@ -1,19 +1,18 @@
-//! A look over the JSON of a poll before anything is made of it: how many values it has, and how deep they lie. Read whole, a
-//! value takes many times the two bytes that it can be written in.
+//! Counts the values and nesting of a poll's JSON before the parser runs: a parsed value is many times its text.
 
-/// How deep values may lie in each other: a node's metadata is the deepest.
+/// The deepest nesting of values. A node's metadata is nested the most.
 const DEPTH: usize = 64;
 
-/// JSON that is more than is read of a stranger.
+/// The error for JSON beyond the limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Excess {
     #[error("more than {0} values in one poll")]
     Values(usize),
-    #[error("values lie in each other more than {DEPTH} deep")]
+    #[error("values are nested more than {DEPTH} deep")]
     Depth,
 }
 
-/// Counts what separates values. Whether it is JSON at all is found out by whoever reads it.
+/// Counts the separators of values. The parser checks the syntax later.
 pub(super) fn check(json: &[u8], most: usize) -> Result<(), Excess> {
     let (mut values, mut depth, mut in_text, mut escaped) = (0, 0_usize, false, false);
     for byte in json {
@@ -47,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_are_counted_and_what_texts_say_is_not() {
+    fn values_are_counted_outside_of_strings_only() {
         for (json, values) in [
             (r#"{"a": [1, 2], "b": {}}"#, 7),
             (r#"["a,,,[[[\",:{{{", 1, {"x\\": 1}]"#, 5),

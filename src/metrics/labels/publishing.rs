@@ -1,9 +1,9 @@
-//! Labels of publishes and of what publishes by itself.
+//! Labels of publishes and of the sources.
 
 use crate::metrics::table::Label;
 
 label! {
-    /// What a publisher wanted.
+    /// The kind of a publish.
     Operation = "operation" {
         /// `replace`.
         Replace => "replace",
@@ -17,63 +17,63 @@ label! {
 }
 
 label! {
-    /// What became of a publish.
+    /// The outcome of a publish.
     PublishOutcome = "outcome" {
-        /// There is a new revision.
+        /// A new revision was made.
         Ok => "ok",
-        /// Nothing was different.
+        /// The state was already as published.
         Unchanged => "unchanged",
-        /// It was only tried.
+        /// The publish was a dry run.
         DryRun => "dry_run",
-        /// Admission found errors, or what it was asked for cannot be.
+        /// Admission found errors, or the request is not possible.
         Refused => "refused",
-        /// Somebody else published in between, or owns the group.
+        /// Another publish came in between, or another source owns the group.
         Conflict => "conflict",
-        /// Something that it named is not there.
+        /// Something that the publish names does not exist.
         NotFound => "not_found",
-        /// The store could not keep it.
+        /// The store could not write.
         Failed => "failed",
     }
 }
 
 label! {
-    /// How grave a finding is.
+    /// The severity of a finding.
     Severity = "severity" {
-        /// It refuses.
+        /// The finding refuses the publish.
         Error => "error",
-        /// It is shown.
+        /// The finding is only shown.
         Warning => "warning",
     }
 }
 
 label! {
-    /// How a folder of files stands.
+    /// The state of a folder of files.
     FolderLabel = "state" {
-        /// The group is what the folder says.
+        /// The group has the content of the folder.
         Published => "published",
         /// Validation found errors.
         Refused => "refused",
-        /// It cannot be read, or what it says not be stored.
+        /// The folder cannot be read, or its content cannot be stored.
         Failed => "failed",
-        /// It is gone, or has no files.
+        /// The folder is gone or has no files, and the group keeps its content.
         Held => "held",
-        /// Another source has the group.
+        /// Another source owns the group.
         Conflict => "conflict",
     }
 }
 
 label! {
-    /// What happened to an endpoint.
+    /// The change of a registered endpoint.
     Change = "change" {
-        /// It is new.
+        /// The endpoint is new.
         Registered => "registered",
-        /// It was there.
+        /// The endpoint was registered before.
         Renewed => "renewed",
-        /// It was taken out.
+        /// The endpoint was removed by request.
         Deregistered => "deregistered",
-        /// Its lease ran out.
+        /// The endpoint's lease ended.
         Expired => "expired",
-        /// Nothing: what was asked for was refused.
+        /// The request was refused, and nothing changed.
         Refused => "refused",
     }
 }

@@ -1,4 +1,4 @@
-//! Which rule a node falls under, and which rules are refused.
+//! Tests of the rules: which rule a node matches, and which rules are refused.
 
 use prost_types::{Struct, Value, value::Kind};
 

@@ -1,21 +1,21 @@
-//! Limits on what nodes that poll may ask for.
+//! Limits on the polls of nodes.
 
 use std::time::Duration;
 
-/// What is taken of nodes that poll, each limit with the reason for its default.
+/// Limits on polls, each with the reason for its default.
 #[derive(Clone, Copy, Debug)]
 pub struct PollLimits {
-    /// Bytes of one poll: a node lists its extensions in a hundred thousand bytes.
+    /// Bytes of one poll. A node lists its extensions in about 100 000 bytes.
     pub request_bytes: usize,
-    /// How long the body of a poll may take to come.
+    /// The longest time until the body of a poll is complete.
     pub request_timeout: Duration,
-    /// Names of one type that a node polls for, in all its polls: a new list costs as many.
+    /// Names of one type in all polls of one node: a node with a new list repeats as many.
     pub names: usize,
-    /// Polls remembered at once, one for each node, type and list of names; beyond it new ones are refused.
+    /// Polls remembered at once, one for each node, type and list of names. Beyond this limit new ones are refused.
     pub polls: usize,
-    /// Bytes of all their names.
+    /// Bytes of the names in all remembered polls.
     pub remembered_bytes: usize,
-    /// The share of both that one address may take.
+    /// The share of `polls` and `remembered_bytes` that one address may take.
     pub peer_share: f64,
 }
 

@@ -1,4 +1,4 @@
-//! Rule H-4: the version that a poll presents tells what became of the last answer.
+//! H-4: the version that a poll presents shows the outcome of the last answer.
 
 use super::*;
 
@@ -17,11 +17,11 @@ fn answer(version: &str, revision: u64) -> PollAnswer {
     }
 }
 
-/// `sent 1`, `unconfirmed 1`, …: what happened, and to which version.
-fn told(polling: &mut Polling) -> Vec<String> {
-    let mut told = Vec::new();
+/// `sent 1`, `unconfirmed 1`, …: the outcome and its version.
+fn outcomes(polling: &mut Polling) -> Vec<String> {
+    let mut outcomes = Vec::new();
     while let Some(outcome) = polling.poll_outcome() {
-        told.push(match outcome {
+        outcomes.push(match outcome {
             PollOutcome::Unconfirmed(delivery) => format!("unconfirmed {}", delivery.version),
             PollOutcome::Known(Outcome::Sent(delivery)) => format!("sent {}", delivery.version),
             PollOutcome::Known(Outcome::Ack(delivery)) => format!("ack {}", delivery.version),
@@ -35,7 +35,7 @@ fn told(polling: &mut Polling) -> Vec<String> {
             PollOutcome::Known(other) => panic!("no outcome of a poll: {other:?}"),
         });
     }
-    told
+    outcomes
 }
 
 #[test]
@@ -47,30 +47,30 @@ fn first_same_new_and_old_versions_are_told_apart() {
         polling.on_poll(poll(&all, &none), Some(&answer("1", 1)), now),
         Reply::Send
     );
-    assert_eq!(told(&mut polling), ["subscribed 0", "sent 1"]);
+    assert_eq!(outcomes(&mut polling), ["subscribed 0", "sent 1"]);
     assert_eq!(
         polling.on_poll(poll(&all, &one), Some(&answer("1", 1)), now),
         Reply::NotModified
     );
     polling.on_snapshot(Revision(1), |_| Some("1".into()));
-    assert_eq!(told(&mut polling), ["ignored 1", "ack 1", "synced 1"]);
-    // Another version is published, and the node comes with the old one: it has not heard of it yet.
+    assert_eq!(outcomes(&mut polling), ["ignored 1", "ack 1", "synced 1"]);
+    // Another version is published, and the node presents the old one: it has not heard of the new one yet.
     assert_eq!(
         polling.on_poll(poll(&all, &one), Some(&answer("2", 2)), now),
         Reply::Send
     );
-    assert_eq!(told(&mut polling), ["sent 2"]);
-    // It comes with the old one again: it rejected the new one, or did not apply it.
+    assert_eq!(outcomes(&mut polling), ["sent 2"]);
+    // The node presents the old version again: it rejected the new one, or has not applied it.
     assert_eq!(
         polling.on_poll(poll(&all, &one), Some(&answer("2", 2)), now),
         Reply::Send
     );
-    assert_eq!(told(&mut polling), ["unconfirmed 2", "ignored 2"]);
+    assert_eq!(outcomes(&mut polling), ["unconfirmed 2", "ignored 2"]);
     assert_eq!(
         polling.on_poll(poll(&all, &two), Some(&answer("2", 2)), now),
         Reply::NotModified
     );
-    assert_eq!(told(&mut polling), Vec::<String>::new());
+    assert_eq!(outcomes(&mut polling), Vec::<String>::new());
 }
 
 #[test]
@@ -78,13 +78,13 @@ fn refusal_in_so_many_words_is_a_nack_and_is_not_sent_the_same_again() {
     let mut polling = Polling::new(ResourceType::Cluster);
     let (all, now, none) = (None, Instant::now(), Version::from(""));
     polling.on_poll(poll(&all, &none), Some(&answer("1", 1)), now);
-    told(&mut polling);
+    outcomes(&mut polling);
     let refused = Poll {
         refusal: Some((13, "no")),
         ..poll(&all, &none)
     };
     assert_eq!(polling.on_poll(refused, Some(&answer("1", 1)), now), Reply::NotModified);
-    assert_eq!(told(&mut polling), ["nack 1", "ignored 1"]);
+    assert_eq!(outcomes(&mut polling), ["nack 1", "ignored 1"]);
     assert_eq!(
         polling.on_poll(poll(&all, &none), Some(&answer("2", 2)), now),
         Reply::Send
@@ -97,7 +97,7 @@ fn node_that_comes_with_the_current_version_has_it() {
     let (all, one) = (None, Version::from("1"));
     let reply = polling.on_poll(poll(&all, &one), Some(&answer("1", 1)), Instant::now());
     assert_eq!(reply, Reply::NotModified);
-    assert_eq!(told(&mut polling), ["subscribed 0", "presented 1"]);
+    assert_eq!(outcomes(&mut polling), ["subscribed 0", "presented 1"]);
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn type_is_synced_once_no_list_lacks_anything() {
     let (none, one, now) = (Version::from(""), Version::from("1"), Instant::now());
     let is_synced = |polling: &mut Polling| {
         polling.on_snapshot(Revision(1), |_| Some("1".into()));
-        told(polling).last().is_some_and(|last| last.starts_with("synced"))
+        outcomes(polling).last().is_some_and(|last| last.starts_with("synced"))
     };
     polling.on_poll(poll(&a, &none), Some(&answer("1", 1)), now);
     polling.on_poll(poll(&b, &none), Some(&answer("1", 1)), now);
@@ -123,7 +123,7 @@ fn lists_that_are_polled_for_no_more_are_forgotten_before_the_node_is() {
     let mut polling = Polling::new(ResourceType::Endpoint);
     let (none, start) = (Version::from(""), Instant::now());
     let at = |second: u64| start + Duration::from_secs(second);
-    let hear = |polling: &mut Polling, name: &str, second: u64| {
+    let ask = |polling: &mut Polling, name: &str, second: u64| {
         polling.on_poll(poll(&Some(vec![name.into()]), &none), None, at(second));
     };
     let remembered = |polling: &mut Polling, second: u64| {
@@ -131,19 +131,23 @@ fn lists_that_are_polled_for_no_more_are_forgotten_before_the_node_is() {
         polling.len()
     };
     for second in 0..5 {
-        hear(&mut polling, "a", second);
-        hear(&mut polling, "b", second);
+        ask(&mut polling, "a", second);
+        ask(&mut polling, "b", second);
     }
-    hear(&mut polling, "once", 5);
+    ask(&mut polling, "once", 5);
     assert_eq!(remembered(&mut polling, 10), 3);
     for second in 5..30 {
-        hear(&mut polling, "a", second);
+        ask(&mut polling, "a", second);
     }
     assert_eq!(
         remembered(&mut polling, 30),
         2,
-        "b is abandoned; how often `once` comes is not known"
+        "`b` is abandoned; the usual time between polls for `once` is unknown"
     );
-    assert_eq!(remembered(&mut polling, 200), 2, "the node as a whole may come again");
+    assert_eq!(
+        remembered(&mut polling, 200),
+        2,
+        "all lists are kept until the timeout of the node"
+    );
     assert_eq!(remembered(&mut polling, 400), 0);
 }

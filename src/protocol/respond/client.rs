@@ -1,4 +1,4 @@
-//! A client as its next response is found for it: what it has of one type, and asks for.
+//! The client of a response: what it holds of one type, and subscribes to.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::{
     snapshot::TypeResources,
 };
 
-/// What a client has of one type, and asks for.
+/// The state of a client that its next response of one type depends on.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::protocol) struct Client<'a> {
     pub(in crate::protocol) kind: &'a ResourceType,
@@ -22,19 +22,19 @@ pub(in crate::protocol) struct Client<'a> {
     pub(in crate::protocol) refused: &'a Refused,
     /// Nothing was sent on this stream yet.
     pub(in crate::protocol) fresh: bool,
-    /// Nothing that was sent awaits its answer.
+    /// No response awaits its answer.
     pub(in crate::protocol) idle: bool,
 }
 
-/// A resource that the client holds and the goal does not have.
+/// A resource that the client holds and the goal lacks.
 #[derive(Debug)]
 pub(in crate::protocol) struct Gone {
     pub(super) resource: Arc<Resource>,
-    /// Its content is known.
+    /// The content of the resource is known.
     pub(super) known: bool,
 }
 
-/// The resources that the subscribed names stand for, sorted, each once.
+/// The resources of the subscribed names, sorted, each once.
 pub(in crate::protocol) fn named(subscription: &Subscription, resources: &TypeResources) -> Vec<Arc<Resource>> {
     let names = subscription.names();
     let find = resources.finder(names.len());

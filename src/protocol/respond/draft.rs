@@ -1,4 +1,4 @@
-//! Responses in the making: what changed, what was asked for and what is owed, put together by the rules of the variant.
+//! Drafts of responses: join the changes, the answers and everything owed by the rules of the variant.
 
 use std::sync::Arc;
 
@@ -6,35 +6,33 @@ use super::{client::named, plan::Plan, resolve::Resolution};
 use crate::{
     protocol::{
         Contents, Subscription, Variant,
-        policy::{is_full_state, repeats_unchanged, tells_removal},
+        policy::{is_full_state, removes_by_omission, repeats_unchanged},
         sorted::sort_once,
-        type_state::{ClientView, Refused, Replaced, Step},
+        type_state::{ClientView, Purpose, Refused, Replaced},
     },
     resource::{Resource, ResourceName, ResourceType},
     snapshot::TypeResources,
 };
 
-/// A response in the making.
 #[derive(Debug)]
 pub(in crate::protocol) struct Draft {
     pub(in crate::protocol) resources: Contents,
     pub(in crate::protocol) removed: Vec<ResourceName>,
     /// Delta VHDS: names returned without a resource (D-12).
     pub(in crate::protocol) unresolved: Vec<ResourceName>,
-    pub(in crate::protocol) step: Step,
+    pub(in crate::protocol) purpose: Purpose,
     /// Resources that the client did not hold in this version before: their children are sent again.
     pub(in crate::protocol) changed: Contents,
-    /// What the client held before.
+    /// The resources that the client held before.
     pub(in crate::protocol) replaced: Replaced,
-    /// It carries children of a changed parent.
     pub(in crate::protocol) children: bool,
-    /// Names that stand first.
+    /// Names that stand first, see `Response::lead`.
     pub(in crate::protocol) lead: Vec<ResourceName>,
-    /// Names that were looked up and do not exist: asked for, empty globs, and asked for before and gone now.
+    /// Names that were looked up and do not exist: requested names, empty globs, and subscribed names that are gone.
     pub(in crate::protocol) missing: Vec<ResourceName>,
 }
 
-/// What a response is made of besides the step.
+/// The parts of a response besides the step.
 #[derive(Debug, Default)]
 pub(in crate::protocol) struct Asked {
     pub(in crate::protocol) resolution: Resolution,
@@ -42,11 +40,11 @@ pub(in crate::protocol) struct Asked {
     pub(in crate::protocol) owed: bool,
     /// Children of changed parents were owed.
     pub(in crate::protocol) children: bool,
-    /// It is the first of the type on this stream.
+    /// The response is the first of the type on this stream.
     pub(in crate::protocol) first: bool,
 }
 
-/// A client as the draft sees it, with the view it will have.
+/// The client that receives the draft, with the view it will have.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::protocol) struct Recipient<'a> {
     pub(in crate::protocol) kind: &'a ResourceType,
@@ -54,7 +52,7 @@ pub(in crate::protocol) struct Recipient<'a> {
     pub(in crate::protocol) subscription: &'a Subscription,
     pub(in crate::protocol) view: &'a ClientView,
     pub(in crate::protocol) refused: &'a Refused,
-    /// What the last response carried that awaits its answer.
+    /// The resources of the last unanswered response.
     pub(in crate::protocol) under_way: Option<&'a Contents>,
     pub(in crate::protocol) quiet_removals: bool,
     pub(in crate::protocol) bare_errors: bool,
@@ -63,7 +61,7 @@ pub(in crate::protocol) struct Recipient<'a> {
 // === impl Draft ===
 
 impl Draft {
-    /// Puts a response together. `None` where there is nothing to say.
+    /// Makes the draft of a response; `None` if there is nothing to send.
     #[must_use]
     pub(in crate::protocol) fn compose(
         recipient: Recipient<'_>,
@@ -83,10 +81,10 @@ impl Draft {
                 step.removed
             },
             unresolved: Vec::new(),
-            step: if step.changed.is_empty() {
-                Step::Answer
+            purpose: if step.changed.is_empty() {
+                Purpose::Answer
             } else {
-                Step::Make
+                Purpose::Make
             },
             changed: step.changed,
             replaced: step.replaced,
@@ -100,12 +98,11 @@ impl Draft {
         is_due.then_some(draft)
     }
 
-    /// Whether it holds the resource of this name.
     pub(in crate::protocol) fn carries(&self, name: &ResourceName) -> bool {
         self.resources.get(name).is_some()
     }
 
-    /// Puts in what a SotW response carries; `false` where there is nothing to say.
+    /// Fills in the contents of a SotW response; `false` if there is nothing to send.
     fn fill_sotw(
         &mut self,
         recipient: Recipient<'_>,
@@ -117,13 +114,13 @@ impl Draft {
         let Resolution { all, found, .. } = asked.resolution;
         let any_found = !found.is_empty() || all.as_ref().is_some_and(|all| !all.resources.is_empty());
         let is_asked = asked.owed || any_found || (is_full_state(kind) && any_missing);
-        // Absence means deletion to a client that holds a full state, so it is told of an empty one too (S-9, R-1).
+        // S-9, R-1: absence means deletion to a client that holds a full state, so it is sent an empty state too.
         let may_be_empty = is_full_state(kind) || subscription.is_wildcard();
-        let tells = tells_removal(kind) && !self.removed.is_empty();
-        // E-4: an error cancels the wait of a client for what is not there.
+        let removes = removes_by_omission(kind) && !self.removed.is_empty();
+        // E-4: an error ends a client's wait for a missing resource.
         let bare = recipient.bare_errors && !self.missing.is_empty() && !may_be_empty;
         let due = is_asked
-            || tells
+            || removes
             || bare
             || !self.changed.is_empty()
             || (asked.first && may_be_empty && !subscription.is_empty());
@@ -140,14 +137,14 @@ impl Draft {
         };
         let says_something = may_be_empty || bare || !self.resources.is_empty();
         let is_known = match recipient.under_way {
-            // A further cluster response that says the same again.
+            // A further cluster response that repeats the same state.
             Some(sent) => is_full_state(kind) && !any_found && sent.is_same_state(&self.resources),
             None => recipient.refused.is_state(&self.resources),
         };
         says_something && !is_known
     }
 
-    /// The same for a delta response.
+    /// Fills in the contents of a delta response; `false` if there is nothing to send.
     fn fill_delta(&mut self, recipient: Recipient<'_>, asked: Asked, missing: Vec<ResourceName>) -> bool {
         let Resolution { all, found, .. } = asked.resolution;
         self.resources = match all {
@@ -166,7 +163,7 @@ impl Draft {
     }
 }
 
-/// All that the client holds of the type: the base's subscribed resources, but for the exceptions.
+/// Everything that the client holds of the type: the base's subscribed resources, with the exceptions.
 fn whole(recipient: Recipient<'_>, to: &Arc<TypeResources>) -> Contents {
     let Recipient { subscription, view, .. } = recipient;
     let by_name = !subscription.is_wildcard() && !subscription.has_globs();

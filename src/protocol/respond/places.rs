@@ -1,5 +1,5 @@
-//! What takes another's place: an address, the key of a scope, a domain. Envoy takes a resource that claims a place only
-//! once whoever had it is gone or changed, in the same response at the latest (O-17).
+//! Places that change hands: an address, the key of a scope, a domain. Envoy accepts a resource that claims a place
+//! only once the holder of that place is gone or changed, in the same response at the latest (O-17).
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,24 +13,23 @@ use crate::{
     snapshot::TypeResources,
 };
 
-/// What changes hands in a step.
 #[derive(Debug, Default)]
 pub(super) struct HandOver {
-    /// Names that are gone and leave now, since others take their places.
+    /// Removed names that leave in this step, because others take their places.
     pub(super) leaving: BTreeSet<ResourceName>,
-    /// Names that give up places which others take, each before who takes one of its: an Envoy goes through listeners and
-    /// scopes in the order of the response.
+    /// Names that give up places, each before the one that takes over: Envoy applies a response's listeners and scopes
+    /// in order.
     pub(super) givers: Vec<ResourceName>,
 }
 
-/// Who has a place that somebody claims.
+/// A resource that claims a place, and the resource that holds it.
 struct Claim<'a> {
     by: &'a ResourceName,
     holder: &'a ResourceName,
 }
 
-/// Finds who takes whose place. Who changes and who takes over go together or wait together: `blocked` is extended by those
-/// that wait with others. Of those in `lasts` the wait may last.
+/// Finds the resources that take places of others. The resource that changes and the one that takes its place go
+/// together or wait together: those that must wait are added to `blocked`. The resources in `lasts` may wait for long.
 pub(super) fn hand_over(
     client: Client<'_>,
     to: &TypeResources,
@@ -59,8 +58,8 @@ pub(super) fn hand_over(
     }
     wait_together(&contested, to, changed, blocked);
     if blocked.iter().any(|name| view.holds_unknown_as(name)) {
-        // One that waits may have any of the places. Where that may last, those that the client has already are taken to
-        // claim what they had.
+        // A waiting resource of unknown content may hold any of the places. If its wait may last, resources that the
+        // client already has are taken to claim only places they had.
         let may_last = blocked
             .iter()
             .filter(|name| view.holds_unknown_as(name))
@@ -78,7 +77,7 @@ pub(super) fn hand_over(
     }
     hand_over.givers = givers(&contested, to, blocked);
     if claims.iter().any(|(by, _)| goes(&by.name)) {
-        // Their places are not known, so they may be those that are claimed.
+        // The places of these resources are unknown, and may be the claimed ones.
         let retained = view
             .retained()
             .values()
@@ -95,7 +94,7 @@ pub(super) fn hand_over(
     hand_over
 }
 
-/// Has wait, at a first answer, who claims a place of one that waits and is given in its older form instead.
+/// For a first answer: blocks each resource that claims a place of a waiting one, if that is given in its older form.
 pub(super) fn wait_with_older(
     client: Client<'_>,
     changed: &Contents,
@@ -144,7 +143,7 @@ fn new_claims<'a>(view: &ClientView, changed: &'a Contents) -> Vec<(&'a Arc<Reso
     claims
 }
 
-/// Who has which place on the client and is about to change or to go, or was refused its change.
+/// The holders of each place at the client that will change or go, or whose change was refused.
 fn holders<'a>(
     view: &'a ClientView,
     changed: &Contents,
@@ -164,12 +163,13 @@ fn holders<'a>(
     holders
 }
 
-/// Who gives up a place and stays, in an order in which each comes before who takes it.
+/// The resources that give up a place and stay, each before the resource that takes it.
 fn givers(claims: &[Claim<'_>], to: &TypeResources, blocked: &BTreeSet<ResourceName>) -> Vec<ResourceName> {
     let goes = |claim: &&Claim<'_>| !blocked.contains(claim.by) && to.named(claim.holder.as_str()).is_some();
     let going: Vec<&Claim<'_>> = claims.iter().filter(goes).collect();
     let mut order: Vec<&ResourceName> = Vec::new();
-    // Each round takes those whose own places are free by then; what is left gives in a circle, which no order helps.
+    // Each round takes the resources whose own new places are free by then. A circle is left over, which no order
+    // resolves.
     loop {
         let is_free = |name: &ResourceName| {
             let mut taken = going.iter().filter(|claim| claim.by == name);
@@ -185,7 +185,7 @@ fn givers(claims: &[Claim<'_>], to: &TypeResources, blocked: &BTreeSet<ResourceN
     }
 }
 
-/// Has who claims a place wait while its holder cannot change, and the holder keep its place while who claims it waits.
+/// Blocks a claiming resource while the holder cannot change, and a holder while the claiming resource waits.
 fn wait_together(claims: &[Claim<'_>], to: &TypeResources, changed: &Contents, blocked: &mut BTreeSet<ResourceName>) {
     loop {
         let before = blocked.len();

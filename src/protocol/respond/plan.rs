@@ -1,5 +1,5 @@
-//! The step from what a client holds to a newer snapshot, as a pure function: what changes, what waits, what is removed, and
-//! what stays with the client for now. Nothing is edited here; the session applies the plan once.
+//! The step from what a client holds to a newer snapshot, as a pure function: the resources that change, wait, are
+//! removed, or stay with the client for now. The session applies the plan once.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,43 +22,39 @@ use crate::{
     snapshot::{Diff, TypeResources},
 };
 
-/// The order that a step keeps to.
 #[derive(Clone, Copy)]
 pub(in crate::protocol) struct Terms<'a> {
-    /// Whether what is gone stays with the client until nothing can need it; otherwise it goes at once.
+    /// Removed resources stay with the client until nothing can need them; otherwise they are removed at once.
     pub(in crate::protocol) keeps: bool,
-    /// The same for what the client says it holds from an earlier stream.
+    /// The same for resources that the client presents from an earlier stream.
     pub(in crate::protocol) keeps_presented: bool,
     /// Names that may be in use although they were not accepted.
     pub(in crate::protocol) in_use: &'a BTreeSet<ResourceName>,
-    /// What a resource must wait for, given what the client holds in its place; `None` where nothing waits for anything.
+    /// The check whether a resource must wait; `None` if no resource waits.
     pub(in crate::protocol) gate: Option<Gate<'a>>,
-    /// Where a first answer takes what must wait from, in its older form.
+    /// The source of a first answer's older forms, for resources that must wait.
     pub(in crate::protocol) older: Option<&'a TypeResources>,
     pub(in crate::protocol) now: Instant,
 }
 
-/// What a resource waits for, given what the client holds in its place.
+/// Returns the resource that a changed one must wait for. The second argument is what the client holds in its place.
 pub(in crate::protocol) type Gate<'a> = &'a dyn Fn(&Resource, Option<&Resource>) -> Option<Awaited>;
 
 /// The step to another snapshot.
 #[derive(Debug, Default)]
 pub(in crate::protocol) struct Plan {
-    /// Resources that the client does not hold in this version, and may be sent.
+    /// Resources that the client does not hold in this version and may be sent.
     pub(in crate::protocol) changed: Contents,
-    /// Names that are taken from the client now.
     pub(in crate::protocol) removed: Vec<ResourceName>,
-    /// What the client holds afterwards, other than the snapshot says.
+    /// The client's differences from the snapshot afterwards.
     pub(in crate::protocol) exceptions: Exceptions,
-    /// What it held before.
     pub(in crate::protocol) replaced: Replaced,
-    /// Names that stand first in the response, since others take their places.
+    /// Names that stand first in the response, because others take their places.
     pub(in crate::protocol) lead: Vec<ResourceName>,
-    /// A first answer would hold less than there is: it waits as a whole (O-18).
+    /// The first answer would be too small, and waits as a whole (O-18).
     pub(in crate::protocol) waits: bool,
 }
 
-/// Plans the step to `to`.
 #[must_use]
 pub(in crate::protocol) fn plan(client: Client<'_>, to: &Arc<TypeResources>, terms: Terms<'_>) -> Plan {
     let from = client.view.resources();
@@ -70,7 +66,7 @@ pub(in crate::protocol) fn plan(client: Client<'_>, to: &Arc<TypeResources>, ter
     let gone = gone(client, diff.as_deref(), to);
     let may_wait = terms.gate.is_some() || (terms.keeps && has_places(client.kind));
     if !may_wait && gone.is_empty() && client.view.is_plain() && !client.refused.any() {
-        // Nearly every step.
+        // Nearly every step takes this path.
         let mut plan = Plan {
             changed,
             ..Plan::default()
@@ -115,8 +111,8 @@ pub(in crate::protocol) fn plan(client: Client<'_>, to: &Arc<TypeResources>, ter
     plan
 }
 
-/// The subscribed resources of `to` that the client does not hold in this version: shared with all streams that make the
-/// same step, unless this client holds something else than they do.
+/// The subscribed resources of `to` that the client does not hold in this version. All streams that make the same step
+/// share them, unless this client has exceptions.
 pub(in crate::protocol) fn changes(
     client: Client<'_>,
     from: Option<&Arc<TypeResources>>,
@@ -141,7 +137,7 @@ pub(in crate::protocol) fn changes(
     }
 }
 
-/// The same, picked one by one. Walks the shorter of the diff and the names.
+/// The same resources, chosen one by one. Walks the diff or the names, whichever is shorter.
 fn changed_between(
     client: Client<'_>,
     from: Option<&Arc<TypeResources>>,
@@ -179,7 +175,7 @@ fn changed_between(
         })
     };
     let mut changed: Vec<_> = candidates.into_iter().filter(|resource| !holds(resource)).collect();
-    // Names that the client holds in another version than the base says, though the base says the goal's.
+    // Names that the client holds in another version, although base and goal agree.
     let differs = |(name, held): (&ResourceName, &Held)| {
         let now = to.get(name.as_str())?;
         let due = now.version != held.version && subscription.selects(now) && !refused.has(now);
@@ -192,7 +188,7 @@ fn changed_between(
     changed
 }
 
-/// The subscribed resources that the client holds and that are not in `to`, but for those that are left with it anyway.
+/// The subscribed resources that the client holds and `to` lacks, except those that are retained anyway.
 fn gone(client: Client<'_>, diff: Option<&Diff>, to: &Arc<TypeResources>) -> Vec<Gone> {
     let view = client.view;
     let removed = diff.into_iter().flat_map(|diff| &diff.removed);
@@ -221,7 +217,7 @@ fn gone(client: Client<'_>, diff: Option<&Diff>, to: &Arc<TypeResources>) -> Vec
     gone
 }
 
-/// The changed resources that wait for others, and those of them that wait for something refused, which may last.
+/// The changed resources that wait for others; and those among them that wait for a refused one, which may last.
 fn blocked(
     client: Client<'_>,
     changed: &Contents,
@@ -244,7 +240,7 @@ fn blocked(
     (blocked, lasts)
 }
 
-/// What was given in the place of what the client refuses: it goes on with that.
+/// The resources that the client was given in place of refused ones, and that it goes on with.
 fn still_held(client: Client<'_>, to: &TypeResources) -> BTreeMap<ResourceName, Held> {
     let is_refused = |name: &ResourceName| {
         let now = to.named(name.as_str());
@@ -257,7 +253,7 @@ fn still_held(client: Client<'_>, to: &TypeResources) -> BTreeMap<ResourceName, 
 // === impl Plan ===
 
 impl Plan {
-    /// Takes out what waits: the client keeps what it holds in its place. A first answer gives it in its older form.
+    /// Takes out the resources that wait. The client keeps what it holds, or gets the older form in a first answer.
     fn hold_back(&mut self, client: Client<'_>, blocked: &BTreeSet<ResourceName>, older: Option<&TypeResources>) {
         let mut changed = Vec::with_capacity(self.changed.len());
         for resource in self.changed.iter() {
@@ -272,7 +268,7 @@ impl Plan {
                     changed.push(Arc::clone(older));
                     held = Held::known(older);
                 } else {
-                    // A client that has nothing takes absence for "does not exist".
+                    // A client that holds nothing takes absence as "does not exist".
                     self.waits |= client.view.base().is_none()
                         && client.view.held().is_empty()
                         && (is_full_state(client.kind) || client.subscription.is_wildcard());
@@ -283,8 +279,8 @@ impl Plan {
         self.changed = Contents::Chosen(changed);
     }
 
-    /// Keeps what the client has ACKed and the goal no longer has. What was refused is not kept: sending it again would
-    /// be refused again (O-4).
+    /// Retains the resources that the client has ACKed and the goal lacks. Refused resources are not retained: they
+    /// would be sent again and refused again (O-4).
     fn retain(
         &mut self,
         client: Client<'_>,
@@ -323,7 +319,7 @@ impl Plan {
         self.exceptions.retained = retained;
     }
 
-    /// Names that are new to the client in this step, be they sent or waiting.
+    /// Names that are new to the client in this step, sent or waiting.
     fn additions(&self, view: &ClientView) -> Arc<[ResourceName]> {
         let sent = self.changed.iter().map(|resource| &resource.name);
         let waiting = self.exceptions.held.iter().filter(|(_, held)| held.is_nothing());
@@ -331,7 +327,7 @@ impl Plan {
         new.chain(waiting.map(|(name, _)| name)).cloned().collect()
     }
 
-    /// Notes what the client holds until it has accepted the response.
+    /// Records the resources that the client holds until it has accepted the response.
     fn note_replaced(&mut self, client: Client<'_>, from: Option<&Arc<TypeResources>>, keeps: bool) {
         self.replaced.from = from.cloned();
         let view = client.view;
@@ -358,14 +354,14 @@ impl Plan {
     }
 }
 
-/// What the client holds under a name whose change waits.
+/// The resource that the client holds under a name whose change waits.
 fn held_in_place(kind: &ResourceType, view: &ClientView, name: &ResourceName) -> Held {
     if let Some(held) = view.held().get(name) {
         return held.clone();
     }
     if let Some(before) = view.before_refusal(name) {
         let held = Held::known(before);
-        // It may have applied a later one of a response that it refused for another (S-8).
+        // S-8: the client may have applied a later version from a response that it refused for another resource.
         return if applies_valid_part(kind) { held.doubted() } else { held };
     }
     let base = view.resources().and_then(|base| base.named(name.as_str()));
@@ -376,7 +372,7 @@ fn held_in_place(kind: &ResourceType, view: &ClientView, name: &ResourceName) ->
             version: retained.resource.version.clone(),
             resource: retained.known.then(|| Arc::clone(&retained.resource)),
         },
-        // It was removed, and an Envoy drains with it all the same.
+        // The route configuration was removed, and yet an Envoy drains with it.
         (None, None) => {
             let drained = view.drained().get(name);
             drained.map_or_else(Held::nothing, |drained| Held::known(drained).doubted())
@@ -384,17 +380,16 @@ fn held_in_place(kind: &ResourceType, view: &ClientView, name: &ResourceName) ->
     }
 }
 
-/// The gone resources that stay with the client for now: each with whether its content is known, and whether the client is
-/// certain to hold it.
+/// The gone resources that stay with the client for now, with two flags: content known; certainly held.
 fn kept(client: Client<'_>, gone: &[Gone], terms: Terms<'_>) -> Vec<(Arc<Resource>, bool, bool)> {
     let Client {
         kind, view, refused, ..
     } = client;
     let acked = view.acked().and_then(|acked| acked.get(kind));
     let base_is_acked = matches!((view.resources(), acked), (Some(base), Some(acked)) if Arc::ptr_eq(base, acked));
-    // In delta nothing need be sent to leave with the client what it may have applied of a refused response (S-8). But a
-    // cluster that it refused while building it stays warming in Envoy 1.40, and no later CDS response is ACKed until it is
-    // removed: where nothing can be using it, it goes at once.
+    // S-8: in delta, nothing need be sent to leave a resource with a client that may have applied it from a refused
+    // response. But a cluster that was refused while it was built stays warming in Envoy 1.40, and no later CDS
+    // response is ACKed until its removal. So if nothing can be using it, it is removed at once.
     let is_stuck = |resource: &Resource| {
         *kind == ResourceType::Cluster
             && refused.names(resource.name.as_str())
@@ -409,11 +404,11 @@ fn kept(client: Client<'_>, gone: &[Gone], terms: Terms<'_>) -> Vec<(Arc<Resourc
         if applied {
             return !is_stuck(&gone.resource);
         }
-        // Who answered everything has what it did not refuse.
+        // A client that answered everything holds what it did not refuse.
         let accepted = client.idle && !client.fresh && !refused.names(name.as_str());
-        // What awaits its answer may be in use already, where it was needed for what the client asked for by itself.
+        // An unanswered resource may be in use already, if the client's own requests needed it.
         let may_use = !client.idle && !refused.names(name.as_str()) && terms.in_use.contains(name);
-        // What waited was sent after the base was ACKed, and may have been refused.
+        // A resource that waited was sent after the base was ACKed, and may have been refused.
         let acked = base_is_acked && !refused.names(name.as_str());
         acked || accepted || may_use || view.before_refusal(name).is_some()
     };

@@ -1,5 +1,5 @@
-//! What names that a client asks for stand for: in what it was brought to, ahead of that, or in a snapshot that a parent of
-//! theirs came from (O-2, O-16). Looks only; the effects on what the client holds are applied afterwards.
+//! Finds the resources of requested names: in the base, in the newer goal, or in a snapshot that a parent came from
+//! (O-2, O-16). The lookup changes nothing; its effects on the client's view are applied afterwards.
 
 use std::{collections::BTreeSet, sync::Arc, time::Instant};
 
@@ -15,62 +15,59 @@ use crate::{
     snapshot::TypeResources,
 };
 
-/// Where names are looked up that the client was not brought to.
 #[derive(Clone, Copy)]
 pub(in crate::protocol) struct Sources<'a> {
-    /// What the response carries anyway.
+    /// The resources that the response carries anyway.
     pub(in crate::protocol) changed: &'a Contents,
     /// The newest snapshot's resources of the type.
     pub(in crate::protocol) goal: Option<&'a Arc<TypeResources>>,
-    /// Whether the client still has the clusters that an older form of a resource names.
+    /// Returns true if the client still has the clusters that an older form of a resource refers to.
     pub(in crate::protocol) is_usable: &'a dyn Fn(&Resource) -> bool,
-    /// Whether the client was given what the resource refers to, so that it may be sent now.
+    /// Returns true if the client was given everything that the resource refers to, so that it may be sent now.
     pub(in crate::protocol) may_be_sent: &'a dyn Fn(&Resource) -> bool,
-    /// Whether the client has accepted what the resource refers to, so that it may take the place of another.
+    /// Returns true if the client has accepted everything that the resource refers to, so that it may replace another.
     pub(in crate::protocol) may_follow: &'a dyn Fn(&Resource) -> bool,
-    /// The resource of this name in a snapshot that a parent came from, which the client holds or may hold.
+    /// Finds the resource of this name in a snapshot from which a parent came that the client holds or may hold.
     pub(in crate::protocol) inherited: &'a dyn Fn(&ResourceName) -> Option<Arc<Resource>>,
-    /// An older form of a resource, in which it may take the place of another.
+    /// Finds an older form of a resource, which may replace another.
     pub(in crate::protocol) older: &'a dyn Fn(&Resource) -> Option<Arc<Resource>>,
 }
 
-/// What was looked up for one response.
 #[derive(Debug, Default)]
 pub(in crate::protocol) struct Resolution {
-    /// Everything subscribed, where that is what streams with the same names share.
+    /// Everything subscribed, in a form that streams with the same names share.
     pub(in crate::protocol) all: Option<Arc<Selection>>,
     pub(in crate::protocol) found: Vec<Arc<Resource>>,
-    /// Names that nothing answers to.
+    /// Names without a resource.
     pub(in crate::protocol) missing: Vec<ResourceName>,
-    /// Names that will be answered once what they refer to was given.
+    /// Names that are answered later, once the resources that they refer to were given.
     pub(in crate::protocol) late: Vec<ResourceName>,
     effects: Vec<Effect>,
 }
 
-/// How an answer changes what the client holds.
+/// A change of the client's view by an answer.
 #[derive(Debug)]
 enum Effect {
-    /// It holds this ahead of the base, or in place of it.
+    /// The client holds this resource ahead of the base, or in place of that of the base.
     Hold(Arc<Resource>),
-    /// It holds what the base says.
+    /// The client holds the resource of the base.
     Release(ResourceName),
-    /// It holds what neither the base nor the goal has.
+    /// The client holds a resource that neither the base nor the goal has.
     Retain(Arc<Resource>),
 }
 
-/// What one name stands for.
 enum Found {
     Given(Arc<Resource>),
     Late,
     Nothing,
-    /// The client has it, and its content is not known here.
+    /// The client has the resource, and its content is unknown here.
     Held,
 }
 
 // === impl Resolution ===
 
 impl Resolution {
-    /// Looks up all that is owed to a client that is at `base`.
+    /// Looks up everything that is owed to a client that is at `base`.
     #[must_use]
     pub(in crate::protocol) fn of(
         client: Client<'_>,
@@ -98,7 +95,7 @@ impl Resolution {
         resolution
     }
 
-    /// The members of globs, all found in one walk however many globs there are; the name of one that has none is missing.
+    /// Finds the members of all globs in one pass over the set. A glob without members is missing.
     fn resolve_globs(&mut self, written: &BTreeSet<ResourceName>, base: &TypeResources) {
         let globs = Globs::of(written.iter());
         let mut empty: BTreeSet<&ResourceName> = written.iter().collect();
@@ -114,8 +111,8 @@ impl Resolution {
         self.missing.extend(empty.into_iter().cloned());
     }
 
-    /// Every subscribed name is to be answered: shared with streams of the same names if no exception tells this one from
-    /// them, but for the names that the base does not have.
+    /// Resolves every subscribed name. Streams with the same names share the result, if the client has no exceptions.
+    /// Names that the base lacks are looked up one by one.
     fn resolve_all<'a>(
         &mut self,
         client: Client<'a>,
@@ -147,10 +144,10 @@ impl Resolution {
         sources: Sources<'_>,
     ) {
         match self.look_up(client, name, base, sources) {
-            // D-9, W-9: what was given up by name, the wildcard may leave out.
+            // D-9, W-9: the wildcard may leave out a name that was unsubscribed.
             Found::Given(resource) if client.subscription.selects(&resource) => self.found.push(resource),
             Found::Given(_) | Found::Nothing => {
-                // In delta that is said, and what the client held of it is gone.
+                // Delta names what is missing, so the client no longer holds it.
                 if client.variant == Variant::Delta {
                     self.effects.push(Effect::Release(name.clone()));
                 }
@@ -161,8 +158,8 @@ impl Resolution {
         }
     }
 
-    /// What the child of a changed parent is given. The parent waits for it: where the newest was refused, it is better
-    /// off with what was accepted before.
+    /// Resolves the child of a changed parent. The parent waits for the child; so if the client refused the newest
+    /// version, it is given the version that it accepted before.
     fn resolve_child(
         &mut self,
         client: Client<'_>,
@@ -176,7 +173,7 @@ impl Resolution {
                 .named(name.as_str())
                 .is_some_and(|base| !(sources.may_follow)(base))
         {
-            // It waits, and the client has an older one that is not known here.
+            // The resource waits, and the client has an older version of unknown content.
             return;
         }
         match self.look_up(client, name, base, sources) {
@@ -215,7 +212,7 @@ impl Resolution {
             return self.look_up_held(held, in_base, sources);
         }
         let is_newer = |newest: &&Arc<Resource>| in_base.is_none_or(|base| base.version != newest.version);
-        // Types that wait for others must not run ahead of them.
+        // A type that waits for others must not run ahead of them.
         let may_pass = |newest: &Resource| {
             !waits(client.kind) || client.refused.names(name.as_str()) || (sources.may_follow)(newest)
         };
@@ -231,13 +228,13 @@ impl Resolution {
                 if retained.known {
                     return Found::Given(Arc::clone(&retained.resource));
                 }
-                // A cluster that warms waits for endpoints, though the client has some.
+                // A warming cluster waits for endpoints, even if the client has some.
                 let inherited = (sources.inherited)(name).filter(|_| !waits(client.kind));
                 return inherited.map_or(Found::Held, Found::Given);
             }
         }
         if let Some(newest) = newest {
-            // A listener that drains with an older one is in use.
+            // A listener that drains uses the older version.
             let is_used = view.drained().contains_key(name);
             if !(sources.may_be_sent)(newest) || (is_used && !(sources.may_follow)(newest)) {
                 return Found::Late;
@@ -252,8 +249,8 @@ impl Resolution {
         Found::Given(inherited)
     }
 
-    /// Gives a resource that the client asks for only now, although others wait for what it refers to: as it was when its
-    /// parent came, where that can be used already.
+    /// Gives a resource that the client asks for only now. If others wait for what it refers to, the resource is given
+    /// in the form that came with its parent, if that form is usable already.
     fn give_in_order(&mut self, resource: &Arc<Resource>, sources: Sources<'_>) -> Found {
         if !(sources.may_follow)(resource)
             && let Some(older) = (sources.older)(resource)
@@ -268,12 +265,12 @@ impl Resolution {
         }
     }
 
-    /// A name that the client holds otherwise than the base says.
+    /// Resolves a name under which the client holds something else than the base says.
     fn look_up_held(&mut self, held: &Held, in_base: Option<&Arc<Resource>>, sources: Sources<'_>) -> Found {
         let Some(in_base) = in_base else {
             return Found::Nothing;
         };
-        // What waits is given as the client has it: the step that brings it further keeps to the order.
+        // A resource that waits is given as the client has it; its step to the newer version keeps to the order.
         if let Some(resource) = &held.resource {
             return Found::Given(Arc::clone(resource));
         }
@@ -288,7 +285,7 @@ impl Resolution {
         given
     }
 
-    /// Notes in the view what the client holds once it is given what was found.
+    /// Records in the view what the client holds once it was given the results.
     pub(in crate::protocol) fn apply(&mut self, view: &mut ClientView, now: Instant) {
         for effect in self.effects.drain(..) {
             match effect {

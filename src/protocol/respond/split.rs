@@ -1,6 +1,6 @@
-//! Large delta responses in several: gRPC clients take messages of 4 MiB unless told otherwise (L-13).
+//! Splits large delta responses: gRPC clients take messages of 4 MiB by default (L-13).
 //!
-//! All parts are entered as sent at once, so that nothing goes past them; they are handed out one after the other.
+//! All parts are recorded as sent at once, so that nothing overtakes them; they are sent one after the other.
 
 use std::sync::Arc;
 
@@ -10,11 +10,11 @@ use crate::{
     resource::{Resource, ResourceName},
 };
 
-/// What protobuf takes around a resource or a name, and the response around all of them, at most.
+/// The most bytes that protobuf adds to a resource or a name, and to the response.
 const ENVELOPE: usize = 32;
 const RESPONSE_ENVELOPE: usize = 512;
 
-/// What one response carries.
+/// The contents of one response.
 #[derive(Debug)]
 pub(in crate::protocol) struct Part {
     pub(in crate::protocol) resources: Contents,
@@ -22,8 +22,7 @@ pub(in crate::protocol) struct Part {
     pub(in crate::protocol) unresolved: Vec<ResourceName>,
 }
 
-/// Divides what is to be sent into parts of at most `most` bytes, each with one resource at least; `None` leaves it whole.
-/// Gives the first, and those after it.
+/// Divides a draft into parts of at most `most` bytes and at least one item; `None` leaves the draft whole.
 pub(in crate::protocol) fn parts(draft: &mut Draft, most: Option<usize>) -> (Part, Vec<Part>) {
     let resources = std::mem::take(&mut draft.resources);
     let removed = std::mem::take(&mut draft.removed);
@@ -50,7 +49,7 @@ pub(in crate::protocol) fn parts(draft: &mut Draft, most: Option<usize>) -> (Par
     (first, parts.collect())
 }
 
-/// What is sent is either of these: a part that mixes them would be smaller by nothing.
+/// The contents of one part. A part that mixes these kinds would save nothing.
 enum Item<'a> {
     Resources(&'a [Arc<Resource>]),
     Removed(&'a [ResourceName]),
@@ -73,7 +72,7 @@ impl From<Item<'_>> for Part {
     }
 }
 
-/// Runs of at most `room` bytes, and of one item at least.
+/// Divides a list into runs of at most `room` bytes and at least one item.
 fn divide<'a, T>(mut rest: &'a [T], room: usize, size: impl Fn(&T) -> usize + 'a) -> impl Iterator<Item = &'a [T]> {
     std::iter::from_fn(move || {
         let mut taken = 0;

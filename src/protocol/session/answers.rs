@@ -6,14 +6,14 @@ use crate::{
     proto::google::rpc,
     protocol::{
         Outcome, Session, Variant,
-        type_state::{Sent, Step},
+        type_state::{Purpose, Sent},
     },
     resource::{Resource, ResourceType},
 };
 
 impl Session {
-    /// Matches a request's nonce to a response in flight, and settles it as ACK or NACK (S-6, D-3). `version` is what the
-    /// client says it holds (SotW).
+    /// Finds the response in flight that a request's nonce names, and settles it as ACK or NACK (S-6, D-3). `version`
+    /// is the version that the client presents (SotW).
     pub(in crate::protocol) fn on_nonce(
         &mut self,
         index: usize,
@@ -23,7 +23,8 @@ impl Session {
     ) {
         let state = &mut self.types[index];
         let Some(at) = state.in_flight.position(nonce) else {
-            // The last response again: a change of subscription, or a NACK repeated. Any other nonce is stale.
+            // The last response was already answered: a change of the subscription, or a repeated NACK. Other nonces
+            // are stale.
             if state.last_nonce.as_ref().is_none_or(|last| !last.is(nonce)) {
                 let resource_type = state.kind.clone();
                 self.outcomes.push_back(Outcome::StaleNonce { resource_type });
@@ -43,8 +44,9 @@ impl Session {
         }
     }
 
-    /// An Envoy that was sent further clusters while some were warming answers the newest response alone: those before it
-    /// were accepted if it says that it holds their version (O-5). Gives what the others changed.
+    /// Settles the responses before the answered one. An Envoy that was sent further clusters while some were warming
+    /// answers the newest response alone. It has accepted an earlier response if it presents that version (O-5).
+    /// Returns the changed resources of the other earlier responses.
     fn settle_overtaken(&mut self, index: usize, before: usize, version: &str) -> Vec<Arc<Resource>> {
         let overtaken: Vec<Box<Sent>> = self.types[index].in_flight.take_before(before).collect();
         let mut open = Vec::new();
@@ -62,7 +64,7 @@ impl Session {
     }
 
     fn on_ack_of(&mut self, index: usize, sent: Box<Sent>) {
-        if sent.step == Step::Heartbeat {
+        if sent.purpose == Purpose::Heartbeat {
             return;
         }
         if self.types[index].kind == ResourceType::Endpoint && self.features.envoy {
@@ -83,7 +85,7 @@ impl Session {
     }
 
     fn on_nack_of(&mut self, index: usize, sent: Box<Sent>, status: rpc::Status) {
-        if sent.step != Step::Heartbeat {
+        if sent.purpose != Purpose::Heartbeat {
             self.types[index].on_nack(self.variant, &sent, &status.message);
         }
         self.outcomes.push_back(Outcome::Nack {
@@ -94,7 +96,7 @@ impl Session {
     }
 
     /// S-6b: an Envoy without watches for the type answers with the new nonce and the old version, and has applied
-    /// nothing. It is no ACK, no NACK, and no reason to send anything.
+    /// nothing. This is neither ACK nor NACK, and no reason to send anything.
     pub(in crate::protocol) fn on_ignored(&mut self, index: usize, nonce: &str) {
         let state = &mut self.types[index];
         if let Some(at) = state.in_flight.position(nonce)

@@ -1,5 +1,5 @@
-//! Children: what a client asks for by names that it found in a parent. They follow a changed parent (O-6, O-13), and whoever
-//! was given a parent is answered for them (O-16).
+//! Children: resources that a client asks for by the names it finds in a parent. They follow a changed parent (O-6,
+//! O-13), and a client that was given a parent is answered for its children (O-16).
 
 use std::{collections::BTreeSet, sync::Arc, time::Instant};
 
@@ -16,9 +16,10 @@ use crate::{
 };
 
 impl Session {
-    /// Has the children of changed parents sent again, right behind them (O-6, O-13).
+    /// Sends the children of changed parents again, right behind them (O-6, O-13).
     pub(super) fn resend_children(&mut self, parent: &ResourceType, draft: &Draft) {
-        // Virtual hosts follow a route configuration however it comes: an Envoy drops those that came before it.
+        // An Envoy drops virtual hosts that came before their route configuration, so they follow each one that is
+        // sent.
         let sent = match parent {
             ResourceType::Route => &draft.resources,
             ResourceType::Cluster
@@ -43,8 +44,8 @@ impl Session {
                     let goal = self.goal.as_deref().and_then(|goal| goal.get(&state.kind));
                     owe_children(state, parent, owed, goal.map(AsRef::as_ref));
                 }
-                // A client that comes back asks for the parents first, and for the children with the versions it holds; of a
-                // parent that changed meanwhile it needs them all the same (D-6).
+                // D-6: a reconnecting client asks for the parents first, and then for the children with the versions it
+                // holds. It needs the children of a parent that changed meanwhile in any case.
                 None if returned => self
                     .owed_children
                     .extend(owed.map(|name| (child.clone(), name.clone()))),
@@ -53,7 +54,7 @@ impl Session {
         }
     }
 
-    /// Sends the children of parents that changed while the client was away, now that it asks for them (D-6).
+    /// Sends the children of parents that changed while the client was away, as soon as it asks for their type (D-6).
     pub(in crate::protocol) fn claim_children(&mut self, index: usize, first: bool) {
         if !first || self.owed_children.is_empty() {
             return;
@@ -72,7 +73,7 @@ impl Session {
                 continue;
             }
             if waits(&state.kind) {
-                // The client has an older one, which is replaced in its turn.
+                // The client has an older version, which is replaced in the order of the change.
                 state.due.owe_children([name]);
             } else {
                 state.view.release_held(&name);
@@ -81,8 +82,8 @@ impl Session {
         }
     }
 
-    /// The resource of this name in a snapshot that a parent came from, which the client holds or may hold (O-16). An
-    /// assignment of no endpoints is in every snapshot that has a cluster which asks for it (O-7).
+    /// The resource of this name in a snapshot from which a parent came that the client holds or may hold (O-16). For a
+    /// cluster that asks for endpoints, every snapshot has an assignment, if only an empty one (O-7).
     pub(super) fn inherited(
         &self,
         kind: &ResourceType,
@@ -95,7 +96,7 @@ impl Session {
         let older = self
             .parents_snapshots(kind)
             .filter(|snapshot| !Arc::ptr_eq(snapshot, goal));
-        // Of several the newest: the same name may have stood for something else before.
+        // The newest of several counts: the same name may have meant something else before.
         let published =
             older.filter_map(|snapshot| Some((snapshot.revision(), snapshot.resource(kind, name.as_str())?)));
         let usable = published.filter(|(_, resource)| self.names_given_clusters(resource));
@@ -108,8 +109,8 @@ impl Session {
         (*kind == ResourceType::Endpoint && is_asked_for).then(|| Arc::new(Resource::empty_endpoints(name)))
     }
 
-    /// An older form of a resource that waits, one that need not: as a parent came with it, or as it was sent. A client that
-    /// asks for it by itself may be about to use it in the place of another (O-16).
+    /// An older form of a resource that waits, which itself need not wait: from the snapshot of a parent, or as it was
+    /// sent. A client that asks for the resource may be about to use it in place of another (O-16).
     pub(super) fn older(
         &self,
         kind: &ResourceType,
@@ -130,8 +131,8 @@ impl Session {
             .map(|(_, older)| Arc::clone(older))
     }
 
-    /// The snapshots that parents of a type's resources may come from. An Envoy that comes back may ask for children before
-    /// it asks for their parents.
+    /// The snapshots that parents of a type may come from. A reconnecting Envoy may ask for children before their
+    /// parents.
     fn parents_snapshots<'a>(&'a self, kind: &'a ResourceType) -> impl Iterator<Item = &'a Arc<Snapshot>> {
         let parents = self.types.iter().filter(|state| is_child_of(kind, &state.kind));
         let remembered = ResourceType::KNOWN.iter().filter(|parent| is_child_of(kind, parent));
@@ -139,8 +140,8 @@ impl Session {
         parents.flat_map(TypeState::snapshots).chain(remembered)
     }
 
-    /// The virtual hosts of route configurations that the client has, or may have, though the goal does not: a first request
-    /// for virtual hosts does not say whose it is for (D-12, O-16).
+    /// The virtual hosts of route configurations that the client has or may have, and that the goal lacks. A first
+    /// request for virtual hosts does not say for which route configuration it is (D-12, O-16).
     pub(super) fn inherited_hosts(&self, index: usize, goal: &Arc<Snapshot>) -> Vec<Arc<Resource>> {
         let state = &self.types[index];
         let routes = self.state_of(&ResourceType::Route).filter(|_| self.is_aggregated());
@@ -167,7 +168,7 @@ impl Session {
         hosts
     }
 
-    /// Whether the client was given every cluster that the resource names and that it asks for by itself.
+    /// Returns true if the client was given every cluster that the resource refers to and that it asks for.
     pub(super) fn names_given_clusters(&self, resource: &Resource) -> bool {
         let mut names = resource.references_to(&ResourceType::Cluster);
         if !self.is_ordered() {
@@ -187,8 +188,7 @@ impl Session {
         names.all(|name| !clusters.subscription.selects_name(name) || clusters.view.has_given(name))
     }
 
-    /// The route configurations that a listener or a scope refers to, and that the client may ask for as long as it has the
-    /// parent.
+    /// The route configurations of a listener or a scope, which the client may ask for as long as it has the parent.
     pub(super) fn routes_of<'a>(
         &'a self,
         parent: &'a TypeState,
@@ -201,9 +201,9 @@ impl Session {
     }
 }
 
-/// The names of the children that must follow changed parents: of a cluster and of a set of endpoints all, since the
-/// client waits for them anew; of the others those that the parent did not name before; of a route configuration its
-/// virtual hosts, by prefix.
+/// The names of the children that must follow changed parents. Of a cluster and of an assignment these are all
+/// children, since the client waits for them anew; of a route configuration its virtual hosts, by prefix; of other
+/// parents the children that the parent did not refer to before.
 fn children_of<'a>(
     parent: &'a ResourceType,
     child: &'a ResourceType,
@@ -235,7 +235,7 @@ fn owe_children<'a>(
         let hosts: Vec<ResourceName> = owed.flat_map(|route| hosts_of(state, route, goal)).collect();
         state.due.owe_children(hosts);
     } else if state.fresh && state.view.held().is_empty() {
-        // Its first response holds all that is subscribed.
+        // The first response of the type will hold everything subscribed.
         let any = owed.any(|name| state.subscription.selects_name(name));
         state.due.owe_children_at_first(any);
     } else {
@@ -245,7 +245,7 @@ fn owe_children<'a>(
     }
 }
 
-/// The virtual hosts of a route configuration that the client asked for, was given, or is about to be given (D-12).
+/// The virtual hosts of a route configuration that the client asked for, was given, or will be given next (D-12).
 fn hosts_of(state: &TypeState, route: &ResourceName, goal: Option<&TypeResources>) -> Vec<ResourceName> {
     let of_route = |name: &ResourceName| {
         let namespace = name.as_str().rsplit_once('/').map(|(namespace, _)| namespace);

@@ -1,41 +1,41 @@
-//! Make before break, by reference: a change of a resource waits for the ACK of what it newly refers to, and for nothing else
-//! (O-15).
+//! Make before break, by reference: a changed resource waits for the ACK of what it newly refers to, and for nothing
+//! else (O-15).
 //!
-//! Nothing here is queued: what a resource waits for is read off the records each time it could be sent.
+//! Nothing is queued here: each time a resource could be sent, the records show what it waits for.
 
 use std::{sync::Arc, time::Instant};
 
 use crate::{
     protocol::{
         Awaited, Awaiting, Session, Variant,
-        policy::{tells_removal, waits},
-        type_state::{InFlight, Sent, Step, TypeState},
+        policy::{removes_by_omission, waits},
+        type_state::{InFlight, Purpose, Sent, TypeState},
     },
     resource::{Resource, ResourceName, ResourceType, Warming},
     snapshot::Snapshot,
 };
 
-/// References that are followed through resources which the client cannot ask for yet: listener → scope or extension →
-/// route → cluster is the longest way.
+/// The number of references that are followed through resources which the client cannot ask for yet. The longest path
+/// is listener → scope or extension → route → cluster.
 const DEPTH: usize = 3;
 
-/// How ready a resource must be for another that newly refers to it.
+/// The readiness that a resource needs before another may newly refer to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::protocol) enum Readiness {
-    /// The client was given it: enough for what it asked for by itself, which is answered at once (O-2).
+    /// The client was given the resource: enough for what the client asked for, which is answered at once (O-2).
     Given,
-    /// The client accepted it, and an Envoy has warmed it up by then (O-5).
+    /// The client accepted the resource, so an Envoy has warmed it up (O-5).
     Accepted,
 }
 
-/// What is looked at, and how.
+/// The terms on which references are checked.
 #[derive(Clone, Copy)]
 struct Look<'a> {
     goal: &'a Snapshot,
     now: Instant,
     readiness: Readiness,
-    /// What the client holds is not known, so that any reference may be an old one: a cluster that it has in an older version
-    /// is ready.
+    /// The client's content is unknown, so any reference may be an old one: an older version of a cluster counts as
+    /// ready.
     lenient: bool,
 }
 
@@ -55,13 +55,14 @@ impl<'a> Look<'a> {
 }
 
 impl Session {
-    /// Whether any resource of a type could wait for something now. Most of the time none can: then nobody looks further.
+    /// Returns true if a resource of the type could wait for another now; if not, which is usual, nothing more is
+    /// checked.
     pub(super) fn anything_awaited(&self, kind: &ResourceType, goal: &Snapshot) -> bool {
         let is_open = |state: &TypeState| {
             let sent = state
                 .in_flight
                 .iter()
-                .any(|sent| matches!(sent.step, Step::Make | Step::Answer));
+                .any(|sent| matches!(sent.purpose, Purpose::Make | Purpose::Answer));
             sent || state.refused.any() || state.due.owes_children() || state.lags_behind(goal)
         };
         let could_be_referred_to = |state: &&TypeState| match state.kind {
@@ -81,8 +82,8 @@ impl Session {
         could_be_asked_for || self.types.iter().filter(could_be_referred_to).any(is_open)
     }
 
-    /// Whether an Envoy that came back may still ask for types that it has: it asks for all of them at once, but for
-    /// clusters while one is warming (O-19).
+    /// Returns true if a reconnected Envoy may still ask for types that it has. It asks for all types at once, except
+    /// for clusters while one is warming (O-19).
     pub(super) fn awaits_requests(&self, now: Option<Instant>) -> bool {
         let has_no_clusters = self.state_of(&ResourceType::Cluster).is_none();
         let comes_back = has_no_clusters || self.types.iter().any(|state| state.returned);
@@ -93,7 +94,7 @@ impl Session {
         self.features.envoy && comes_back && passed.is_none_or(|passed| passed < self.policy.ordering.return_wait)
     }
 
-    /// The first resource that a changed one of this type waits for, given what the client holds in its place.
+    /// The first resource that a changed one of this type waits for; `holding` is what the client holds in its place.
     pub(super) fn awaited_by(
         &self,
         state: &TypeState,
@@ -102,10 +103,10 @@ impl Session {
         goal: &Snapshot,
         now: Instant,
     ) -> Option<Awaited> {
-        // What is asked for the first time is answered at once; what the client uses is not replaced by less.
+        // A resource that is requested for the first time is answered at once, but must not replace one in use by less.
         let is_drained = || state.view.drained().contains_key(&resource.name);
         let is_new = state.fresh && !state.view.has_given(&resource.name) && !is_drained();
-        // A name that was given up and asked for again is as good as new.
+        // A name that was unsubscribed and requested again counts as new.
         let holding = holding.filter(|_| !state.due.owes_name(&resource.name));
         let readiness = if is_new { Readiness::Given } else { Readiness::Accepted };
         let look = Look {
@@ -117,19 +118,19 @@ impl Session {
         if awaited.is_some() || !is_new || !self.types.iter().any(|state| state.returned) {
             return awaited;
         }
-        // What is new on this stream may be in use all the same: better as it was, where that is known.
+        // A resource that is new on this stream may be in use already: its older form is better, if that is known.
         let look = Look::new(goal, now, Readiness::Accepted);
         let awaited = self.awaited(resource, holding, look, DEPTH).next()?;
         self.older(&state.kind, resource, goal, now).map(|_| awaited)
     }
 
-    /// Whether the client has accepted what an older form of a resource refers to, in whichever version.
+    /// Returns true if the client has accepted, in any version, everything that an older form of a resource refers to.
     pub(super) fn is_in_use_already(&self, older: &Resource, goal: &Snapshot, now: Instant) -> bool {
         let look = Look::new(goal, now, Readiness::Accepted).lenient();
         self.awaited(older, None, look, DEPTH).next().is_none()
     }
 
-    /// The route configuration of a virtual host, where the client has to be given it first: an Envoy drops virtual hosts of
+    /// The route configuration of a virtual host, if the client must be given it first: an Envoy drops virtual hosts of
     /// a route configuration that it does not have (D-12).
     fn route_not_ready(&self, kind: &ResourceType, host: &ResourceName, look: Look<'_>) -> Option<Awaited> {
         if *kind != ResourceType::VirtualHost {
@@ -138,7 +139,7 @@ impl Session {
         let routes = self.state_of(&ResourceType::Route)?;
         let (route, _) = host.as_str().rsplit_once('/')?;
         let route = look.goal.resource(&ResourceType::Route, route)?;
-        // Behind a route configuration that is asked for later its virtual hosts are sent again.
+        // A route configuration that is requested later has its virtual hosts sent again.
         if !routes.subscription.selects(route) {
             return None;
         }
@@ -150,14 +151,14 @@ impl Session {
         })
     }
 
-    /// Whether the client was given what the resource refers to, so that it may be given what it asks for by itself.
+    /// Returns true if the client was given everything that the resource refers to, so that it may be sent on request.
     pub(super) fn may_be_sent(&self, kind: &ResourceType, resource: &Resource, goal: &Snapshot, now: Instant) -> bool {
         let look = Look::new(goal, now, Readiness::Given);
         self.route_not_ready(kind, &resource.name, look).is_none()
             && self.awaited(resource, None, look, DEPTH).next().is_none()
     }
 
-    /// All that a resource waits for, some of it at most.
+    /// The resources that a resource waits for, at most `SOME`.
     pub(super) fn all_awaited(
         &self,
         resource: &Resource,
@@ -198,7 +199,7 @@ impl Session {
             ResourceType::Route | ResourceType::ExtensionConfig | ResourceType::VirtualHost => {
                 self.child_not_ready(kind, name, look, depth)
             }
-            // These are asked for by whoever was given their parent, and answered whatever else is under way.
+            // A client that was given their parent asks for these, and is answered whatever else is in flight.
             ResourceType::Endpoint
             | ResourceType::LbEndpoint
             | ResourceType::Listener
@@ -210,7 +211,7 @@ impl Session {
     }
 
     fn cluster_not_ready(&self, name: &ResourceName, look: Look<'_>) -> Option<Awaited> {
-        // A reference to nothing waits for nothing; what the client does not ask for, it will once it is referred to.
+        // A reference to nothing waits for nothing. A cluster not asked for is requested once it is referred to.
         let now = look.goal.resource(&ResourceType::Cluster, name.as_str())?;
         let Some(clusters) = self.state_of(&ResourceType::Cluster) else {
             let has_older = look.lenient && self.memory.holds(&ResourceType::Cluster, name);
@@ -238,8 +239,8 @@ impl Session {
         })
     }
 
-    /// Whether a cluster is awaited although the client does not ask for clusters: an Envoy that did on its last stream asks
-    /// again once all of its clusters are warm (O-5).
+    /// Returns true if a cluster is awaited although the client does not ask for clusters: an Envoy that asked on its
+    /// last stream asks again once all of its clusters are warm (O-5).
     fn waits_unasked(&self, cluster: &Resource, look: Look<'_>) -> bool {
         let accepted = self.memory.has_accepted(&ResourceType::Cluster, cluster);
         match accepted.filter(|_| self.features.envoy) {
@@ -248,7 +249,7 @@ impl Session {
         }
     }
 
-    /// Whether an Envoy that has clusters may not have asked for them again since one is warming.
+    /// Returns true if an Envoy that has clusters may not have asked for them again because one is warming.
     fn may_be_paused(&self, now: Option<Instant>) -> bool {
         let is_paused = self.features.envoy && self.state_of(&ResourceType::Cluster).is_none();
         let waited = self
@@ -260,7 +261,8 @@ impl Session {
         is_paused && has_clusters && waited.is_none_or(|waited| waited < self.policy.ordering.make_timeout)
     }
 
-    /// Why the endpoints of a changed cluster are awaited: they follow it (O-6), and it is of no use without them.
+    /// The reason to wait for the endpoints of a changed cluster, which follow it (O-6) and without which it is of no
+    /// use.
     fn endpoints_awaited(&self, name: &ResourceName, look: Look<'_>) -> Option<Awaiting> {
         let endpoints = self.state_of(&ResourceType::Endpoint)?;
         if !endpoints.subscription.selects_name(name) {
@@ -269,14 +271,14 @@ impl Session {
         if endpoints.due.owes_child(name) {
             return Some(Awaiting::Unsent);
         }
-        let is_open = |sent: &Sent| sent.step == Step::Make && sent.resources.get(name).is_some();
+        let is_open = |sent: &Sent| sent.purpose == Purpose::Make && sent.resources.get(name).is_some();
         let mut open = endpoints.in_flight.iter().filter(|sent| is_open(sent));
         open.any(|sent| !self.is_overdue(sent, look.now))
             .then_some(Awaiting::Unanswered)
     }
 
-    /// A child that the client asks for by name once it was given the parent: where it already does, the child is waited for;
-    /// where it does not, what the child refers to.
+    /// The resources that block a reference to a child, which the client asks for by name once it was given the parent.
+    /// If the client asks for the child already, it waits for the child; if not, for what the child refers to.
     fn child_not_ready<'a>(
         &'a self,
         kind: &ResourceType,
@@ -296,7 +298,7 @@ impl Session {
                 reason,
             });
             let mut all: Vec<Awaited> = awaited.into_iter().collect();
-            // What was asked for by itself came before its clusters were warm (O-2).
+            // O-2: a child that was requested by itself came before its clusters were warm.
             if depth > 0 {
                 all.extend(self.awaited(child, None, look.lenient(), depth - 1));
             }
@@ -308,7 +310,7 @@ impl Session {
         self.awaited(child, None, look, depth - 1).collect()
     }
 
-    /// Why a resource that the client asks for is not ready, if it is not.
+    /// The reason why a resource that the client asks for is not ready; `None` if it is ready.
     fn reason(&self, state: &TypeState, name: &ResourceName, look: Look<'_>) -> Option<Awaiting> {
         let is_refused = state.refused.names(name.as_str());
         if state.due.owes_name(name) && !is_refused {
@@ -328,14 +330,14 @@ impl Session {
                 if !state.view.has_given_as_in(look.goal, name) {
                     return Some(Awaiting::Unsent);
                 }
-                let carries = |sent: &Sent| match sent.step {
-                    Step::Make => sent.changes(name),
-                    // A cluster that is sent once more is no news, unless it was not accepted before.
-                    Step::Answer => sent.resources.get(name).is_some_and(|answer| {
+                let carries = |sent: &Sent| match sent.purpose {
+                    Purpose::Make => sent.changes(name),
+                    // A cluster that is sent once more blocks nothing, unless it was not accepted before.
+                    Purpose::Answer => sent.resources.get(name).is_some_and(|answer| {
                         let is_new = || !is_accepted(state, answer);
                         waits(&state.kind) || (state.kind == ResourceType::Cluster && is_new())
                     }),
-                    Step::Break | Step::Heartbeat => false,
+                    Purpose::Break | Purpose::Heartbeat => false,
                 };
                 let mut open = state.in_flight.iter().filter(|sent| carries(sent));
                 open.any(|sent| !self.is_overdue(sent, look.now) && !self.is_seen_warm(state, sent, name, look.now))
@@ -344,7 +346,8 @@ impl Session {
         }
     }
 
-    /// Whether a cluster of an unanswered response is known to be warm: an Envoy answers none while one of them warms (O-5).
+    /// Returns true if a cluster of an unanswered response is known to be warm: an Envoy withholds the answer while any
+    /// cluster of the response warms (O-5).
     fn is_seen_warm(&self, clusters: &TypeState, sent: &Sent, name: &ResourceName, now: Instant) -> bool {
         if !self.features.envoy || clusters.kind != ResourceType::Cluster {
             return false;
@@ -355,36 +358,35 @@ impl Session {
         cluster.is_some_and(|cluster| match cluster.warming {
             Warming::Unseen => false,
             Warming::WithEndpoints => in_flight.is_warm_by_endpoints(sent, cluster),
-            // Nothing shows that it was taken in; but something else says why there is no answer.
+            // Nothing shows that the cluster was applied, but another cluster explains the missing answer.
             Warming::AtOnce => is_patient() && in_flight.iter().any(|sent| is_warming(in_flight, sent)),
         })
     }
 
-    /// Whether a response is unanswered for so long that changes no longer wait for it; removals do (O-4).
+    /// Returns true if changes no longer wait for this unanswered response; removals still do (O-4).
     pub(super) fn is_overdue(&self, sent: &Sent, now: Instant) -> bool {
         now.saturating_duration_since(sent.sent_at) >= self.policy.ordering.make_timeout
     }
 
-    /// Whether the snapshot holds all that the client may take for complete of a type that it asks for (S-20).
+    /// Returns true if the snapshot holds everything that the client would take as the complete set of a type (S-20).
     #[must_use]
     pub fn is_complete(&self, kind: &ResourceType, snapshot: &Snapshot) -> bool {
         self.state_of(kind).is_none_or(|state| self.is_known(state, snapshot))
     }
 
-    /// Whether the goal is known to hold all that the node may be given of the type, where a list of it is complete (S-9,
-    /// S-20).
+    /// Returns true if the goal is known to hold everything of the type, where a list is taken as complete (S-9, S-20).
     pub(super) fn is_known(&self, state: &TypeState, goal: &Snapshot) -> bool {
         let is_list = state.subscription.is_wildcard() || self.variant == Variant::Sotw;
-        if !is_list || !tells_removal(&state.kind) {
+        if !is_list || !removes_by_omission(&state.kind) {
             return true;
         }
-        // A client that comes back may hold some of a type that the group never had as far as the server knows.
+        // As far as the server knows, the group never had the type; but a reconnecting client may hold some of it.
         let brings_some = state.fresh && (state.presented.is_some() || !state.view.held().is_empty());
         goal.is_whole(&state.kind) && (!brings_some || goal.had(&state.kind))
     }
 }
 
-/// Whether something in an unanswered response warms as far as is known.
+/// Returns true if a cluster of an unanswered response is warming, as far as is known.
 fn is_warming(in_flight: &InFlight, sent: &Sent) -> bool {
     let warms = |cluster: &Arc<Resource>| match cluster.warming {
         Warming::Unseen => true,
@@ -394,7 +396,7 @@ fn is_warming(in_flight: &InFlight, sent: &Sent) -> bool {
     sent.changed.iter().any(warms)
 }
 
-/// Whether the client has an older version of a cluster, which serves until the newer one is warm.
+/// Returns true if the client has an older version of a cluster, which serves until the newer one is warm.
 fn has_older(clusters: &TypeState, name: &ResourceName) -> bool {
     if clusters.refused.names(name.as_str()) {
         return clusters.view.before_refusal(name).is_some();
@@ -406,7 +408,7 @@ fn has_older(clusters: &TypeState, name: &ResourceName) -> bool {
     }
 }
 
-/// Whether the client accepted the resource in this version.
+/// Returns true if the client accepted this version of the resource.
 fn is_accepted(state: &TypeState, resource: &Resource) -> bool {
     let accepted = state.view.accepted(&resource.name);
     accepted.is_some_and(|accepted| accepted.version == resource.version)

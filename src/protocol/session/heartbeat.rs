@@ -1,4 +1,4 @@
-//! Heartbeats: what has a TTL is renewed for clients that know TTLs (T).
+//! Heartbeats: renew TTLs for clients that take TTLs (T).
 
 use std::{sync::Arc, time::Instant};
 
@@ -7,13 +7,13 @@ use crate::{
         Contents, Delivery, Response, Session, Variant,
         policy::repeats_unchanged,
         respond::client::named,
-        type_state::{BeatDue, Replaced, Sent, Step, TypeState},
+        type_state::{BeatDue, Purpose, Replaced, Sent, TypeState},
     },
     resource::{Resource, ResourceType},
 };
 
 impl Session {
-    /// The next heartbeat that is due, if the client knows them.
+    /// The next heartbeat that is due, if the client takes TTLs.
     pub(super) fn next_heartbeat(&mut self, now: Instant) -> Option<Response> {
         if !self.features.ttl {
             return None;
@@ -32,7 +32,7 @@ impl Session {
         None
     }
 
-    /// When the next heartbeats are due.
+    /// The times at which the next heartbeats are due.
     pub(super) fn beats(&self) -> impl Iterator<Item = Instant> {
         self.types.iter().filter_map(|state| state.beat.next())
     }
@@ -43,11 +43,11 @@ impl Session {
             Variant::Sotw => state.in_flight.is_empty(),
             Variant::Delta => state.in_flight.len() < self.policy.limits.answers_in_flight,
         };
-        // An unknown virtual host looks like a heartbeat, so they have none (T-5).
+        // T-5: an unknown virtual host looks like a heartbeat, so virtual hosts have none.
         state.kind != ResourceType::VirtualHost && has_room && state.beat.next().is_some_and(|next| next <= now)
     }
 
-    /// Renews what is due of type `index`.
+    /// Renews the TTLs that are due of type `index`.
     fn beat(&mut self, index: usize, now: Instant) -> Option<Response> {
         let variant = self.variant;
         let state = &mut self.types[index];
@@ -77,7 +77,7 @@ impl Session {
         state.in_flight.push(Box::new(Sent {
             delivery: delivery.clone(),
             number,
-            step: Step::Heartbeat,
+            purpose: Purpose::Heartbeat,
             snapshot,
             resources: Contents::default(),
             changed: Contents::default(),
@@ -93,7 +93,7 @@ impl Session {
     }
 }
 
-/// The resources that the client accepted and that are renewed at this beat.
+/// The accepted resources that are renewed at this beat.
 fn renewed(state: &TypeState, due: BeatDue) -> Vec<Arc<Resource>> {
     let Some(base) = state.view.resources() else {
         return Vec::new();
@@ -120,7 +120,7 @@ fn renewed(state: &TypeState, due: BeatDue) -> Vec<Arc<Resource>> {
     given.filter(|resource| due.includes(resource)).collect()
 }
 
-/// Whether a SotW client would take a response of heartbeats alone for the set without the rest (T-5).
+/// Returns true if a SotW client would take a response of heartbeats as the complete set (T-5).
 fn is_renewed_whole(state: &TypeState, variant: Variant) -> bool {
     let by_set = repeats_unchanged(&state.kind) || state.kind == ResourceType::ScopedRoute;
     variant == Variant::Sotw && (by_set || state.subscription.is_wildcard())

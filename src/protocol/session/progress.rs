@@ -1,5 +1,5 @@
-//! What a session reports once there is nothing left to send: what is missing and refused, where the order stands, and how
-//! far the stream is.
+//! Reports of a session that has nothing to send: missing and refused names, the progress of a change, the revision
+//! reached.
 
 use std::{sync::Arc, time::Instant};
 
@@ -9,11 +9,11 @@ use crate::{
     snapshot::Snapshot,
 };
 
-/// Refused names that are reported.
+/// The most refused names in a report.
 const SAMPLE: usize = 16;
 
 impl Session {
-    /// Reports everything that differs from what was reported last.
+    /// Reports everything that differs from the last report.
     pub(super) fn report(&mut self, goal: &Arc<Snapshot>, now: Instant) {
         for state in &mut self.types {
             if let Some((names, sample)) = state.missing.report(&state.kind, goal) {
@@ -43,7 +43,7 @@ impl Session {
         self.report_progress(goal, now);
     }
 
-    /// Reports, once, how far the stream is when nothing is in flight.
+    /// Reports, once, the revision that the stream has reached when nothing is in flight.
     fn report_progress(&mut self, goal: &Snapshot, now: Instant) {
         if self.types.iter().any(|state| !state.in_flight.is_empty()) {
             return;

@@ -1,4 +1,4 @@
-//! What a stream takes over from the node's last one, and leaves to its next (O-19).
+//! The memory of a node between its streams: what a stream takes over from the last one, and leaves to the next (O-19).
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,7 +17,7 @@ use crate::{
 };
 
 impl Session {
-    /// The stream of a node whose last stream left this memory.
+    /// Takes the memory that the last stream of the node left.
     #[must_use]
     pub fn recall(self, memory: Memory) -> Self {
         let is_stranger = memory.is_empty();
@@ -28,8 +28,8 @@ impl Session {
         }
     }
 
-    /// What the node has ACKed on this stream, to be recalled on its next; of types that it did not ask for yet, what it
-    /// brought along. Costs what the node holds otherwise than snapshots say.
+    /// The state that the node has ACKed on this stream, for its next stream; for types without a request on this
+    /// stream, the memory from before. The cost is that of the exceptions from snapshots.
     #[must_use]
     pub fn memory(&self) -> Memory {
         if !self.is_ordered() {
@@ -43,7 +43,7 @@ impl Session {
             let Some(mut of_type) = TypeMemory::of(state, now) else {
                 continue;
             };
-            // What is known from an earlier stream counts until everything was ACKed on this one.
+            // Memory of an earlier stream counts until everything was ACKed on this one.
             if let Some(before) = memory.types.remove(&state.kind) {
                 let origins = of_type.origins.into_iter().chain(before.origins.iter().cloned());
                 let origins = origins.take(ORIGINS).collect();
@@ -58,8 +58,8 @@ impl Session {
         memory
     }
 
-    /// SotW: takes over what is remembered of a type, at its first request. An Envoy that presents a version goes on from
-    /// there; any other client may have begun anew.
+    /// SotW: takes over the memory of a type, at its first request. An Envoy that presents a version goes on from
+    /// there; any other client may have restarted.
     pub(in crate::protocol) fn recall_type(&mut self, index: usize) {
         let returned = self.types.iter().any(|state| state.returned);
         let state = &mut self.types[index];
@@ -67,7 +67,7 @@ impl Session {
             self.recognize(index);
             return;
         };
-        // One that never accepted any comes with no version, whether it was started anew or not.
+        // A node that never ACKed the type presents no version, whether it restarted or not.
         let comes_back = state.presented.is_some() || returned || (memory.acked.is_some() && !memory.presents);
         if !self.features.envoy || !comes_back {
             return;
@@ -77,7 +77,7 @@ impl Session {
         let mut unanswered = memory.unanswered.into_iter();
         let answered = unanswered.find(|unanswered| presented == Some(&unanswered.version));
         if let Some(answered) = answered {
-            // Its answer was lost with the stream.
+            // The answer to this state was lost with the stream.
             let Unanswered {
                 snapshot,
                 held,
@@ -95,8 +95,8 @@ impl Session {
 }
 
 impl Session {
-    /// Delta: what a node took of a refused response has no version that it could present, and is still with it: left there
-    /// until it can be removed. To one that was started anew its removal says nothing.
+    /// Delta: keeps the resources that a node applied from refused responses until they can be removed, since the node
+    /// can present no version of them. For a node that restarted, their removal has no effect.
     pub(in crate::protocol) fn recall_left(&mut self, index: usize, request: &Request<'_>) {
         let state = &mut self.types[index];
         let memory = self.memory.types.get(&state.kind);
@@ -107,7 +107,7 @@ impl Session {
             return;
         };
         let presented: BTreeSet<&str> = request.presented.to_vec().into_iter().map(|(name, _)| name).collect();
-        // What it was sent besides: the answer was lost with the stream, or was a refusal of something else.
+        // States that were sent besides: their answer was lost with the stream, or refused another resource.
         let gone: Vec<Arc<Resource>> = memory.gone_from(&state.kind, goal);
         for left in memory.retained.values().map(|left| &left.resource).chain(&memory.taken) {
             let is_presented = presented.contains(left.name.as_str());
@@ -118,7 +118,7 @@ impl Session {
                 (None, false) => state.view.retain(left, memory.at),
                 (None, true) => {}
                 (Some(_), false) => state.view.hold(left.name.clone(), Held::known(left).doubted()),
-                // It presents the version before.
+                // The node presents the version before.
                 (Some(_), true) => state.view.fall_back([Arc::clone(left)]),
             }
         }
@@ -130,8 +130,8 @@ impl Session {
         }
     }
 
-    /// SotW: an Envoy whose last stream nobody remembers, and that comes with the goal's version, has what it asks for by
-    /// name as the goal says; it is told again all the same.
+    /// SotW: recognizes an Envoy whose last stream is not remembered and that presents the goal's version. Such
+    /// an Envoy holds the names that it asks for as in the goal, and is sent them again in any case.
     fn recognize(&mut self, index: usize) {
         let state = &mut self.types[index];
         let goal = self

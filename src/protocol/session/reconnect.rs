@@ -1,4 +1,4 @@
-//! A client that comes back with what it holds (D-5): only what differs from the newest snapshot is kept of it.
+//! A client that reconnects and presents what it holds (D-5). Only the differences from the newest snapshot are kept.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -6,32 +6,36 @@ use crate::{
     protocol::{
         Memory, Session, Subscription,
         policy::waits,
-        presented::{Held as Claim, Presented},
+        presented::{Presented, PresentedVersion},
         subscription::Selection,
         type_state::{Held, TypeState},
     },
     resource::{Resource, ResourceName, ResourceType, Version},
-    snapshot::{HeldPrint, Snapshot, TypeResources},
+    snapshot::{HeldFingerprint, Snapshot, TypeResources},
 };
 
-/// What a client presented, compared with a set of resources.
+/// The resources that a client presented, compared with a set of resources.
 struct Compared {
-    /// What it holds in another version, or though the set does not have it.
+    /// Resources that the client holds in another version, and those that the set lacks.
     differing: Vec<(ResourceName, Version)>,
-    /// How many of the subscribed it holds as they are in the set.
+    /// The number of subscribed resources that the client holds as they are in the set.
     equal: usize,
 }
 
 impl Session {
-    /// The goal, where the client says that it holds all of it, and is to be believed.
-    pub(in crate::protocol) fn goal_if_held(&self, index: usize, presented: &[Claim<'_>]) -> Option<Arc<Snapshot>> {
+    /// The goal, if the client presents all of it and is believed.
+    pub(in crate::protocol) fn goal_if_held(
+        &self,
+        index: usize,
+        presented: &[PresentedVersion<'_>],
+    ) -> Option<Arc<Snapshot>> {
         let (state, goal) = (&self.types[index], self.goal.as_ref()?);
         let is_believed = self.believes(&state.kind) && self.is_known(state, goal);
         let is_held = is_believed && is_all(state, presented, goal.get(&state.kind)?);
         is_held.then(|| Arc::clone(goal))
     }
 
-    /// Enters that the client holds what it is subscribed to as the goal has it, at its first request of the type.
+    /// Records that the client holds everything subscribed as it is in the goal, at its first request of the type.
     pub(in crate::protocol) fn come_back_in_sync(&mut self, index: usize, goal: &Arc<Snapshot>) {
         let state = &mut self.types[index];
         state.returned = true;
@@ -41,8 +45,8 @@ impl Session {
         self.report_presented(index, goal);
     }
 
-    /// Enters the versions that the client says it holds, at its first request of the type. Where that is about what the
-    /// newest snapshot has, the client counts as brought to it, with exceptions.
+    /// Records the versions that the client presents at its first request of the type. If most of them are those of the
+    /// newest snapshot, the client counts as advanced to it, with exceptions.
     pub(in crate::protocol) fn come_back(&mut self, index: usize, presented: &Presented<'_>) {
         let memory = std::mem::take(&mut self.memory);
         let state = &mut self.types[index];
@@ -86,10 +90,10 @@ impl Session {
         }
     }
 
-    /// Whether a client that says that it holds resources of the type needs them no more.
+    /// Returns true if a client that presents resources of the type need not be sent them again.
     pub(in crate::protocol) fn believes(&self, kind: &ResourceType) -> bool {
-        // An Envoy asks for its clusters first, unless one of them is warming: then it waits for endpoints that it has (O-5,
-        // D-6). So it does where it presents no clusters, and is given all of them anew.
+        // An Envoy asks for its clusters first, unless one of them is warming. Then it waits for endpoints that it
+        // already has (O-5, D-6). The same holds if it presents no clusters, and is given all of them anew.
         let is_on_ads = self.features.envoy && self.is_aggregated();
         let presents_clusters = || {
             self.state_of(&ResourceType::Cluster)
@@ -100,8 +104,8 @@ impl Session {
     }
 }
 
-/// Route configurations that the client asks for, does not present and nobody publishes: an Envoy forgets the version of
-/// what was removed, and a listener drains with it all the same (O-12).
+/// Route configurations that the client asks for and does not present, and that are not published: an Envoy forgets the
+/// version of a removed one, and yet a listener drains with it (O-12).
 fn drained(
     state: &TypeState,
     presented: &Presented<'_>,
@@ -128,7 +132,7 @@ fn drained(
     gone.map(|name| (name.clone(), content(name))).collect()
 }
 
-/// What the client holds, and whether that is said by exceptions from the set of resources: where it holds most of it.
+/// The resources that the client holds; `true` if they are exceptions from the set, most of which it holds.
 fn exceptions(
     state: &TypeState,
     presented: &Presented<'_>,
@@ -143,7 +147,7 @@ fn exceptions(
         None => usize::MAX,
     };
     let lacks = compared.equal < selected;
-    // Types that wait for others are brought to the goal in its order, where there is anything to bring them.
+    // A type that waits for others must advance to the goal in its order, if there is anything to send.
     let in_order = waits(&state.kind) && (lacks || !compared.differing.is_empty());
     if in_order || compared.equal <= selected / 2 {
         return (all_of(presented, resources, held), false);
@@ -172,27 +176,27 @@ fn exceptions(
     (exceptions, true)
 }
 
-/// Whether what the client holds is all it is subscribed to, as the resources are: what nearly every client says that
-/// comes back. Costs what is presented, and no look at the resources once others have said the same.
-fn is_all(state: &TypeState, presented: &[Claim<'_>], resources: &TypeResources) -> bool {
+/// Returns true if the client holds everything subscribed as in the set, as nearly every reconnecting client does. The
+/// cost is that of the presented names: the set is read once for all clients.
+fn is_all(state: &TypeState, presented: &[PresentedVersion<'_>], resources: &TypeResources) -> bool {
     let names = state.subscription.names();
     let all = if state.subscription.is_pure_wildcard() && !state.subscription.is_partial() {
-        (presented.len() == resources.len()).then(|| resources.print())
+        (presented.len() == resources.len()).then(|| resources.held_fingerprint())
     } else if state.is_by_name() && presented.len() == names.len() {
-        names.print(resources)
+        names.held_fingerprint(resources)
     } else {
         None
     };
     let held = || presented.iter().map(|(name, version)| (name.as_ref(), *version));
-    all.is_some_and(|all| all == held().collect::<HeldPrint>())
+    all.is_some_and(|all| all == held().collect::<HeldFingerprint>())
 }
 
-/// Whether everything there is of the type is subscribed.
+/// Returns true if all resources of the type are subscribed.
 fn selects_all(state: &TypeState) -> bool {
     state.subscription.is_wildcard() && !state.subscription.is_partial()
 }
 
-/// The resources that are subscribed; `None` where that takes more than looking up names.
+/// The subscribed resources; `None` where it takes more than lookups of names to find them.
 fn selected_by_name(state: &TypeState, resources: &TypeResources) -> Option<Arc<Selection>> {
     state.is_by_name().then(|| state.subscription.names().select(resources))
 }
@@ -222,7 +226,7 @@ impl Compared {
     }
 }
 
-/// Everything presented, in the resources' own words where they say the same.
+/// Everything presented. Entries that equal a resource of the set share its name and content.
 fn all_of(
     presented: &Presented<'_>,
     resources: &TypeResources,

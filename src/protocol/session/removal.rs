@@ -1,5 +1,5 @@
-//! Removals: what is gone stays with the client until what takes its place was ACKed and nothing that the client holds, or
-//! may hold, can still name it (O-3, O-12, O-19). Read off the records; nothing is queued.
+//! Removals. A removed resource stays with the client until its replacements are ACKed, and until nothing that the
+//! client holds, or may hold, refers to it any more (O-3, O-12, O-19). This is read off the records; nothing is queued.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,13 +11,13 @@ use crate::{
     protocol::{
         Session,
         policy::{applies_valid_part, is_child_of, names_clusters},
-        type_state::{Retained, Sent, Step, TypeState},
+        type_state::{Purpose, Retained, Sent, TypeState},
     },
     resource::{Resource, ResourceName, ResourceType},
     snapshot::Snapshot,
 };
 
-/// When a type's removals go: who refers goes before what is referred to (O-3, steps 6 and 7).
+/// The stage in which a type's removals are sent: a resource that refers to others is removed before them (O-1).
 const fn removal_stage(resource_type: &ResourceType) -> u8 {
     match resource_type {
         ResourceType::Listener => 0,
@@ -32,35 +32,35 @@ const fn removal_stage(resource_type: &ResourceType) -> u8 {
     }
 }
 
-/// Names of one type that resources of the client refer to, each with one that does.
+/// Names of one type that the client's resources refer to, each with one resource that does.
 #[derive(Debug, Default)]
 pub(super) struct Needed {
-    /// By what is to be replaced and is not yet.
+    /// Names that are referred to by a resource whose replacement is not yet accepted.
     for_now: Users,
-    /// By what the client asks for and nobody replaces: held for so long at most (O-12).
+    /// Names in resources that the client asks for and nothing replaces: held up to `ordering.hold_cap` (O-12).
     at_most: Users,
-    /// The client holds something whose content is not known: it may need anything.
+    /// The client holds a resource of unknown content, which may refer to anything.
     anything: bool,
 }
 
-/// Name → a resource that refers to it.
+/// The name of a resource → one resource that refers to it.
 type Users = BTreeMap<ResourceName, (ResourceType, ResourceName)>;
 
 // === impl Needed ===
 
 impl Needed {
-    /// Who needs the name, as far as that is known.
+    /// A resource that refers to the name, if one is known.
     pub(super) fn by(&self, kind: &ResourceType, name: &ResourceName) -> Option<&(ResourceType, ResourceName)> {
         user(&self.for_now, kind, name).or_else(|| user(&self.at_most, kind, name))
     }
 
-    /// Whether the name is needed; where it was held for long enough, only by what is still to be replaced.
+    /// Returns true if the name is needed. With `spent`, only resources that will be replaced still count.
     fn needs(&self, kind: &ResourceType, name: &ResourceName, spent: bool) -> bool {
         let at_most = || user(&self.at_most, kind, name).is_some();
         user(&self.for_now, kind, name).is_some() || (!spent && (self.anything || at_most()))
     }
 
-    /// All names.
+    /// All names that are needed.
     pub(super) fn into_names(self) -> BTreeSet<ResourceName> {
         self.for_now.into_keys().chain(self.at_most.into_keys()).collect()
     }
@@ -74,7 +74,7 @@ fn user<'a>(users: &'a Users, kind: &ResourceType, name: &ResourceName) -> Optio
     users.get(name)
 }
 
-/// Notes what a resource refers to.
+/// Adds the references of a resource.
 fn note(users: &mut Users, parent: &ResourceType, resource: &Resource, kind: &ResourceType) {
     let by = || (parent.clone(), resource.name.clone());
     if *kind == ResourceType::VirtualHost {
@@ -118,8 +118,8 @@ impl Session {
         }
     }
 
-    /// Notes since when nothing more stands in the way of each removal of type `index`. Counted for each by itself: changes
-    /// that follow one another do not put off the removals of earlier ones.
+    /// Records the time since which nothing blocks each removal of type `index`. Each removal has its own time, so
+    /// later changes do not put off earlier removals.
     fn note_made(&mut self, index: usize, goal: &Snapshot, now: Instant) {
         let state = &self.types[index];
         let kind = state.kind.clone();
@@ -133,13 +133,13 @@ impl Session {
         };
         let free: BTreeSet<ResourceName> = state.view.retained().iter().filter_map(is_free).collect();
         for retained in self.types[index].view.retained_mut() {
-            // What was free may be needed again: a parent may have been asked for.
+            // An unblocked removal may be blocked again: the client may have asked for a parent.
             let is_free = free.contains(&retained.resource.name);
             retained.made = is_free.then(|| retained.made.unwrap_or(now));
         }
     }
 
-    /// Whether nothing stood in the way of the removal for long enough (O-12).
+    /// Returns true if the removal was unblocked for long enough (O-12).
     fn has_rested(&self, retained: &Retained, now: Instant) -> bool {
         let delay = self.policy.ordering.removal_delay;
         retained
@@ -147,8 +147,8 @@ impl Session {
             .is_some_and(|made| now.saturating_duration_since(made) >= delay)
     }
 
-    /// Whether an Envoy that came back has asked for its listeners and routes, or had the time to: until then it is not
-    /// known what they need (O-19).
+    /// Returns true if a reconnected Envoy has asked for its listeners and routes, or had the time to. Until then
+    /// the server does not know which clusters they need (O-19).
     fn has_come_back(&self, now: Instant) -> bool {
         let asks = |kind: &ResourceType| self.state_of(kind).is_some_and(|state| !state.fresh);
         let is_published = |kind: &ResourceType| {
@@ -164,9 +164,8 @@ impl Session {
         has_asked || !self.awaits_requests(Some(now))
     }
 
-    /// The names of a type that resources which the client holds, or may hold, refer to: those that are left with it or
-    /// wait, those whose successors are not accepted yet, and route configurations that it asks for, drained ones included
-    /// (O-12).
+    /// The names of a type that the client's resources refer to: retained and waiting ones, those whose successors are
+    /// not accepted yet, and route configurations that it asks for, drained ones included (O-12).
     pub(super) fn needed(&self, kind: &ResourceType, goal: &Snapshot) -> Needed {
         let mut needed = Needed::default();
         let refers = |state: &&TypeState| is_parent_of(kind, &state.kind);
@@ -177,7 +176,7 @@ impl Session {
             let by_name = *kind != ResourceType::VirtualHost;
             let is_route = state.kind == ResourceType::Route;
             for resource in state.view.outlasting() {
-                // What drains is not replaced by anything, and has an end all the same.
+                // Nothing replaces a route configuration that drains, and yet its use ends.
                 let users = if is_route { &mut *at_most } else { &mut *for_now };
                 note(users, &state.kind, resource, kind);
             }
@@ -193,7 +192,7 @@ impl Session {
                 note(for_now, &state.kind, &resource, kind);
             }
             if state.refused.any() && !applies_valid_part(&state.kind) {
-                // What was accepted last is what the client goes on with, whichever of a refused response is bad.
+                // The client goes on with what it accepted last, whichever resource of a refused response is bad.
                 accepted_before(state).for_each(|resource| note(for_now, &state.kind, &resource, kind));
             }
             if *kind == ResourceType::Cluster {
@@ -204,8 +203,7 @@ impl Session {
         needed
     }
 
-    /// Notes the clusters of route configurations that the client may ask for, since it has a listener or a scope that
-    /// names them.
+    /// Adds the clusters of route configurations that the client may ask for: a listener or a scope refers to them.
     fn note_through_routes(&self, state: &TypeState, goal: &Snapshot, users: &mut Users) {
         if !is_child_of(&ResourceType::Route, &state.kind) {
             return;
@@ -219,8 +217,8 @@ impl Session {
         }
     }
 
-    /// Notes the clusters of virtual hosts that the client may ask for, since it has a route configuration that is gone or was
-    /// sent just now (D-12).
+    /// Adds the clusters of virtual hosts that the client may ask for: their route configuration was just sent, or is
+    /// gone (D-12).
     fn note_through_hosts(&self, state: &TypeState, users: &mut Users) {
         let asks = self.state_of(&ResourceType::VirtualHost).is_some();
         let has_hosts = |snapshot: &std::sync::Arc<Snapshot>| {
@@ -249,13 +247,13 @@ impl Session {
         }
     }
 
-    /// Whether the client asks for a type on this stream whose resources can refer to the given one.
+    /// Returns true if the client asks, on this stream, for another type whose resources can refer to the given type.
     pub(super) fn has_parents_of(&self, kind: &ResourceType) -> bool {
         let mut types = self.types.iter().filter(|state| state.kind != *kind);
         types.any(|state| is_parent_of(kind, &state.kind))
     }
 
-    /// Whether the removals that are left wait only for clients to let go.
+    /// Returns true if every pending removal waits only until the client no longer needs the resource.
     pub(super) fn removals_rest(&self, now: Instant) -> bool {
         let is_at_rest = |state: &TypeState| {
             let mut retained = state.view.retained().values();
@@ -267,7 +265,7 @@ impl Session {
         self.types.iter().all(is_at_rest)
     }
 
-    /// Notes when waits of the order are over.
+    /// Adds the times at which waits of the order end.
     pub(super) fn note_order_times(&self, earliest: &mut Earliest) {
         let ordering = self.policy.ordering;
         let Some(goal) = self.goal.as_ref().filter(|_| self.is_ordered()) else {
@@ -315,13 +313,14 @@ impl Session {
     }
 }
 
-/// Whether resources of a type can refer to resources of the given one, directly or by a route configuration.
+/// Returns true if resources of type `parent` can refer to those of the type, directly or through a route
+/// configuration.
 fn is_parent_of(kind: &ResourceType, parent: &ResourceType) -> bool {
     let names = names_clusters(parent) || parent == kind || is_child_of(&ResourceType::Route, parent);
     is_child_of(kind, parent) || (*kind == ResourceType::Cluster && names)
 }
 
-/// Resources of the base that the goal no longer has as they are: the client was not brought to the goal yet.
+/// Resources of the base that have changed in the goal or are gone from it.
 fn outdated<'a>(state: &'a TypeState, goal: &'a Snapshot) -> impl Iterator<Item = std::sync::Arc<Resource>> + 'a {
     let base = state.view.resources();
     let diff = base
@@ -338,7 +337,7 @@ fn outdated<'a>(state: &'a TypeState, goal: &'a Snapshot) -> impl Iterator<Item 
     })
 }
 
-/// Resources as they were in the last set that was ACKed, where the base has another version.
+/// Resources of the last ACKed set that have another version in the base.
 fn accepted_before(state: &TypeState) -> impl Iterator<Item = std::sync::Arc<Resource>> + '_ {
     let acked = state.view.acked().and_then(|acked| acked.get(&state.kind));
     let both = acked.zip(state.view.resources());
@@ -349,11 +348,11 @@ fn accepted_before(state: &TypeState) -> impl Iterator<Item = std::sync::Arc<Res
     })
 }
 
-/// Whether everything that came with a removal, and may take its place, was accepted, refused or given up.
+/// Returns true if everything that came with a removal, and may take its place, was accepted, refused or unsubscribed.
 fn is_succeeded(state: &TypeState, retained: &Retained) -> bool {
     let waits = |name: &ResourceName| state.view.held().get(name).is_some_and(|held| held.is_nothing());
     let is_sent = |name: &ResourceName| {
-        let mut makes = state.in_flight.iter().filter(|sent| sent.step == Step::Make);
+        let mut makes = state.in_flight.iter().filter(|sent| sent.purpose == Purpose::Make);
         makes.any(|sent| sent.changes(name))
     };
     !retained.successors.iter().any(|name| waits(name) || is_sent(name))

@@ -1,4 +1,4 @@
-//! From a draft to what is sent: its version and nonce, the errors that go with it, and its entry in the record.
+//! Turns a draft into a response: its version and nonce, its errors, and its record in flight.
 
 use std::{sync::Arc, time::Instant};
 
@@ -9,23 +9,22 @@ use crate::{
             draft::Draft,
             split::{Part, parts},
         },
-        type_state::{Replaced, Sent, Step, TypeState},
+        type_state::{Purpose, Replaced, Sent, TypeState},
     },
     resource::{Resource, ResourceName, ResourceType, Version},
 };
 
 impl Session {
-    /// Gives a draft its version and nonce, and enters it in the record before it is sent. Of a draft that is divided, the
-    /// parts after the first wait to be handed out.
+    /// Gives a draft its version and nonce, and records it as sent. Of a divided draft, further parts are queued.
     pub(super) fn finish(&mut self, index: usize, mut draft: Draft, now: Instant) -> Response {
         let errors = self.errors_of(index, &mut draft);
-        let step = match (&self.types[index].kind, draft.step) {
-            // A mere change of endpoints holds nothing up; endpoints that a changed cluster waits for do (O-3).
-            (ResourceType::Endpoint, Step::Make | Step::Answer) if draft.children => Step::Make,
-            (ResourceType::Endpoint, Step::Make) => Step::Answer,
-            (_, step) => step,
+        let purpose = match (&self.types[index].kind, draft.purpose) {
+            // O-3: endpoints that a changed cluster waits for block later steps; a mere change of endpoints does not.
+            (ResourceType::Endpoint, Purpose::Make | Purpose::Answer) if draft.children => Purpose::Make,
+            (ResourceType::Endpoint, Purpose::Make) => Purpose::Answer,
+            (_, purpose) => purpose,
         };
-        // L-13: in SotW absence means deletion, so what is missing in a part would be deleted.
+        // L-13: in SotW absence means deletion, so a part would delete the resources of the other parts.
         let divided = self.variant == Variant::Delta && self.features.divided;
         let most = divided.then_some(self.policy.limits.response_bytes);
         let (first, rest) = parts(&mut draft, most);
@@ -39,21 +38,21 @@ impl Session {
             .into_iter()
             .map(|part| (part, changed.clone(), replaced.clone()))
             .collect();
-        let mut first = self.enter_sent(index, step, first, (changed, replaced), now);
+        let mut first = self.record_sent(index, purpose, first, (changed, replaced), now);
         first.errors = errors;
         first.lead = lead;
         for (part, changed, replaced) in further {
-            let part = self.enter_sent(index, step, part, (changed, replaced), now);
+            let part = self.record_sent(index, purpose, part, (changed, replaced), now);
             self.parts.push_back(part);
         }
         first
     }
 
-    /// Enters a part; each of several stands for the whole change, so that it counts as open until the last was answered.
-    fn enter_sent(
+    /// Records a part as sent. Each part stands for the whole change, which is open until the last part is answered.
+    fn record_sent(
         &mut self,
         index: usize,
-        step: Step,
+        purpose: Purpose,
         part: Part,
         (changed, replaced): (Contents, Replaced),
         now: Instant,
@@ -71,7 +70,7 @@ impl Session {
         state.in_flight.push(Box::new(Sent {
             delivery: delivery.clone(),
             number,
-            step,
+            purpose,
             snapshot,
             resources: part.resources.clone(),
             changed,
@@ -88,7 +87,7 @@ impl Session {
         }
     }
 
-    /// What of a draft's missing names is reported as an error. What the goal has is only late, and no data error (E-3).
+    /// The missing names that are reported as errors. A name that the goal has is only late, and no error (E-3).
     fn errors_of(&self, index: usize, draft: &mut Draft) -> Vec<ResourceError> {
         let missing = std::mem::take(&mut draft.missing);
         if !self.policy.resource_errors {
@@ -104,7 +103,7 @@ impl Session {
         gone.map(ResourceError::not_found).collect()
     }
 
-    /// The next part of a response that was divided, without what was given up meanwhile (W-7).
+    /// The next part of a divided response, without resources that were unsubscribed meanwhile (W-7).
     pub(super) fn next_part(&mut self) -> Option<Response> {
         let mut part = self.parts.pop_front()?;
         let kind = &part.delivery.resource_type;
@@ -120,7 +119,7 @@ impl Session {
 }
 
 impl TypeState {
-    /// The version of what the client is brought to (S-3).
+    /// The version of the state that the client is advanced to (S-3).
     pub(super) fn version(&self, variant: Variant) -> Version {
         match variant {
             Variant::Sotw => self.view.version_with_exceptions(),

@@ -1,4 +1,5 @@
-//! Where the order of a change stands on a stream, for people: which resource waits for which, and what is held for whom.
+//! The progress of a change on a stream, as operators see it: the resources that wait or are held, each with the
+//! reason.
 
 use std::{sync::Arc, time::Instant};
 
@@ -8,11 +9,10 @@ use crate::{
     snapshot::Snapshot,
 };
 
-/// Waiting and held resources that are named.
+/// The most waiting and the most held resources in a report.
 const SAMPLE: usize = 16;
 
 impl Session {
-    /// What waits and what is held now.
     pub(super) fn standing(&self, goal: &Arc<Snapshot>, now: Instant) -> Standing {
         if !self.is_ordered() {
             return Standing::default();
@@ -27,7 +27,7 @@ impl Session {
         }
     }
 
-    /// Some of what waits, and how much does in all.
+    /// Some of the waiting resources, and the number of all.
     fn waits(&self, goal: &Snapshot, now: Instant) -> (Vec<Wait>, usize) {
         let (mut waits, mut waiting) = (Vec::new(), 0);
         for state in &self.types {

@@ -1,4 +1,4 @@
-//! The next response of one type: its step towards the goal, answers to what was asked, removals that are due.
+//! The next response of one type: a step towards the goal, answers to requests, or removals that are due.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,31 +16,31 @@ use crate::{
             plan::{Plan, Terms, plan},
             resolve::{Resolution, Sources},
         },
-        type_state::{Owed, Replaced, Step, TypeState},
+        type_state::{Owed, Purpose, Replaced, TypeState},
     },
     resource::{Resource, ResourceName, ResourceType},
     snapshot::Snapshot,
 };
 
-/// What it comes to when a type may speak.
+/// The decision about the next response of a type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Turn {
-    /// There is nothing to say, or it may not be said yet.
+    /// There is nothing to send, or it may not be sent yet.
     Pass,
-    /// S-5: the client came with what is current, and need not be sent it again.
+    /// S-5: the client presents the current version, and need not be sent it again.
     Presented,
     /// The first response of the type on this stream.
     First,
-    /// A step towards the goal; an answer where it takes no response.
+    /// A step towards the goal; an answer if the step needs no response.
     Step,
-    /// The client has what the goal has of the type: it is taken to be at the goal, and answered.
+    /// The client holds the goal's resources of the type: it counts as advanced to the goal, and is answered.
     Follow,
-    /// The client may not be brought to the goal yet, but answered.
+    /// The client may not be advanced to the goal yet, but is answered.
     Answer,
 }
 
 impl Session {
-    /// The next response of type `index`: its step towards the goal, or answers where there is none.
+    /// The next response of type `index`: its step towards the goal, or answers if there is none.
     pub(super) fn next_draft(&mut self, index: usize, goal: &Arc<Snapshot>, now: Instant) -> Option<Draft> {
         match self.turn(&self.types[index], goal, now) {
             Turn::Pass => None,
@@ -64,7 +64,7 @@ impl Session {
         }
     }
 
-    /// Decides what a type has to say, and changes nothing.
+    /// Decides about the next response of a type, and changes nothing.
     fn turn(&self, state: &TypeState, goal: &Arc<Snapshot>, now: Instant) -> Turn {
         if goal.get(&state.kind).is_none() {
             return Turn::Pass;
@@ -88,7 +88,7 @@ impl Session {
         }
     }
 
-    /// Answers what is owed, where a response may be sent.
+    /// Answers what is owed, if a response may be sent.
     fn answer_if_allowed(&mut self, index: usize, goal: &Arc<Snapshot>, now: Instant) -> Option<Draft> {
         let state = &self.types[index];
         if !self.may_answer(state) || !state.owes_answer() {
@@ -97,8 +97,8 @@ impl Session {
         self.answer(index, goal, now)
     }
 
-    /// Whether a further response that brings the client closer to the goal may be sent now (S-15): one after the other,
-    /// but for clusters that an Envoy is warming (O-5).
+    /// Returns true if another response that advances the client may be sent now (S-15). Only one may be unanswered,
+    /// except for clusters that an Envoy is warming (O-5).
     fn may_advance(&self, state: &TypeState, now: Instant) -> bool {
         let Some(last) = state.in_flight.last() else {
             return true;
@@ -107,7 +107,7 @@ impl Session {
         self.sends_beside(state) && now.saturating_duration_since(last.sent_at) >= patience
     }
 
-    /// Whether a response of the type may be sent beside unanswered ones.
+    /// Returns true if a response of the type may be sent beside unanswered ones.
     pub(super) fn sends_beside(&self, state: &TypeState) -> bool {
         let has_room = state.in_flight.len() < self.policy.limits.answers_in_flight;
         state.kind == ResourceType::Cluster && self.is_aggregated() && self.features.envoy && has_room
@@ -120,7 +120,7 @@ impl Session {
         }
     }
 
-    /// The client has what it presented, which is what is current.
+    /// Records that the client holds the current version, which it presented.
     fn take_as_presented(&mut self, index: usize, goal: &Arc<Snapshot>) {
         let state = &mut self.types[index];
         state.presented = None;
@@ -132,7 +132,7 @@ impl Session {
         self.report_presented(index, goal);
     }
 
-    /// Reports that the client came with what is current.
+    /// Reports that the client presented the current version.
     pub(super) fn report_presented(&mut self, index: usize, goal: &Snapshot) {
         let kind = &self.types[index].kind;
         let Some(resources) = goal.get(kind) else {
@@ -146,7 +146,7 @@ impl Session {
         }));
     }
 
-    /// Brings the client closer to the goal: the response that takes, if any.
+    /// Advances the client to the goal. Returns the response, if one is needed.
     fn advance(&mut self, index: usize, goal: &Arc<Snapshot>, now: Instant) -> Option<Draft> {
         let to = Arc::clone(goal.get(&self.types[index].kind)?);
         let mut step = self.plan(index, goal, now);
@@ -157,7 +157,7 @@ impl Session {
         let first = std::mem::take(&mut state.fresh);
         let from = state.view.resources().cloned();
         step.removed.extend(state.supersede(from.as_ref(), &to));
-        // A refused full state is replaced by one that can be ACKed, even where that only lacks something.
+        // A refused full state is replaced by one that can be ACKed, even if that only lacks resources.
         if state.refused.is_any_state() {
             state.due.owe_answer();
         }
@@ -173,7 +173,7 @@ impl Session {
         draft
     }
 
-    /// The step from what the client holds to the goal.
+    /// The step to the goal from what the client holds.
     #[must_use]
     pub(super) fn plan(&self, index: usize, goal: &Arc<Snapshot>, now: Instant) -> Plan {
         let state = &self.types[index];
@@ -188,7 +188,7 @@ impl Session {
         }
         let gate =
             |resource: &Resource, holding: Option<&Resource>| self.awaited_by(state, resource, holding, goal, now);
-        // A first answer is taken from the snapshot whose clusters the client was given (O-2).
+        // O-2: a first answer is taken from the snapshot whose clusters the client was given.
         let clusters = self.state_of(&ResourceType::Cluster);
         let given = clusters.and_then(|clusters| clusters.view.base());
         let given = given.filter(|given| !Arc::ptr_eq(given, goal));
@@ -215,12 +215,12 @@ impl Session {
         }
     }
 
-    /// Answers what was asked, and sends suspects once more.
+    /// Answers requests, and sends suspects once more.
     pub(super) fn answer(&mut self, index: usize, goal: &Arc<Snapshot>, now: Instant) -> Option<Draft> {
         let state = &mut self.types[index];
         if state.retry_is_due() {
             let retry = state.due.take_retries().into_iter();
-            // What was refused meanwhile as it is, is refused again.
+            // A name that was refused again meanwhile is not sent again.
             let again =
                 |name: &ResourceName| state.subscription.selects_name(name) && !state.refused.names(name.as_str());
             let again: Vec<_> = retry.filter(again).collect();
@@ -232,7 +232,7 @@ impl Session {
         self.draft(index, goal, now, Plan::default(), false)
     }
 
-    /// Takes resources that are gone from the client: the response that takes, if any.
+    /// Removes resources that are gone from the client. Returns the response, if one is needed.
     pub(super) fn release(&mut self, index: usize, names: &BTreeSet<ResourceName>) -> Option<Draft> {
         let variant = self.variant;
         let state = &mut self.types[index];
@@ -256,12 +256,12 @@ impl Session {
         };
         state.missing.note(step.removed.iter(), state.subscription.names());
         let mut draft = Draft::compose(recipient(state, variant), &to, step, Asked::default())?;
-        draft.step = Step::Break;
+        draft.purpose = Purpose::Break;
         Some(draft)
     }
 
-    /// Puts a response together from a step and what is owed, and notes what the client holds by it. `first` where it is the
-    /// first of the type on this stream.
+    /// Makes a response from a step and everything owed, and records the new state of the client. `first` marks the
+    /// first response of the type on this stream.
     fn draft(&mut self, index: usize, goal: &Arc<Snapshot>, now: Instant, step: Plan, first: bool) -> Option<Draft> {
         let variant = self.variant;
         let to = Arc::clone(self.types[index].view.resources()?);
@@ -304,7 +304,6 @@ impl Session {
         draft
     }
 
-    /// Looks up what is owed.
     fn resolve(&self, index: usize, owed: &Owed, changed: &Contents, goal: &Arc<Snapshot>, now: Instant) -> Resolution {
         let state = &self.types[index];
         let Some(base) = state.view.resources() else {
@@ -315,7 +314,7 @@ impl Session {
         let may_follow = |resource: &Resource| !gates || self.awaited_by(state, resource, None, goal, now).is_none();
         let inherited = |name: &ResourceName| self.inherited(&state.kind, name, goal);
         let older = |newest: &Resource| self.older(&state.kind, newest, goal, now);
-        // What the goal has waits for its clusters; what it lacks may have lost them.
+        // A resource of the goal waits for its clusters; one that the goal lacks may have lost them.
         let is_gone = |resource: &Resource| goal.resource(&state.kind, resource.name.as_str()).is_none();
         let is_usable = |resource: &Resource| !gates || !is_gone(resource) || self.names_given_clusters(resource);
         let sources = Sources {
@@ -331,7 +330,7 @@ impl Session {
     }
 }
 
-/// S-5: a client that comes back with the current version of a pure wildcard need not be sent it again.
+/// S-5: a client that reconnects with the current version of a pure wildcard need not be sent it again.
 fn is_presented(state: &TypeState, goal: &Snapshot) -> bool {
     let Some(presented) = &state.presented else {
         return false;
@@ -340,13 +339,13 @@ fn is_presented(state: &TypeState, goal: &Snapshot) -> bool {
     state.subscription.is_pure_wildcard() && is_full_state(&state.kind) && current == Some(presented)
 }
 
-/// Suspects that the response carries need not be sent once more.
+/// Forgets suspects that the response carries: they need not be sent once more.
 fn forget_retries(state: &mut TypeState, draft: &Draft) {
     if state.due.retries() == 0 {
         return;
     }
     for resource in draft.resources.iter() {
-        // Unless it is an accepted version in the place of the refused one.
+        // An accepted version may stand in for the refused one; then the suspect stays.
         let stands_in = state.view.held().contains_key(&resource.name) && !state.refused.has(resource);
         if !stands_in {
             state.due.forget_retry(&resource.name);

@@ -1,7 +1,7 @@
-//! Names asked for one by one, as lists that streams share.
+//! Names that are subscribed one by one, as lists that streams share.
 //!
-//! A fleet asks for few different lists, each of up to thousands of names. So a list is immutable, equal lists are one, and
-//! its selections are made once for all streams that ask for it. An edited list shares nearly all of itself with the one
+//! A fleet asks for few different lists, each of up to thousands of names. So a list is immutable, equal lists are one,
+//! and its selections are made once for all streams. An edited list shares nearly all of its nodes with the list
 //! before.
 
 mod selection;
@@ -16,25 +16,26 @@ pub use self::{selection::Selection, tree::Iter};
 use self::{selection::Selections, tree::Tree};
 use crate::{
     resource::{Resource, ResourceName},
-    snapshot::{HeldPrint, TypeResources},
+    snapshot::{HeldFingerprint, TypeResources},
 };
 
 /// A list of names: sorted, each once, immutable. A clone is the same list.
 #[derive(Clone, Default)]
 pub struct Names(Option<Arc<List>>);
 
-/// A print of names, the same in any order. Different lists may have the same one: whoever finds a list by it compares.
+/// A fingerprint of a list of names, independent of their order. Different lists may have the same fingerprint: a
+/// caller that finds a list by it must compare the names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct NamesPrint {
+pub struct NamesFingerprint {
     sum: u64,
     len: usize,
 }
 
-/// A list of names that is gone once no stream asks for it.
+/// A reference to a list of names that is freed once no stream asks for it.
 #[derive(Clone, Debug, Default)]
 pub struct WeakNames(Weak<List>);
 
-/// A walk along a list, for names that are looked for in order.
+/// A cursor over a list, for lookups in sorted order.
 #[derive(Debug)]
 pub(in crate::protocol) struct Walk<'a>(std::iter::Peekable<Iter<'a>>);
 
@@ -47,8 +48,8 @@ struct List {
 // === impl Names ===
 
 impl Names {
-    /// The list with some names more and some less. A name that is in both is in the list afterwards. Costs the names of
-    /// the edit, not those of the list.
+    /// The list with some names added and some removed. A name in both is in the list afterwards. The cost is that of
+    /// the names in the edit, not of those in the list.
     pub(super) fn edited(&self, add: &[&str], remove: &[&str]) -> Self {
         match &self.0 {
             Some(list) => Self::of(list.names.edited(add, remove)),
@@ -68,22 +69,22 @@ impl Names {
         Self((list.names.len() > 0).then(|| Arc::new(list)))
     }
 
-    /// What the list is known by; `None` for the empty one, of which there is one anyway.
+    /// The fingerprint of the list; `None` for the empty list, which is always shared.
     #[must_use]
-    pub fn fingerprint(&self) -> Option<NamesPrint> {
-        self.0.as_ref().map(|list| NamesPrint {
+    pub fn fingerprint(&self) -> Option<NamesFingerprint> {
+        self.0.as_ref().map(|list| NamesFingerprint {
             sum: list.names.sum(),
             len: list.names.len(),
         })
     }
 
-    /// A handle that does not keep the list.
+    /// A reference that does not keep the list.
     #[must_use]
     pub fn downgrade(&self) -> WeakNames {
         WeakNames(self.0.as_ref().map_or_else(Weak::new, Arc::downgrade))
     }
 
-    /// Whether both are one list, not only equal ones.
+    /// Returns true if both are one list in memory, and not only equal.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
         match (&self.0, &other.0) {
@@ -99,37 +100,37 @@ impl Names {
         self.0.as_ref().map_or_else(Iter::empty, |list| list.names.iter())
     }
 
-    /// How many names there are.
+    /// The number of names.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.as_ref().map_or(0, |list| list.names.len())
     }
 
-    /// Bytes of all names together.
+    /// The bytes of all names together.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.0.as_ref().map_or(0, |list| list.names.bytes())
     }
 
-    /// Whether there are none.
+    /// Returns true if there are no names.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.0.is_none()
     }
 
-    /// Whether the name is in the list.
+    /// Returns true if the list contains the name.
     #[must_use]
     pub fn contains(&self, name: &ResourceName) -> bool {
         self.has(name.as_str())
     }
 
-    /// The same for a name that is text.
+    /// Returns true if the list contains the name, given as text.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
         self.0.as_ref().is_some_and(|list| list.names.has(name))
     }
 
-    /// For looking up names that come in order.
+    /// A cursor for lookups in sorted order.
     pub(in crate::protocol) fn walk(&self) -> Walk<'_> {
         Walk(self.iter().peekable())
     }
@@ -141,7 +142,7 @@ impl Names {
         more.cloned().collect()
     }
 
-    /// The resources that the names stand for in a set.
+    /// The resources of a set that the names select.
     pub(in crate::protocol) fn select(&self, of: &TypeResources) -> Arc<Selection> {
         self.selection(None, of.id(), || {
             let mut selection = Selection::default();
@@ -156,18 +157,18 @@ impl Names {
         })
     }
 
-    /// The print of a client that holds all that is named, in the set's versions; `None` where a name is not that of a
-    /// resource in the set.
-    pub(in crate::protocol) fn print(&self, of: &TypeResources) -> Option<HeldPrint> {
+    /// The fingerprint of a client that holds every name in the set's version; `None` if a name is not that of a
+    /// resource.
+    pub(in crate::protocol) fn held_fingerprint(&self, of: &TypeResources) -> Option<HeldFingerprint> {
         let selection = self.select(of);
-        *selection.print.get_or_init(|| {
+        *selection.fingerprint.get_or_init(|| {
             let resources = || selection.resources.iter();
             let is_plain = self.iter().eq(resources().map(|resource| &resource.name));
             is_plain.then(|| resources().map(|resource| resource.held()).collect())
         })
     }
 
-    /// The resources that the names stand for, of those that changed from one set to another.
+    /// The resources that the names select, out of those that changed from one set to another.
     pub(in crate::protocol) fn select_changed(&self, from: &TypeResources, to: &TypeResources) -> Arc<Selection> {
         self.selection(Some(from.id()), to.id(), || {
             let diff = to.diff_from(from);
@@ -201,7 +202,7 @@ impl Names {
 }
 
 impl From<Vec<ResourceName>> for Names {
-    /// A list of its own, which nobody else shares.
+    /// Makes a list that is not shared.
     fn from(mut names: Vec<ResourceName>) -> Self {
         names.sort_unstable();
         names.dedup();
@@ -242,10 +243,10 @@ impl fmt::Debug for Names {
     }
 }
 
-// === impl NamesPrint ===
+// === impl NamesFingerprint ===
 
-impl NamesPrint {
-    /// Of names, each once.
+impl NamesFingerprint {
+    /// The fingerprint of these names, each of which must be given once.
     #[must_use]
     pub fn of(names: &[&str]) -> Self {
         Self {
@@ -264,7 +265,7 @@ impl WeakNames {
         self.0.upgrade().map(|list| Names(Some(list)))
     }
 
-    /// Whether no stream asks for the list.
+    /// Returns true if no stream asks for the list.
     #[must_use]
     pub fn is_gone(&self) -> bool {
         self.0.strong_count() == 0
@@ -274,7 +275,7 @@ impl WeakNames {
 // === impl Walk ===
 
 impl Walk<'_> {
-    /// Whether the name is in the list. It comes behind those that were looked for before.
+    /// Returns true if the list contains the name. Names must be looked up in sorted order.
     pub(in crate::protocol) fn holds(&mut self, name: &str) -> bool {
         while self.0.next_if(|listed| listed.as_str() < name).is_some() {}
         self.0.peek().is_some_and(|listed| listed.as_str() == name)

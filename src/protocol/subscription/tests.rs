@@ -1,4 +1,4 @@
-//! The tables of subscriptions of the xDS protocol and of other servers.
+//! Subscriptions by the tables of the xDS protocol, and of other servers.
 
 use super::*;
 
@@ -14,7 +14,7 @@ fn edit(subscription: &mut Subscription, subscribe: &[&str], unsubscribe: &[&str
     subscription.edit(subscribe.iter().copied(), unsubscribe.iter().copied(), true, &Unshared)
 }
 
-// W-1, the SotW example of the protocol's text.
+// W-1: the SotW example in the text of the protocol.
 #[test]
 fn sotw_example_sequence() {
     let mut subscription = Subscription::default();
@@ -29,7 +29,7 @@ fn sotw_example_sequence() {
     assert!(subscription.is_empty());
 }
 
-// W-1, the delta example of the protocol's text.
+// W-1: the delta example in the text of the protocol.
 #[test]
 fn delta_example_sequence() {
     let mut subscription = Subscription::default();
@@ -82,7 +82,7 @@ fn duplicates_in_a_list_count_once() {
     assert!(!replace(&mut subscription, &["a", "a", "b"]).changed);
 }
 
-// D-1, P20
+// D-1
 #[test]
 fn name_in_both_lists_ends_up_not_subscribed() {
     let mut subscription = Subscription::default();
@@ -127,7 +127,7 @@ fn glob_selects_one_level_with_equal_context() {
 
 #[test]
 fn list_is_known_by_how_it_is_written_until_another_is_taken_in() {
-    let (list, other) = (ListPrint::of([&b"a"[..]]), ListPrint::of([&b"b"[..]]));
+    let (list, other) = (ListFingerprint::of([&b"a"[..]]), ListFingerprint::of([&b"b"[..]]));
     let mut subscription = Subscription::default();
     assert!(!subscription.repeats(list));
     replace(&mut subscription, &["a"]);
@@ -153,7 +153,7 @@ fn wildcard_covers_names_on_demand_that_the_node_asks_for() {
     assert_eq!(
         edit.asked,
         [ResourceName::from("tenant-2")],
-        "what is selected already is not asked for again"
+        "a name that is already selected is not requested again"
     );
     assert_eq!(edit.dropped, [ResourceName::from("tenant-1")]);
     assert!(subscription.selects_name(&"tenant-2".into()) && !subscription.selects_name(&"tenant-1".into()));

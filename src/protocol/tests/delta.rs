@@ -166,7 +166,7 @@ fn streams_that_ask_for_the_same_names_share_what_they_are_sent() {
     let changed = config().with(Endpoint, "a", "2");
     let snapshot = changed.at(2, Some(&config().at(1, None)));
     let mut sent = streams.each_mut().map(|stream| {
-        // One snapshot for both, as the cache gives it.
+        // Both streams share one snapshot, as from the cache.
         stream.session.on_snapshot(Arc::clone(&snapshot));
         let response = stream.one();
         assert_eq!(gist(&response), "endpoint[a b -z]");
@@ -333,13 +333,13 @@ fn refused_versions_are_not_sent_again_and_better_ones_are() {
     assert!(matches!(stream.outcomes.last(), Some(Outcome::Blocked(_))));
     stream.publish(&config().with(Cluster, "b", "2"));
     let back = stream.one();
-    assert_eq!(gist(&back), "cluster[a]", "back to what was before the refusal");
+    assert_eq!(gist(&back), "cluster[a]", "the content from before the refusal");
     stream.ack_delta(&back);
     stream.silence();
     assert!(matches!(stream.outcomes.last(), Some(Outcome::Synced(_))));
 }
 
-// D-16, P27
+// D-16
 #[test]
 fn thousand_publishes_without_an_ack_are_one_response_of_the_newest() {
     let mut stream = stream();
@@ -378,7 +378,7 @@ fn removal_names_what_is_gone() {
     }
     stream.publish(&config().without(Cluster, "a").without(Endpoint, "b"));
     let removals = stream.drain();
-    // Neither refers to the other.
+    // Neither resource refers to the other.
     assert_eq!(gists(&removals), ["cluster[-a]", "endpoint[-b]"]);
 }
 
@@ -449,7 +449,7 @@ fn what_was_refused_with_a_bad_resource_is_sent_once_more_on_its_own() {
     assert_eq!(gist(&stream.one()), "endpoint[a]");
 }
 
-/// 40 clusters, of which `changed` have the content of `round`.
+/// 40 clusters; those in `changed` have the content of `round`.
 fn forty(changed: &[usize], round: usize) -> Config {
     (0..40).fold(Config::default(), |config, number| {
         let content = if changed.contains(&number) { round } else { 0 };
@@ -464,7 +464,11 @@ fn who_refuses_everything_is_sent_what_changes_alone() {
     stream.delta(&Cluster, &["*"], &[]);
     for round in 1..=3 {
         let response = stream.one();
-        assert_eq!(response.resources.as_slice().len(), 40, "whose fault it was is open");
+        assert_eq!(
+            response.resources.as_slice().len(),
+            40,
+            "it is unknown which cluster is at fault"
+        );
         stream.nack_delta(&response);
         stream.publish(&forty(&[0], round));
     }
@@ -492,7 +496,7 @@ fn who_refuses_everything_is_sent_nothing_again_however_few_suspects_are_left() 
         stream.nack_delta(&response);
         stream.silence();
         let changed: Vec<usize> = (0..number + 2).collect();
-        // One more cluster each time; those before keep their last content.
+        // Each round changes one more cluster; the others keep their last content.
         stream.publish(&forty(&changed, 3));
     }
 }

@@ -1,6 +1,6 @@
-//! The session against clients that behave as Envoys do: scenarios of one theme each, and a model under random schedules.
+//! Sessions against clients that behave like Envoys: scenarios of one theme each, and a model under random schedules.
 //!
-//! Everything here reaches the session through `link` alone.
+//! These tests reach the session only through `link`.
 
 mod away;
 mod checks;

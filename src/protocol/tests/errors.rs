@@ -1,4 +1,4 @@
-//! Section E: names that do not exist, as the client and as operators hear of them.
+//! Section E: names that do not exist, as clients and operators see them.
 
 use super::fixture::*;
 use crate::{
@@ -27,13 +27,13 @@ fn stream(variant: Variant, bare_errors: bool, resource_errors: bool) -> Stream 
     stream
 }
 
-/// The names in the errors, all of them "not found".
+/// The names in the errors, all of which must be `NOT_FOUND`.
 fn errors(response: &Response) -> Vec<&str> {
     assert!(response.errors.iter().all(|error| error.code == 5), "{response:?}");
     response.errors.iter().map(|error| error.name.as_str()).collect()
 }
 
-/// What operators were told last.
+/// The number and names of the missing resources that were last reported.
 fn missing(stream: &Stream, kind: &ResourceType) -> Option<(usize, Vec<String>)> {
     stream.outcomes.iter().rev().find_map(|outcome| match outcome {
         Outcome::Missing {
@@ -158,7 +158,7 @@ fn errors_can_be_switched_off() {
 
 // E-7
 #[test]
-fn operators_are_told_what_is_asked_for_in_vain() {
+fn missing_names_are_reported_to_operators() {
     for variant in [Variant::Sotw, Variant::Delta] {
         let mut stream = stream(variant, false, true);
         let subscribe = |stream: &mut Stream, names: &[&str], dropped: &[&str]| match variant {

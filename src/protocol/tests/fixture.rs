@@ -1,4 +1,4 @@
-//! Snapshots and requests that read like configuration, and a client end that never answers by itself.
+//! Snapshots and requests that read like configuration, and a client end that sends nothing by itself.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,7 +11,7 @@ use crate::{
         discovery::{DeltaDiscoveryRequest, DiscoveryRequest},
         google::rpc,
     },
-    protocol::{Features, Lists, Names, NamesPrint, Outcome, Policy, Response, Scope, Session, Variant},
+    protocol::{Features, Lists, Names, NamesFingerprint, Outcome, Policy, Response, Scope, Session, Variant},
     resource::{ContentHash, Place, Reference, Resource, ResourceName, ResourceType, Version, Warming},
     snapshot::{Completeness, Revision, Snapshot, TypeResources},
 };
@@ -20,7 +20,7 @@ pub(super) use crate::resource::ResourceType::{
     Cluster, Endpoint, ExtensionConfig, Listener, Route, Runtime, ScopedRoute, Secret, VirtualHost,
 };
 
-/// A snapshot in the making.
+/// The resources of a snapshot, in a builder.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Config(
     BTreeMap<Key, (String, Vec<Key>)>,
@@ -29,7 +29,7 @@ pub(super) struct Config(
     BTreeMap<Key, Warming>,
 );
 
-/// Type and name.
+/// Type and name of a resource.
 type Key = (ResourceType, String);
 
 impl Config {
@@ -38,7 +38,7 @@ impl Config {
         self
     }
 
-    /// With references, as in `("listener content", [(Route, "r")])`.
+    /// Adds a resource with references, as in `("listener content", [(Route, "r")])`.
     pub(super) fn refers(mut self, kind: ResourceType, name: &str, content: &str, to: &[(ResourceType, &str)]) -> Self {
         let to = to
             .iter()
@@ -48,18 +48,18 @@ impl Config {
         self
     }
 
-    /// An EDS cluster that names its endpoints as itself.
+    /// Adds an EDS cluster whose endpoints have its own name.
     pub(super) fn eds_cluster(self, name: &str, content: &str) -> Self {
         self.refers(Cluster, name, content, &[(Endpoint, name)])
     }
 
-    /// With a TTL.
+    /// Adds a resource with a TTL.
     pub(super) fn expiring(mut self, kind: ResourceType, name: &str, content: &str, ttl: Duration) -> Self {
         self.1.insert((kind.clone(), name.into()), ttl);
         self.with(kind, name, content)
     }
 
-    /// A resource that is there claims a place.
+    /// Lets an added resource claim a place.
     pub(super) fn claims(mut self, kind: ResourceType, name: &str, place: &str) -> Self {
         let places = self.2.entry((kind, name.into())).or_default();
         places.push(place.into());
@@ -67,7 +67,7 @@ impl Config {
         self
     }
 
-    /// A cluster that is there needs this to be warm; otherwise that does not show.
+    /// Sets what an added cluster needs to be warm; without this, its warming does not show.
     pub(super) fn warms(mut self, name: &str, warming: Warming) -> Self {
         self.3.insert((Cluster, name.into()), warming);
         self
@@ -80,12 +80,12 @@ impl Config {
         self
     }
 
-    /// The served snapshot.
+    /// The snapshot as it is served.
     pub(super) fn at(&self, revision: u64, previous: Option<&Arc<Snapshot>>) -> Arc<Snapshot> {
         self.of_lineage(revision, previous, &mut None)
     }
 
-    /// The served snapshot, with versions as the publisher gives them to what was there before.
+    /// The snapshot as it is served, with the versions that the publisher gives it after the `previous` one.
     fn of_lineage(
         &self,
         revision: u64,
@@ -105,7 +105,7 @@ impl Config {
                 (ttl, places, self.3.get(key)),
             ));
         }
-        // A type whose last resource goes stays as an empty set, as the publisher has it.
+        // A type whose last resource is removed stays as an empty set, as in the publisher.
         for (kind, _) in previous.iter().flat_map(|previous| previous.types()) {
             types.entry(kind.clone()).or_default();
         }
@@ -158,7 +158,7 @@ fn resource(
     })
 }
 
-/// Contents and versions that were used up: what returns gets another version, as the publisher sees to it (S-3).
+/// Contents and versions that were used before: content that returns gets another version, as in the publisher (S-3).
 #[derive(Clone, Debug, Default)]
 pub(super) struct Lineage {
     gone: BTreeSet<ContentHash>,
@@ -208,7 +208,7 @@ impl Lineage {
     }
 }
 
-/// One stream, both ends.
+/// One stream with both of its ends.
 pub(super) struct Stream {
     pub(super) session: Session,
     pub(super) now: Instant,
@@ -238,7 +238,7 @@ impl Stream {
         }
     }
 
-    /// Of a client that can take more than the least.
+    /// A stream of a client with these features.
     pub(super) fn featured(variant: Variant, policy: Policy, features: Features) -> Self {
         let mut stream = Self::with_policy(variant, Scope::Aggregated, policy.clone());
         let session = Session::new(variant, Scope::Aggregated, Arc::new(policy), "s".into(), "node".into());
@@ -246,7 +246,7 @@ impl Stream {
         stream
     }
 
-    /// The next stream of the same node, at the same time; the newest snapshot is with it from the start.
+    /// The next stream of the same node, at the same time. It has the newest snapshot from the start.
     pub(super) fn successor(&self, session: Session) -> Self {
         let mut session = session;
         if let Some(snapshot) = &self.last {
@@ -262,13 +262,13 @@ impl Stream {
         }
     }
 
-    /// What returns gets another version than it had.
+    /// Gives content that returns another version than before.
     pub(super) fn with_lineage(self) -> Self {
         let lineage = Some(Lineage::default());
         Self { lineage, ..self }
     }
 
-    /// What was published last.
+    /// The last published snapshot.
     pub(super) fn newest(&self) -> Arc<Snapshot> {
         Arc::clone(self.last.as_ref().expect("something was published"))
     }
@@ -284,12 +284,12 @@ impl Stream {
         self.now += time;
     }
 
-    /// Everything there is to say now.
+    /// All responses that can be sent now.
     pub(super) fn drain(&mut self) -> Vec<Response> {
         let mut all = Vec::new();
         while let Some(response) = self.session.poll_response(self.now) {
             all.push(response);
-            assert!(all.len() < 1000, "a session that never stops talking");
+            assert!(all.len() < 1000, "the session never stops sending");
         }
         while let Some(outcome) = self.session.poll_outcome() {
             self.outcomes.push(outcome);
@@ -297,7 +297,7 @@ impl Stream {
         all
     }
 
-    /// The one response there is to send now.
+    /// The only response that can be sent now.
     pub(super) fn one(&mut self) -> Response {
         let mut all = self.drain();
         assert_eq!(all.len(), 1, "{all:#?}");
@@ -357,14 +357,17 @@ impl Stream {
     }
 }
 
-/// Every list that was asked for.
+/// A registry of all lists that streams ask for.
 #[derive(Debug, Default)]
 pub(super) struct KnownLists(pub(super) Mutex<Vec<Names>>);
 
 impl Lists for KnownLists {
-    fn find(&self, print: NamesPrint) -> Option<Names> {
+    fn find(&self, fingerprint: NamesFingerprint) -> Option<Names> {
         let known = self.0.lock().unwrap();
-        known.iter().find(|names| names.fingerprint() == Some(print)).cloned()
+        known
+            .iter()
+            .find(|names| names.fingerprint() == Some(fingerprint))
+            .cloned()
     }
 
     fn share(&self, names: Names) -> Names {

@@ -1,5 +1,5 @@
-//! Requests of any bytes, between requests that make sense: whatever decodes is taken in or refused, nothing panics, and a
-//! stream that lives on is served as before.
+//! Requests of any bytes, between meaningful requests. A request that decodes is accepted or refused, nothing panics,
+//! and a stream that goes on is served as before.
 
 use proptest::prelude::*;
 use prost::Message as _;
@@ -11,13 +11,13 @@ use crate::{
     resource::ResourceType,
 };
 
-/// What is sent before it becomes garbage.
+/// A meaningful request, before it is mutated.
 #[derive(Clone, Debug)]
 struct Meant {
     kind: usize,
     names: Vec<&'static str>,
     dropped: Vec<&'static str>,
-    /// Which of the responses so far it answers; none beyond them.
+    /// The index of the response that it answers; beyond the responses so far, it answers none.
     answers: usize,
     refuses: bool,
 }
@@ -25,11 +25,11 @@ struct Meant {
 /// One message.
 #[derive(Clone, Debug)]
 enum Noise {
-    /// As it is meant.
+    /// The request unchanged.
     Meant(Meant),
-    /// With some of its bytes set to others, and cut or prolonged.
+    /// The request with some bytes replaced, and then cut or extended.
     Mutated(Meant, Vec<(prop::sample::Index, u8)>, Vec<u8>),
-    /// Any bytes.
+    /// Arbitrary bytes.
     Bytes(Vec<u8>),
 }
 
@@ -108,7 +108,7 @@ impl Noise {
     }
 }
 
-/// Gives the stream what decodes.
+/// Gives the stream a request, if the bytes decode.
 fn give(stream: &mut Stream, variant: Variant, bytes: &[u8]) -> Result<(), ProtocolError> {
     match variant {
         Variant::Sotw => {
@@ -120,7 +120,7 @@ fn give(stream: &mut Stream, variant: Variant, bytes: &[u8]) -> Result<(), Proto
     }
 }
 
-/// What must hold of every response, whoever asked for it.
+/// Checks what must hold of every response.
 fn check(response: &Response) {
     let names: Vec<_> = response
         .resources
@@ -170,7 +170,7 @@ fn run(variant: Variant, noise: &[Noise]) {
         Variant::Delta => stream.delta(&Secret, &["s"], &[]),
     }
     let answered = stream.drain().iter().any(|response| gist(response) == "secret[s]");
-    assert!(answered, "a stream that lives is served");
+    assert!(answered, "an open stream is served");
 }
 
 proptest! {

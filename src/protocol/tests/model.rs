@@ -1,8 +1,8 @@
-//! A model client that obeys the rules, against the session under random interleavings of publishes, subscriptions, ACKs,
-//! NACKs, lost time and reconnects. It must converge to what is published, be spared what it refused, and at no prefix hold
-//! a route to a cluster that it was not given.
+//! A model client that obeys the rules, against the session under random interleavings of publishes, subscriptions,
+//! ACKs, NACKs, lost time and reconnects. It must converge to the published state, must not be sent what it refused,
+//! and must never hold a route to a cluster that it was not given.
 //!
-//! Of a refused response it applies what Envoy does: of clusters and listeners the valid part, of the other types nothing.
+//! Of a refused response it applies what Envoy does: the valid part of clusters and listeners, nothing of other types.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
@@ -14,24 +14,24 @@ use crate::{
     resource::{Resource, ResourceName, ResourceType, Version},
 };
 
-/// Of the cases of `make test`.
+/// The seed of the cases of `make test`.
 const SEED: u64 = 20_261_123;
 
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
 const KINDS: [ResourceType; 4] = [Cluster, Endpoint, Listener, Route];
 
-/// One step of a run.
+/// One action of a run.
 #[derive(Clone, Debug)]
 enum Action {
-    /// Publish: for each name, the contents of the four types; 0 is "not there", 7 "to be refused".
+    /// Publish these contents of the four types, for each name; 0 means absent, 7 means content to refuse.
     Publish(Vec<[u8; 4]>),
-    /// Ask for other names of a type that is asked for by name.
+    /// Subscribe to other names of a type that is subscribed by name.
     Subscribe(usize, BTreeSet<&'static str>),
-    /// Answer the response that waits longest.
+    /// Answer the oldest unanswered response.
     Answer,
-    /// Answer the response that came last (delta only; SotW has one per type).
+    /// Answer the newest response (delta only; SotW has one per type).
     AnswerLast,
-    /// A request with a nonce that was never given.
+    /// Send a request with a nonce that no response had.
     Stale(usize),
     Pass(u64),
     Reconnect,
@@ -53,8 +53,8 @@ fn actions() -> impl Strategy<Value = Vec<Action>> {
     prop::collection::vec(action, 1..60)
 }
 
-/// What the rows of a publish say. A listener names the route configuration, the route configuration the cluster, and the
-/// cluster the endpoints of the same name; references are never dangling.
+/// The configuration of a publish. A listener refers to the route configuration, the route configuration to the
+/// cluster, and the cluster to the endpoints of the same name. No reference dangles.
 fn config(rows: &[[u8; 4]]) -> Config {
     let mut config = Config::default();
     for (name, [cluster, endpoint, listener, route]) in NAMES.into_iter().zip(rows) {
@@ -80,7 +80,7 @@ fn config(rows: &[[u8; 4]]) -> Config {
     config
 }
 
-/// A client by the book: keeps what it was given, refuses responses with bad content, asks for names.
+/// A client that follows the rules: keeps what it was given, refuses bad content, and subscribes to names.
 struct Client {
     variant: Variant,
     stream: Stream,
@@ -89,16 +89,16 @@ struct Client {
     names: BTreeMap<ResourceType, BTreeSet<&'static str>>,
     accepted: HashMap<ResourceType, String>,
     waiting: VecDeque<Response>,
-    /// What was refused and must not come again as it was (S-7).
+    /// Resources that were refused and must not be sent again unchanged (S-7).
     refused: Vec<Refusal>,
-    /// Clusters of refused responses, not accepted since: the server cannot know which of them the client has.
+    /// Clusters of refused responses that were not accepted since: the server cannot know which of them the client has.
     refused_clusters: BTreeSet<ResourceName>,
-    /// Listeners and routes from before the stream: a new stream cannot know what they need (O-4, "stream closed").
+    /// Listeners and routes from before this stream, which cannot know what they need (O-4).
     carried_over: BTreeSet<(ResourceType, ResourceName)>,
-    /// Seconds that passed on this stream.
+    /// The seconds that passed on this stream.
     passed: u64,
     config: Config,
-    /// What happened, for the message of a failed run.
+    /// The log of the run, for the message of a failed run.
     log: Vec<String>,
 }
 
@@ -107,7 +107,7 @@ struct Refusal {
     kind: ResourceType,
     carried: Vec<Carried>,
     removed: Vec<ResourceName>,
-    /// Something else of the type was sent since.
+    /// Another response of the type was sent since.
     overtaken: bool,
 }
 
@@ -140,7 +140,7 @@ impl Client {
         self.names.get(kind).into_iter().flatten().copied().collect()
     }
 
-    /// The first requests of a stream, with what the client brings from an earlier one.
+    /// Sends the first requests of a stream, with what the client holds from an earlier one.
     fn connect(&mut self) {
         self.waiting.clear();
         self.refused.clear();
@@ -183,14 +183,14 @@ impl Client {
     fn subscribe(&mut self, kind: &ResourceType, names: &BTreeSet<&'static str>) {
         let before = self.names.insert(kind.clone(), names.clone()).unwrap_or_default();
         if before != *names {
-            // What is asked for again is sent again (D-4, W-6).
+            // D-4, W-6: a name that is requested again is sent again.
             self.refused.retain(|refusal| refusal.kind != *kind);
         }
         match self.variant {
             Variant::Sotw => {
                 let last = self.accepted.get(kind).cloned().unwrap_or_default();
                 let list: Vec<_> = names.iter().copied().collect();
-                // A change of subscription names the last nonce the client saw; here that is none.
+                // A change of the subscription repeats the last nonce that the client saw; here there is none.
                 self.stream.send(&sotw(kind, &list, &last, ""));
             }
             Variant::Delta => {
@@ -205,7 +205,7 @@ impl Client {
         held.retain(|name, _| names.contains(name.as_str()));
     }
 
-    /// Takes in what comes, in order; only the answers may come late and in another order (D-3).
+    /// Takes the responses in order. Only their answers may be late and in another order (D-3).
     fn receive(&mut self) {
         for response in self.stream.drain() {
             let nonce = &response.delivery.nonce;
@@ -217,7 +217,7 @@ impl Client {
         }
     }
 
-    /// What must hold of every single response.
+    /// Checks what must hold of every single response.
     fn check(&self, response: &Response) {
         let kind = &response.delivery.resource_type;
         let same_type = |waiting: &&Response| waiting.delivery.resource_type == *kind;
@@ -245,8 +245,8 @@ impl Client {
         }
     }
 
-    /// S-7, D-15: what was refused does not come again as it was. It may where its content changed in between, where it was
-    /// asked for anew, behind a changed parent (O-6, O-13), and as a full state once another state was sent (S-8).
+    /// S-7, D-15: a refused resource is not sent again unchanged, unless its content changed in between, it was
+    /// requested anew, its parent changed (O-6, O-13), or another full state was sent in between (S-8).
     fn check_refused(&mut self, response: &Response) {
         let kind = &response.delivery.resource_type;
         let carried = carried(response);
@@ -268,7 +268,7 @@ impl Client {
         others.for_each(|refusal| refusal.overtaken = true);
     }
 
-    /// What was refused may come again once its content is another.
+    /// Allows a refused resource to be sent again once its content has changed.
     fn excuse_changed(&mut self) {
         let snapshot = self.config.at(1, None);
         self.refused.retain(|refusal| {
@@ -284,7 +284,7 @@ impl Client {
         self.variant == Variant::Sotw && matches!(kind, Cluster | Listener)
     }
 
-    /// Applies the response; of a refused one the valid part where the type has one (S-8).
+    /// Applies the response; of a refused one the valid part, if the type has one (S-8).
     fn take_in(&mut self, response: &Response) {
         let kind = response.delivery.resource_type.clone();
         let resources = response.resources.as_slice();
@@ -295,15 +295,15 @@ impl Client {
                 removed: response.removed.clone(),
                 overtaken: false,
             });
-            // It may have been another content already when it was sent.
+            // The content may have changed already when the response was sent.
             self.excuse_changed();
             if kind == Cluster {
                 self.refused_clusters.extend(resources.iter().map(|r| r.name.clone()));
             }
             if matches!(kind, Cluster | Listener) {
                 self.apply(response);
-                // Half applied, under the old version: the publisher marks content that returns to what was before, so
-                // that this version never names it again. Content here carries no such mark.
+                // The client has applied a part under the old version. The publisher marks content that returns, so
+                // that this version never names it again; the content of this model has no such mark.
                 self.accepted.remove(&kind);
             }
             return;
@@ -359,9 +359,9 @@ impl Client {
         self.check_references();
     }
 
-    /// A client that obeys the order holds no route to a cluster it was not given, nor a listener that was not.
+    /// Checks that the client holds no route to a cluster that it was not given, and no listener to such a route.
     fn check_references(&self) {
-        // A client that answers nothing for so long is not waited for (O-4).
+        // O-4: a client that answers nothing for so long is not waited for.
         if self.passed >= 30 {
             return;
         }
@@ -429,7 +429,7 @@ impl Client {
         self.receive();
     }
 
-    /// Answers everything, bad content included: the session must come to rest, and stay there (S-7).
+    /// Answers everything, bad content included. The session must come to rest and stay at rest (S-7).
     fn rest(&mut self) {
         for _ in 0..200 {
             let Some(response) = self.waiting.pop_front() else {
@@ -438,7 +438,11 @@ impl Client {
             self.answer(&response);
             self.receive();
         }
-        assert!(self.waiting.is_empty(), "it never comes to rest: {:#?}", self.records());
+        assert!(
+            self.waiting.is_empty(),
+            "the session never comes to rest: {:#?}",
+            self.records()
+        );
         let more = self.stream.drain();
         assert!(
             more.is_empty(),
@@ -448,13 +452,13 @@ impl Client {
         );
     }
 
-    /// Publishes good content and answers everything; then the client must hold exactly that.
+    /// Publishes good content and answers everything; then the client must hold exactly the published state.
     fn converge(&mut self, rows: &[[u8; 4]]) {
         let good: Vec<[u8; 4]> = rows.iter().map(|row| row.map(|content| content % 7)).collect();
         self.publish(config(&good));
         self.receive();
         self.rest();
-        // Holds of removed clusters end with the routes that name them, at the latest after the cap.
+        // A hold of a removed cluster ends with the routes that name it, at the latest after `hold_cap`.
         for _ in 0..4 {
             self.stream.pass(std::time::Duration::from_secs(1000));
             self.receive();
@@ -464,7 +468,7 @@ impl Client {
         self.check_converged();
     }
 
-    /// What the session still minds, for the message of a failed run.
+    /// The log and the session's records, for the message of a failed run.
     fn records(&self) -> Vec<String> {
         let log = self.log.iter().cloned();
         let types = self.stream.session.types.iter();
@@ -506,7 +510,7 @@ impl Client {
                 .map(|(name, held)| (name.clone(), held.version.to_string()))
                 .collect();
             if self.variant == Variant::Sotw {
-                // there is no removal of named types in SotW; parents imply it.
+                // SotW cannot remove named types; their parents imply it.
                 held.retain(|name, _| matches!(kind, Cluster | Listener) || expected.contains_key(name));
             }
             assert_eq!(held, expected, "{kind} in {:?}: {:#?}", self.variant, self.records());
@@ -524,7 +528,7 @@ fn carried(response: &Response) -> Vec<Carried> {
         .collect()
 }
 
-/// The type whose changes bring resources of this one again.
+/// The parent type: a change of it sends resources of this type again.
 fn parent(kind: &ResourceType) -> Option<&'static ResourceType> {
     match kind {
         Endpoint => Some(&Cluster),
@@ -542,8 +546,7 @@ fn run(variant: Variant, actions: Vec<Action>, last: &[[u8; 4]]) {
     client.converge(last);
 }
 
-/// The same cases each time: a change must not break or pass by luck. `PROPTEST_CASES` makes them fewer (`make check`), or more, which are
-/// others each time (`make model`).
+/// Random cases, the same each time. `PROPTEST_CASES` makes them fewer (`make check`); more than the default (`make model`) differ each time.
 pub(super) fn cases(most: u32) -> ProptestConfig {
     let set = std::env::var("PROPTEST_CASES").ok().and_then(|set| set.parse().ok());
     let cases = set.unwrap_or(most);

@@ -1,4 +1,4 @@
-//! W-9: what a wildcard leaves out, and those who ask for it by name are given.
+//! W-9: resources that a wildcard leaves out, and that clients get by name.
 
 use super::fixture::*;
 use crate::{
@@ -83,7 +83,11 @@ fn full_state_holds_what_another_stream_of_the_node_asks_for() {
     sotw.session.on_asked_by_node(&Cluster, names(&["tenant-1"]));
     sotw.sotw(&Cluster, &[]);
     let all = sotw.one();
-    assert_eq!(gist(&all), "cluster[a]", "it is told again once the type is asked for");
+    assert_eq!(
+        gist(&all),
+        "cluster[a]",
+        "the names are reported again once the type is requested"
+    );
     sotw.ack(&all, &[]);
     sotw.session.on_asked_by_node(&Cluster, names(&["tenant-1"]));
     let all = sotw.one();

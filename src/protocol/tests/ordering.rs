@@ -10,7 +10,7 @@ use crate::{
 
 const BOTH: [Variant; 2] = [Variant::Sotw, Variant::Delta];
 
-/// A listener with RDS, its route configuration, and the cluster that names.
+/// A listener with RDS, its route configuration, and the cluster to which it routes.
 fn config(route_to: &str) -> Config {
     Config::default()
         .refers(Listener, "l", "1", &[(Route, "r")])
@@ -19,7 +19,7 @@ fn config(route_to: &str) -> Config {
         .with(Endpoint, route_to, "1")
 }
 
-/// An Envoy as far as subscriptions go: wildcard CDS and LDS, EDS and RDS by the names it was told.
+/// An Envoy as far as subscriptions go: CDS and LDS by wildcard, EDS and RDS by the names in their parents.
 struct Envoy {
     stream: Stream,
     variant: Variant,
@@ -57,13 +57,13 @@ impl Envoy {
         }
     }
 
-    /// As told last.
+    /// The progress of the change that was last reported.
     fn standing(&self) -> Standing {
-        let told = self.stream.outcomes.iter().rev().find_map(|outcome| match outcome {
+        let reported = self.stream.outcomes.iter().rev().find_map(|outcome| match outcome {
             Outcome::Standing(standing) => Some(standing.clone()),
             _ => None,
         });
-        told.unwrap_or_default()
+        reported.unwrap_or_default()
     }
 
     fn nack(&mut self, response: &Response, names: &[&str]) {
@@ -89,7 +89,7 @@ fn names_of<'a>(kind: &ResourceType, endpoints: &'a [&'a str]) -> &'a [&'a str] 
     }
 }
 
-/// The gist of what SotW says in full and delta in part.
+/// Compares the gist of a response, which SotW sends in full and delta in part.
 fn expect(variant: Variant, response: &Response, sotw: &str, delta: &str) {
     let expected = match variant {
         Variant::Sotw => sotw,
@@ -353,7 +353,7 @@ fn changes_that_follow_one_another_do_not_put_off_removals() {
             envoy.stream.silence();
             envoy.stream.pass(Duration::from_secs(3));
         }
-        // Six seconds since `b` took the place of `a`, three since `c` took that of `b`.
+        // `b` took the place of `a` six seconds ago, `c` that of `b` three seconds ago.
         let removal = envoy.stream.one();
         expect(variant, &removal, "cluster[b c]", "cluster[-a]");
         envoy.ack(&removal, &[]);

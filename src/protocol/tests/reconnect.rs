@@ -1,5 +1,5 @@
-//! Rule D-5: a client that comes back with what it holds. Most hold all there is, which is found out without a look at each
-//! resource; whether that is known or not, what is sent is the same.
+//! D-5: a client that reconnects and presents what it holds. Most clients hold everything, which is found without a
+//! look at each resource. The responses are the same whether that shortcut is taken or not.
 
 use proptest::prelude::*;
 
@@ -12,14 +12,14 @@ use crate::{
 
 const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
 
-/// Clusters and endpoints of the first four names, at `round`.
+/// Clusters and endpoints of the first four names, with the content `round`.
 fn config(round: &str) -> Config {
     NAMES[..4].iter().fold(Config::default(), |config, name| {
         config.eds_cluster(name, "1").with(Endpoint, name, round)
     })
 }
 
-/// What a client says that it holds: of each name the current version, another one, or nothing.
+/// The versions that a client presents: of each name the current version, another one, or none.
 fn held() -> impl Strategy<Value = Vec<(&'static str, bool)>> {
     let each = NAMES.map(|name| {
         prop_oneof![
@@ -42,8 +42,8 @@ fn asked() -> impl Strategy<Value = Vec<&'static str>> {
     ]
 }
 
-/// What the client is sent after its first request, and after the next publish.
-fn told(
+/// The responses after the client's first request, and after the next publish.
+fn observed(
     kind: &ResourceType,
     names: &[&str],
     held: &[(&'static str, bool)],
@@ -61,7 +61,7 @@ fn told(
         .map(|(name, is_current)| (*name, version(name, *is_current)))
         .collect();
     if stutter && let Some((first, _)) = presented.first().cloned() {
-        // The last version of a name counts: this says the same, and is nothing that is known at once.
+        // The last version of a name counts, so the meaning is the same; but the shortcut is not taken.
         presented.insert(0, (first, "older".to_owned()));
     }
     let held = presented.iter().map(|(name, version)| (*name, version.as_str()));
@@ -72,16 +72,16 @@ fn told(
         ..Request::default()
     };
     stream.session.on_request(&request).unwrap();
-    let mut told = Vec::new();
+    let mut observed = Vec::new();
     for round in ["1", "2"] {
         stream.publish(&config(round));
         let responses = stream.drain();
-        told.push(gists(&responses));
+        observed.push(gists(&responses));
         responses.iter().for_each(|response| stream.ack_delta(response));
-        told.push(gists(&stream.drain()));
+        observed.push(gists(&stream.drain()));
     }
-    told.push(stream.outcomes.iter().map(|outcome| format!("{outcome:?}")).collect());
-    told
+    observed.push(stream.outcomes.iter().map(|outcome| format!("{outcome:?}")).collect());
+    observed
 }
 
 proptest! {
@@ -94,8 +94,8 @@ proptest! {
         held in held(),
     ) {
         let at = config("1").at(1, None);
-        let known = told(&kind, &names, &held, &at, false);
-        prop_assert_eq!(known, told(&kind, &names, &held, &at, true));
+        let known = observed(&kind, &names, &held, &at, false);
+        prop_assert_eq!(known, observed(&kind, &names, &held, &at, true));
     }
 }
 
@@ -104,13 +104,13 @@ fn who_holds_all_in_any_order_is_sent_nothing_but_what_changes() {
     let at = config("1").at(1, None);
     for (kind, names) in [(Cluster, &["*"][..]), (Endpoint, &["d", "b", "c", "a"][..])] {
         let held = [("c", true), ("a", true), ("d", true), ("b", true)];
-        let told = told(&kind, names, &held, &at, false);
-        assert!(told[0].is_empty() && told[1].is_empty(), "{told:?}");
+        let observed = observed(&kind, names, &held, &at, false);
+        assert!(observed[0].is_empty() && observed[1].is_empty(), "{observed:?}");
         let next = if kind == Endpoint {
             vec!["endpoint[a b c d]"]
         } else {
             vec![]
         };
-        assert_eq!(told[2], next);
+        assert_eq!(observed[2], next);
     }
 }

@@ -1,10 +1,10 @@
-//! What a node would be sent is what a node is sent: same sessions, same order.
+//! A rehearsal lists exactly the messages that a node is sent: same sessions, same order.
 
 use std::{sync::Arc, time::Instant};
 
 use super::fixture::*;
 use crate::{
-    protocol::{Message, Part, Policy, Scope, Subscription, Unshared, Variant, rehearse},
+    protocol::{Message, Policy, RehearsedStream, Scope, Subscription, Unshared, Variant, rehearse},
     resource::ResourceType,
     snapshot::Snapshot,
 };
@@ -24,8 +24,8 @@ fn subscription(names: &[&str]) -> Subscription {
 }
 
 /// An Envoy on ADS that has the cluster `old`.
-fn envoy(variant: Variant) -> Vec<Part> {
-    vec![Part {
+fn envoy(variant: Variant) -> Vec<RehearsedStream> {
+    vec![RehearsedStream {
         variant,
         scope: Scope::Aggregated,
         subscriptions: vec![
@@ -37,7 +37,7 @@ fn envoy(variant: Variant) -> Vec<Part> {
     }]
 }
 
-/// `0 cluster +new`: the round, the type, what is added, changed and removed, and how many come again.
+/// `0 cluster +new`: the round, the type, the added, changed and removed names, and the number of repeated resources.
 fn gists(messages: &[Message]) -> Vec<String> {
     let gist = |message: &Message| {
         let mut text = format!("{} {}", message.round - messages[0].round, message.resource_type);
@@ -52,13 +52,13 @@ fn gists(messages: &[Message]) -> Vec<String> {
     messages.iter().map(gist).collect()
 }
 
-fn step(parts: &[Part], from: &Config, to: &Config) -> Vec<String> {
+fn step(parts: &[RehearsedStream], from: &Config, to: &Config) -> Vec<String> {
     let from = from.at(1, None);
     let to = to.at(2, Some(&from));
     rehearsed(parts, Some(&from), &to)
 }
 
-fn rehearsed(parts: &[Part], from: Option<&Arc<Snapshot>>, to: &Arc<Snapshot>) -> Vec<String> {
+fn rehearsed(parts: &[RehearsedStream], from: Option<&Arc<Snapshot>>, to: &Arc<Snapshot>) -> Vec<String> {
     let policy = Arc::new(Policy::default());
     gists(&rehearse(&policy, parts, from, to, Instant::now()))
 }
@@ -100,7 +100,7 @@ fn nothing_is_said_where_nothing_changes_for_the_node() {
 
 #[test]
 fn streams_of_one_type_are_not_ordered_and_ask_for_what_they_are_told_of() {
-    let part = |kind: ResourceType, names: &[&str]| Part {
+    let part = |kind: ResourceType, names: &[&str]| RehearsedStream {
         variant: Variant::Delta,
         scope: Scope::Single(kind.clone()),
         subscriptions: vec![(kind, subscription(names))],

@@ -20,7 +20,7 @@ fn stream() -> Stream {
     stream
 }
 
-// S-9 b
+// S-9
 #[test]
 fn silence_until_the_group_is_published() {
     let mut stream = Stream::new(Variant::Sotw);
@@ -30,7 +30,7 @@ fn silence_until_the_group_is_published() {
     assert_eq!(gist(&stream.one()), "cluster[a b]");
 }
 
-// S-9 a
+// S-9
 #[test]
 fn empty_snapshot_is_delivered_as_empty() {
     let mut stream = Stream::new(Variant::Sotw);
@@ -119,7 +119,7 @@ fn nack_is_recorded_and_the_same_content_never_sent_again() {
     assert_eq!(gist(&stream.one()), "cluster[a b]");
 }
 
-// S-8, and the way back after a refusal.
+// S-8: also the way back after a refusal.
 #[test]
 fn content_that_returns_to_what_was_before_the_refusal_is_sent() {
     let mut stream = stream();
@@ -134,7 +134,7 @@ fn content_that_returns_to_what_was_before_the_refusal_is_sent() {
     assert_eq!(gist(&stream.one()), "cluster[a b]");
 }
 
-// P11
+// S-7, Z-5
 #[test]
 fn repeated_nack_is_one_event() {
     let mut stream = stream();
@@ -195,7 +195,7 @@ fn ack_repeated_ack_and_unsubscription_are_met_with_silence() {
     stream.silence();
 }
 
-// S-12 i
+// S-12
 #[test]
 fn subscription_of_a_stale_request_is_kept_and_answered_after_the_ack() {
     let mut stream = stream();
@@ -222,7 +222,7 @@ fn two_requests_before_any_response_converge() {
     assert_eq!(gist(&stream.one()), "endpoint[b]");
 }
 
-// S-15, P27
+// S-15
 #[test]
 fn thousand_publishes_without_an_ack_are_one_response_of_the_newest() {
     let mut stream = stream();
@@ -321,7 +321,7 @@ fn name_added_to_a_full_state_type_brings_all_names() {
     assert_eq!(gist(&stream.one()), "cluster[a b]");
 }
 
-// P16
+// W-2
 #[test]
 fn names_that_shrink_to_nothing_are_no_wildcard() {
     let mut stream = stream();

@@ -1,4 +1,4 @@
-//! Large delta responses in several (L-13), and the switches of delta.
+//! Large delta responses in several parts (L-13), and the settings of delta.
 
 use super::fixture::*;
 use crate::{
@@ -6,7 +6,7 @@ use crate::{
     resource::ResourceType,
 };
 
-/// Room for two resources of 1000 bytes.
+/// A policy with room for two resources of 1000 bytes in a response.
 fn policy() -> Policy {
     Policy {
         limits: StreamLimits {
@@ -97,7 +97,7 @@ fn refused_part_is_not_sent_again_and_the_others_stand() {
     stream.silence();
     let content = "2".repeat(1000);
     stream.publish(&config(&FIVE, '1').with(Cluster, "c", &content));
-    assert_eq!(gist(&stream.one()), "cluster[c d]", "and what was refused with it");
+    assert_eq!(gist(&stream.one()), "cluster[c d]", "`d` was refused with `c`");
 }
 
 // L-13, W-7
@@ -152,7 +152,7 @@ fn removal_of_a_quiet_type_is_not_told_and_its_return_is() {
             .with(ExtensionConfig, "b", "1"),
     );
     assert_eq!(gist(&stream.one()), "extension_config[b]");
-    // What never was is told all the same: the filter falls back at once (D-8).
+    // D-8: a name that never existed is answered as removed in any case, so that the filter falls back at once.
     stream.delta(&ExtensionConfig, &["z"], &[]);
     assert_eq!(gist(&stream.one()), "extension_config[-z]");
 }
@@ -164,12 +164,12 @@ fn which_types_are_quiet_can_be_set() {
         quiet_removals: [Endpoint].into(),
         ..Policy::default()
     };
-    for (kind, told) in [(Endpoint, false), (ExtensionConfig, true)] {
+    for (kind, sent) in [(Endpoint, false), (ExtensionConfig, true)] {
         let mut stream = delta_with(&kind, policy.clone(), &[]);
         let both = stream.one();
         stream.ack_delta(&both);
         stream.publish(&Config::default());
-        assert_eq!(!stream.drain().is_empty(), told);
+        assert_eq!(!stream.drain().is_empty(), sent);
     }
 }
 

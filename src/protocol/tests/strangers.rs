@@ -1,12 +1,11 @@
-//! Streams that ask for as much as they may, in the way that costs most. Each of these took minutes where one edit cost
-//! what all names cost.
+//! Streams that ask for as much as they may. Each of these tests took minutes when one edit cost as much as all names.
 
 use super::fixture::*;
 use crate::protocol::{Policy, ProtocolError, Scope, StreamLimits, Variant};
 
-/// Names of a long list.
+/// The number of names of a long list.
 const MANY: usize = 100_000;
-/// Edits of it, one name each.
+/// The number of edits of it, one name each.
 const EDITS: usize = 2000;
 
 fn names(prefix: &str, count: usize) -> Vec<String> {
@@ -17,7 +16,7 @@ fn texts(names: &[String]) -> Vec<&str> {
     names.iter().map(String::as_str).collect()
 }
 
-/// A stream that asks for many names in vain, of a type that it is told of.
+/// A stream that asks for many missing names, of a type whose missing names are reported.
 fn crowded() -> Stream {
     let mut stream = Stream::new(Variant::Delta);
     stream.publish(&Config::default().with(Endpoint, "a", "1").with(Cluster, "a", "1"));
@@ -95,7 +94,7 @@ fn globs_cost_what_they_change_however_many_there_are() {
     for response in responses {
         stream.ack_delta(&response);
     }
-    // Asked for again and again while nothing is answered, a glob is owed once.
+    // A glob that is requested repeatedly before it is answered is owed once.
     for _ in 0..EDITS {
         stream.delta(&Endpoint, &["dir-1/*"], &[]);
     }
@@ -149,7 +148,7 @@ fn names_of_a_stream_have_a_limit_in_bytes_over_all_types() {
         assert_eq!(ask(&Route, &long[1]), Ok(()));
         assert_eq!(ask(&Secret, &long[2]), Err(ProtocolError::TooManyNameBytes(100)));
     }
-    // What is given up counts no longer, name by name and all at once.
+    // Names that are unsubscribed no longer count, one by one and all at once.
     let mut stream = Stream::with_policy(Variant::Delta, Scope::Aggregated, policy);
     for _ in 0..3 {
         stream.delta(&Endpoint, &[&long[0]], &[]);

@@ -53,7 +53,7 @@ fn config() -> Config {
 
 const NAMES: [&str; 3] = ["a", "b", "slow"];
 
-/// A client that holds `config`.
+/// A client that holds `config`, and the response that brought it.
 fn holding(variant: Variant) -> (Stream, Response) {
     let mut stream = stream(variant);
     stream.publish(&config());
@@ -79,12 +79,12 @@ fn ttl_is_for_clients_that_say_that_they_take_it() {
     let ttl = "xds.config.supports-resource-ttl";
     for variant in BOTH {
         assert!(!features(&[], variant, false));
-        assert!(features(&[], variant, true), "where the group says so");
+        assert!(features(&[], variant, true), "the group is set to be sent TTLs");
     }
     assert!(features(&[ttl], Variant::Delta, false));
     assert!(
         !features(&[ttl], Variant::Sotw, false),
-        "only wrapped can a resource have one"
+        "only a wrapped resource can have a TTL"
     );
     for wrapped in ["xds.config.resource-in-sotw", "xds.config.supports-resource-in-sotw"] {
         assert!(features(&[ttl, wrapped], Variant::Sotw, false));
@@ -115,7 +115,7 @@ fn heartbeats_renew_what_has_a_ttl_three_times_before_it_expires() {
             .outcomes
             .iter()
             .filter(|outcome| matches!(outcome, Outcome::Sent(_)));
-        assert_eq!(sent.count(), 1, "heartbeats are not in the books");
+        assert_eq!(sent.count(), 1, "heartbeats are not in the records");
     }
 }
 

@@ -1,19 +1,19 @@
-//! What a refusal's words say of single resources. They are a stranger's: read once, whatever they are.
+//! The single resources that the message of a NACK accuses. The message is untrusted text and is read only once.
 
 use std::{collections::BTreeSet, iter::once, sync::Arc};
 
 use crate::{protocol::Contents, resource::Resource};
 
-/// What an Envoy's words begin with where they go on to name what it refuses.
+/// The texts with which an Envoy begins a list of refused resources.
 const LISTS: [&str; 2] = [
     "Error adding/updating cluster(s) ",
     "Error adding/updating listener(s) ",
 ];
 
-/// Where an entry of the list may end: a name may have colons in it, but not many.
+/// The number of places where the name of an entry may end: a name may contain colons, but not many.
 const ENDS: usize = 4;
 
-/// The resources of a refused response that an Envoy accuses, where its words are of the known form: it goes through all
+/// The resources of a refused response that an Envoy accuses, if its message has the known form. An Envoy checks all
 /// clusters or listeners of a response, applies the valid ones and names the others (S-8).
 pub(in crate::protocol) fn accused(message: &str, resources: &Contents) -> Option<Contents> {
     let list = LISTS.iter().find_map(|begin| message.strip_prefix(begin))?;
@@ -23,7 +23,7 @@ pub(in crate::protocol) fn accused(message: &str, resources: &Contents) -> Optio
     (!named.is_empty()).then_some(Contents::Chosen(named))
 }
 
-/// What may be names in `name: reason, name: reason\nname: reason`.
+/// The texts in `name: reason, name: reason\nname: reason` that may be names.
 fn entries(list: &str) -> impl Iterator<Item = &str> {
     let ends: Vec<usize> = list.match_indices(": ").map(|(at, _)| at).collect();
     let begins = |mark: &'static str| list.match_indices(mark).map(move |(at, _)| at + mark.len());
@@ -103,7 +103,7 @@ mod tests {
         }
     }
 
-    /// Took minutes where every resource was looked for in all of the words.
+    /// A search for each resource in the whole message took minutes.
     #[test]
     fn long_words_about_many_resources_are_read_once() {
         let all: Vec<String> = (0..50_000).map(|number| format!("cluster-{number}")).collect();

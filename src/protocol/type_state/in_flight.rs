@@ -1,4 +1,4 @@
-//! Responses that await their answer, and what the client held before in place of what they carry.
+//! Responses that await their answer, and the resources that the client held before them.
 
 use std::{collections::VecDeque, sync::Arc, time::Instant};
 
@@ -12,54 +12,54 @@ use crate::{
 /// The responses of one type that await their answer, oldest first.
 #[derive(Debug, Default)]
 pub(in crate::protocol) struct InFlight {
-    /// One at most in SotW, but for clusters that an Envoy is warming (S-15, O-5).
+    /// At most one in SotW, except for clusters that an Envoy is warming (S-15, O-5).
     responses: VecDeque<Box<Sent>>,
-    /// Of clusters: endpoints that the client accepted since the oldest of them, by the number of their response.
+    /// For clusters: endpoints that the client accepted since the oldest response, each with its response's number.
     endpoints: VecDeque<(u64, Contents)>,
 }
 
-/// Responses of endpoints that are remembered while clusters await their answer: what is forgotten proves nothing.
+/// The number of remembered endpoint responses while clusters await their answer. A forgotten one proves nothing.
 const ENDPOINTS: usize = 64;
 
 /// One response that awaits its answer.
 #[derive(Debug)]
 pub(in crate::protocol) struct Sent {
     pub(in crate::protocol) delivery: Delivery,
-    /// Its place among the responses of the stream.
+    /// The position of the response among those of the stream.
     pub(in crate::protocol) number: u64,
-    pub(in crate::protocol) step: Step,
+    pub(in crate::protocol) purpose: Purpose,
     pub(in crate::protocol) snapshot: Arc<Snapshot>,
     pub(in crate::protocol) resources: Contents,
-    /// Of these, the ones that were new to the client or had another version.
+    /// Those of `resources` that were new to the client or had another version.
     pub(in crate::protocol) changed: Contents,
     pub(in crate::protocol) removed: Vec<ResourceName>,
     pub(in crate::protocol) replaced: Replaced,
     pub(in crate::protocol) sent_at: Instant,
 }
 
-/// What the client held before a response, and holds until it has accepted it.
+/// The resources that the client held before a response, and holds until it has accepted the response.
 #[derive(Clone, Debug, Default)]
 pub(in crate::protocol) struct Replaced {
-    /// The set of resources it was at before.
+    /// The set of resources that the client was at before.
     pub(in crate::protocol) from: Option<Arc<TypeResources>>,
-    /// Resources that it held otherwise than that set says, or that the response takes away.
+    /// Resources that the client held and `from` lacks or has in another version, and those that the response removes.
     pub(in crate::protocol) others: Vec<Arc<Resource>>,
-    /// Names under which it did not hold what that set says: it refused it, or was not sent it.
+    /// Names under which the client did not hold the resource of `from`: it refused that resource, or was not sent it.
     pub(in crate::protocol) not_held: Vec<ResourceName>,
-    /// It held something whose content is not known.
+    /// The client held a resource of unknown content.
     pub(in crate::protocol) unknown: bool,
 }
 
-/// What a response is to the order of a change.
+/// The purpose of a response in the order of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::protocol) enum Step {
-    /// Adds or changes: what newly refers to it waits for its ACK.
+pub(in crate::protocol) enum Purpose {
+    /// The response adds or changes: a resource that newly refers to its resources waits for its ACK.
     Make,
-    /// Removes: what it referred to is removed after its ACK.
+    /// The response removes resources; the resources that they referred to are removed after its ACK.
     Break,
-    /// Answers a request: nothing waits for it (O-2).
+    /// The response answers a request: nothing waits for it (O-2).
     Answer,
-    /// Renews what the client holds: neither its ACK nor its NACK says anything of content (T-3).
+    /// The response renews TTLs: its ACK or NACK says nothing about content (T-3).
     Heartbeat,
 }
 
@@ -78,23 +78,21 @@ impl InFlight {
         self.responses.iter().map(AsRef::as_ref)
     }
 
-    /// The response that was sent last.
     pub(in crate::protocol) fn last(&self) -> Option<&Sent> {
         self.responses.back().map(AsRef::as_ref)
     }
 
     pub(in crate::protocol) fn push(&mut self, sent: Box<Sent>) {
-        // One at a time, mostly: nothing more is kept in reserve.
+        // Mostly there is one response at a time, so no capacity is kept in reserve.
         self.responses.reserve_exact(1);
         self.responses.push_back(sent);
     }
 
-    /// Where the response of this nonce is.
+    /// The index of the response with this nonce.
     pub(in crate::protocol) fn position(&self, nonce: &str) -> Option<usize> {
         self.responses.iter().position(|sent| sent.delivery.nonce.is(nonce))
     }
 
-    /// The response of this nonce.
     pub(in crate::protocol) fn find(&self, nonce: &str) -> Option<&Sent> {
         self.iter().find(|sent| sent.delivery.nonce.is(nonce))
     }
@@ -107,7 +105,7 @@ impl InFlight {
         sent
     }
 
-    /// Notes endpoints that the client accepted while clusters await their answer.
+    /// Records endpoints that the client accepted while clusters await their answer.
     pub(in crate::protocol) fn note_endpoints(&mut self, endpoints: &Sent) {
         if self.responses.is_empty() {
             return;
@@ -119,19 +117,18 @@ impl InFlight {
             .push_back((endpoints.number, endpoints.resources.clone()));
     }
 
-    /// Whether a cluster of a response is warm although the response was not answered: an Envoy asked for its endpoints, and
-    /// accepted them since (O-5).
+    /// Returns true if a cluster of an unanswered response is warm: an Envoy accepted its endpoints since (O-5).
     pub(in crate::protocol) fn is_warm_by_endpoints(&self, sent: &Sent, cluster: &Resource) -> bool {
         let accepted = |name: &ResourceName| {
             let mut since = self.endpoints.iter().filter(|(number, _)| *number > sent.number);
-            // Endpoints that are asked for apart come later.
+            // Endpoints with references come later: their own endpoints (LEDS) are requested separately.
             since.any(|(_, endpoints)| endpoints.get(name).is_some_and(|found| found.references.is_empty()))
         };
         let mut endpoints = cluster.references_to(&ResourceType::Endpoint);
         cluster.warming == Warming::WithEndpoints && endpoints.all(accepted)
     }
 
-    /// Of responses after the one of this number: what it carried was refused, so the client goes on with what it had before.
+    /// Updates the responses after this number: the client refused these resources, so it keeps the older ones.
     pub(in crate::protocol) fn note_refused(&mut self, number: u64, refused: &Contents, view: &ClientView) {
         for later in self.responses.iter_mut().filter(|sent| sent.number > number) {
             for name in refused.iter().map(|resource| &resource.name) {
@@ -143,7 +140,7 @@ impl InFlight {
         }
     }
 
-    /// Takes the responses before this place, oldest first.
+    /// Takes the responses before this index, oldest first.
     pub(in crate::protocol) fn take_before(&mut self, at: usize) -> impl Iterator<Item = Box<Sent>> {
         self.responses.drain(..at)
     }
@@ -152,12 +149,12 @@ impl InFlight {
 // === impl Sent ===
 
 impl Sent {
-    /// Whether it is new to the client in this response.
+    /// Returns true if the resource of this name is new to the client in this response.
     pub(in crate::protocol) fn changes(&self, name: &ResourceName) -> bool {
         self.changed.get(name).is_some()
     }
 
-    /// What the client may still hold in place of what the response carries or takes away.
+    /// The resources that the client may still hold in place of those that the response carries or removes.
     pub(in crate::protocol) fn replaced(&self) -> impl Iterator<Item = &Arc<Resource>> {
         let from = self.replaced.from.as_ref();
         let changed = from.into_iter().flat_map(|from| {
@@ -165,11 +162,11 @@ impl Sent {
             let held = changed.filter(|resource| !self.replaced.not_held.contains(&resource.name));
             held.filter_map(|resource| from.named(resource.name.as_str()))
         });
-        // These are exact, where both are there.
+        // The entries in `others` are exact, so they come first.
         self.replaced.others.iter().chain(changed)
     }
 
-    /// What the client was sent before, and is sent once more as it was.
+    /// The resources that the client was sent before and is sent again unchanged.
     pub(in crate::protocol) fn repeated(&self) -> impl Iterator<Item = &Arc<Resource>> {
         let is_same = |resource: &&Arc<Resource>| {
             let before = self.replaced.from.as_ref();

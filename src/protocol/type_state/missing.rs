@@ -1,5 +1,5 @@
-//! Names that are asked for one by one and do not exist: reported to the client as errors where it is answered (E-1), and to
-//! operators in any case, since clients hide it (E-7). Kept by what is looked up, never computed over all names.
+//! Requested names that do not exist. The client is sent them as errors with its answers (E-1); operators see them in
+//! any case, since clients hide such errors (E-7). Each lookup updates the record; nothing is computed over all names.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -9,9 +9,9 @@ use crate::{
     snapshot::{Snapshot, TypeResources},
 };
 
-/// Missing names that are named to operators.
+/// The most missing names that operators are shown.
 const SAMPLE: usize = 16;
-/// Names that are looked at for them.
+/// The most names that are looked at to find them.
 const LOOKED_AT: usize = 1024;
 
 /// The names of one type that a client asks for and that do not exist; most clients have none.
@@ -21,14 +21,14 @@ pub(in crate::protocol) struct Missing(Option<Box<Record>>);
 #[derive(Debug, Default)]
 struct Record {
     names: BTreeSet<ResourceName>,
-    /// How many of them are gone.
+    /// The number of `names` that the goal lacks.
     counted: Counted,
-    /// Something changed since it was last reported.
+    /// Something has changed since the last report.
     unreported: bool,
 }
 
-/// How many names a set of resources does not have. Kept up with every change of the names: a client that edits a list of
-/// hundreds of thousands one by one costs one look-up an edit.
+/// The number of names that a set of resources lacks. Each change of the names updates it, so a client that edits a
+/// list of hundreds of thousands of names one by one costs one lookup per edit.
 #[derive(Debug, Default)]
 struct Counted {
     set: Option<Arc<TypeResources>>,
@@ -38,7 +38,7 @@ struct Counted {
 // === impl Missing ===
 
 impl Missing {
-    /// Enters names that were looked up and not found, as far as they are asked for one by one.
+    /// Adds names that were looked up and not found, if they are subscribed one by one.
     pub(in crate::protocol) fn note<'a>(&mut self, names: impl Iterator<Item = &'a ResourceName>, asked: &Names) {
         for name in names.filter(|name| asked.contains(name)) {
             let record = self.0.get_or_insert_default();
@@ -49,7 +49,7 @@ impl Missing {
         }
     }
 
-    /// Takes out what the client is sent.
+    /// Removes the names of resources that the client is sent.
     pub(in crate::protocol) fn note_found<'a>(&mut self, resources: impl Iterator<Item = &'a Resource>) {
         let Some(record) = self.0.as_deref_mut().filter(|record| !record.names.is_empty()) else {
             return;
@@ -59,14 +59,14 @@ impl Missing {
         }
     }
 
-    /// Takes out what the client no longer asks for.
+    /// Removes names that the client no longer asks for.
     pub(in crate::protocol) fn note_dropped(&mut self, names: &[ResourceName]) {
         if let Some(record) = &mut self.0 {
             names.iter().for_each(|name| record.forget(name));
         }
     }
 
-    /// How many are missing, and some of them, where that changed. What the goal has is only late.
+    /// The number of missing names and some of them, if changed. Names that the goal has are only late.
     pub(in crate::protocol) fn report(
         &mut self,
         kind: &ResourceType,
@@ -98,7 +98,7 @@ impl Record {
         self.counted.gone -= usize::from(self.counted.is_gone(name));
     }
 
-    /// How many names are gone from the set; all of them where there is none.
+    /// The number of names that the set lacks; all of them if there is no set.
     fn count(&mut self, set: Option<&Arc<TypeResources>>) -> usize {
         let id = |set: &Arc<TypeResources>| set.id();
         if self.counted.set.as_ref().map(id) != set.map(id) {

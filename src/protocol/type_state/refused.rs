@@ -1,7 +1,7 @@
-//! What a client has refused, and what was refused with it.
+//! The resources that a client has refused, and those that were refused with them.
 //!
-//! A NACK is for a response; whose fault it was, the client says only in prose. So when one resource of a refused response
-//! changes, the others may have been innocent.
+//! A NACK is for a whole response; the client says only in prose which resource was at fault. So when one resource of a
+//! refused response changes, the others may be innocent.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,31 +16,31 @@ use crate::{
     snapshot::{Diff, TypeResources},
 };
 
-/// Refusals in a row from which on a client is taken for one that refuses everything.
+/// After this many refusals in a row the client counts as one that refuses everything.
 const STRIKES: u8 = 3;
 
-/// What a client has refused and was not given better of since, of one type on one stream.
+/// The refused resources of one type on one stream that were not accepted, replaced or removed since.
 #[derive(Debug)]
 pub(in crate::protocol) struct Refused {
     content: Content,
-    /// How many responses were refused since one was accepted.
+    /// The number of refused responses since one was accepted.
     strikes: u8,
-    /// All that is refused is as the base has it, so that only what changes from there on can be another.
+    /// Every refused resource equals that of the base, so only changes from there on can replace it.
     is_of_base: bool,
-    /// How much of it, and which, was reported last.
+    /// The last report: the number of refused resources, and some of their names.
     reported: Option<Box<Report>>,
 }
 
-/// How many resources are refused, and some of their names.
+/// The number of refused resources, and some of their names.
 pub(in crate::protocol) type Report = (usize, Vec<ResourceName>);
 
 #[derive(Debug, Default)]
 enum Content {
     #[default]
     Nothing,
-    /// A full state: the next one replaces it whole.
+    /// A full state, which the next one replaces as a whole.
     State(RefusedState),
-    /// Parts of the state.
+    /// Responses that were not a full state.
     Parts(Parts),
 }
 
@@ -48,48 +48,48 @@ enum Content {
 #[derive(Debug)]
 struct RefusedState {
     contents: Contents,
-    /// Those that may be why: new in it, or accused by the client.
+    /// The resources that may be at fault: those that were new in it, or that the client accuses.
     suspects: BTreeMap<ResourceName, Arc<Resource>>,
 }
 
-/// What is left of refused responses that were not a full state.
+/// The rest of refused responses that were not a full state.
 #[derive(Debug, Default)]
 struct Parts {
-    /// What was refused one by one, sorted by name: where it changes, nothing else is suspect. A client that refuses
-    /// everything has each of its resources here sooner or later.
+    /// Resources that were refused one by one, sorted by name. When one of them changes, nothing else is suspect. A
+    /// client that refuses everything has each of its resources here sooner or later.
     alone: Vec<Alone>,
-    /// What was refused together.
+    /// Resources that were refused together.
     together: Vec<RefusedResponse>,
 }
 
-/// A resource that was all there was in a refused response.
+/// A resource that was alone in a refused response.
 #[derive(Debug)]
 struct Alone {
-    /// The response's place among those of the stream.
+    /// The position of the response among those of the stream.
     number: u64,
     resource: Arc<Resource>,
 }
 
-/// What is left of one refused response.
+/// The rest of one refused response.
 #[derive(Debug)]
 struct RefusedResponse {
-    /// Its place among the responses of the stream.
+    /// The position of the response among all responses of the stream.
     number: u64,
     resources: Vec<Arc<Resource>>,
-    /// Delta: removals that were not applied either.
+    /// Delta: removals of that response, which were not applied either.
     removed: Vec<ResourceName>,
 }
 
-/// What is to be thought over when something of a refused response has changed.
+/// Resources and removals to reconsider after a part of a refused response has changed.
 #[derive(Debug, Default)]
 pub(in crate::protocol) struct Suspects {
-    /// Resources refused with it that are still as they were.
+    /// Resources that were refused with the changed one and have not changed.
     pub(in crate::protocol) resources: Vec<ResourceName>,
-    /// Removals refused with it.
+    /// Removals that were refused with it.
     pub(in crate::protocol) removed: Vec<ResourceName>,
 }
 
-/// Whether the resource is in the list, which is sorted by name, in this version.
+/// Returns true if the list, which is sorted by name, contains the resource in this version.
 fn holds(sorted: &[Arc<Resource>], resource: &Resource) -> bool {
     let at = sorted.binary_search_by(|held| held.name.cmp(&resource.name));
     at.is_ok_and(|at| sorted[at].version == resource.version)
@@ -109,7 +109,6 @@ impl Default for Refused {
 }
 
 impl Refused {
-    /// Whether anything is refused.
     pub(in crate::protocol) const fn any(&self) -> bool {
         match &self.content {
             Content::Nothing => false,
@@ -118,27 +117,26 @@ impl Refused {
         }
     }
 
-    /// Whether a full state is refused.
     pub(in crate::protocol) const fn is_any_state(&self) -> bool {
         matches!(self.content, Content::State(_))
     }
 
-    /// Whether the client has refused all it was sent for a while.
+    /// Returns true if the client has refused everything for a while.
     pub(in crate::protocol) const fn is_stubborn(&self) -> bool {
         self.strikes >= STRIKES
     }
 
-    /// Whether all that is refused is as the base has it.
+    /// Returns true if every refused resource equals that of the base.
     pub(in crate::protocol) const fn is_of_base(&self) -> bool {
         self.is_of_base
     }
 
-    /// Notes whether all that is refused is as the base has it.
+    /// Records whether every refused resource equals that of the base.
     pub(in crate::protocol) fn compare_with_base(&mut self, is_of_base: bool) {
         self.is_of_base = is_of_base;
     }
 
-    /// What is refused, where that is something else than was reported last.
+    /// The report of the refused resources with at most this many names, if it differs from the last report.
     pub(in crate::protocol) fn report(&mut self, most: usize) -> Option<Report> {
         if !self.any() && self.reported.is_none() {
             return None;
@@ -158,7 +156,7 @@ impl Refused {
         Some(report)
     }
 
-    /// All that is known to be refused.
+    /// All resources that are known to be refused.
     pub(in crate::protocol) fn all(&self) -> impl Iterator<Item = &Arc<Resource>> {
         let (state, parts) = match &self.content {
             Content::Nothing => (None, None),
@@ -176,7 +174,7 @@ impl Refused {
             .chain(together.flat_map(|response| &response.resources))
     }
 
-    /// Whether the resource of this name is known to be refused.
+    /// Returns true if a resource of this name is known to be refused.
     pub(in crate::protocol) fn names(&self, name: &str) -> bool {
         match &self.content {
             Content::Nothing => false,
@@ -185,12 +183,12 @@ impl Refused {
         }
     }
 
-    /// Whether the resource is known to be refused in this version.
+    /// Returns true if this version of the resource is known to be refused.
     pub(in crate::protocol) fn has(&self, resource: &Resource) -> bool {
         self.parts().is_some_and(|parts| parts.has(resource))
     }
 
-    /// Whether this very state was refused.
+    /// Returns true if this very state was refused.
     pub(in crate::protocol) fn is_state(&self, contents: &Contents) -> bool {
         let Content::State(refused) = &self.content else {
             return false;
@@ -205,8 +203,8 @@ impl Refused {
         }
     }
 
-    /// Adds a refused full state: what was new in it is suspect, and what was suspect before and came again as it was;
-    /// where the client accuses some, only they are.
+    /// Adds a refused full state. Suspects are its new resources, and earlier suspects that it carries unchanged. If
+    /// the client accuses some resources, only those are suspects.
     pub(in crate::protocol) fn add_state(&mut self, sent: &Sent, accused: Option<Contents>) {
         self.strikes = self.strikes.saturating_add(1);
         let named = |resource: &Arc<Resource>| (resource.name.clone(), Arc::clone(resource));
@@ -229,8 +227,8 @@ impl Refused {
         });
     }
 
-    /// Adds a refused response, as far as it is still asked for. Tells what was refused together with something that is
-    /// not, and what was refused in another response together with all of it.
+    /// Adds a refused response, if all of it is still subscribed. Returns the suspects: the rest of a response that is
+    /// no longer fully subscribed, and the rest of earlier responses that contain this one.
     pub(in crate::protocol) fn add(
         &mut self,
         number: u64,
@@ -249,7 +247,7 @@ impl Refused {
         }
     }
 
-    /// The client accepted a full state.
+    /// Records that the client accepted a full state.
     pub(in crate::protocol) fn accept_state(&mut self) {
         self.strikes = 0;
         if let Content::State(_) = self.content {
@@ -257,9 +255,9 @@ impl Refused {
         }
     }
 
-    /// Takes out what an accepted response carried. What is left of a refused one is no more innocent than before: the bad
-    /// one is among it. Tells the removals of those that are done with, and what was accepted only before it was refused
-    /// with others: the client may have given it up in between.
+    /// Takes out the resources that an accepted response carried. The rest of a refused response stays suspect, since
+    /// the bad resource is among it. Returns the removals of responses that are cleared, and the resources that were
+    /// accepted before they were refused with others: the client may have unsubscribed from them in between.
     pub(in crate::protocol) fn accept(&mut self, number: u64, response: &Contents) -> Suspects {
         self.strikes = 0;
         match &mut self.content {
@@ -268,7 +266,7 @@ impl Refused {
         }
     }
 
-    /// Takes out what a refused response carried beside what the client accuses: it has applied that.
+    /// Takes out the resources of a refused response that the client does not accuse, since it has applied them.
     pub(in crate::protocol) fn accept_part(
         &mut self,
         number: u64,
@@ -285,12 +283,12 @@ impl Refused {
         }
     }
 
-    /// Takes out what is no longer asked for.
+    /// Takes out resources that are no longer subscribed.
     pub(in crate::protocol) fn give_up(&mut self, subscription: &Subscription) -> Suspects {
         self.keep_only(|refused| subscription.selects(refused))
     }
 
-    /// Takes out what the client has removed.
+    /// Takes out resources that the client has removed.
     pub(in crate::protocol) fn forget(&mut self, removed: &[ResourceName]) -> Suspects {
         if removed.is_empty() {
             return Suspects::default();
@@ -299,7 +297,7 @@ impl Refused {
         self.keep_only(|refused| !removed.contains(&refused.name))
     }
 
-    /// Takes out what is gone or has another content by now.
+    /// Takes out resources that are gone or have changed by now.
     pub(in crate::protocol) fn supersede(&mut self, by: &TypeResources) -> Suspects {
         if let Content::State(state) = &mut self.content {
             state.suspects.retain(|name, suspect| {
@@ -313,7 +311,8 @@ impl Refused {
         })
     }
 
-    /// The same where all that is refused is of the set that the difference starts from: looks only at what differs.
+    /// Takes out resources that are gone or have changed, and looks only at the difference. Every refused resource must
+    /// be in the set that the difference starts from.
     pub(in crate::protocol) fn supersede_by(&mut self, diff: &Diff) -> Suspects {
         match &mut self.content {
             Content::Nothing => Suspects::default(),
@@ -327,8 +326,7 @@ impl Refused {
         }
     }
 
-    /// Keeps of each response what `keep` says. A response that loses something is dissolved: what is left of it is only
-    /// suspect.
+    /// Keeps the resources that `keep` selects. The other resources of a response that loses one become suspects.
     fn keep_only(&mut self, keep: impl Fn(&Resource) -> bool) -> Suspects {
         match &mut self.content {
             Content::Nothing | Content::State(_) => Suspects::default(),
@@ -339,7 +337,7 @@ impl Refused {
         }
     }
 
-    /// The same after this response was refused: what was refused alone before is as it was.
+    /// Does the same after this response was refused. Resources that were refused alone before do not change.
     pub(in crate::protocol) fn keep_only_after(
         &mut self,
         response: &Contents,
@@ -360,7 +358,7 @@ impl Refused {
 // === impl Parts ===
 
 impl Parts {
-    /// How many are refused, and some of their names.
+    /// The number of refused resources, and some of their names.
     fn report(&self, most: usize) -> Report {
         let alone = self.alone.iter().map(|alone| &alone.resource);
         let together = self.together.iter().flat_map(|response| &response.resources);
@@ -370,20 +368,19 @@ impl Parts {
         (names.len(), names.into_iter().take(most).cloned().collect())
     }
 
-    /// What is refused under this name.
     fn named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Arc<Resource>> {
         let alone = self.alone[self.range(name)].iter().map(|alone| &alone.resource);
         let together = self.together.iter().flat_map(|response| &response.resources);
         alone.chain(together.filter(move |refused| refused.name.as_str() == name))
     }
 
-    /// Whether the resource is refused in this version.
+    /// Returns true if this version of the resource is refused.
     fn has(&self, resource: &Resource) -> bool {
         self.named(resource.name.as_str())
             .any(|refused| refused.version == resource.version)
     }
 
-    /// Where this name is in `alone`.
+    /// The range of this name in `alone`.
     fn range(&self, name: &str) -> Range<usize> {
         let start = self.alone.partition_point(|alone| alone.resource.name.as_str() < name);
         let len = self.alone[start..]
@@ -393,7 +390,7 @@ impl Parts {
         start..start + len
     }
 
-    /// Keeps of what was refused alone under this name what `keep` says.
+    /// Keeps, of the resources refused alone under this name, those that `keep` selects.
     fn retain_named(&mut self, name: &ResourceName, keep: impl Fn(&Resource) -> bool) {
         for at in self.range(name.as_str()).rev() {
             if !keep(&self.alone[at].resource) {
@@ -440,8 +437,8 @@ impl Parts {
         suspects
     }
 
-    /// What was refused before and is why a response is refused that carries all of it, sorted: the rest of that is only
-    /// suspect.
+    /// The earlier refusals that explain why this response is refused, because it carries all of their resources.
+    /// Sorted. The other resources of the response are only suspects.
     fn explaining(&self, refused: &[Arc<Resource>]) -> Vec<Arc<Resource>> {
         let is_alone = |resource: &&Arc<Resource>| {
             let mut alone = self.alone[self.range(resource.name.as_str())].iter();
@@ -461,8 +458,8 @@ impl Parts {
         known
     }
 
-    /// Takes out the responses that hold all of this and more, and tells what more. Those that hold some of it stay: which
-    /// of their resources are bad is as open as before.
+    /// Takes out the responses that contain all of these resources and more, and returns the rest as suspects.
+    /// Responses that contain only some of them stay: which of their resources are bad is as unknown as before.
     fn explained_by(&mut self, refused: &[Arc<Resource>]) -> Suspects {
         let mut suspects = Suspects::default();
         self.together.retain_mut(|older| {
@@ -521,7 +518,7 @@ impl Parts {
         })
     }
 
-    /// Takes out the responses of which something is not to be kept: what is left of them is only suspect.
+    /// Takes out the responses that lose a resource; their other resources become suspects.
     fn dissolve(&mut self, keep: impl Fn(&Resource) -> bool) -> Suspects {
         let mut suspects = Suspects::default();
         self.together.retain_mut(|response| {

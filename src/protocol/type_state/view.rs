@@ -1,4 +1,4 @@
-//! What the client holds of one type: never a map of all names, but the snapshot it was last brought to and few exceptions.
+//! The resources that the client holds of one type: a snapshot and few exceptions, never a map of all names.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -12,41 +12,41 @@ use crate::{
     snapshot::{Snapshot, TypeResources},
 };
 
-/// What the client holds of one type.
+/// The resources that the client holds of one type.
 #[derive(Debug)]
 pub(in crate::protocol) struct ClientView {
     kind: ResourceType,
-    /// The snapshot the client was last brought to; `None` until the first response.
+    /// The snapshot that the client was last advanced to; `None` until the first response.
     base: Option<Arc<Snapshot>>,
-    /// Its resources of this type: looked at many times for each response.
+    /// The base's resources of this type, which each response reads many times.
     resources: Option<Arc<TypeResources>>,
-    /// The snapshot that the resources of the base came from: the base itself follows newer ones in which they are the same.
+    /// The snapshot that the base's resources came from. The base itself follows newer snapshots with the same
+    /// resources.
     source: Option<Arc<Snapshot>>,
-    /// The last base that was ACKed: what a refused change is measured from (O-4).
+    /// The last base that was ACKed: refused changes are measured from it (O-4).
     acked: Option<Arc<Snapshot>>,
-    /// Names that the client holds otherwise than the base says: what waits for others (O-15), what was presented at a
-    /// reconnect (D-5), what was answered ahead of the base.
+    /// Names under which the client holds something else than the base says: a change that waits (O-15), a version that
+    /// was presented at a reconnect (D-5), an answer ahead of the base.
     held: BTreeMap<ResourceName, Held>,
-    /// Gone from the base, but left with the client until nothing it holds can need it (O-3, O-12, O-16).
+    /// Resources that are gone from the base, kept by the client until nothing can need them (O-3, O-12, O-16).
     retained: BTreeMap<ResourceName, Retained>,
     rare: Option<Box<Rare>>,
 }
 
-/// What is known of few clients, and of those not for long.
+/// State that few clients have, and those not for long.
 #[derive(Debug, Default)]
 struct Rare {
-    /// How what the client held when it ACKed last differed from what it ACKed.
+    /// The exceptions from `acked` at the time of that ACK.
     acked_exceptions: Exceptions,
     /// Removed route configurations that the client still asks for: a listener drains with them (O-12).
     drained: BTreeMap<ResourceName, Arc<Resource>>,
-    /// What the client goes on with in place of what it refused (S-8).
+    /// The older resources that the client keeps in place of those that it refused (S-8).
     fallback: BTreeMap<ResourceName, Arc<Resource>>,
-    /// Earlier bases, newest last, that resources may come from which the client holds and the base does not have: they are
-    /// looked up for children (O-16).
+    /// Earlier bases, newest last: children of resources that the base lacks are looked up in them (O-16).
     origins: VecDeque<Arc<Snapshot>>,
 }
 
-/// What is known of most clients.
+/// The state of most clients.
 static NOTHING_RARE: Rare = Rare {
     acked_exceptions: Exceptions {
         held: BTreeMap::new(),
@@ -57,35 +57,35 @@ static NOTHING_RARE: Rare = Rare {
     origins: VecDeque::new(),
 };
 
-/// Earlier bases that are kept: of more publishes within one wait the children of the oldest are given up.
+/// The number of earlier bases that are kept: with more publishes during one wait, the oldest base is dropped.
 const ORIGINS: usize = 6;
 
-/// What the client holds under one name, other than the base says.
+/// The resource that the client holds under one name, where the base says something else.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::protocol) struct Held {
-    /// Empty where it holds nothing: no resource has an empty version.
+    /// Empty where the client holds nothing: no resource has an empty version.
     pub(in crate::protocol) version: Version,
-    /// `None` where the content is not known, or there is none.
+    /// `None` where the content is unknown, or the client holds nothing.
     pub(in crate::protocol) resource: Option<Arc<Resource>>,
 }
 
-/// A resource that the client holds though it is gone.
+/// A resource that the client keeps though it is gone.
 #[derive(Clone, Debug)]
 pub(in crate::protocol) struct Retained {
     pub(in crate::protocol) resource: Arc<Resource>,
-    /// The content is known; of what a client presented often only the version is.
+    /// The content is known. Of a resource that the client presented, often only the version is known.
     pub(in crate::protocol) known: bool,
-    /// When it was removed: no hold lasts for ever.
+    /// The time of the removal: no hold lasts for ever.
     pub(in crate::protocol) since: Instant,
-    /// Names of the same type that came with its removal: they may take its place, and are waited for.
+    /// Names of the same type that came with the removal. They may take its place, so the hold waits for them.
     pub(in crate::protocol) successors: Arc<[ResourceName]>,
-    /// When everything that takes its place was first ACKed (O-12).
+    /// The time at which everything that takes its place was first ACKed (O-12).
     pub(in crate::protocol) made: Option<Instant>,
-    /// The client was not sent another version that it refused: it may have applied that (S-8).
+    /// The client was not sent another version that it refused. It may have applied such a version (S-8).
     pub(in crate::protocol) certain: bool,
 }
 
-/// How what the client holds differs from a snapshot.
+/// The differences of the client's resources from a snapshot.
 #[derive(Clone, Debug, Default)]
 pub(in crate::protocol) struct Exceptions {
     pub(in crate::protocol) held: BTreeMap<ResourceName, Held>,
@@ -95,7 +95,7 @@ pub(in crate::protocol) struct Exceptions {
 // === impl Held ===
 
 impl Held {
-    /// The client has nothing under the name.
+    /// The client holds nothing under the name.
     pub(in crate::protocol) fn nothing() -> Self {
         Self {
             version: Version::from(""),
@@ -103,7 +103,6 @@ impl Held {
         }
     }
 
-    /// The client holds this resource.
     pub(in crate::protocol) fn known(resource: &Arc<Resource>) -> Self {
         Self {
             version: resource.version.clone(),
@@ -111,7 +110,7 @@ impl Held {
         }
     }
 
-    /// The same with a version that no resource has: it is sent again.
+    /// Replaces the version by one that no resource has, so that the resource is sent again.
     pub(in crate::protocol) fn doubted(self) -> Self {
         Self {
             version: Version::from(format!("{}?", self.version)),
@@ -123,7 +122,7 @@ impl Held {
         self.version.as_str().is_empty()
     }
 
-    /// Whether the client holds something whose content is not known.
+    /// Returns true if the client holds a resource of unknown content.
     pub(in crate::protocol) fn is_unknown(&self) -> bool {
         self.resource.is_none() && !self.is_nothing()
     }
@@ -132,7 +131,7 @@ impl Held {
 // === impl Retained ===
 
 impl Retained {
-    /// A resource that is left with the client since this moment, which takes it whatever came after.
+    /// A resource that the client keeps since this moment, and may have replaced by another version.
     pub(in crate::protocol) fn left(resource: &Arc<Resource>, since: Instant) -> Self {
         Self {
             resource: Arc::clone(resource),
@@ -148,7 +147,7 @@ impl Retained {
 // === impl ClientView ===
 
 impl ClientView {
-    /// Of a client that was sent nothing yet.
+    /// The view of a client that was sent nothing yet.
     pub(in crate::protocol) const fn new(kind: ResourceType) -> Self {
         Self {
             kind,
@@ -170,7 +169,7 @@ impl ClientView {
         self.rare.get_or_insert_default()
     }
 
-    /// The snapshots that resources which the client holds may come from.
+    /// The snapshots that the client's resources may come from.
     pub(in crate::protocol) fn snapshots(&self) -> impl Iterator<Item = &Arc<Snapshot>> {
         self.base
             .iter()
@@ -179,27 +178,26 @@ impl ClientView {
             .chain(self.rare().origins.iter().rev())
     }
 
-    /// The snapshot the client was last brought to.
+    /// The snapshot that the client was last advanced to.
     pub(in crate::protocol) const fn base(&self) -> Option<&Arc<Snapshot>> {
         self.base.as_ref()
     }
 
-    /// Its resources of this type.
+    /// The base's resources of this type.
     pub(in crate::protocol) const fn resources(&self) -> Option<&Arc<TypeResources>> {
         self.resources.as_ref()
     }
 
-    /// The last base that was ACKed.
     pub(in crate::protocol) const fn acked(&self) -> Option<&Arc<Snapshot>> {
         self.acked.as_ref()
     }
 
-    /// How what the client held then differed from it.
+    /// The differences of the client's resources from `acked` at the time of that ACK.
     pub(in crate::protocol) fn acked_exceptions(&self) -> &Exceptions {
         &self.rare().acked_exceptions
     }
 
-    /// What the client accepted last under the name.
+    /// The resource that the client last accepted under the name.
     pub(in crate::protocol) fn accepted(&self, name: &ResourceName) -> Option<&Arc<Resource>> {
         if let Some(held) = self.rare().acked_exceptions.held.get(name) {
             return held.resource.as_ref();
@@ -223,12 +221,12 @@ impl ClientView {
         &self.rare().drained
     }
 
-    /// Whether the client holds what the base says, and nothing else.
+    /// Returns true if the client holds exactly what the base says.
     pub(in crate::protocol) fn is_plain(&self) -> bool {
         self.held.is_empty() && self.retained.is_empty()
     }
 
-    /// Whether the client may hold something else than the snapshot's resources of this type.
+    /// Returns true if the client may hold something else than the snapshot's resources of this type.
     pub(in crate::protocol) fn lags_behind(&self, goal: &Snapshot, subscription: &Subscription) -> bool {
         match (self.resources(), goal.get(&self.kind)) {
             (Some(base), Some(goal)) => !Arc::ptr_eq(base, goal) || !self.held.is_empty(),
@@ -237,7 +235,7 @@ impl ClientView {
         }
     }
 
-    /// What the client holds under the name, as far as its content is known: in place of a refused version the one before.
+    /// The resource of known content that the client holds under the name: where it refused a version, the one before.
     pub(in crate::protocol) fn holding(&self, name: &ResourceName) -> Option<&Arc<Resource>> {
         if let Some(before) = self.rare().fallback.get(name) {
             return Some(before);
@@ -250,12 +248,12 @@ impl ClientView {
         base.or_else(retained).or_else(|| self.rare().drained.get(name))
     }
 
-    /// Whether the client may lack what was left with it under the name: it refused it, or something that came with it.
+    /// Returns true if the client may not hold the retained version under the name, because of a refusal.
     pub(in crate::protocol) fn is_doubtful(&self, name: &ResourceName) -> bool {
         self.retained.get(name).is_some_and(|retained| !retained.certain)
     }
 
-    /// Whether the client was sent something under the name, and not its removal.
+    /// Returns true if the client was sent a resource under the name, and not its removal.
     pub(in crate::protocol) fn has_given(&self, name: &ResourceName) -> bool {
         match self.held.get(name) {
             Some(held) => !held.is_nothing(),
@@ -266,7 +264,7 @@ impl ClientView {
         }
     }
 
-    /// Whether the client was sent the name as the snapshot has it.
+    /// Returns true if the client was sent the name as in the snapshot.
     pub(in crate::protocol) fn has_given_as_in(&self, goal: &Snapshot, name: &ResourceName) -> bool {
         let Some(now) = goal.resource(&self.kind, name.as_str()) else {
             return true;
@@ -280,35 +278,35 @@ impl ClientView {
         }
     }
 
-    /// Resources that the client holds, or may hold, in place of what the base says: their successors wait or were refused.
+    /// Resources that the client may hold in place of the base's, because their successors wait or were refused.
     pub(in crate::protocol) fn superseded(&self) -> impl Iterator<Item = &Arc<Resource>> {
         let held = self.held.values().filter_map(|held| held.resource.as_ref());
         held.chain(self.rare().fallback.values())
     }
 
-    /// Resources that the client holds, or may hold, though the base does not have them: they are left with it, or drain.
+    /// Resources that the client holds, or may hold, and the base lacks: they are retained, or drain.
     pub(in crate::protocol) fn outlasting(&self) -> impl Iterator<Item = &Arc<Resource>> {
         let retained = self.retained.values().map(|retained| &retained.resource);
         retained.chain(self.rare().drained.values())
     }
 
-    /// Both.
+    /// The superseded and the outlasting resources.
     pub(in crate::protocol) fn exceptional(&self) -> impl Iterator<Item = &Arc<Resource>> {
         self.superseded().chain(self.outlasting())
     }
 
-    /// Whether the client holds something whose content is not known, and that may refer to anything.
+    /// Returns true if the client holds a resource of unknown content, which may refer to anything.
     pub(in crate::protocol) fn holds_unknown(&self) -> bool {
         self.held.values().any(Held::is_unknown) || self.exceptional().any(|resource| resource.is_unknown())
     }
 
-    /// Whether that is so under this name.
+    /// Returns true if the client holds a resource of unknown content under this name.
     pub(in crate::protocol) fn holds_unknown_as(&self, name: &ResourceName) -> bool {
         let is_unknown = |retained: &Retained| !retained.known;
         self.held.get(name).is_some_and(Held::is_unknown) || self.retained.get(name).is_some_and(is_unknown)
     }
 
-    /// Stands for what it holds so.
+    /// A placeholder for the resource of unknown content that the client holds under the name.
     pub(in crate::protocol) fn unknown_as(&self, name: &ResourceName) -> Option<Arc<Resource>> {
         let held = self.held.get(name).filter(|held| held.is_unknown());
         let retained = self.retained.get(name).filter(|retained| !retained.known);
@@ -317,7 +315,7 @@ impl ClientView {
         Some(Arc::new(Resource::unknown(name, version)))
     }
 
-    /// The resources of these names that the client holds as the base has them.
+    /// The resources of these names that the client holds as in the base.
     pub(in crate::protocol) fn present<'a>(
         &'a self,
         names: impl Iterator<Item = &'a ResourceName>,
@@ -327,8 +325,7 @@ impl ClientView {
         present.filter(|resource: &&Resource| !self.held.contains_key(&resource.name))
     }
 
-    /// The version of all of it: of the base, and of what the client holds otherwise, since the same version always means the
-    /// same content (S-3).
+    /// The version of the base and its exceptions together: equal versions must mean equal content (S-3).
     pub(in crate::protocol) fn version_with_exceptions(&self) -> Version {
         let base = self.resources().expect("a response is made from a base").version();
         let held = self.held.iter().map(|(name, held)| (name, &held.version));
@@ -345,7 +342,7 @@ impl ClientView {
 
     // === changes ===
 
-    /// The client is brought to the snapshot, but for these exceptions.
+    /// Advances the client to the snapshot, with these exceptions.
     pub(in crate::protocol) fn advance(&mut self, goal: &Arc<Snapshot>, exceptions: Exceptions) {
         let was_plain = self.is_plain();
         self.held = exceptions.held;
@@ -355,7 +352,7 @@ impl ClientView {
         if !is_same {
             self.source = Some(Arc::clone(goal));
         }
-        // From a plain state that was ACKed to another that one is enough.
+        // From one plain ACKed state to the next, `acked` suffices and no origin is needed.
         let acked = self.acked.as_ref().and_then(|acked| acked.get(&self.kind));
         let was_acked = self.resources().map(Arc::as_ptr) == acked.map(Arc::as_ptr);
         let has_others = !was_acked || !was_plain || !self.is_plain() || self.falls_back();
@@ -371,7 +368,7 @@ impl ClientView {
             origins.push_back(base);
         }
         if let (Some(to), Some(rare)) = (to, &mut self.rare) {
-            // What returns and waits drains still.
+            // A route configuration that returns and waits still drains.
             let held = &self.held;
             let drains = |name: &ResourceName| to.get(name.as_str()).is_none() || held.contains_key(name);
             rare.drained.retain(|name, _| drains(name));
@@ -384,7 +381,7 @@ impl ClientView {
         self.base = Some(Arc::clone(to));
     }
 
-    /// The client holds what the snapshot says, without a response; `accepted` where nothing it was sent is open or refused.
+    /// Records, without a response, that the client holds the snapshot. `accepted`: no response is open or refused.
     pub(in crate::protocol) fn settle(&mut self, goal: &Arc<Snapshot>, accepted: bool) {
         if accepted {
             self.accept(Arc::clone(goal));
@@ -392,7 +389,7 @@ impl ClientView {
         self.rebase(goal);
     }
 
-    /// Follows a snapshot in which this type is the same, so that the older one can be freed.
+    /// Follows a snapshot with the same resources of this type, so that the older snapshot can be freed.
     pub(in crate::protocol) fn follow(&mut self, goal: &Arc<Snapshot>) {
         let is_goal = |held: &Option<Arc<Snapshot>>| held.as_ref().is_some_and(|held| Arc::ptr_eq(held, goal));
         if is_goal(&self.base) && is_goal(&self.acked) {
@@ -413,7 +410,7 @@ impl ClientView {
         }
     }
 
-    /// The client accepted a response that brought it to the snapshot, and nothing else is open or refused.
+    /// Records that the client accepted the snapshot, and that no other response is open or refused.
     pub(in crate::protocol) fn accept(&mut self, snapshot: Arc<Snapshot>) {
         self.acked = Some(snapshot);
         let is_plain = self.is_plain();
@@ -434,7 +431,7 @@ impl ClientView {
         }
     }
 
-    /// The client holds this under the name, whatever the base says.
+    /// Records what the client holds under the name, whatever the base says.
     pub(in crate::protocol) fn hold(&mut self, name: ResourceName, held: Held) {
         if let Some(retained) = self.retained.get_mut(&name) {
             retained.certain = false;
@@ -442,14 +439,14 @@ impl ClientView {
         self.held.insert(name, held);
     }
 
-    /// Resources of the client may come from these snapshots.
+    /// Records snapshots that the client's resources may come from.
     pub(in crate::protocol) fn remember(&mut self, origins: Vec<Arc<Snapshot>>) {
         if self.rare.is_some() || !origins.is_empty() {
             self.rare_mut().origins = origins.into_iter().take(ORIGINS).collect();
         }
     }
 
-    /// The client goes on from what is known of an earlier stream.
+    /// Restores the state of the client from an earlier stream.
     pub(in crate::protocol) fn restore(
         &mut self,
         acked: Arc<Snapshot>,
@@ -464,24 +461,24 @@ impl ClientView {
         self.accept(acked);
     }
 
-    /// Takes over what the client says it holds, at its first request.
+    /// Takes the resources that the client presents with its first request.
     pub(in crate::protocol) fn take_over(&mut self, held: BTreeMap<ResourceName, Held>) {
         self.held = held;
     }
 
-    /// The client holds what the base says under the name.
+    /// Records that the client holds the base's resource under the name.
     pub(in crate::protocol) fn release_held(&mut self, name: &ResourceName) {
         self.held.remove(name);
     }
 
-    /// Leaves with the client what the base does not have.
+    /// Keeps with the client a resource that the base lacks.
     pub(in crate::protocol) fn retain(&mut self, resource: &Arc<Resource>, now: Instant) {
         self.held.remove(&resource.name);
         let left = || Retained::left(resource, now);
         self.retained.entry(resource.name.clone()).or_insert_with(left);
     }
 
-    /// The client may not have taken what it was sent under these names.
+    /// Records that the client may not have applied the versions it was sent under these names.
     pub(in crate::protocol) fn doubt<'a>(&mut self, names: impl Iterator<Item = &'a ResourceName>) {
         for name in names {
             if let Some(retained) = self.retained.get_mut(name) {
@@ -490,7 +487,7 @@ impl ClientView {
         }
     }
 
-    /// Takes a resource that is gone from the client; a route configuration that it asks for by name drains.
+    /// Removes a retained resource from the client; with `drains`, a listener still drains with this route.
     pub(in crate::protocol) fn release(&mut self, name: &ResourceName, drains: bool) -> Option<Arc<Resource>> {
         let resource = self.retained.remove(name)?.resource;
         if drains {
@@ -499,14 +496,14 @@ impl ClientView {
         Some(resource)
     }
 
-    /// The client still asks for these, and goes on with them.
+    /// Records route configurations that the client still asks for and drains with.
     pub(in crate::protocol) fn drain(&mut self, drained: BTreeMap<ResourceName, Arc<Resource>>) {
         if self.rare.is_some() || !drained.is_empty() {
             self.rare_mut().drained = drained;
         }
     }
 
-    /// The client no longer asks for the name; `covered` where the rest of its subscription still does.
+    /// Forgets a name that the client unsubscribed from; `covered` if the rest of its subscription covers the name.
     pub(in crate::protocol) fn drop_name(&mut self, name: &ResourceName, covered: bool) {
         self.held.remove(name);
         if !covered {
@@ -520,7 +517,7 @@ impl ClientView {
         }
     }
 
-    /// The client goes on with these in place of what it refused.
+    /// Records the older resources that the client keeps in place of those that it refused.
     pub(in crate::protocol) fn fall_back(&mut self, on: impl IntoIterator<Item = Arc<Resource>>) {
         for resource in on {
             let fallback = &mut self.rare_mut().fallback;
@@ -528,7 +525,7 @@ impl ClientView {
         }
     }
 
-    /// The client accepted something under these names, or gave them up.
+    /// Forgets the fallbacks under names that the client accepted or unsubscribed from.
     pub(in crate::protocol) fn forget_fallback<'a>(&mut self, names: impl Iterator<Item = &'a ResourceName>) {
         if let Some(rare) = &mut self.rare {
             for name in names {
@@ -537,17 +534,17 @@ impl ClientView {
         }
     }
 
-    /// What the client goes on with under the name, where it refused its successor.
+    /// The older resource that the client keeps under the name, where it refused the successor.
     pub(in crate::protocol) fn before_refusal(&self, name: &ResourceName) -> Option<&Arc<Resource>> {
         self.rare().fallback.get(name)
     }
 
-    /// Whether the client goes on with anything in place of what it refused.
+    /// Returns true if the client keeps any older resource in place of a refused one.
     pub(in crate::protocol) fn falls_back(&self) -> bool {
         !self.rare().fallback.is_empty()
     }
 
-    /// Only these names are refused still.
+    /// Keeps only the fallbacks of names that are still refused.
     pub(in crate::protocol) fn retain_fallback(&mut self, is_refused: impl Fn(&ResourceName) -> bool) {
         if let Some(rare) = &mut self.rare {
             rare.fallback.retain(|name, _| is_refused(name));

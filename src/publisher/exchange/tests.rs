@@ -1,4 +1,4 @@
-//! Which moves of listeners have a first one, and which go round in a circle.
+//! Moves of listeners: those with a first one, and those that form a circle.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::{
     snapshot::TypeResources,
 };
 
-/// As in `"a=1 b=2,3"`: listeners with the places they claim.
+/// Listeners with the places that they claim, from a text such as `"a=1 b=2,3"`.
 fn listeners(text: &str) -> Types {
     let listener = |text: &str| {
         let (name, places) = text.split_once('=').unwrap();
@@ -32,21 +32,21 @@ fn listeners(text: &str) -> Types {
     Types::from([(ResourceType::Listener, Arc::new(set))])
 }
 
-fn told(before: &str, after: &str) -> Vec<String> {
+fn warned(before: &str, after: &str) -> Vec<String> {
     let found = check(&listeners(before), &listeners(after), &Places::default());
     let text = |finding: &Finding| {
         assert_eq!((finding.severity, finding.code), (Severity::Warning, "XDS0503"));
         assert!(finding.message.contains("publish twice"), "{}", finding.message);
-        let told = finding.message.strip_prefix("listeners exchange addresses: ").unwrap();
-        told.split_once(". An Envoy").unwrap().0.to_owned()
+        let warned = finding.message.strip_prefix("listeners exchange addresses: ").unwrap();
+        warned.split_once(". An Envoy").unwrap().0.to_owned()
     };
     found.iter().map(text).collect()
 }
 
 #[test]
-fn two_listeners_that_exchange_addresses_are_told_with_them() {
+fn two_listeners_that_exchange_addresses_are_reported_with_them() {
     assert_eq!(
-        told("a=1 b=2 c=9", "a=2 b=1 c=9"),
+        warned("a=1 b=2 c=9", "a=2 b=1 c=9"),
         ["\"a\" takes 2 from \"b\", \"b\" takes 1 from \"a\""]
     );
     let found = check(&listeners("a=1 b=2"), &listeners("a=2 b=1"), &Places::default());
@@ -56,23 +56,23 @@ fn two_listeners_that_exchange_addresses_are_told_with_them() {
 #[test]
 fn circle_of_three_is_one_and_two_circles_are_two() {
     assert_eq!(
-        told("a=1 b=2 c=3", "a=2 b=3 c=1"),
+        warned("a=1 b=2 c=3", "a=2 b=3 c=1"),
         ["\"a\" takes 2 from \"b\", \"b\" takes 3 from \"c\", \"c\" takes 1 from \"a\""]
     );
-    assert_eq!(told("a=1 b=2 c=3 d=4", "a=2 b=1 c=4 d=3").len(), 2);
+    assert_eq!(warned("a=1 b=2 c=3 d=4", "a=2 b=1 c=4 d=3").len(), 2);
     let ten = |by: usize| (0..10).map(|n| format!("l{n}={} ", (n + by) % 10)).collect::<String>();
-    let told = told(&ten(0), &ten(1));
-    assert!(told[0].ends_with("and so on for 10 listeners in all"), "{told:?}");
+    let warned = warned(&ten(0), &ten(1));
+    assert!(warned[0].ends_with("and so on for 10 listeners in all"), "{warned:?}");
 }
 
 #[test]
 fn whoever_waits_for_a_circle_is_not_part_of_it() {
     assert_eq!(
-        told("a=1,5 b=2 z=8", "a=2 b=1 z=5"),
+        warned("a=1,5 b=2 z=8", "a=2 b=1 z=5"),
         ["\"a\" takes 2 from \"b\", \"b\" takes 1 from \"a\""]
     );
-    // One of two addresses is enough.
-    assert_eq!(told("a=1,5 b=2,6", "a=2,5 b=1,6").len(), 1);
+    // A circle over one of two addresses is enough.
+    assert_eq!(warned("a=1,5 b=2,6", "a=2,5 b=1,6").len(), 1);
 }
 
 #[test]
@@ -85,10 +85,10 @@ fn hand_over_is_no_exchange() {
         ("a=1 b=2", "a=1 b=2"),
         ("", "a=1 b=2"),
         ("a=1 b=2", ""),
-        // Both are there already: that is another warning.
+        // Both listeners claim the address already: that is another warning.
         ("a=1 b=2", "a=2 b=2"),
     ] {
-        assert_eq!(told(before, after), [""; 0], "{before} to {after}");
+        assert_eq!(warned(before, after), [""; 0], "{before} to {after}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! What has to be confirmed, and what has not.
+//! Removals that must be confirmed, and those that need not.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::{
 const CLUSTER: ResourceType = ResourceType::Cluster;
 const ENDPOINT: ResourceType = ResourceType::Endpoint;
 
-/// As in `[(CLUSTER, 0..3)]`: resources named by numbers.
+/// Resources named by numbers, from lists such as `[(CLUSTER, 0..3)]`.
 fn types(all: &[(ResourceType, std::ops::Range<usize>)]) -> Types {
     let of = |resource_type: &ResourceType, range: &std::ops::Range<usize>| {
         let resources = range.clone().map(|number| {
@@ -129,12 +129,12 @@ fn the_share_is_of_all_types_together() {
 }
 
 #[test]
-fn what_takes_a_place_counts_in_tiny_groups_alone() {
-    // One cluster with its endpoints makes room for another.
+fn replaced_resources_are_no_removals_in_tiny_groups_alone() {
+    // One cluster with its endpoints is replaced by another one.
     let before = types(&[(CLUSTER, 0..1), (ENDPOINT, 0..1), (ResourceType::Listener, 0..1)]);
     let after = types(&[(CLUSTER, 1..2), (ENDPOINT, 1..2), (ResourceType::Listener, 0..1)]);
     assert_eq!(messages(&before, &after), [""; 0]);
-    // What should have gone to another group.
+    // The resources of another group, published to this one by mistake.
     let (before, after) = (types(&[(CLUSTER, 0..20)]), types(&[(CLUSTER, 20..40)]));
     assert_eq!(
         messages(&before, &after),
@@ -158,7 +158,7 @@ fn files_are_trusted_where_that_is_set() {
 }
 
 #[test]
-fn what_is_put_back_is_not_counted() {
+fn resources_that_come_back_are_not_counted() {
     let guard = RemovalGuard {
         returns: Some(|group, kind, resource| {
             group.as_str() == "g" && *kind == ENDPOINT && resource.name.as_str() != "0"

@@ -1,4 +1,4 @@
-//! What is served is what the store holds, after a restart too.
+//! Chancery serves what the store holds, also after a restart.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -90,7 +90,7 @@ fn type_that_was_emptied_was_had_after_a_restart_too() {
     assert!(types.iter().all(|summary| summary.resources == 0), "{types:?}");
 }
 
-/// Refuses to write while it is full.
+/// A store that refuses writes while it is full.
 #[derive(Debug)]
 struct FullDisk(MemoryStore, AtomicBool);
 
@@ -149,7 +149,7 @@ impl RevisionStore for FullDisk {
     }
 
     fn probe(&self, write: bool) -> Result<(), StoreError> {
-        // That there is no room is seen by writing alone.
+        // Only a write shows that there is no room.
         if write { self.full() } else { Ok(()) }
     }
 
@@ -169,7 +169,7 @@ fn what_is_not_durable_is_not_served() {
 }
 
 #[test]
-fn a_store_that_cannot_be_written_to_is_told_until_it_can() {
+fn a_store_that_cannot_be_written_to_is_reported_until_it_can() {
     let disk = Arc::new(FullDisk(MemoryStore::default(), AtomicBool::new(false)));
     let fixture = Fixture::over(disk.clone());
     let works = fixture.publisher.store_works();

@@ -1,4 +1,4 @@
-//! A publish that is sent again since nobody heard the answer.
+//! Publishes that are sent again, since their answer was lost.
 
 use super::*;
 
@@ -54,7 +54,7 @@ fn a_retry_of_what_changed_nothing_still_changes_nothing() {
 }
 
 #[test]
-fn a_retry_is_one_whatever_revision_it_expected() {
+fn a_retry_is_recognized_whatever_revision_it_expects() {
     let fixture = Fixture::new();
     let mut request = keyed("a=1", "k");
     request.options.expected_revision = Some(0);

@@ -1,4 +1,4 @@
-//! What a publish makes of the head, against the same made of everything.
+//! A publish against the head equals the same publish made from scratch.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::{
     snapshot::TypeResources,
 };
 
-/// `RouteConfiguration`, as far as it takes to refer to clusters.
+/// The fields of a `RouteConfiguration` that refer to clusters.
 #[derive(Clone, PartialEq, prost::Message)]
 struct Route {
     #[prost(string, tag = "1")]
@@ -75,7 +75,7 @@ struct State {
     routes: BTreeMap<String, Vec<String>>,
 }
 
-/// The resources of a state, as admission gives them.
+/// The resources of a state, as admission returns them.
 type Lists = BTreeMap<ResourceType, Vec<Arc<Resource>>>;
 
 #[derive(Clone, Debug)]
@@ -158,7 +158,7 @@ fn take(fixture: &Fixture, group: &NodeGroup, dry_run: bool, step: &Step) -> Opt
     .ok()
 }
 
-/// Warnings, changes and sets of the publish, made anew from the two whole states.
+/// Compares warnings, changes and sets of a publish with those made from the two whole states.
 fn check(fixture: &Fixture, group: &NodeGroup, published: &Published, before: &Lists) {
     let (_, after) = listed(fixture, group).unwrap();
     let shared_head = fixture
@@ -171,10 +171,10 @@ fn check(fixture: &Fixture, group: &NodeGroup, published: &Published, before: &L
         types.map(|(kind, set)| (kind.clone(), Arc::clone(set))).collect()
     });
     let warnings = check_group(&after, shared_types.as_ref(), &Places::default());
-    // Only what was just given is known field by field.
-    let mut told = published.warnings.clone();
-    told.iter_mut().for_each(|finding| finding.field = None);
-    assert_eq!(told, warnings);
+    // Only resources in the request have known fields.
+    let mut found = published.warnings.clone();
+    found.iter_mut().for_each(|finding| finding.field = None);
+    assert_eq!(found, warnings);
 
     for kind in [CLUSTER, ResourceType::Route] {
         let contents = |state: &Lists| {
@@ -189,15 +189,15 @@ fn check(fixture: &Fixture, group: &NodeGroup, published: &Published, before: &L
             .iter()
             .filter(|(name, content)| old.get(*name).is_some_and(|old| old != *content));
         let changed: Vec<_> = changed.map(|(name, _)| name.clone()).collect();
-        let told = published.changes.iter().find(|change| change.resource_type == kind);
-        assert_eq!(told.map(|told| &told.added[..]).unwrap_or_default(), added);
-        assert_eq!(told.map(|told| &told.removed[..]).unwrap_or_default(), removed);
-        assert_eq!(told.map(|told| &told.changed[..]).unwrap_or_default(), changed);
+        let found = published.changes.iter().find(|change| change.resource_type == kind);
+        assert_eq!(found.map(|found| &found.added[..]).unwrap_or_default(), added);
+        assert_eq!(found.map(|found| &found.removed[..]).unwrap_or_default(), removed);
+        assert_eq!(found.map(|found| &found.changed[..]).unwrap_or_default(), changed);
     }
     check_sets(fixture, group);
 }
 
-/// The sets that were edited step by step are those that their resources make, and what is served is what they compose to.
+/// Compares the edited sets with sets made of their resources, and the served snapshot with their composition.
 fn check_sets(fixture: &Fixture, group: &NodeGroup) {
     let Some((_, after)) = listed(fixture, group) else {
         return;
@@ -218,13 +218,13 @@ fn check_sets(fixture: &Fixture, group: &NodeGroup) {
     if !group.is_shared() {
         let whole = Snapshot::compose(group, Some(&own), shared_head.as_ref(), None);
         let served = fixture.cache.get(group).unwrap();
-        let told = |snapshot: &Snapshot| {
+        let found = |snapshot: &Snapshot| {
             let sets = snapshot
                 .types()
                 .map(|(kind, set)| (kind.clone(), set.version().clone(), set.content_hash()));
             sets.collect::<Vec<_>>()
         };
-        assert_eq!(told(&served), told(&whole));
+        assert_eq!(found(&served), found(&whole));
         assert!(served.get(&ResourceType::Listener).is_some());
     }
 }
@@ -233,7 +233,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(150) })]
 
     #[test]
-    fn publish_is_what_it_would_be_if_everything_were_looked_at(steps in proptest::collection::vec(step(), 1..25)) {
+    fn publish_equals_one_that_checks_everything(steps in proptest::collection::vec(step(), 1..25)) {
         let fixture = Fixture::new();
         for (is_shared, dry_run, step) in steps {
             let group = if is_shared { shared() } else { group() };
@@ -250,7 +250,7 @@ proptest! {
 }
 
 #[test]
-fn what_was_warned_of_is_warned_of_again() {
+fn warnings_are_repeated_at_the_next_publish() {
     let fixture = Fixture::new();
     let mut request = replace_request(&group(), "a=1 b=1");
     request.candidate.resources.push(dubious_cluster("c"));

@@ -6,16 +6,16 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Name → content, of one group.
+/// Name → content, for one group.
 type State = BTreeMap<String, String>;
 
 const GROUPS: [&str; 3] = ["g", "h", NodeGroup::SHARED];
 
 #[derive(Clone, Debug)]
-enum Step {
+enum Operation {
     Replace(usize, State),
     Patch(usize, State, Vec<String>),
-    /// To the revision that many before the last.
+    /// A rollback to the revision that many before the last.
     Rollback(usize, u64),
     Delete(usize),
     Restart,
@@ -25,24 +25,24 @@ fn state() -> impl Strategy<Value = State> {
     proptest::collection::btree_map("[abc]", "[12]", 0..4)
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn operation() -> impl Strategy<Value = Operation> {
     let group = 0..GROUPS.len();
     prop_oneof![
-        4 => (group.clone(), state()).prop_map(|(group, state)| Step::Replace(group, state)),
+        4 => (group.clone(), state()).prop_map(|(group, state)| Operation::Replace(group, state)),
         3 => (group.clone(), state(), proptest::collection::vec("[abc]", 0..2))
-            .prop_map(|(group, state, gone)| Step::Patch(group, state, gone)),
-        2 => (group.clone(), 0..6_u64).prop_map(|(group, back)| Step::Rollback(group, back)),
-        1 => group.prop_map(Step::Delete),
-        1 => Just(Step::Restart),
+            .prop_map(|(group, state, gone)| Operation::Patch(group, state, gone)),
+        2 => (group.clone(), 0..6_u64).prop_map(|(group, back)| Operation::Rollback(group, back)),
+        1 => group.prop_map(Operation::Delete),
+        1 => Just(Operation::Restart),
     ]
 }
 
-/// What should be.
+/// The expected state of all groups.
 struct Model {
-    /// Revisions kept of a group.
+    /// The number of revisions kept for a group.
     retention: usize,
     heads: BTreeMap<&'static str, State>,
-    /// Group, revision → what it made of the group.
+    /// Group, revision → content of the group at that revision.
     history: BTreeMap<(&'static str, u64), Option<State>>,
     last: u64,
 }
@@ -57,7 +57,7 @@ impl Model {
         }
     }
 
-    /// What a kept revision made of its group.
+    /// The content of a kept revision.
     fn kept(&self, group: &'static str, revision: u64) -> Option<State> {
         let newest = self.history.range((group, 0)..=(group, u64::MAX)).rev();
         let mut kept = newest.take(self.retention);
@@ -81,7 +81,7 @@ impl Model {
         there
     }
 
-    /// What nodes of a group are served; `None` is silence.
+    /// The content that the nodes of a group are served; `None` for silence.
     fn served(&self, group: &str) -> Option<State> {
         let shared = self.heads.get(NodeGroup::SHARED);
         let own = self.heads.get(group);
@@ -99,10 +99,10 @@ fn candidate(state: &State) -> Candidate {
     }
 }
 
-fn apply(fixture: &Fixture, model: &mut Model, step: &Step) {
+fn apply(fixture: &Fixture, model: &mut Model, operation: &Operation) {
     let options = confirmed();
-    match step.clone() {
-        Step::Replace(group, state) => {
+    match operation.clone() {
+        Operation::Replace(group, state) => {
             let request = ReplaceRequest {
                 group: GROUPS[group].into(),
                 candidate: candidate(&state),
@@ -111,7 +111,7 @@ fn apply(fixture: &Fixture, model: &mut Model, step: &Step) {
             fixture.publisher.replace(request).unwrap();
             model.become_(GROUPS[group], state);
         }
-        Step::Patch(group, upserts, deletions) => {
+        Operation::Patch(group, upserts, deletions) => {
             let request = PatchRequest {
                 group: GROUPS[group].into(),
                 candidate: candidate(&upserts),
@@ -127,7 +127,7 @@ fn apply(fixture: &Fixture, model: &mut Model, step: &Step) {
                 model.become_(GROUPS[group], next);
             }
         }
-        Step::Rollback(group, back) => {
+        Operation::Rollback(group, back) => {
             let to = model.last.saturating_sub(back);
             let target = model.kept(GROUPS[group], to);
             let done = fixture
@@ -138,15 +138,15 @@ fn apply(fixture: &Fixture, model: &mut Model, step: &Step) {
                 model.become_(GROUPS[group], target);
             }
         }
-        Step::Delete(group) => {
+        Operation::Delete(group) => {
             let done = fixture.publisher.delete(&GROUPS[group].into(), None);
             assert_eq!(done.is_ok(), model.delete(GROUPS[group]), "{done:?}");
         }
-        Step::Restart => {}
+        Operation::Restart => {}
     }
 }
 
-/// The cache is what the model says.
+/// Compares the cache with the model.
 fn check_served(fixture: &Fixture, model: &Model) {
     for group in ["g", "h", "unpublished"] {
         let served = fixture.cache.get(&group.into()).map(|snapshot| {
@@ -174,8 +174,8 @@ fn check_served(fixture: &Fixture, model: &Model) {
     assert_eq!(listed, groups);
 }
 
-/// Neighbouring revisions of a group have equal versions exactly where they have equal content, and no version ever means two
-/// contents.
+/// Checks that neighbouring revisions of a group have equal versions exactly where they have equal content, and that no
+/// version ever means two contents.
 fn check_versions(fixture: &Fixture) {
     for group in GROUPS.map(NodeGroup::from) {
         let mut meanings: BTreeMap<(String, Version), String> = BTreeMap::new();
@@ -213,17 +213,17 @@ fn check_versions(fixture: &Fixture) {
     }
 }
 
-/// Takes the steps against what `open` gives, which is asked again at every restart, once the last one is closed.
-fn run(steps: &[Step], open: impl Fn() -> Arc<dyn RevisionStore>) {
+/// Takes the operations against the store that `open` returns; a restart closes it and calls `open` again.
+fn run(operations: &[Operation], open: impl Fn() -> Arc<dyn RevisionStore>) {
     let first = Fixture::over(open());
     let mut model = Model::new(first.publisher.store.retention());
     let mut fixture = Some(first);
-    for step in steps {
-        if matches!(step, Step::Restart) {
+    for operation in operations {
+        if matches!(operation, Operation::Restart) {
             drop(fixture.take());
         }
         let fixture = fixture.get_or_insert_with(|| Fixture::over(open()));
-        apply(fixture, &mut model, step);
+        apply(fixture, &mut model, operation);
         check_served(fixture, &model);
         assert_eq!(fixture.publisher.store.load().unwrap().last, Revision(model.last));
         check_versions(fixture);
@@ -234,19 +234,19 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(200) })]
 
     #[test]
-    fn publisher_does_what_the_model_says(steps in proptest::collection::vec(step(), 1..30)) {
+    fn publisher_does_what_the_model_says(operations in proptest::collection::vec(operation(), 1..30)) {
         let store: Arc<dyn RevisionStore> = Arc::new(MemoryStore::default());
-        run(&steps, || Arc::clone(&store));
+        run(&operations, || Arc::clone(&store));
     }
 }
 
 proptest! {
-    // Every step waits for the disk.
+    // Every operation waits for the disk.
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(12) })]
 
     #[test]
-    fn publisher_does_what_the_model_says_on_disk(steps in proptest::collection::vec(step(), 1..30)) {
+    fn publisher_does_what_the_model_says_on_disk(operations in proptest::collection::vec(operation(), 1..30)) {
         let dir = tempfile::tempdir().unwrap();
-        run(&steps, || Arc::new(RedbStore::open(dir.path(), NonZeroUsize::new(3).unwrap(), None).unwrap()));
+        run(&operations, || Arc::new(RedbStore::open(dir.path(), NonZeroUsize::new(3).unwrap(), None).unwrap()));
     }
 }

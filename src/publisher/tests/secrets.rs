@@ -1,4 +1,4 @@
-//! Versions of secrets: they confirm no guess, and tell no group that another has the same.
+//! Versions of secrets: they confirm no guess, and do not show that two groups have the same secret.
 
 use super::*;
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
 
 const SECRET: ResourceType = ResourceType::Secret;
 
-/// As much of a generic `Secret` as the tests need.
+/// The fields of a generic `Secret` that the tests need.
 #[derive(Clone, PartialEq, prost::Message)]
 struct Secret {
     #[prost(string, tag = "1")]
@@ -31,7 +31,7 @@ struct DataSource {
     inline_string: String,
 }
 
-/// A secret `s` of this content, and a cluster beside it.
+/// A secret `s` with this content, and a cluster.
 fn candidate(content: &str) -> Candidate {
     let secret = Secret {
         name: "s".to_owned(),
@@ -62,7 +62,7 @@ fn served(publisher: &Publisher, group: &str, kind: &ResourceType) -> Arc<TypeRe
     Arc::clone(snapshot.get(kind).unwrap())
 }
 
-/// Every hash that is made over the secret, as somebody outside of the process may see it.
+/// Every hash over the secret that is visible outside of the process.
 fn hashes(publisher: &Publisher, store: &dyn RevisionStore, group: &str, content: &str) -> Vec<String> {
     let secrets = served(publisher, group, &SECRET);
     let secret = secrets.named("s").unwrap();
@@ -82,7 +82,7 @@ fn hashes(publisher: &Publisher, store: &dyn RevisionStore, group: &str, content
     ]
 }
 
-/// The same hashes, as anybody can make them who guesses the secret.
+/// The same hashes, made by somebody who guesses the secret without the key.
 fn guessed(content: &str) -> Vec<String> {
     let admitted = admit(&candidate(content), &Limits::default()).unwrap();
     let secrets = TypeResources::new(admitted.resources[&SECRET].clone()).unwrap();

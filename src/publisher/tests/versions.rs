@@ -1,4 +1,4 @@
-//! One version, one content: what returns is told from what it was.
+//! One version means one content: content that returns gets another version.
 
 use super::*;
 

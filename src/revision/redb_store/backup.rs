@@ -1,8 +1,8 @@
-//! Backups: everything that a store keeps, as one file that says of itself whether it is whole.
+//! Backups: a store as one file that proves its own completeness.
 //!
-//! A line that names the form, then frames, each a kind, a length and a record; the last frame is the hash of everything before
-//! it. What is stored travels as it lies in the store, so that a restored store is the same bit for bit, and that of a sealed one
-//! can be read with its keys alone.
+//! A backup is a line with its format, then frames: a kind, a length and a record each. The last frame is the hash of
+//! everything before it. Records are copied as they are stored, so that a restored store is equal bit for bit, and the
+//! backup of a sealed store can be read with its keys alone.
 
 use std::io::Write;
 
@@ -17,11 +17,11 @@ use super::{
     vault::{self, Vault},
 };
 
-/// How every backup begins: the number is that of the form.
+/// The first bytes of every backup, with the version of its form.
 pub(super) const MAGIC: &[u8] = b"chancery backup 1\n";
 /// Bytes of a frame's kind and length.
 pub(super) const FRAME_HEAD: usize = 5;
-/// Bytes of the last frame: its head, and the hash.
+/// Bytes of the last frame: head and hash.
 pub(super) const LAST_FRAME: u64 = 5 + 32;
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Header {
@@ -30,7 +30,7 @@ pub(super) struct Header {
     pub(super) format: u64,
     #[prost(uint64, tag = "2")]
     pub(super) last: u64,
-    /// Of the vault; none in backups of earlier releases.
+    /// The rows of the vault; none in backups of earlier releases.
     #[prost(message, repeated, tag = "3")]
     pub(super) vault: Vec<VaultRow>,
 }
@@ -51,32 +51,32 @@ pub(super) struct Row {
     pub(super) group: String,
     #[prost(uint64, tag = "2")]
     pub(super) number: u64,
-    /// A receipt's key, or an object's.
+    /// The key of a receipt, or the address of an object.
     #[prost(bytes = "vec", tag = "3")]
     pub(super) key: Vec<u8>,
     #[prost(bytes = "vec", tag = "4")]
     pub(super) sealed: Vec<u8>,
 }
 
-/// What a frame is.
+/// The kind of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(super) enum Kind {
+pub(super) enum FrameKind {
     Header = b'h',
     Revision = b'r',
-    /// `number` is how often it is counted.
+    /// `number` is the reference count.
     Object = b'o',
     Receipt = b'k',
     Hash = b'z',
 }
 
-/// Writes frames, and hashes what it wrote.
+/// Writes frames and hashes them.
 struct Frames<'a> {
     to: &'a mut dyn Write,
     hasher: blake3::Hasher,
 }
 
-/// Writes everything that a state of the store holds.
+/// Writes one state of the store.
 pub(super) fn write(txn: &ReadTransaction, vault: &Vault, to: &mut dyn Write) -> Result<(), Failure> {
     let mut frames = Frames {
         to,
@@ -85,7 +85,7 @@ pub(super) fn write(txn: &ReadTransaction, vault: &Vault, to: &mut dyn Write) ->
     frames.bytes(MAGIC)?;
     let last = read_last(&txn.open_table(META)?)?;
     frames.frame(
-        Kind::Header,
+        FrameKind::Header,
         &Header {
             format: vault.format(),
             last: last.0,
@@ -100,7 +100,7 @@ pub(super) fn write(txn: &ReadTransaction, vault: &Vault, to: &mut dyn Write) ->
         let (key, sealed) = row?;
         let counted = references.get(key.value())?.map_or(0, |count| count.value());
         frames.frame(
-            Kind::Object,
+            FrameKind::Object,
             &Row {
                 number: counted,
                 key: key.value().to_vec(),
@@ -114,7 +114,7 @@ pub(super) fn write(txn: &ReadTransaction, vault: &Vault, to: &mut dyn Write) ->
         let (group, number) = key.value();
         let (group, sealed) = (group.to_owned(), sealed.value().to_vec());
         frames.frame(
-            Kind::Revision,
+            FrameKind::Revision,
             &Row {
                 group,
                 number,
@@ -130,7 +130,7 @@ pub(super) fn write(txn: &ReadTransaction, vault: &Vault, to: &mut dyn Write) ->
         let sealed = receipts.get((group, name))?;
         let sealed = sealed.ok_or_else(|| Failure::Damaged(format!("the receipt \"{name}\" is missing")))?;
         frames.frame(
-            Kind::Receipt,
+            FrameKind::Receipt,
             &Row {
                 group: group.to_owned(),
                 number,
@@ -150,13 +150,13 @@ impl Frames<'_> {
         self.to.write_all(bytes).map_err(Failure::Interrupted)
     }
 
-    fn frame(&mut self, kind: Kind, record: &impl Message) -> Result<(), Failure> {
+    fn frame(&mut self, kind: FrameKind, record: &impl Message) -> Result<(), Failure> {
         let encoded = record.encode_to_vec();
         self.head(kind, encoded.len())?;
         self.bytes(&encoded)
     }
 
-    fn head(&mut self, kind: Kind, length: usize) -> Result<(), Failure> {
+    fn head(&mut self, kind: FrameKind, length: usize) -> Result<(), Failure> {
         let too_long = |_| Failure::Damaged(format!("a record of {length} bytes"));
         let length = u32::try_from(length).map_err(too_long)?;
         self.bytes(&[kind as u8])?;
@@ -165,7 +165,7 @@ impl Frames<'_> {
 
     fn end(mut self) -> Result<(), Failure> {
         let hash = self.hasher.finalize();
-        self.head(Kind::Hash, hash.as_bytes().len())?;
+        self.head(FrameKind::Hash, hash.as_bytes().len())?;
         self.bytes(hash.as_bytes())?;
         self.to.flush().map_err(Failure::Interrupted)
     }

@@ -1,10 +1,10 @@
-//! What goes wrong in a store's file, and what is told of it.
+//! Failures of the store's file, and the errors reported for them.
 
 use std::{io, path::Path};
 
 use crate::{revision::StoreError, snapshot::Revision};
 
-/// What goes wrong inside a transaction, before it is known of which file.
+/// A failure inside a transaction, which does not know its file.
 #[derive(Debug)]
 pub(super) enum Failure {
     Redb(redb::Error),
@@ -13,7 +13,7 @@ pub(super) enum Failure {
     Interrupted(io::Error),
 }
 
-/// The failure, of a file.
+/// Adds the path of the file to a failure.
 pub(super) fn named(path: &Path, failure: Failure) -> StoreError {
     let path = path.to_owned();
     match failure {
@@ -44,7 +44,7 @@ pub(super) fn io_error(path: &Path, source: io::Error) -> StoreError {
 // === impl Failure ===
 
 impl Failure {
-    /// Whether the database answers nothing any more until it is opened again.
+    /// Returns true if the database answers nothing until it is opened again.
     pub(super) const fn closes_the_database(&self) -> bool {
         matches!(
             self,

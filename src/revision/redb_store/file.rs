@@ -1,7 +1,7 @@
-//! The database file: opened and checked whole, and opened again after the disk failed it.
+//! The database file: opened with a full check, and opened again after a failure of the disk.
 //!
-//! After an error of the disk the database refuses everything until it is opened anew, reads too. So a full disk must not end in
-//! a restart: what failed is told, and the next call finds a database that works again as far as the disk does.
+//! After an error of the disk the database refuses all calls, reads too, until it is opened again. A full disk must not need
+//! a restart, so the failure is reported, and the next call opens the database again if the disk allows it.
 
 use std::{
     ffi::OsString,
@@ -20,33 +20,33 @@ use redb::{
 use super::failure::{Failure, io_error, named};
 use crate::{input, revision::StoreError};
 
-/// Pages the database keeps in memory: heads are held by the publisher, the history is rarely read.
+/// Bytes of pages that the database caches: the publisher holds the heads, and the history is rarely read.
 const CACHE_BYTES: usize = 16 << 20;
 
-/// The file inside the data directory.
+/// The name of the file in the data directory.
 pub(super) const FILE: &str = "chancery.redb";
 /// One database file, open in one process at a time.
 pub(super) struct File {
     path: PathBuf,
-    /// Which file it is, whatever is under its name by now; `None` for one that is none.
+    /// Identifies the opened file, even if its path has another one by now; `None` in memory.
     identity: Option<Identity>,
-    /// `None` where it failed and could not be opened again yet.
+    /// `None` after a failure, until it can be opened again.
     database: RwLock<Option<Database>>,
 }
 
-/// A file by itself.
+/// Identifies a file on its file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Identity {
     device: u64,
     inode: u64,
 }
 
-/// How thoroughly a file is looked at when it is opened.
+/// The extent of the check when a file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Check {
-    /// Every page of it.
+    /// Every page of the file.
     Whole,
-    /// What was checked at the start is trusted.
+    /// Only the roots: the whole file was checked at the start.
     Roots,
 }
 
@@ -58,8 +58,8 @@ pub(super) fn path_in(data_dir: &Path) -> PathBuf {
 // === impl File ===
 
 impl File {
-    /// Opens the file, and makes it and its directory where they are missing: with what `begin` writes. It is checked whole, and
-    /// only its owner may read it: it may hold private keys.
+    /// Opens the file; makes it and its directory where they are missing, with the content of `begin`. The whole file is
+    /// checked. Only its owner may read it, since it may hold private keys.
     pub(super) fn open(
         path: PathBuf,
         begin: impl FnOnce(&WriteTransaction) -> Result<(), Failure>,
@@ -73,7 +73,7 @@ impl File {
         if !path.try_exists().map_err(io(&path))? {
             make(&path, begin)?;
         }
-        // The new name itself must survive a power cut, not only what is written under it.
+        // A power cut must not lose the new name either.
         fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(io(dir))?;
         let (database, identity) = open_database(&path, Check::Whole)?;
         Ok(Self {
@@ -83,7 +83,7 @@ impl File {
         })
     }
 
-    /// A file that is none, to try out what is written to it; failures name `of`.
+    /// Opens a database in memory, to try writes; failures name the path `of`.
     pub(super) fn in_memory(of: &Path) -> Result<Self, StoreError> {
         let database = Builder::new().create_with_backend(InMemoryBackend::new());
         let database = database.map_err(|error| open_error(of, error))?;
@@ -98,16 +98,16 @@ impl File {
         &self.path
     }
 
-    /// Looks at one state of the file, whatever is written meanwhile.
+    /// Reads one state of the file, while writes go on.
     pub(super) fn read<T>(&self, read: impl FnOnce(&ReadTransaction) -> Result<T, Failure>) -> Result<T, StoreError> {
-        // The transaction stands by itself: whoever reads long does not hold up one who must open the file again.
+        // The transaction needs no lock, so a long read does not delay a call that must open the file again.
         let txn = self.with(|database| Ok(database.begin_read()?))?;
         let result = contained(|| read(&txn));
         drop(txn);
         self.settle(result)
     }
 
-    /// One durable transaction: all of it, or nothing. What is written to a file that nobody will find again is not durable.
+    /// Runs one durable transaction: all of it, or nothing. Fails if the path no longer has the opened file.
     pub(super) fn write<T>(
         &self,
         change: impl FnOnce(&WriteTransaction) -> Result<T, Failure>,
@@ -116,7 +116,7 @@ impl File {
         let written = self.with(|database| {
             let mut txn = database.begin_write()?;
             txn.set_durability(Durability::Immediate)?;
-            // Publishes are rare and precious: a slower commit for an open after a crash that need not walk the file.
+            // Publishes are rare: commits may be slower, so that opening after a crash need not walk the file.
             txn.set_quick_repair(true);
             let changed = change(&txn)?;
             txn.commit()?;
@@ -126,7 +126,7 @@ impl File {
         Ok(written)
     }
 
-    /// Whether the file is still the one of its name.
+    /// Fails if the path no longer has the opened file.
     pub(super) fn expect_in_place(&self) -> Result<(), StoreError> {
         let Some(identity) = self.identity else {
             return Ok(());
@@ -150,14 +150,14 @@ impl File {
             let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
             match database.as_ref() {
                 Some(database) => contained(|| call(database)),
-                // Somebody else failed in between.
+                // Another thread closed the database in between.
                 None => Err(redb::Error::DatabaseClosed.into()),
             }
         };
         self.settle(result)
     }
 
-    /// Names the file in a failure, and opens the database again where it will not work any more.
+    /// Names the file in a failure, and opens the database again if it no longer works.
     fn settle<T>(&self, result: Result<T, Failure>) -> Result<T, StoreError> {
         result.map_err(|failure| {
             if failure.closes_the_database() {
@@ -181,7 +181,7 @@ impl File {
         }
         self.expect_in_place()?;
         let (opened, identity) = open_database(&self.path, Check::Roots)?;
-        // What is served does not come from another file.
+        // Never serve from another file.
         if self.identity.is_some_and(|known| known != identity) {
             return Err(self.replaced());
         }
@@ -196,7 +196,7 @@ impl fmt::Debug for File {
     }
 }
 
-/// Makes a file with nothing in it, aside: under its name there is a whole one, or none.
+/// Makes an empty store beside the path and renames it: the path has a complete store, or none.
 fn make(path: &Path, begin: impl FnOnce(&WriteTransaction) -> Result<(), Failure>) -> Result<(), StoreError> {
     let mut aside = OsString::from(path);
     aside.push(format!(".new-{}", std::process::id()));
@@ -209,15 +209,15 @@ fn make(path: &Path, begin: impl FnOnce(&WriteTransaction) -> Result<(), Failure
 }
 
 fn make_aside(aside: &Path, begin: impl FnOnce(&WriteTransaction) -> Result<(), Failure>) -> Result<(), StoreError> {
-    let told = |error| io_error(aside, error);
+    let failed = |error| io_error(aside, error);
     match fs::remove_file(aside) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(told(error)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
         Ok(()) | Err(_) => {}
     }
     let mut options = fs::OpenOptions::new();
     let file = options.read(true).write(true).create_new(true).mode(0o600).open(aside);
-    let file = file.map_err(told)?;
-    let identity = Identity::of(&file.metadata().map_err(told)?);
+    let file = file.map_err(failed)?;
+    let identity = Identity::of(&file.metadata().map_err(failed)?);
     let database = build(file, Check::Roots).map_err(|error| open_error(aside, error))?;
     let file = File {
         path: aside.to_owned(),
@@ -231,13 +231,13 @@ fn open_database(path: &Path, check: Check) -> Result<(Database, Identity), Stor
     let file = existing_file(path).map_err(|error| io_error(path, error))?;
     let metadata = file.metadata().map_err(|error| io_error(path, error))?;
     if metadata.len() == 0 {
-        // To go on with it would be to begin anew, and forget everything in silence.
+        // An empty file would be opened as a new store, and silently drop everything.
         return Err(StoreError::Damaged {
             path: path.to_owned(),
             detail: "it has no bytes, which no store ever has".to_owned(),
         });
     }
-    // The database asserts what only a file that nobody altered is sure to keep.
+    // The database panics on some damaged files.
     let opened = catch_unwind(AssertUnwindSafe(|| build(file, check)))
         .unwrap_or_else(|_| Err(StorageError::Corrupted(ASSERTION.to_owned()).into()));
     let database = opened.map_err(|error| open_error(path, error))?;
@@ -254,27 +254,27 @@ fn build(file: fs::File, check: Check) -> Result<Database, DatabaseError> {
 
 const ASSERTION: &str = "it is not what a database file is";
 
-/// Runs a call; a panic of the database over what it finds in the file is an error like any other.
+/// Runs a call; a panic of the database becomes an error about a damaged file.
 fn contained<T>(call: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
     catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|_| Err(Failure::Damaged(ASSERTION.to_owned())))
 }
 
-/// Opens a file that is there, and is a file.
+/// Opens an existing regular file.
 fn existing_file(path: &Path) -> io::Result<fs::File> {
     let file = fs::OpenOptions::new().read(true).write(true).open(path)?;
     input::expect_regular(&file.metadata()?)?;
     Ok(file)
 }
 
-/// Gives a file another name, which survives a power cut.
+/// Renames a file; the new name survives a power cut.
 pub(super) fn rename(from: &Path, to: &Path) -> Result<(), StoreError> {
-    let told = |error| io_error(to, error);
-    fs::rename(from, to).map_err(told)?;
+    let failed = |error| io_error(to, error);
+    fs::rename(from, to).map_err(failed)?;
     let dir = to.parent().unwrap_or_else(|| Path::new("."));
-    fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(told)
+    fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed)
 }
 
-/// Removes what a process that was killed left of a file of this name: the file, and what was made aside to become it.
+/// Removes every file whose name begins with this name, which a killed process may have left.
 pub(super) fn remove_leftovers(path: &Path) -> Result<(), StoreError> {
     let dir = path.parent().unwrap_or_else(|| Path::new("."));
     let entries = match fs::read_dir(dir) {
@@ -292,7 +292,7 @@ pub(super) fn remove_leftovers(path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Removes a file, where it is there.
+/// Removes a file if it exists.
 fn remove(path: &Path) -> Result<(), StoreError> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error(path, error)),

@@ -1,4 +1,4 @@
-//! The revisions of groups, inside one transaction: what is added, what is forgotten, what is read.
+//! The revisions of groups, inside one transaction: append, drop, read.
 
 use std::{sync::Arc, time::SystemTime};
 
@@ -65,7 +65,7 @@ pub(super) fn append(txn: &WriteTransaction, vault: &Vault, revision: &StoredRev
     }
     let mut newest = newest.into_iter();
     let mut before = newest.next();
-    // It takes the place of a passing one: it follows what that followed.
+    // A passing revision replaces a passing one, and follows the one before that.
     let replaced = match before {
         Some((_, RevisionRecord { passing: true, .. })) if revision.origin.is_passing() => {
             std::mem::replace(&mut before, newest.next())
@@ -86,7 +86,7 @@ pub(super) fn append(txn: &WriteTransaction, vault: &Vault, revision: &StoredRev
         });
     }
     if let Some((number, record)) = replaced {
-        // Behind the new one, so that what both have is not written again.
+        // Release after holding, so that shared objects are not written again.
         revisions.remove((group, number))?;
         for found in &record.types {
             let list = found.list().ok_or_else(|| damaged_revision((group, number)))?;
@@ -99,7 +99,7 @@ pub(super) fn append(txn: &WriteTransaction, vault: &Vault, revision: &StoredRev
     Ok(())
 }
 
-/// Removes a group's oldest revisions, and every object that only they had. Those that only pass do not count.
+/// Removes a group's oldest revisions, and every object that only they had. Passing revisions do not count.
 pub(super) fn keep_newest(
     txn: &WriteTransaction,
     vault: &Vault,
@@ -135,7 +135,7 @@ pub(super) fn keep_newest(
     Ok(())
 }
 
-/// The number of the oldest that go, so that `count` of those are left that do not pass.
+/// The number of oldest revisions to remove, so that `count` lasting ones are left.
 fn surplus(
     revisions: &impl ReadableTable<(&'static str, u64), &'static [u8]>,
     vault: &Vault,

@@ -1,9 +1,9 @@
-//! Content-addressed objects with reference counts: a list holds chapters, a chapter pages, a page entries, each the name of
-//! a resource.
+//! Content-addressed objects with reference counts: a list holds inner nodes, an inner node leaves, a leaf entries, and an
+//! entry names a resource. These are the parts of a prolly tree, which `src/snapshot/tree.rs` explains.
 //!
-//! The revisions of a group follow one another, and most objects are in many of them. What is counted are the runs: an object
-//! is held where a revision has it that the one before had not, and released where the one behind has it no longer. So a
-//! publish and the forgetting of a revision cost what the two neighbours do not share.
+//! Most objects are in many revisions of a group. The count of an object is the number of runs of consecutive revisions that
+//! have it: a revision holds an object that the one before lacks, and releases an object that the one after lacks. So
+//! adding or dropping a revision costs only the difference between neighbours.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -12,17 +12,17 @@ use redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
 
 use super::{
     address::{Address, Kind},
-    records::{ChapterRecord, EntryRecord, Hash, ListRecord, PageRecord, ResourceRecord, hashes, joined},
+    records::{EntryRecord, Hash, InnerRecord, LeafRecord, ListRecord, ResourceRecord, hashes, joined},
     vault::{Place, Vault},
 };
 use crate::{resource::Resource, snapshot::TypeResources};
 
 /// Object → its sealed record.
 pub(super) const OBJECTS: TableDefinition<'static, &Address, &[u8]> = TableDefinition::new("objects");
-/// Object → in how many runs of revisions it is.
+/// Object → the number of runs of revisions that have it.
 pub(super) const REFERENCES: TableDefinition<'static, &Address, u64> = TableDefinition::new("references");
 
-/// Why an object could not be read or written.
+/// The reason why an object cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ObjectError {
     #[error(transparent)]
@@ -31,7 +31,7 @@ pub(super) enum ObjectError {
     Damaged { kind: Kind, hash: Hash },
 }
 
-/// Objects, to look into them.
+/// Reads objects.
 pub(super) struct Reader<'a, T> {
     objects: &'a T,
     vault: &'a Vault,
@@ -55,36 +55,36 @@ impl<'txn> Objects<'txn> {
         })
     }
 
-    /// Holds what `resources` have and the list `before` has not, and stores what is new of it; the hash names the list.
+    /// Holds the objects that `resources` has and the list `before` lacks, and stores the new ones; returns the hash of the list.
     pub(super) fn hold(&mut self, resources: &TypeResources, before: Option<Hash>) -> Result<Hash, ObjectError> {
         let list = resources.content_hash().to_bytes();
         if before == Some(list) {
             return Ok(list);
         }
-        let chapters = || resources.chapters().iter().map(|chapter| chapter.hash());
+        let inner_nodes = || resources.inner_nodes().iter().map(|inner| inner.hash());
         self.count_up(Kind::List, list, || ListRecord {
-            chapters: joined(chapters()),
+            inner_nodes: joined(inner_nodes()),
         })?;
 
-        let old = self.reader().chapters_in(before)?;
-        let (new, old) = apart(resources.chapters().iter(), |chapter| chapter.hash().to_bytes(), old);
-        for chapter in &new {
-            let pages = || chapter.pages().iter().map(|page| page.hash());
-            self.count_up(Kind::Chapter, chapter.hash().to_bytes(), || ChapterRecord {
-                pages: joined(pages()),
+        let old = self.reader().inner_nodes_in(before)?;
+        let (new, old) = apart(resources.inner_nodes().iter(), |inner| inner.hash().to_bytes(), old);
+        for inner in &new {
+            let leaves = || inner.leaves().iter().map(|leaf| leaf.hash());
+            self.count_up(Kind::Inner, inner.hash().to_bytes(), || InnerRecord {
+                leaves: joined(leaves()),
             })?;
         }
 
-        let old = self.reader().pages_in(&old)?;
-        let pages = new.into_iter().flat_map(|chapter| chapter.pages());
-        let (new, old) = apart(pages, |page| page.hash().to_bytes(), old);
-        for page in &new {
-            let entries = || page.items().iter().map(|resource| EntryRecord::new(resource)).collect();
-            self.count_up(Kind::Page, page.hash().to_bytes(), || PageRecord { entries: entries() })?;
+        let old = self.reader().leaves_in(&old)?;
+        let leaves = new.into_iter().flat_map(|inner| inner.leaves());
+        let (new, old) = apart(leaves, |leaf| leaf.hash().to_bytes(), old);
+        for leaf in &new {
+            let entries = || leaf.items().iter().map(|resource| EntryRecord::new(resource)).collect();
+            self.count_up(Kind::Leaf, leaf.hash().to_bytes(), || LeafRecord { entries: entries() })?;
         }
 
         let old = self.reader().contents_in(&old)?;
-        let contents = new.into_iter().flat_map(|page| page.items());
+        let contents = new.into_iter().flat_map(|leaf| leaf.items());
         let (new, _) = apart(contents, |resource| resource.content.to_bytes(), old);
         for resource in new {
             let record = || ResourceRecord::new(resource);
@@ -93,7 +93,7 @@ impl<'txn> Objects<'txn> {
         Ok(list)
     }
 
-    /// Releases what the list has and the list `after` has not.
+    /// Releases the objects that `list` has and the list `after` lacks.
     pub(super) fn release(&mut self, list: Hash, after: Option<Hash>) -> Result<(), ObjectError> {
         for (kind, hash) in self.reader().unshared(list, after)? {
             self.count_down(kind, hash)?;
@@ -138,30 +138,30 @@ impl<'a, T> Reader<'a, T> {
 }
 
 impl<T: ReadableTable<&'static Address, &'static [u8]>> Reader<'_, T> {
-    /// What a list has, itself included, and another has not.
+    /// Returns the objects that `list` has and `other` lacks, the list itself included.
     pub(super) fn unshared(&self, list: Hash, other: Option<Hash>) -> Result<Vec<(Kind, Hash)>, ObjectError> {
         if other == Some(list) {
             return Ok(Vec::new());
         }
-        let chapters = (self.chapters_in(Some(list))?, self.chapters_in(other)?);
-        let (chapters, rest) = apart(chapters.0, |hash| *hash, chapters.1);
-        let (pages, rest) = apart(self.pages_in(&chapters)?, |hash| *hash, self.pages_in(&rest)?);
-        let contents = (self.contents_in(&pages)?, self.contents_in(&rest)?);
+        let inner_nodes = (self.inner_nodes_in(Some(list))?, self.inner_nodes_in(other)?);
+        let (inner_nodes, rest) = apart(inner_nodes.0, |hash| *hash, inner_nodes.1);
+        let (leaves, rest) = apart(self.leaves_in(&inner_nodes)?, |hash| *hash, self.leaves_in(&rest)?);
+        let contents = (self.contents_in(&leaves)?, self.contents_in(&rest)?);
         let (contents, _) = apart(contents.0, |hash| *hash, contents.1);
         let of = |kind: Kind, hashes: Vec<Hash>| hashes.into_iter().map(move |hash| (kind, hash));
         Ok(of(Kind::List, vec![list])
-            .chain(of(Kind::Chapter, chapters))
-            .chain(of(Kind::Page, pages))
+            .chain(of(Kind::Inner, inner_nodes))
+            .chain(of(Kind::Leaf, leaves))
             .chain(of(Kind::Resource, contents))
             .collect())
     }
 
-    /// The resources of a list, in its order.
+    /// Returns the resources of a list, in its order.
     pub(super) fn read_list(&self, list: Hash) -> Result<Vec<Arc<Resource>>, ObjectError> {
         let mut resources = Vec::new();
-        for chapter in self.chapters_of(list)? {
-            for page in self.pages_of(chapter)? {
-                for (entry, content) in self.entries_of(page)? {
+        for inner in self.inner_nodes_of(list)? {
+            for leaf in self.leaves_of(inner)? {
+                for (entry, content) in self.entries_of(leaf)? {
                     let record: ResourceRecord = self.read(Kind::Resource, content)?;
                     let resource = record.resource(&entry);
                     resources.push(resource.ok_or_else(|| Kind::Resource.damaged(content))?);
@@ -171,43 +171,43 @@ impl<T: ReadableTable<&'static Address, &'static [u8]>> Reader<'_, T> {
         Ok(resources)
     }
 
-    fn chapters_in(&self, list: Option<Hash>) -> Result<Vec<Hash>, ObjectError> {
-        list.map_or_else(|| Ok(Vec::new()), |list| self.chapters_of(list))
+    fn inner_nodes_in(&self, list: Option<Hash>) -> Result<Vec<Hash>, ObjectError> {
+        list.map_or_else(|| Ok(Vec::new()), |list| self.inner_nodes_of(list))
     }
 
-    fn pages_in(&self, chapters: &[Hash]) -> Result<Vec<Hash>, ObjectError> {
-        let mut pages = Vec::new();
-        for chapter in chapters {
-            pages.extend(self.pages_of(*chapter)?);
+    fn leaves_in(&self, inner_nodes: &[Hash]) -> Result<Vec<Hash>, ObjectError> {
+        let mut leaves = Vec::new();
+        for inner in inner_nodes {
+            leaves.extend(self.leaves_of(*inner)?);
         }
-        Ok(pages)
+        Ok(leaves)
     }
 
-    fn contents_in(&self, pages: &[Hash]) -> Result<Vec<Hash>, ObjectError> {
+    fn contents_in(&self, leaves: &[Hash]) -> Result<Vec<Hash>, ObjectError> {
         let mut contents = Vec::new();
-        for page in pages {
-            for (_, content) in self.entries_of(*page)? {
+        for leaf in leaves {
+            for (_, content) in self.entries_of(*leaf)? {
                 contents.push(content);
             }
         }
         Ok(contents)
     }
 
-    fn chapters_of(&self, list: Hash) -> Result<Vec<Hash>, ObjectError> {
+    fn inner_nodes_of(&self, list: Hash) -> Result<Vec<Hash>, ObjectError> {
         let record: ListRecord = self.read(Kind::List, list)?;
-        hashes(&record.chapters).ok_or_else(|| Kind::List.damaged(list))
+        hashes(&record.inner_nodes).ok_or_else(|| Kind::List.damaged(list))
     }
 
-    fn pages_of(&self, chapter: Hash) -> Result<Vec<Hash>, ObjectError> {
-        let record: ChapterRecord = self.read(Kind::Chapter, chapter)?;
-        hashes(&record.pages).ok_or_else(|| Kind::Chapter.damaged(chapter))
+    fn leaves_of(&self, inner: Hash) -> Result<Vec<Hash>, ObjectError> {
+        let record: InnerRecord = self.read(Kind::Inner, inner)?;
+        hashes(&record.leaves).ok_or_else(|| Kind::Inner.damaged(inner))
     }
 
-    /// The entries of a page, each with the content it names.
-    fn entries_of(&self, page: Hash) -> Result<Vec<(EntryRecord, Hash)>, ObjectError> {
-        let record: PageRecord = self.read(Kind::Page, page)?;
+    /// Returns the entries of a leaf, each with the content that it names.
+    fn entries_of(&self, leaf: Hash) -> Result<Vec<(EntryRecord, Hash)>, ObjectError> {
+        let record: LeafRecord = self.read(Kind::Leaf, leaf)?;
         let entries = record.entries.into_iter().map(|entry| {
-            let content = entry.content().ok_or_else(|| Kind::Page.damaged(page))?;
+            let content = entry.content().ok_or_else(|| Kind::Leaf.damaged(leaf))?;
             Ok((entry, content))
         });
         entries.collect()
@@ -221,19 +221,19 @@ impl<T: ReadableTable<&'static Address, &'static [u8]>> Reader<'_, T> {
     }
 }
 
-/// Whether an object of such an address may be what is sealed under it.
+/// Returns true if the record opens and decodes as the kind of its address.
 pub(super) fn is_sound(vault: &Vault, address: &Address, sealed: &[u8]) -> bool {
     let place = Place::Object(address);
     match Kind::of(address) {
         Some(Kind::List) => vault.open::<ListRecord>(place, sealed).is_some(),
-        Some(Kind::Chapter) => vault.open::<ChapterRecord>(place, sealed).is_some(),
-        Some(Kind::Page) => vault.open::<PageRecord>(place, sealed).is_some(),
+        Some(Kind::Inner) => vault.open::<InnerRecord>(place, sealed).is_some(),
+        Some(Kind::Leaf) => vault.open::<LeafRecord>(place, sealed).is_some(),
         Some(Kind::Resource) => vault.open::<ResourceRecord>(place, sealed).is_some(),
         None => false,
     }
 }
 
-/// What only the one side has, and what only the other.
+/// Returns the items that only one side has, for both sides.
 fn apart<T>(one: impl IntoIterator<Item = T>, hash: impl Fn(&T) -> Hash, other: Vec<Hash>) -> (Vec<T>, Vec<Hash>) {
     let mut unmatched: HashSet<Hash> = other.into_iter().collect();
     let mut only_one = Vec::new();

@@ -1,4 +1,4 @@
-//! Receipts of publishes with an idempotency key: as many of a group as it keeps revisions, the oldest forgotten first.
+//! Receipts of publishes with an idempotency key: a group keeps as many as revisions, and drops the oldest first.
 
 use std::num::NonZeroUsize;
 
@@ -13,7 +13,7 @@ use crate::{node::NodeGroup, revision::Receipt};
 
 /// (Group, idempotency key) → the sealed receipt.
 pub(super) const RECEIPTS: TableDefinition<'static, (&str, &str), &[u8]> = TableDefinition::new("receipts");
-/// (Group, number) → the idempotency key: which of a group's receipts are older than others.
+/// (Group, number) → the idempotency key, in the order of the publishes.
 pub(super) const RECEIPT_ORDER: TableDefinition<'static, (&str, u64), &str> = TableDefinition::new("receipt_order");
 
 /// Adds a receipt to those of its group.

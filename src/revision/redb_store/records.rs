@@ -1,6 +1,6 @@
-//! How revisions look on disk: protobuf records, each behind a checksum or sealed.
+//! Protobuf records of revisions on disk, each with a checksum or sealed.
 //!
-//! Fields are only ever added; a change of meaning is a new format number.
+//! Fields are only ever added; a change of meaning needs a new format number.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,10 +12,10 @@ use crate::{
     snapshot::Revision,
 };
 
-/// Names an object: the hash of what it holds, as the snapshot's own parts have it.
+/// Identifies an object: the hash of its content, as the snapshot computes it.
 pub(super) type Hash = [u8; 16];
 
-/// One revision. The lists of its types are stored apart, under their hashes.
+/// One revision. The lists of its types are separate objects, found by their hashes.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct RevisionRecord {
     #[prost(string, tag = "1")]
@@ -30,26 +30,26 @@ pub(super) struct RevisionRecord {
     pub(super) deleted: bool,
     #[prost(message, repeated, tag = "6")]
     pub(super) types: Vec<TypeRecord>,
-    /// Hashes one behind another.
+    /// The concatenated hashes.
     #[prost(bytes = "vec", tag = "7")]
     pub(super) replaced: Vec<u8>,
     #[prost(string, tag = "8")]
     pub(super) owner: String,
     #[prost(bool, tag = "9")]
     pub(super) passing: bool,
-    /// Empty in records of earlier releases, which had only the owner and whether it passes; those read both.
+    /// Empty in records of earlier releases, which have only `owner` and `passing`; those releases still read both.
     #[prost(string, tag = "10")]
     pub(super) origin: String,
 }
 
-/// As much of a [`RevisionRecord`] as says whether it counts.
+/// The field of a [`RevisionRecord`] that says if the revision counts against the retention.
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
 pub(super) struct PassingRecord {
     #[prost(bool, tag = "9")]
     pub(super) passing: bool,
 }
 
-/// What a publish with an idempotency key came to.
+/// The result of a publish with an idempotency key.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct ReceiptRecord {
     #[prost(string, tag = "1")]
@@ -64,7 +64,7 @@ pub(super) struct ReceiptRecord {
     pub(super) changes: Vec<ChangeRecord>,
 }
 
-/// How one type changed.
+/// The changes of one type.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub(super) struct ChangeRecord {
     #[prost(string, tag = "1")]
@@ -88,7 +88,7 @@ pub(super) struct TypeRecord {
     pub(super) version: String,
     #[prost(uint64, tag = "3")]
     pub(super) resources: u64,
-    /// The hash of its resources; the `ListRecord` is stored under it.
+    /// The hash of the type's resources, under which the `ListRecord` is stored.
     #[prost(bytes = "vec", tag = "4")]
     pub(super) list: Vec<u8>,
     /// The hash of the names and contents alone; empty in records of earlier releases.
@@ -96,35 +96,35 @@ pub(super) struct TypeRecord {
     pub(super) content: Vec<u8>,
 }
 
-/// All resources of a type: the chapters that name the pages that name them.
+/// All resources of a type, as the root of a tree of inner nodes and leaves.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct ListRecord {
-    /// Hashes one behind another.
+    /// The concatenated hashes.
     #[prost(bytes = "vec", tag = "1")]
-    pub(super) chapters: Vec<u8>,
+    pub(super) inner_nodes: Vec<u8>,
 }
 
-/// Some neighbouring pages of a type.
+/// Neighbouring leaves of a type.
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct ChapterRecord {
-    /// Hashes one behind another.
+pub(super) struct InnerRecord {
+    /// The concatenated hashes.
     #[prost(bytes = "vec", tag = "1")]
-    pub(super) pages: Vec<u8>,
+    pub(super) leaves: Vec<u8>,
 }
 
-/// Some neighbouring resources of a type.
+/// Neighbouring resources of a type.
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct PageRecord {
+pub(super) struct LeafRecord {
     #[prost(message, repeated, tag = "1")]
     pub(super) entries: Vec<EntryRecord>,
 }
 
-/// One resource of a page.
+/// One resource of a leaf.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct EntryRecord {
     #[prost(string, tag = "1")]
     pub(super) name: String,
-    /// Empty where it is that of the content.
+    /// Empty where the version is the content hash.
     #[prost(string, tag = "2")]
     pub(super) version: String,
     /// The content hash; the `ResourceRecord` is stored under it.
@@ -132,7 +132,7 @@ pub(super) struct EntryRecord {
     pub(super) content: Vec<u8>,
 }
 
-/// What one content hash stands for.
+/// The content of a resource, stored under its content hash.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct ResourceRecord {
     #[prost(string, repeated, tag = "1")]
@@ -143,10 +143,10 @@ pub(super) struct ResourceRecord {
     pub(super) body: bytes::Bytes,
     #[prost(message, repeated, tag = "4")]
     pub(super) references: Vec<ReferenceRecord>,
-    /// The places that it claims; none in records of earlier releases.
+    /// The places that the resource claims; none in records of earlier releases.
     #[prost(string, repeated, tag = "5")]
     pub(super) places: Vec<String>,
-    /// Of a cluster: 1 with its endpoints, 2 at once; 0 in records of earlier releases.
+    /// For a cluster: 1 warms with its endpoints, 2 is ready at once; 0 in records of earlier releases.
     #[prost(uint32, tag = "6")]
     pub(super) warming: u32,
 }
@@ -176,12 +176,12 @@ pub(super) fn hash_of(bytes: &[u8]) -> Hash {
     short
 }
 
-/// Hashes one behind another.
+/// Concatenates hashes.
 pub(super) fn joined(hashes: impl Iterator<Item = ContentHash>) -> Vec<u8> {
     hashes.flat_map(ContentHash::to_bytes).collect()
 }
 
-/// Splits hashes that were stored one behind another; `None` where one is cut off.
+/// Splits concatenated hashes; `None` where the last one is incomplete.
 pub(super) fn hashes(joined: &[u8]) -> Option<Vec<Hash>> {
     let (hashes, rest) = joined.as_chunks::<16>();
     rest.is_empty().then(|| hashes.to_vec())
@@ -190,7 +190,7 @@ pub(super) fn hashes(joined: &[u8]) -> Option<Vec<Hash>> {
 // === impl RevisionRecord ===
 
 impl RevisionRecord {
-    /// `types` is what was stored of the revision's types.
+    /// `types` are the records of the revision's types.
     pub(super) fn new(revision: &StoredRevision, types: Vec<TypeRecord>) -> Self {
         Self {
             group: revision.group.as_str().to_owned(),
@@ -206,12 +206,12 @@ impl RevisionRecord {
         }
     }
 
-    /// What names the resources of a type.
+    /// The hash of the list of a type.
     pub(super) fn list(&self, type_url: &str) -> Option<Hash> {
         self.types.iter().find(|found| found.type_url == type_url)?.list()
     }
 
-    /// `None` where no release knows it.
+    /// `None` for an unknown origin.
     pub(super) fn origin(&self) -> Option<Origin> {
         match (self.origin.as_str(), self.owner.as_str()) {
             ("", "files") => Some(Origin::Files),
@@ -243,7 +243,7 @@ impl From<&Receipt> for ReceiptRecord {
 }
 
 impl ReceiptRecord {
-    /// `None` where it makes no sense.
+    /// `None` for a malformed record.
     pub(super) fn receipt(self) -> Option<Receipt> {
         Some(Receipt {
             key: self.key,
@@ -351,7 +351,7 @@ impl ResourceRecord {
         }
     }
 
-    /// The resource that an entry names; `None` where either makes no sense.
+    /// The resource of an entry; `None` if either record is malformed.
     pub(super) fn resource(self, entry: &EntryRecord) -> Option<Arc<Resource>> {
         let content = ContentHash::from_bytes(entry.content()?);
         let references: Option<Box<[Reference]>> =

@@ -1,7 +1,7 @@
-//! A store under other keys: everything is written anew into a file aside, which takes the place of the store at once.
+//! Rekeys a store: copies everything, sealed anew, into a new file, which then replaces the store in one step.
 //!
-//! Nothing is changed in place, since pages that the database freed keep what was in them. Until the new file is whole and on
-//! the disk the store is the old one, so whatever ends this half way loses nothing, and it can be begun again.
+//! The file is not changed in place, since pages that the database freed keep their old content. Until the new file is
+//! complete and on the disk, the store is the old file: a rekey that was interrupted loses nothing and can be started again.
 
 use std::{
     fs,
@@ -23,35 +23,35 @@ use super::{
 };
 use crate::revision::{StoreError, keys::StoreKeys};
 
-/// What a store is to become.
+/// The target of a rekey.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RekeyTo {
-    /// Sealed with the first key.
+    /// A store sealed with the first key.
     FirstKey,
-    /// Not sealed.
+    /// A store that is not sealed.
     Plain,
 }
 
-/// What became of a store.
+/// The result of a rekey.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rekeyed {
-    /// What is in it.
+    /// The contents of the store.
     pub contents: Contents,
-    /// `false` where it was already what it was to become.
+    /// `false` where the store was in the target state already.
     pub changed: bool,
-    /// Files beside it that hold what it held before, under whatever keys that was.
+    /// Files in the directory that hold older contents, sealed under other keys or not at all.
     pub left: Vec<PathBuf>,
 }
 
-/// Writes the store of a data directory anew. All of it is checked before and after; on an error it is as it was.
+/// Rekeys the store of a data directory. The store is checked before and after; on an error it is unchanged.
 ///
 /// # Errors
 ///
-/// [`StoreError::Locked`] where a server uses the store, [`StoreError::KeyMissing`], [`StoreError::Damaged`], and whatever the
-/// disk says.
+/// [`StoreError::Locked`] where a server uses the store, [`StoreError::KeyMissing`], [`StoreError::Damaged`], and any error
+/// of the disk.
 pub fn rekey(data_dir: &Path, keys: &StoreKeys, to: RekeyTo) -> Result<Rekeyed, StoreError> {
     let path = file::path_in(data_dir);
-    // A store that is not there is not made.
+    // Opening would make a missing store.
     fs::metadata(&path).map_err(|error| io_error(&path, error))?;
     let file = File::open(path.clone(), |_| Ok(()))?;
     let found = file.read(vault::read)?;
@@ -67,11 +67,11 @@ pub fn rekey(data_dir: &Path, keys: &StoreKeys, to: RekeyTo) -> Result<Rekeyed, 
         RekeyTo::Plain => None,
     };
     let aside = path.with_extension("redb.rekeying");
-    // Whatever is to become of the store: they may be plain.
+    // Leftovers may hold plain records, so remove them in any case.
     file::remove_leftovers(&aside)?;
     let changed = !old.is_under(target, &rows);
     if changed {
-        // Versions of secrets stay what they are.
+        // Keeps the content key, and with it the versions of secrets.
         let new = Vault::make(target, Some(old.content_key().clone()));
         write_aside(&file, &old, aside.clone(), new)
             .and_then(|()| file::rename(&aside, &path))
@@ -79,7 +79,7 @@ pub fn rekey(data_dir: &Path, keys: &StoreKeys, to: RekeyTo) -> Result<Rekeyed, 
                 file::remove_leftovers(&aside).ok();
             })?;
     }
-    // Nobody may open the old file until the new one has its name.
+    // The old file stays locked until the new one has its name.
     drop(file);
     Ok(Rekeyed {
         contents,
@@ -91,14 +91,14 @@ pub fn rekey(data_dir: &Path, keys: &StoreKeys, to: RekeyTo) -> Result<Rekeyed, 
 fn write_aside(file: &File, old: &Vault, aside: PathBuf, new: Vault) -> Result<(), StoreError> {
     let written = Unlocked::create(aside, new)?;
     file.read(|from| {
-        // What fails to be written has the name of the file aside.
+        // Errors of writes name the new file.
         Ok(written.write(|to, new| copy(from, old, to, new)))
     })??;
     written.read(verify::verify)?;
     Ok(())
 }
 
-/// Takes over every row.
+/// Copies every row.
 fn copy(from: &ReadTransaction, old: &Vault, to: &WriteTransaction, new: &Vault) -> Result<(), Failure> {
     let numbers = from.open_table(META)?;
     let mut meta = to.open_table(META)?;
@@ -152,10 +152,10 @@ fn copy(from: &ReadTransaction, old: &Vault, to: &WriteTransaction, new: &Vault)
 /// Stores that a restore kept under another name.
 fn left(path: &Path) -> Result<Vec<PathBuf>, StoreError> {
     let dir = path.parent().unwrap_or_else(|| Path::new("."));
-    let told = |error| io_error(dir, error);
+    let failed = |error| io_error(dir, error);
     let mut left = Vec::new();
-    for entry in fs::read_dir(dir).map_err(told)? {
-        let entry = entry.map_err(told)?;
+    for entry in fs::read_dir(dir).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
         let name = entry.file_name();
         if name.as_encoded_bytes().starts_with(b"chancery.redb.") {
             left.push(entry.path());

@@ -1,4 +1,4 @@
-//! Reading a backup: into a store in a data directory, or only to check it.
+//! Restores a backup to a data directory, or only checks it.
 
 use std::{
     fs,
@@ -12,7 +12,7 @@ use redb::WriteTransaction;
 
 use super::{
     address::Address,
-    backup::{FRAME_HEAD, Header, Kind, LAST_FRAME, MAGIC, Row, VaultRow},
+    backup::{FRAME_HEAD, FrameKind, Header, LAST_FRAME, MAGIC, Row, VaultRow},
     failure::{Failure, io_error},
     file::{self, File, remove_leftovers, rename},
     objects::{OBJECTS, REFERENCES},
@@ -28,28 +28,28 @@ use crate::{
     snapshot::Revision,
 };
 
-/// Revision numbers are given on from the next multiple of this after a restore: what was published since the backup is lost,
-/// and its numbers must not come to mean something else.
+/// A restore continues revision numbers at the next multiple of this: revisions published since the backup are lost, and
+/// their numbers must not get another meaning.
 const NUMBERS: u64 = 1_000_000;
-/// The directory that a file system itself puts into an empty volume.
+/// The directory that a file system makes in an empty volume.
 const NOTHING: &str = "lost+found";
 
 /// The result of a restore.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Restored {
-    /// The contents of the store now.
+    /// The contents of the restored store.
     pub contents: Contents,
-    /// The store that was there before, under its new name.
+    /// The path of the store that was there before.
     pub replaced: Option<PathBuf>,
 }
 
-/// Makes a store of a backup in a directory that holds nothing, or over the store in it where `force` says so. All of it is checked
-/// first; on an error the directory is as it was. That of a sealed store is sealed, and needs its keys.
+/// Restores a backup to an empty directory or, with `force`, over the store in it. The backup is checked first; on an error
+/// the directory is unchanged. The backup of a sealed store makes a sealed store, and needs its keys.
 ///
 /// # Errors
 ///
 /// [`StoreError::BadBackup`], [`StoreError::NotEmpty`], [`StoreError::Locked`] where a server uses the store,
-/// [`StoreError::KeyMissing`], and whatever the disk says.
+/// [`StoreError::KeyMissing`], and any error of the disk.
 pub fn restore(backup: &Path, data_dir: &Path, keys: Option<&StoreKeys>, force: bool) -> Result<Restored, StoreError> {
     let opened = Opened::open(backup, keys)?;
     let path = file::path_in(data_dir);
@@ -72,28 +72,28 @@ pub fn restore(backup: &Path, data_dir: &Path, keys: Option<&StoreKeys>, force: 
     restored
 }
 
-/// Checks that a backup is whole and holds together: a store is made of it in memory.
+/// Checks that a backup is complete and consistent, by restoring it in memory.
 ///
 /// # Errors
 ///
-/// [`StoreError::BadBackup`], [`StoreError::KeyMissing`], and whatever the disk says.
+/// [`StoreError::BadBackup`], [`StoreError::KeyMissing`], and any error of the disk.
 pub fn verify_backup(backup: &Path, keys: Option<&StoreKeys>) -> Result<Contents, StoreError> {
     let opened = Opened::open(backup, keys)?;
     let store = Unlocked::in_memory(backup, opened.vault.clone())?;
     fill(opened, &store, Revision::default())
 }
 
-/// A backup of which the header was read.
+/// A complete backup whose header was read.
 struct Opened<'a> {
     backup: &'a Path,
-    /// Behind the header.
+    /// Positioned after the header.
     input: BufReader<fs::File>,
     header: Header,
     vault: Vault,
 }
 
 impl<'a> Opened<'a> {
-    /// A backup that is whole, with the keys it needs.
+    /// Opens a complete backup with its keys.
     fn open(backup: &'a Path, keys: Option<&StoreKeys>) -> Result<Self, StoreError> {
         check_hash(backup)?;
         let mut input = open(backup)?;
@@ -112,7 +112,8 @@ impl<'a> Opened<'a> {
     }
 }
 
-/// Makes a store of a backup and checks it whole. Numbers go on behind those of the backup and behind `used`.
+/// Restores a backup into an empty store and checks the store. Revision numbers continue after those of the backup and
+/// `used`.
 fn fill(opened: Opened<'_>, store: &Unlocked, used: Revision) -> Result<Contents, StoreError> {
     let Opened {
         backup,
@@ -122,7 +123,7 @@ fn fill(opened: Opened<'_>, store: &Unlocked, used: Revision) -> Result<Contents
     } = opened;
     let mut refused = None;
     store.write(|txn, _| {
-        // They say which keys something is sealed with.
+        // These rows name the keys in use.
         vault::write_rows(txn, &header.rows())?;
         txn.open_table(META)?.insert(META_LAST, header.last)?;
         rows(txn, &mut input).or_else(|failure| match failure {
@@ -148,16 +149,16 @@ fn fill(opened: Opened<'_>, store: &Unlocked, used: Revision) -> Result<Contents
     Ok(Contents { last, ..contents })
 }
 
-/// Errors while rows are taken over.
+/// Errors while rows are copied.
 enum RowFailure {
     Store(Failure),
     Backup(String),
 }
 
-/// The first frame.
+/// Reads the first frame.
 fn header(input: &mut impl Read) -> Result<Header, String> {
     let header = match frame(input) {
-        Ok((Kind::Header, payload)) => Header::decode(payload.as_slice()).map_err(|error| error.to_string())?,
+        Ok((FrameKind::Header, payload)) => Header::decode(payload.as_slice()).map_err(|error| error.to_string())?,
         Ok((other, _)) => return Err(format!("it begins with {other:?}")),
         Err(RowFailure::Backup(detail)) => return Err(detail),
         Err(RowFailure::Store(_)) => return Err("it has no header".to_owned()),
@@ -178,7 +179,7 @@ impl Header {
     }
 }
 
-/// Takes over every row behind the header.
+/// Copies every row after the header.
 fn rows(txn: &WriteTransaction, input: &mut impl Read) -> Result<(), RowFailure> {
     let mut objects = txn.open_table(OBJECTS)?;
     let mut references = txn.open_table(REFERENCES)?;
@@ -187,26 +188,26 @@ fn rows(txn: &WriteTransaction, input: &mut impl Read) -> Result<(), RowFailure>
     let mut order = txn.open_table(RECEIPT_ORDER)?;
     loop {
         let (kind, payload) = frame(input)?;
-        if kind == Kind::Hash {
+        if kind == FrameKind::Hash {
             return Ok(());
         }
         let row = Row::decode(payload.as_slice()).map_err(|error| RowFailure::Backup(error.to_string()))?;
         let sealed = row.sealed.as_slice();
         match kind {
-            Kind::Object => {
+            FrameKind::Object => {
                 let key: &Address = row.key.as_slice().try_into().map_err(|_| malformed("an object"))?;
                 objects.insert(key, sealed)?;
                 references.insert(key, row.number)?;
             }
-            Kind::Revision => {
+            FrameKind::Revision => {
                 revisions.insert((row.group.as_str(), row.number), sealed)?;
             }
-            Kind::Receipt => {
+            FrameKind::Receipt => {
                 let key = std::str::from_utf8(&row.key).map_err(|_| malformed("a receipt"))?;
                 receipts.insert((row.group.as_str(), key), sealed)?;
                 order.insert((row.group.as_str(), row.number), key)?;
             }
-            Kind::Header | Kind::Hash => return Err(malformed("a frame out of place")),
+            FrameKind::Header | FrameKind::Hash => return Err(malformed("a frame out of place")),
         }
     }
 }
@@ -215,23 +216,23 @@ fn malformed(what: &str) -> RowFailure {
     RowFailure::Backup(format!("{what} is malformed"))
 }
 
-/// The next frame.
-fn frame(input: &mut impl Read) -> Result<(Kind, Vec<u8>), RowFailure> {
+/// Reads the next frame.
+fn frame(input: &mut impl Read) -> Result<(FrameKind, Vec<u8>), RowFailure> {
     let cut = |error: io::Error| RowFailure::Backup(error.to_string());
     let mut head = [0; FRAME_HEAD];
     input.read_exact(&mut head).map_err(cut)?;
     let [kind, length @ ..] = head;
     let kind = match kind {
-        b'h' => Kind::Header,
-        b'r' => Kind::Revision,
-        b'o' => Kind::Object,
-        b'k' => Kind::Receipt,
-        b'z' => Kind::Hash,
+        b'h' => FrameKind::Header,
+        b'r' => FrameKind::Revision,
+        b'o' => FrameKind::Object,
+        b'k' => FrameKind::Receipt,
+        b'z' => FrameKind::Hash,
         other => return Err(RowFailure::Backup(format!("a frame of unknown kind {other}"))),
     };
     let length = u64::from(u32::from_le_bytes(length));
     let mut payload = Vec::new();
-    // As much as is there, whatever the length promises.
+    // Reads no more than there is, for any length.
     let read = input.take(length).read_to_end(&mut payload).map_err(cut)?;
     if read as u64 == length {
         return Ok((kind, payload));
@@ -239,19 +240,19 @@ fn frame(input: &mut impl Read) -> Result<(Kind, Vec<u8>), RowFailure> {
     Err(malformed("a frame that is cut off"))
 }
 
-/// The hash at the end is that of everything before.
+/// Checks that the hash at the end matches everything before it.
 fn check_hash(backup: &Path) -> Result<(), StoreError> {
-    let told = |error| io_error(backup, error);
+    let failed = |error| io_error(backup, error);
     let mut file = open(backup)?;
     skip_magic(&mut file).map_err(|detail| bad(backup, detail))?;
-    let length = file.get_ref().metadata().map_err(told)?.len();
+    let length = file.get_ref().metadata().map_err(failed)?.len();
     let hashed = length.saturating_sub(LAST_FRAME);
-    file.seek(SeekFrom::Start(0)).map_err(told)?;
+    file.seek(SeekFrom::Start(0)).map_err(failed)?;
     let mut hasher = blake3::Hasher::new();
-    io::copy(&mut (&mut file).take(hashed), &mut HashedBy(&mut hasher)).map_err(told)?;
+    io::copy(&mut (&mut file).take(hashed), &mut HashedBy(&mut hasher)).map_err(failed)?;
     let cut_off = || bad(backup, "it is cut off, or was altered".to_owned());
     let (kind, hash) = frame(&mut file).map_err(|_| cut_off())?;
-    if kind == Kind::Hash && hash == hasher.finalize().as_bytes() {
+    if kind == FrameKind::Hash && hash == hasher.finalize().as_bytes() {
         return Ok(());
     }
     Err(cut_off())
@@ -282,7 +283,7 @@ fn skip_magic(input: &mut impl Read) -> Result<(), String> {
     if read.is_ok() && magic == MAGIC {
         return Ok(());
     }
-    Err("it does not begin as one".to_owned())
+    Err("it does not begin like a backup".to_owned())
 }
 
 fn bad(backup: &Path, detail: String) -> StoreError {
@@ -312,7 +313,7 @@ fn expect_nothing(dir: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// The last number that the store to be replaced gave, where there is one that tells.
+/// The largest revision of the store that is replaced, if it can be read.
 fn last_of(path: &Path) -> Result<Revision, StoreError> {
     if !path.exists() {
         return Ok(Revision::default());
@@ -322,12 +323,12 @@ fn last_of(path: &Path) -> Result<Revision, StoreError> {
     match opened {
         Ok(last) => Ok(last),
         Err(error @ StoreError::Locked { .. }) => Err(error),
-        // It is replaced because it is damaged.
+        // A damaged store is the reason to restore.
         Err(_) => Ok(Revision::default()),
     }
 }
 
-/// Gives the store another name.
+/// Renames the store.
 fn set_aside(path: &Path) -> Result<Option<PathBuf>, StoreError> {
     if !path.exists() {
         return Ok(None);

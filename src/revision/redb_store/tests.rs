@@ -1,4 +1,4 @@
-//! What only the store on disk does: survives, collects, and refuses what is damaged.
+//! Tests of the store on disk: durability, collection of unused objects, and refusal of damaged files.
 
 use std::{collections::BTreeSet, fs};
 
@@ -55,10 +55,10 @@ fn redb_store_keeps_its_promises() {
 }
 
 #[test]
-fn what_passes_is_no_history_and_leaves_nothing_behind() {
+fn passing_revisions_do_not_count_and_leave_nothing_behind() {
     let dir = tempfile::tempdir().unwrap();
     let store = RedbStore::open(dir.path(), three(), None).unwrap();
-    // Everything that is counted is compared with what the revisions have.
+    // Compares all counts with those that the revisions imply.
     crate::revision::tests::passes_by(&store, || {
         store.verify().unwrap();
     });
@@ -135,7 +135,7 @@ fn publish_that_changes_one_of_many_resources_stores_little_more_than_one() {
     assert_eq!(
         objects(&store) - objects_before,
         4,
-        "a resource, its page, its chapter, the list"
+        "a resource, its leaf, its inner node, the list"
     );
     let grown = stored_bytes(&store) - bytes_before;
     assert!(grown < 64_000, "{grown} bytes for one of {bytes_before}");
@@ -143,14 +143,14 @@ fn publish_that_changes_one_of_many_resources_stores_little_more_than_one() {
     clusters.insert(7, resource("cluster-00006-new", "added"));
     let objects_before = objects(&store);
     store.append(&published("g", 3, clusters.clone()), None).unwrap();
-    assert!(objects(&store) - objects_before <= 4, "a new name moves no other page");
+    assert!(objects(&store) - objects_before <= 4, "a new name moves no other leaf");
 
     store.append(&published("other", 4, clusters), None).unwrap();
     assert!(objects(&store) - objects_before <= 4, "groups share what is equal");
 }
 
 #[test]
-fn what_no_kept_revision_holds_is_collected() {
+fn objects_without_a_revision_are_collected() {
     let dir = tempfile::tempdir().unwrap();
     let store = RedbStore::open(dir.path(), three(), None).unwrap();
     for revision in 1..=20 {
@@ -160,7 +160,7 @@ fn what_no_kept_revision_holds_is_collected() {
     }
     assert!(
         objects(&store) <= 3 * 5,
-        "three revisions of a list, a chapter, pages and two resources"
+        "three revisions of a list, an inner node, leaves and two resources"
     );
     for revision in 21..=23 {
         store.append(&deleted("g", revision), None).unwrap();
@@ -179,11 +179,11 @@ fn kept_and_stored(store: &RedbStore, groups: &[&str]) -> (BTreeSet<Vec<u8>>, BT
             let revision = store.get(&group, info.revision).unwrap().unwrap();
             for set in revision.types().into_iter().flat_map(Types::values) {
                 keep(b'l', set.content_hash());
-                for chapter in set.chapters() {
-                    keep(b'c', chapter.hash());
-                    for page in chapter.pages() {
-                        keep(b'p', page.hash());
-                        page.items().iter().for_each(|resource| keep(b'r', resource.content));
+                for inner in set.inner_nodes() {
+                    keep(b'c', inner.hash());
+                    for leaf in inner.leaves() {
+                        keep(b'p', leaf.hash());
+                        leaf.items().iter().for_each(|resource| keep(b'r', resource.content));
                     }
                 }
             }
@@ -213,7 +213,7 @@ proptest! {
             match what {
                 0 => store.forget(&GROUPS[group].into()).unwrap(),
                 1 => store.append(&deleted(GROUPS[group], number), None).unwrap(),
-                // A few edits, or another state altogether.
+                // A few edits, or another state.
                 2 => clusters[group] = change,
                 _ => clusters[group].extend(change.into_iter().take(3)),
             }
@@ -232,7 +232,7 @@ proptest! {
 }
 
 #[test]
-fn second_opener_is_told_of_the_lock() {
+fn second_opener_gets_an_error_about_the_lock() {
     let dir = tempfile::tempdir().unwrap();
     let _first = RedbStore::open(dir.path(), three(), None).unwrap();
     let error = RedbStore::open(dir.path(), three(), None).unwrap_err();
@@ -332,7 +332,7 @@ fn killed_process_leaves_every_appended_revision() {
             vec![resource("kept", "1"), resource("a", &number.to_string())],
         );
         store.append(&revision, None).unwrap();
-        // What a process leaves that is killed now: the file as it is, never closed.
+        // A copy of the open file is what a killed process leaves behind.
         fs::copy(store.path(), copy.path().join(FILE)).unwrap();
         let found = RedbStore::open(copy.path(), three(), None).unwrap().load().unwrap();
         assert_eq!(found.last, Revision(number));

@@ -1,4 +1,4 @@
-//! A store's file with what is needed to read it: opened with its keys, or made.
+//! A store's file with its vault: opened with its keys, or made.
 
 use std::{
     path::{Path, PathBuf},
@@ -17,21 +17,21 @@ use super::{
 };
 use crate::revision::{StoreError, keys::StoreKeys};
 
-/// A file that can be read.
+/// A file with the vault that opens its records.
 #[derive(Debug)]
 pub(super) struct Unlocked {
     file: File,
     vault: Vault,
-    /// The file says that something may be sealed with the first key. It does from the first write on, and not before: a key
-    /// that sealed nothing is not needed.
+    /// The file names the first key as used. The first write adds this, not the opening: a key that sealed nothing is not
+    /// needed.
     says_first_key: AtomicBool,
 }
 
 // === impl Unlocked ===
 
 impl Unlocked {
-    /// Opens the file, and makes it and its directory where they are missing: sealed where there are keys. One that is there
-    /// must be sealed where there are keys, and with none but them.
+    /// Opens the file; makes it and its directory where they are missing, sealed if there are keys. An existing file must be
+    /// sealed if and only if there are keys, and with these keys.
     pub(super) fn open(path: PathBuf, keys: Option<&StoreKeys>) -> Result<Self, StoreError> {
         let file = File::open(path, |txn| make_tables(txn, &Vault::make(keys, None)))?;
         let Some((format, rows)) = file.read(vault::read)? else {
@@ -41,7 +41,7 @@ impl Unlocked {
         };
         expect_format(format, file.path())?;
         let vault = Vault::unlock(format, &rows, keys, file.path())?;
-        // Made before there were receipts or keys of content hashes.
+        // Stores of earlier releases lack receipts or the content key.
         if vault.is_incomplete(&rows) || !file.read(has_receipts)? {
             file.write(|txn| make_tables(txn, &vault))?;
         }
@@ -56,13 +56,13 @@ impl Unlocked {
         }
     }
 
-    /// Makes a file of this vault that holds nothing yet.
+    /// Makes a file with this vault and no revisions.
     pub(super) fn create(path: PathBuf, vault: Vault) -> Result<Self, StoreError> {
         let file = File::open(path, |txn| make_tables(txn, &vault))?;
         Ok(Self::of(file, vault))
     }
 
-    /// [`Unlocked::create`] without a file; failures name `of`.
+    /// Like [`Unlocked::create`], but in memory; failures name the path `of`.
     pub(super) fn in_memory(of: &Path, vault: Vault) -> Result<Self, StoreError> {
         let file = File::in_memory(of)?;
         file.write(|txn| make_tables(txn, &vault))?;
@@ -77,7 +77,7 @@ impl Unlocked {
         &self.vault
     }
 
-    /// Looks at one state of the file, whatever is written meanwhile.
+    /// Reads one state of the file, while writes go on.
     pub(super) fn read<T>(
         &self,
         read: impl FnOnce(&ReadTransaction, &Vault) -> Result<T, Failure>,
@@ -85,7 +85,7 @@ impl Unlocked {
         self.file.read(|txn| read(txn, &self.vault))
     }
 
-    /// One durable transaction: all of it, or nothing.
+    /// Runs one durable transaction: all of it, or nothing.
     pub(super) fn write<T>(
         &self,
         change: impl FnOnce(&WriteTransaction, &Vault) -> Result<T, Failure>,
@@ -102,7 +102,7 @@ impl Unlocked {
     }
 }
 
-/// Whether this release reads the format.
+/// Fails unless this release reads the format.
 pub(super) fn expect_format(found: u64, path: &Path) -> Result<(), StoreError> {
     let (path, expected) = (path.to_owned(), SEALED_FORMAT);
     match found {
@@ -116,7 +116,7 @@ pub(super) fn expect_format(found: u64, path: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// Makes what is missing.
+/// Makes the tables and rows that are missing.
 fn make_tables(txn: &WriteTransaction, vault: &Vault) -> Result<(), Failure> {
     txn.open_table(META)?.insert(META_FORMAT, vault.format())?;
     txn.open_table(REVISIONS)?;

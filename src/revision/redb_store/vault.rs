@@ -1,8 +1,8 @@
-//! How records lie in a store: behind a checksum, or sealed under the keys of a key file.
+//! The form of records in a store: with a checksum, or sealed under the keys of a key file.
 //!
-//! XChaCha20-Poly1305: its nonces are long enough to be random, so nothing has to be counted across restarts, restores and
-//! copies of a store, and it is as fast and as safe without help of the processor. What a value is sealed for, its place, is
-//! authenticated with it: no value can be put into the place of another, or of another store.
+//! Records are sealed with XChaCha20-Poly1305. Its nonces are long enough to be random, so nothing has to be counted across
+//! restarts, restores and copies of a store; it is as fast and as safe without help of the processor. The place of a value
+//! is authenticated with it: no value can be moved to another place or to another store.
 
 use std::{fmt, path::Path, sync::Arc};
 
@@ -29,43 +29,43 @@ use crate::{
     },
 };
 
-/// What a store must know of itself to be read: rows as they lie, by name.
+/// Rows that are needed to read the store, by name, as stored.
 pub(super) type Rows = Vec<(String, Vec<u8>)>;
 
-/// Name → value, some of them sealed.
+/// Name → value; some values are sealed.
 const VAULT: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("vault");
 /// The key of the content hashes of secrets.
 const CONTENT: &str = "content";
-/// Of a sealed store: tells it from all others.
+/// In a sealed store: identifies the store.
 const IDENTITY: &str = "identity";
-/// Of a sealed store: the key of the addresses of its objects.
+/// In a sealed store: the key of the addresses of objects.
 const ADDRESSES: &str = "addresses";
-/// Of a sealed store: begins the names of the rows that say which keys something may be sealed with.
+/// In a sealed store: the prefix of rows that name the keys in use.
 const USED: &str = "used/";
 
-/// How every sealed value begins: the number is that of the form.
+/// The first byte of every sealed value: the version of its form.
 const FORM: u8 = 1;
 const NONCE: usize = 24;
-/// Bytes before the sealed ones: form, key id, nonce.
+/// Bytes before the ciphertext: form, key id, nonce.
 const HEAD: usize = 1 + KeyId::BYTES + NONCE;
-/// The context of what is authenticated.
+/// The context of the authenticated data.
 const CONTEXT: &[u8] = b"chancery store 1";
 
-/// How a store's records lie. Opening and sealing cost what the record is long.
+/// Seals and opens records. The cost grows with the length of the record.
 #[derive(Clone)]
 pub(super) struct Vault {
     content: ContentKey,
     seals: Option<Arc<Seals>>,
 }
 
-/// Of a sealed store.
+/// The secrets of a sealed store.
 struct Seals {
     identity: [u8; 16],
     addresses: Zeroizing<[u8; 32]>,
     keys: StoreKeys,
 }
 
-/// What a record is stored for.
+/// The place of a record, which is authenticated with it.
 #[derive(Clone, Copy)]
 pub(super) enum Place<'a> {
     /// A row of the vault.
@@ -78,7 +78,7 @@ pub(super) enum Place<'a> {
 // === impl Vault ===
 
 impl Vault {
-    /// That of a new store, sealed where there are keys. `content` is kept where it was known before.
+    /// Makes the vault of a new store, sealed if there are keys. Pass `content` if the content key is known.
     pub(super) fn make(keys: Option<&StoreKeys>, content: Option<ContentKey>) -> Self {
         Self {
             content: content.unwrap_or_else(|| ContentKey::new(random::key())),
@@ -92,7 +92,7 @@ impl Vault {
         }
     }
 
-    /// That of a store that is there. `path` is named where it stays locked.
+    /// Opens the vault of an existing store. `path` is named in errors.
     pub(super) fn unlock(format: u64, rows: &Rows, keys: Option<&StoreKeys>, path: &Path) -> Result<Self, StoreError> {
         let damaged = |what: &str| StoreError::Damaged {
             path: path.to_owned(),
@@ -132,14 +132,14 @@ impl Vault {
                 let key = opened.and_then(|opened| Some(Zeroizing::new(opened.as_slice().try_into().ok()?)));
                 vault.content = ContentKey::new(key.ok_or_else(|| damaged("the key of content hashes"))?);
             }
-            // Made before there was one; what is sealed always had it.
+            // Older stores have no content key; sealed ones always have one.
             None if vault.seals.is_none() => {}
             None => return Err(damaged("the key of content hashes")),
         }
         Ok(vault)
     }
 
-    /// What is to be written into a store of this vault that lacks some of it, given what it has.
+    /// Returns the rows of this vault that a store lacks.
     pub(super) fn missing(&self, rows: &Rows) -> Rows {
         let mut wanted = vec![(
             CONTENT.to_owned(),
@@ -155,12 +155,12 @@ impl Vault {
         wanted
     }
 
-    /// Whether a store with these rows lacks more than to say that the first key is used.
+    /// Returns true if a store lacks more rows than the one that names the first key as used.
     pub(super) fn is_incomplete(&self, rows: &Rows) -> bool {
         self.missing(rows).iter().any(|(name, _)| !name.starts_with(USED))
     }
 
-    /// Writes what the store lacks of it.
+    /// Writes the rows that the store lacks.
     pub(super) fn complete(&self, txn: &WriteTransaction) -> Result<(), Failure> {
         let mut rows = Rows::new();
         for row in txn.open_table(VAULT)?.iter()? {
@@ -170,7 +170,7 @@ impl Vault {
         write_rows(txn, &self.missing(&rows))
     }
 
-    /// The format of a store of this vault: a release that does not know of sealing must not take it for damaged.
+    /// The format of a store with this vault: releases that cannot open sealed records must not report damage.
     pub(super) const fn format(&self) -> u64 {
         if self.seals.is_some() { SEALED_FORMAT } else { FORMAT }
     }
@@ -179,7 +179,7 @@ impl Vault {
         &self.content
     }
 
-    /// Whether every value is sealed with the first of these keys alone, or none is where there are no keys.
+    /// Returns true if every value is sealed with the first of these keys alone, or if nothing is sealed and there are no keys.
     pub(super) fn is_under(&self, keys: Option<&StoreKeys>, rows: &Rows) -> bool {
         match (&self.seals, keys) {
             (None, None) => true,
@@ -188,8 +188,7 @@ impl Vault {
         }
     }
 
-    /// Where an object is: by its hash, or where that would say something of what is in it, by a hash that only the store
-    /// can make.
+    /// The address of an object: its kind and hash. In a sealed store the hash is keyed, so that it does not reveal content.
     pub(super) fn address(&self, kind: Kind, hash: &Hash) -> Address {
         match &self.seals {
             None => kind.address(*hash),
@@ -203,17 +202,17 @@ impl Vault {
         }
     }
 
-    /// Encodes a record for its place.
+    /// Encodes and seals a record for its place.
     pub(super) fn seal(&self, place: Place<'_>, record: &impl Message) -> Vec<u8> {
         self.seal_bytes(place, &Zeroizing::new(record.encode_to_vec()))
     }
 
-    /// Decodes a record; `None` where it is not what was sealed for this place.
+    /// Opens and decodes a record; `None` if it was not sealed for this place.
     pub(super) fn open<R: Message + Default>(&self, place: Place<'_>, sealed: &[u8]) -> Option<R> {
         R::decode(self.open_bytes(place, sealed)?.as_slice()).ok()
     }
 
-    /// The encoded record, to seal it for another vault.
+    /// Opens a record without decoding it, to seal it for another vault.
     pub(super) fn open_bytes(&self, place: Place<'_>, sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         match &self.seals {
             None => {
@@ -241,7 +240,7 @@ impl fmt::Debug for Vault {
 
 // === the rows ===
 
-/// The format of a store, and the rows of its vault; `None` where nothing was ever written to it.
+/// Reads the format of a store and the rows of its vault; `None` for an empty database.
 pub(super) fn read(txn: &ReadTransaction) -> Result<Option<(u64, Rows)>, Failure> {
     let meta = match txn.open_table(META) {
         Ok(meta) => meta,
@@ -253,7 +252,7 @@ pub(super) fn read(txn: &ReadTransaction) -> Result<Option<(u64, Rows)>, Failure
     Ok(Some((format, read_rows(txn)?)))
 }
 
-/// The rows of the vault, sorted by name; none where the store was made before there was one.
+/// Reads the rows of the vault, sorted by name; none in stores of releases without a vault.
 pub(super) fn read_rows(txn: &ReadTransaction) -> Result<Rows, Failure> {
     let table = match txn.open_table(VAULT) {
         Ok(table) => table,
@@ -277,13 +276,13 @@ pub(super) fn write_rows(txn: &WriteTransaction, rows: &Rows) -> Result<(), Fail
     Ok(())
 }
 
-/// The ids of the keys that something may be sealed with; `None` where one makes no sense.
+/// The ids of the keys that values may be sealed with; `None` if an id is malformed.
 fn used(rows: &Rows) -> Option<Vec<KeyId>> {
     let names = rows.iter().filter_map(|(name, _)| name.strip_prefix(USED));
     names.map(KeyId::parse).collect()
 }
 
-/// The keys, if they are all that the store needs; `None` where the store does not say which it needs.
+/// Checks that `keys` has every key that the store needs; `None` if the store does not name its keys.
 fn expect_keys<'a>(rows: &Rows, keys: Option<&'a StoreKeys>, path: &Path) -> Result<Option<&'a StoreKeys>, StoreError> {
     let Some(used) = used(rows).filter(|used| !used.is_empty()) else {
         return Ok(None);
@@ -341,7 +340,7 @@ fn open(keys: &StoreKeys, identity: &[u8; 16], place: Place<'_>, sealed: &[u8]) 
 // === impl Place ===
 
 impl Place<'_> {
-    /// The place as bytes, of this store alone: parts with their lengths, so that no two run together.
+    /// The place as bytes, with the identity of the store; each part has its length, so that no two places are equal.
     fn authenticated(self, identity: &[u8; 16]) -> Vec<u8> {
         let number;
         let (kind, parts): (&[u8], [&[u8]; 2]) = match self {

@@ -1,4 +1,4 @@
-//! Whether a store holds together: everything that is named is there, as it was written, and counted right.
+//! Checks that a store is consistent: every referenced object exists, is intact, and has the right count.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -16,24 +16,24 @@ use super::{
 };
 use crate::snapshot::Revision;
 
-/// What a store or a backup holds, counted.
+/// The contents of a store or a backup, counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Contents {
     /// Groups with a history, deleted ones included.
     pub groups: u64,
     /// Kept revisions of all groups.
     pub revisions: u64,
-    /// Resources in all of them; what is equal is one.
+    /// Resources of all revisions; equal ones count once.
     pub resources: u64,
     /// Receipts of publishes with an idempotency key.
     pub receipts: u64,
-    /// The last revision number that was given.
+    /// The largest revision ever made.
     pub last: Revision,
 }
 
-/// Reads all of it.
+/// Reads and checks the whole store.
 pub(super) fn verify(txn: &ReadTransaction, vault: &Vault) -> Result<Contents, Failure> {
-    // Every group's newest revision, resource by resource.
+    // Reads every group's newest revision, resource by resource.
     read_all(txn, vault)?;
     let mut contents = Contents {
         last: read_last(&txn.open_table(META)?)?,
@@ -45,10 +45,10 @@ pub(super) fn verify(txn: &ReadTransaction, vault: &Vault) -> Result<Contents, F
     Ok(contents)
 }
 
-/// How often an object is counted.
+/// The count of each object.
 type Counts = HashMap<(Kind, Hash), u64>;
 
-/// Every object that the revisions have, and how often each is to be counted.
+/// Every object of the revisions, with the count that it must have.
 pub(super) fn counts(txn: &ReadTransaction, vault: &Vault) -> Result<Counts, Failure> {
     let mut contents = Contents {
         last: read_last(&txn.open_table(META)?)?,
@@ -87,7 +87,7 @@ fn references(txn: &ReadTransaction, vault: &Vault, contents: &mut Contents) -> 
     Ok(expected)
 }
 
-/// Every object is there, sound, and counted as expected; and there is no other.
+/// Checks that the objects are exactly the expected ones, intact and counted right.
 fn objects(txn: &ReadTransaction, vault: &Vault, expected: &Counts, contents: &mut Contents) -> Result<(), Failure> {
     let expected: HashMap<_, _> = expected
         .iter()
@@ -115,7 +115,7 @@ fn objects(txn: &ReadTransaction, vault: &Vault, expected: &Counts, contents: &m
     Ok(())
 }
 
-/// Every receipt is sound and has its place in the order.
+/// Checks that every receipt is intact and has a place in the order.
 fn receipts(txn: &ReadTransaction, vault: &Vault, contents: &mut Contents) -> Result<(), Failure> {
     let mut ordered = BTreeSet::new();
     for row in txn.open_table(RECEIPT_ORDER)?.iter()? {

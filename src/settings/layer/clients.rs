@@ -1,5 +1,4 @@
-//! Clients: the streams of xDS, limits on what is sent before anybody knows who sends it, polls, load reports, and what is
-//! remembered of nodes.
+//! Clients: the streams of xDS, limits on what unknown clients may send, polls, load reports, and the state of nodes.
 
 use std::path::PathBuf;
 
@@ -22,14 +21,14 @@ section! {
         max_streams_per_connection: u32 => xds.limits.streams_per_connection;
         /// bytes of one request of a client; an Envoy that reconnects in delta lists every name it holds
         max_request_bytes: ByteSize => xds.limits.request_bytes;
-        /// ping a connection that was quiet for so long
+        /// time without traffic after which a connection is pinged
         keepalive_interval: Span => xds.limits.keepalive_interval;
-        /// close a connection whose ping is unanswered for so long
+        /// time without an answer after which a pinged connection is closed
         keepalive_timeout: Span => xds.limits.keepalive_timeout;
-        /// reset a stream whose client makes no room for what it was sent for so long, though it answers pings
+        /// time after which a stream is reset whose client does not read, though it answers pings
         send_timeout: Span => xds.limits.send_timeout;
-        /// end a stream that is so old, give or take a tenth of it, with UNAVAILABLE; so clients spread over replicas
-        /// again: each opens the next one at once and loses nothing
+        /// age at which a stream is ended with UNAVAILABLE, give or take a tenth of it; so clients spread over replicas
+        /// again: each opens the next stream at once and loses nothing
         max_stream_age: Span => xds.limits.max_stream_age;
         /// time that a stream may take to send its first request
         first_request_timeout: Span => xds.limits.first_request;
@@ -37,11 +36,10 @@ section! {
         /// elsewhere all at once
         drain: Span => xds.limits.drain;
         /// streams that may begin a second over all connections, `0` for no limit; ten times as many in a burst; more are
-        /// refused with RESOURCE_EXHAUSTED and the time to come again
+        /// refused with RESOURCE_EXHAUSTED and the time after which to retry
         new_streams_per_second: u32 => xds.limits.new_streams;
         /// requests of one stream that are read a second, `0` for no limit; ten times as many in a burst; more wait, none
-        /// is refused; only of a client that goes on while some thousands wait does HTTP/2 close the connection
-        /// (`ENHANCE_YOUR_CALM`)
+        /// is refused; if some thousands wait and the client goes on, HTTP/2 closes the connection (`ENHANCE_YOUR_CALM`)
         requests_per_second: u32 => xds.limits.requests;
     }
 }
@@ -49,13 +47,13 @@ section! {
 section! {
     /// Limits on what clients send, over gRPC and over REST.
     LimitsLayer in "limits." {
-        /// memory of the process above which no stream, fetch or poll is let in, `0` for no limit; they are refused
-        /// (RESOURCE_EXHAUSTED, 503) and `/readyz` is 503, while what is open, the admin API and the probes go on. They are
-        /// let in again below 95 % of it
+        /// memory of the process above which new streams, fetches and polls are refused, `0` for no limit; they get
+        /// RESOURCE_EXHAUSTED or 503, and `/readyz` is 503, while open streams, the admin API and the probes go on. New ones
+        /// are accepted again below 95 % of it
         #[shown = "80 % of the memory limit of the control group; none where it has no limit"]
         memory: ByteSize;
-        /// bytes of what is used of the node that a client says it is; id, cluster, locality, metadata, features; its
-        /// extensions are passed over. `node.id`, `node.cluster`, the name of its group and its user agent have at most
+        /// bytes of the used parts of the node that a client sends; id, cluster, locality, metadata, features; its
+        /// extensions are ignored. `node.id`, `node.cluster`, the name of its group and its user agent have at most
         /// 1024 bytes each
         max_node_bytes: ByteSize => xds.policy.limits.node_bytes;
         /// names and globs of one type that a stream may ask for, and names that one request may list
@@ -71,18 +69,18 @@ section! {
         max_total_subscribed_bytes: ByteSize => xds.limits.subscribed_bytes;
         /// streams open at once of one `node.id`
         max_streams_per_node: usize => xds.limits.streams_per_node;
-        /// streams open at once of one verified identity; that of a client certificate, a token or a JWT, from whatever
-        /// addresses. More are refused with RESOURCE_EXHAUSTED and the time to come again, and counted as `identity_streams`
-        /// in `xds_streams_refused_total`. Clients that show nothing are counted by their address alone
+        /// streams open at once of one verified identity; that of a client certificate, a token or a JWT, from any
+        /// address. More are refused with RESOURCE_EXHAUSTED and the time after which to retry, and counted as
+        /// `identity_streams` in `xds_streams_refused_total`. Clients without an identity are limited by their address alone
         max_streams_per_identity: usize => xds.limits.streams_per_identity;
-        /// share of what all clients share that one address may take, as `0.5` or `50%`; of `xds.new_streams_per_second`,
+        /// largest share of a common limit that one address may use, as `0.5` or `50%`; of `xds.new_streams_per_second`,
         /// `max_total_subscribed_bytes`, `max_unfinished_bytes`, `max_polled_bytes` and of the polls that are remembered;
-        /// of IPv6 a network of 64 bits is one address. `1` where all clients come through one proxy
+        /// an IPv6 network of 64 bits counts as one address. `1` if all clients come through one proxy
         max_peer_share: Share => xds.limits.peer_share, polls.peer_share;
-        /// bytes of requests whose rest is still to come, over all connections; one request of `xds.max_request_bytes` from
-        /// one address always fits
+        /// bytes of incomplete requests over all connections; one request of `xds.max_request_bytes` from one address
+        /// always fits
         max_unfinished_bytes: ByteSize => xds.limits.unfinished_bytes;
-        /// time that a request may be unfinished
+        /// time for which a request may stay incomplete
         request_timeout: Span => xds.limits.request_timeout, polls.request_timeout;
         /// bytes of one load report
         max_load_report_bytes: ByteSize => xds.lrs.request_bytes;
@@ -129,7 +127,7 @@ section! {
         /// Longer than Envoy's `initial_fetch_timeout` (15 s)
         make_timeout: Span => xds.policy.ordering.make_timeout;
         /// time that removals wait after everything else was ACKed. For listeners with an inline route: connections on
-        /// their drained filter chains still use it, which nothing shows, so set Envoy's `--drain-time-s` or more
+        /// their drained filter chains still use it, and nothing shows that, so set Envoy's `--drain-time-s` or more
         removal_delay: Span => xds.policy.ordering.removal_delay;
         /// time for which a removed cluster is held for a route configuration that still names it. Longer than Envoy's
         /// `--drain-time-s` (600 s)
@@ -138,27 +136,26 @@ section! {
 }
 
 section! {
-    /// Differences between clients, and what they are told.
+    /// Differences between clients.
     ProtocolLayer in "protocol." {
-        /// tell clients of names that do not exist by an error of the resource; clients that do not know the field pass it
-        /// over
+        /// answer names that do not exist with an error of the resource; clients that do not know the field ignore it
         resource_errors: bool => xds.policy.resource_errors;
-        /// groups whose clients are sent TTLs and heartbeats though they do not say that they take them; a gRPC client
-        /// refuses them
+        /// groups whose clients are sent TTLs and heartbeats even if they do not advertise that they take them; a gRPC
+        /// client refuses them
         #[unit = "GROUP,…"]
         ttl_groups: Vec<String> => xds.ttl;
-        /// resources that a wildcard leaves out, as `TYPE:NAME` with `*` in the name; `cluster:tenant-*` is given only to
-        /// those who ask for it by name
+        /// resources that a wildcard leaves out, as `TYPE:NAME` with `*` in the name; `cluster:tenant-*` is sent only to
+        /// clients that request it by name
         #[unit = "TYPE:NAME,…"]
         on_demand: Vec<String> = Vec::new() => xds.policy.on_demand;
-        /// bytes of a delta response beyond which it is divided for gRPC clients; they take 4 MiB unless told otherwise
-        /// (Envoys take any size); any other response beyond it is in the log and in `status`
+        /// bytes of a delta response above which it is split for gRPC clients; they take 4 MiB by default, Envoys any size.
+        /// Any other response above it is in the log and in `status`
         max_response_bytes: ByteSize => xds.policy.limits.response_bytes;
-        /// types whose removals are not told in delta; Envoy deletes a filter's configuration while the filter is in use
+        /// types whose removals are not sent in delta; Envoy deletes a filter's configuration while the filter is in use
         #[unit = "TYPE,…"]
         quiet_removals: Vec<String> => xds.policy.quiet_removals;
-        /// types of which a reconnecting delta client is sent everything again, whatever versions it presents; for Envoys
-        /// that forget endpoints and keep their version, `endpoint`
+        /// types of which a reconnecting delta client is sent everything again, whatever versions it presents; `endpoint`
+        /// for Envoys that forget endpoints and keep their version
         #[unit = "TYPE,…"]
         resend_presented: Vec<String> => xds.policy.resend_presented;
     }
@@ -181,7 +178,7 @@ section! {
     }
 }
 
-/// Clients would report without a pause otherwise.
+/// An interval of zero would make clients report without a pause.
 fn longer_than_zero(key: &'static str, span: &Span) -> Result<(), SettingsError> {
     if span.0.is_zero() {
         let rule = "longer than 0s";

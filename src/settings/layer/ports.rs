@@ -18,7 +18,8 @@ section! {
 section! {
     /// The HTTP port.
     HttpLayer in "http." with tls {
-        /// names by which programs call the HTTP port beside those of the loopback, with or without their port
+        /// further host names under which programs call the HTTP port, with or without a port; the loopback names are always
+        /// allowed
         #[unit = "HOST,…"]
         allowed_hosts: Vec<String> = Vec::new();
     }
@@ -27,22 +28,23 @@ section! {
 section! {
     /// The endpoint registry.
     RegistryLayer in "registry." {
-        /// let services register their endpoints on the HTTP port; where it is off, its paths are 404, leases that were
-        /// given run out, and what others take away is not put back
+        /// let services register their endpoints on the HTTP port; while it is off, its paths are 404, leases run out, and
+        /// endpoints that others remove are not restored
         enabled: bool = false;
     }
 }
 
 section! {
-    /// Connections that may be open, and the time that a silent one is waited for.
+    /// Limits on open connections, and on the time that a silent one may take.
     ConnectionsLayer in "connections." {
         /// connections open at once on the xDS port; fewer where the process may open fewer files, since probes and the
         /// admin API have a reserve
         max: usize = 20_000;
-        /// of these, connections of one address, or of one IPv6 network of 64 bits; no more than half of what there may be
+        /// connections open at once of one address on the xDS port, or of one IPv6 network of 64 bits; no more than half of
+        /// all that are allowed
         max_per_peer: usize = 10_000;
-        /// connections open at once on each other port; of one address half of them, so that nobody keeps out operators
-        /// and probes
+        /// connections open at once on each other port; one address has at most half of them, so that nobody locks out
+        /// operators and probes
         max_other: usize = 512;
         /// bytes of the headers of a request over HTTP/2; each counts with 32 bytes more than its name and value; a token
         /// is one of them
@@ -53,12 +55,12 @@ section! {
         idle_timeout: Span = Span::seconds(60);
         /// time that a request over HTTP/1.1 may take, its body included
         request_timeout: Span = Span::seconds(60);
-        /// time that a peer may take in nothing of what waits for it
+        /// time for which a peer may read nothing of the bytes that wait for it
         unread_timeout: Span = Span::seconds(60);
     }
 }
 
-/// The files of a port, as its layer has them.
+/// The files of a port, as set in its layer.
 pub(super) struct TlsFiles<'a> {
     pub(super) cert: Option<&'a PathBuf>,
     pub(super) key: Option<&'a PathBuf>,
@@ -70,7 +72,7 @@ pub(super) struct TlsFiles<'a> {
 // === impl TlsFiles ===
 
 impl TlsFiles<'_> {
-    /// The settings of TLS; `None` where the port has none.
+    /// The TLS settings; `None` for a port without TLS.
     pub(super) fn settings(&self, port: PortName) -> Result<Option<TlsSettings>, SettingsError> {
         let missing = |has: &str, lacks: &str| SettingsError::TlsIncomplete {
             port: port.text(),

@@ -1,4 +1,4 @@
-//! Publishes: the rules they keep to, the store they are kept in, and the log of who made them.
+//! Publishes: their rules, their store, and their audit log.
 
 use std::{num::NonZeroUsize, path::PathBuf};
 
@@ -11,7 +11,7 @@ use super::super::{
 section! {
     /// The data directory.
     StoreLayer in "store." {
-        /// seal what is kept in `data_dir` with the first key of this file; the others open what they sealed. See
+        /// seal the store in `data_dir` with the first key of this file; the other keys open what they sealed. See
         /// [operations.md](operations.md#sealing-the-store)
         key_file: PathBuf;
     }
@@ -22,11 +22,11 @@ section! {
     AdmissionLayer in "admission." {
         /// refuse publishes with warnings unless they say `--allow-warnings`
         deny_warnings: bool = false;
-        /// share of a group's resources that a publish may remove unless it says `--allow-removals`; `0.5` or `50%`, `0`
-        /// asks for every removal, `1` for none. A type that becomes empty is asked for in any case. See
+        /// share of a group's resources that a publish may remove unless it says `--allow-removals`; `0.5` or `50%`; `0`
+        /// asks to confirm every removal, `1` none. Emptying a type must be confirmed in any case. See
         /// [operations.md](operations.md#removals-are-confirmed)
         max_removal_share: Share => removals.max_share;
-        /// let the folders of `files` remove whatever they say, though nobody is there to confirm it
+        /// let the folders of `files` remove anything, though nobody is there to confirm it
         files_allow_removals: bool => removals.trusts_files;
         /// bytes of one published document
         max_document_bytes: ByteSize => admission.document_bytes;
@@ -48,8 +48,8 @@ section! {
 section! {
     /// The shared group.
     SharedLayer in "shared." {
-        /// groups to which the group `*` is enough while they have no snapshot of their own; their nodes are served it as
-        /// everything there is. Names with `*` for any run of characters, so `*` alone for all groups
+        /// groups whose nodes are served the group `*` alone, as complete, while the group has no snapshot of its own. Names
+        /// with `*` for any run of characters, so `*` alone for all groups
         #[unit = "GROUP,…"]
         enough_for: Vec<String> = Vec::new() => sufficed;
     }
@@ -58,7 +58,7 @@ section! {
 section! {
     /// The audit log.
     AuditLayer in "audit." {
-        /// file in which it is written who did what and who was refused; `-` for standard output
+        /// file for the audit log of who did what and who was refused; `-` for standard output
         file: PathBuf => audit.file;
         /// bytes of the audit log's file before the next one is begun
         max_bytes: ByteSize => audit.max_bytes;

@@ -1,4 +1,4 @@
-//! Whoever looks up many names is told what who looks up one is told.
+//! Tests of the index: a look-up of many names finds the same as a look-up of one.
 
 use proptest::prelude::*;
 
@@ -12,7 +12,7 @@ fn name(number: u16) -> String {
     format!("vhosts/name-{number}")
 }
 
-/// Every third has an alias.
+/// Makes a resource; every third one has an alias.
 fn resource(number: u16) -> Arc<Resource> {
     let (kind, name) = (ResourceType::VirtualHost, ResourceName::from(name(number)));
     let content = ContentHash::of(&kind, &name, &[], None, b"");
@@ -63,7 +63,7 @@ fn nothing_is_found_in_an_empty_set() {
 fn hash_that_is_taken_is_no_name_that_is_there() {
     let list: Vec<_> = (0..100).map(resource).collect();
     let index = Index::new(&list);
-    // Another list of as many: the places are the same, the names are not.
+    // A list of the same length with other names: the places exist, the names do not.
     let others: Vec<_> = (100..200).map(resource).collect();
     assert!(
         list.iter()

@@ -1,4 +1,4 @@
-//! Compositions that start from the one before, against compositions of everything.
+//! Tests that a composition from the previous one equals a composition from scratch.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use super::*;
 
 const KINDS: [ResourceType; 3] = [ResourceType::Cluster, ResourceType::Endpoint, ResourceType::VirtualHost];
 
-/// One resource as the test sees it: content, aliases, and the endpoints it asks for.
+/// One resource of the model: content, aliases, and the endpoints that it refers to.
 #[derive(Clone, Debug, PartialEq)]
 struct Shape {
     content: u8,
@@ -19,7 +19,7 @@ struct Shape {
 /// (Type, name) → resource.
 type Layer = BTreeMap<(usize, u8), Shape>;
 
-/// What one publish makes of a layer; `None` is a deletion.
+/// The effect of one publish on a layer; `None` is a deletion.
 #[derive(Clone, Debug)]
 enum Step {
     Own(Option<Layer>, bool),
@@ -50,7 +50,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 fn made(kind: &ResourceType, name: u8, shape: &Shape) -> Arc<Resource> {
     let name = ResourceName::from(format!("name-{name}"));
-    // Aliases are namespaced so that they collide with some names of other layers and never within one resource.
+    // Aliases have a namespace: they collide with some names of other layers, and never within one resource.
     let aliases: Box<[ResourceName]> = shape
         .alias
         .iter()
@@ -79,7 +79,7 @@ fn made(kind: &ResourceType, name: u8, shape: &Shape) -> Arc<Resource> {
     })
 }
 
-/// The layer as a group's own snapshot; what shares a name with another of its type is left out, as admission would.
+/// The layer as a group's own snapshot. Resources with a duplicate name are left out, as admission would refuse them.
 fn published(layer: &Layer, named: bool, revision: u64) -> Snapshot {
     let mut types: BTreeMap<ResourceType, Vec<Arc<Resource>>> = BTreeMap::new();
     for ((kind, name), shape) in layer {
@@ -91,7 +91,7 @@ fn published(layer: &Layer, named: bool, revision: u64) -> Snapshot {
     }
     let set = |resources| {
         let set = TypeResources::new(resources).unwrap();
-        // A named version goes with its content, as the publisher sees to.
+        // A named version belongs to its content, as in the publisher.
         let version = Version::from(format!("named-{}", set.content_hash()));
         Arc::new(if named { set.with_version(version) } else { set })
     };
@@ -102,7 +102,7 @@ fn published(layer: &Layer, named: bool, revision: u64) -> Snapshot {
     Snapshot::new("g".into(), Revision(revision), types, Completeness::Published)
 }
 
-/// What the next publish shares with the one before, as the publisher sees to.
+/// Shares unchanged types with the snapshot before, as the publisher does.
 fn after(before: Option<&Snapshot>, next: Snapshot) -> Snapshot {
     let Some(before) = before else {
         return next;
@@ -123,16 +123,16 @@ fn after(before: Option<&Snapshot>, next: Snapshot) -> Snapshot {
     Snapshot::new("g".into(), next.revision, types.collect(), Completeness::Published)
 }
 
-/// A type's version, its resources with theirs, and which of them answers to each name.
-type Told = (
+/// A type's version, its resources with their versions, and the owner of each name.
+type Observed = (
     ResourceType,
     Version,
     Vec<(ResourceName, Version)>,
     Vec<Option<ResourceName>>,
 );
 
-/// Everything a stream could tell two snapshots apart by.
-fn told(snapshot: &Snapshot) -> Vec<Told> {
+/// The parts of a snapshot that a stream could observe.
+fn observed(snapshot: &Snapshot) -> Vec<Observed> {
     let types = snapshot.types().map(|(kind, set)| {
         let resources = set
             .iter()
@@ -148,7 +148,7 @@ fn told(snapshot: &Snapshot) -> Vec<Told> {
     types.collect()
 }
 
-/// What own over shared must come to, said without layers, trees or history.
+/// The expected composition, computed without layers, trees or history.
 fn served(own: Option<&Snapshot>, shared: Option<&Snapshot>) -> BTreeMap<(ResourceType, ResourceName), Version> {
     let none = TypeResources::default();
     let set = |layer: Option<&Snapshot>, kind: &ResourceType| {
@@ -202,7 +202,7 @@ proptest! {
             }
             let whole = Snapshot::compose(&group, own.as_ref(), shared.as_ref(), None);
             let step = Snapshot::compose(&group, own.as_ref(), shared.as_ref(), previous.as_ref());
-            prop_assert_eq!(told(&step), told(&whole));
+            prop_assert_eq!(observed(&step), observed(&whole));
             prop_assert_eq!(step.revision(), whole.revision());
             let names = whole.types().flat_map(|(kind, set)| {
                 set.iter().map(move |r| ((kind.clone(), r.name.clone()), r.version.clone()))

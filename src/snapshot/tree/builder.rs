@@ -1,14 +1,14 @@
-//! Makes the parts of a set from a sequence of items, or from the parts of another set and edits.
+//! Builds the nodes of a set from a sequence of items, or from the nodes of another set and edits.
 
 use std::sync::Arc;
 
-use super::part::{Chapter, Edit, Item, LIMIT, Page, Sum, ends_here};
+use super::node::{Edit, InnerNode, Item, LIMIT, Leaf, Sum, ends_here};
 
-/// Cuts a sequence of items into pages and chapters, taking over whole ones where the cuts fall alike.
+/// Splits a sequence of items into leaves and inner nodes. Reuses an old node if one begins at the same item.
 pub(super) struct Builder<T> {
     items: Vec<T>,
-    pages: Vec<Arc<Page<T>>>,
-    chapters: Vec<Arc<Chapter<T>>>,
+    leaves: Vec<Arc<Leaf<T>>>,
+    inner_nodes: Vec<Arc<InnerNode<T>>>,
 }
 
 // === impl Builder ===
@@ -17,8 +17,8 @@ impl<T: Item> Builder<T> {
     pub(super) const fn new() -> Self {
         Self {
             items: Vec::new(),
-            pages: Vec::new(),
-            chapters: Vec::new(),
+            leaves: Vec::new(),
+            inner_nodes: Vec::new(),
         }
     }
 
@@ -30,31 +30,31 @@ impl<T: Item> Builder<T> {
     fn item_that(&mut self, ends: bool, item: T) {
         self.items.push(item);
         if ends || self.items.len() == LIMIT {
-            self.end_page();
+            self.end_leaf();
         }
     }
 
-    /// As it is, where a page begins here too.
-    pub(super) fn page(&mut self, page: &Arc<Page<T>>) {
+    /// Reuses the leaf if a leaf begins here; otherwise adds its items one by one.
+    pub(super) fn leaf(&mut self, leaf: &Arc<Leaf<T>>) {
         if self.items.is_empty() {
-            self.whole_page(Arc::clone(page));
+            self.whole_leaf(Arc::clone(leaf));
         } else {
-            self.edited(&page.items, &[]);
+            self.edited(&leaf.items, &[]);
         }
     }
 
-    /// As it is, where a chapter begins here too.
-    pub(super) fn chapter(&mut self, chapter: &Arc<Chapter<T>>) {
-        if self.items.is_empty() && self.pages.is_empty() {
-            self.chapters.push(Arc::clone(chapter));
+    /// Reuses the inner node if one begins here; otherwise adds its leaves one by one.
+    pub(super) fn inner_node(&mut self, inner: &Arc<InnerNode<T>>) {
+        if self.items.is_empty() && self.leaves.is_empty() {
+            self.inner_nodes.push(Arc::clone(inner));
         } else {
-            chapter.pages.iter().for_each(|page| self.page(page));
+            inner.leaves.iter().for_each(|leaf| self.leaf(leaf));
         }
     }
 
-    /// The items of a page with edits among them.
-    pub(super) fn edited(&mut self, page: &[T], edits: &[Edit<T>]) {
-        let (mut items, mut edits) = (page.iter().peekable(), edits.iter().peekable());
+    /// Adds the items of a leaf, with edits among them.
+    pub(super) fn edited(&mut self, leaf: &[T], edits: &[Edit<T>]) {
+        let (mut items, mut edits) = (leaf.iter().peekable(), edits.iter().peekable());
         loop {
             match (items.peek(), edits.peek()) {
                 (None, None) => return,
@@ -63,7 +63,7 @@ impl<T: Item> Builder<T> {
                 (None, Some(_)) => self.edit(edits.next()),
                 (Some(_), Some(_) | None) => {
                     let item = items.next().cloned();
-                    // Only the last item of a page can be one that ends it.
+                    // Of a leaf's items, only the last one can have a hash that ends it.
                     let may_end = items.peek().is_none();
                     if let Some(item) = item {
                         self.item_that(may_end && ends_here(item.key(), 0), item);
@@ -79,40 +79,40 @@ impl<T: Item> Builder<T> {
         }
     }
 
-    fn whole_page(&mut self, page: Arc<Page<T>>) {
-        let ends = page.ends_chapter;
-        self.pages.push(page);
-        if ends || self.pages.len() == LIMIT {
-            self.end_chapter();
+    fn whole_leaf(&mut self, leaf: Arc<Leaf<T>>) {
+        let ends = leaf.ends_inner_node;
+        self.leaves.push(leaf);
+        if ends || self.leaves.len() == LIMIT {
+            self.end_inner_node();
         }
     }
 
-    fn end_page(&mut self) {
+    fn end_leaf(&mut self) {
         let items = std::mem::take(&mut self.items).into_boxed_slice();
         if let Some(last) = items.last().map(|item| item.key().clone()) {
-            let page = Page {
-                ends_chapter: ends_here(&last, 1),
+            let leaf = Leaf {
+                ends_inner_node: ends_here(&last, 1),
                 sum: Sum::of_items(&items),
                 last,
                 items,
             };
-            self.whole_page(Arc::new(page));
+            self.whole_leaf(Arc::new(leaf));
         }
     }
 
-    fn end_chapter(&mut self) {
-        let pages = std::mem::take(&mut self.pages).into_boxed_slice();
-        if let Some(last) = pages.last().map(|page| page.last.clone()) {
-            let sum = Sum::of_parts(b"chapter", &pages);
-            self.chapters.push(Arc::new(Chapter { pages, last, sum }));
+    fn end_inner_node(&mut self) {
+        let leaves = std::mem::take(&mut self.leaves).into_boxed_slice();
+        if let Some(last) = leaves.last().map(|leaf| leaf.last.clone()) {
+            let sum = Sum::of_nodes(b"chapter", &leaves);
+            self.inner_nodes.push(Arc::new(InnerNode { leaves, last, sum }));
         }
     }
 
-    /// The chapters, and what is known of all of them together.
-    pub(super) fn finish(mut self) -> (Arc<[Arc<Chapter<T>>]>, Sum) {
-        self.end_page();
-        self.end_chapter();
-        let sum = Sum::of_parts(b"set", &self.chapters);
-        (self.chapters.into(), sum)
+    /// The inner nodes and the sums over all of them.
+    pub(super) fn finish(mut self) -> (Arc<[Arc<InnerNode<T>>]>, Sum) {
+        self.end_leaf();
+        self.end_inner_node();
+        let sum = Sum::of_nodes(b"set", &self.inner_nodes);
+        (self.inner_nodes.into(), sum)
     }
 }

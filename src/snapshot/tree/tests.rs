@@ -1,11 +1,11 @@
-//! Equal sets are equal however they came about, and neighbours share what they have in common.
+//! Tests of the set: equal sets are equal whatever their history, and a set shares nodes with the one before.
 
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
 use super::{
-    part::{LIMIT, ends_here},
+    node::{LIMIT, ends_here},
     *,
 };
 
@@ -41,20 +41,20 @@ fn tree(model: &Model) -> Tree<Pair> {
     Tree::from_sorted(model.iter().map(pair))
 }
 
-fn pages(tree: &Tree<Pair>) -> Vec<*const Page<Pair>> {
-    let pages = tree.chapters.iter().flat_map(|chapter| chapter.pages.iter());
-    pages.map(Arc::as_ptr).collect()
+fn leaves(tree: &Tree<Pair>) -> Vec<*const Leaf<Pair>> {
+    let leaves = tree.inner_nodes.iter().flat_map(|inner| inner.leaves.iter());
+    leaves.map(Arc::as_ptr).collect()
 }
 
 fn hashes(tree: &Tree<Pair>) -> Vec<ContentHash> {
-    let pages = |chapter: &Arc<Chapter<Pair>>| chapter.pages.iter().map(|page| page.hash()).collect::<Vec<_>>();
-    let parts = tree.chapters.iter().map(|chapter| (chapter.hash(), pages(chapter)));
-    parts
-        .flat_map(|(chapter, pages)| [vec![chapter], pages].concat())
+    let leaves = |inner: &Arc<InnerNode<Pair>>| inner.leaves.iter().map(|leaf| leaf.hash()).collect::<Vec<_>>();
+    let nodes = tree.inner_nodes.iter().map(|inner| (inner.hash(), leaves(inner)));
+    nodes
+        .flat_map(|(inner, leaves)| [vec![inner], leaves].concat())
         .collect()
 }
 
-/// Few keys, or enough of them for many pages and chapters.
+/// Edits of few keys, or of enough keys for many leaves and inner nodes.
 fn edits() -> impl Strategy<Value = Vec<BTreeMap<u16, Option<u8>>>> {
     let edit = |keys: u16, count| {
         proptest::collection::btree_map(0..keys, proptest::option::weighted(0.7, any::<u8>()), count)
@@ -108,20 +108,24 @@ proptest! {
 }
 
 #[test]
-fn one_edit_of_many_items_makes_one_page_anew() {
+fn one_edit_of_many_items_makes_one_new_leaf() {
     let mut model: Model = (0..50_000).map(|n| (name(n), 0)).collect();
     let before = tree(&model);
     model.insert(name(25_000), 1);
     let after = before.edited(&[(name(25_000), Some(Pair(name(25_000), [1])))]);
-    let (old, new) = (pages(&before), pages(&after));
-    assert_eq!(new.iter().filter(|page| !old.contains(page)).count(), 1);
-    assert!(old.len() > 1_000 && before.chapters.len() > 20, "{} pages", old.len());
+    let (old, new) = (leaves(&before), leaves(&after));
+    assert_eq!(new.iter().filter(|leaf| !old.contains(leaf)).count(), 1);
+    assert!(
+        old.len() > 1_000 && before.inner_nodes.len() > 20,
+        "{} leaves",
+        old.len()
+    );
     assert!(after.differences(&before).count() < LIMIT);
     assert_eq!(after.hash(), tree(&model).hash());
 }
 
 #[test]
-fn names_that_end_no_page_are_cut_at_the_limit() {
+fn names_that_end_no_leaf_are_cut_at_the_limit() {
     let ending: Model = (0..u16::MAX)
         .map(|n| (name(n), 0))
         .filter(|(name, _)| !ends_here(name, 0))
@@ -135,10 +139,10 @@ fn names_that_end_no_page_are_cut_at_the_limit() {
         assert_eq!(hashes(&set), hashes(&tree(&model)));
     }
     let longest = set
-        .chapters
+        .inner_nodes
         .iter()
-        .flat_map(|chapter| chapter.pages.iter())
-        .map(|page| page.items.len())
+        .flat_map(|inner| inner.leaves.iter())
+        .map(|leaf| leaf.items.len())
         .max();
     assert_eq!(longest, Some(LIMIT));
 }

@@ -1,4 +1,4 @@
-//! Reading folders: all files of each, bounded, and nothing that lies outside of the directory.
+//! Reads folders: all files of each, within limits, and nothing outside of the directory.
 
 use std::{
     collections::BTreeMap,
@@ -15,13 +15,13 @@ use crate::{
     node::NodeGroup,
 };
 
-/// The folder of the shared group `*`, which is no name for a folder.
+/// The folder of the shared group: `*` cannot name a folder.
 const SHARED_FOLDER: &str = "_shared";
 
-/// Bytes of all files of a folder: more than admission takes, whatever the format.
+/// Bytes of all files of a folder: more than admission accepts in any format.
 const FOLDER_BYTES: u64 = 1 << 30;
 
-/// The hash of everything that a folder says, or of why it cannot be read.
+/// The hash of all contents of a folder, or of the reason why it cannot be read.
 pub(super) type Fingerprint = blake3::Hash;
 
 /// Reads the folders of a directory.
@@ -34,23 +34,23 @@ pub(super) struct Reader {
     pub(super) held: Option<std::sync::Arc<std::sync::Mutex<()>>>,
 }
 
-/// What all folders said at one moment.
+/// The contents of all folders at one moment.
 #[derive(Debug)]
 pub(super) struct Reading {
-    /// The folders that are there; `None` where the directory cannot be read, which is not the same as none.
+    /// The folders; `None` where the directory cannot be read, which differs from an empty one.
     pub(super) folders: Option<BTreeMap<NodeGroup, Folder>>,
-    /// What is wrong with the directory itself.
+    /// The problem with the directory itself.
     pub(super) trouble: Option<String>,
-    /// Which directory it is that was read.
+    /// Identifies the directory that was read.
     pub(super) root: Option<Identity>,
 }
 
-/// What one folder said.
+/// The contents of one folder.
 #[derive(Debug)]
 pub(super) struct Folder {
     pub(super) path: PathBuf,
     pub(super) content: Content,
-    /// Tells two contents apart.
+    /// Differs between different contents.
     pub(super) fingerprint: Fingerprint,
 }
 
@@ -58,9 +58,9 @@ pub(super) struct Folder {
 #[derive(Debug)]
 pub(super) enum Content {
     Files(Vec<Document>),
-    /// There are none.
+    /// The folder has no files.
     Empty,
-    /// They cannot be read, and why.
+    /// The reason why the files cannot be read.
     Unreadable(String),
 }
 
@@ -80,7 +80,7 @@ impl Reader {
         &self.root
     }
 
-    /// Where the folder of a group is, or was.
+    /// The path of a group's folder, even if it is gone.
     pub(super) fn folder_of(&self, group: &NodeGroup) -> PathBuf {
         let name = if group.is_shared() {
             SHARED_FOLDER
@@ -90,7 +90,7 @@ impl Reader {
         self.root.join(name)
     }
 
-    /// Reads everything. Blocks.
+    /// Reads all folders. Blocks.
     pub(super) fn read(&self) -> Reading {
         #[cfg(test)]
         let _held = self.held.as_ref().map(|held| held.lock());
@@ -161,24 +161,23 @@ impl Reader {
         Ok(documents)
     }
 
-    /// The bytes of a regular file within the directory. A pipe would be waited for, and a link could show any file of the
-    /// machine to whoever is served.
+    /// Reads a regular file within the directory. A pipe would block, and a link could publish any file of the machine.
     fn content(&self, path: &Path, within: &Path, room: &mut u64) -> Result<Bytes, String> {
-        let told = |error: io::Error| error.to_string();
-        let real = fs::canonicalize(path).map_err(told)?;
+        let text_of = |error: io::Error| error.to_string();
+        let real = fs::canonicalize(path).map_err(text_of)?;
         let Ok(below) = real.strip_prefix(within) else {
             return Err(format!("leads out of {}", self.root.display()));
         };
-        input::expect_regular(&fs::metadata(&real).map_err(told)?).map_err(told)?;
-        // Whoever may write here may exchange it between the look and this.
-        let file = input::open_below(within, below).map_err(told)?;
-        let content = input::read_bounded(file, self.document_bytes.min(*room)).map_err(told)?;
+        input::expect_regular(&fs::metadata(&real).map_err(text_of)?).map_err(text_of)?;
+        // Somebody with write access could exchange the file after the check.
+        let file = input::open_below(within, below).map_err(text_of)?;
+        let content = input::read_bounded(file, self.document_bytes.min(*room)).map_err(text_of)?;
         *room -= content.len() as u64;
         Ok(content.into())
     }
 }
 
-/// The group that a folder is for; `None` where its name is not text, or is that of the shared group, whose folder has another.
+/// The group of a folder; `None` where its name is not text, or is `*`, whose folder has another name.
 fn group_of(path: &Path) -> Option<NodeGroup> {
     match path.file_name()?.to_str()? {
         NodeGroup::SHARED => None,
@@ -192,7 +191,7 @@ fn group_of(path: &Path) -> Option<NodeGroup> {
 impl Content {
     fn fingerprint(&self) -> Fingerprint {
         let mut hasher = blake3::Hasher::new();
-        // With their lengths, so that no two sequences run together.
+        // The lengths keep different sequences apart.
         let mut part = |bytes: &[u8]| {
             hasher.update(&(bytes.len() as u64).to_le_bytes());
             hasher.update(bytes);
@@ -243,7 +242,7 @@ mod tests {
             }
             done.send(()).ok();
         });
-        // Links of the two take turns under one name.
+        // Two links take turns under one name.
         let exchange = group.join("exchange");
         let mut turns = [&pipe, &file].into_iter().cycle();
         let begun = Instant::now();

@@ -1,38 +1,38 @@
-//! How the folders stand, for people: what of a folder is published, and if not, why.
+//! The status of folders: the published revision, or the reason why the folder is not published.
 
 use std::{path::PathBuf, time::SystemTime};
 
 use crate::{admission::Finding, metrics::FolderLabel, node::NodeGroup, snapshot::Revision};
 
-/// One folder, or the directory of all.
+/// The status of one folder, or of the directory.
 #[derive(Clone, Debug)]
 pub struct FolderStatus {
-    /// The group it is for; `None` for the directory itself, which has a status only where something is wrong with it.
+    /// The group of the folder; `None` for the directory, which has a status only if it has a problem.
     pub group: Option<NodeGroup>,
-    /// Where it is.
+    /// The path of the folder.
     pub path: PathBuf,
-    /// How it stands.
+    /// The state of the folder.
     pub state: FolderState,
-    /// The revision that was made of it last, also where it says something else by now.
+    /// The last revision that was made of the folder, even if its files have changed since.
     pub revision: Option<Revision>,
-    /// Since when it stands so.
+    /// The time since when the folder has this status.
     pub since: SystemTime,
-    /// What is wrong, in one line; empty where nothing is.
+    /// The problem, in one line; empty without one.
     pub message: String,
-    /// What admission has to say: errors where it is refused, else warnings.
+    /// Findings of admission: errors where it refused the folder, else warnings.
     pub findings: Vec<Finding>,
 }
 
-/// How a folder stands.
+/// The state of a folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FolderState {
-    /// The group is what the folder says.
+    /// The group has the contents of the folder.
     Published,
-    /// Admission refused it: the last good stays.
+    /// Admission refused the folder: the last good revision stays.
     Refused,
-    /// It cannot be read, or what it says could not be stored: the last good stays.
+    /// The folder cannot be read or stored: the last good revision stays.
     Failed,
-    /// It is gone or has no files: what it said last stays.
+    /// The folder is gone or has no files: its last revision stays.
     Held,
     /// Another source publishes the group.
     Conflict,
@@ -41,7 +41,7 @@ pub enum FolderState {
 // === impl FolderStatus ===
 
 impl FolderStatus {
-    /// Whether both say the same, whenever they were made.
+    /// Returns true if both are equal, apart from the time.
     pub(super) fn same_as(&self, other: &Self) -> bool {
         (self.state, &self.message, self.revision, &self.findings)
             == (other.state, &other.message, other.revision, &other.findings)

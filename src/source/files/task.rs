@@ -1,4 +1,4 @@
-//! The one task that reads the folders and publishes what they say.
+//! The one task that reads the folders and publishes them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -31,16 +31,15 @@ use crate::{
     snapshot::Revision,
 };
 
-/// How long a folder must read the same before it is taken: longer than an editor or a copy takes between two writes.
+/// Time for which a folder must not change before it is published: longer than an editor or a copy pauses between writes.
 const SETTLE: Duration = Duration::from_millis(300);
-/// How often the folders are read where nothing was told of them: the net below lost notifications, and the next try after a
-/// failed store.
+/// Interval of reads without a reported change: they find changes whose report was lost, and retry after a failed store.
 const POLL: Duration = Duration::from_secs(10);
-/// How long a start waits for folders that do not come to rest.
+/// Time that a start waits for folders that keep changing.
 const BEGIN: Duration = Duration::from_secs(10);
-/// How long a reading may take before the status says that it does: a file system of the network may not answer at all.
+/// Time after which the status reports that a read takes long: a network file system may not answer at all.
 const SLOW: Duration = Duration::from_secs(30);
-/// Who the source is in the history of revisions.
+/// The author of the source's revisions.
 const AUTHOR: &str = "files";
 
 /// Runs the file source: see [`FilesTask::run`].
@@ -48,24 +47,24 @@ const AUTHOR: &str = "files";
 pub struct FilesTask {
     reader: Reader,
     publisher: Arc<Publisher>,
-    /// Owns the reading and publishing, which block.
+    /// Owns reads and publishes, which block.
     tracker: TaskTracker,
     shutdown: CancellationToken,
     changes: Changes,
     events: broadcast::Receiver<SnapshotEvent>,
-    /// What was taken of each folder last, be it published or refused.
+    /// The last fingerprint of each folder that was published or refused.
     taken: BTreeMap<NodeGroup, Fingerprint>,
-    /// Folders that are to be taken again though they say the same: the store failed.
+    /// Folders to publish again without a change, since the store failed.
     again: BTreeSet<NodeGroup>,
-    /// How everything stands; `None` is the directory itself.
+    /// The status of every folder; `None` is the directory itself.
     standing: BTreeMap<Option<NodeGroup>, FolderStatus>,
     statuses: watch::Sender<Arc<Vec<FolderStatus>>>,
     metrics: FilesMetrics,
     slow: Duration,
 }
 
-/// What became of a folder that was taken.
-struct Verdict {
+/// The result of publishing a folder.
+struct Outcome {
     state: FolderState,
     revision: Option<Revision>,
     message: String,
@@ -100,7 +99,7 @@ impl FilesTask {
         }
     }
 
-    /// Reads no folder while somebody holds this, and says so at once.
+    /// Makes every read wait while somebody holds the lock, and reports slow reads at once.
     #[cfg(test)]
     pub(super) fn held_by(mut self, held: Arc<std::sync::Mutex<()>>) -> Self {
         self.reader.held = Some(held);
@@ -108,15 +107,15 @@ impl FilesTask {
         self
     }
 
-    /// Counts here.
+    /// Sets the counters.
     pub(super) fn counting(mut self, metrics: FilesMetrics) -> Self {
         self.metrics = metrics;
         self
     }
 
-    /// Reads the folders for the first time, and publishes them: a server is ready when this was done.
+    /// Reads and publishes the folders for the first time: the server is ready afterwards.
     pub async fn begin(&mut self) {
-        // A folder that somebody writes to all the time does not hold up the others.
+        // A folder that somebody writes to all the time must not delay the others.
         timeout(BEGIN, self.bring_up_to_date()).await.ok();
     }
 
@@ -144,7 +143,7 @@ impl FilesTask {
         shutdown.run_until_cancelled(follow).await;
     }
 
-    /// A group whose snapshot was deleted is what its folder says again, or free for it to have.
+    /// Returns true if an event needs a new read: a group whose snapshot was deleted is published from its folder again.
     fn concerns_us(&mut self, event: Result<SnapshotEvent, RecvError>) -> bool {
         match event {
             Ok(SnapshotEvent::Deleted { group, .. }) => {
@@ -159,7 +158,7 @@ impl FilesTask {
         }
     }
 
-    /// Reads until every folder that changed was the same twice, and takes each then.
+    /// Reads until every changed folder was the same twice, and publishes each then.
     async fn bring_up_to_date(&mut self) {
         let mut before = BTreeMap::new();
         loop {
@@ -167,9 +166,9 @@ impl FilesTask {
                 return;
             };
             let mut waiting = reading.root.is_some_and(|root| self.watch_anew(root));
-            self.stand_of_directory(reading.trouble);
+            self.set_directory_status(reading.trouble);
             let Some(folders) = reading.folders else {
-                return self.tell();
+                return self.publish_status();
             };
             let fingerprints: BTreeMap<NodeGroup, Fingerprint> = folders
                 .iter()
@@ -186,8 +185,8 @@ impl FilesTask {
                     waiting = true;
                 }
             }
-            self.stand_of_missing(&fingerprints);
-            self.tell();
+            self.keep_missing(&fingerprints);
+            self.publish_status();
             if !waiting {
                 return;
             }
@@ -196,7 +195,7 @@ impl FilesTask {
         }
     }
 
-    /// Reads everything, and says so where that takes long: what is published may be old by then. `None` where the process ends.
+    /// Reads all folders, and reports it if that takes long, since published folders may be outdated. `None` at shutdown.
     async fn read(&mut self) -> Option<Reading> {
         let reader = self.reader.clone();
         let mut reading = self.tracker.spawn_blocking(move || reader.read());
@@ -205,13 +204,13 @@ impl FilesTask {
         }
         let taken = humantime::format_duration(self.slow);
         let message = format!("is being read for longer than {taken}: changes in it are not seen until that ends");
-        self.stand_of_directory(Some(message));
-        self.tell();
+        self.set_directory_status(Some(message));
+        self.publish_status();
         reading.await.ok()
     }
 
-    /// Watches the directory that is there now, where it is another than before: a watch does not follow a name. Whether it was
-    /// another: what happened to it before it was watched was not told.
+    /// Watches the directory again if another one is at its path: a watch stays with the old one. Returns true if it was
+    /// another one, since changes before the new watch were not reported.
     fn watch_anew(&mut self, root: Identity) -> bool {
         let another = !self.changes.are_of(root);
         if another {
@@ -220,24 +219,24 @@ impl FilesTask {
         another
     }
 
-    /// Publishes what a folder says.
+    /// Publishes a folder.
     async fn take(&mut self, group: NodeGroup, folder: Folder) {
         let Folder {
             path,
             content,
             fingerprint,
         } = folder;
-        let verdict = match content {
+        let outcome = match content {
             Content::Files(documents) => self.publish(&group, &path, documents).await,
-            Content::Empty => Verdict::of(FolderState::Held, "has no files: what it published stays"),
-            Content::Unreadable(reason) => Verdict::of(FolderState::Failed, reason),
+            Content::Empty => Outcome::of(FolderState::Held, "has no files: what it published stays"),
+            Content::Unreadable(reason) => Outcome::of(FolderState::Failed, reason),
         };
-        self.metrics.reloaded(verdict.state.into());
+        self.metrics.reloaded(outcome.state.into());
         self.taken.insert(group.clone(), fingerprint);
-        self.stand(Some(group), path, verdict);
+        self.set_status(Some(group), path, outcome);
     }
 
-    async fn publish(&mut self, group: &NodeGroup, path: &Path, documents: Vec<Document>) -> Verdict {
+    async fn publish(&mut self, group: &NodeGroup, path: &Path, documents: Vec<Document>) -> Outcome {
         let request = ReplaceRequest {
             group: group.clone(),
             candidate: Candidate {
@@ -252,41 +251,41 @@ impl FilesTask {
             },
         };
         let publisher = Arc::clone(&self.publisher);
-        let outcome = self.tracker.spawn_blocking(move || publisher.replace(request)).await;
-        match outcome {
-            Ok(Ok(published)) => Verdict {
+        let result = self.tracker.spawn_blocking(move || publisher.replace(request)).await;
+        match result {
+            Ok(Ok(published)) => Outcome {
                 revision: Some(published.revision),
                 findings: published.warnings,
-                ..Verdict::of(FolderState::Published, "")
+                ..Outcome::of(FolderState::Published, "")
             },
-            Ok(Err(PublishError::Rejected(rejection))) => Verdict {
+            Ok(Err(PublishError::Rejected(rejection))) => Outcome {
                 findings: rejection.findings,
-                ..Verdict::of(FolderState::Refused, "refused by validation: what it published stays")
+                ..Outcome::of(FolderState::Refused, "refused by validation: what it published stays")
             },
-            Ok(Err(PublishError::Unconfirmed(rejection))) => Verdict {
+            Ok(Err(PublishError::Unconfirmed(rejection))) => Outcome {
                 findings: rejection.findings,
-                ..Verdict::of(
+                ..Outcome::of(
                     FolderState::Refused,
                     "refused for what it removes: what it published stays",
                 )
             },
-            Ok(Err(error @ PublishError::Owned { .. })) => Verdict::of(FolderState::Conflict, error.to_string()),
+            Ok(Err(error @ PublishError::Owned { .. })) => Outcome::of(FolderState::Conflict, error.to_string()),
             Ok(Err(error)) => {
                 self.again.insert(group.clone());
-                Verdict::of(FolderState::Failed, error.to_string())
+                Outcome::of(FolderState::Failed, error.to_string())
             }
             Err(error) => {
                 self.again.insert(group.clone());
-                Verdict::of(FolderState::Failed, error.to_string())
+                Outcome::of(FolderState::Failed, error.to_string())
             }
         }
     }
 
-    fn stand_of_directory(&mut self, trouble: Option<String>) {
+    fn set_directory_status(&mut self, trouble: Option<String>) {
         match trouble {
             Some(message) => {
                 let root = self.reader.root().to_owned();
-                self.stand(None, root, Verdict::of(FolderState::Failed, message));
+                self.set_status(None, root, Outcome::of(FolderState::Failed, message));
             }
             None => {
                 self.standing.remove(&None);
@@ -294,9 +293,8 @@ impl FilesTask {
         }
     }
 
-    /// A group that files published and that has no folder any more keeps what it has: a folder that is gone is more often a
-    /// mistake, or a mount that failed, than a wish.
-    fn stand_of_missing(&mut self, present: &BTreeMap<NodeGroup, Fingerprint>) {
+    /// Keeps the snapshot of a group whose folder is gone: that is more often a mistake or a failed mount than intended.
+    fn keep_missing(&mut self, present: &BTreeMap<NodeGroup, Fingerprint>) {
         let published = self.publisher.list();
         let ours = published
             .into_iter()
@@ -314,21 +312,21 @@ impl FilesTask {
                 "the folder is gone: what it published stays until `chancery delete-snapshot -g '{group}' --yes`"
             );
             let path = self.reader.folder_of(&group);
-            self.stand(Some(group), path, Verdict::of(FolderState::Held, message));
+            self.set_status(Some(group), path, Outcome::of(FolderState::Held, message));
         }
     }
 
-    /// Notes how a folder stands, and logs it where that is new.
-    fn stand(&mut self, group: Option<NodeGroup>, path: PathBuf, verdict: Verdict) {
+    /// Sets the status of a folder, and logs a new one.
+    fn set_status(&mut self, group: Option<NodeGroup>, path: PathBuf, outcome: Outcome) {
         let before = self.standing.get(&group);
         let status = FolderStatus {
-            revision: verdict.revision.or_else(|| before.and_then(|before| before.revision)),
+            revision: outcome.revision.or_else(|| before.and_then(|before| before.revision)),
             group: group.clone(),
             path,
-            state: verdict.state,
+            state: outcome.state,
             since: SystemTime::now(),
-            message: verdict.message,
-            findings: verdict.findings,
+            message: outcome.message,
+            findings: outcome.findings,
         };
         if before.is_some_and(|before| before.same_as(&status)) {
             return;
@@ -337,15 +335,15 @@ impl FilesTask {
         self.standing.insert(group, status);
     }
 
-    fn tell(&self) {
+    fn publish_status(&self) {
         let all = self.standing.values().cloned().collect();
         self.statuses.send_replace(Arc::new(all));
     }
 }
 
-// === impl Verdict ===
+// === impl Outcome ===
 
-impl Verdict {
+impl Outcome {
     fn of(state: FolderState, message: impl Into<String>) -> Self {
         Self {
             state,

@@ -1,4 +1,4 @@
-//! Folders on a real file system, and what is published of them.
+//! Folders on a real file system, and their published groups.
 
 use std::{
     ffi::OsStr,
@@ -94,7 +94,7 @@ impl Fixture {
         put(&self.path(below), text);
     }
 
-    /// The clusters that are published of a group, joined; `None` where it has no snapshot.
+    /// The published clusters of a group, joined; `None` where the group has no snapshot.
     fn published(&self, group: &str) -> Option<String> {
         let (_, snapshot) = self.publisher.get(&NodeGroup::from(group), None).ok()?;
         let clusters = snapshot.get(&ResourceType::Cluster)?;
@@ -180,7 +180,7 @@ async fn edits_renames_and_new_folders_are_followed() {
 #[tokio::test]
 async fn a_config_map_is_followed_through_its_links() {
     let fixture = Fixture::over(&[]).await;
-    // As kubelet does it: versions below a hidden folder, a link that is swapped, and links that stay.
+    // Kubelet keeps versions in a hidden folder, swaps one link to them, and never changes the other links.
     fixture.put("demo/..v1/cds.yaml", &clusters(&["a"]));
     symlink("..v1", fixture.path("demo/..data")).unwrap();
     symlink("..data/cds.yaml", fixture.path("demo/cds.yaml")).unwrap();
@@ -193,7 +193,7 @@ async fn a_config_map_is_followed_through_its_links() {
 }
 
 #[tokio::test]
-async fn what_turns_bad_leaves_the_last_good_in_place() {
+async fn a_folder_that_turns_bad_leaves_the_last_good_revision() {
     let fixture = Fixture::over(&[("demo/cds.yaml", clusters(&["a"]))]).await;
     fixture.put(
         "demo/cds.yaml",
@@ -204,7 +204,7 @@ async fn what_turns_bad_leaves_the_last_good_in_place() {
     let place = status.findings[0].place.clone().unwrap();
     assert!(place.document.ends_with("demo/cds.yaml"), "{place:?}");
     assert_eq!((place.line, status.revision.is_some()), (2, true));
-    // Truncated, as by a full disk.
+    // A file that a full disk truncated.
     fixture.put("demo/cds.yaml", "");
     fixture
         .eventually("the empty file is refused", |fixture| {
@@ -232,7 +232,7 @@ async fn a_folder_that_is_gone_or_empty_empties_nothing() {
         })
         .await;
     assert_eq!(fixture.published("demo").as_deref(), Some("a"));
-    // Not even where it is written down: nobody is there to confirm it.
+    // Not even if the file says so: nobody is there to confirm the removal.
     fixture.put("demo/cds.yaml", "resources: []");
     fixture.expect("demo", "a", FolderState::Refused).await;
     let finding = &fixture.status("demo").unwrap().findings[0];
@@ -261,7 +261,7 @@ async fn a_directory_that_is_gone_empties_nothing() {
     let fixture = Fixture::of(root, Publisher::in_memory()).await;
     fs::rename(fixture.path(""), dir.path().join("elsewhere")).unwrap();
     fixture
-        .eventually("the directory is told of", |fixture| {
+        .eventually("the directory is reported", |fixture| {
             let statuses = fixture.files.statuses();
             statuses
                 .iter()
@@ -302,7 +302,7 @@ async fn a_group_has_one_owner() {
         "{refused}"
     );
     assert_eq!(fixture.published("files").as_deref(), Some("b"));
-    // Deleting its snapshot hands the group over.
+    // Deleting the snapshot of a group hands the group over.
     fixture.publisher.delete(&"hand".into(), None).unwrap();
     fixture.expect("hand", "a", FolderState::Published).await;
     fixture.publisher.delete(&"files".into(), None).unwrap();
@@ -354,10 +354,10 @@ async fn a_restart_publishes_nothing_again_and_knows_what_is_held() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn what_is_open_for_writing_is_waited_for() {
+async fn files_open_for_writing_are_waited_for() {
     let fixture = Fixture::over(&[("demo/cds.yaml", clusters(&["a"]))]).await;
     let mut file = fs::File::create(fixture.path("demo/cds.yaml")).unwrap();
-    // Well-formed, and not what is meant.
+    // Well-formed, but not complete.
     file.write_all(clusters(&["b"]).as_bytes()).unwrap();
     fixture.put("other/cds.yaml", &clusters(&["o"]));
     fixture.expect("other", "o", FolderState::Published).await;
@@ -389,10 +389,10 @@ async fn a_bad_file_among_good_ones_holds_the_whole_folder() {
     fixture.put("demo/a.yaml", &clusters(&["a", "c"]));
     fixture.put("demo/b.yaml", "resources: [");
     fixture.expect("demo", "a b", FolderState::Refused).await;
-    // The same in two files.
+    // The same cluster in two files.
     fixture.put("demo/b.yaml", &clusters(&["b", "c"]));
     fixture
-        .eventually("the duplicate is told", |fixture| {
+        .eventually("the duplicate is reported", |fixture| {
             let findings = fixture.status("demo").map(|status| status.findings).unwrap_or_default();
             findings.iter().any(|finding| finding.code == codes::DUPLICATE)
         })
@@ -403,7 +403,7 @@ async fn a_bad_file_among_good_ones_holds_the_whole_folder() {
 }
 
 #[tokio::test]
-async fn what_is_no_plain_file_of_a_sound_name_is_told() {
+async fn files_that_are_not_regular_or_have_bad_names_are_reported() {
     let fixture = Fixture::over(&[("good/cds.yaml", clusters(&["a"]))]).await;
     fs::create_dir(fixture.path("pipe")).unwrap();
     let pipe = fixture.path("pipe/cds.yaml");
@@ -413,7 +413,7 @@ async fn what_is_no_plain_file_of_a_sound_name_is_told() {
     let huge = fs::File::create(fixture.path("huge/cds.yaml")).unwrap();
     huge.set_len(Limits::default().document_bytes as u64 + 1).unwrap();
     drop(huge);
-    for (group, said) in [("pipe", "is no regular file"), ("huge", "is larger than")] {
+    for (group, said) in [("pipe", "is not a regular file"), ("huge", "is larger than")] {
         fixture
             .eventually(group, |fixture| {
                 let status = fixture.status(group);
@@ -426,7 +426,7 @@ async fn what_is_no_plain_file_of_a_sound_name_is_told() {
         let folder = fixture.root.join(stray);
         put(&folder.join("cds.yaml"), &clusters(&["stray"]));
         fixture
-            .eventually("the stray folder is told", |fixture| {
+            .eventually("the stray folder is reported", |fixture| {
                 let statuses = fixture.files.statuses();
                 let root = statuses.iter().find(|status| status.group.is_none());
                 root.is_some_and(|root| root.message.contains("is not read"))
@@ -439,7 +439,7 @@ async fn what_is_no_plain_file_of_a_sound_name_is_told() {
 }
 
 #[test]
-fn a_directory_that_is_not_there_is_told_at_the_start() {
+fn a_directory_that_is_not_there_is_reported_at_the_start() {
     let missing = PathBuf::from("/no/such/directory");
     let opened = Files::open(
         missing,
@@ -452,7 +452,7 @@ fn a_directory_that_is_not_there_is_told_at_the_start() {
 }
 
 #[tokio::test]
-async fn a_directory_that_does_not_answer_is_told_and_ends_with_the_process() {
+async fn a_directory_that_does_not_answer_is_reported_and_ends_with_the_process() {
     let dir = tempfile::tempdir().unwrap();
     put(&dir.path().join("demo/cds.yaml"), &clusters(&["a"]));
     let (tracker, shutdown) = (TaskTracker::new(), CancellationToken::new());
@@ -469,18 +469,18 @@ async fn a_directory_that_does_not_answer_is_told_and_ends_with_the_process() {
         silence.recv().ok();
     });
     let running = tracker.spawn(task.run());
-    let is_told = || {
+    let is_reported = || {
         let statuses = files.statuses();
         let root = statuses.iter().find(|status| status.group.is_none());
         root.is_some_and(|root| root.state == FolderState::Failed && root.message.contains("is being read"))
     };
     let poll = async {
-        while !is_told() {
+        while !is_reported() {
             put(&dir.path().join("demo/cds.yaml"), &clusters(&["b"]));
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, poll).await.expect("it is told");
+    tokio::time::timeout(PATIENCE, poll).await.expect("it is reported");
     shutdown.cancel();
     tokio::time::timeout(PATIENCE, running).await.expect("it ends").unwrap();
     answer.send(()).unwrap();

@@ -1,5 +1,5 @@
-//! Word from the file system that something in a directory changed. It may be late, and may be lost: the source reads the
-//! directory now and then in any case.
+//! Watches a directory for changes. The system may report them late or not at all: the source also reads the directory
+//! from time to time.
 
 use std::{
     collections::HashMap,
@@ -19,24 +19,24 @@ use tracing::warn;
 
 use crate::input;
 
-/// How long a file counts as being written after the last that was written to it. Nobody who is still at it takes longer, and
-/// whoever never closes a file does not hold up its folder for ever.
+/// A file counts as being written for this long after its last write. Nobody needs longer between two writes, and a file
+/// that is never closed must not block its folder for ever.
 const WRITING: Duration = Duration::from_secs(30);
 
-/// Whether the system says when a file is closed.
-const TELLS_CLOSE: bool = cfg!(target_os = "linux");
+/// True if the system reports when a file is closed.
+const REPORTS_CLOSE: bool = cfg!(target_os = "linux");
 
 /// Changes below a directory.
 #[derive(Debug)]
 pub(super) struct Changes {
-    told: Arc<Told>,
-    /// The directory that is watched; another of the same name is not.
+    signals: Arc<Signals>,
+    /// The directory that is watched, which may have been replaced at its path.
     watched: Option<Identity>,
-    /// Watches until it is dropped; `None` where the system lets us watch nothing more.
+    /// Watches until it is dropped; `None` where the system refuses further watches.
     _watcher: Option<RecommendedWatcher>,
 }
 
-/// A directory by itself, whatever it is called.
+/// Identifies a directory on its file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Identity {
     device: u64,
@@ -44,9 +44,9 @@ pub(super) struct Identity {
 }
 
 #[derive(Debug, Default)]
-struct Told {
-    news: Notify,
-    /// Files that were written to and not closed since, and when they were written to last.
+struct Signals {
+    changed: Notify,
+    /// Files that were written and not closed since, with the time of the last write.
     writing: Mutex<HashMap<PathBuf, Instant>>,
 }
 
@@ -55,44 +55,44 @@ struct Told {
 impl Changes {
     /// Watches a directory and everything below it.
     pub(super) fn of(root: &Path) -> Self {
-        let told = Arc::new(Told::default());
-        let teller = Arc::clone(&told);
-        let tell = move |event: notify::Result<Event>| teller.on_event(event);
-        let watcher = notify::recommended_watcher(tell).and_then(|mut watcher| {
+        let signals = Arc::new(Signals::default());
+        let reporter = Arc::clone(&signals);
+        let report = move |event: notify::Result<Event>| reporter.on_event(event);
+        let watcher = notify::recommended_watcher(report).and_then(|mut watcher| {
             watcher.watch(root, RecursiveMode::Recursive)?;
             Ok(watcher)
         });
         let watcher = watcher.inspect_err(|error| {
-            warn!(root = %root.display(), %error, "changes of files are not told by the system: they are looked for instead");
+            warn!(root = %root.display(), %error, "changes of files are not reported by the system: the directory is only read from time to time");
         });
         Self {
-            told,
+            signals,
             watched: Identity::of(root).ok(),
             _watcher: watcher.ok(),
         }
     }
 
-    /// Waits for the next change; one that came since the last call counts.
+    /// Waits for the next change; a change since the last call counts.
     pub(super) async fn next(&self) {
-        self.told.news.notified().await;
+        self.signals.changed.notified().await;
     }
 
-    /// Whether it is this directory that is watched. One that was removed and made again is another.
+    /// Returns true if this directory is watched. A directory that was removed and made again is another one.
     pub(super) fn are_of(&self, root: Identity) -> bool {
         self.watched == Some(root)
     }
 
-    /// Whether somebody is about to write a file of this folder, as far as the system tells: what is there is half of it.
+    /// Returns true if a file of this folder is being written, as far as the system reports: its content may be incomplete.
     pub(super) fn is_written(&self, folder: &Path) -> bool {
-        let mut writing = self.told.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut writing = self.signals.writing.lock().unwrap_or_else(PoisonError::into_inner);
         writing.retain(|_, last| last.elapsed() < WRITING);
         writing.keys().any(|path| path.starts_with(folder))
     }
 }
 
-// === impl Told ===
+// === impl Signals ===
 
-impl Told {
+impl Signals {
     fn on_event(&self, event: notify::Result<Event>) {
         // An error may hide any change.
         if let Ok(event) = event {
@@ -101,12 +101,12 @@ impl Told {
                 return;
             }
         }
-        self.news.notify_one();
+        self.changed.notify_one();
     }
 
     fn note_writing(&self, event: &Event) {
         let begun = match event.kind {
-            EventKind::Modify(ModifyKind::Data(_)) => TELLS_CLOSE,
+            EventKind::Modify(ModifyKind::Data(_)) => REPORTS_CLOSE,
             EventKind::Access(AccessKind::Close(AccessMode::Write))
             | EventKind::Modify(ModifyKind::Name(_))
             | EventKind::Remove(_) => false,
@@ -137,7 +137,7 @@ impl Identity {
     }
 }
 
-/// Our own reading is told as well, and is no change.
+/// Reads are reported too, ours among them, and are no change.
 const fn is_change(kind: &EventKind) -> bool {
     match kind {
         EventKind::Access(AccessKind::Close(AccessMode::Write)) => true,

@@ -1,5 +1,5 @@
-//! Registered endpoints as a `ClusterLoadAssignment`, and back: each carries the digest of its id and the length of its lease in its
-//! metadata, under a key that Envoy does not look at.
+//! Registered endpoints as a `ClusterLoadAssignment`, and back: the metadata of each has the digest of its id and the length
+//! of its lease, under a key that Envoy ignores.
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
@@ -25,9 +25,9 @@ const LB_ENDPOINTS: u32 = 2;
 /// The key in `metadata.filter_metadata`.
 const METADATA: &str = "chancery.registry";
 
-/// The endpoints of a cluster as Envoy reads them. A cluster without any is one that has none.
+/// Encodes the endpoints of a cluster; without endpoints, an assignment that says that the cluster has none.
 ///
-/// Each registration publishes its whole cluster, so that only what is around the endpoints is encoded here.
+/// Each registration publishes its whole cluster, so endpoints are encoded once, and only the rest is encoded here.
 pub(super) fn encode<'a>(cluster: &str, leases: impl Iterator<Item = &'a Lease>) -> Any {
     let mut localities: BTreeMap<&Locality, Vec<u8>> = BTreeMap::new();
     for lease in leases {
@@ -46,7 +46,7 @@ pub(super) fn encode<'a>(cluster: &str, leases: impl Iterator<Item = &'a Lease>)
     }
 }
 
-/// The beginning of a `LocalityLbEndpoints`: where the endpoints are, unless nothing is said of that.
+/// The beginning of a `LocalityLbEndpoints`: its locality, if there is one.
 fn head_of(locality: &Locality) -> Vec<u8> {
     let mut group = Vec::new();
     if *locality != Locality::default() {
@@ -86,7 +86,7 @@ fn lb_endpoint(endpoint: &Endpoint) -> Value {
     lb_endpoint
 }
 
-/// The endpoints of an assignment that [`encode`] wrote; `None` where any of them was not registered.
+/// Decodes an assignment that [`encode`] wrote; `None` where an endpoint in it was not registered.
 pub(super) fn decode(assignment: &Value) -> Option<Vec<Endpoint>> {
     let cluster = assignment["cluster_name"].as_str()?;
     let mut endpoints = Vec::new();
@@ -112,7 +112,7 @@ fn registered(cluster: &str, locality: &Locality, lb_endpoint: &Value) -> Option
     // A number in a `Struct` is a double.
     let ttl = ours["ttl_ms"].as_f64().map(|ttl| Duration::from_millis(ttl as u64));
     let text = |key: &str| ours[key].as_str();
-    // What was registered before there were digests has its id here.
+    // Earlier releases stored the id instead of the digest.
     let digest = text("digest")
         .and_then(|digest| digest.parse().ok())
         .or_else(|| text("id")?.parse().ok().map(EndpointId::digest))?;
@@ -146,7 +146,7 @@ mod tests {
     };
 
     #[test]
-    fn what_is_encoded_is_found_again() {
+    fn encoded_endpoints_decode_to_the_same() {
         let mut endpoints = Endpoints::default();
         let zone = |zone: &str| Locality {
             zone: zone.to_owned(),

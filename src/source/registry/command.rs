@@ -7,19 +7,19 @@ use tokio::sync::oneshot;
 use super::endpoint::{Change, EndpointDigest, EndpointId, Registration};
 use crate::publisher::PublishError;
 
-/// Endpoints registered at once: each registration encodes its cluster anew, and a cluster's weights must fit 32 bits.
+/// Endpoints registered at once: each registration encodes its cluster again, and a cluster's weights must fit 32 bits.
 pub(super) const MAX_ENDPOINTS: usize = 20_000;
-/// Commands that may wait for the task: it takes all of them at once.
+/// Commands that may wait for the task, which takes all of them at once.
 pub(super) const COMMANDS: usize = 1024;
 
 /// The answer to a registration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Registered {
-    /// The id that it is renewed and removed by; `None` for who has not shown that he knows it.
+    /// The id that renews and removes the endpoint; `None` for a caller that did not prove that it knows the id.
     pub id: Option<EndpointId>,
-    /// The digest that it is known by.
+    /// The digest that identifies the endpoint.
     pub digest: EndpointDigest,
-    /// It is new; else one of this cluster, address and port was registered, and is now as given.
+    /// `true` for a new endpoint; `false` where this cluster, address and port was registered already.
     pub created: bool,
 }
 
@@ -35,24 +35,24 @@ impl Registered {
     }
 }
 
-/// The reason why the registry did not do what it was asked to. Nothing changed.
+/// The reason why the registry refused a command. Nothing changed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum RegistryError {
-    /// Never registered, removed, or its lease ran out.
+    /// The id was never registered, or was removed, or its lease ran out.
     #[error("no endpoint of this id is registered (digest {})", .0.digest())]
     NotFound(EndpointId),
-    /// The cluster's endpoints in the shared group were published by someone else.
+    /// Another publisher published the cluster's endpoints in the shared group.
     #[error("the endpoints of \"{0}\" in group \"*\" were published by someone else: delete them there first")]
     Taken(String),
-    /// Somebody registered the address in the cluster, and otherwise than it is given now.
+    /// The address is registered in the cluster already, in another form.
     #[error(
         "{0} is registered in \"{1}\" already: it is changed with the id that its registration was answered, as \"id\""
     )]
     Occupied(SocketAddr, String),
-    /// As many are registered as may be.
+    /// The registry is full.
     #[error("{MAX_ENDPOINTS} endpoints are registered, more are not taken")]
     Full,
-    /// The publisher refused what came of it.
+    /// The publisher refused the endpoints.
     #[error(transparent)]
     Publish(Arc<PublishError>),
     /// The server is shutting down.
@@ -60,7 +60,7 @@ pub enum RegistryError {
     Closed,
 }
 
-/// One request to the task, and where its answer goes.
+/// A command to the task, and the channel of its answer.
 #[derive(Debug)]
 pub(super) struct Command {
     pub(super) action: Action,
@@ -70,7 +70,7 @@ pub(super) struct Command {
 /// The action of a command.
 #[derive(Clone, Debug)]
 pub(super) enum Action {
-    /// The id of what is there already, where it is known.
+    /// The id of the existing endpoint, where the caller gives one.
     Register(Registration, Option<EndpointId>),
     Renew(EndpointId, Change),
     Deregister(EndpointId),

@@ -1,4 +1,4 @@
-//! One endpoint: what it is registered as, by what it is known, and its lease.
+//! One endpoint: its registration, its id, and its lease.
 
 use std::{
     fmt,
@@ -12,95 +12,95 @@ use bytes::Bytes;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-/// The largest weight: those of a cluster must not add up to more than 32 bits.
+/// The largest weight: the weights of a cluster must add up to at most 32 bits.
 pub const MAX_WEIGHT: u32 = 65_535;
 
-/// What a registration is renewed and removed by: whoever has it may do so, and nobody else has it but who registered. It is
-/// neither kept nor published nor logged, its digest is.
+/// The secret that renews and removes a registration: only its service has it. The id is neither stored, published nor
+/// logged; its digest is.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct EndpointId(Uuid);
 
-/// Names a registration where everyone may see it: the hash of its id.
+/// The public name of a registration: the hash of its id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EndpointDigest([u8; 16]);
 
-/// An endpoint as it is registered.
+/// The description of an endpoint by its service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Registration {
-    /// The name that clusters ask for its endpoints by: `service_name`, or the cluster's own.
+    /// The name under which clusters request the endpoint: `service_name`, or the cluster's own.
     pub cluster_name: String,
-    /// Where it listens. EDS takes no host names.
+    /// The address of the endpoint. EDS takes no host names.
     pub address: SocketAddr,
-    /// Its share of the load, relative to the others; 1 where not given.
+    /// The share of the load, relative to the other endpoints; 1 where not given.
     pub weight: Option<u32>,
-    /// Whether it is to be given load.
+    /// The health, which decides if the endpoint gets load.
     pub health: Health,
-    /// Where it runs; empty texts where not given.
+    /// The location; empty texts where not given.
     pub locality: Locality,
-    /// How long it stays without being renewed; for ever where not given.
+    /// The length of the lease; unlimited where not given.
     pub ttl: Option<Duration>,
 }
 
-/// A registration under its id.
+/// A registration and its digest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
-    /// The digest of what it is renewed and removed by.
+    /// The digest of the id.
     pub digest: EndpointDigest,
-    /// As registered, with what was changed since.
+    /// The registration, with later changes.
     pub registration: Registration,
 }
 
-/// An endpoint and when it goes by itself.
+/// An endpoint with its lease.
 #[derive(Clone, Debug)]
 pub struct Lease {
     /// The endpoint.
     pub endpoint: Arc<Endpoint>,
-    /// The endpoint as it is published: encoded once, however often its cluster is.
+    /// The published form of the endpoint, encoded once for all revisions of its cluster.
     pub(super) encoded: Bytes,
-    /// When it goes unless it is renewed; `None` for never.
+    /// The time at which the lease runs out; `None` for never.
     pub expires: Option<Instant>,
 }
 
-/// What may change with a renewal; what is not given stays.
+/// The changes of a renewal; fields that are not given stay.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Change {
-    /// Another weight.
+    /// The new weight.
     pub weight: Option<u32>,
-    /// Another health.
+    /// The new health.
     pub health: Option<Health>,
-    /// Another length of its lease.
+    /// The new length of the lease.
     pub ttl: Option<Duration>,
 }
 
 /// `envoy.config.core.v3.HealthStatus`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Health {
-    /// Envoy's own checks decide; without any it is healthy.
+    /// Envoy's own checks decide; without checks the endpoint is healthy.
     #[default]
     Unknown,
-    /// It may be given load.
+    /// The endpoint may get load.
     Healthy,
-    /// It may not.
+    /// The endpoint gets no load.
     Unhealthy,
-    /// It may not be given new connections.
+    /// The endpoint gets no new connections.
     Draining,
-    /// Its health check ran out of time: unhealthy.
+    /// The health check timed out: unhealthy.
     Timeout,
-    /// It is given load where healthy ones are short.
+    /// The endpoint gets load only if healthy ones are short.
     Degraded,
 }
 
-/// A text that is no health.
+/// A text that is not a health status.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unknown health \"{0}\": expected UNKNOWN, HEALTHY, UNHEALTHY, DRAINING, TIMEOUT or DEGRADED")]
 pub struct UnknownHealth(pub String);
 
-/// A text that is no digest.
+/// A text that is not a digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a digest has 32 hexadecimal digits")]
 pub struct MalformedDigest;
 
-/// Where an endpoint runs.
+/// The location of an endpoint.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Locality {
     /// `region`.
@@ -118,7 +118,7 @@ impl EndpointId {
         Self(Uuid::new_v4())
     }
 
-    /// What it is known by to those who do not have it.
+    /// The public name of the registration.
     #[must_use]
     pub fn digest(self) -> EndpointDigest {
         let hash = blake3::hash(self.0.as_bytes());
@@ -184,7 +184,7 @@ impl Health {
         Self::Degraded,
     ];
 
-    /// The name that Envoy's protos have for it.
+    /// The name in Envoy's protos.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -212,7 +212,7 @@ impl FromStr for Health {
 // === impl Registration ===
 
 impl Registration {
-    /// An endpoint of a cluster, with everything else as where nothing is said.
+    /// A registration with defaults in all other fields.
     #[must_use]
     pub fn new(cluster_name: impl Into<String>, address: IpAddr, port: u16) -> Self {
         Self {

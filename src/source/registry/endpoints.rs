@@ -1,4 +1,4 @@
-//! Everything that is registered, and how a batch of commands changes it. No I/O.
+//! All registrations, and the effect of commands on them. No I/O.
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
@@ -10,11 +10,11 @@ use super::{
     endpoint::{Change, Endpoint, EndpointDigest, EndpointId, Lease, Registration},
 };
 
-/// Everything that is registered, at one moment.
+/// All registrations at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Endpoints {
     by_digest: BTreeMap<EndpointDigest, Lease>,
-    /// An address is in a cluster once.
+    /// A cluster has an address at most once.
     by_address: BTreeMap<(String, SocketAddr), EndpointDigest>,
 }
 
@@ -27,7 +27,7 @@ impl Endpoints {
         self.by_digest.len()
     }
 
-    /// There is none.
+    /// Returns true without endpoints.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.by_digest.is_empty()
@@ -61,12 +61,12 @@ impl Endpoints {
         clusters
     }
 
-    /// The next moment at which a lease runs out.
+    /// The next time at which a lease runs out.
     pub(super) fn next_expiry(&self) -> Option<Instant> {
         self.iter().filter_map(|lease| lease.expires).min()
     }
 
-    /// Takes out what ran out. Gives the clusters that lost endpoints.
+    /// Removes expired endpoints. Returns the clusters that lost endpoints.
     pub(super) fn expire(&mut self, now: Instant) -> Vec<String> {
         let gone = self
             .iter()
@@ -75,12 +75,12 @@ impl Endpoints {
         gone.into_iter().filter_map(|digest| self.remove(digest)).collect()
     }
 
-    /// Adds an endpoint that was registered before.
+    /// Adds an endpoint that was registered before a restart.
     pub(super) fn recover(&mut self, endpoint: Endpoint, now: Instant) {
         self.put(endpoint, now);
     }
 
-    /// Does what is asked for. Gives the cluster of which something else is to be published, where there is one.
+    /// Applies a command. Returns the cluster to publish, if it changed.
     pub(super) fn apply(
         &mut self,
         action: Action,
@@ -102,8 +102,8 @@ impl Endpoints {
         }
     }
 
-    /// A place that is taken is changed by who has its id alone. Anyone may say what is registered there already, which
-    /// prolongs it and changes nothing: a service that was restarted has forgotten its id.
+    /// Only the holder of its id may change an endpoint. Anyone may repeat a registration, which extends its lease and changes
+    /// nothing else: a restarted service has forgotten its id.
     fn register(
         &mut self,
         registration: Registration,
@@ -136,7 +136,7 @@ impl Endpoints {
         })
     }
 
-    /// Gives the cluster where what is published of it changes.
+    /// Renews a lease. Returns the cluster if its published endpoints change.
     fn renew(&mut self, id: EndpointId, change: Change, now: Instant) -> Result<Option<String>, RegistryError> {
         let lease = self.get(id).ok_or(RegistryError::NotFound(id))?;
         let before = Arc::clone(&lease.endpoint);
@@ -154,7 +154,7 @@ impl Endpoints {
         Ok(changed.then_some(cluster))
     }
 
-    /// Gives the cluster; `None` where there is no such endpoint.
+    /// Removes an endpoint. Returns its cluster; `None` where the endpoint does not exist.
     fn remove(&mut self, digest: EndpointDigest) -> Option<String> {
         let lease = self.by_digest.remove(&digest)?;
         let place = lease.endpoint.registration.place();

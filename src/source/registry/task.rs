@@ -1,4 +1,4 @@
-//! The one task that changes what is registered, and publishes it.
+//! The one task that changes the registrations and publishes them.
 
 use std::{collections::BTreeSet, future::pending, sync::Arc, time::Duration};
 
@@ -29,10 +29,10 @@ use crate::{
     snapshot::Snapshot,
 };
 
-/// The author of what the registry publishes, for people: nothing is decided by it.
+/// The author of the registry's revisions, for people: no decision depends on it.
 pub(super) const AUTHOR: &str = "registry";
 
-/// The time after which a failed publish of what ran out is tried again.
+/// Time until the retry of a failed publish of expired endpoints.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Runs the registry: see [`RegistryTask::run`].
@@ -46,23 +46,23 @@ pub struct RegistryTask {
     endpoints: watch::Sender<Arc<Endpoints>>,
     metrics: RegistryMetrics,
     events: broadcast::Receiver<SnapshotEvent>,
-    /// When what could not be published is tried again.
+    /// The time of the next retry of a failed publish.
     retry: Option<Instant>,
-    /// Whether what is taken away by others is put back.
+    /// Restores endpoints that others remove.
     restores: bool,
 }
 
-/// What there is to do.
+/// The next work of the task.
 enum Work {
     /// Commands that wait.
     Commands(Vec<Command>),
-    /// Leases ran out, or a publish of that failed.
+    /// Leases ran out, or publishing that failed before.
     Expire,
     /// The shared group changed, or may have.
     Restore,
 }
 
-/// What was registered, from what is published.
+/// Reads the registrations from the published endpoints.
 pub(super) fn recover(publisher: &Publisher) -> Result<Endpoints, PublishError> {
     let mut endpoints = Endpoints::default();
     let now = Instant::now();
@@ -78,7 +78,7 @@ pub(super) fn recover(publisher: &Publisher) -> Result<Endpoints, PublishError> 
     Ok(endpoints)
 }
 
-/// The shared group's own resources, where it has any.
+/// The shared group's own resources, if it has a snapshot.
 fn shared(publisher: &Publisher) -> Result<Option<Snapshot>, PublishError> {
     match publisher.get(&NodeGroup::from(NodeGroup::SHARED), None) {
         Ok((_, snapshot)) => Ok(Some(snapshot)),
@@ -87,7 +87,7 @@ fn shared(publisher: &Publisher) -> Result<Option<Snapshot>, PublishError> {
     }
 }
 
-/// The registered endpoints of a resource; `None` where it was published by someone else.
+/// The registered endpoints of a resource; `None` where another publisher made the resource.
 pub(super) fn registered(resource: &Resource) -> Option<Vec<Endpoint>> {
     let any = prost_types::Any::decode(resource.body.clone()).ok()?;
     assignment::decode(&admission::to_json(&any, Secrets::Show))
@@ -118,18 +118,18 @@ impl RegistryTask {
         }
     }
 
-    /// What others take away or replace stays so: nobody registers any more, and nobody could take it out here.
+    /// Lets others remove and replace endpoints: without a registration API nobody else could remove them.
     #[must_use]
     pub fn without_restoring(mut self) -> Self {
         self.restores = false;
         self
     }
 
-    /// Serves commands until shutdown. What waits then is not answered.
+    /// Serves commands until shutdown. Commands that wait then get no answer.
     pub async fn run(mut self) {
         let registered = self.endpoints.borrow().len();
         if registered > 0 {
-            info!(endpoints = registered, "endpoint registrations found again");
+            info!(endpoints = registered, "endpoint registrations restored");
         }
         while let Some(work) = self.next_work().await {
             match work {
@@ -169,8 +169,8 @@ impl RegistryTask {
         }
     }
 
-    /// Publishes what the commands come to, as one revision. Where that is refused, each is tried by itself, so that only
-    /// those are refused that must be.
+    /// Publishes the result of the commands as one revision. If that is refused, each command is tried alone, so that only the
+    /// bad ones are refused.
     async fn execute(&mut self, commands: Vec<Command>) {
         let actions = commands.iter().map(|command| command.action.clone()).collect();
         let results = match self.attempt(actions).await {
@@ -188,12 +188,12 @@ impl RegistryTask {
         };
         for (command, result) in commands.into_iter().zip(results) {
             self.metrics.changed(change(&command.action, result.as_ref().ok()), 1);
-            // Whoever asked may have hung up.
+            // The caller may have hung up.
             command.reply.send(result).ok();
         }
     }
 
-    /// All of it, or nothing where the publish fails. Gives the result of each action.
+    /// Applies all actions, or none if the publish fails. Returns the result of each action.
     async fn attempt(&mut self, actions: Vec<Action>) -> Result<Vec<Result<Registered, RegistryError>>, RegistryError> {
         let now = Instant::now();
         let mut draft = Endpoints::clone(&self.endpoints.borrow());
@@ -210,7 +210,7 @@ impl RegistryTask {
         Ok(results)
     }
 
-    /// Endpoints that somebody published by hand are not taken out of service by a registration under their name.
+    /// Refuses a registration in a cluster whose endpoints somebody else published, which the registration would replace.
     fn check_taken(&self, draft: &Endpoints, action: &Action) -> Result<(), RegistryError> {
         let Action::Register(registration, _) = action else {
             return Ok(());
@@ -229,7 +229,7 @@ impl RegistryTask {
         }
     }
 
-    /// Takes out what ran out; where that cannot be published, later.
+    /// Removes expired endpoints; retries later if the publish fails.
     async fn expire(&mut self) {
         let mut draft = Endpoints::clone(&self.endpoints.borrow());
         let touched: BTreeSet<String> = draft.expire(Instant::now()).into_iter().collect();
@@ -248,16 +248,16 @@ impl RegistryTask {
         }
     }
 
-    /// Publishes everything that is registered again; what is there already makes no revision.
+    /// Publishes all registrations again; without a difference this makes no revision.
     async fn restore(&mut self) {
         let endpoints = Arc::clone(&self.endpoints.borrow());
         let clusters = endpoints.clusters().into_iter().collect();
         if let Err(error) = self.publish(&clusters, &endpoints).await {
-            warn!(%error, "registered endpoints may be missing from what is served");
+            warn!(%error, "registered endpoints may be missing from the served snapshots");
         }
     }
 
-    /// Publishes these clusters as they are in `endpoints`.
+    /// Publishes the endpoints of these clusters.
     async fn publish(&self, clusters: &BTreeSet<String>, endpoints: &Endpoints) -> Result<(), RegistryError> {
         if clusters.is_empty() {
             return Ok(());
@@ -271,7 +271,7 @@ impl RegistryTask {
         let request = patch(resources.collect());
         let publisher = Arc::clone(&self.publisher);
         let task = self.tracker.spawn_blocking(move || publisher.patch(request));
-        // It panicked, or the runtime ends.
+        // The publish panicked, or the runtime ends.
         let outcome = task.await.map_err(|_| RegistryError::Closed)?;
         let published = outcome.map_err(|error| RegistryError::Publish(Arc::new(error)))?;
         debug!(revision = %published.revision, changed = published.changed, "endpoints published");
@@ -290,7 +290,7 @@ fn patch(resources: Vec<RawResource>) -> PatchRequest {
         options: PublishOptions {
             author: AUTHOR.to_owned(),
             origin: Origin::Registry,
-            // Whoever registers an endpoint can do nothing about them.
+            // A service that registers cannot do anything about warnings.
             allow_warnings: true,
             allow_removals: true,
             ..PublishOptions::default()
@@ -298,7 +298,7 @@ fn patch(resources: Vec<RawResource>) -> PatchRequest {
     }
 }
 
-/// What happened to the endpoint that was asked for; `None` is a refusal.
+/// The change to count; an action without a result is a refusal.
 const fn change(action: &Action, registered: Option<&Registered>) -> Change {
     match (action, registered) {
         (_, None) => Change::Refused,
@@ -308,7 +308,7 @@ const fn change(action: &Action, registered: Option<&Registered>) -> Change {
     }
 }
 
-/// Says that something else than the registry changed the shared group.
+/// Returns true if something other than the registry changed the shared group.
 fn is_foreign(event: &SnapshotEvent) -> bool {
     match event {
         SnapshotEvent::Published(info) => info.group.is_shared() && info.origin != Origin::Registry,

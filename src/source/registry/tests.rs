@@ -1,4 +1,4 @@
-//! What is registered, and what of it is published.
+//! Registrations, and the endpoints that are published for them.
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ impl Fixture {
         Self::over(Publisher::in_memory())
     }
 
-    /// A registry over what another has published.
+    /// A registry over published endpoints.
     fn over(publisher: Arc<Publisher>) -> Self {
         let (tracker, shutdown) = (TaskTracker::new(), CancellationToken::new());
         let (registry, task) = Registry::new(Arc::clone(&publisher), tracker.clone(), shutdown.clone()).unwrap();
@@ -61,7 +61,7 @@ impl Fixture {
         self.registry.register(registration, None).await.unwrap().id.unwrap()
     }
 
-    /// The ports that are published of a cluster; `None` where nothing is.
+    /// The published ports of a cluster; `None` without any.
     fn published(&self, cluster: &str) -> Option<Vec<u64>> {
         let (_, snapshot) = self.publisher.get(&shared(), None).ok()?;
         let resource = snapshot.resource(&ResourceType::Endpoint, cluster)?;
@@ -111,7 +111,7 @@ fn assignment_by_hand(cluster: &str) -> Value {
 }
 
 #[tokio::test]
-async fn what_is_registered_is_published_when_it_is_answered() {
+async fn registrations_are_published_before_they_are_answered() {
     let fixture = Fixture::new();
     let first = fixture.register(at(1)).await;
     assert_eq!(fixture.published("a"), Some(vec![1]));
@@ -154,7 +154,7 @@ async fn a_burst_is_few_revisions() {
 }
 
 #[tokio::test]
-async fn the_same_address_again_is_the_same_endpoint_for_who_has_its_id() {
+async fn the_same_address_is_the_same_endpoint_for_the_holder_of_its_id() {
     let fixture = Fixture::new();
     let first = fixture.registry.register(at(1), None).await.unwrap();
     let again = Registration {
@@ -196,19 +196,19 @@ async fn an_address_that_another_registered_is_neither_shortened_nor_taken_over(
             assert!(matches!(refused, Err(RegistryError::Occupied(..))), "{refused:?}");
         }
     }
-    // A service that was restarted says what it said before, and is not told what it could be taken out by.
+    // A restarted service repeats its registration, and does not learn the id that would remove it.
     let again = fixture.registry.register(hour.clone(), None).await.unwrap();
     assert_eq!((again.id, again.digest, again.created), (None, id.digest(), false));
     let endpoints = fixture.registry.endpoints();
     assert_eq!(endpoints.get(id).unwrap().endpoint.registration, hour);
     fixture.registry.deregister(id).await.unwrap();
-    // Its place is free: the id it had means nothing any more.
+    // The address is free again: the old id has no meaning any more.
     let anew = fixture.registry.register(hour, Some(id)).await.unwrap();
     assert!(anew.created && anew.id.is_some() && anew.id != Some(id));
 }
 
 #[tokio::test]
-async fn what_everyone_sees_takes_nothing_out() {
+async fn public_digests_cannot_remove_endpoints() {
     let fixture = Fixture::new();
     let id = fixture.register(at(1)).await;
     let (_, snapshot) = fixture.publisher.get(&shared(), None).unwrap();
@@ -223,7 +223,7 @@ async fn what_everyone_sees_takes_nothing_out() {
             .parse::<EndpointId>()
             .is_ok_and(|other| other != id)
     );
-    // As text a digest has the form of an id without its dashes.
+    // The text of a digest is the text of an id without its dashes.
     let seen: EndpointId = id.digest().to_string().parse().unwrap();
     assert!(matches!(
         fixture.registry.deregister(seen).await,
@@ -374,7 +374,7 @@ async fn whoever_calls_themselves_registry_takes_no_registration_away() {
             ..PublishOptions::default()
         },
     };
-    // The registered endpoints go without a word, since they come back: the name alone must not keep them away.
+    // Registered endpoints may go without a confirmation, since they come back. The author's name alone must not prevent that.
     let published = fixture
         .publisher
         .replace(as_registry(&assignment_by_hand("other")))
@@ -409,7 +409,7 @@ async fn endpoints_that_were_published_by_hand_are_not_taken_over() {
 #[tokio::test]
 async fn one_that_must_be_refused_does_not_take_the_others_with_it() {
     let fixture = Fixture::new();
-    // Longer than admission lets a name be.
+    // A name that is too long for admission.
     let bad = Registration::new("x".repeat(3000), [10, 0, 0, 1].into(), 1);
     let (refused, taken) = tokio::join!(
         fixture.registry.register(bad, None),

@@ -1,4 +1,4 @@
-//! A stream whose node is known: its session, and what of it is noted in the books, the metrics and the log.
+//! A stream whose node is known: its session, and the recording of its outcomes in the fleet, the metrics and the log.
 
 use std::{collections::BTreeSet, task::Context, time::Instant};
 
@@ -28,19 +28,19 @@ pub(super) struct Running {
     pub(super) watch: SnapshotWatch,
     pub(super) guard: StreamGuard,
     pub(super) span: Span,
-    /// That the node may be this one, and what it may see.
+    /// The node's admission, and its view of the snapshot.
     pub(super) admittance: Admittance,
-    /// Names of secrets that were looked at: a node repeats what it asks for.
+    /// Names of secrets that were checked already: a node repeats its requests.
     noted: BTreeSet<String>,
-    /// The stream among those of its node, where any name is on demand.
+    /// The stream's membership among those of its node, if any type has names on demand.
     member: Option<Member>,
-    /// What was published while the stream was open, and when, until the stream holds all of it.
+    /// The last publish and the time of its start, until the stream holds all of it.
     push: Option<(Revision, Instant)>,
-    /// Secrets that the node may quote.
+    /// Sets of secrets that the node may quote.
     served: Served,
-    /// The last refusal that was logged: a node repeats itself (Z-5).
+    /// The message of the last logged NACK: a node repeats its NACKs (Z-5).
     logged: Option<String>,
-    /// A response that is larger than many clients take was logged.
+    /// True once a large response was logged.
     logged_large: bool,
 }
 
@@ -72,19 +72,19 @@ impl Running {
         }
     }
 
-    /// A snapshot was published while the stream is open; it began at this moment, where that is known.
+    /// Starts to time a publish. `began` is `None` if its start is unknown.
     pub(super) fn on_publish(&mut self, revision: Revision, began: Option<Instant>) {
         self.push = began.map(|began| (revision, began));
     }
 
-    /// Tells the node's other streams which names on demand this one asks for, and learns theirs.
+    /// Shares the names on demand with the node's other streams, in both directions.
     pub(super) fn exchange_names(&mut self, cx: &Context<'_>, now: Instant) {
         if let Some(member) = &mut self.member {
             member.exchange(&mut self.session, cx, now);
         }
     }
 
-    /// Notes once which of these secrets the node asks for and may not have.
+    /// Audits, once per name, the requested secrets that the node may not have.
     pub(super) fn note_secrets(&mut self, names: &[&str], authority: &Authority) {
         for name in names {
             if self.noted.len() < NOTED && !self.noted.contains(*name) {
@@ -94,7 +94,7 @@ impl Running {
         }
     }
 
-    /// Enters what happened in the books, the metrics and the log; gives the moment of that, where anything did.
+    /// Records outcomes in the fleet, the metrics and the log. Returns the time of the recording if there was any.
     pub(super) fn record_outcomes(&mut self, metrics: &ServingMetrics, now: Instant) -> Option<Instant> {
         let mut clock = None;
         while let Some(mut outcome) = self.session.poll_outcome() {
@@ -107,7 +107,7 @@ impl Running {
         clock.map(|moment| moment.steady)
     }
 
-    /// Leaves out of a node's words the secrets that it was served, and keeps up which those are.
+    /// Removes the served secrets from a NACK's message, and keeps track of the served sets.
     fn guard_secrets(&mut self, outcome: &mut Outcome) {
         match outcome {
             Outcome::Sent(delivery) | Outcome::Presented(delivery)
@@ -133,8 +133,8 @@ impl Running {
         }
     }
 
-    /// How long a publish took to be accepted, by each type that it changed. What is asked for when all of it was accepted is
-    /// no push any more.
+    /// Records the time from a publish to the ACK, for each type that it changed. Responses after the stream holds the
+    /// whole publish do not count.
     fn time(&mut self, outcome: &Outcome, metrics: &ServingMetrics, now: Instant) {
         let Some((revision, began)) = self.push else {
             return;
@@ -145,13 +145,13 @@ impl Running {
             let kind = TypeLabel::from(&delivery.resource_type);
             metrics.pushed(kind, now.saturating_duration_since(began));
         }
-        // All of it was done that can be.
-        if outcome.told().revision.is_some_and(|held| held >= revision) {
+        // The stream holds all of the publish that is not blocked.
+        if outcome.report().revision.is_some_and(|held| held >= revision) {
             self.push = None;
         }
     }
 
-    /// L-13: a response that could not be divided may be more than the client takes.
+    /// L-13: counts and reports a response that could not be split and exceeds `most`.
     pub(super) fn note_size(&mut self, delivery: &Delivery, bytes: usize, most: usize) {
         self.guard.count_bytes(&delivery.resource_type, bytes);
         if bytes <= most {
@@ -162,7 +162,7 @@ impl Running {
             self.logged_large = true;
             debug!(
                 parent: &self.span, resource_type = %delivery.resource_type, version = %delivery.version, bytes,
-                "large response: gRPC clients take 4 MiB unless told otherwise"
+                "large response: gRPC clients take 4 MiB unless configured otherwise"
             );
         }
     }
@@ -185,11 +185,11 @@ impl Running {
             }
             return;
         }
-        // What was sent is logged with what the response carries.
+        // The driver logs responses with their sizes.
         if !enabled!(Level::DEBUG) || matches!(outcome, Outcome::Sent(_)) {
             return;
         }
-        let told = outcome.told();
+        let told = outcome.report();
         let waits = told.standing.map(|standing| {
             let waits = standing.waits.iter();
             waits

@@ -1,20 +1,20 @@
-//! The sets of secrets that a stream was served from: a node that refuses a response may quote a secret that was replaced since.
+//! The sets of secrets that a stream was served. A NACK may quote a secret that was replaced since.
 
 use std::sync::Arc;
 
 use crate::{protocol::Session, resource::ResourceType::Secret, snapshot::TypeResources};
 
-/// Sets that are kept for one stream. One response of a type is unanswered at a time, or a few.
+/// Sets kept per stream. Few responses of a type are unanswered at a time.
 const MOST: usize = 4;
 
-/// The sets of secrets that responses were made from and that the node may still answer, oldest first.
+/// The sets of secrets in responses that the node may still answer, oldest first.
 #[derive(Debug, Default)]
 pub(super) struct Served(Vec<Arc<TypeResources>>);
 
 // === impl Served ===
 
 impl Served {
-    /// Notes the set that the session has just served secrets from, or found the node to hold.
+    /// Adds the set from which the session served secrets, or which it found the node to hold.
     pub(super) fn note(&mut self, session: &Session) {
         let Some(secrets) = session.goal().and_then(|goal| goal.get(&Secret)) else {
             return;
@@ -28,7 +28,7 @@ impl Served {
         self.0.push(Arc::clone(secrets));
     }
 
-    /// The node has answered for the newest set: it says nothing more of those before.
+    /// Drops all sets but the newest, which the node has answered.
     pub(super) fn settle(&mut self) {
         self.0.drain(..self.0.len().saturating_sub(1));
     }

@@ -18,7 +18,7 @@ use crate::{
     transport::settings::XdsSettings,
 };
 
-/// The body of a request that says this, and then panics where it is asked for more.
+/// A request body with these bytes that panics when polled again.
 struct Panics(Option<Bytes>);
 
 impl http_body::Body for Panics {

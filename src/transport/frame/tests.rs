@@ -1,4 +1,4 @@
-//! Messages decode to what was meant, and streams share their bytes.
+//! Tests of frames: messages decode to the response, and streams share their bytes.
 
 use prost::Message as _;
 
@@ -103,7 +103,7 @@ const TTL: prost_types::Duration = prost_types::Duration {
     nanos: 500_000_000,
 };
 
-/// A SotW resource that is wrapped.
+/// Unwraps a wrapped SotW resource.
 fn unwrapped(any: &prost_types::Any) -> crate::proto::discovery::Resource {
     assert_eq!(any.type_url, WRAPPER_URL);
     crate::proto::discovery::Resource::decode(&*any.value).unwrap()

@@ -1,5 +1,4 @@
-//! A load report, read by one scan over its bytes: sums are made of what is reported for each locality, and nothing is built
-//! of what nobody reads.
+//! Parses a load report in one scan over its bytes: sums the counts of all localities and skips unused fields.
 
 use std::{borrow::Cow, time::Duration};
 
@@ -13,10 +12,10 @@ use crate::{
     },
 };
 
-/// Fields of a report, of any depth, for each cluster that it may hold: an Envoy reports each locality of a cluster apart.
+/// Fields at any depth per cluster of a report. An Envoy reports each locality of a cluster separately.
 const FIELDS_PER_CLUSTER: usize = 100;
 
-/// A `LoadStatsRequest`.
+/// The used fields of a `LoadStatsRequest`.
 #[derive(Debug, Default)]
 pub(super) struct Report<'a> {
     /// An encoded `envoy.config.core.v3.Node`.
@@ -24,7 +23,7 @@ pub(super) struct Report<'a> {
     pub(super) clusters: Vec<ClusterLoad>,
 }
 
-/// Limits of one report, and what of it was read.
+/// The limits of one report, and the count of its fields so far.
 struct Budget {
     clusters: usize,
     fields: usize,
@@ -34,7 +33,7 @@ struct Budget {
 // === impl Report ===
 
 impl<'a> Report<'a> {
-    /// Reads an encoded `LoadStatsRequest` with texts of at most `name_bytes`.
+    /// Parses an encoded `LoadStatsRequest` with texts of at most `name_bytes`.
     pub(super) fn read(mut bytes: &'a [u8], settings: &LrsSettings, name_bytes: usize) -> Result<Self, RequestError> {
         let mut budget = Budget {
             clusters: settings.clusters,
@@ -70,7 +69,7 @@ impl Budget {
         Ok(Field::next(bytes)?)
     }
 
-    /// An encoded `ClusterStats`.
+    /// Parses an encoded `ClusterStats`.
     fn cluster(&mut self, mut bytes: &[u8]) -> Result<ClusterLoad, RequestError> {
         let mut load = ClusterLoad::default();
         let (mut seconds, mut nanos) = (0, 0);
@@ -97,14 +96,14 @@ impl Budget {
             seconds: seconds as i64,
             nanos,
         };
-        // A negative one is none.
+        // A negative interval counts as 0.
         load.interval = Duration::try_from(duration).unwrap_or_default();
         Ok(load)
     }
 
-    /// Adds what an encoded `UpstreamLocalityStats` counts.
+    /// Adds the counts of an encoded `UpstreamLocalityStats`.
     fn locality(&mut self, mut bytes: &[u8], load: &mut ClusterLoad) -> Result<(), RequestError> {
-        // Of a field that is there twice the last one counts.
+        // The last value of a repeated field counts.
         let [mut successful, mut in_progress, mut failed, mut issued] = [0; 4];
         while let Some(field) = self.next(&mut bytes)? {
             match field.number {
@@ -203,7 +202,7 @@ mod tests {
         assert_eq!(report.clusters, [expected]);
     }
 
-    /// Each would be some hundred times its size once it is decoded.
+    /// Each would be some hundred times its size once decoded.
     #[test]
     fn reports_that_hold_too_much_are_refused_by_their_place_and_limit() {
         assert_eq!(
@@ -235,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_report_are_refused() {
+    fn bytes_that_are_not_a_report_are_refused() {
         for bytes in [
             &[2 << 3, 1][..],
             &[2 << 3 | 2, 5, 0],

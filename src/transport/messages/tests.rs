@@ -1,4 +1,4 @@
-//! Messages come out whole, however the body is cut.
+//! Tests that messages come out whole, wherever the body is split into frames.
 
 use std::{collections::VecDeque, convert::Infallible, sync::Arc, task::Waker};
 
@@ -7,7 +7,7 @@ use http_body::Frame;
 use super::*;
 use crate::transport::ledger::{Bounds, Ledger, Subject};
 
-/// A body of given frames, then its end.
+/// A body of these frames, which then ends.
 struct Frames(VecDeque<Bytes>);
 
 impl Body for Frames {
@@ -99,7 +99,7 @@ fn compressed_message_and_broken_end_are_refused() {
     }
 }
 
-/// A body that sends these frames, and then nothing more.
+/// A body of these frames, which then stalls.
 struct Stalls(VecDeque<Bytes>);
 
 impl Body for Stalls {
@@ -170,7 +170,7 @@ fn unfinished_messages_count_until_they_are_whole() {
     assert_eq!(unfinished.bytes(), 0);
 }
 
-/// A body of frames without a byte, for ever.
+/// A body of empty frames without end.
 struct Nothing(usize);
 
 impl Body for Nothing {

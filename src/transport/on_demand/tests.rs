@@ -1,4 +1,4 @@
-//! Streams of one node know each other's names, for as long as they count.
+//! Tests that the streams of one node share their names, for as long as the names count.
 
 use std::task::Waker;
 
@@ -28,7 +28,7 @@ fn ask(session: &mut Session, names: &[&str]) {
     session.on_request(&request).unwrap();
 }
 
-/// The names that the node asks for, as a stream of it learns them.
+/// The names of the node, as one of its streams learns them.
 fn learnt(member: &mut Member, session: &mut Session, now: Instant) -> Vec<String> {
     member.exchange(session, &Context::from_waker(Waker::noop()), now);
     let (_, asked) = member.taken.as_ref().unwrap();

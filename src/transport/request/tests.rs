@@ -1,4 +1,4 @@
-//! What is read off the bytes is what decoding gives, whatever the order of the fields and whatever else is among them.
+//! Tests of the scan: its result equals that of decoding, for any order of fields and with unknown fields.
 
 use std::collections::BTreeMap;
 
@@ -105,7 +105,7 @@ fn delta_request() -> impl Strategy<Value = DeltaDiscoveryRequest> {
     )
 }
 
-/// A field that no version of the message has yet, of any wire type.
+/// An unknown field of any wire type.
 fn unknown() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         Just(vec![0xa2, 0x06, 2, b'x', b'y']),
@@ -116,8 +116,7 @@ fn unknown() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// Whole requests one behind the other, which is a request with its fields repeated and in another order; sometimes with
-/// a field that is unknown, or a byte that is broken.
+/// Concatenated requests: fields repeated and in another order, sometimes with an unknown field or a broken byte.
 fn message<M: prost::Message + Clone>(request: impl Strategy<Value = M>) -> impl Strategy<Value = Vec<u8>> {
     let requests = prop::collection::vec(request, 1..4);
     let broken = rarely((any::<prop::sample::Index>(), any::<u8>()));
@@ -140,10 +139,10 @@ fn read(variant: Variant, message: &[u8]) -> Result<Incoming<'_>, Malformed> {
     }
 }
 
-/// All that a request says. Names and versions in any order: protobuf's maps have none, and locators come after names.
-type Said = (Request<'static>, [Vec<String>; 2], BTreeMap<String, String>);
+/// The content of a request. Names and versions are sorted: maps have no order, and locators come last.
+type Content = (Request<'static>, [Vec<String>; 2], BTreeMap<String, String>);
 
-fn said(request: &Request<'_>) -> Said {
+fn content(request: &Request<'_>) -> Content {
     let sorted = |names: &NameList<'_>| {
         let mut names: Vec<String> = names.to_vec().into_iter().map(str::to_owned).collect();
         assert_eq!(names.len(), names.iter().len());
@@ -158,7 +157,7 @@ fn said(request: &Request<'_>) -> Said {
         type_url: leaked(request.type_url),
         version: leaked(request.version),
         nonce: leaked(request.nonce),
-        // The secrets that it quotes are left out where it is read.
+        // The scan removes quoted secrets.
         error: request.error.clone().map(|status| rpc::Status {
             message: without_secrets(&status.message).into_owned(),
             ..status
@@ -172,7 +171,7 @@ fn said(request: &Request<'_>) -> Said {
     )
 }
 
-/// What is read says what decoding says. What cannot be read cannot be decoded either.
+/// Checks that the scan and a decoder agree. A message that the scan refuses must not decode either.
 fn check<'a, M>(
     read: Result<&Incoming<'_>, &Malformed>,
     decoded: Result<&'a M, &prost::DecodeError>,
@@ -184,10 +183,10 @@ where
         (Ok(incoming), Ok(decoded)) => {
             let request = &incoming.request;
             prop_assert_eq!(request.names.len(), request.names.to_vec().len());
-            prop_assert_eq!(said(request), said(&decoded.into()));
+            prop_assert_eq!(content(request), content(&decoded.into()));
         }
         (Err(malformed), Ok(_)) => prop_assert!(false, "decoded, but not read: {malformed}"),
-        // A decoder looks into messages that nobody reads.
+        // A decoder also looks into unused messages.
         (_, Err(_)) => {}
     }
     Ok(())
@@ -234,19 +233,19 @@ proptest! {
     }
 
     #[test]
-    fn lists_have_the_print_of_what_they_say(a in texts(), b in texts()) {
-        let read_print = |names: &[String]| {
+    fn lists_have_the_fingerprint_of_their_names(a in texts(), b in texts()) {
+        let read_fingerprint = |names: &[String]| {
             let request = DiscoveryRequest { resource_names: names.to_vec(), ..DiscoveryRequest::default() };
             let message = request.encode_to_vec();
             format!("{:?}", read(Variant::Sotw, &message).unwrap().request.names)
         };
-        prop_assert_eq!(read_print(&a) == read_print(&b), a == b);
+        prop_assert_eq!(read_fingerprint(&a) == read_fingerprint(&b), a == b);
     }
 }
 
-/// What ends a stream, and why.
+/// The errors that end a stream.
 #[test]
-fn bytes_that_are_no_request_are_refused_with_the_reason() {
+fn bytes_that_are_not_a_request_are_refused_with_the_reason() {
     for (message, reason) in [
         (&[4 << 3, 1][..], Malformed::WireType(4)),
         (&[4 << 3 | 2, 5, b'x'], Malformed::Truncated),
@@ -298,7 +297,7 @@ fn two_nodes_are_merged_as_are_two_errors() {
     assert_eq!((node.id.as_str(), node.cluster.as_str()), ("two", "c"));
 }
 
-/// Each would be many times its size once it is decoded, and none is looked at to its end.
+/// Each would be many times its size once decoded, and the scan stops before its end.
 #[test]
 fn requests_that_hold_too_much_are_refused_by_their_place_and_limit() {
     let limits = StreamLimits {
@@ -326,7 +325,7 @@ fn requests_that_hold_too_much_are_refused_by_their_place_and_limit() {
         assert_eq!(refused(Variant::Delta, &[field << 3 | 2, 0].repeat(101)), text);
         assert!(super::read(Variant::Delta, &[field << 3 | 2, 0].repeat(100), &limits).is_ok());
     }
-    // Fields that nobody knows, empty nodes, empty errors.
+    // Unknown fields, empty nodes, empty errors.
     for field in [15, 2, 6] {
         let message = [field << 3 | 2, 0].repeat(1_000_000);
         assert_eq!(
@@ -367,44 +366,43 @@ fn nodes_that_hold_too_much_are_refused_before_they_are_decoded() {
         incoming.decode_node(&limits).map(Option::unwrap)
     };
     let refused = |bytes: &[u8]| node(bytes).unwrap_err().to_string();
-    // Nobody reads extensions: they cost their bytes.
+    // Extensions are not used: they cost only their bytes.
     let extensions = [9 << 3 | 2, 0].repeat(1000);
     assert!(node(&extensions).unwrap().extensions.is_empty());
     assert_eq!(
         refused(&[9 << 3 | 2, 0].repeat(10_000)),
         "node is 20000 bytes long, more than 16000"
     );
-    // Empty features, and empty values in metadata: thirteen times and more their size once decoded.
+    // Empty features and empty values in metadata, which have thirteen times their size or more once decoded.
     let features = [10 << 3 | 2, 0].repeat(1000);
     assert!(
-        refused(&features).starts_with("what is used of node is "),
+        refused(&features).starts_with("the used part of node is "),
         "{}",
         refused(&features)
     );
     let metadata = encoded(3, &[1 << 3 | 2, 0].repeat(600));
-    assert!(refused(&metadata).starts_with("what is used of node is "));
+    assert!(refused(&metadata).starts_with("the used part of node is "));
     let long = encoded(2, &[b'x'; 1001]);
-    assert!(refused(&long).starts_with("what is used of node is "));
+    assert!(refused(&long).starts_with("the used part of node is "));
     assert_eq!(node(&encoded(2, b"edge")).unwrap().cluster, "edge");
 }
 
 #[test]
-fn long_words_of_a_refusal_are_cut_before_they_are_copied() {
+fn long_messages_of_a_nack_are_cut_before_they_are_copied() {
     let limits = StreamLimits {
         error_bytes: 10,
         ..StreamLimits::default()
     };
-    let said = |text: &str| {
+    let kept = |text: &str| {
         let message = encoded(6, &encoded(2, text.as_bytes()));
         let incoming = super::read(Variant::Sotw, &message, &limits).unwrap();
         incoming.request.error.unwrap().message
     };
-    assert_eq!(said("no"), "no");
-    assert_eq!(said(&"x".repeat(1 << 20)), "x".repeat(14));
-    assert_eq!(said(&"é".repeat(1 << 20)), "é".repeat(7));
+    assert_eq!(kept("no"), "no");
+    assert_eq!(kept(&"x".repeat(1 << 20)), "x".repeat(14));
+    assert_eq!(kept(&"é".repeat(1 << 20)), "é".repeat(7));
 }
 
-/// A field of bytes.
 fn encoded(field: u8, bytes: &[u8]) -> Vec<u8> {
     let mut message = vec![field << 3 | 2];
     prost::encoding::encode_varint(bytes.len() as u64, &mut message);

@@ -1,4 +1,4 @@
-//! What is charged for names, to whom, and when it is given back.
+//! Tests of the charges: their size, their peer, and their end.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -64,7 +64,7 @@ fn names(of: &str, count: usize) -> Vec<String> {
     (0..count).map(|number| format!("{of}-{number:05}")).collect()
 }
 
-/// What a list of such names takes.
+/// The charge of a list of such names.
 fn whole(count: usize) -> usize {
     count * (NAME + "a-00000".len())
 }
@@ -85,7 +85,7 @@ fn names_of_all_streams_of_a_peer_have_a_bound_and_others_are_left_theirs() {
 }
 
 #[test]
-fn who_has_no_room_is_refused_before_the_list_is_made() {
+fn a_stream_without_room_is_refused_before_the_list_is_made() {
     let fixture = Fixture::new(whole(6000), whole(6000));
     let (many, more) = (names("a", 5000), names("b", 5000));
     let request = |names: &[String]| Request {
@@ -107,9 +107,9 @@ fn who_has_no_room_is_refused_before_the_list_is_made() {
     one.edit(&many, &[]).unwrap();
     assert!(reserve(&two, &more).is_err());
     assert!(two.session.names_of(&ENDPOINT).is_none(), "nothing was made of it");
-    // What others ask for is there already.
+    // Lists of other streams exist already.
     assert_eq!(reserve(&two, &many), Ok(0));
-    // In SotW a list takes the place of the one before.
+    // In SotW a list replaces the one before.
     let mut sotw = fixture.stream(3);
     sotw.session = fixture.session(Variant::Sotw);
     sotw.send(&request(&many)).unwrap();

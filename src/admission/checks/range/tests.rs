@@ -1,4 +1,4 @@
-//! Ranges that a real Envoy takes, and some that it refuses; `tests/corpus/bad/checks.yaml` has the places they stand in.
+//! Ranges that a real Envoy accepts, and ranges that it refuses. `tests/corpus/bad/checks.yaml` has them in the messages that contain ranges.
 
 use super::*;
 use crate::{admission::Severity, proto};
@@ -7,7 +7,7 @@ use crate::{admission::Severity, proto};
 struct Said(Vec<(Severity, &'static str, String, String)>);
 
 impl Report for Said {
-    fn tell(&mut self, severity: Severity, code: &'static str, path: &Path<'_>, message: String) {
+    fn report(&mut self, severity: Severity, code: &'static str, path: &Path<'_>, message: String) {
         self.0.push((severity, code, path.text().unwrap_or_default(), message));
     }
 }
@@ -53,7 +53,7 @@ fn text_that_is_no_address_is_no_range() {
         "10.0.0/24",
     ] {
         let range = serde_json::json!({"address_prefix": address, "prefix_len": 8});
-        let message = format!("\"{address}\" is no IP address");
+        let message = format!("\"{address}\" is not an IP address");
         let expected = (Severity::Error, "XDS0315", "address_prefix".to_owned(), message);
         assert_eq!(said_of(range), [expected], "{address}");
     }
@@ -65,7 +65,7 @@ fn length_in_the_address_is_told_with_its_place() {
     let messages: Vec<&str> = said.iter().map(|(_, _, _, message)| message.as_str()).collect();
     assert_eq!(
         messages,
-        ["\"fd00::/8\" is no IP address: write \"fd00::\" here, and the length 8 as prefix_len"]
+        ["\"fd00::/8\" is not an IP address: write \"fd00::\" here, and the length 8 as prefix_len"]
     );
 }
 

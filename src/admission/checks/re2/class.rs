@@ -2,11 +2,12 @@
 
 use super::{Fault, Parser};
 
-/// The bytes that a class matches. RE2 matches bytes in Envoy, so that a letter beyond ASCII counts as those that encode it.
+/// The bytes that a class matches. RE2 matches bytes in Envoy: a non-ASCII character counts as the bytes of its
+/// encoding.
 #[derive(Clone, Copy)]
 pub(super) struct Set {
     bytes: [bool; 256],
-    /// Matches more than this reader knows of: a Unicode class.
+    /// True for a Unicode class, which may match more than this reader knows.
     vague: bool,
 }
 
@@ -64,7 +65,7 @@ impl Set {
         self
     }
 
-    /// Its instructions: one for each range, where a range of letters may stand for both cases.
+    /// The number of instructions: one per range, where a range of letters may cover both cases.
     pub(super) fn size(&self) -> usize {
         if self.vague {
             return 7;
@@ -83,7 +84,7 @@ impl Set {
 // === impl Parser ===
 
 impl Parser<'_> {
-    /// The rest of a class, behind its `[`; gives its instructions.
+    /// Reads the rest of a class after its `[`; returns its number of instructions.
     pub(super) fn class(&mut self) -> Result<usize, Fault> {
         let negated = self.eat("^");
         let mut set = Set::EMPTY;
@@ -105,7 +106,7 @@ impl Parser<'_> {
         Ok(if negated { set.negated() } else { set }.size())
     }
 
-    /// `a` or `a-z`.
+    /// Reads `a` or `a-z`.
     fn range(&mut self, set: &mut Set) -> Result<(), Fault> {
         let begin = self.rest;
         let low = self.class_character()?;
@@ -135,7 +136,7 @@ impl Parser<'_> {
         Ok(())
     }
 
-    /// A character inside a class; `None` where it is one that this reader does not know.
+    /// Reads a character inside a class; `None` for one that this reader does not know.
     fn class_character(&mut self) -> Result<Option<char>, Fault> {
         match self.peek() {
             None => Err(Fault::MissingBracket),
@@ -144,7 +145,7 @@ impl Parser<'_> {
         }
     }
 
-    /// `[:alpha:]`, `[:^alpha:]`.
+    /// Reads `[:alpha:]` or `[:^alpha:]`.
     fn posix_class(&mut self) -> Result<Option<Set>, Fault> {
         let Some((name, rest)) = self.rest.strip_prefix("[:").and_then(|rest| rest.split_once(":]")) else {
             return Ok(None);
@@ -158,7 +159,7 @@ impl Parser<'_> {
         Ok(Some(if plain == name { set } else { set.negated() }))
     }
 
-    /// `\d`, `\pL`, `\p{Greek}`, and their opposites.
+    /// Reads `\d`, `\pL`, `\p{Greek}`, or their opposites.
     pub(super) fn named_class(&mut self) -> Result<Option<Set>, Fault> {
         let Some(kind) = self.rest.strip_prefix('\\').and_then(|rest| rest.chars().next()) else {
             return Ok(None);
@@ -166,7 +167,7 @@ impl Parser<'_> {
         let set = match kind.to_ascii_lowercase() {
             'd' => Set::posix("digit"),
             'w' => Set::posix("word"),
-            // Without the vertical tab.
+            // `\s` does not include the vertical tab.
             's' => Set::of(|b| b.is_ascii_whitespace()),
             'p' => return self.unicode_class().map(Some),
             _ => return Ok(None),
@@ -192,7 +193,7 @@ impl Parser<'_> {
         })
     }
 
-    /// What stands behind `\` for one character; `None` for one beyond those that are told apart here.
+    /// Reads the escape of one character, after its `\`; `None` for an escape that this reader does not know.
     pub(super) fn escaped_character(&mut self) -> Result<Option<char>, Fault> {
         let whole = self.rest;
         self.next();
@@ -219,7 +220,7 @@ impl Parser<'_> {
         }
     }
 
-    /// `41`, `{41}`.
+    /// Reads `41` or `{41}`.
     fn hexadecimal(&mut self) -> Result<Option<char>, ()> {
         let digits = if self.eat("{") {
             let (digits, rest) = self.rest.split_once('}').ok_or(())?;

@@ -1,4 +1,4 @@
-//! Each verdict here was seen from a real Envoy, sizes included.
+//! Verdicts observed with a real Envoy, sizes included.
 
 use super::*;
 
@@ -156,6 +156,6 @@ fn sizes_are_those_of_envoy_but_for_one_or_two() {
 }
 
 #[test]
-fn what_is_nested_deeper_than_anybody_writes_is_not_judged() {
+fn very_deep_nesting_is_not_judged() {
     assert_eq!(check(&"(".repeat(100_000)), Ok(0));
 }

@@ -1,4 +1,4 @@
-//! As much of DER as it takes to find the public part of a key.
+//! Reads as much DER as finding the public part of a key takes.
 
 pub(super) const INTEGER: u8 = 0x02;
 pub(super) const BIT_STRING: u8 = 0x03;

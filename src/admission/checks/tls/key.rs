@@ -1,4 +1,4 @@
-//! Private keys, as far as what they are the key of: RSA, elliptic curves, Ed25519, in PKCS #8 or in their own form.
+//! Reads the public half of private keys: RSA, elliptic curves and Ed25519, in PKCS #8 or in their own form.
 
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 
@@ -10,23 +10,23 @@ use super::{
 const RSA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
 const EC: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
 const ED25519: &[u8] = &[0x2b, 0x65, 0x70];
-/// The public key in an ECPrivateKey, `[1]`.
+/// The tag of the public key in an ECPrivateKey, `[1]`.
 const EC_PUBLIC: u8 = 0xa1;
 
-/// The public half of a key, or of a certificate.
+/// The public half of a private key or of a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Public {
     /// The modulus.
     Rsa(Vec<u8>),
-    /// The point; a private key need not say it.
+    /// The point; `None` for a private key that does not include it.
     Ec(Option<Vec<u8>>),
-    /// The point.
+    /// The point; `None` for a private key that does not include it.
     Ed25519(Option<Vec<u8>>),
-    /// Of another kind, or encrypted.
+    /// A key of another kind, or an encrypted one.
     Unknown,
 }
 
-/// Why a private key cannot be loaded.
+/// The reason why a private key cannot be loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Fault {
     #[error("empty, where a private key in PEM is expected")]
@@ -93,7 +93,7 @@ fn ec(mut der: Reader<'_>) -> Option<Public> {
     let mut point = None;
     while let Some((tag, content)) = key.any() {
         if tag == EC_PUBLIC {
-            // A bit string begins with how many bits of its last byte are unused.
+            // The first byte of a bit string is the number of unused bits in its last byte.
             point = Reader(content).expect(BIT_STRING)?.get(1..).map(<[u8]>::to_vec);
         }
     }
@@ -109,14 +109,14 @@ impl Public {
         Self::Rsa(modulus[zeros..].to_vec())
     }
 
-    /// Whether this is the key of what `certificate` is; `None` where that cannot be told.
+    /// Returns true if the private key belongs to `certificate`, and `None` if the halves cannot be compared.
     pub(super) fn fits(&self, certificate: &Self) -> Option<bool> {
         match (self, certificate) {
             (Self::Unknown, _) | (_, Self::Unknown) => None,
             (Self::Rsa(a), Self::Rsa(b)) => Some(a == b),
             (Self::Ec(a), Self::Ec(b)) | (Self::Ed25519(a), Self::Ed25519(b)) => {
                 let (a, b) = (a.as_ref()?, b.as_ref()?);
-                // A point of a curve may be written in a shorter form.
+                // The point of a curve has a compressed and an uncompressed form.
                 let same_form = a.first() == b.first() || a.len() == b.len();
                 (a == b || same_form).then_some(a == b)
             }

@@ -1,21 +1,21 @@
-//! PEM as Envoy's TLS library reads it: blocks between other text, of which those with another label are passed over.
+//! Reads PEM as Envoy's TLS library does: text around blocks, and blocks with other labels, are skipped.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use zeroize::Zeroizing;
 
-/// One block of a text.
+/// One block of a PEM text.
 pub(super) struct Block {
     pub(super) label: String,
-    /// Empty where the base64 is damaged: that is no DER of anything.
+    /// Empty if the base64 is damaged; empty bytes are no valid DER.
     pub(super) der: Zeroizing<Vec<u8>>,
-    /// Encrypted, as its headers say.
+    /// True if the headers of the block say that it is encrypted.
     pub(super) encrypted: bool,
 }
 
 const BEGIN: &str = "-----BEGIN ";
 const DASHES: &str = "-----";
 
-/// All blocks that are closed.
+/// All blocks that have an end line.
 pub(super) fn blocks(text: &[u8]) -> impl Iterator<Item = Block> {
     let text = Zeroizing::new(String::from_utf8_lossy(text).into_owned());
     let mut found = Vec::new();
@@ -45,7 +45,7 @@ pub(super) fn blocks(text: &[u8]) -> impl Iterator<Item = Block> {
     found.into_iter()
 }
 
-/// Room for a whole text: one that grows leaves copies of it behind, and it may be a private key.
+/// A buffer for a whole text: a growing one would leave copies of a private key behind.
 fn room(length: usize) -> Zeroizing<String> {
     Zeroizing::new(String::with_capacity(length))
 }

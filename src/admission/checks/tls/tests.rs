@@ -1,4 +1,4 @@
-//! Certificates and keys of every kind, and what is wrong with them.
+//! Certificates and keys of every kind, valid and invalid.
 
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519};
 
@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::*;
 use crate::{admission::Severity, proto};
 
-/// A certificate that is valid in the year 2026 alone, and its key.
+/// A certificate that is valid only in the year 2026, and its key.
 fn pair(algorithm: &'static rcgen::SignatureAlgorithm) -> (String, String) {
     let key = KeyPair::generate_for(algorithm).unwrap();
     let mut params = CertificateParams::new(vec!["a.example".to_owned()]).unwrap();
@@ -26,7 +26,7 @@ fn in_year(year: u64) -> Option<SystemTime> {
 struct Said(Vec<(Severity, &'static str, String)>);
 
 impl Report for Said {
-    fn tell(&mut self, severity: Severity, code: &'static str, path: &Path<'_>, message: String) {
+    fn report(&mut self, severity: Severity, code: &'static str, path: &Path<'_>, message: String) {
         assert!(!message.contains("-----BEGIN PRIVATE KEY-----\n"), "{message}");
         self.0.push((severity, code, path.text().unwrap_or_default()));
     }
@@ -61,14 +61,14 @@ fn keys_of_every_kind_fit_their_certificates_and_no_others() {
         assert_eq!(codes_of(chain, other), [codes::KEY_MISMATCH]);
     }
     assert_eq!(codes_of(&pairs[0][0].0, &pairs[2][0].1), [codes::KEY_MISMATCH]);
-    // The key is that of the first certificate.
+    // The key belongs to the first certificate.
     let chain = format!("{}{}", pairs[0][0].0, pairs[1][0].0);
     assert_eq!(codes_of(&chain, &pairs[0][0].1), [""; 0]);
     assert_eq!(codes_of(&chain, &pairs[1][0].1), [codes::KEY_MISMATCH]);
 }
 
 #[test]
-fn what_is_no_certificate_or_no_key_is_refused() {
+fn texts_without_a_certificate_or_key_are_reported() {
     let (chain, key) = pair(&PKCS_ECDSA_P256_SHA256);
     assert_eq!(codes_of("garbage", &key), [codes::CERTIFICATE]);
     assert_eq!(codes_of(" \n", &key), [codes::CERTIFICATE]);
@@ -80,7 +80,7 @@ fn what_is_no_certificate_or_no_key_is_refused() {
     assert_eq!(codes_of(&chain, ""), [codes::KEY]);
     let encrypted = key.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY");
     assert_eq!(codes_of(&chain, &encrypted), [codes::KEY]);
-    // Text and blocks of another kind around it are passed over.
+    // Text and other blocks around the key and the certificates are skipped.
     assert_eq!(
         codes_of(&format!("subject: a\n{key}{chain}"), &format!("{chain}{key}")),
         [""; 0]
@@ -116,7 +116,7 @@ fn certificates_are_warned_of_outside_of_their_time() {
 }
 
 #[test]
-fn authorities_are_read_all() {
+fn all_authorities_are_read() {
     let (one, key) = pair(&PKCS_ECDSA_P256_SHA256);
     let (other, _) = pair(&PKCS_ED25519);
     for (text, expected) in [

@@ -1,4 +1,4 @@
-//! What a snapshot becomes as files, and what files cannot say.
+//! The files of a snapshot, and snapshots that files cannot express.
 
 use prost_types::Any;
 
@@ -113,7 +113,7 @@ fn another_servers_sources_stay() {
 }
 
 #[test]
-fn what_files_cannot_say_is_refused_with_every_reason() {
+fn snapshots_that_files_cannot_express_are_refused_with_every_reason() {
     let ads = json!({ "ads": {}, "resource_api_version": "V3" });
     let reasons = layout(&json!([listener(&ads), scope("s")])).unwrap_err();
     assert_eq!(
@@ -161,14 +161,14 @@ fn scopes_lie_in_one_file_and_carry_their_routes() {
         files.listeners
     );
 
-    // A file that is read must be there, whether there are scopes or not.
+    // The file must exist even without scopes, since a listener reads it.
     let none = layout(&json!([scoped])).unwrap();
     let text = &none.children[&(Stage::BehindClusters, PathBuf::from("srds.yaml"))];
     assert_eq!(read(text)["resources"], json!([]));
 }
 
 #[test]
-fn what_has_no_file_of_its_own_is_put_into_what_names_it() {
+fn resources_without_a_file_are_inlined() {
     let ads = json!({ "ads": {}, "resource_api_version": "V3" });
     let mut on_demand = route("r");
     on_demand["vhds"] = json!({ "config_source": ads });

@@ -1,35 +1,35 @@
-//! What a list of names stands for in a set of resources, found out once for all streams that ask for the list.
+//! The resources that a list of names selects from a set, computed once for all streams that ask for the list.
 //!
-//! The lock is the only one of the protocol's core. It stays because the list is what the streams share: without it each
-//! stream would make the same selection at the same moment, a thousand times after every publish. It is held while one
-//! selection is made, and nothing else is locked or waited for meanwhile.
+//! This is the only lock in `protocol`. Streams share the list; without the lock each stream would make the same
+//! selection at the same moment, a thousand times after every publish. The lock is held while one selection is made,
+//! and nothing else is locked or awaited meanwhile.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::{
     resource::{Resource, ResourceName},
-    snapshot::HeldPrint,
+    snapshot::HeldFingerprint,
 };
 
-/// Selections kept per list: streams are at few different sets of resources, and go few different ways between them.
+/// Selections kept per list: streams are at few different sets of resources, and take few different ways between them.
 const KEPT: usize = 4;
 
-/// The resources that a list of names stands for in a set.
+/// The resources of a set that a list of names selects.
 #[derive(Debug, Default)]
 pub struct Selection {
     /// The resources, sorted by name, each once.
     pub resources: Vec<Arc<Resource>>,
-    /// Names that no resource answers to.
+    /// Names without a resource.
     pub missing: Vec<ResourceName>,
-    /// Of the resources, where these are what the names say, name by name.
-    pub(super) print: OnceLock<Option<HeldPrint>>,
+    /// The fingerprint of the resources; `None` where a name is an alias or has no resource.
+    pub(super) fingerprint: OnceLock<Option<HeldFingerprint>>,
 }
 
 /// The last selections of one list.
 #[derive(Debug, Default)]
 pub(super) struct Selections(Mutex<Vec<Kept>>);
 
-/// A selection made before: of everything in a set, or of what changed on the way to it.
+/// A selection made before: of a whole set (`from` is `None`), or of the changes between two sets.
 #[derive(Debug)]
 struct Kept {
     from: Option<u64>,
@@ -40,14 +40,14 @@ struct Kept {
 // === impl Selections ===
 
 impl Selections {
-    /// The selection from one set to another, by their ids. It is made where it is not kept.
+    /// The selection between two sets, given by their ids. Makes it if it is not kept.
     pub(super) fn get(&self, from: Option<u64>, to: u64, make: impl FnOnce() -> Selection) -> Arc<Selection> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(kept) = kept.iter().find(|kept| kept.from == from && kept.to == to) {
             return Arc::clone(&kept.selection);
         }
         let mut selection = make();
-        // Two names may be one resource, by its aliases.
+        // Two names may select one resource, by its aliases.
         selection.resources.sort_by(|a, b| a.name.cmp(&b.name));
         selection.resources.dedup_by(|a, b| a.name == b.name);
         selection.resources.shrink_to_fit();

@@ -1,4 +1,4 @@
-//! Equal lists are one, and what they stand for is found once.
+//! Equal lists are one, and their selections are made once.
 
 use std::sync::Mutex;
 
@@ -10,12 +10,12 @@ fn names(list: &[&str]) -> Names {
     lists::listed(list.iter().copied(), &Unshared)
 }
 
-/// The list that was shared last: it is found whatever is looked for.
+/// A registry that returns the last shared list, whatever the fingerprint.
 #[derive(Debug, Default)]
 struct Last(Mutex<Names>);
 
 impl Lists for Last {
-    fn find(&self, _: NamesPrint) -> Option<Names> {
+    fn find(&self, _: NamesFingerprint) -> Option<Names> {
         Some(self.0.lock().unwrap().clone())
     }
 

@@ -1,7 +1,7 @@
-//! A persistent sorted set of names: a tree of pages, of which an edit makes one path anew and shares the rest with the set
-//! before. An edit costs the depth of the tree, a clone nothing.
+//! A persistent sorted set of names: a B-tree, of which an edit copies one path and shares the rest with the set
+//! before. An edit costs the depth of the tree; a clone costs nothing.
 //!
-//! Pages are never joined again: a set that shrinks keeps small pages until it is built anew.
+//! Nodes are never merged: a set that shrinks keeps small nodes until it is rebuilt.
 
 use std::{hash::BuildHasher as _, slice, sync::Arc};
 
@@ -9,59 +9,59 @@ use foldhash::quality::FixedState;
 
 use crate::resource::ResourceName;
 
-/// Items of a page at most; a fuller one is cut in two.
+/// The most items of a node; a larger one is split in two.
 const WIDTH: usize = 64;
-/// Items of a page that is built at once: there is room for a few more.
+/// The items of a node in a newly built tree, where there is room for a few more.
 const FILL: usize = 48;
-/// From one edit for so many names on, building the set anew is cheaper than editing it.
+/// An edit of more than one in this many names rebuilds the set, which is then cheaper.
 const NAMES_PER_EDIT: usize = 8;
 
 /// A sorted set of names.
 #[derive(Clone, Debug)]
 pub(super) struct Tree {
-    root: Page,
+    root: Node,
     len: usize,
-    /// Of all names together.
+    /// The bytes of all names together.
     bytes: usize,
-    /// The sum of the names' hashes, without carry: the same for the same names on every way to them.
+    /// The wrapping sum of the names' hashes: equal sets have equal sums, whatever edits made them.
     sum: u64,
 }
 
 #[derive(Clone, Debug)]
-enum Page {
+enum Node {
     Leaf(Arc<[ResourceName]>),
     Branch(Arc<[Child]>),
 }
 
 #[derive(Clone, Debug)]
 struct Child {
-    /// No name of the page comes before it.
+    /// The smallest name of the node, or a name before it.
     first: ResourceName,
-    page: Page,
+    node: Node,
 }
 
-/// A page after a name was added.
+/// A node after a name was added: it may have been split.
 enum Added {
-    One(Page),
-    Two(Page, Child),
+    One(Node),
+    Two(Node, Child),
 }
 
-/// The names in order.
+/// An iterator over the names in order.
 #[derive(Clone, Debug)]
 pub struct Iter<'a> {
-    /// Pages to come, the nearest last.
+    /// Nodes still to come, the nearest last.
     branches: Vec<slice::Iter<'a, Child>>,
     leaf: slice::Iter<'a, ResourceName>,
     left: usize,
 }
 
-/// A walk along a set that may skip pages.
+/// A cursor over a set that can skip whole nodes.
 struct Cursor<'a> {
     branches: Vec<&'a [Child]>,
     leaf: &'a [ResourceName],
 }
 
-/// The sum over these names, each of which is counted.
+/// The wrapping sum of the names' hashes.
 pub(super) fn sum_of<'a>(names: impl Iterator<Item = &'a str>) -> u64 {
     names.fold(0, |sum, name| sum.wrapping_add(hash(name)))
 }
@@ -73,10 +73,10 @@ fn hash(name: &str) -> u64 {
 // === impl Tree ===
 
 impl Tree {
-    /// Of names that are sorted, each once.
+    /// Builds the set of these names, which are sorted, each once.
     pub(super) fn new(names: &[ResourceName]) -> Self {
         Self {
-            root: Page::build(names),
+            root: Node::build(names),
             len: names.len(),
             bytes: names.iter().map(|name| name.as_str().len()).sum(),
             sum: sum_of(names.iter().map(ResourceName::as_str)),
@@ -96,11 +96,11 @@ impl Tree {
     }
 
     pub(super) fn has(&self, name: &str) -> bool {
-        let mut page = &self.root;
+        let mut node = &self.root;
         loop {
-            match page {
-                Page::Leaf(names) => return names.binary_search_by(|listed| listed.as_str().cmp(name)).is_ok(),
-                Page::Branch(children) => page = &children[position(children, name)].page,
+            match node {
+                Node::Leaf(names) => return names.binary_search_by(|listed| listed.as_str().cmp(name)).is_ok(),
+                Node::Branch(children) => node = &children[position(children, name)].node,
             }
         }
     }
@@ -109,7 +109,7 @@ impl Tree {
         Iter::new(&self.root, self.len)
     }
 
-    /// The set with some names more and some less. A name that is in both lists is in the set afterwards.
+    /// The set with some names added and some removed. A name in both lists is in the set afterwards.
     pub(super) fn edited(&self, add: &[&str], remove: &[&str]) -> Self {
         if add.len() + remove.len() > self.len / NAMES_PER_EDIT {
             return self.rebuilt(add, remove);
@@ -136,10 +136,10 @@ impl Tree {
             return;
         }
         self.root = match self.root.with(ResourceName::from(name)) {
-            Added::One(page) => page,
-            Added::Two(page, second) => {
-                let first = page.first().clone();
-                Page::Branch([Child { first, page }, second].into())
+            Added::One(node) => node,
+            Added::Two(node, second) => {
+                let first = node.first().clone();
+                Node::Branch([Child { first, node }, second].into())
             }
         };
         self.len += 1;
@@ -151,7 +151,7 @@ impl Tree {
         if !self.has(name) {
             return;
         }
-        self.root = self.root.without(name).unwrap_or_else(|| Page::Leaf([].into()));
+        self.root = self.root.without(name).unwrap_or_else(|| Node::Leaf([].into()));
         self.len -= 1;
         self.bytes -= name.len();
         self.sum = self.sum.wrapping_sub(hash(name));
@@ -159,7 +159,7 @@ impl Tree {
 }
 
 impl PartialEq for Tree {
-    /// Costs what the two do not share.
+    /// The cost is that of the nodes that the two do not share.
     fn eq(&self, other: &Self) -> bool {
         if (self.len, self.sum) != (other.len, other.sum) {
             return false;
@@ -183,9 +183,9 @@ impl PartialEq for Tree {
     }
 }
 
-// === impl Page ===
+// === impl Node ===
 
-impl Page {
+impl Node {
     fn build(names: &[ResourceName]) -> Self {
         if names.len() <= FILL {
             return Self::Leaf(names.into());
@@ -199,7 +199,7 @@ impl Page {
         Self::Branch(level.into())
     }
 
-    /// The first name, or one before it. A page of a branch is never empty.
+    /// The first name, or a name before it. A node below a branch is never empty.
     fn first(&self) -> &ResourceName {
         match self {
             Self::Leaf(names) => &names[0],
@@ -215,7 +215,7 @@ impl Page {
         }
     }
 
-    /// With a name that it does not have.
+    /// The node with a name that it does not have yet.
     fn with(&self, name: ResourceName) -> Added {
         match self {
             Self::Leaf(names) => {
@@ -228,11 +228,11 @@ impl Page {
                 let at = position(children, name.as_str());
                 let mut children = children.to_vec();
                 let first = children[at].first.clone().min(name.clone());
-                let (page, second) = match children[at].page.with(name) {
-                    Added::One(page) => (page, None),
-                    Added::Two(page, second) => (page, Some(second)),
+                let (node, second) = match children[at].node.with(name) {
+                    Added::One(node) => (node, None),
+                    Added::Two(node, second) => (node, Some(second)),
                 };
-                children[at] = Child { first, page };
+                children[at] = Child { first, node };
                 if let Some(second) = second {
                     children.insert(at + 1, second);
                 }
@@ -241,7 +241,7 @@ impl Page {
         }
     }
 
-    /// Without a name that it has; `None` where nothing is left.
+    /// The node without a name that it has; `None` if nothing is left.
     fn without(&self, name: &str) -> Option<Self> {
         match self {
             Self::Leaf(names) => {
@@ -251,13 +251,13 @@ impl Page {
             Self::Branch(children) => {
                 let at = position(children, name);
                 let mut children = children.to_vec();
-                match children[at].page.without(name) {
-                    Some(page) => children[at].page = page,
+                match children[at].node.without(name) {
+                    Some(node) => children[at].node = node,
                     None => drop(children.remove(at)),
                 }
                 match &children[..] {
                     [] => None,
-                    [only] => Some(only.page.clone()),
+                    [only] => Some(only.node.clone()),
                     _ => Some(Self::Branch(children.into())),
                 }
             }
@@ -265,28 +265,28 @@ impl Page {
     }
 }
 
-impl From<Page> for Child {
-    fn from(page: Page) -> Self {
+impl From<Node> for Child {
+    fn from(node: Node) -> Self {
         Self {
-            first: page.first().clone(),
-            page,
+            first: node.first().clone(),
+            node,
         }
     }
 }
 
-/// Where the name is, if it is anywhere.
+/// The index of the child that would hold the name.
 fn position(children: &[Child], name: &str) -> usize {
     let behind = children.partition_point(|child| child.first.as_str() <= name);
     behind.saturating_sub(1)
 }
 
-/// One page of the items, or two where they are too many.
-fn cut<T>(items: &[T], page: impl Fn(&[T]) -> Page) -> Added {
+/// Makes one node of the items, or two if they are too many.
+fn cut<T>(items: &[T], node: impl Fn(&[T]) -> Node) -> Added {
     if items.len() <= WIDTH {
-        return Added::One(page(items));
+        return Added::One(node(items));
     }
     let (first, second) = items.split_at(items.len() / 2);
-    Added::Two(page(first), Child::from(page(second)))
+    Added::Two(node(first), Child::from(node(second)))
 }
 
 // === impl Iter ===
@@ -300,17 +300,17 @@ impl<'a> Iter<'a> {
         }
     }
 
-    fn new(root: &'a Page, len: usize) -> Self {
+    fn new(root: &'a Node, len: usize) -> Self {
         let mut iter = Self::empty();
         iter.left = len;
         iter.open(root);
         iter
     }
 
-    fn open(&mut self, page: &'a Page) {
-        match page {
-            Page::Leaf(names) => self.leaf = names.iter(),
-            Page::Branch(children) => self.branches.push(children.iter()),
+    fn open(&mut self, node: &'a Node) {
+        match node {
+            Node::Leaf(names) => self.leaf = names.iter(),
+            Node::Branch(children) => self.branches.push(children.iter()),
         }
     }
 }
@@ -325,7 +325,7 @@ impl<'a> Iterator for Iter<'a> {
                 return Some(name);
             }
             match self.branches.last_mut()?.next() {
-                Some(child) => self.open(&child.page),
+                Some(child) => self.open(&child.node),
                 None => drop(self.branches.pop()),
             }
         }
@@ -341,7 +341,7 @@ impl ExactSizeIterator for Iter<'_> {}
 // === impl Cursor ===
 
 impl<'a> Cursor<'a> {
-    fn new(root: &'a Page) -> Self {
+    fn new(root: &'a Node) -> Self {
         let mut cursor = Self {
             branches: Vec::new(),
             leaf: &[],
@@ -350,50 +350,50 @@ impl<'a> Cursor<'a> {
         cursor
     }
 
-    fn open(&mut self, page: &'a Page) {
-        match page {
-            Page::Leaf(names) => self.leaf = names,
-            Page::Branch(children) => self.branches.push(children),
+    fn open(&mut self, node: &'a Node) {
+        match node {
+            Node::Leaf(names) => self.leaf = names,
+            Node::Branch(children) => self.branches.push(children),
         }
     }
 
-    /// The page that comes next, where none is open.
-    fn page(&mut self) -> Option<&'a Page> {
+    /// The next node, if no leaf is open.
+    fn node(&mut self) -> Option<&'a Node> {
         if !self.leaf.is_empty() {
             return None;
         }
         while self.branches.last()?.is_empty() {
             self.branches.pop();
         }
-        Some(&self.branches.last()?.first()?.page)
+        Some(&self.branches.last()?.first()?.node)
     }
 
-    /// Goes past the next page, and gives it.
-    fn take_page(&mut self) -> Option<&'a Page> {
-        self.page()?;
+    /// Skips the next node and returns it.
+    fn take_node(&mut self) -> Option<&'a Node> {
+        self.node()?;
         let (first, rest) = self.branches.last()?.split_first()?;
         *self.branches.last_mut()? = rest;
-        Some(&first.page)
+        Some(&first.node)
     }
 
-    /// Goes over the next page, or into it.
+    /// Skips the next node, or opens it.
     fn pass(&mut self, over: bool) {
-        if let Some(page) = self.take_page()
+        if let Some(node) = self.take_node()
             && !over
         {
-            self.open(page);
+            self.open(node);
         }
     }
 
-    /// Goes on past the pages that are the same in both.
+    /// Skips the nodes that both sets share.
     fn skip_shared(&mut self, other: &mut Self) {
-        while let (Some(ours), Some(theirs)) = (self.page(), other.page()) {
+        while let (Some(ours), Some(theirs)) = (self.node(), other.node()) {
             let (is_same, ours_is_leaf, theirs_is_leaf) = (
                 ours.is(theirs),
-                matches!(ours, Page::Leaf(_)),
-                matches!(theirs, Page::Leaf(_)),
+                matches!(ours, Node::Leaf(_)),
+                matches!(theirs, Node::Leaf(_)),
             );
-            // A leaf waits until the other side is down at its leaves.
+            // A leaf waits until the other side has reached its leaves.
             if is_same || !ours_is_leaf || theirs_is_leaf {
                 self.pass(is_same);
             }
@@ -403,11 +403,11 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// What is left of the leaf that is open, or the next one.
+    /// The rest of the open leaf, or the next leaf.
     fn names(&mut self) -> Option<&'a [ResourceName]> {
         while self.leaf.is_empty() {
-            let page = self.take_page()?;
-            self.open(page);
+            let node = self.take_node()?;
+            self.open(node);
         }
         Some(self.leaf)
     }

@@ -1,9 +1,9 @@
-//! Make before break across a reconnect (O-19): what changed while an Envoy was cut off comes in the same order.
+//! O-19: make before break across a reconnect. Changes made while an Envoy was cut off come in the same order.
 
 use super::{super::fixture::*, link::ControlPlane, peer::Peer};
 use crate::{protocol::Variant, resource::ResourceType};
 
-/// A listener with RDS, its route configuration, and the cluster that this names.
+/// A listener with RDS, its route configuration, and the cluster to which that routes.
 fn to(cluster: &str, content: &str) -> Config {
     Config::default()
         .refers(Listener, "l", "1", &[(Route, "r")])
@@ -31,7 +31,7 @@ fn orders() -> Vec<Vec<ResourceType>> {
     orders
 }
 
-/// Which control planes a client of this variant loses nothing with.
+/// The control planes with which a client of each variant loses nothing.
 fn cases() -> [(Variant, ControlPlane); 3] {
     [
         (Variant::Delta, ControlPlane::KeptRunning),
@@ -40,7 +40,7 @@ fn cases() -> [(Variant, ControlPlane); 3] {
     ]
 }
 
-/// `Peer` itself looks at every response that no route loses its cluster.
+/// Checks a change across a reconnect. `Peer` itself checks in every response that no route loses its cluster.
 fn comes_in_order(before: &Config, while_away: &[Config], last: &str, content: &'static str, gone: &str) {
     for (variant, control_plane) in cases() {
         for order in orders() {

@@ -1,6 +1,6 @@
-//! What must hold at every step of a run of the model; each check has the letter that a failed run names.
+//! Checks at every step of a run of the model. Each has the letter that a failed run names.
 //!
-//! (a) and (c), conflicts and waits for something that nobody sends, are noticed by the client itself.
+//! The client itself finds (a), conflicts, and (c), waits for something that is never sent.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,38 +19,38 @@ use crate::{
     snapshot::{Revision, Snapshot},
 };
 
-/// For so long a change waits for a cluster; then it goes all the same (O-4).
+/// The time that a change waits for a cluster, in milliseconds; then it is sent in any case (O-4).
 const MAKE_TIMEOUT: u64 = 30_000;
 
 pub(super) struct Checks {
     variant: Variant,
-    /// (e) Of changes that stand apart: the client's own delays, and a second.
+    /// (e) The limit for an unrelated change, in milliseconds: the client's own delays and a second.
     bound: u64,
     probes: Vec<Probe>,
     goal: Option<Arc<Snapshot>>,
-    /// SotW, after a restart of the control plane: nobody knows what the client holds, and drains with.
+    /// SotW, after a restart of the control plane: the server knows neither what the client holds nor its drains.
     is_stranger: bool,
-    /// The control plane was restarted: it knows of no parent that it did not publish since.
+    /// The control plane was restarted, and knows only parents that it has published since.
     was_restarted: bool,
-    /// Delta, after a restart: it took listeners or clusters of a response that it refused for others, and has no version of
-    /// them to present; they stand in the way of what nobody can know.
+    /// Delta, after a restart: the client applied listeners or clusters of a refused response, and has no version of
+    /// them to present. The server cannot know what they need.
     has_unknown: bool,
-    /// Route configurations that it asked for at a restart and did not present: nobody knows in which form their listener
-    /// came, or drains with them.
+    /// Route configurations that the client asked for at a restart and did not present. The server knows neither the
+    /// form in which their listener came nor whether it drains with them.
     unseen: BTreeSet<ResourceName>,
-    /// As told last: in sync or blocked, and as of which publish.
+    /// The last reported progress: synced (`true`) or blocked, and the revision.
     pub(super) progress: Option<(bool, Revision)>,
     refusals: Vec<Refusal>,
-    /// By what requests come in that once had all of its clusters.
+    /// Entry points of requests that once had all of their clusters.
     healthy: BTreeSet<String>,
-    /// Bad content that was seen.
+    /// Versions of bad content that the client saw.
     seen_bad: BTreeSet<Version>,
-    /// Responses without an answer, as the server sees it.
+    /// Responses without an answer, as the server sees them.
     in_flight: BTreeMap<ResourceType, Vec<String>>,
     fault: Option<String>,
 }
 
-/// A change that has nothing to do with any other, not held yet.
+/// An unrelated change that the client does not hold yet.
 struct Probe {
     kind: ResourceType,
     name: &'static str,
@@ -63,7 +63,7 @@ struct Refusal {
     kind: ResourceType,
     carried: Vec<(ResourceName, Version)>,
     removed: Vec<ResourceName>,
-    /// Something else of the type was sent since.
+    /// Another response of the type was sent since.
     is_overtaken: bool,
 }
 
@@ -90,14 +90,14 @@ impl Checks {
         }
     }
 
-    // === what happens ===
+    // === events ===
 
     pub(super) fn on_publish(&mut self, stream: &Stream) {
         self.goal = Some(stream.newest());
         self.excuse_changed();
     }
 
-    /// What was refused may come again once its content is another.
+    /// Allows a refused resource to be sent again once its content has changed.
     fn excuse_changed(&mut self) {
         let Some(goal) = &self.goal else { return };
         self.refusals.retain(|refusal| {
@@ -115,14 +115,14 @@ impl Checks {
         }
         self.probes.clear();
         self.refusals.clear();
-        // Nor does the next stream know what this one refused.
+        // The next stream does not know what this one refused.
         self.seen_bad.clear();
         self.in_flight.clear();
         self.progress = None;
         self.has_unknown |=
             self.variant == Variant::Delta && control_plane == ControlPlane::Restarted && client.holds_unpresented();
         self.was_restarted |= control_plane == ControlPlane::Restarted;
-        // One that was not in sync before is none that is known.
+        // A client that was not synced before is not known to the new control plane.
         self.is_stranger |= self.variant == Variant::Sotw && control_plane == ControlPlane::Restarted;
     }
 
@@ -143,7 +143,7 @@ impl Checks {
             (Variant::Delta, Some(at)) => drop(sent.remove(at)),
             (Variant::Sotw | Variant::Delta, None) => {}
         }
-        // What is asked for again is sent again (D-4, W-6).
+        // D-4, W-6: a name that is requested again is sent again.
         if asks && NAMED.contains(&kind) {
             self.refusals.retain(|refusal| refusal.kind != kind);
         }
@@ -162,8 +162,8 @@ impl Checks {
         self.check_again(response);
     }
 
-    /// (f) What was refused comes again only with another content, behind a changed parent, or in a full state that was
-    /// another one in between.
+    /// (f) A refused resource is sent again only changed, behind a changed parent, or in a full state after another
+    /// one.
     fn check_again(&mut self, response: &Response) {
         let kind = &response.delivery.resource_type;
         let carried = carried(response);
@@ -191,7 +191,7 @@ impl Checks {
         let bad: Vec<Version> = bad.map(|resource| resource.version.clone()).collect();
         let is_new = bad.is_empty() || bad.iter().any(|version| !self.seen_bad.contains(version));
         self.seen_bad.extend(bad.iter().cloned());
-        // Of the other types all of a refused response is refused, what stands apart with it.
+        // Of the other types a whole response is refused, unrelated resources with it.
         let is_excused = *kind == ScopedRoute || (is_new && !matches!(kind, Cluster | Listener));
         self.probes.retain(|probe| !(is_excused && probe.kind == *kind));
         if !bad.is_empty() {
@@ -202,11 +202,11 @@ impl Checks {
                 is_overtaken: self.is_overtaken(response),
             });
         }
-        // It may have been another content already when it was sent.
+        // The content may have changed already when the response was sent.
         self.excuse_changed();
     }
 
-    /// Whether something else of the type is under way behind a response.
+    /// Returns true if another response of the type is in flight behind this one.
     fn is_overtaken(&self, response: &Response) -> bool {
         let sent = self.in_flight.get(&response.delivery.resource_type);
         sent.and_then(|sent| sent.last())
@@ -215,10 +215,10 @@ impl Checks {
 
     // === (e) ===
 
-    /// Expects a change that stands apart, where the client holds what it changes and asked for the type on this stream.
+    /// Expects an unrelated change, if the client holds the resource and asked for its type on this stream.
     pub(super) fn expect(&mut self, client: &Client, kind: ResourceType, name: &'static str, content: u32, now: u64) {
-        // A control plane that was restarted does not know what an Envoy holds that does not ask for its clusters, since one
-        // of them is warming.
+        // A restarted control plane does not know an Envoy that does not ask for clusters because one of them is
+        // warming.
         let is_unknown = self.was_restarted && !client.has_asked(&Cluster);
         if client.has_asked(&kind) && client.newest(&kind, name).is_some() && !is_unknown {
             let due = now + self.bound;
@@ -238,7 +238,7 @@ impl Checks {
     fn check_probes(&mut self, client: &Client, now: u64) -> Result<(), String> {
         self.probes.retain(|probe| {
             let held = client.newest(&probe.kind, probe.name);
-            // Gone with what wanted it.
+            // The resource went with everything that referred to it.
             let content = held.map_or(u32::MAX, |held| content_of(held));
             content < probe.content
         });
@@ -246,7 +246,7 @@ impl Checks {
             Some(Probe {
                 kind, name, content, ..
             }) => Err(format!(
-                "(e) {kind} {name}@{content} has nothing to do with anything else, and did not come within {} ms",
+                "(e) {kind} {name}@{content} is unrelated to other changes, and did not arrive within {} ms",
                 self.bound
             )),
             None => Ok(()),
@@ -256,7 +256,7 @@ impl Checks {
     // === at every step ===
 
     pub(super) fn check(&mut self, client: &mut Client, now: u64) -> Result<(), String> {
-        // A server that was restarted knows of no parent that it did not publish since.
+        // A restarted server knows only parents that it has published since.
         let is_excused = |fault: &String| self.was_restarted && fault.starts_with("(c)");
         let fault = self.fault.take().or_else(|| client.faults.pop());
         if let Some(fault) = fault.filter(|fault| !is_excused(fault)) {
@@ -273,8 +273,8 @@ impl Checks {
         Ok(())
     }
 
-    /// (b) What serves traffic names no cluster that the client was not given, and what once could serve all of it never
-    /// names one that the client does not hold, or has only warming for the first time.
+    /// (b) An entry point refers only to clusters that the client was given. Once it could serve all of its traffic, it
+    /// never refers to a cluster that the client does not hold, or has warming for the first time.
     fn check_traffic(&mut self, client: &Client, now: u64) -> Result<(), String> {
         let entries = entries(client);
         self.healthy.retain(|entry| entries.contains_key(entry));
@@ -282,7 +282,7 @@ impl Checks {
             let named = users.iter().flat_map(|user| user.references_to(&Cluster));
             let lost: Vec<&ResourceName> = named.filter(|name| !is_warm(client, name)).collect();
             if lost.is_empty() {
-                // One that has no route yet serves nothing that could be lost.
+                // An entry point without routes serves no traffic that could be lost.
                 if !users.is_empty() {
                     self.healthy.insert(entry);
                 }
@@ -303,7 +303,7 @@ impl Checks {
                 let state = if client.clusters.contains_key(*name) {
                     "is not warm yet"
                 } else {
-                    "is not there"
+                    "is missing"
                 };
                 return Err(format!(
                     "(b) {entry} serves and needs the cluster {name}, which {state}"
@@ -340,20 +340,20 @@ impl Checks {
         }
         match self.progress {
             Some((true, revision)) if revision == goal.revision() => Ok(()),
-            told => Err(format!(
-                "(d) the session says {told:?}, not in sync as of {}",
+            reported => Err(format!(
+                "(d) the session says {reported:?}, not in sync as of {}",
                 goal.revision()
             )),
         }
     }
 }
 
-/// What differs between what the client holds of a type and what is published for it.
+/// The differences between the client's resources of a type and the published ones.
 fn differences(client: &Client, goal: &Snapshot, kind: &ResourceType) -> Vec<String> {
     let held = client.all_of(kind);
     let is_wanted = |resource: &Arc<Resource>| match kind {
         Cluster | Listener => true,
-        // Only where they are asked for at all.
+        // The type counts only if the client asks for it.
         ScopedRoute => !held.is_empty(),
         VirtualHost => {
             let route = resource.name.as_str().split_once('/').map(|(route, _)| route);
@@ -372,7 +372,7 @@ fn differences(client: &Client, goal: &Snapshot, kind: &ResourceType) -> Vec<Str
         })
         .map(|resource| format!("{} is missing or old", resource.name));
     let is_gone = |name: &&ResourceName| goal.resource(kind, name.as_str()).is_none();
-    // What nobody can know that the client holds stays, and its children with it.
+    // A resource that the server cannot know of stays with the client, and its children with it.
     let is_orphan = |name: &&ResourceName| {
         let of_orphans = NAMED.contains(kind) && !client.orphans.is_empty();
         of_orphans || client.orphans.contains(&(kind.clone(), ResourceName::clone(name)))
@@ -393,11 +393,11 @@ fn warms_since(client: &Client, name: &ResourceName) -> Option<u64> {
     Some(warming.since)
 }
 
-/// By what requests come in (listeners, scopes, virtual hosts, and the route configurations of listeners that drain), with
-/// the resources that then say which cluster they go to.
+/// The entry points of requests (listeners, scopes, virtual hosts, and the route configurations of draining listeners),
+/// each with the resources that say to which cluster the requests go.
 ///
-/// Listeners that drain, or that another version is about to follow, are seen by their route configurations only: that
-/// they name a cluster themselves shows nowhere on the wire (O-12).
+/// Listeners that drain, or whose successor is on its way, count by their route configurations only: nothing on the
+/// wire shows which clusters they name themselves (O-12).
 fn entries(client: &Client) -> BTreeMap<String, Vec<&Arc<Resource>>> {
     let routes = |parent: &Resource| -> Vec<&Arc<Resource>> {
         let held = client.held.get(&Route);
@@ -442,7 +442,7 @@ fn entries(client: &Client) -> BTreeMap<String, Vec<&Arc<Resource>>> {
 
 fn content_of(resource: &Resource) -> u32 {
     let text = String::from_utf8_lossy(&resource.body);
-    text.parse().expect("what stands apart has a number for its content")
+    text.parse().expect("an unrelated resource has a number as its content")
 }
 
 fn carried(response: &Response) -> Vec<(ResourceName, Version)> {
@@ -451,7 +451,7 @@ fn carried(response: &Response) -> Vec<(ResourceName, Version)> {
         .collect()
 }
 
-/// Whether changes of `parent` bring resources of `child` once more.
+/// Returns true if changes of `parent` send resources of `child` again.
 fn is_parent(parent: &ResourceType, child: &ResourceType) -> bool {
     match child {
         Endpoint => *parent == Cluster,

@@ -1,4 +1,4 @@
-//! Whoever was given a parent gets its children, though the newest snapshot has neither any more (O-16).
+//! O-16: a client that was given a parent gets its children, even if the newest snapshot has neither any more.
 
 use std::time::Duration;
 
@@ -15,9 +15,8 @@ fn base() -> Config {
         .refers(Route, "r", "1", &[(Cluster, "a")])
 }
 
-/// A parent `new` that names the child `new` is published, given to the client, and taken back with the child before the
-/// client asks for the child. Either the client gets the child, or it hears that the parent is gone: it must not wait for
-/// something that nobody will send.
+/// Publishes a parent `new` that refers to the child `new`, gives it to the client, and takes both back before the
+/// client asks for the child. The client must get the child or the removal of the parent, and not wait for ever.
 fn taken_back(variant: Variant, parent: &ResourceType, child: &ResourceType, is_acked: bool) {
     let wildcards: &[ResourceType] = if *parent == ScopedRoute { &[ScopedRoute] } else { &[] };
     let mut peer = Peer::running_with(variant, &base(), wildcards);
@@ -31,15 +30,15 @@ fn taken_back(variant: Variant, parent: &ResourceType, child: &ResourceType, is_
         peer.answer(parent);
     }
     peer.publish(&base());
-    let was_told = peer.holds(parent, "new").is_none();
-    // On the way from the client, when the parent was taken back.
+    let was_removed = peer.holds(parent, "new").is_none();
+    // The request was on its way when the parent was taken back.
     let mut names: Vec<&str> = if *child == Route { vec!["r"] } else { vec![] };
     names.push("new");
     peer.ask(child, &names);
     let is_answered = peer.holds(child, "new").is_some();
     assert!(
-        is_answered || was_told || peer.holds(parent, "new").is_none(),
-        "{parent} → {child}, ACK {is_acked}: nobody will answer: {}",
+        is_answered || was_removed || peer.holds(parent, "new").is_none(),
+        "{parent} → {child}, ACK {is_acked}: the client is never answered: {}",
         peer.log()
     );
     peer.settle();
@@ -103,7 +102,7 @@ fn virtual_hosts_of_a_route_taken_back_are_answered() {
         let is_gone = |kind| peer.holds(kind, "new").is_none();
         assert!(
             is_answered || is_gone(&Listener) || is_gone(&Route),
-            "{names:?}: nobody will answer: {}",
+            "{names:?}: the client is never answered: {}",
             peer.log()
         );
         peer.settle();
@@ -128,7 +127,7 @@ fn endpoints_are_answered_where_the_cluster_alone_was_replaced() {
         let is_replaced = peer.holds(&Cluster, "new").as_deref() == Some("2");
         assert!(
             is_replaced || peer.holds(&Endpoint, "1").is_some(),
-            "nobody will answer: {}",
+            "the client is never answered: {}",
             peer.log()
         );
         peer.settle();

@@ -1,6 +1,6 @@
 //! The model's Envoy: warms clusters and listeners, drains old ones, refuses what it must, and asks for what it needs.
 //!
-//! It never looks at what is published. Its time is in milliseconds since the start of the run.
+//! It never sees the published state. Its time is in milliseconds since the start of the run.
 
 mod apply;
 mod mux;
@@ -18,10 +18,10 @@ use crate::{
     resource::{Resource, ResourceName, ResourceType, Warming as Warm},
 };
 
-/// Of Envoy: `initial_fetch_timeout`.
+/// Envoy's `initial_fetch_timeout`, in milliseconds.
 const FETCH_TIMEOUT: u64 = 15_000;
 
-/// Asked for by name, as parents name them.
+/// Types that are requested by the names in their parents.
 pub(super) const NAMED: [ResourceType; 4] = [Endpoint, Secret, Route, ExtensionConfig];
 
 type Held = BTreeMap<ResourceName, Arc<Resource>>;
@@ -30,32 +30,32 @@ type Held = BTreeMap<ResourceName, Arc<Resource>>;
 pub(super) struct Client {
     pub(super) variant: Variant,
     pace: Pace,
-    /// How many values of each list of the pace were drawn.
+    /// The number of values that were drawn from each list of the pace.
     drawn: [usize; 3],
     mux: BTreeMap<ResourceType, Mux>,
     pub(super) clusters: BTreeMap<ResourceName, Versions>,
     pub(super) listeners: BTreeMap<ResourceName, Versions>,
-    /// Old listeners, and until when they serve.
+    /// Old listeners, each with the time until which it serves.
     pub(super) draining: Vec<(Arc<Resource>, u64)>,
-    /// What it holds of the other types.
+    /// The resources that it holds of the other types.
     pub(super) held: BTreeMap<ResourceType, Held>,
-    /// What it waits for, and since when.
+    /// The resources that it waits for, each with the time since when.
     pub(super) fetches: BTreeMap<(ResourceType, ResourceName), u64>,
-    /// Types of which something was refused, until they are as published.
+    /// Types of which a resource was refused, until they are as published.
     pub(super) unmended: BTreeSet<ResourceType>,
-    /// What it applied of refused responses before it was cut off: no later request tells of it.
+    /// Resources that it applied from refused responses before it was cut off: no later request mentions them.
     pub(super) orphans: BTreeSet<(ResourceType, ResourceName)>,
-    /// Clusters that it refused when it came to them last.
+    /// Clusters that it refused when it last received them.
     pub(super) refused_clusters: BTreeSet<ResourceName>,
-    /// Whether it may ask for listeners: its first clusters are warm.
+    /// It may ask for listeners, since its first clusters are warm.
     is_initialized: bool,
-    /// What it should never have seen.
+    /// Faults: states that it should never have seen.
     pub(super) faults: Vec<String>,
-    /// What it was through since the last look.
+    /// Events since the last look.
     pub(super) notes: Vec<String>,
 }
 
-/// A cluster or listener: the one that serves and the one that takes its place.
+/// A cluster or listener: the version that serves, and the one that will take its place.
 #[derive(Default)]
 pub(super) struct Versions {
     pub(super) active: Option<Arc<Resource>>,
@@ -64,9 +64,9 @@ pub(super) struct Versions {
 
 pub(super) struct Warming {
     pub(super) resource: Arc<Resource>,
-    /// Since when this name warms, whatever content it had.
+    /// The time since when this name warms, whatever its content was.
     pub(super) since: u64,
-    /// When it will be warm, once it has what it needs.
+    /// The time at which it will be warm, once it has what it needs.
     due: Option<u64>,
 }
 
@@ -117,7 +117,7 @@ impl Client {
         }
     }
 
-    /// For how long it is busy before it takes in the next response.
+    /// The time for which it is busy before it takes the next response.
     pub(super) fn draw_busy(&mut self) -> u64 {
         draw(&self.pace.busy, &mut self.drawn[0])
     }
@@ -126,7 +126,7 @@ impl Client {
         self.clusters.values().any(|cluster| cluster.warming.is_some())
     }
 
-    /// The newest content that it took in of a resource.
+    /// The newest version of a resource that it has applied.
     pub(super) fn newest(&self, kind: &ResourceType, name: &str) -> Option<&Arc<Resource>> {
         match kind {
             Cluster => self.clusters.get(name)?.newest(),
@@ -135,7 +135,7 @@ impl Client {
         }
     }
 
-    /// Everything of a type that it took in, the newest of each name.
+    /// All resources of a type that it has applied, the newest of each name.
     pub(super) fn all_of(&self, kind: &ResourceType) -> Held {
         let newest = |versions: &BTreeMap<ResourceName, Versions>| {
             let newest =
@@ -149,7 +149,7 @@ impl Client {
         }
     }
 
-    /// Whether it asks for this name.
+    /// Returns true if it asks for this name.
     pub(super) fn wants(&self, kind: &ResourceType, name: &ResourceName) -> bool {
         self.mux.get(kind).is_some_and(|mux| mux.names.contains(name))
     }
@@ -163,7 +163,7 @@ impl Client {
         names.cloned().collect()
     }
 
-    /// Whether it has clusters or listeners that it would not present.
+    /// Returns true if it has clusters or listeners that it would not present.
     pub(super) fn holds_unpresented(&self) -> bool {
         let presents = |kind: &ResourceType, name| self.mux.get(kind).is_some_and(|mux| mux.presents(name));
         let mut clusters = self.clusters.keys();
@@ -171,14 +171,14 @@ impl Client {
         clusters.any(|name| !presents(&Cluster, name)) || listeners.any(|name| !presents(&Listener, name))
     }
 
-    /// Whether it asked for the type on this stream.
+    /// Returns true if it asked for the type on this stream.
     pub(super) fn has_asked(&self, kind: &ResourceType) -> bool {
         self.mux.get(kind).is_some_and(Mux::is_open)
     }
 
     // === time ===
 
-    /// Goes on to `now`: what is warm serves, what was drained goes, and what is missing is waited for.
+    /// Advances to `now`: warm resources serve, drained ones go, and missing ones are waited for.
     pub(super) fn advance(&mut self, now: u64) {
         self.find_wanted(now);
         self.give_up(now);
@@ -191,7 +191,7 @@ impl Client {
         self.find_wanted(now);
     }
 
-    /// When it next does something by itself.
+    /// The next time at which it does something by itself.
     pub(super) fn next_wake(&self) -> Option<u64> {
         let warming = self
             .clusters
@@ -211,7 +211,7 @@ impl Client {
         let late: Vec<_> = late.into_iter().map(|(key, _)| key.clone()).collect();
         for (kind, name) in late {
             self.faults
-                .push(format!("(c) it waited for {kind} {name}, which nobody sent"));
+                .push(format!("(c) it waited for {kind} {name}, which was never sent"));
             self.fetches.remove(&(kind, name));
         }
     }
@@ -252,9 +252,9 @@ impl Client {
         self.draining.retain(|(_, until)| *until > now);
     }
 
-    // === what it needs ===
+    // === subscriptions ===
 
-    /// The listeners that may still serve or are about to.
+    /// The listeners that serve, may still serve, or are about to.
     fn all_listeners(&self) -> impl Iterator<Item = &Arc<Resource>> {
         let draining = self.draining.iter().map(|(old, _)| old);
         self.listeners.values().flat_map(Versions::all).chain(draining)
@@ -270,7 +270,7 @@ impl Client {
         names.cloned().collect()
     }
 
-    /// Learns the names to ask for, waits for what it lacks of them, and lets go of the others.
+    /// Updates the names to ask for, waits for the missing ones, and unsubscribes from the others.
     fn find_wanted(&mut self, now: u64) {
         for kind in NAMED {
             let wanted = self.wanted(&kind);
@@ -306,7 +306,7 @@ impl Client {
 }
 
 impl Client {
-    /// Virtual hosts of route configurations that it does not hold, or that have none by VHDS, go by unseen.
+    /// Forgets virtual hosts of route configurations that it does not hold, or that have none by VHDS.
     fn forget_hosts(&mut self) {
         let routes = self.held.get(&Route).cloned().unwrap_or_default();
         let is_known = |host: &ResourceName| {

@@ -1,4 +1,4 @@
-//! The first answer of a type never holds less than without the order (O-18): a gRPC client takes that for "does not exist".
+//! O-18: a first answer holds no less than without the order, since gRPC clients take absence as "does not exist".
 
 use super::{
     super::fixture::*,
@@ -6,12 +6,12 @@ use super::{
 };
 use crate::{protocol::Variant, resource::ResourceType};
 
-/// A cluster that nobody names yet.
+/// A cluster that no resource refers to yet.
 fn before() -> Config {
     Config::default().with(Cluster, "a", "1")
 }
 
-/// A listener whose route configuration names a new cluster.
+/// A listener whose route configuration refers to a new cluster.
 fn after() -> Config {
     before()
         .refers(Listener, "l", "1", &[(Route, "r")])
@@ -20,7 +20,7 @@ fn after() -> Config {
         .with(Endpoint, "new", "1")
 }
 
-/// A stream that holds `before` and was sent the cluster of `after`, but did not answer yet; it never asked for listeners.
+/// A stream that holds `before`, never asked for listeners, and has not answered the cluster of `after` yet.
 fn waiting(variant: Variant) -> (Stream, crate::protocol::Response) {
     let mut stream = Stream::new(variant);
     stream.publish(&before());
@@ -53,10 +53,10 @@ fn first_listener_answer_is_not_empty_where_the_newest_snapshot_has_some() {
         for names in [&[][..], &["l"]] {
             let (mut stream, clusters) = waiting(variant);
             ask(&mut stream, variant, &Listener, names);
-            let mut told = gists(&stream.drain());
+            let mut sent = gists(&stream.drain());
             ack(&mut stream, variant, &clusters, &[]);
-            told.extend(gists(&stream.drain()));
-            assert_eq!(told, ["listener[l]"], "{variant:?} {names:?}");
+            sent.extend(gists(&stream.drain()));
+            assert_eq!(sent, ["listener[l]"], "{variant:?} {names:?}");
         }
     }
 }
@@ -74,17 +74,17 @@ fn first_listener_answer_has_what_was_published_behind_another_publish_that_wait
             let mut unanswered = stream.drain();
             stream.publish(&after().with(Cluster, "x", "1"));
             ask(&mut stream, variant, &Listener, names);
-            let mut told = Vec::new();
+            let mut sent = Vec::new();
             for _ in 0..4 {
                 unanswered.extend(stream.drain());
                 for response in std::mem::take(&mut unanswered) {
                     let is_listener = response.delivery.resource_type == Listener;
-                    told.extend(Some(gist(&response)).filter(|_| is_listener));
+                    sent.extend(Some(gist(&response)).filter(|_| is_listener));
                     let names = if is_listener { names } else { &[] };
                     ack(&mut stream, variant, &response, names);
                 }
             }
-            assert_eq!(told, ["listener[l]"], "{variant:?} {names:?}");
+            assert_eq!(sent, ["listener[l]"], "{variant:?} {names:?}");
         }
     }
 }
@@ -99,10 +99,10 @@ fn first_cluster_answer_is_the_newest_while_listeners_wait_for_their_ack() {
             ack(&mut stream, variant, &response, &["l"]);
         }
         stream.publish(&after());
-        let mut told = gists(&stream.drain());
+        let mut sent = gists(&stream.drain());
         ask(&mut stream, variant, &Cluster, &["new"]);
-        told.extend(gists(&stream.drain()));
-        assert_eq!(told, ["listener[l]", "cluster[new]"], "{variant:?}");
+        sent.extend(gists(&stream.drain()));
+        assert_eq!(sent, ["listener[l]", "cluster[new]"], "{variant:?}");
     }
 }
 
@@ -112,11 +112,11 @@ fn first_answer_comes_once_the_time_of_the_order_is_over() {
     for variant in BOTH {
         let (mut stream, _unanswered) = waiting(variant);
         ask(&mut stream, variant, &Listener, &["l"]);
-        let mut told = gists(&stream.drain());
+        let mut sent = gists(&stream.drain());
         stream.pass(std::time::Duration::from_secs(30));
-        told.extend(gists(&stream.drain()));
-        assert!(told.contains(&"listener[l]".to_owned()), "{variant:?}: {told:?}");
-        assert!(!told.contains(&"listener[]".to_owned()), "{variant:?}: {told:?}");
+        sent.extend(gists(&stream.drain()));
+        assert!(sent.contains(&"listener[l]".to_owned()), "{variant:?}: {sent:?}");
+        assert!(!sent.contains(&"listener[]".to_owned()), "{variant:?}: {sent:?}");
     }
 }
 

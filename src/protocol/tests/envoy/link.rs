@@ -1,6 +1,6 @@
-//! The way to the session: makes the streams of an Envoy, the first one and those after it was cut off.
+//! The link to the session: makes the streams of an Envoy, the first one and those after a cut.
 //!
-//! Names of the session that may change are used here and in `fixture`, nowhere else.
+//! Names of the session that may change are used only here and in `fixture`.
 
 use std::sync::Arc;
 
@@ -10,12 +10,12 @@ use crate::{
     protocol::{Features, Policy, Scope, Session, Variant},
 };
 
-/// What became of the control plane while an Envoy was cut off.
+/// The state of the control plane after an Envoy was cut off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ControlPlane {
-    /// It knows what the node ACKed last.
+    /// The control plane remembers what the node ACKed last.
     KeptRunning,
-    /// It knows what the node says, and nothing else.
+    /// The control plane knows what the node presents, and nothing else.
     Restarted,
 }
 
@@ -24,7 +24,7 @@ pub(super) fn connect(variant: Variant) -> Stream {
     Stream::featured(variant, Policy::default(), features(variant)).with_lineage()
 }
 
-/// The next stream of the same Envoy; `number` tells the streams apart.
+/// The next stream of the same Envoy; `number` makes its name unique.
 pub(super) fn reconnect(old: &Stream, variant: Variant, control_plane: ControlPlane, number: u32) -> Stream {
     let name = format!("s{number}").into();
     let policy = Arc::new(Policy::default());
@@ -41,7 +41,7 @@ fn remembering(old: &Stream, session: Session) -> Session {
     session.recall(old.session.memory())
 }
 
-/// As they are read off the node, so that nothing here need be told what an Envoy can take.
+/// The features of an Envoy, read off its node as for a real one.
 fn features(variant: Variant) -> Features {
     let node = Node {
         id: "node".into(),

@@ -1,7 +1,7 @@
-//! An Envoy led by hand: it takes in what comes, asks for the children of what it holds, and answers when it is told to.
+//! An Envoy led by hand: it applies responses, asks for the children of what it holds, and answers on command.
 //!
-//! It panics where a real one would lose a request: a route that it holds names a cluster that it does not hold, or that was
-//! never warm. What it would refuse, it refuses.
+//! It panics where a real Envoy would lose a request: it holds a route to a cluster that it does not hold, or that was
+//! never warm. It refuses what a real Envoy would refuse.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -17,7 +17,7 @@ use crate::{
 
 pub(super) const BOTH: [Variant; 2] = [Variant::Sotw, Variant::Delta];
 
-/// Asked for by name, as parents name them.
+/// Types that are requested by the names in their parents.
 const NAMED: [ResourceType; 4] = [Endpoint, Route, Secret, ExtensionConfig];
 
 /// An Envoy led by hand.
@@ -30,9 +30,9 @@ pub(super) struct Peer {
     /// Clusters whose response was answered.
     warm: BTreeSet<ResourceName>,
     unanswered: VecDeque<Response>,
-    /// Why it refuses what it refuses, by nonce.
+    /// The faults of refused responses, by nonce.
     faults: BTreeMap<String, String>,
-    /// Version and nonce answered last.
+    /// The version and nonce that were answered last.
     answered: BTreeMap<ResourceType, (String, String)>,
     log: Vec<String>,
 }
@@ -40,12 +40,12 @@ pub(super) struct Peer {
 // === impl Peer ===
 
 impl Peer {
-    /// It is up, holds everything and has answered everything.
+    /// An Envoy that is up, holds everything and has answered everything.
     pub(super) fn running(variant: Variant, config: &Config) -> Self {
         Self::running_with(variant, config, &[])
     }
 
-    /// The same, with wildcards of further types.
+    /// Does the same, with wildcards of further types.
     pub(super) fn running_with(variant: Variant, config: &Config, wildcards: &[ResourceType]) -> Self {
         let mut peer = Self {
             variant,
@@ -67,7 +67,7 @@ impl Peer {
         peer
     }
 
-    // === what happens to it ===
+    // === events ===
 
     pub(super) fn publish(&mut self, config: &Config) {
         self.log.push("publish".into());
@@ -75,7 +75,7 @@ impl Peer {
         self.receive();
     }
 
-    /// A publish that it does not hear of, because it is cut off; `reconnect` comes next.
+    /// Publishes while the Envoy is cut off; `reconnect` comes next.
     pub(super) fn cut_off_publish(&mut self, config: &Config) {
         self.log.push("publish while cut off".into());
         self.unanswered.clear();
@@ -88,7 +88,7 @@ impl Peer {
         self.receive();
     }
 
-    /// The next stream: first requests of the types in this order, each with what it holds.
+    /// Opens the next stream: first requests of the types in this order, each with what the Envoy holds.
     pub(super) fn reconnect(&mut self, control_plane: ControlPlane, order: &[ResourceType]) {
         self.log.push(format!("reconnects, {control_plane:?}, {order:?}"));
         self.streams += 1;
@@ -118,7 +118,7 @@ impl Peer {
 
     // === requests ===
 
-    /// Asks for these names of a type instead of those before; none is "all" where the type has a wildcard.
+    /// Subscribes to these names of a type instead of those before; no names mean "all" if the type has a wildcard.
     pub(super) fn ask(&mut self, kind: &ResourceType, names: &[&str]) {
         self.log.push(format!("asks for {kind} {names:?}"));
         let now: BTreeSet<String> = names.iter().map(|name| (*name).to_owned()).collect();
@@ -141,7 +141,7 @@ impl Peer {
         self.receive();
     }
 
-    /// Asks for what its resources name and was not asked for before.
+    /// Subscribes to the names in its resources that it has not subscribed to yet.
     pub(super) fn follow(&mut self) {
         for kind in NAMED {
             let held = self.held.values().flat_map(BTreeMap::values);
@@ -156,7 +156,7 @@ impl Peer {
         }
     }
 
-    /// Answers what came of a type: each response in delta, the last one in SotW.
+    /// Answers the responses of a type: each one in delta, the last one in SotW.
     pub(super) fn answer(&mut self, kind: &ResourceType) {
         let all = std::mem::take(&mut self.unanswered);
         let (mut due, others): (VecDeque<_>, _) = all.into_iter().partition(|r| r.delivery.resource_type == *kind);
@@ -200,12 +200,12 @@ impl Peer {
         }
     }
 
-    /// A cluster is warm, though another one keeps the answer back.
+    /// Makes a cluster warm, though another one keeps the answer back.
     pub(super) fn warms_up(&mut self, name: &str) {
         self.warm.insert(name.into());
     }
 
-    /// Asks and answers until there is nothing to ask for and nothing to answer.
+    /// Asks and answers until there is nothing left to ask for or to answer.
     pub(super) fn settle(&mut self) {
         for _ in 0..100 {
             self.receive();
@@ -216,10 +216,10 @@ impl Peer {
             let kind = next.delivery.resource_type.clone();
             self.answer(&kind);
         }
-        panic!("it never comes to rest: {:#?}", self.log);
+        panic!("the Envoy never comes to rest: {:#?}", self.log);
     }
 
-    // === what comes ===
+    // === responses ===
 
     fn receive(&mut self) {
         for response in self.stream.drain() {
@@ -231,7 +231,7 @@ impl Peer {
         }
     }
 
-    /// Applies a response; of a refused one the valid part where Envoy does (S-8).
+    /// Applies a response; of a refused one the valid part, where Envoy does (S-8).
     fn take_in(&mut self, response: &Response, nonce: &str) {
         let kind = response.delivery.resource_type.clone();
         let resources = response.resources.as_slice();
@@ -240,12 +240,12 @@ impl Peer {
         if self.variant == Variant::Sotw && (is_listed || kind == ScopedRoute) {
             held.retain(|name, _| response.resources.get(name).is_some());
         }
-        // Envoy passes over the removal of a route configuration: it keeps what it has until it lets go of the name.
+        // Envoy ignores the removal of a route configuration: it keeps its version until it unsubscribes from the name.
         for name in response.removed.iter().filter(|_| kind != Route) {
             held.remove(name);
         }
         if !is_listed {
-            // Envoy looks at scopes and virtual hosts as they will be, at listeners one by one.
+            // Envoy checks scopes and virtual hosts as they will be, and listeners one by one.
             held.retain(|name, _| response.resources.get(name).is_none());
         }
         for resource in resources {
@@ -301,7 +301,7 @@ impl Peer {
         );
     }
 
-    /// How many responses it refused.
+    /// The number of responses that it refused.
     pub(super) fn refusals(&self) -> usize {
         self.faults.len()
     }
@@ -317,7 +317,7 @@ impl Peer {
         );
     }
 
-    /// The session has told that the client is as of this revision.
+    /// Asserts that the session has reported the client as synced to this revision.
     #[track_caller]
     pub(super) fn assert_synced(&self, revision: u64) {
         let progress = self.stream.outcomes.iter().rev().find_map(|outcome| match outcome {
@@ -328,8 +328,8 @@ impl Peer {
         assert_eq!(progress, Some((true, revision)), "{:?}: {:#?}", self.variant, self.log);
     }
 
-    /// The names of a type that are refused, as told last; `None` where nothing was ever told of it.
-    pub(super) fn told_refused(&self, kind: &ResourceType) -> Option<Vec<String>> {
+    /// The refused names of a type that were last reported; `None` if there was no report of the type.
+    pub(super) fn reported_refused(&self, kind: &ResourceType) -> Option<Vec<String>> {
         self.stream.outcomes.iter().rev().find_map(|outcome| match outcome {
             Outcome::Refused {
                 resource_type, sample, ..
@@ -343,7 +343,7 @@ impl Peer {
     }
 }
 
-/// Why an Envoy that holds these refuses the resource beside them.
+/// The reason why an Envoy that holds these refuses the resource beside them.
 fn fault(resource: &Resource, held: &BTreeMap<ResourceName, Arc<Resource>>) -> Option<String> {
     if resource.body.starts_with(b"bad") {
         return Some(format!("{} is bad", resource.name));

@@ -1,4 +1,4 @@
-//! A resource that takes over a place goes in one response with the removal, or the change, of the one that gives it up (O-17).
+//! O-17: a resource that takes over a place comes with the removal or the change of the one that gives it up.
 
 use super::{
     super::fixture::*,
@@ -9,7 +9,7 @@ use crate::{protocol::Variant, resource::ResourceType};
 const PLACE: &str = "the place";
 const ANOTHER: &str = "another place";
 
-/// A listener keeps the route configuration `r` in use.
+/// A configuration in which a listener keeps the route configuration `r` in use.
 fn base() -> Config {
     Config::default()
         .with(Cluster, "a", "1")
@@ -17,7 +17,7 @@ fn base() -> Config {
         .refers(Route, "r", "1", &[(Cluster, "a")])
 }
 
-/// A resource that claims a place: a listener or scope with the route configuration `r`, or a virtual host of it.
+/// Adds a resource that claims a place: a listener or scope with the route configuration `r`, or a virtual host of `r`.
 fn claimant(config: Config, kind: &ResourceType, name: &str, place: &str) -> Config {
     let to = if *kind == VirtualHost {
         (Cluster, "a")
@@ -38,7 +38,7 @@ fn running(variant: Variant, kind: &ResourceType, config: &Config) -> Peer {
     Peer::running_with(variant, config, wildcards)
 }
 
-/// The variants that the type has.
+/// The variants in which the type exists.
 fn variants(kind: &ResourceType) -> &'static [Variant] {
     if *kind == VirtualHost { &[Variant::Delta] } else { &BOTH }
 }
@@ -60,7 +60,7 @@ fn is_taken_over_in_one_step(kind: &ResourceType, before: &Config, after: &Confi
     }
 }
 
-/// Renamed, to a name that sorts after the old one and to one that sorts before it.
+/// Renames a resource, to a name that sorts after the old one and to one that sorts before it.
 fn renamed(kind: &ResourceType) {
     for new in ["r/z", "r/a"] {
         let before = claimant(base(), kind, "r/old", PLACE);

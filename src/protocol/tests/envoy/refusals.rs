@@ -1,4 +1,4 @@
-//! A refusal holds back what depends on the refused, has an exit, and is told until it is mended (O-20).
+//! O-20: a refusal holds back what depends on the refused resource, has an exit, and is reported until it is mended.
 
 use super::{
     super::fixture::*,
@@ -6,7 +6,7 @@ use super::{
 };
 use crate::protocol::{Outcome, Variant};
 
-/// Two listeners, each with a route configuration and a cluster of its own.
+/// Two listeners, each with its own route configuration and cluster.
 fn base() -> Config {
     Config::default()
         .with(Cluster, "a", "1")
@@ -32,7 +32,7 @@ fn is_blocked_or_synced(peer: &Peer, revision: u64) -> Option<bool> {
     })
 }
 
-// === 9: one refused resource holds every removal ===
+// === a refused resource holds no removal of another one ===
 
 #[test]
 fn listener_is_removed_though_an_unrelated_cluster_is_refused() {
@@ -77,7 +77,7 @@ fn cluster_stays_where_the_route_that_moves_away_from_it_is_refused() {
         peer.settle();
         peer.assert_holds(&Route, "r2", "1");
         peer.assert_holds(&Cluster, "b", "1");
-        // Mended, it goes.
+        // Once mended, the route configuration is sent.
         peer.publish(&next.refers(Route, "r2", "3", &[(Cluster, "c")]));
         peer.settle();
         peer.assert_holds(&Route, "r2", "3");
@@ -103,13 +103,13 @@ fn change_that_does_not_need_the_refused_cluster_goes_on() {
     }
 }
 
-// === 5: a refusal of something that is only left with the client ===
+// === a refusal of a resource that is only retained ===
 
 #[test]
 fn refusal_of_a_route_that_is_only_left_with_the_client_stops_no_removal() {
     for variant in BOTH {
         let mut peer = Peer::running(variant, &base());
-        // On its way when `l2` goes; `r2` as it was is left with the client while the old listener drains.
+        // The bad `r2` is on its way when `l2` is removed; the good `r2` is retained while the old listener drains.
         peer.publish(&base().refers(Route, "r2", "bad", &[(Cluster, "b")]));
         peer.publish(&without_second(base()));
         peer.settle();
@@ -137,7 +137,7 @@ fn refusal_of_endpoints_of_a_cluster_that_goes_stops_no_removal() {
     }
 }
 
-// === 10: a refusal is told until it is mended ===
+// === a refusal is reported until it is mended ===
 
 #[test]
 fn refusal_of_a_route_is_told_until_it_is_mended_whatever_else_is_acked() {
@@ -146,18 +146,18 @@ fn refusal_of_a_route_is_told_until_it_is_mended_whatever_else_is_acked() {
         let refused = base().refers(Route, "r", "bad", &[(Cluster, "a")]);
         peer.publish(&refused);
         peer.settle();
-        assert_eq!(peer.told_refused(&Route), Some(vec!["r".into()]), "{}", peer.log());
+        assert_eq!(peer.reported_refused(&Route), Some(vec!["r".into()]), "{}", peer.log());
         assert_eq!(is_blocked_or_synced(&peer, 2), Some(false), "{}", peer.log());
 
         peer.publish(&refused.refers(Route, "r2", "3", &[(Cluster, "b")]));
         peer.settle();
         peer.assert_holds(&Route, "r2", "3");
-        assert_eq!(peer.told_refused(&Route), Some(vec!["r".into()]), "{}", peer.log());
+        assert_eq!(peer.reported_refused(&Route), Some(vec!["r".into()]), "{}", peer.log());
         assert_eq!(is_blocked_or_synced(&peer, 3), Some(false), "{}", peer.log());
 
         peer.publish(&base().refers(Route, "r", "4", &[(Cluster, "a")]));
         peer.settle();
-        assert_eq!(peer.told_refused(&Route), Some(vec![]), "{}", peer.log());
+        assert_eq!(peer.reported_refused(&Route), Some(vec![]), "{}", peer.log());
         peer.assert_synced(4);
     }
 }
@@ -167,19 +167,29 @@ fn refusal_of_a_cluster_is_told_until_it_is_gone_whatever_else_is_acked() {
     let mut peer = Peer::running(Variant::Delta, &base());
     peer.publish(&base().with(Cluster, "c", "bad"));
     peer.settle();
-    assert_eq!(peer.told_refused(&Cluster), Some(vec!["c".into()]), "{}", peer.log());
+    assert_eq!(
+        peer.reported_refused(&Cluster),
+        Some(vec!["c".into()]),
+        "{}",
+        peer.log()
+    );
     peer.publish(&base().with(Cluster, "c", "bad").with(Cluster, "d", "1"));
     peer.settle();
     peer.assert_holds(&Cluster, "d", "1");
-    assert_eq!(peer.told_refused(&Cluster), Some(vec!["c".into()]), "{}", peer.log());
+    assert_eq!(
+        peer.reported_refused(&Cluster),
+        Some(vec!["c".into()]),
+        "{}",
+        peer.log()
+    );
     assert_eq!(is_blocked_or_synced(&peer, 3), Some(false), "{}", peer.log());
     peer.publish(&base().with(Cluster, "d", "1"));
     peer.settle();
-    assert_eq!(peer.told_refused(&Cluster), Some(vec![]), "{}", peer.log());
+    assert_eq!(peer.reported_refused(&Cluster), Some(vec![]), "{}", peer.log());
     peer.assert_synced(4);
 }
 
-// === 3: no refusal leaves a state without an exit ===
+// === every state after a refusal has an exit ===
 
 #[test]
 fn after_two_listeners_exchanged_addresses_in_vain_the_next_good_publish_gets_through() {

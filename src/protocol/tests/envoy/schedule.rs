@@ -1,4 +1,4 @@
-//! What happens in a run of the model, and what is published in it. Small values are quiet ones, so that failures shrink well.
+//! The schedule of a run of the model, and its configuration. Small values are quiet, so that failures shrink well.
 
 use proptest::prelude::*;
 
@@ -24,23 +24,23 @@ const EXTENDED: u8 = 2;
 /// The types of which an unrelated resource is changed now and then.
 pub(super) const PROBED: [ResourceType; 5] = [Cluster, Endpoint, Listener, Route, ScopedRoute];
 
-/// A run.
+/// The schedule of a run.
 #[derive(Clone, Debug)]
 pub(super) struct Schedule {
     pub(super) pace: Pace,
     pub(super) steps: Vec<Step>,
 }
 
-/// How slow the client and its network are, in milliseconds; lists are drawn from in turn, again and again.
+/// The delays of the client and its network, in milliseconds. The values of a list are used in turn, again and again.
 #[derive(Clone, Debug)]
 pub(super) struct Pace {
-    /// One way.
+    /// The delay of the network, one way.
     pub(super) network: u64,
-    /// Between the arrival of a response and its being taken in.
+    /// The delays between the arrival of a response and its application.
     pub(super) busy: Vec<u64>,
-    /// Between the last child of a cluster and the cluster's being warm.
+    /// The delays between the last child of a cluster and the cluster's being warm.
     pub(super) warming: Vec<u64>,
-    /// How long an old listener drains.
+    /// The times that old listeners drain.
     pub(super) drain: Vec<u64>,
 }
 
@@ -56,13 +56,13 @@ pub(super) enum Act {
     Publish(Vec<Edit>),
     /// The plan before the last publish comes back.
     TakeBack,
-    /// A change that has nothing to do with any other.
+    /// A change of an unrelated resource.
     Probe(usize),
-    /// The Envoy is cut off, this is published (nothing, where empty), and it comes back with its types from this one on.
+    /// The Envoy is cut off, these edits are published (if any), and it reconnects with its types from this index on.
     Reconnect(ControlPlane, Vec<Edit>, usize),
 }
 
-/// A change of the plan. Content 0 takes away.
+/// A change of the plan. Content 0 removes the resource.
 #[derive(Clone, Debug)]
 pub(super) enum Edit {
     Cluster(usize, u8),
@@ -75,7 +75,7 @@ pub(super) enum Edit {
     Extension(u8),
 }
 
-/// Where a listener has its routes from.
+/// The source of a listener's routes.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Target {
     Route(usize),
@@ -83,22 +83,22 @@ pub(super) enum Target {
     Cluster(usize),
 }
 
-/// What is to be published. Whatever is referred to is there as well: references never dangle, and places are claimed once.
+/// The configuration to be published. Every referenced resource exists, and each place is claimed once.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
     clusters: [u8; 4],
     endpoints: [u8; 4],
-    /// Content, place, target.
+    /// Content, place and target.
     listeners: [(u8, usize, Target); 3],
-    /// Content, cluster.
+    /// Content and cluster.
     routes: [(u8, usize); 3],
-    /// Content, key, route.
+    /// Content, key and route.
     scopes: [(u8, usize, usize); 2],
-    /// Of each route: content, domain, cluster.
+    /// For each route: content, domain and cluster.
     hosts: [[(u8, usize, usize); 2]; 3],
     secret: u8,
     extension: u8,
-    /// Of the resources that stand apart.
+    /// The contents of the unrelated resources.
     probes: [u32; 5],
 }
 
@@ -142,21 +142,21 @@ impl Plan {
         }
     }
 
-    /// The plan before this one, which takes its place; what stands apart is as it is now.
+    /// The plan before this one, which takes its place; unrelated resources stay as they are now.
     pub(super) fn taken_back(&self, before: &mut Self) -> Self {
         let mut back = std::mem::replace(before, self.clone());
         back.probes = self.probes;
         back
     }
 
-    /// The content of the unrelated resource of a type, one further.
+    /// Changes the content of the unrelated resource of a type.
     pub(super) fn probe(&mut self, at: usize) -> (ResourceType, &'static str, u32) {
         self.probes[at] += 1;
         let name = ["p", "pe", "pl", "pr", "ps"][at];
         (PROBED[at].clone(), name, self.probes[at])
     }
 
-    /// Without anything that clients refuse.
+    /// The plan without content that clients refuse.
     pub(super) fn mended(mut self) -> Self {
         let mend = |content: &mut u8| *content = if *content == BAD { 1 } else { *content };
         self.clusters.iter_mut().chain(&mut self.endpoints).for_each(mend);
@@ -167,7 +167,7 @@ impl Plan {
         self
     }
 
-    /// Without anything that claims a place.
+    /// The plan without resources that claim a place.
     pub(super) fn placeless(mut self) -> Self {
         self.listeners.iter_mut().for_each(|row| row.0 = 0);
         self.scopes.iter_mut().for_each(|row| row.0 = 0);
@@ -184,7 +184,7 @@ impl Plan {
         self.with_clusters(config, &used)
     }
 
-    /// What stands apart: no other resource refers to it, and it refers to no other.
+    /// The unrelated resources: no other resource refers to them, and they refer to no other.
     fn probes(&self) -> Config {
         let [cluster, endpoint, listener, route, scope] = self.probes.map(|content| content.to_string());
         Config::default()
@@ -267,7 +267,7 @@ impl Plan {
         config
     }
 
-    /// The first one is always there: an Envoy waits for virtual hosts where a route configuration has them by VHDS.
+    /// The first virtual host always exists: an Envoy waits for those of a route configuration with VHDS.
     fn with_hosts(&self, mut config: Config, used: &mut Used, route: usize) -> Config {
         let [first, second] = self.hosts[route];
         for (name, (content, domain, cluster)) in [("h0", first), ("h1", second)] {
@@ -321,7 +321,7 @@ impl Plan {
     }
 }
 
-/// What is referred to.
+/// The resources that are referred to.
 #[derive(Default)]
 struct Used {
     clusters: [bool; 4],

@@ -1,4 +1,4 @@
-//! A cluster that warms for long delays itself, and what newly names it; nothing else (O-15).
+//! O-15: a cluster that warms for long delays itself and what newly refers to it, and nothing else.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::{
     resource::{ResourceType, Warming},
 };
 
-/// An Envoy withholds the ACK of CDS while a cluster warms; after this time of silence a further response may follow in SotW.
+/// An Envoy withholds the ACK of CDS while a cluster warms; after this silence another SotW response may follow.
 const SILENCE: Duration = Duration::from_millis(250);
 
 /// Two listeners with a route configuration each, both to the cluster `a`.
@@ -29,7 +29,7 @@ fn with_slow(config: Config) -> Config {
     config.eds_cluster("slow", "1").with(Endpoint, "slow", "1")
 }
 
-/// It was given the cluster `slow` and its endpoints; `slow` warms.
+/// An Envoy that was given the cluster `slow` and its endpoints; `slow` warms.
 fn warming(variant: Variant, config: &Config) -> Peer {
     let mut peer = Peer::running(variant, &base());
     peer.publish(config);
@@ -40,15 +40,15 @@ fn warming(variant: Variant, config: &Config) -> Peer {
     peer
 }
 
-/// The type and name of what changes, and what it refers to.
+/// The type and name of a changed resource, and its references.
 type Change<'a> = (ResourceType, &'a str, &'a [(ResourceType, &'a str)]);
 
 fn standing(peer: &Peer) -> Standing {
-    let told = peer.stream.outcomes.iter().rev().find_map(|outcome| match outcome {
+    let reported = peer.stream.outcomes.iter().rev().find_map(|outcome| match outcome {
         Outcome::Standing(standing) => Some(standing.clone()),
         _ => None,
     });
-    told.unwrap_or_default()
+    reported.unwrap_or_default()
 }
 
 #[test]

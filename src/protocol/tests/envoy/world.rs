@@ -1,6 +1,6 @@
-//! A run of the model: one Envoy, one session, the network between them, and what is published.
+//! A run of the model: one Envoy, one session, the network between them, and the publishes.
 //!
-//! Everything happens at a time in milliseconds that only this file moves on. A fault ends the run with the log of it.
+//! Time is in milliseconds, and only this file advances it. A fault ends the run with its log.
 
 use std::{
     collections::VecDeque,
@@ -17,10 +17,10 @@ use super::{
 };
 use crate::protocol::{Outcome, Response, Variant};
 
-/// Events of one stretch of a run beyond which the session is said to talk for ever.
+/// The most events of one stretch of a run; with more, the session counts as sending for ever.
 const EVENTS: usize = 5_000;
 
-/// Longer than anything takes: fetches, warming, drains and the order's own timeout.
+/// A time longer than any fetch, warming, drain or timeout of the order, in milliseconds.
 const REST: u64 = 60_000;
 
 pub(super) struct World {
@@ -39,7 +39,7 @@ pub(super) struct World {
     log: Vec<String>,
 }
 
-/// Runs a schedule; the error is the fault and the log up to it.
+/// Runs a schedule. The error is the fault and the log up to it.
 pub(super) fn run(variant: Variant, schedule: Schedule) -> Result<(), String> {
     let mut world = World::new(variant, &schedule);
     let result = world.go(schedule);
@@ -80,7 +80,7 @@ impl World {
         self.converge()
     }
 
-    // === what happens ===
+    // === events ===
 
     fn act(&mut self, act: Act) {
         self.note(&format!("{act:?}"));
@@ -148,7 +148,7 @@ impl World {
             self.ask(0);
             self.serve();
         }
-        Err("(g) it never comes to rest".into())
+        Err("(g) the run never comes to rest".into())
     }
 
     fn next_event(&self) -> Option<u64> {
@@ -192,7 +192,7 @@ impl World {
         self.checks.on_request(&request);
     }
 
-    /// Whatever the session has to say goes on its way.
+    /// Sends every response of the session on its way.
     fn serve(&mut self) {
         for response in self.stream.drain() {
             self.note(&format!(
@@ -228,7 +228,7 @@ impl World {
 
     // === the end ===
 
-    /// Good content is published, everything is answered: then the client holds exactly that, and the session says so.
+    /// Publishes good content and answers everything: the client must hold exactly that, and the session report it.
     fn converge(&mut self) -> Result<(), String> {
         self.plan = self.plan.clone().mended();
         if !self.client.unmended.is_empty() {
@@ -242,7 +242,7 @@ impl World {
         self.note("the last publish");
         self.publish();
         self.run_until(self.now + REST)?;
-        // Holds of removed clusters end with the routes that name them, at the latest after the cap.
+        // A hold of a removed cluster ends with the routes that name it, at the latest after `hold_cap`.
         for _ in 0..3 {
             self.run_until(self.now + 1_000_000)?;
         }

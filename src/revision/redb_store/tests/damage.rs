@@ -1,8 +1,8 @@
-//! A file that something else wrote to: an error that names it, at the start, or exactly what was stored. Never a part of it.
+//! Files damaged by others: opening fails with an error that names the file, or returns everything, never a part of it.
 
 use super::*;
 
-/// A store of some revisions, closed: its bytes, and what it holds.
+/// The bytes and contents of a closed store with some revisions.
 fn sample() -> (Vec<u8>, Loaded) {
     let dir = tempfile::tempdir().unwrap();
     let store = RedbStore::open(dir.path(), three(), None).unwrap();
@@ -31,8 +31,8 @@ fn open(bytes: &[u8]) -> Result<Loaded, StoreError> {
     Ok(loaded)
 }
 
-/// All of it, or an error with the file's name and what to do.
-fn expect_all_or_told(bytes: &[u8], expected: &Loaded, what: &str) -> bool {
+/// Expects all contents, or an error with the file's name and a remedy; returns true for an error.
+fn expect_all_or_damaged(bytes: &[u8], expected: &Loaded, what: &str) -> bool {
     match open(bytes) {
         Ok(loaded) => {
             assert_eq!(loaded.last, expected.last, "{what}");
@@ -44,10 +44,10 @@ fn expect_all_or_told(bytes: &[u8], expected: &Loaded, what: &str) -> bool {
             false
         }
         Err(error) => {
-            let told = error.to_string();
-            assert!(told.contains("chancery.redb"), "{what}: {told}");
+            let message = error.to_string();
+            assert!(message.contains("chancery.redb"), "{what}: {message}");
             assert!(matches!(error, StoreError::Damaged { .. }), "{what}: {error:?}");
-            assert!(told.contains("restore"), "{what}: {told}");
+            assert!(message.contains("restore"), "{what}: {message}");
             true
         }
     }
@@ -75,7 +75,7 @@ fn flipped_bytes_at_any_place_are_found_or_do_not_matter() {
         for place in &places {
             damaged[*place] ^= u8::try_from(1 + next() % 255).unwrap();
         }
-        found += usize::from(expect_all_or_told(&damaged, &expected, &format!("{places:?}")));
+        found += usize::from(expect_all_or_damaged(&damaged, &expected, &format!("{places:?}")));
     }
     assert!(found > 20, "only {found} were found: the places are in no use");
 }
@@ -86,7 +86,7 @@ fn file_that_is_cut_off_anywhere_is_damaged() {
     let mut next = numbers();
     for _ in 0..40 {
         let length = 1 + next() % (bytes.len() - 1);
-        expect_all_or_told(&bytes[..length], &expected, &format!("{length} bytes"));
+        expect_all_or_damaged(&bytes[..length], &expected, &format!("{length} bytes"));
     }
 }
 
@@ -101,6 +101,6 @@ fn overwritten_stretches_are_found() {
         for byte in &mut damaged[from..end] {
             *byte = u8::try_from(next() % 256).unwrap();
         }
-        expect_all_or_told(&damaged, &expected, &format!("{length} bytes from {from}"));
+        expect_all_or_damaged(&damaged, &expected, &format!("{length} bytes from {from}"));
     }
 }

@@ -1,4 +1,4 @@
-//! The way by which revisions came, as this release stores it and as earlier ones did.
+//! Origins of revisions, in the records of this release and of earlier ones.
 
 use super::*;
 use crate::revision::{
@@ -6,7 +6,7 @@ use crate::revision::{
     redb_store::{records::RevisionRecord, vault::Place},
 };
 
-/// A revision as releases stored it that knew an owner, and no origin.
+/// A revision record of releases that had an owner and no origin.
 #[derive(Clone, PartialEq, prost::Message)]
 struct EarlierRecord {
     #[prost(string, tag = "1")]
@@ -39,7 +39,7 @@ struct EarlierType {
     resources: u64,
 }
 
-/// Stores a deletion in the earlier form, in a group of its own.
+/// Stores a deletion in the earlier form, in its own group.
 fn store_earlier(store: &RedbStore, revision: u64, author: &str, owner: &str, passing: bool) {
     let record = EarlierRecord {
         group: format!("g{revision}"),
@@ -67,7 +67,7 @@ fn records_of_earlier_releases_have_the_origin_that_they_imply() {
         (1, "ann", "", false, Origin::AdminApi),
         (2, "files", "files", false, Origin::Files),
         (3, "registry", "", true, Origin::Registry),
-        // Anybody may be called so: the name says nothing.
+        // Anybody may use this author: the name proves nothing.
         (4, "registry", "", false, Origin::AdminApi),
         (5, "ann", "", true, Origin::Registry),
     ];

@@ -1,4 +1,4 @@
-//! The file and its name: what is under the name is what is written to, or nothing is.
+//! The file and its path: the path has the file that the store writes to, or a write fails.
 
 use super::*;
 
@@ -12,10 +12,10 @@ fn a_file_without_bytes_is_refused_and_left_as_it_is() {
     fs::write(dir.path().join(FILE), "").unwrap();
     let error = RedbStore::open(dir.path(), three(), None).unwrap_err();
     assert!(matches!(error, StoreError::Damaged { .. }), "{error:?}");
-    let told = error.to_string();
+    let message = error.to_string();
     assert!(
-        told.contains("chancery.redb") && told.contains("no bytes") && told.contains("restore"),
-        "{told}"
+        message.contains("chancery.redb") && message.contains("no bytes") && message.contains("restore"),
+        "{message}"
     );
     assert_eq!(fs::metadata(dir.path().join(FILE)).unwrap().len(), 0);
 }
@@ -26,7 +26,7 @@ fn a_pipe_in_the_place_of_the_file_is_refused() {
     let made = std::process::Command::new("mkfifo").arg(dir.path().join(FILE)).status();
     assert!(made.unwrap().success());
     let error = RedbStore::open(dir.path(), three(), None).unwrap_err();
-    assert!(error.to_string().contains("is no regular file"), "{error}");
+    assert!(error.to_string().contains("is not a regular file"), "{error}");
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn nothing_is_acknowledged_for_a_file_that_nobody_finds_again() {
     };
     refused(&store);
     assert!(!store.path().exists(), "none is made in its place");
-    // Another store under the same name is not written to either.
+    // The store does not write to another file at its path either.
     drop(RedbStore::open(dir.path(), three(), None).unwrap());
     refused(&store);
     assert_eq!(store.list(&"g".into(), 10).unwrap().len(), 1, "what was stored is read");
@@ -86,7 +86,7 @@ fn a_store_that_is_opened_again_after_a_failure_is_the_same_file() {
     let store = RedbStore::open(dir.path(), three(), None).unwrap();
     store.append(&some(1), None).unwrap();
     fs::remove_file(store.path()).unwrap();
-    // The disk failed, and the database must be opened anew.
+    // After a failure of the disk the database must be opened again.
     let failed = store
         .store
         .file()

@@ -1,4 +1,4 @@
-//! Backups: what comes back is what was, and what is not whole does not come back.
+//! Backups: a restored store is equal, and an incomplete backup is refused.
 
 use super::*;
 
@@ -25,7 +25,7 @@ fn backup(store: &RedbStore, dir: &Path) -> PathBuf {
     path
 }
 
-/// Everything of a store that can be asked for.
+/// All contents of a store that its methods return.
 fn all_of(store: &RedbStore) -> Vec<(RevisionInfo, Trace, Vec<String>)> {
     let mut all = Vec::new();
     for group in ["*", "g", "gone"].map(NodeGroup::from) {
@@ -47,7 +47,7 @@ fn restored_store_is_the_same() {
     let dir = tempfile::tempdir().unwrap();
     let store = sample(&dir.path().join("old"));
     let path = backup(&store, dir.path());
-    // What is published later is not in it.
+    // A later publish is not in the backup.
     store.append(&published("g", 9, vec![]), None).unwrap();
 
     let restored = restore(&path, &dir.path().join("new"), None, false).unwrap();
@@ -83,7 +83,7 @@ fn numbers_of_lost_revisions_are_not_given_again() {
     new.append(&published("g", last.0 + 1, vec![]), None).unwrap();
     drop((store, new));
 
-    // Over a store that went further.
+    // Over a store with larger numbers.
     let last = restore(&path, &dir.path().join("new"), None, true)
         .unwrap()
         .contents
@@ -104,7 +104,7 @@ fn restore_overwrites_nothing_unless_told_to() {
     assert!(refused.to_string().contains("notes"), "{refused}");
     fs::remove_file(data.join("notes")).unwrap();
     restore(&path, &data, None, false).unwrap();
-    // What a restore left that was killed.
+    // Files left by a restore that was killed.
     for name in ["chancery.redb.restoring", "chancery.redb.restoring.new-17"] {
         fs::write(data.join(name), "half").unwrap();
     }

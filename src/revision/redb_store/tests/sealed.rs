@@ -1,12 +1,12 @@
-//! What a sealed store gives away, which keys open it, and how it comes under others.
+//! Sealed stores: what they hide, the keys that open them, and a change of keys.
 
 use super::*;
 use crate::revision::{keys::tests::keys, tests::passes_by};
 
-/// In names, contents, messages and authors.
+/// Text in names, contents, messages and authors.
 const CANARY: &str = "canary-7f3a91";
 
-/// Groups with a history, a deletion and receipts, each with the canary in all that is not a group or a key.
+/// Adds groups with a history, a deletion and receipts, with the canary everywhere except in groups and keys.
 fn fill(store: &RedbStore) {
     for revision in 1..=5 {
         let clusters = (0..40).map(|n| resource(&format!("{CANARY}-{n}"), &format!("{CANARY} {}", n % revision)));
@@ -28,7 +28,7 @@ fn sample(dir: &Path, keys: Option<&StoreKeys>) {
     fill(&RedbStore::open(dir, three(), keys).unwrap());
 }
 
-/// Everything of a store that can be asked for.
+/// All contents of a store that its methods return.
 fn all_of(dir: &Path, keys: Option<&StoreKeys>) -> Vec<String> {
     let store = RedbStore::open(dir, three(), keys).unwrap();
     store.verify().unwrap();
@@ -67,7 +67,7 @@ fn has_canary(dir: &Path) -> bool {
     contains(&dir.join(FILE), CANARY.as_bytes())
 }
 
-/// Sealed with the key 1, but for what was published since there is a key 2 before it.
+/// A store sealed with key 1, except for one publish after key 2 was put first.
 fn rotated(dir: &Path) {
     sample(dir, Some(&keys(&[1])));
     let store = RedbStore::open(dir, three(), Some(&keys(&[2, 1]))).unwrap();
@@ -93,10 +93,10 @@ fn sealed_store_holds_what_a_plain_one_does_and_shows_none_of_it() {
     let [plain, sealed] = ["plain", "sealed"].map(|name| dir.path().join(name));
     sample(&plain, None);
     sample(&sealed, Some(&keys(&[1])));
-    // But for the keys of their content hashes.
+    // Everything but the content keys is equal.
     assert_eq!(all_of(&sealed, Some(&keys(&[1])))[1..], all_of(&plain, None)[1..]);
     assert!(has_canary(&plain) && !has_canary(&sealed));
-    // Whoever guesses a content cannot find its hash either.
+    // A guessed content does not reveal its hash either.
     let hash = resource("a", CANARY).content.to_bytes();
     assert!(contains(&plain.join(FILE), &hash));
     assert!(!contains(&sealed.join(FILE), &hash));
@@ -156,7 +156,7 @@ fn plain_store_is_sealed_into_a_new_file() {
     let dir = tempfile::tempdir().unwrap();
     sample(dir.path(), None);
     let before = all_of(dir.path(), None);
-    // What a rekey left that was interrupted, and what a restore kept.
+    // Files left by an interrupted rekey and by a restore.
     fs::write(dir.path().join("chancery.redb.rekeying"), CANARY).unwrap();
     fs::write(dir.path().join("chancery.redb.rekeying.new-17"), CANARY).unwrap();
     fs::write(dir.path().join("chancery.redb.replaced-1"), CANARY).unwrap();
@@ -164,7 +164,7 @@ fn plain_store_is_sealed_into_a_new_file() {
     assert_eq!(
         rekeyed.left,
         [dir.path().join("chancery.redb.replaced-1")],
-        "they are told of"
+        "they are reported"
     );
     assert_eq!(all_of(dir.path(), Some(&keys(&[1]))), before, "versions and all");
     assert!(!has_canary(dir.path()), "no page that was freed has it either");
@@ -189,7 +189,7 @@ fn store_that_cannot_be_rekeyed_stays_as_it_is() {
     let locked = rekey(dir.path(), &keys(&[2, 1]), RekeyTo::FirstKey).unwrap_err();
     assert!(matches!(locked, StoreError::Locked { .. }));
     drop(open);
-    // Nothing can be written aside.
+    // This directory blocks the file that rekey makes.
     fs::create_dir(dir.path().join("chancery.redb.rekeying")).unwrap();
     let failed = rekey(dir.path(), &keys(&[2, 1]), RekeyTo::FirstKey).unwrap_err();
     assert!(failed.to_string().contains("rekeying"), "{failed}");
@@ -228,7 +228,7 @@ fn backup_of_a_sealed_store_is_sealed_and_needs_its_keys() {
         matches!(needed, StoreError::KeyMissing { .. }),
         "what is old is under the old key"
     );
-    // Over a store that cannot be opened with these keys numbers go on all the same.
+    // Numbers continue even over a store that these keys cannot open.
     let last = restore(&path, &new, Some(&both), true).unwrap().contents.last;
     assert_eq!(last, Revision(2_000_000));
 }

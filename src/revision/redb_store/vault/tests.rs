@@ -1,4 +1,4 @@
-//! What a sealed value gives away, where it opens, and with which keys.
+//! Sealed values: what they hide, their place, and their keys.
 
 use super::*;
 use crate::revision::{keys::tests::keys, redb_store::records::ReceiptRecord};
@@ -38,14 +38,14 @@ fn sealed_value_says_nothing_and_is_another_each_time() {
 #[test]
 fn value_opens_in_its_place_alone() {
     let vault = sealed();
-    let object = Kind::Page.address([7; 16]);
+    let object = Kind::Leaf.address([7; 16]);
     let number = u64::from_le_bytes(*b"keykeyke");
     let places = [
         Place::Vault(CONTENT),
         Place::Vault(ADDRESSES),
         Place::Object(&object),
         Place::Object(&Kind::List.address([7; 16])),
-        Place::Object(&Kind::Page.address([8; 16])),
+        Place::Object(&Kind::Leaf.address([8; 16])),
         Place::Revision("group", 1),
         Place::Revision("group", 2),
         Place::Revision("grou", 1),
@@ -96,7 +96,7 @@ fn address_tells_neither_hash_nor_store() {
     assert_eq!(address(&plain), Kind::Resource.address(hash));
     assert_ne!(address(&one), address(&plain));
     assert_ne!(address(&one), address(&other));
-    assert_ne!(one.address(Kind::Page, &hash)[1..], address(&one)[1..]);
+    assert_ne!(one.address(Kind::Leaf, &hash)[1..], address(&one)[1..]);
     assert_eq!(address(&reopened(&one, Some(&keys(&[1]))).unwrap()), address(&one));
 }
 

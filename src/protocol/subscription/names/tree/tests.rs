@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Names of one edit, added and removed.
+/// The names of one edit: added and removed ones.
 type Edit = (Vec<u16>, Vec<u16>);
 
 fn edits() -> impl Strategy<Value = Vec<Edit>> {
@@ -29,14 +29,14 @@ fn of(model: &BTreeSet<String>) -> Tree {
     Tree::new(&names)
 }
 
-/// Pages of `tree` that `other` does not have.
-fn own_pages(tree: &Tree, other: &Tree) -> usize {
-    fn all(page: &Page, into: &mut Vec<usize>) {
-        match page {
-            Page::Leaf(names) => into.push(names.as_ptr() as usize),
-            Page::Branch(children) => {
+/// The number of nodes of `tree` that `other` does not share.
+fn own_nodes(tree: &Tree, other: &Tree) -> usize {
+    fn all(node: &Node, into: &mut Vec<usize>) {
+        match node {
+            Node::Leaf(names) => into.push(names.as_ptr() as usize),
+            Node::Branch(children) => {
                 into.push(children.as_ptr() as usize);
-                children.iter().for_each(|child| all(&child.page, into));
+                children.iter().for_each(|child| all(&child.node, into));
             }
         }
     }
@@ -44,7 +44,7 @@ fn own_pages(tree: &Tree, other: &Tree) -> usize {
     all(&tree.root, &mut ours);
     all(&other.root, &mut theirs);
     let theirs: BTreeSet<usize> = theirs.into_iter().collect();
-    ours.iter().filter(|page| !theirs.contains(page)).count()
+    ours.iter().filter(|node| !theirs.contains(node)).count()
 }
 
 proptest! {
@@ -69,11 +69,11 @@ proptest! {
             }
             let built = of(&model);
             prop_assert_eq!(tree.sum(), built.sum());
-            prop_assert!(tree == built, "however a set was made");
-            prop_assert!(built == tree, "however a set was made");
+            prop_assert!(tree == built, "equal sets are equal, whatever edits made them");
+            prop_assert!(built == tree, "equal sets are equal, whatever edits made them");
             if let Some((tree_before, model_before)) = before {
                 prop_assert_eq!(tree == tree_before, model == model_before);
-                prop_assert!(tree_before == of(&model_before), "a set that was edited is as it was");
+                prop_assert!(tree_before == of(&model_before), "an edit leaves the set before unchanged");
             }
             before = Some((tree.clone(), model.clone()));
         }
@@ -87,9 +87,9 @@ fn edit_makes_few_pages_whatever_the_length() {
         let tree = Tree::new(&names);
         for name in ["", "name-000050x", "z"] {
             let more = tree.edited(&[name], &[]);
-            assert!(own_pages(&more, &tree) <= 7, "{len}: {}", own_pages(&more, &tree));
+            assert!(own_nodes(&more, &tree) <= 7, "{len}: {}", own_nodes(&more, &tree));
             let less = more.edited(&[], &[name]);
-            assert!(own_pages(&less, &more) <= 5, "{len}: {}", own_pages(&less, &more));
+            assert!(own_nodes(&less, &more) <= 5, "{len}: {}", own_nodes(&less, &more));
             assert!(less == tree);
         }
     }

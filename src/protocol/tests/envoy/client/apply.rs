@@ -1,4 +1,4 @@
-//! What the model's Envoy does with a response: which part of it it takes, and why it refuses the rest.
+//! Responses at the model's Envoy: the part that it applies, and the reason why it refuses the rest.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -9,7 +9,7 @@ use crate::{
 };
 
 impl Client {
-    /// Takes in a response, and says why it refuses it if it does.
+    /// Applies a response. Returns the message if it refuses the response.
     pub(in super::super) fn take_in(&mut self, response: &Response, now: u64) -> Option<String> {
         let kind = response.delivery.resource_type.clone();
         let error = match kind {
@@ -27,7 +27,7 @@ impl Client {
         error
     }
 
-    /// Clusters and listeners: removals first, then one by one; the valid part counts (S-8).
+    /// Clusters and listeners: removals first, then one by one; the valid part is applied (S-8).
     fn take_in_listed(&mut self, response: &Response, now: u64) -> Option<String> {
         let kind = &response.delivery.resource_type;
         let names: Vec<ResourceName> = self.all_of(kind).into_keys().collect();
@@ -50,7 +50,7 @@ impl Client {
                 self.add(kind, resource, now);
             }
         }
-        // As Envoy 1.40 says it: every resource that it did not take, by name.
+        // The message of Envoy 1.40: every resource that it did not apply, by name.
         let what = if *kind == Cluster { "cluster(s)" } else { "listener(s)" };
         (!faults.is_empty()).then(|| format!("Error adding/updating {what} {}", faults.join(", ")))
     }
@@ -83,14 +83,14 @@ impl Client {
             self.refused_clusters.remove(&resource.name);
         }
         versions.warm(resource, now);
-        // A changed cluster needs its endpoints once more; SotW asks for them once more (O-6).
+        // O-6: a changed cluster needs its endpoints once more; SotW asks for them once more.
         for name in resource.references_to(&Endpoint) {
             self.fetches.insert((Endpoint, name.clone()), now);
             self.mux.entry(Endpoint).or_default().repeat = self.variant == Variant::Sotw;
         }
     }
 
-    /// The other types: one bad resource refuses all of it.
+    /// The other types: one bad resource refuses the whole response.
     fn take_in_whole(&mut self, response: &Response, now: u64) -> Option<String> {
         let kind = &response.delivery.resource_type;
         let before = self.held.get(kind).cloned().unwrap_or_default();
@@ -98,7 +98,7 @@ impl Client {
         if self.variant == Variant::Sotw && *kind == ScopedRoute {
             held.clear();
         }
-        // Route configurations stay until their name is let go of.
+        // A route configuration stays until the Envoy unsubscribes from its name.
         for name in response.removed.iter().filter(|_| *kind != Route) {
             held.remove(name);
         }
@@ -112,7 +112,7 @@ impl Client {
         for resource in response.resources.iter().filter(|resource| is_asked(&resource.name)) {
             if let Some(fault) = fault(resource, &held) {
                 self.judge(kind, &fault, response, &held);
-                // Envoy goes on with what it has.
+                // The Envoy goes on with what it has.
                 self.fetches.retain(|(fetched, _), _| fetched != kind);
                 return Some(fault.message);
             }
@@ -126,7 +126,7 @@ impl Client {
         None
     }
 
-    /// What a response answers need not be waited for any longer.
+    /// Ends the waits for the names that a response answers.
     fn arrived(&mut self, kind: &ResourceType, response: &Response) {
         let ends_wait = |name: &ResourceName| {
             response.resources.get(name).is_some() || (*kind == Endpoint && response.removed.contains(name))
@@ -150,7 +150,7 @@ impl Client {
         });
     }
 
-    /// A route configuration that newly has its virtual hosts by VHDS waits for them.
+    /// Waits for the virtual hosts of a route configuration that newly has them by VHDS.
     fn expect_hosts(&mut self, before: &Held, held: &Held, now: u64) {
         for (name, route) in held {
             let had = before.get(name).is_some_and(|before| has_hosts(before));
@@ -162,8 +162,8 @@ impl Client {
         }
     }
 
-    /// (a) A conflict is a fault of the server's, unless it could not be helped: the other one changes in the same response,
-    /// or the client holds something else than was sent because it refused it.
+    /// (a) A conflict is the server's fault, with two exceptions: the other resource changes in the same response, or
+    /// the client holds another version than it was sent because it refused that.
     fn judge(&mut self, kind: &ResourceType, fault: &Fault, response: &Response, held: &Held) {
         let Some(holder) = &fault.holder else { return };
         let changes = |resource: &Arc<Resource>| resource.version != held[holder].version;
@@ -177,10 +177,10 @@ impl Client {
     }
 }
 
-/// Why a resource is refused.
+/// The reason why a resource is refused.
 struct Fault {
     message: String,
-    /// Who holds its place.
+    /// The resource that holds the claimed place.
     holder: Option<ResourceName>,
 }
 

@@ -1,6 +1,6 @@
-//! The requests of the model's Envoy: one record per type, as its gRPC mux has.
+//! The requests of the model's Envoy: one record per type, as in its gRPC mux.
 //!
-//! While a cluster warms, CDS is paused: no ACK of it goes out, nor its first request on a new stream.
+//! While a cluster warms, CDS is paused: neither an ACK of CDS nor its first request on a new stream is sent.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -21,27 +21,27 @@ pub(in super::super) enum Request {
     Delta(DeltaDiscoveryRequest),
 }
 
-/// What is known of a type.
+/// The record of one type.
 #[derive(Default)]
 pub(super) struct Mux {
-    /// What it asks for, as its parents have it.
+    /// The names that the Envoy asks for, from its parents.
     pub(super) names: BTreeSet<ResourceName>,
-    /// What the server knows of that, on this stream.
+    /// The names that the server was sent on this stream.
     told: BTreeSet<ResourceName>,
     pub(super) is_wildcard: bool,
-    /// Whether it was asked for on any stream.
+    /// The type was requested on any stream.
     was_asked: bool,
-    /// Whether it was asked for on this stream.
+    /// The type was requested on this stream.
     is_open: bool,
-    /// Whether the list of names is to be sent though it is the same.
+    /// The list of names must be sent even if it is unchanged.
     pub(super) repeat: bool,
-    /// SotW: of what was accepted last.
+    /// SotW: the version that was accepted last.
     version: String,
-    /// SotW: of what came last on this stream.
+    /// SotW: the nonce of the last response on this stream.
     nonce: String,
-    /// Delta: of the resources of accepted responses.
+    /// Delta: the versions of the resources of accepted responses.
     versions: BTreeMap<ResourceName, Version>,
-    /// Not sent yet; in SotW only the last one counts.
+    /// Answers not sent yet; in SotW only the last one counts.
     answers: VecDeque<Answer>,
     responses: usize,
 }
@@ -66,8 +66,7 @@ impl Mux {
         self.responses == 1
     }
 
-    /// Takes note of a response: accepted, or refused with this message. Of a refused one no version is noted, though some
-    /// of it may have been applied.
+    /// Records a response: accepted, or refused with this message. No version of a refused one is recorded.
     pub(super) fn note(&mut self, response: &Response, error: Option<String>) {
         self.responses += 1;
         let nonce = response.delivery.nonce.to_string();
@@ -141,7 +140,7 @@ fn refusal(message: String) -> rpc::Status {
 }
 
 impl Client {
-    /// What it has to say now, its types from the `first` one on.
+    /// The requests that are due now, starting with the type at index `first`.
     pub(in super::super) fn requests(&mut self, first: usize) -> Vec<Request> {
         let is_paused = self.is_warming();
         let variant = self.variant;
@@ -167,7 +166,7 @@ impl Client {
         requests
     }
 
-    /// Its stream ended: the next requests are the first ones of another.
+    /// Ends the stream: the next requests are the first ones of another stream.
     pub(in super::super) fn cut_off(&mut self) {
         for mux in self.mux.values_mut() {
             mux.is_open = false;

@@ -1,86 +1,85 @@
-//! The parts of a set: items in pages, pages in chapters, and what is known of a part without walking it.
+//! The nodes of a set, items in leaves and leaves in inner nodes, with sums over each node.
 
 use std::{iter, sync::Arc};
 
 use crate::resource::{ContentHash, Resource, ResourceName};
 
-/// A page ends behind a name whose hash says so, on average every 32 names; a chapter likewise, every 32 pages. A change
-/// makes one of each anew.
+/// A leaf ends at a name whose hash has zeros under this mask, on average every 32 names. An inner node ends likewise,
+/// every 32 leaves. An edit rebuilds one leaf and one inner node.
 const MASK: u8 = 31;
-/// Pages and chapters end here at the latest, so that no choice of names makes one large.
+/// The maximum length of a leaf and of an inner node, so that no choice of names makes a large one.
 pub(super) const LIMIT: usize = 512;
 
-/// An item of a tree, sorted by key.
+/// An item of a set, sorted by key.
 pub(in crate::snapshot) trait Item: Clone {
-    /// No two items of a tree have the same.
+    /// The key of the item, unique within a set.
     fn key(&self) -> &ResourceName;
 
-    /// An item's version may say more than its content.
+    /// True if an item's version can differ while its content is equal.
     const VERSIONED: bool = false;
 
-    /// Everything that tells two items apart, as parts of a hash.
+    /// The item's fields, versions included, as input of a hash.
     fn parts(&self) -> impl Iterator<Item = &[u8]>;
 
-    /// The same without its version.
+    /// [`Item::parts`] without the version.
     fn content_parts(&self) -> impl Iterator<Item = &[u8]> {
         self.parts()
     }
 
-    /// Bytes that the item adds to its set.
+    /// Bytes that the item adds to [`Sum::bytes`].
     fn bytes(&self) -> usize;
 }
 
-/// Some neighbouring pages; never none.
+/// A run of neighbouring leaves, never empty.
 #[derive(Debug)]
-pub(crate) struct Chapter<T> {
-    pub(super) pages: Box<[Arc<Page<T>>]>,
+pub(crate) struct InnerNode<T> {
+    pub(super) leaves: Box<[Arc<Leaf<T>>]>,
     pub(super) last: ResourceName,
     pub(super) sum: Sum,
 }
 
-/// Some neighbouring items; never none.
+/// A run of neighbouring items, never empty.
 #[derive(Debug)]
-pub(crate) struct Page<T> {
+pub(crate) struct Leaf<T> {
     pub(super) items: Box<[T]>,
     pub(super) last: ResourceName,
-    /// A chapter ends with it.
-    pub(super) ends_chapter: bool,
+    pub(super) ends_inner_node: bool,
     pub(super) sum: Sum,
 }
 
-/// Sums over a part, known without walking it.
+/// Sums over a node, so that nobody has to walk it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Sum {
     pub(super) hash: ContentHash,
-    /// Of the contents alone: content that returns has the same, whatever its versions are then.
+    /// The hash without versions: content that returns has the same one.
     pub(super) contents: ContentHash,
     pub(super) len: usize,
     pub(super) bytes: usize,
 }
 
-/// A key and what is to be under it.
+/// A key and its new item; `None` removes the item.
 pub(in crate::snapshot) type Edit<T> = (ResourceName, Option<T>);
 
-/// A chapter or a page: what holds sorted names.
-pub(super) trait Part {
+/// A leaf or an inner node.
+pub(super) trait TreeNode {
     fn last(&self) -> &ResourceName;
     fn sum(&self) -> Sum;
 }
 
 // === impl Chapter ===
 
-impl<T> Chapter<T> {
-    /// Names what it holds.
+impl<T> InnerNode<T> {
+    /// The hash over the node's leaves, its address in the store.
     pub(crate) const fn hash(&self) -> ContentHash {
         self.sum.hash
     }
 
-    pub(crate) fn pages(&self) -> &[Arc<Page<T>>] {
-        &self.pages
+    pub(crate) fn leaves(&self) -> &[Arc<Leaf<T>>] {
+        &self.leaves
     }
 }
 
-impl<T> Part for Chapter<T> {
+impl<T> TreeNode for InnerNode<T> {
     fn last(&self) -> &ResourceName {
         &self.last
     }
@@ -92,8 +91,8 @@ impl<T> Part for Chapter<T> {
 
 // === impl Page ===
 
-impl<T> Page<T> {
-    /// Names what it holds.
+impl<T> Leaf<T> {
+    /// The hash over the leaf's items, its address in the store.
     pub(crate) const fn hash(&self) -> ContentHash {
         self.sum.hash
     }
@@ -103,7 +102,7 @@ impl<T> Page<T> {
     }
 }
 
-impl<T> Part for Page<T> {
+impl<T> TreeNode for Leaf<T> {
     fn last(&self) -> &ResourceName {
         &self.last
     }
@@ -128,18 +127,18 @@ impl Sum {
         }
     }
 
-    pub(super) fn of_parts(level: &'static [u8], parts: &[Arc<impl Part>]) -> Self {
+    pub(super) fn of_nodes(level: &'static [u8], nodes: &[Arc<impl TreeNode>]) -> Self {
         let over = |hash: fn(Self) -> ContentHash| {
-            let hashes: Vec<_> = parts.iter().map(|part| hash(part.sum()).to_bytes()).collect();
+            let hashes: Vec<_> = nodes.iter().map(|node| hash(node.sum()).to_bytes()).collect();
             ContentHash::of_parts(iter::once(level).chain(hashes.iter().map(|hash| &hash[..])))
         };
         let hash = over(|sum| sum.hash);
-        let is_plain = parts.iter().all(|part| part.sum().contents == part.sum().hash);
+        let is_plain = nodes.iter().all(|node| node.sum().contents == node.sum().hash);
         Self {
             hash,
             contents: if is_plain { hash } else { over(|sum| sum.contents) },
-            len: parts.iter().map(|part| part.sum().len).sum(),
-            bytes: parts.iter().map(|part| part.sum().bytes).sum(),
+            len: nodes.iter().map(|node| node.sum().len).sum(),
+            bytes: nodes.iter().map(|node| node.sum().bytes).sum(),
         }
     }
 }
@@ -167,7 +166,7 @@ impl Item for Arc<Resource> {
     }
 }
 
-/// Says that a part of a level ends behind this name: each level asks another byte of the name's hash.
+/// Returns true if a node of this level ends at the name. Each level reads its own byte of the name's hash.
 pub(super) fn ends_here(name: &ResourceName, level: usize) -> bool {
     let hash = ContentHash::of_texts([name.as_str()]);
     hash.as_bytes()[level] & MASK == 0
