@@ -1,4 +1,4 @@
-# Everything a developer runs. Tools are installed below target/tools/ and nowhere else.
+# Commands for developers. Tools are installed below target/tools/ only.
 
 .DEFAULT_GOAL := help
 .PHONY: help demo check test msrv build tools fmt lint doc fuzz no-loss kill9 publish-cost deny audit model timing bench bench-report bench-micro bench-memory bench-profile floods soak
@@ -15,7 +15,7 @@ check: ## Before each commit: format, clippy and the library's tests, with 250 s
 	cargo clippy --all-targets --locked -- -D warnings
 	PROPTEST_CASES=$(or $(CASES),250) cargo test --lib --locked
 
-test: ## Every check there is: format, lints, docs, tests, examples, deployment, demo.
+test: ## All checks: format, lints, docs, tests, examples, deployment, demo.
 	@tools/test.sh
 
 msrv: ## The oldest Rust that Cargo.toml promises still compiles it; rustup installs that Rust.
@@ -24,7 +24,7 @@ msrv: ## The oldest Rust that Cargo.toml promises still compiles it; rustup inst
 build: ## The release binary: target/release/chancery.
 	cargo build --release --locked
 
-tools: ## Install what tests and the demo need: Envoys and Python packages, into target/tools/.
+tools: ## Install the tools of tests and demo, Envoys and Python packages, into target/tools/.
 	@python3 tools/install.py
 
 fmt: tools ## Format the sources, Rust and Python.
@@ -42,11 +42,11 @@ lint: deny ## Format check and lints, with warnings as errors.
 	cargo clippy --all-targets --locked -- -D warnings
 	cargo clippy --manifest-path benches/Cargo.toml --target-dir $(or $(CARGO_TARGET_DIR),target) --all-targets --locked -- -D warnings
 
-deny: ## Licences, sources and versions of everything that is depended on: deny.toml.
+deny: ## Check licences, sources and versions of all dependencies against deny.toml.
 	@python3 tools/install.py --python
 	@tools/deny.sh
 
-audit: ## The same, and known vulnerabilities; fetches the RustSec database.
+audit: ## As deny, and check for known vulnerabilities; downloads the RustSec database.
 	@python3 tools/install.py --python
 	@tools/deny.sh advisories
 
@@ -64,32 +64,32 @@ model: ## Random client sessions and garbage against the protocol core (CASES=n 
 no-loss: tools ## Real Envoys under load through changes of every kind, 15 s each: no request may be lost.
 	NO_LOSS_SECONDS=15 cargo test --locked --test no_loss -- --nocapture
 
-kill9: build ## kill -9 in the midst of 1000 publishes, restarted each time (PUBLISHES=n, KILLS=n): nothing acknowledged is lost.
+kill9: build ## kill -9 during each of 1000 publishes (PUBLISHES=n, KILLS=n): no acknowledged publish may be lost.
 	@python3 tools/kill9.py --chancery $(or $(CARGO_TARGET_DIR),target)/release/chancery --publishes $(or $(PUBLISHES),1000) --kills $(or $(KILLS),$(PUBLISHES),1000)
 
-publish-cost: build ## What a publish of 10 000 resources of 1 KB costs in CPU and on disk, and one that changes one of them.
+publish-cost: build ## Cost in CPU and on disk of publishing 10 000 resources of 1 KB, and of changing one of them.
 	@python3 tools/publish_cost.py --chancery $(or $(CARGO_TARGET_DIR),target)/release/chancery
 
-bench: ## Chancery against its peers, docs/benchmarks.md; ONLY=1,2 for some scenarios, BENCH_QUICK=1 for a look.
+bench: ## Compare Chancery with its peers, docs/benchmarks.md; ONLY=1,2 for some scenarios, BENCH_QUICK=1 for small sizes.
 	@tools/bench.sh run
 
-bench-report: ## docs/benchmarks.md again, from docs/benchmarks/results.json.
+bench-report: ## Write docs/benchmarks.md again, from docs/benchmarks/results.json.
 	@tools/bench.sh report
 
-bench-micro: ## Admission, publishes and sessions by themselves, with criterion.
+bench-micro: ## Benchmarks of admission, publishes and sessions alone, with criterion.
 	@tools/bench.sh micro
 
-bench-profile: ## Where Chancery's CPU goes, with perf; CASE=sotw1, sotw100, sotw1000, delta or commits.
+bench-profile: ## Chancery's CPU time by function, with perf; CASE=sotw1, sotw100, sotw1000, delta or commits.
 	@tools/bench.sh profile
 
-timing: ## Times of answers for secrets that a node may not have and for those that are not there, compared; TIMING_NAMES=n of each.
+timing: ## Compare the times of answers for denied secrets and for missing ones; TIMING_NAMES=n of each.
 	TIMING_NAMES=$(or $(TIMING_NAMES),10000) cargo test --release --locked --test wire timing:: -- --nocapture
 
-floods: ## A minute of each flood while a small fleet is served (FLOOD_SECONDS); fails where publishes, probes or memory suffer.
+floods: ## A minute of each flood while a small fleet is served (FLOOD_SECONDS); fails if publishes, probes or memory suffer.
 	FLOODS_JUDGE=1 FLOOD_SECONDS=$(or $(FLOOD_SECONDS),60) cargo test --release --locked --test floods -- --test-threads 1 --nocapture
 
-soak: ## Churn for 10 minutes, or SOAK_SECONDS: fails where memory, threads or open files grow; SOAK_HOSTILE=1 over mTLS, with denials and floods.
+soak: ## Churn for 10 minutes, or SOAK_SECONDS: fails if memory, threads or open files grow; SOAK_HOSTILE=1 over mTLS, with denials and floods.
 	@tools/bench.sh soak
 
-bench-memory: ## What 300 slow readers of 10 MB each cost in memory.
+bench-memory: ## The server's memory with 300 slow readers of 10 MB each.
 	cargo test --release --locked --test slow_readers -- --nocapture

@@ -1,6 +1,6 @@
-//! What slow readers of one large snapshot cost the server in memory, and that they get all of it in the end.
+//! The server's memory with slow readers of one large snapshot, all of whom must receive it completely in the end.
 //!
-//! The server is the real binary in a process of its own, so that its memory is its own. `make bench-memory` runs this in
+//! The server is the real binary in its own process, so that its memory can be measured. `make bench-memory` runs this in
 //! release and prints the table.
 
 // The helpers are test code as well, which clippy sees in test functions only.
@@ -30,10 +30,10 @@ const READERS: usize = 300;
 const RESOURCES: usize = 1000;
 const RESOURCE_BYTES: usize = 10_000;
 
-/// 300 copies of 10 MB would be 3 GB; one copy and 300 streams are well below this.
+/// 300 copies of 10 MB would be 3 GB; one copy and 300 streams need much less than this.
 const MOST_KIB: u64 = 200 * 1024;
 
-/// HTTP/2 window of a reader, stream and connection: it takes some 160 updates to read a response.
+/// HTTP/2 window of a reader, for stream and connection: reading a response takes some 160 updates.
 const WINDOW: u32 = 64 * 1024;
 
 /// Long enough for a loaded machine, short enough to fail.
@@ -42,13 +42,13 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const CLUSTER: &str = "type.googleapis.com/envoy.config.cluster.v3.Cluster";
 const ENDPOINT: &str = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment";
 
-/// How the readers ask, and for what.
+/// A kind of stream and subscription of the readers.
 struct Case {
     name: &'static str,
     type_url: &'static str,
     path: &'static str,
     request: fn(Node) -> Vec<u8>,
-    /// Name → encoded content, of a whole response.
+    /// Decodes a whole response to name → encoded content.
     decode: fn(&[u8]) -> BTreeMap<String, Vec<u8>>,
 }
 
@@ -58,16 +58,16 @@ struct Server {
     addresses: BTreeMap<String, String>,
 }
 
-/// One stream on a connection of its own.
+/// One stream on its own connection.
 struct Reader {
     body: RecvStream,
-    /// What came and was not looked at yet.
+    /// Received bytes that were not read yet.
     next: Bytes,
-    /// Dropping it would end the stream.
+    /// Kept, since dropping it would end the stream.
     _requests: SendStream<Bytes>,
 }
 
-/// Server memory in KiB, at its highest up to that moment.
+/// Peaks of the server's memory in KiB, up to each moment.
 struct Peaks {
     published: u64,
     stalled: u64,
@@ -76,7 +76,7 @@ struct Peaks {
 
 // === what is published ===
 
-/// The fields of a `Cluster` that are used here.
+/// The used fields of a `Cluster`.
 #[derive(Clone, PartialEq, Message)]
 struct Cluster {
     #[prost(string, tag = "1")]
@@ -85,7 +85,7 @@ struct Cluster {
     alt_stat_name: String,
 }
 
-/// The fields of a `ClusterLoadAssignment` that are used here.
+/// The used fields of a `ClusterLoadAssignment`.
 #[derive(Clone, PartialEq, Message)]
 struct LoadAssignment {
     #[prost(string, tag = "1")]
@@ -116,7 +116,7 @@ fn name(number: usize) -> String {
     format!("resource-{number:04}")
 }
 
-/// One resource's content: its name over and over, so that no two are alike.
+/// One resource's content: its name repeated, so that no two are equal.
 fn content(type_url: &str, number: usize) -> Vec<u8> {
     let name = name(number);
     let filling = name.repeat(RESOURCE_BYTES / name.len());
@@ -293,7 +293,7 @@ impl Drop for Server {
 // === impl Reader ===
 
 impl Reader {
-    /// Asks, and takes in the first piece of the answer without making room for more.
+    /// Subscribes, and receives the first piece of the response without opening the window further.
     async fn stall(server: &str, case: &Case, number: usize) -> Self {
         let tcp = TcpStream::connect(server).await.unwrap();
         let (requests, connection) = client::Builder::new()
@@ -330,20 +330,20 @@ impl Reader {
         reader
     }
 
-    /// The next piece; `done` bytes are given back to the window first.
+    /// The next piece; `done` bytes are returned to the window first.
     async fn more(&mut self, done: usize) -> Bytes {
         self.body.flow_control().release_capacity(done).unwrap();
         self.body.data().await.expect("the stream goes on").unwrap()
     }
 
-    /// Reads up to the resources and gives the response's length from there.
+    /// Reads up to the resources and returns the length of the rest of the response.
     async fn read_head(&mut self) -> usize {
         while self.next.len() < 512 {
             let more = self.more(0).await;
             self.next = [&*self.next, &more].concat().into();
         }
         let whole = u32::from_be_bytes(self.next[1..5].try_into().unwrap()) as usize;
-        // Version and nonce differ from stream to stream and are first; each has a key and a length of one byte.
+        // Version and nonce differ between streams and come first; each has a key and a length of one byte.
         let mut head = 5;
         while matches!(self.next[head] >> 3, 1 | 5) {
             head += 2 + usize::from(self.next[head + 1]);
@@ -353,7 +353,7 @@ impl Reader {
         whole + 5 - head
     }
 
-    /// Reads a whole response and keeps what streams share of it.
+    /// Reads a whole response and returns the part that streams share.
     async fn read_whole(mut self) -> Vec<u8> {
         let len = self.read_head().await;
         let mut whole = Vec::with_capacity(len);
@@ -368,7 +368,7 @@ impl Reader {
         whole
     }
 
-    /// Reads on, a window at a time, and compares with what another reader got.
+    /// Reads on, one window at a time, and compares with another reader's bytes.
     async fn read_slowly(mut self, expected: Arc<Vec<u8>>) {
         assert_eq!(self.read_head().await, expected.len());
         let mut at = 0;
@@ -376,7 +376,7 @@ impl Reader {
             let end = at + self.next.len();
             assert!(
                 expected.get(at..end) == Some(&*self.next),
-                "what came at {at} is not what was published"
+                "the bytes at {at} differ from the published ones"
             );
             at = end;
             if at == expected.len() {

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds what the benchmarks need, and runs them: `tools/bench.sh run|report|short|soak|profile|micro`. See benches/README.md.
+# Builds and runs the benchmarks: `tools/bench.sh run|report|short|soak|profile|micro`. See benches/README.md.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -24,7 +24,7 @@ report)
     "$target/release/chancery-bench" report
     ;;
 short)
-    # With the binary that the tests built, and the harness in the same profile.
+    # Uses the binary of the tests, and builds the harness in the same profile.
     cargo build "${harness[@]}"
     "$target/debug/chancery-bench" short --chancery "$target/debug/chancery"
     ;;

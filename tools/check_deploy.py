@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Checks deploy/: every manifest against Kubernetes' own schemas, and all of them against each other.
 
-Run from target/tools/venv, which `make tools` makes. The settings in the ConfigMap are given to the real `chancery`,
-the bootstrap of the example to the real Envoy. Then the checks see copies that are broken on purpose, and must say so.
+Run it from target/tools/venv, which `make tools` makes. The real `chancery` checks the settings in the ConfigMap, the
+real Envoy the bootstrap of the example. Then the checks run on deliberately broken copies, and must report each.
 """
 
 import argparse
@@ -32,7 +32,7 @@ Problems = Iterator[str]
 
 @dataclass
 class Deploy:
-    """All that is checked, parsed: manifests with the file each came from, and what they must agree with."""
+    """The parsed input of the checks: manifests with their files, and the files they must agree with."""
 
     manifests: list[tuple[str, Manifest]]
     kustomization: Manifest
@@ -58,7 +58,7 @@ class Deploy:
         return [manifest for _, manifest in self.manifests if manifest.get("kind") in kinds]
 
     def named(self, kind: str, name: str) -> Manifest:
-        """The manifest of this kind and name; empty where there is none."""
+        """The manifest of this kind and name, or an empty one."""
         return next((found for found in self.of_kind(kind) if found["metadata"]["name"] == name), {})
 
     def workloads(self) -> list[Manifest]:
@@ -92,7 +92,7 @@ def port_names(workload: Manifest) -> set[str]:
     return {port["name"] for container in containers(workload) for port in container.get("ports", [])}
 
 
-# The checks: each yields what is wrong, in words.
+# The checks: each yields a message per problem.
 
 
 def schemas(deploy: Deploy) -> Problems:
@@ -133,7 +133,7 @@ def services(deploy: Deploy) -> Problems:
 
 
 def admin_stays_apart(deploy: Deploy) -> Problems:
-    """The Service that every Envoy uses leads to xDS and nowhere else."""
+    """The Service for all Envoys leads to the xDS port only."""
     targets = [port["targetPort"] for port in deploy.named("Service", "chancery").get("spec", {}).get("ports", [])]
     if targets != ["xds"]:
         yield f"Service chancery leads to {targets}, not to xds alone"
@@ -154,7 +154,7 @@ def policies(deploy: Deploy) -> Problems:
 
 
 def workloads_whole(deploy: Deploy) -> Problems:
-    """Everything that a workload names is there."""
+    """Everything that a workload names exists."""
     for workload in deploy.workloads():
         spec = workload["spec"]
         name = title(workload)
@@ -176,7 +176,7 @@ def workloads_whole(deploy: Deploy) -> Problems:
 
 
 def mounted_file(deploy: Deploy, workload: Manifest, container: Manifest) -> str | None:
-    """The text of the file after `--config` or `-c`, from the ConfigMap that is mounted there."""
+    """The text of the file after `--config` or `-c`, from the mounted ConfigMap."""
     args = container["args"]
     path = Path(next((args[at + 1] for at, arg in enumerate(args[:-1]) if arg in ("--config", "-c")), "/"))
     maps = {volume["name"]: volume["configMap"]["name"] for volume in pod(workload)["volumes"] if "configMap" in volume}
@@ -222,7 +222,7 @@ def hardening(deploy: Deploy) -> Problems:
             "runAsNonRoot": context.get("runAsNonRoot") is True,
             "seccompProfile RuntimeDefault": context.get("seccompProfile", {}).get("type") == "RuntimeDefault",
             "automountServiceAccountToken false": spec.get("automountServiceAccountToken") is False,
-            # The server ends its streams within 10 s; the rest is for a slow disk.
+            # The server ends its streams within 10 s; the remaining time is for a slow disk.
             "terminationGracePeriodSeconds of 15 or more": spec.get("terminationGracePeriodSeconds", 0) >= 15,
         }
         for container in containers(workload):
@@ -284,7 +284,7 @@ def settings(deploy: Deploy, chancery: Path) -> Problems:
 
 
 def certificates_in(scratch: Path, chancery: Path, text: str) -> str:
-    """The bootstrap with certificates that are there, for Envoy reads them: those of `chancery certs demo`."""
+    """The bootstrap with existing certificates, which Envoy reads: those of `chancery certs demo`."""
     made = scratch / "certs"
     subprocess.run([str(chancery), "certs", "demo", "--dir", str(made)], check=True, env=environment())
     for mounted, name in (("tls.crt", "client.pem"), ("tls.key", "client.key"), ("ca.crt", "ca.pem")):
@@ -311,7 +311,7 @@ def bootstrap(deploy: Deploy, chancery: Path) -> Problems:
 
 
 def refused(what: str, command: list[str]) -> Problems:
-    """What `command` says when it does not accept a file."""
+    """The output of `command` if it refuses a file."""
     done = subprocess.run(
         command,
         stdout=subprocess.PIPE,
@@ -325,13 +325,13 @@ def refused(what: str, command: list[str]) -> Problems:
         yield f"{what}: {Path(command[0]).name} refuses it ({done.returncode}):\n{done.stdout}"
 
 
-# The checks checked: each change must be noticed, in the words given.
+# Tests of the checks: each change must cause the given message.
 
 Change = Callable[[Deploy], object]
 
 
 def spec(kind: str, name: str) -> Callable[[Deploy], Manifest]:
-    """Where a change below sets in: the spec of one manifest."""
+    """The part that a change below edits: the spec of one manifest."""
     return lambda deploy: deploy.named(kind, name)["spec"]
 
 
@@ -340,7 +340,7 @@ def setting(where: Callable[[Deploy], Manifest], **values: Any) -> Change:
 
 
 def editing(name: str, key: str, old: str, new: str) -> Change:
-    """Another text in a ConfigMap."""
+    """Replaces a text in a ConfigMap."""
 
     def change(deploy: Deploy) -> None:
         data = deploy.named("ConfigMap", name)["data"]
@@ -403,7 +403,7 @@ BROKEN: list[tuple[str, Change]] = [
 
 
 def unnoticed(deploy: Deploy, chancery: Path) -> Problems:
-    """The changes of BROKEN that no check complains of."""
+    """The changes of BROKEN that no check reports."""
     for expected, change in BROKEN:
         broken = copy.deepcopy(deploy)
         change(broken)

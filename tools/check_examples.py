@@ -1,10 +1,9 @@
 #!/usr/bin/env python3
-"""Has Chancery validate each folder of examples/, and every installed Envoy load it by file-based discovery.
+"""Chancery validates each folder of examples/, and every installed Envoy loads it by file-based discovery.
 
-Chancery must have no finding, not even a warning. Envoy gets the files as they stand, but for two things: what they
-expect from the control plane's stream (`ads: {}`) is pointed at the file that has it, and listeners take a free port. A
-folder passes when Envoy shows each of its resources as active and counts no rejected update. A broken copy must fail,
-or the check is worth nothing.
+Chancery must have no finding, not even a warning. Envoy gets the files with two changes: resources from the control
+plane's stream (`ads: {}`) are read from their file, and listeners use a free port. A folder passes if Envoy shows each
+of its resources as active and counts no rejected update. To test the check itself, a broken copy must fail.
 """
 
 import argparse
@@ -22,7 +21,7 @@ EXAMPLES = ROOT / "examples"
 TOOLS = ROOT / "target" / "tools"
 NAME_FIELD = re.compile(r'^- "@type": type\.googleapis\.com/([\w.]+)\n  (?:name|cluster_name): (\S+)$', re.MULTILINE)
 
-# Where /config_dump shows a loaded resource of a type: section, list in it, path to the name.
+# The place of a type's loaded resources in /config_dump: section, list in it, path to the name.
 ACTIVE = {
     "envoy.config.cluster.v3.Cluster": ("ClustersConfigDump", "dynamic_active_clusters", ("cluster", "name")),
     "envoy.config.listener.v3.Listener": (
@@ -63,7 +62,7 @@ def main() -> int:
 
 
 def validate(chancery: Path, folder: Path) -> None:
-    """Fails when `chancery` has anything to say against the files."""
+    """Fails if `chancery` has a finding about the files."""
     try:
         done = subprocess.run(
             [str(chancery), "validate", "--deny-warnings", "-f", str(folder)],
@@ -81,22 +80,22 @@ def validate(chancery: Path, folder: Path) -> None:
 
 
 def refuses_a_broken_copy(envoy: Path, folder: Path) -> None:
-    """The check checked: a listener with an unknown cluster must not pass."""
+    """Tests the check: a listener with an unknown cluster must not pass."""
     files = {path.name: path.read_text(encoding="utf-8") for path in folder.glob("*.yaml")}
-    # The routes are inline, and those Envoy checks against its clusters.
+    # Envoy checks the clusters of inline routes only.
     files["lds.yaml"] = files["lds.yaml"].replace("cluster: targetCluster", "cluster: noSuchCluster")
     try:
         load(envoy, files)
     except StepFailed as error:
         if "noSuchCluster" in str(error):
-            print("examples: a broken copy is refused, as it must be")
+            print("examples: a broken copy is refused, as expected")
             return
         raise
     raise StepFailed("a listener that routes to an unknown cluster passed the check")
 
 
 def load(envoy: Path, files: dict[str, str]) -> list[str]:
-    """Runs `envoy` on `files`; the names of the resources it then has, which are all those in the files."""
+    """Runs `envoy` on `files`, and returns the names of its resources once it has all those in the files."""
     expected = {found for text in files.values() for found in NAME_FIELD.findall(text)}
     with tempfile.TemporaryDirectory(dir=TOOLS, prefix="examples-") as scratch:
         folder = Path(scratch)
@@ -127,7 +126,7 @@ def from_files(text: str, folder: Path) -> str:
 
 
 def bootstrap(folder: Path, admin: int) -> dict[str, Any]:
-    """An Envoy that takes listeners and clusters from `folder`."""
+    """The bootstrap of an Envoy that reads listeners and clusters from `folder`."""
 
     def source(name: str) -> dict[str, Any]:
         return {"path_config_source": {"path": str(folder / name)}, "resource_api_version": "V3"}
@@ -140,7 +139,7 @@ def bootstrap(folder: Path, admin: int) -> dict[str, Any]:
 
 
 def refuse_rejections(admin: int, child: Child) -> None:
-    """Fails as soon as Envoy counts an update it rejected, with what it logged."""
+    """Fails as soon as Envoy counts a rejected update, with the end of its log."""
     answer = http_get(f"http://127.0.0.1:{admin}/stats?filter=update_rejected&usedonly")
     if answer and re.search(r"update_rejected: [1-9]", answer[1]):
         raise StepFailed(f"Envoy rejects an example; the end of its log:\n{child.tail(6)}")
@@ -160,7 +159,7 @@ def loaded(admin: int) -> set[tuple[str, str]]:
 
 
 def name_at(item: dict[str, Any], path: tuple[str, ...]) -> str:
-    """The text at `path` in nested objects, empty where there is none."""
+    """The text at `path` in nested objects, or an empty text."""
     for key in path[:-1]:
         item = item.get(key, {})
     return str(item.get(path[-1], ""))

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Scrapes a real Chancery in both text formats; Prometheus' own parsers and docs/metrics.md must agree with it.
 
-Run from target/tools/venv, which `make tools` makes. Every metric must have its row in the page, with its kind and
-labels; every row its metric; and the alerts of the page must name nothing else.
+Run it from target/tools/venv, which `make tools` makes. Every metric must have a row in the page, with its kind and
+labels; every row must have a metric; and the alerts of the page must name existing metrics.
 """
 
 import argparse
@@ -23,10 +23,10 @@ from prometheus_client.openmetrics import parser as openmetrics_parser
 PAGE = ROOT / "docs" / "metrics.md"
 ROW = re.compile(r"^\| `(\w+)` \| (counter|gauge|histogram) \|([^|]*)\|", re.MULTILINE)
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
-# What the parts of a histogram are called.
+# Suffixes of the series of a histogram.
 PARTS = ("_bucket", "_sum", "_count")
 
-# A metric's kind and the labels of its series, by its name as the page has it.
+# Each metric's kind and labels, by its name in the page.
 Described = dict[str, tuple[str, frozenset[str]]]
 
 
@@ -47,7 +47,7 @@ def main() -> int:
 
 
 def scrape(chancery: Path) -> tuple[str, str]:
-    """The classic text and OpenMetrics, of a server that has everything there is."""
+    """The classic text and OpenMetrics of a server with all features."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "files" / "demo"
         folder.mkdir(parents=True)
@@ -69,12 +69,12 @@ def get(url: str, kind: str, accept: str) -> str:
     with urllib.request.urlopen(urllib.request.Request(url, headers={"accept": accept}), timeout=10) as response:
         given = response.headers["content-type"]
         if kind not in given:
-            raise StepFailed(f"/metrics is {given!r} to whoever accepts {accept!r}")
+            raise StepFailed(f"/metrics is {given!r} for a client that accepts {accept!r}")
         return response.read().decode()
 
 
 def described(families: Iterable[Metric]) -> Described:
-    """What a parser makes of a text; it fails itself on one that is malformed."""
+    """The metrics that a parser finds in a text; the parser fails on a malformed text."""
     found: Described = {}
     for family in families:
         name = f"{family.name}_total" if family.type == "counter" else family.name
@@ -100,7 +100,7 @@ def agree(what: str, found: Described, other: Described) -> None:
 
 
 def check_alerts(found: Described) -> None:
-    """Every alert names metrics that there are."""
+    """Every alert names existing metrics."""
     text = PAGE.read_text(encoding="utf-8")
     blocks = [yaml.safe_load(block) for block in re.findall(r"^```yaml\n(.+?)^```", text, re.MULTILINE | re.DOTALL)]
     rules = [rule for block in blocks for group in block.get("groups", []) for rule in group["rules"]]

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""`make demo`: Chancery, a real Envoy and two upstreams, from the first publish to a refused one and back.
+"""`make demo`: Chancery, a real Envoy and two upstreams, with a first publish, a refused publish and its fix.
 
-Each step prints the command it runs and what that printed. Everything is kept below target/demo/ and runs until Ctrl-C;
-with DEMO_EXIT=1 it ends by itself. Any step that does not do what it should ends the demo with a non-zero exit code.
+Each step prints its command and the output. All files are below target/demo/. The demo runs until Ctrl-C, or ends by
+itself with DEMO_EXIT=1. If a step fails, the demo ends with a non-zero exit code.
 """
 
 import argparse
@@ -26,22 +26,22 @@ from processes import ENVOY, ROOT, Child, StepFailed, environment, free_port, ht
 GROUP = "demo"
 NODE = "demo-envoy"
 
-# What the first publish leaves out of examples/tutorial/eds.yaml.
+# The part of examples/tutorial/eds.yaml that the first publish omits.
 SECOND_ENDPOINT = """\
     - endpoint:
         address:
           socket_address: { address: 127.0.0.1, port_value: 8082 }
 """
 
-# Longest time for one command. A publish with --wait gives up by itself before, after 60 s.
+# Timeout of one command. A publish with --wait ends earlier, after 60 s.
 COMMAND_SECONDS = 90
-# Longest time for a process to come up, and for published configuration to show in the traffic.
+# Timeout for the start of a process, and for a publish to reach the traffic.
 STEP_SECONDS = 20
 
 
 @dataclass(frozen=True)
 class Ports:
-    """The usual port of each part where it is free, another where it is not."""
+    """The usual port of each part if it is free, otherwise another one."""
 
     xds: int
     admin: int
@@ -61,7 +61,7 @@ class Ports:
 
 
 class Demo:
-    """The parts that run, and the steps over them."""
+    """The running processes, and the steps of the demo."""
 
     def __init__(self, chancery: Path, folder: Path, stack: ExitStack) -> None:
         self.chancery = chancery
@@ -71,7 +71,7 @@ class Demo:
         self.children: list[Child] = []
         self.environment = environment(CHANCERY_ADMIN=f"http://127.0.0.1:{self.ports.admin}")
 
-    # What runs
+    # The processes
 
     def start_upstreams(self) -> list[int]:
         say("Two upstreams answer HTTP with their name.")
@@ -81,7 +81,7 @@ class Demo:
         return ports
 
     def start_chancery(self) -> None:
-        say("Chancery starts with an empty data directory: it knows of no configuration yet.")
+        say("Chancery starts with an empty data directory, so without any configuration.")
         arguments = ["serve", "--data-dir", relative(self.folder / "data")]
         for flag, port in (
             ("--xds-addr", self.ports.xds),
@@ -95,7 +95,7 @@ class Demo:
         print(f"$ export CHANCERY_ADMIN={self.environment['CHANCERY_ADMIN']}", flush=True)
 
     def start_envoy(self) -> None:
-        say("Envoy starts from a bootstrap that says one thing: take everything over gRPC from Chancery (ADS).")
+        say("Envoy starts from a bootstrap that takes all configuration from Chancery over gRPC (ADS).")
         bootstrap = self.folder / "envoy.yaml"
         node = ("--node-id", NODE, "--node-cluster", GROUP)
         addresses = ("--xds-addr", f"127.0.0.1:{self.ports.xds}", "--admin-port", str(self.ports.envoy_admin))
@@ -120,29 +120,27 @@ class Demo:
         self.traffic({1})
 
     def add_endpoint(self, upstreams: list[int]) -> None:
-        say("A second endpoint: `apply` touches nothing but the resources it is given.")
+        say("A second endpoint: `apply` changes only the resources it is given.")
         self.write("eds.yaml", {f"port_value: {8081 + at}": f"port_value: {port}" for at, port in enumerate(upstreams)})
         self.run("apply", "-g", GROUP, "-f", self.file("eds.yaml"), "--wait")
         self.traffic({1, 2})
 
     def publish_refused(self) -> None:
-        say(
-            "A publish that Envoy refuses: a typing error in the name of a cluster. Exit code 1, and Envoy's own words."
-        )
+        say("A publish that Envoy refuses: a typing error in the name of a cluster. Exit code 1, and Envoy's message.")
         self.write("lds.yaml", self.listener_port() | {"cluster: targetCluster": "cluster: tragetCluster"})
         said = self.run("apply", "-g", GROUP, "-f", self.file("lds.yaml"), "--wait", expect=1)
-        # What only Envoy says; Chancery's own warning about the missing cluster reads differently.
+        # Only Envoy's message has this text; Chancery's own warning about the missing cluster differs.
         if "route: unknown cluster 'tragetCluster'" not in said:
-            raise StepFailed("the refused publish does not show Envoy's own words")
-        say("Traffic still flows: Envoy keeps what it accepted last.")
+            raise StepFailed("the refused publish does not show Envoy's message")
+        say("Traffic still flows: Envoy keeps the configuration that it accepted last.")
         self.traffic({1, 2})
-        say("`status` says who refused what, and why.")
+        say("`status` shows which node refused which resource, and why.")
         said = self.run("status")
         if "tragetCluster" not in said:
             raise StepFailed("`chancery status` does not show the refusal")
 
     def publish_mended(self) -> None:
-        say("The mended listener: accepted, and the refusal is gone from the status.")
+        say("The fixed listener: Envoy accepts it, and `status` shows no refusal any more.")
         self.write("lds.yaml", self.listener_port())
         self.run("apply", "-g", GROUP, "-f", self.file("lds.yaml"), "--wait")
         said = self.run("status")
@@ -150,7 +148,7 @@ class Demo:
             raise StepFailed("`chancery status` still shows the refusal")
         self.traffic({1, 2})
 
-    # The tools of the steps
+    # Helpers of the steps
 
     def start(self, name: str, program: Path, arguments: list[str]) -> Child:
         """A child that runs until the demo ends; its output goes to a log file."""
@@ -162,7 +160,7 @@ class Demo:
         return child
 
     def run(self, *arguments: str, expect: int = 0, into: Path | None = None) -> str:
-        """One `chancery` command, shown with what it prints; any exit code but `expect` fails the demo."""
+        """Runs one `chancery` command and shows its output; any exit code other than `expect` fails the demo."""
         redirect = f" > {relative(into)}" if into else ""
         print(f"$ {shown('chancery', arguments)}{redirect}", flush=True)
         done = self.call(*arguments, merge=into is None)
@@ -180,7 +178,7 @@ class Demo:
         return done.stdout
 
     def call(self, *arguments: str, merge: bool = True) -> subprocess.CompletedProcess[str]:
-        """One `chancery` command, silently."""
+        """Runs one `chancery` command without showing it."""
         try:
             return subprocess.run(
                 [str(self.chancery), *arguments],
@@ -197,7 +195,7 @@ class Demo:
             raise StepFailed(f"`chancery {arguments[0]}` did not end within {COMMAND_SECONDS} s") from error
 
     def traffic(self, upstreams: set[int]) -> None:
-        """Requests through Envoy: once all `upstreams` have answered, shows four in a row, none of which may fail."""
+        """Sends requests through Envoy: once all `upstreams` have answered, shows four in a row, which must succeed."""
         url = f"http://127.0.0.1:{self.ports.listener}/"
         seen: set[str] = set()
 
@@ -205,7 +203,7 @@ class Demo:
             seen.update(curl(url).stdout.splitlines())
             return {f"hello from upstream {number}" for number in upstreams} <= seen
 
-        # Envoy's workers take new configuration a moment after it was accepted.
+        # Envoy's workers apply new configuration a moment after Envoy has accepted it.
         wait_until(f"answers from upstreams {sorted(upstreams)} at {url}", STEP_SECONDS, all_answered, *self.children)
         for _ in range(4):
             print(f"$ curl -s {url}", flush=True)
@@ -215,7 +213,7 @@ class Demo:
                 raise StepFailed(f"no answer from an upstream: curl ended with {done.returncode}, {done.stdout!r}")
 
     def write(self, name: str, changes: dict[str, str] | None = None) -> None:
-        """A file of examples/tutorial, with this demo's ports, into the folder that is published."""
+        """Writes a file of examples/tutorial, with this demo's ports, into the published folder."""
         text = (ROOT / "examples" / "tutorial" / name).read_text(encoding="utf-8")
         for old, new in (changes or {}).items():
             if old not in text:
@@ -226,7 +224,7 @@ class Demo:
         target.write_text(text, encoding="utf-8")
 
     def listener_port(self) -> dict[str, str]:
-        """The change that puts the example's listener on this demo's port."""
+        """The replacement that puts the example's listener on this demo's port."""
         return {"port_value: 10000": f"port_value: {self.ports.listener}"}
 
     def file(self, name: str) -> str:
@@ -243,7 +241,7 @@ class Demo:
 
 
 def start_upstream(number: int, port: int, stack: ExitStack) -> int:
-    """An HTTP server in a thread; the port it listens on."""
+    """Starts an HTTP server in a thread, and returns its port."""
 
     class Answer(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -257,7 +255,7 @@ def start_upstream(number: int, port: int, stack: ExitStack) -> int:
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            """Says nothing: requests show in the demo's own output."""
+            """Logs nothing, since the demo's own output shows the requests."""
 
     server = ThreadingHTTPServer(("127.0.0.1", port), Answer)
     server.daemon_threads = True
@@ -269,7 +267,7 @@ def start_upstream(number: int, port: int, stack: ExitStack) -> int:
 
 
 def curl(url: str) -> subprocess.CompletedProcess[str]:
-    """One request, as a person would send it."""
+    """Sends one request with curl, as a person would."""
     return subprocess.run(["curl", "-s", "--max-time", "5", url], stdout=subprocess.PIPE, text=True, check=False)
 
 
@@ -282,13 +280,13 @@ def shown(program: str, arguments: tuple[str, ...] | list[str]) -> str:
 
 
 def relative(path: Path) -> str:
-    """The path as one types it in the repository's folder, where every command runs."""
+    """The path relative to the repository's folder, where every command runs."""
     return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
 
 
 @contextmanager
 def only_one(folder: Path) -> Iterator[None]:
-    """Two demos in one folder would write over each other's files."""
+    """Locks the folder, since two demos in it would overwrite each other's files."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with open(folder.with_suffix(".lock"), "w", encoding="utf-8") as lock:
         try:
@@ -299,7 +297,7 @@ def only_one(folder: Path) -> Iterator[None]:
 
 
 def run(chancery: Path, folder: Path, stay: bool) -> None:
-    """The whole demo; what it started is ended however this returns."""
+    """Runs the whole demo, and stops its processes in any case."""
     for program, remedy in ((chancery, "cargo build --release --locked"), (ENVOY, "make tools")):
         if not program.exists():
             raise StepFailed(f"{relative(program)} is missing: run `{remedy}`")
@@ -323,7 +321,7 @@ def run(chancery: Path, folder: Path, stay: bool) -> None:
 
 
 def interrupt(_number: int, _frame: object) -> None:
-    """The first SIGINT or SIGTERM ends the demo; the ending itself is not interrupted, and bounded."""
+    """The first SIGINT or SIGTERM ends the demo; further ones do not interrupt the end, which takes bounded time."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
@@ -332,9 +330,7 @@ def interrupt(_number: int, _frame: object) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--chancery", type=Path, default=ROOT / "target/release/chancery", help="the binary to run")
-    parser.add_argument(
-        "--dir", type=Path, default=ROOT / "target/demo", help="where everything is kept; emptied first"
-    )
+    parser.add_argument("--dir", type=Path, default=ROOT / "target/demo", help="the folder of all files; emptied first")
     arguments = parser.parse_args()
     stay = os.environ.get("DEMO_EXIT", "") in ("", "0")
     for number in (signal.SIGINT, signal.SIGTERM):

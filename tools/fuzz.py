@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Coverage-guided fuzzing of what strangers and publishers send: every target of tests/fuzz, one after the other.
+"""Coverage-guided fuzzing of input from strangers and publishers: every target of tests/fuzz, one after the other.
 
-libFuzzer drives the targets. The compiler counts coverage by the passes that a stable rustc has; no nightly is
-needed, but a C++ compiler is, for libFuzzer itself. What is found grows in target/fuzz/corpus/NAME from run to run;
-an input that fails is kept in target/fuzz/findings/NAME, and the exit code is 1. Put it into tests/fuzz/corpus/NAME
-once it is mended: `cargo test` replays that.
+libFuzzer drives the targets. Passes of the stable compiler count coverage, so no nightly is needed; libFuzzer itself
+needs a C++ compiler. Inputs with new coverage are added to target/fuzz/corpus/NAME. A failing input is kept in
+target/fuzz/findings/NAME, and the exit code is 1. Once the bug is fixed, add the input to tests/fuzz/corpus/NAME, which
+`cargo test` replays.
 """
 
 import argparse
@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SEEDS = ROOT / "tests" / "fuzz" / "corpus"
 MANIFEST = ROOT / "tests" / "fuzz" / "engine" / "Cargo.toml"
 
-# What libFuzzer needs to see of the code, by passes of LLVM that are in every rustc.
+# Flags for LLVM's coverage passes, which every rustc has and libFuzzer needs.
 COVERAGE = [
     "-Cpasses=sancov-module",
     "-Cllvm-args=-sanitizer-coverage-level=4",
@@ -30,16 +30,16 @@ COVERAGE = [
 # An input that takes this long, or makes the process this large, is a finding.
 SECONDS_OF_AN_INPUT = 10
 MEGABYTES = 2048
-# Bytes of an input: what is longer is rarely other.
+# Maximum bytes of an input: longer inputs rarely reach new code.
 LONGEST = 4096
 
 
 def main() -> int:
     targets = sorted(path.name for path in SEEDS.iterdir())
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=int, default=600, help="how long each target runs")
+    parser.add_argument("--seconds", type=int, default=600, help="time for each target")
     parser.add_argument("--only", help="targets, comma-separated; all by default: " + ", ".join(targets))
-    parser.add_argument("--target-dir", type=Path, default=ROOT / "target", help="where builds and findings are kept")
+    parser.add_argument("--target-dir", type=Path, default=ROOT / "target", help="the folder of builds and findings")
     options = parser.parse_args()
     chosen = options.only.split(",") if options.only else targets
     unknown = [name for name in chosen if name not in targets]
@@ -57,7 +57,7 @@ def main() -> int:
 
 
 def build(folder: Path) -> Path | None:
-    """The engine with all targets, instrumented; build scripts are not, since a target triple is given."""
+    """Builds the instrumented engine with all targets. The given target triple excludes build scripts."""
     host = re.search(r"host: (\S+)", run_text(["rustc", "-vV"])).group(1)
     flags = " ".join([os.environ.get("RUSTFLAGS", ""), *COVERAGE]).strip()
     command = ["cargo", "build", "--release", "--locked", "--manifest-path", str(MANIFEST)]
@@ -68,7 +68,7 @@ def build(folder: Path) -> Path | None:
 
 
 def fuzz(engine: Path, folder: Path, name: str, seconds: int) -> tuple[str, bool]:
-    """Runs one target; how many inputs it was given, and whether one of them failed."""
+    """Runs one target; returns the number of inputs, and whether one of them failed."""
     grown, findings = folder / "corpus" / name, folder / "findings" / name
     for each in (grown, findings):
         each.mkdir(parents=True, exist_ok=True)
@@ -85,7 +85,7 @@ def fuzz(engine: Path, folder: Path, name: str, seconds: int) -> tuple[str, bool
     runs = re.search(r"number_of_executed_units: (\d+)", text)
     if done.returncode != 0:
         print("\n".join(text.splitlines()[-60:]))
-        print(f"{name}: {log} has all of it, {findings} the input")
+        print(f"{name}: {log} has the whole log, {findings} the input")
     return (runs.group(1) if runs else "?", done.returncode != 0)
 
 

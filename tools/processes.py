@@ -13,22 +13,22 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 ENVOY = ROOT / "target" / "tools" / "envoy-1.40.0" / "envoy"
 
-# How long a child may take to end by itself before it is killed.
+# Seconds for a child to end by itself before it is killed.
 STOP_SECONDS = 10
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """The caller's environment and `variables`, without the settings of Chancery that the caller's shell may have."""
+    """The caller's environment without settings of Chancery, and `variables`."""
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("CHANCERY_")}
     return inherited | variables
 
 
 class StepFailed(Exception):
-    """A step that did not work, in words for the person at the terminal."""
+    """A failed step, with a message for the terminal."""
 
 
 class Child:
-    """A process with a log file; `stop` ends it, also when it hangs."""
+    """A process with a log file; `stop` ends it even if it hangs."""
 
     def __init__(self, name: str, command: list[str], log: Path, variables: dict[str, str] | None = None) -> None:
         self.name = name
@@ -36,7 +36,7 @@ class Child:
         log.parent.mkdir(parents=True, exist_ok=True)
         with open(log, "wb") as output:
             try:
-                # A session of its own: Ctrl-C reaches this script alone, which then ends the children in order.
+                # In a new session, so that Ctrl-C reaches only this script, which then ends the children in order.
                 self.process = subprocess.Popen(
                     command,
                     stdin=subprocess.DEVNULL,
@@ -50,7 +50,7 @@ class Child:
                 raise StepFailed(f"{name} does not start: {error}") from error
 
     def check(self) -> None:
-        """Fails when the process has ended, with the end of its log."""
+        """Fails if the process has ended, with the end of its log."""
         code = self.process.poll()
         if code is not None:
             raise StepFailed(f"{self.name} ended with {code}; the end of {self.log}:\n{self.tail()}")
@@ -61,7 +61,7 @@ class Child:
         return "\n".join("    " + line for line in text.splitlines()[-lines:])
 
     def stop(self) -> None:
-        """SIGTERM, and SIGKILL where that does not help."""
+        """Sends SIGTERM, and SIGKILL if the process does not end."""
         if self.process.poll() is not None:
             return
         self.process.send_signal(signal.SIGTERM)
@@ -73,24 +73,24 @@ class Child:
 
 
 def wait_until(what: str, seconds: float, probe: Callable[[], bool], *children: Child) -> None:
-    """Returns once `probe` is true; fails when time is up or one of `children` has ended."""
+    """Returns once `probe` is true; fails if time runs out or one of `children` has ended."""
     deadline = time.monotonic() + seconds
     while not probe():
         for child in children:
             child.check()
         if time.monotonic() > deadline:
             logs = "".join(f"\nThe end of {child.log}:\n{child.tail()}" for child in children)
-            raise StepFailed(f"waited {seconds:.0f} s for {what}, in vain{logs}")
+            raise StepFailed(f"waited {seconds:.0f} s for {what}, which did not happen{logs}")
         time.sleep(0.1)
 
 
-# Ports that were picked, and are bound later.
+# Ports that were picked, but are not bound yet.
 GIVEN: set[int] = set()
 
 
 def free_port(preferred: int) -> int:
-    """`preferred` where it is free on the loopback, the next free one where it is not: never an ephemeral port,
-    which any outgoing connection may be given before it is bound."""
+    """`preferred` if it is free on the loopback, otherwise the next free port. Never an ephemeral port, which the
+    system may give to any outgoing connection before the port is bound."""
     for port in range(preferred, 32768):
         if port in GIVEN:
             continue
@@ -106,7 +106,7 @@ def free_port(preferred: int) -> int:
 
 
 def http_get(url: str) -> tuple[int, str] | None:
-    """Status and body, or nothing where nobody answers."""
+    """Status and body, or None without an answer."""
     try:
         with urllib.request.urlopen(url, timeout=5) as response:
             return response.status, response.read().decode(errors="replace")

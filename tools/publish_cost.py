@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""What a publish costs the server: CPU from /proc, and bytes of the store.
+"""Measures the cost of publishes on the server: CPU from /proc, and bytes of the store.
 
-10 000 clusters of about 1 KB are published as YAML, then again with one of them changed, then as they are, then with
-all of them changed; and the same as encoded resources. Prints a table; fails where a publish that changes one resource
-stores much more than one.
+Publishes 10 000 clusters of about 1 KB as YAML, then with one of them changed, then unchanged, then with all of them
+changed; and the same as encoded resources. Prints a table; fails if a publish that changes one resource stores much
+more than one.
 
     tools/publish_cost.py --chancery target/release/chancery [--resources 10000]
 """
@@ -21,7 +21,7 @@ from pathlib import Path
 from kill9 import CLUSTER, Server
 from processes import StepFailed, environment
 
-# Bytes that a publish of one changed resource of 1 KB may add to what is stored: the resource, and what names it.
+# Bytes that a publish of one changed resource of 1 KB may add to the store: the resource, and the records that name it.
 ONE_CHANGED = 64_000
 
 
@@ -32,7 +32,7 @@ def cpu_seconds(process: int) -> float:
 
 
 def clusters(count: int, changed: range, mark: str) -> str:
-    """Clusters of about 1 KB, some of them with another content."""
+    """Clusters of about 1 KB, some of them with other content."""
     texts = []
     for number in range(count):
         content = (mark if number in changed else "first").ljust(780, "x")
@@ -51,7 +51,7 @@ def clusters(count: int, changed: range, mark: str) -> str:
 
 
 class Measured:
-    """A server, and what each call cost it."""
+    """A server, with measurements of the cost of each call."""
 
     def __init__(self, chancery: Path, directory: Path) -> None:
         directory.mkdir()
@@ -67,7 +67,7 @@ class Measured:
         return ran.stdout
 
     def backup_bytes(self, directory: Path) -> int:
-        """What is stored, without the room that the database keeps in reserve."""
+        """The stored bytes, without the space that the database keeps in reserve."""
         path = directory / "size.backup"
         self.run("backup", "--out", str(path))
         size = path.stat().st_size
@@ -75,7 +75,7 @@ class Measured:
         return size
 
     def publish(self, what: str, file: Path, directory: Path) -> int:
-        """Publishes, prints what it cost, and gives how many bytes more are stored."""
+        """Publishes, prints the cost, and returns the number of added bytes."""
         stored, begun, clock = self.backup_bytes(directory), cpu_seconds(self.server.process.pid), time.monotonic()
         answer = json.loads(self.run("replace", "-g", "g", "-f", str(file), "-o", "json", "--allow-removals"))
         cpu, seconds = cpu_seconds(self.server.process.pid) - begun, time.monotonic() - clock
@@ -127,7 +127,7 @@ def main() -> int:
 
 
 def encoded(encoder: Measured, file: Path, directory: Path) -> Path:
-    """The same resources as an encoded DiscoveryResponse, by way of another server."""
+    """The resources as an encoded DiscoveryResponse, made with another server."""
     encoder.run("replace", "-g", "encoder", "-f", str(file), "--allow-removals")
     path = directory / "clusters.pb"
     encoder.run("export", "-g", "encoder", "--out", str(path), "--force")

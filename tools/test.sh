@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# `make test`: every check, one after the other. A failed one does not hide those behind it; the last line is the verdict.
+# `make test`: runs all checks, one after the other, even if one fails. The last line is the verdict.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 
 results=()
 failed=0
 
-# step NAME COMMAND…: runs one check and notes how it went, and how long it took.
+# step NAME COMMAND…: runs one check, and records its verdict and its time.
 step() {
     local name=$1 begun=$SECONDS verdict=ok
     shift
@@ -18,7 +18,7 @@ step() {
     results+=("$(printf '%-7s %4d s  %s' "$verdict" $((SECONDS - begun)) "$name")")
 }
 
-target=${CARGO_TARGET_DIR:-target} # `cargo test` leaves the binary there that the last steps run
+target=${CARGO_TARGET_DIR:-target} # the last steps run the binary that `cargo test` builds here
 
 step tools python3 tools/install.py
 step fmt cargo fmt --check

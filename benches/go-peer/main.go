@@ -1,10 +1,10 @@
-// A control plane on go-control-plane, told what to serve on its standard input and ending when that ends.
+// A control plane on go-control-plane, which reads commands on its standard input and ends at its end.
 //
 //	go-peer snapshot   SnapshotCache, one snapshot object shared by all groups; a node is in the group of its cluster
 //	go-peer linear     LinearCache, of clusters, one for all nodes
-//	go-peer version    prints what it is built of
+//	go-peer version    prints the versions of Go and of the modules
 //
-// It prints its address, then a reply per command, each behind its length in four bytes. Commands and replies are the
+// It prints its address, then a reply per command, each after its length in four bytes. Commands and replies are the
 // messages Command and Reply of ../harness/src/wire.rs.
 package main
 
@@ -32,7 +32,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
-	// The types that are published.
+	// The published types.
 	_ "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
@@ -46,7 +46,7 @@ const (
 	opTrim    = 2
 )
 
-// A command, and what is in it.
+// A command with its decoded resources.
 type command struct {
 	op        uint64
 	groups    []string
@@ -54,7 +54,7 @@ type command struct {
 	resources []*discovery.Resource
 }
 
-// What publishes into a cache; the time is that of the cache's own call.
+// A publisher into a cache; the time is that of the cache's own call.
 type publisher interface {
 	publish(command) (time.Duration, error)
 }
@@ -104,7 +104,7 @@ func run() error {
 	return obey(listener.Addr(), target)
 }
 
-// version names Go and the modules that matter.
+// version names Go and the relevant modules.
 func version() string {
 	text := runtime.Version()
 	if info, ok := debug.ReadBuildInfo(); ok {
@@ -120,7 +120,7 @@ func version() string {
 	return text
 }
 
-// obey reads commands until there are no more.
+// obey reads commands until the end of the input.
 func obey(address net.Addr, target publisher) error {
 	input, output := bufio.NewReaderSize(os.Stdin, 1<<16), bufio.NewWriter(os.Stdout)
 	fmt.Fprintf(output, "listening on %s\n", address)
@@ -203,7 +203,7 @@ func decode(bytes []byte) (command, error) {
 	return order, nil
 }
 
-// unpacked gives the resources as the caches want them, by type and name.
+// unpacked returns the resources in the form of the caches, by type and name.
 func unpacked(order command) (map[string]map[string]types.Resource, error) {
 	byType := make(map[string]map[string]types.Resource)
 	for _, item := range order.resources {
@@ -225,7 +225,7 @@ type byCluster struct{}
 
 func (byCluster) ID(node *core.Node) string { return node.GetCluster() }
 
-// What a group of groups has: they are given one snapshot object.
+// The state of several groups, which share one snapshot object.
 type shared struct {
 	resources map[string]map[string]types.Resource
 	versions  map[string]string
@@ -233,7 +233,7 @@ type shared struct {
 
 type snapshotPublisher struct {
 	cache cache.SnapshotCache
-	// By the first group of a publish.
+	// Keyed by the first group of a publish.
 	contents map[string]*shared
 }
 

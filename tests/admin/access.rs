@@ -1,4 +1,4 @@
-//! Who may do what over the admin API: tokens, roles, the author of a revision, and the audit log.
+//! Access to the admin API: tokens, roles, the author of a revision, and the audit log.
 
 use std::{fs, path::Path};
 
@@ -39,7 +39,7 @@ fn path(dir: &Path, name: &str) -> String {
     dir.join(name).to_str().unwrap().to_owned()
 }
 
-/// A token that the command line made.
+/// Creates a token with the command line.
 fn create(dir: &Path, name: &str) {
     let tokens = path(dir, "tokens");
     let ran = Ran::from(
@@ -121,7 +121,7 @@ fn a_caller_may_do_what_its_roles_say_in_its_groups() {
     for args in [&["status"] as &[&str], &["history", "-g", "pay"], &["get"]] {
         guarded.expect(0, "reader", args);
     }
-    // Health needs nothing; everything else is refused before it is read.
+    // Health needs no role; every other call is refused before its body is read.
     let mut health = HealthClient::new(guarded.server.channel());
     let checked = guarded
         .server
@@ -174,7 +174,10 @@ fn a_watch_ends_when_its_token_is_revoked() {
     let kept: Vec<&str> = lines.lines().filter(|line| !line.starts_with("reader:")).collect();
     fs::write(&tokens, kept.join("\n")).unwrap();
     let ended = runtime.block_on(async move { tokio::time::timeout(PATIENCE, events.message()).await });
-    assert_eq!(ended.expect("it ends").unwrap_err().code(), Code::Unauthenticated);
+    assert_eq!(
+        ended.expect("the watch ends").unwrap_err().code(),
+        Code::Unauthenticated
+    );
 }
 
 #[test]
@@ -189,7 +192,7 @@ fn what_files_publish_is_audited() {
     };
     layer.audit.file = Some(log.path().join("audit.log"));
     let server = Server::with(layer);
-    // What was published is audited before the server has shut down.
+    // Each publish is in the audit log before the server has shut down.
     assert!(server.shutdown());
     let log = fs::read_to_string(log.path().join("audit.log")).unwrap();
     assert!(

@@ -1,5 +1,5 @@
-//! No secret that is published turns up in anything that the server or the command line says, keeps or logs, but where it is
-//! asked for: every byte of it is searched, with the log at its most talkative.
+//! No published secret appears in any output, file or log of the server or the command line, except where a caller asks for
+//! it. Every byte is searched, with the log at `trace`.
 
 mod fields;
 mod needles;
@@ -34,7 +34,7 @@ use crate::{
 const SECRET: &str = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret";
 const ROUTE: &str = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration";
 
-/// Everything that was said, and what of it should not have been.
+/// All output, and the secrets found in it.
 struct Search {
     canaries: Vec<Canary>,
     found: Vec<String>,
@@ -74,7 +74,7 @@ impl Search {
     }
 }
 
-/// A server with all that may be switched on, and whoever may do everything.
+/// A server with every feature on, and an administrator.
 struct Stage {
     dir: tempfile::TempDir,
     process: Process,
@@ -83,7 +83,7 @@ struct Stage {
 }
 
 impl Stage {
-    /// With the log in this format.
+    /// Starts the server with this format of the log.
     fn new(search: &mut Search, format: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name);
@@ -169,7 +169,7 @@ impl Stage {
             .run(&[args, &["--token-file", token.to_str().unwrap()]].concat())
     }
 
-    /// Runs a command in every format that it has, and looks at what it says.
+    /// Runs a command in each of its output formats, and searches the output.
     fn say(&self, search: &mut Search, codes: &[i32], args: &[&str]) {
         for format in ["table", "json", "yaml"] {
             let ran = self.run(&[args, &["-o", format]].concat());
@@ -183,7 +183,7 @@ impl Stage {
         self.runtime.block_on(FakeEnvoy::connect(addresses, "demo", id))
     }
 
-    /// The answer to a request of the HTTP port: its head and its body.
+    /// Head and body of the response of the HTTP port.
     fn http(&self, method: Method, path: &str, body: &str) -> (u16, Vec<u8>) {
         let address = self.process.address("http");
         let authority = Certificate::from_pem(self.authority.pem().as_bytes()).unwrap();
@@ -205,7 +205,7 @@ impl Stage {
     }
 }
 
-/// Ends with its command.
+/// A watch that ends with its command.
 struct Watching(std::process::Child);
 
 impl Drop for Watching {
@@ -276,7 +276,6 @@ fn no_secret_turns_up_where_nobody_asked_for_it() {
         .unwrap(),
     );
 
-    // Published, changed, published again.
     let document = fields.document();
     let all = stage.file("all.yaml", &document);
     let replaced = stage.run(&["replace", "-g", "demo", "-f", &all, "-m", "first", "--allow-warnings"]);
@@ -317,7 +316,7 @@ fn no_secret_turns_up_where_nobody_asked_for_it() {
     nodes(&stage, &mut search, &fields, "3");
     http(&stage, &mut search, &fields);
 
-    // What is kept.
+    // The stored files.
     let out = stage.path("exported");
     let exported = stage.run(&["export", "--out", out.to_str().unwrap()]);
     assert_eq!(exported.code, 0, "{exported:?}");
@@ -357,7 +356,7 @@ fn no_secret_turns_up_where_nobody_asked_for_it() {
     search.expect_nothing();
 }
 
-/// Every fault with every secret, checked by the command line and by the server.
+/// Publishes every secret with every fault, by the command line and to the server.
 fn faulty(stage: &Stage, search: &mut Search, fields: &Fields) {
     for (at, (canary, document)) in fields.single().enumerate() {
         let faults = faults(canary, &document);
@@ -372,7 +371,7 @@ fn faulty(stage: &Stage, search: &mut Search, fields: &Fields) {
             let ran = Ran::from(chancery(&["validate", "-f", dir, "-o", format]).output().unwrap());
             assert_eq!(ran.code, 3, "{ran:?}");
             search.look_at(&format!("validate -o {format} of {}", canary.what), &ran);
-            // Every one of them is told of.
+            // Every fault is reported.
             let told = [ran.stdout, ran.stderr].concat();
             let untold: Vec<_> = faults
                 .iter()
@@ -386,7 +385,7 @@ fn faulty(stage: &Stage, search: &mut Search, fields: &Fields) {
     }
 }
 
-/// What nodes do, and what they say.
+/// Runs nodes, which refuse resources and quote them.
 fn nodes(stage: &Stage, search: &mut Search, fields: &Fields, current: &str) {
     let names: Vec<&str> = fields.names.iter().map(String::as_str).collect();
     let mut good = stage.envoy("good");
@@ -403,10 +402,10 @@ fn nodes(stage: &Stage, search: &mut Search, fields: &Fields, current: &str) {
         }
         let routes = good.next().await;
         good.ack(&routes).await;
-        // As an Envoy quotes what it refuses.
+        // Quoted as an Envoy quotes a refused resource.
         let routes = bad.next().await;
         let quoted = fields.canaries.iter().map(|canary| quotation(&canary.text));
-        // Of the secrets that the node was given, the value alone is enough.
+        // For secrets that the node was sent, the bare value suffices.
         let bare = fields.values.iter().map(|value| format!("cannot use {value} at all"));
         let words: Vec<String> = quoted.chain(bare).collect();
         bad.nack(&routes, &words.join(" ")).await;
@@ -446,13 +445,13 @@ fn nodes(stage: &Stage, search: &mut Search, fields: &Fields, current: &str) {
     search.look("CSDS as text", format!("{statuses:?}").as_bytes());
 }
 
-/// As `DebugString` writes a DataSource, with a message before it.
+/// A DataSource as `DebugString` writes it, after a message.
 fn quotation(text: &str) -> String {
     let escaped = text.replace('\n', "\\n");
     format!("Proto constraint validation failed: private_key {{ inline_string: \"{escaped}\" }}")
 }
 
-/// Every page of the HTTP port, and polls that are wrong.
+/// Requests every page of the HTTP port, and sends invalid polls.
 fn http(stage: &Stage, search: &mut Search, fields: &Fields) {
     for path in [
         "/",
@@ -499,7 +498,7 @@ fn files_in(path: &Path) -> Vec<PathBuf> {
     entries.flat_map(|path| files_in(&path)).collect()
 }
 
-/// A file that nobody writes to any more.
+/// The content of a file once nobody writes to it any more.
 fn settled(path: &Path) -> Vec<u8> {
     let mut before = usize::MAX;
     let begun = Instant::now();

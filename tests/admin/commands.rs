@@ -190,7 +190,7 @@ fn status_shows_what_a_node_has_in_its_own_words() {
         let response = envoy.next().await;
         envoy.nack(&response, "no \u{1b}[31mway\nat all").await;
     });
-    // It refuses, which is what the wait is for.
+    // The node refuses the revision, which ends the wait.
     server.expect(1, &["wait", "-g", "demo"]);
     let table = server.expect(0, &["status"]).stdout;
     assert!(

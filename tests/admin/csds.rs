@@ -82,7 +82,7 @@ fn fetch(server: &Server, request: ClientStatusRequest) -> ClientStatusResponse 
     response.unwrap().into_inner()
 }
 
-/// Waits until the only type of the only node that matches is in this state.
+/// Waits until the only type of the only matching node has this status.
 #[track_caller]
 fn wait_for(server: &Server, id: &str, status: ConfigStatus) -> GenericXdsConfig {
     let deadline = std::time::Instant::now() + PATIENCE;
@@ -142,7 +142,7 @@ fn each_state_of_a_type_has_its_config_status() {
     let row = wait_for(&server, "envoy-1", ConfigStatus::Synced);
     assert!(row.error_state.is_none(), "{row:?}");
     assert!(row.xds_config.is_none(), "no contents are kept, so none are shown");
-    assert_eq!(row.client_status, 0, "that is for clients to say");
+    assert_eq!(row.client_status, 0, "only clients set this field");
 }
 
 #[test]

@@ -1,8 +1,8 @@
-//! `replace` and `apply` with `--envoy`: a real Envoy is asked before anything is published.
+//! `replace` and `apply` with `--envoy`: a real Envoy checks the resources before anything is published.
 
 use crate::harness::{Server, clusters, envoy_binary};
 
-/// A listener whose script only an Envoy can read, and its route to a cluster that must be there.
+/// A listener with a script that only an Envoy can check, and with a route to a cluster.
 fn listener(script: &str) -> String {
     format!(
         r#"resources:
@@ -59,13 +59,13 @@ fn envoy_is_asked_about_what_a_node_of_the_group_gets() {
     let envoy = envoy.to_str().unwrap();
     let app = server.file("app.yaml", clusters(&["app"]));
     let web = server.file("web.yaml", listener("function envoy_on_request(handle) end"));
-    // A route in a listener may name only clusters that are there.
+    // Envoy refuses a route in a listener to a cluster that does not exist.
     let alone = server.expect(3, &["replace", "-g", "demo", "-f", &web, "--envoy", envoy]);
     assert!(alone.stderr.contains("unknown cluster 'app'"), "{alone:?}");
-    // It is among the shared ones.
+    // The cluster is in the group `*`.
     server.expect(0, &["replace", "-g", "*", "-f", &app, "--envoy", envoy]);
     server.expect(0, &["replace", "-g", "demo", "-f", &web, "--envoy", envoy]);
-    // It is in the group.
+    // The cluster is in the listener's group.
     server.expect(0, &["replace", "-g", "other", "-f", &app]);
     server.expect(0, &["apply", "-g", "other", "-f", &web, "--envoy", envoy]);
 }

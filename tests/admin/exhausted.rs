@@ -18,16 +18,16 @@ use crate::{
     process::Process,
 };
 
-/// Failures to accept in a row until the wait is the longest: 10 ms, doubled up to 1 s.
+/// Failures to accept in a row until the pause reaches its maximum: 10 ms, doubled up to 1 s.
 const UNTIL_LONGEST: u32 = 8;
 
-/// Descriptors that are left, for the connections that take the last ones.
+/// Number of free descriptors, for the connections that take the last ones.
 const LEFT: u64 = 4;
 
-/// The unit of process times in `/proc`: it is this on every architecture, whatever tick the kernel runs by.
+/// The unit of process times in `/proc`, the same on every architecture, whatever the kernel's tick.
 const TICKS_PER_SECOND: u64 = 100;
 
-/// Sets the limit of open files of the process, and returns the one before.
+/// Sets the process's limit of open files, and returns the earlier limit.
 fn limit_descriptors(process: &Process, most: u64) -> u64 {
     let pid = Pid::from_raw(i32::try_from(process.pid()).unwrap());
     let maximum = rustix::process::getrlimit(Resource::Nofile).maximum;
@@ -39,7 +39,7 @@ fn limit_descriptors(process: &Process, most: u64) -> u64 {
     before.current.expect("a limit of open files")
 }
 
-/// The lowest number that is no descriptor of the process.
+/// The lowest number that is not a descriptor of the process.
 fn lowest_free(process: &Process) -> u64 {
     let is_open = |number: &u64| fs::symlink_metadata(format!("/proc/{}/fd/{number}", process.pid())).is_ok();
     (0..).find(|number| !is_open(number)).expect("there are free ones")
@@ -57,7 +57,7 @@ fn computed(process: &Process) -> Duration {
     Duration::from_millis(ticks.sum::<u64>() * 1000 / TICKS_PER_SECOND)
 }
 
-/// One connection of HTTP/1.1 that is never opened anew, as a pool of connections may do.
+/// An HTTP/1.1 connection that never reconnects, like one of a connection pool.
 struct KeptAlive(TcpStream, SocketAddr);
 
 impl KeptAlive {
@@ -67,7 +67,7 @@ impl KeptAlive {
         Self(stream, addr)
     }
 
-    /// Status and text of a path.
+    /// Status and body of a path.
     fn get(&self, path: &str) -> (u16, String) {
         let mut stream = &self.0;
         write!(stream, "GET {path} HTTP/1.1\r\nhost: {}\r\n\r\n", self.1).unwrap();
@@ -104,7 +104,7 @@ fn process_without_descriptors_waits_and_accepts_again_once_there_are_some() {
     assert_eq!(publish(&["a"]).code, 0);
     let addresses = process.addresses();
     let runtime = Runtime::new().unwrap();
-    // One connection each, from before.
+    // Connections opened before the descriptors run out.
     let probes = KeptAlive::open(addresses.http);
     let get = |path: &str| probes.get(path);
     let failures = || {
@@ -164,7 +164,7 @@ fn process_without_descriptors_waits_and_accepts_again_once_there_are_some() {
     });
     limit_descriptors(&process, before);
     let first = runtime.block_on(async { tokio::time::timeout(PATIENCE, late).await });
-    assert_eq!(first.expect("it is served").unwrap().resources.len(), 1);
+    assert_eq!(first.expect("the node is served").unwrap().resources.len(), 1);
     drop(silent);
     assert_eq!(publish(&["a", "b"]).code, 0, "over a new connection to the admin port");
     assert_eq!(runtime.block_on(served.next()).resources.len(), 2);

@@ -1,4 +1,4 @@
-//! What a publish may not remove unconfirmed, and publishers that meet.
+//! Unconfirmed removals, and concurrent publishers.
 
 use chancery::{
     proto::admin::{
@@ -23,7 +23,7 @@ fn many(count: usize) -> String {
 }
 
 #[track_caller]
-fn told(ran: &Ran, parts: &[&str]) {
+fn expect_parts(ran: &Ran, parts: &[&str]) {
     for part in parts {
         assert!(ran.stderr.contains(part), "{part}: {ran:?}");
     }
@@ -36,7 +36,7 @@ fn a_publish_that_empties_a_type_is_refused_unless_confirmed() {
     let clusters_alone = server.file("clusters.yaml", many(3));
     server.expect(0, &["replace", "-g", "demo", "-f", &all]);
     let refused = server.expect(3, &["replace", "-g", "demo", "-f", &clusters_alone]);
-    told(
+    expect_parts(
         &refused,
         &[
             "error[XDS0501] listener: would empty type listener (1 resource)",
@@ -47,7 +47,7 @@ fn a_publish_that_empties_a_type_is_refused_unless_confirmed() {
     assert!(server.expect(0, &["get", "-g", "demo"]).stdout.contains("listener  l"));
     let dry = server.expect(3, &["replace", "-g", "demo", "-f", &clusters_alone, "--dry-run"]);
     assert!(dry.stdout.contains("  - listener l\n"), "{dry:?}");
-    told(&dry, &["XDS0501", "confirm what it removes with --allow-removals"]);
+    expect_parts(&dry, &["XDS0501", "confirm what it removes with --allow-removals"]);
     let sure = ["replace", "-g", "demo", "-f", &clusters_alone, "--allow-removals"];
     assert!(
         server
@@ -56,10 +56,10 @@ fn a_publish_that_empties_a_type_is_refused_unless_confirmed() {
             .is_empty()
     );
     server.expect(0, &sure);
-    // The last of a type one by one, too.
+    // Also for the last resource of a type, deleted alone.
     server.expect(0, &["delete", "-g", "demo", "cluster", "c0"]);
     server.expect(0, &["delete", "-g", "demo", "cluster", "c1"]);
-    told(
+    expect_parts(
         &server.expect(3, &["delete", "-g", "demo", "cluster", "c2"]),
         &["XDS0501"],
     );
@@ -76,14 +76,14 @@ fn a_publish_that_removes_most_is_refused_unless_confirmed() {
         server.expect(code, &args)
     };
     run(0, &replace(&ten), &[]);
-    told(
+    expect_parts(
         &run(3, &replace(&four), &[]),
         &["error[XDS0502]: would remove 6 of 10 resources (limit 50 %)"],
     );
     let diff = server.expect(1, &["diff", "-g", "demo", "-f", &four]);
-    told(&diff, &["XDS0502"]);
+    expect_parts(&diff, &["XDS0502"]);
     run(0, &replace(&five), &[]);
-    // Back, and back again, in one command each: a rollback is never asked.
+    // A rollback needs no confirmation, in either direction.
     server.expect(0, &["rollback", "-g", "demo", "--to", "1"]);
     run(0, &replace(&four), &["--allow-removals"]);
     server.expect(0, &["rollback", "-g", "demo", "--to", "1"]);
@@ -141,7 +141,7 @@ fn programs_are_told_of_a_precondition_with_the_finding() {
 }
 
 #[test]
-fn what_the_registry_puts_back_is_no_removal() {
+fn assignments_that_the_registry_restores_are_no_removal() {
     let server = Server::start();
     let endpoints = format!("http://{}/endpoints", server.addresses.http);
     let post = reqwest::Client::new()
@@ -153,7 +153,7 @@ fn what_the_registry_puts_back_is_no_removal() {
     let [before, after] = [3, 2].map(|count| server.file(&format!("{count}.yaml"), many(count)));
     server.expect(0, &["apply", "-g", "*", "-f", &before]);
     server.expect(0, &["replace", "-g", "*", "-f", &after]);
-    // It is back, and so it is when it is taken away by hand.
+    // The registry restores the assignment, also after a deletion by hand.
     server.expect(0, &["delete", "-g", "*", "endpoint", "myservice"]);
 }
 
@@ -170,7 +170,7 @@ fn every_publishing_command_tells_a_conflict_with_both_numbers() {
         vec!["delete-snapshot", "-g", "demo", "--yes"],
     ] {
         let conflict = server.expect(5, &[&command[..], &["--expected-revision", "7"]].concat());
-        told(&conflict, &["expected revision 7, the group is at 1"]);
+        expect_parts(&conflict, &["expected revision 7, the group is at 1"]);
     }
     server.expect(5, &["replace", "-g", "new", "-f", &file, "--expected-revision", "1"]);
     server.expect(0, &["replace", "-g", "new", "-f", &file, "--expected-revision", "0"]);
@@ -231,6 +231,6 @@ fn a_version_can_be_named_and_warnings_refused() {
          {eds_config: {ads: {}}}}]",
     );
     let refused = server.expect(3, &["apply", "-g", "demo", "-f", &dangling, "--deny-warnings"]);
-    told(&refused, &["warning[XDS0103]", "nothing was published"]);
+    expect_parts(&refused, &["warning[XDS0103]", "nothing was published"]);
     server.expect(0, &["apply", "-g", "demo", "-f", &dangling]);
 }

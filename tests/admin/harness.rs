@@ -1,4 +1,4 @@
-//! A control plane in-process, the real binary against it, and a client that plays Envoy.
+//! A control plane in this process, the real binary as its client, and a client that acts as an Envoy.
 
 use std::{
     path::PathBuf,
@@ -33,7 +33,7 @@ pub(crate) struct Server {
     running: Option<Running>,
 }
 
-/// How a run of the binary ended.
+/// Output and exit code of a run of the binary.
 #[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) code: i32,
@@ -76,7 +76,7 @@ impl Server {
         }
     }
 
-    /// Runs the binary against this server; `-` files read `stdin`.
+    /// Runs the binary against this server; the file `-` reads `stdin`.
     pub(crate) fn run_with(&self, args: &[&str], stdin: &[u8]) -> Ran {
         let mut child = self
             .command(args)
@@ -107,7 +107,7 @@ impl Server {
         command
     }
 
-    /// Writes a file and gives its path.
+    /// Writes a file and returns its path.
     pub(crate) fn file(&self, name: &str, content: impl AsRef<[u8]>) -> String {
         let path = self.dir.path().join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -121,12 +121,12 @@ impl Server {
         self.runtime.block_on(connect.connect()).unwrap()
     }
 
-    /// A client of this node id in group `demo` that subscribes to all clusters.
+    /// A client with this node id in group `demo` that subscribes to all clusters.
     pub(crate) fn envoy(&self, id: &str) -> FakeEnvoy {
         self.envoy_of("demo", id)
     }
 
-    /// The same in another group.
+    /// A client as of [`Self::envoy`], in another group.
     pub(crate) fn envoy_of(&self, group: &str, id: &str) -> FakeEnvoy {
         self.runtime.block_on(FakeEnvoy::connect(self.addresses, group, id))
     }
@@ -216,7 +216,7 @@ impl FakeEnvoy {
     }
 }
 
-/// The real binary, with none of the caller's settings.
+/// The real binary, without the caller's environment variables.
 pub(crate) fn chancery(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_chancery"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CHANCERY_")) {

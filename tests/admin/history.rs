@@ -1,4 +1,4 @@
-//! Revisions: who made them, what is in them, and what every node made of them.
+//! Revisions: their authors, their content, and their outcomes on every node.
 
 use chancery::settings::{Layer, SharedLayer};
 use serde_json::Value;
@@ -19,7 +19,7 @@ fn publish(server: &Server, names: &[&str], flags: &[&str]) -> Value {
     json(&server.expect(0, &args))
 }
 
-/// Asks until the outcomes of a revision are these: ACKED, NACKED, PENDING.
+/// Polls until the outcomes of a revision are these: ACKED, NACKED, PENDING.
 #[track_caller]
 fn expect_outcomes(server: &Server, revision: u64, expected: [u64; 3]) -> Value {
     let deadline = std::time::Instant::now() + PATIENCE;
@@ -60,11 +60,11 @@ fn history_says_what_every_node_made_of_each_revision() {
     answer(&server, &mut bad, Some("no such\u{1b} thing"));
     let found = expect_outcomes(&server, 2, [1, 1, 0]);
     let nodes = found["outcomes"]["nodes"].as_array().unwrap();
-    let told: Vec<_> = nodes
+    let output: Vec<_> = nodes
         .iter()
         .map(|node| (node["node"].as_str().unwrap(), node["state"].as_str().unwrap()))
         .collect();
-    assert_eq!(told, [("bad", "STATE_NACKED"), ("good", "STATE_ACKED")]);
+    assert_eq!(output, [("bad", "STATE_NACKED"), ("good", "STATE_ACKED")]);
     let nack = &nodes[0]["nacks"][0];
     assert!(nack["type_url"].as_str().unwrap().ends_with("v3.Cluster"), "{nack}");
     assert_eq!(nack["nack"]["message"], "no such\u{1b} thing");
@@ -75,7 +75,7 @@ fn history_says_what_every_node_made_of_each_revision() {
     expect_outcomes(&server, 3, [1, 0, 2]);
     answer(&server, &mut bad, None);
     expect_outcomes(&server, 3, [2, 0, 1]);
-    // What was, stays told.
+    // Earlier outcomes stay.
     expect_outcomes(&server, 2, [1, 1, 0]);
     expect_outcomes(&server, 1, [2, 0, 0]);
 
@@ -95,7 +95,7 @@ fn history_says_what_every_node_made_of_each_revision() {
     assert!(lines[bad].contains("NACKED"), "{detail}");
     assert!(lines[bad + 1].contains("no such\\u{1b} thing"), "{detail}");
 
-    // A node that is gone has said what it said.
+    // The outcomes of a disconnected node stay.
     drop(good);
     expect_outcomes(&server, 2, [1, 1, 0]);
 }
@@ -177,8 +177,8 @@ fn a_publish_with_a_key_is_done_once() {
     let args = ["replace", "-g", "demo", "-f", &other, "--idempotency-key", "deploy-7"];
     let refused = server.expect(5, &args);
     assert!(refused.stderr.contains("idempotency key \"deploy-7\""), "{refused:?}");
-    let told = server.expect(0, &["rollback", "-g", "demo", "--to", "1", "--idempotency-key", "back"]);
-    assert!(told.stdout.contains("published revision 3"), "{told:?}");
-    let told = server.expect(0, &["rollback", "-g", "demo", "--to", "1", "--idempotency-key", "back"]);
-    assert!(told.stdout.contains("done before"), "{told:?}");
+    let output = server.expect(0, &["rollback", "-g", "demo", "--to", "1", "--idempotency-key", "back"]);
+    assert!(output.stdout.contains("published revision 3"), "{output:?}");
+    let output = server.expect(0, &["rollback", "-g", "demo", "--to", "1", "--idempotency-key", "back"]);
+    assert!(output.stdout.contains("done before"), "{output:?}");
 }

@@ -1,4 +1,4 @@
-//! Bad input: a clear error, exit code 3, and what is served stays as it is.
+//! Bad input: a clear error, exit code 3, and an unchanged snapshot.
 
 use chancery::settings::{Layer, RulesMode};
 use prost::Message as _;
@@ -6,7 +6,7 @@ use prost_types::Any;
 
 use crate::harness::{CLUSTER, Ran, Server, chancery, clusters};
 
-/// A server that serves something, and what it serves.
+/// A server with a published snapshot, and that snapshot.
 fn serving() -> (Server, String) {
     let server = Server::start();
     let good = server.file("good.yaml", clusters(&["good"]));
@@ -15,7 +15,7 @@ fn serving() -> (Server, String) {
     (server, served)
 }
 
-/// Publishes by each way; all are refused alike, and nothing is published.
+/// Publishes the file by each command; all refuse it alike, and the snapshot stays.
 #[track_caller]
 fn refused(server: &Server, served: &str, path: &str) -> Ran {
     let mut last = None;

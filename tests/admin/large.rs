@@ -1,5 +1,5 @@
-//! The memory that a large publish takes (V13): a ratio to its bytes, and a little for each resource. The documents, their trees,
-//! the encoded resources and their records for the store are in memory at once.
+//! The memory of a large publish (V13) is bounded by a ratio to its bytes and an amount per resource. The documents, their
+//! trees, the encoded resources and their records for the store are in memory at once.
 
 use std::{fmt::Write as _, fs, process::Stdio};
 
@@ -8,12 +8,12 @@ use crate::{
     process::Process,
 };
 
-/// Bytes of memory for one byte of a document, at the most.
+/// The most bytes of memory per byte of a document.
 const OF_A_BYTE: u64 = 8;
-/// Bytes of memory for one resource beside them, at the most.
+/// The most additional bytes of memory per resource.
 const OF_A_RESOURCE: u64 = 8 * 1024;
 
-/// The most memory that the process has had resident at once.
+/// The peak of the process's resident memory.
 fn peak(process: &Process) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", process.pid())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
@@ -23,7 +23,7 @@ fn peak(process: &Process) -> u64 {
     kib.parse::<u64>().unwrap() * 1024
 }
 
-/// Publishes clusters with a text of so many bytes each, and compares the memory that this takes with the bounds.
+/// Publishes clusters, each with a text of this many bytes, and compares the memory with the bounds.
 fn publish(resources: u64, text: usize) {
     let dir = tempfile::tempdir().unwrap();
     let process = Process::start_with(&dir.path().join("data"), &[], Stdio::null());

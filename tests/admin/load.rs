@@ -1,4 +1,4 @@
-//! Load reports (LRS) of clients that speak the protocol by hand.
+//! Load reports (LRS) of hand-written clients.
 
 use std::time::{Duration, Instant};
 
@@ -70,7 +70,7 @@ fn publish(server: &Server, names: &[&str]) {
     server.expect(0, &["replace", "-g", "demo", "-f", &file]);
 }
 
-/// A cluster with two localities: 1 and 10 times the requests.
+/// A cluster with two localities: one with `requests`, the other with 10 times as many.
 fn stats(name: &str, requests: u64) -> ClusterStats {
     let locality = |times: u64| UpstreamLocalityStats {
         total_issued_requests: times * requests,
@@ -89,7 +89,7 @@ fn stats(name: &str, requests: u64) -> ClusterStats {
     }
 }
 
-/// The node's load, once so many reports came.
+/// The node's load, after this many reports.
 #[track_caller]
 fn load(server: &Server, reports: u64) -> Value {
     let deadline = Instant::now() + PATIENCE;
@@ -137,7 +137,7 @@ fn other_clients_are_asked_for_the_clusters_of_their_snapshot_as_it_changes() {
         (false, vec!["a".to_owned(), "b".to_owned()])
     );
     assert_eq!(asked.load_reporting_interval.unwrap().seconds, 30);
-    // Other content under the same names asks for nothing new.
+    // Other content under the same names requests nothing new.
     let other = clusters(&["a", "b"]).replace("1s", "2s");
     server.expect(0, &["replace", "-g", "demo", "-f", &server.file("b.yaml", other)]);
     publish(&server, &["b", "c"]);
@@ -201,7 +201,7 @@ fn stream_without_a_node_is_refused_and_one_that_is_done_ends_well() {
     assert_eq!(refused.unwrap_err().code(), Code::InvalidArgument);
 
     let mut reporter = Reporter::connect(&server, &["envoy.lrs.supports_send_all_clusters"]);
-    reporter.next(&server).unwrap().expect("what to report");
+    reporter.next(&server).unwrap().expect("a request for reports");
     reporter.requests = mpsc::channel(1).0;
     assert_eq!(reporter.next(&server).unwrap(), None);
 }
@@ -210,7 +210,7 @@ fn stream_without_a_node_is_refused_and_one_that_is_done_ends_well() {
 fn open_load_stream_ends_at_shutdown() {
     let server = Server::start();
     let mut reporter = Reporter::connect(&server, &["envoy.lrs.supports_send_all_clusters"]);
-    reporter.next(&server).unwrap().expect("what to report");
+    reporter.next(&server).unwrap().expect("a request for reports");
     let ended = server.runtime.spawn(async move { reporter.responses.message().await });
     let runtime = server.runtime.handle().clone();
     let stopped = std::thread::spawn(move || server.shutdown());

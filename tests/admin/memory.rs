@@ -1,5 +1,5 @@
-//! Copies of keys and secrets in the memory of the process. It keeps the numbers that it signs and seals with, and the snapshot; the
-//! copies that it makes on the way there are zeroed before their memory is given back.
+//! Copies of keys and secrets in the memory of the process. It keeps the numbers with which it signs and seals, and the snapshot;
+//! all other copies are zeroed before their memory is freed.
 
 use std::{
     fs,
@@ -24,13 +24,13 @@ const PAGE: u64 = 4096;
 const ENTRY: u64 = 8;
 const PRESENT: u64 = 1 << 63;
 
-/// Of an EC key in PKCS #8, the end of what stands before the number that is signed with, and its beginning: the number alone is
-/// what a signer keeps.
+/// In an EC key in PKCS #8: the end of the header before the private number, and the beginning of the number. A signer keeps
+/// only the number, so a copy with the header is a copy of the file.
 const ENCODED: Range<usize> = 29..52;
 
 const SECRET: &str = "'@type': type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret";
 
-/// Everything that a process has written to: heap, stacks, globals. Pages that it reserved and never touched are left out.
+/// All pages that a process has written to: heap, stacks, globals. Reserved but untouched pages are excluded.
 struct Memory(Vec<Vec<u8>>);
 
 impl Memory {
@@ -46,7 +46,7 @@ impl Memory {
             let (from, to) = range.split_once('-').unwrap();
             let [from, to] = [from, to].map(|number| u64::from_str_radix(number, 16).unwrap());
             let mut entries = vec![0; length((to - from) / PAGE * ENTRY)];
-            // A region that was unmapped meanwhile holds nothing, here as below.
+            // A region that was unmapped meanwhile is skipped, here and below.
             if pages.read_exact_at(&mut entries, from / PAGE * ENTRY).is_err() {
                 continue;
             }
@@ -65,7 +65,7 @@ impl Memory {
         Self(runs)
     }
 
-    /// Counts the places that have these bytes.
+    /// The number of places with these bytes.
     fn copies(&self, bytes: &[u8]) -> usize {
         self.0.iter().map(|run| memmem::find_iter(run, bytes).count()).sum()
     }
@@ -75,7 +75,7 @@ fn length(bytes: u64) -> usize {
     usize::try_from(bytes).unwrap()
 }
 
-/// The first line of a PEM, and the bytes that its lines encode.
+/// The first line of a PEM, and the encoded bytes of its lines.
 fn encodings(pem: &str) -> (&str, Vec<u8>) {
     let lines: Vec<&str> = pem.lines().filter(|line| !line.starts_with("-----")).collect();
     (lines[0], STANDARD.decode(lines.concat()).unwrap())
@@ -114,7 +114,10 @@ fn files_with_keys_are_not_kept_in_memory() {
 
     let expect_none = |port: &[&Issued]| {
         let memory = Memory::of(&process);
-        assert!(memory.copies(b"marker-of-this-test") > 0, "what is there is found");
+        assert!(
+            memory.copies(b"marker-of-this-test") > 0,
+            "the search finds a known text"
+        );
         for port in port {
             let (line, der) = encodings(&port.key);
             assert_eq!(memory.copies(line.as_bytes()), 0, "the PEM of the port's key");
@@ -126,7 +129,7 @@ fn files_with_keys_are_not_kept_in_memory() {
     };
     expect_none(&[&first]);
 
-    // The key that comes by an exchange of the files leaves no copy either, nor does the one that goes.
+    // After an exchange of the files neither the new nor the old key leaves a copy.
     second.write(dir.path(), "port");
     let begun = Instant::now();
     while !process
@@ -174,12 +177,8 @@ fn secrets_of_a_sealed_store_are_in_memory_once() {
     let published: Ran = process.run(&["replace", "-g", "demo", "-f", &file]);
     assert_eq!(published.code, 0, "{published:?}");
     let memory = Memory::of(&process);
-    assert!(memory.copies(word.as_bytes()) > 0, "what is published is there");
-    assert_eq!(
-        memory.copies(&der[ENCODED]),
-        0,
-        "what admission decodes of a private key"
-    );
+    assert!(memory.copies(word.as_bytes()) > 0, "the published secret is in memory");
+    assert_eq!(memory.copies(&der[ENCODED]), 0, "the key that admission decodes");
 
     process.signal("-TERM");
     assert_eq!(process.end(), Some(0));

@@ -47,7 +47,7 @@ fn thousand_refusals_of_one_response_are_one_line_of_the_log_and_no_response() {
         assert!(begun.elapsed() < PATIENCE, "every refusal is read");
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
-    // The server answers in order: with the next response, all requests before it are settled.
+    // The server answers in order: after the next response, all earlier requests are settled.
     publish(&["b"]);
     let next = runtime.block_on(envoy.next());
     assert_eq!(next.resources.len(), 1);

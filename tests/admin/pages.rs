@@ -145,6 +145,6 @@ fn snapshots_come_in_pages_and_the_command_line_follows_them() {
         .collect();
     assert_eq!(listed, groups);
     assert_eq!(rest.next_page_token, "");
-    let told: serde_json::Value = serde_json::from_str(&server.expect(0, &["get", "-o", "json"]).stdout).unwrap();
-    assert_eq!(told["snapshots"].as_array().map(Vec::len), Some(groups.len()));
+    let output: serde_json::Value = serde_json::from_str(&server.expect(0, &["get", "-o", "json"]).stdout).unwrap();
+    assert_eq!(output["snapshots"].as_array().map(Vec::len), Some(groups.len()));
 }

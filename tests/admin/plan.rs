@@ -1,4 +1,4 @@
-//! What a publish would do is told beforehand, and then it does that.
+//! Plans of publishes, and that the publishes then follow them.
 
 use chancery::settings::{Layer, SharedLayer};
 use serde_json::Value;
@@ -7,7 +7,7 @@ use crate::harness::{CLUSTER, FakeEnvoy, Server, clusters};
 
 const ENDPOINT: &str = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment";
 
-/// EDS clusters and their endpoints, as in `[("a", 1, 8080)]`: name, timeout in seconds, port.
+/// EDS clusters with endpoints, as in `[("a", 1, 8080)]`: name, timeout in seconds, port.
 fn with_endpoints(all: &[(&str, u32, u16)]) -> String {
     let item = |(name, timeout, port): &(&str, u32, u16)| {
         format!(
@@ -23,7 +23,7 @@ fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
-/// A node that holds cluster `a` and its endpoints.
+/// A node that has cluster `a` and its endpoints.
 fn settled(server: &Server, id: &str) -> FakeEnvoy {
     let mut envoy = server.envoy(id);
     server.runtime.block_on(async {
@@ -82,7 +82,7 @@ fn a_dry_run_tells_fields_receivers_and_the_order_and_then_that_happens() {
         server.runtime.block_on(async {
             let clusters = node.next().await;
             assert_eq!((clusters.type_url.as_str(), clusters.resources.len()), (CLUSTER, 2));
-            // Those of the changed cluster come at once, those of the new one when they are asked for.
+            // The endpoints of the changed cluster come at once, those of the new one on request.
             let endpoints = node.next().await;
             assert_eq!((endpoints.type_url.as_str(), endpoints.resources.len()), (ENDPOINT, 1));
             node.ask(ENDPOINT, &["a", "b"], Some(&endpoints)).await;
@@ -190,7 +190,7 @@ fn listeners_that_exchange_addresses_are_warned_of_beforehand() {
             assert!(told.contains(part), "{args:?}: {told}");
         }
     }
-    // In two publishes nothing is said of it.
+    // Two publishes cause no warning.
     for file in [&aside, &swapped] {
         let dry = server
             .expect(0, &["replace", "-g", "demo", "-f", file, "--dry-run"])
@@ -198,7 +198,7 @@ fn listeners_that_exchange_addresses_are_warned_of_beforehand() {
         assert!(!dry.contains("XDS0503"), "{dry}");
         server.expect(0, &["replace", "-g", "demo", "-f", file]);
     }
-    // Nor of an address that is handed over.
+    // Nor does an address that is handed over.
     let renamed = server.file("renamed.yaml", listeners(&[("a", 1002), ("c", 1001)]));
     let dry = server
         .expect(0, &["replace", "-g", "demo", "-f", &renamed, "--dry-run"])
@@ -251,7 +251,7 @@ fn revisions_are_compared_with_one_another_and_with_what_is_current() {
         let diff = server.expect(1, &["diff", "-g", "demo", "--revision", range]);
         assert_eq!(diff.stdout, expected, "{range}");
     }
-    // What going back would do, from where the group is.
+    // The plan of a rollback from the current revision.
     let back = server.expect(1, &["diff", "-g", "demo", "--revision", "..2"]).stdout;
     assert!(back.starts_with("  - cluster c\nno node of group demo"), "{back}");
     assert_eq!(server.expect(1, &["diff", "-g", "demo", "--to", "2"]).stdout, back);

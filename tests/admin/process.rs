@@ -1,4 +1,4 @@
-//! The process: settings, what it prints, probes, signals and restarts.
+//! The process: settings, output, probes, signals and restarts.
 
 use std::{
     collections::BTreeMap,
@@ -25,7 +25,7 @@ impl Process {
         Self::start_with(data_dir, &[], Stdio::null())
     }
 
-    /// With further arguments, and the log going to `log`.
+    /// Starts the process with further arguments, and with the log on `log`.
     pub(crate) fn start_with(data_dir: &Path, args: &[&str], log: Stdio) -> Self {
         let mut child = chancery(&["serve", "--data-dir", data_dir.to_str().unwrap()])
             .args(args)
@@ -69,7 +69,7 @@ impl Process {
         }
     }
 
-    /// Status and text of a path of the HTTP port, over a connection of its own.
+    /// Status and body of a path of the HTTP port, over a new connection.
     pub(crate) fn get(&self, path: &str) -> (u16, String) {
         let url = format!("http://{}{path}", self.addresses["http"]);
         Runtime::new().unwrap().block_on(async {
@@ -87,7 +87,7 @@ impl Process {
         assert!(sent.success());
     }
 
-    /// Waits for the end and gives the exit code.
+    /// Waits for the end and returns the exit code.
     pub(crate) fn end(mut self) -> Option<i32> {
         let deadline = Instant::now() + PATIENCE;
         loop {

@@ -1,4 +1,4 @@
-//! A refusal from the NACK to the mend, as the command line tells it.
+//! A refusal from the NACK to the fix, as the command line shows it.
 
 use std::net::SocketAddr;
 
@@ -42,7 +42,7 @@ impl DeltaEnvoy {
         Self { requests, responses }
     }
 
-    /// Answers all that comes, until the stream ends.
+    /// Answers all responses until the stream ends.
     async fn answer_all(mut self) {
         while let Ok(Some(response)) = self.responses.message().await {
             let is_bad = response.resources.iter().any(|resource| resource.name == "bad");
@@ -61,7 +61,7 @@ impl DeltaEnvoy {
     }
 }
 
-/// Publishes these clusters and waits for the node; what is said of it.
+/// Publishes these clusters, waits for the node, and returns the output.
 #[track_caller]
 fn publish(server: &Server, names: &[&str], code: i32) -> String {
     let file = server.file("a.yaml", clusters(names));
@@ -79,7 +79,7 @@ fn refusal_is_told_until_it_is_mended_whatever_else_is_acked() {
     let told = publish(&server, &["a", "bad"], 1);
     assert!(told.contains("not to my taste"), "{told}");
 
-    // Another cluster comes, and is accepted: the first is refused as it was.
+    // Another cluster arrives and is accepted; the first one stays refused.
     let told = publish(&server, &["a", "bad", "c"], 1);
     assert!(told.contains("not to my taste"), "{told}");
     assert!(told.contains("node one still refuses cluster \"bad\""), "{told}");
@@ -96,7 +96,7 @@ fn refusal_is_told_until_it_is_mended_whatever_else_is_acked() {
         "{history}"
     );
 
-    // It goes, and what was stays told.
+    // The refused cluster is removed, and the last NACK stays in the status.
     publish(&server, &["a", "c", "d"], 0);
     let table = server.expect(0, &["status", "one"]).stdout;
     assert!(table.contains("SYNCED") && !table.contains("refused"), "{table}");

@@ -1,4 +1,4 @@
-//! A data directory under keys: by the command line, over restarts, and through a SIGKILL in the midst of it all.
+//! A data directory with a key file: with the command line, over restarts, and through SIGKILL at any moment.
 
 use std::{
     fs,
@@ -29,7 +29,7 @@ fn offline(code: i32, args: &[&str]) -> Ran {
     ran
 }
 
-/// A key file in a directory of its own.
+/// A key file in its own directory.
 struct Place {
     dir: tempfile::TempDir,
 }
@@ -49,7 +49,7 @@ impl Place {
         self.path("data")
     }
 
-    /// A key file with keys of these bytes.
+    /// Writes a key file with keys of these bytes.
     fn keys(&self, keys: &[u8]) -> String {
         let name: Vec<_> = keys.iter().map(ToString::to_string).collect();
         let path = self.path(&format!("{}.key", name.join("-")));
@@ -64,7 +64,7 @@ impl Place {
         Process::start_with(&self.data(), &args, Stdio::null())
     }
 
-    /// What a start says that comes to nothing.
+    /// The output of a start that fails.
     fn refused(&self, keys: Option<&str>) -> String {
         let data = self.data();
         let mut args = vec!["serve", "--data-dir", text(&data)];
@@ -244,7 +244,7 @@ fn key_file_that_is_none_is_named_at_the_start() {
     assert!(missing.stderr.contains("no store"), "{missing:?}");
 }
 
-/// Killed at any moment, the store is the old one or the new one, and the next rekey comes to its end.
+/// After a SIGKILL at any moment the store is either the old or the new one, and the next rekey completes.
 #[test]
 fn rekey_that_is_killed_loses_nothing() {
     let place = Place::new();
@@ -267,13 +267,13 @@ fn rekey_that_is_killed_loses_nothing() {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        // The last ones come to their end, however busy the machine is.
+        // The last rounds run to completion, however busy the machine is.
         if round + 2 < ROUNDS {
             std::thread::sleep(whole * round / ROUNDS);
             child.kill().unwrap();
         }
         child.wait().unwrap();
-        // It looks at all of what is there before it does anything.
+        // `rekey` reads the whole store before it writes.
         let told: Value = serde_json::from_str(&place.rekey(keys, &["-o", "json"]).stdout).unwrap();
         if told["changed"] == true {
             old += 1;

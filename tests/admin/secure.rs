@@ -1,4 +1,4 @@
-//! TLS of the admin API, and ports that nobody else may reach without it.
+//! TLS of the admin API, and ports that other machines cannot reach without TLS.
 
 use std::{
     io::{BufRead as _, BufReader, Read as _},
@@ -10,7 +10,7 @@ use crate::{
     harness::{Ran, chancery},
 };
 
-/// `chancery serve` with these flags, on free ports of the loopback where they say no other.
+/// `chancery serve` with these flags, on free ports of the loopback unless the flags name ports.
 struct Serving {
     child: Child,
     admin: String,
@@ -35,7 +35,7 @@ impl Serving {
         }
     }
 
-    /// Ends it, and gives what it logged.
+    /// Stops the server, and returns its log.
     fn log(mut self) -> String {
         self.child.kill().unwrap();
         let mut log = String::new();

@@ -1,4 +1,4 @@
-//! Health, reflection, readiness and what gRPC clients are told of errors.
+//! Health, reflection, readiness, and the errors that gRPC clients receive.
 
 use std::future::poll_fn;
 
@@ -226,7 +226,7 @@ fn live_streams_do_not_hold_up_a_shutdown() {
 }
 
 #[test]
-fn what_a_page_of_a_browser_could_send_is_refused() {
+fn requests_that_a_browser_page_could_send_are_refused() {
     let server = Server::start();
     let call = |headers: &[(&str, &str)]| {
         let mut channel = server.channel();
@@ -250,7 +250,7 @@ fn what_a_page_of_a_browser_could_send_is_refused() {
         status.map(|status| status.to_str().unwrap().to_owned())
     };
     let grpc = ("content-type", "application/grpc");
-    assert_eq!(call(&[grpc]), None, "it is answered, and the status follows");
+    assert_eq!(call(&[grpc]), None, "the call is answered, and the status follows");
     for headers in [
         &[("content-type", "text/plain")][..],
         &[],

@@ -1,4 +1,4 @@
-//! Ten thousand connections that say nothing (T01): each is closed, and nodes and probes are served meanwhile.
+//! Ten thousand silent connections (T01): each is closed, and nodes and probes are served meanwhile.
 
 use std::{
     io::{ErrorKind, Read as _},
@@ -15,11 +15,11 @@ use crate::{
     process::Process,
 };
 
-/// Connections, from so many addresses of the loopback: one address alone may not have as many.
+/// Number of connections, from several addresses of the loopback, since one address may not have as many.
 const CONNECTIONS: usize = 10_000;
 const ADDRESSES: usize = 100;
 
-/// Lets this process have its side of the connections.
+/// Raises this process's limit of open files for its side of the connections.
 fn raise_descriptors() {
     let maximum = getrlimit(Resource::Nofile).maximum;
     let enough = maximum.is_none_or(|most| most > 11_000);
@@ -77,7 +77,7 @@ fn ten_thousand_silent_connections_are_closed_while_others_are_served() {
     for mut stream in silent {
         stream.set_nonblocking(false).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        // The settings of HTTP/2, and then the end.
+        // The server sends its HTTP/2 settings, then closes.
         if let Err(error) = stream.read_to_end(&mut Vec::new()) {
             assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}");
         }

@@ -1,4 +1,4 @@
-//! What is kept: exports, imports, backups, restores, and a disk that fails.
+//! The store: exports, imports, backups, restores, and a failing disk.
 
 use std::{fs, path::Path, process::Command};
 
@@ -33,7 +33,7 @@ fn secret() -> String {
     format!("resources: [{{\"@type\": {SECRET}, name: key, generic_secret: {{secret: {{inline_string: hunter2}}}}}}]\n")
 }
 
-/// Everything that people can ask for of each group: content, versions, history.
+/// Content, versions and history of each group, as the commands print them.
 fn all_of(run: impl Fn(&[&str]) -> Ran, groups: &[&str]) -> Vec<String> {
     let told = |args: &[&str]| {
         let ran = run(args);
@@ -168,7 +168,7 @@ fn export_can_be_imported_elsewhere() {
         let versions = |listed: &str| -> Vec<(Value, Value)> {
             let listed: Value = serde_json::from_str(listed).unwrap();
             let all = listed["snapshots"].as_array().unwrap().iter();
-            // With secrets it is that of one store alone.
+            // With secrets the hash is that of one store alone.
             all.map(|one| (one["group"].clone(), one["content_hash"].clone()))
                 .filter(|(group, _)| group != "*")
                 .collect()
@@ -184,7 +184,7 @@ fn export_can_be_imported_elsewhere() {
 }
 
 #[test]
-fn what_has_its_secrets_left_out_is_not_imported() {
+fn redacted_files_are_not_imported() {
     let server = Server::start();
     let shared = server.file("shared.yaml", secret());
     server.expect(0, &["replace", "-g", "*", "-f", &shared]);
@@ -226,7 +226,7 @@ fn export_of_one_group_goes_to_one_file() {
     assert!(serde_json::from_str::<Value>(&piped.stdout).is_ok(), "{piped:?}");
 }
 
-/// Where the disk is full a publish fails and says so, everything else goes on, and once there is room the next one works.
+/// On a full disk a publish fails with an error, everything else goes on, and the next publish works once there is room.
 #[test]
 fn full_disk_refuses_publishes_and_nothing_else() {
     let dir = tempfile::tempdir().unwrap();

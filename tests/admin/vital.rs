@@ -1,4 +1,4 @@
-//! A process that lost a port (T17): it ends in order, with the exit code by which it is started again.
+//! A process that lost a port (T17) ends in order, with the exit code that lets it be restarted.
 
 use std::{fs, net::SocketAddr, net::TcpStream, os::fd::OwnedFd, process::Stdio};
 
@@ -11,7 +11,7 @@ use crate::{
     process::Process,
 };
 
-/// The descriptor by which the process listens at an address.
+/// The descriptor with which the process listens at an address.
 fn listening(process: &Process, addr: SocketAddr) -> ForeignRawFd {
     let table = fs::read_to_string(format!("/proc/{}/net/tcp", process.pid())).unwrap();
     let local = format!("0100007F:{:04X}", addr.port());
@@ -29,7 +29,7 @@ fn listening(process: &Process, addr: SocketAddr) -> ForeignRawFd {
     name.file_name().unwrap().to_str().unwrap().parse().unwrap()
 }
 
-/// Ends the listening of the process's own socket, as a broken network stack would.
+/// Shuts down the process's listening socket, as a broken network stack would.
 fn break_port(process: &Process, addr: SocketAddr) {
     let pid = Pid::from_raw(i32::try_from(process.pid()).unwrap()).unwrap();
     let handle = pidfd_open(pid, PidfdFlags::empty()).unwrap();

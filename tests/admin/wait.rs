@@ -25,10 +25,10 @@ fn the_wait_ends_when_every_node_acked() {
     let ran = server.expect(0, &["replace", "-g", "demo", "-f", &file, "--wait"]);
     assert!(ran.stderr.contains("all 2 connected nodes hold revision 1"), "{ran:?}");
     let _nodes = server.runtime.block_on(acks).unwrap();
-    // Nothing is sent for a publish that changes nothing, and the nodes hold it already.
+    // A publish without changes sends nothing, and the nodes already have the revision.
     server.expect(0, &["replace", "-g", "demo", "-f", &file, "--wait"]);
     server.expect(0, &["wait", "-g", "demo"]);
-    // What every node sees reaches this group as well.
+    // A publish to `*` reaches the nodes of this group as well.
     let shared = server.expect(
         6,
         &[
@@ -59,7 +59,7 @@ fn a_refusal_ends_the_wait_with_the_nodes_words() {
     assert!(ran.stderr.contains("node one refused cluster version"), "{ran:?}");
     assert!(ran.stderr.contains("cluster a is not to my taste"), "{ran:?}");
     let mut node = server.runtime.block_on(refuse).unwrap();
-    // Published again it changes nothing, and the refusal stands.
+    // The same publish changes nothing, and the refusal stays.
     let again = server.expect(1, &["replace", "-g", "demo", "-f", &file, "--wait"]);
     assert!(
         again.stdout.contains("nothing changed") && again.stderr.contains("not to my taste"),

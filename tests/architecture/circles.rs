@@ -1,7 +1,7 @@
-//! Which file of a module imports which, and the circles among them.
+//! The imports between the files of a module, and the circles among them.
 //!
-//! A name counts as imported from the file that defines it, however often it is re-exported on the way; what a file only
-//! re-exports or declares (`pub use`, `mod`) it does not import. Tests are left out.
+//! A name counts as imported from the file that defines it, through all re-exports. A file does not import what it only
+//! re-exports or declares (`pub use`, `mod`). Tests are excluded.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,10 +10,10 @@ use std::{
 
 use super::paths::{Named, Sources};
 
-/// Files, and the files of the same module that they import.
+/// Each file with the files of the same module that it imports.
 pub(crate) type Imports = BTreeMap<PathBuf, BTreeSet<PathBuf>>;
 
-/// The imports between the files of a module, as in `src/protocol`, and of the modules in it. `named` are all paths of the
+/// The imports between the files of a module such as `src/protocol`, and of the modules in it. `named` are all paths in the
 /// sources.
 pub(crate) fn imports(sources: &Sources, named: &[Named], module: &str) -> Imports {
     let is_ours = |file: &Path| {
@@ -35,7 +35,7 @@ pub(crate) fn imports(sources: &Sources, named: &[Named], module: &str) -> Impor
     imports
 }
 
-/// The circles: sets of files each of which leads to each other one. Sorted.
+/// The circles, sorted: sets of files in which each file leads to every other one.
 pub(crate) fn circles(imports: &Imports) -> Vec<Vec<PathBuf>> {
     let reach: BTreeMap<&Path, BTreeSet<&Path>> = imports
         .keys()

@@ -1,31 +1,31 @@
-//! The layers as data: what each module of the crate must not know, and why.
+//! The layers as data: the modules and crates that each module of the crate may name, and those it must not.
 
 /// One module of `src/lib.rs` and everything below it.
 #[derive(Debug)]
 pub(crate) struct Layer {
     pub(crate) module: &'static str,
-    /// Every other module of the crate that it names, and no more: what is not needed any more is not allowed any more.
+    /// All other modules of the crate that this one names. An unused permission is a failure.
     pub(crate) knows: &'static [&'static str],
-    /// Crates and items that it must not name, group by group.
+    /// Crates and items that the module must not name, group by group.
     pub(crate) without: &'static [Group],
 }
 
-/// Paths with a reason in common. One that ends in `::` bans what is inside, not the name itself.
+/// Paths with a common reason. A path that ends in `::` bans the items inside, not the name itself.
 #[derive(Debug)]
 pub(crate) struct Group {
     pub(crate) reason: &'static str,
     pub(crate) paths: &'static [&'static str],
-    /// Unit tests may use it all the same.
+    /// Unit tests may use the paths all the same.
     pub(crate) free_in_tests: bool,
 }
 
 const RUNTIME: Group = Group {
-    reason: "it must work without a runtime",
+    reason: "the module must work without a runtime",
     paths: &["tokio", "tokio_stream", "tokio_util", "futures", "futures_util"],
     free_in_tests: false,
 };
 const GRPC: Group = Group {
-    reason: "it must not know how it is served",
+    reason: "the module must not depend on its transport",
     paths: &[
         "axum",
         "http",
@@ -41,12 +41,12 @@ const GRPC: Group = Group {
     free_in_tests: false,
 };
 const SHARING: Group = Group {
-    reason: "one owner calls it, there is nothing to share",
+    reason: "one owner calls the module, so nothing is shared",
     paths: &["dashmap", "arc_swap"],
     free_in_tests: false,
 };
 const METRICS: Group = Group {
-    reason: "it tells outcomes, others count them",
+    reason: "the module reports outcomes, others count them",
     paths: &["metrics", "prometheus", "prometheus_client", "opentelemetry"],
     free_in_tests: false,
 };
@@ -78,7 +78,7 @@ const STATUSES: Group = Group {
     free_in_tests: true,
 };
 
-/// Every module, from the plainest to the one that wires them all.
+/// Every module, from the one with the fewest dependencies to the one that wires them all.
 pub(crate) const LAYERS: &[Layer] = &[
     Layer {
         module: "proto",
@@ -227,7 +227,7 @@ pub(crate) const LAYERS: &[Layer] = &[
         without: &[RUNTIME, GRPC, SHARING, METRICS, CLOCKS, RANDOMNESS],
     },
     Layer {
-        // Holds the rules of the moment, and asks the pure ones.
+        // Holds the current rules, and calls the pure ones.
         module: "authority",
         knows: &[
             "access",
@@ -342,7 +342,7 @@ pub(crate) const LAYERS: &[Layer] = &[
         without: &[STATUSES],
     },
     Layer {
-        // A client of the admin API, but for `serve` and the checks that need no server.
+        // A client of the admin API, except for `serve` and the checks without a server.
         module: "cli",
         knows: &[
             "access",
@@ -372,7 +372,7 @@ pub(crate) const LAYERS: &[Layer] = &[
 // === impl Group ===
 
 impl Group {
-    /// The banned path that this one is, or is inside of.
+    /// The banned path that equals or contains this one.
     pub(crate) fn bans(&self, path: &str) -> Option<&'static str> {
         self.paths.iter().copied().find(|banned| {
             path.strip_prefix(banned)

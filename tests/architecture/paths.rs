@@ -1,4 +1,4 @@
-//! Every path that the sources name, resolved as the compiler would: through `use`, renames, groups, `super`, globs and
+//! Every path in the sources, resolved as the compiler would: through `use`, renames, groups, `super`, globs and
 //! re-exports, and inside macros.
 
 use std::{
@@ -14,22 +14,22 @@ use syn::{
     visit::{self, Visit},
 };
 
-/// Our own crate, as its binary and its tests name it.
+/// The crate's name in its binary and its tests.
 const CRATE: &str = "chancery";
-/// Imports and re-exports followed from one to the next: chains are short, circles have no end.
+/// The most imports and re-exports to follow in a chain: real chains are short, and circles have no end.
 const HOPS: usize = 8;
 
 /// A module of the crate: `["protocol", "session"]`; the root is empty.
 pub(crate) type ModulePath = Vec<String>;
 
-/// A path named somewhere.
+/// A path in the sources.
 #[derive(Clone, Debug)]
 pub(crate) struct Named {
-    /// The module of `src/lib.rs` it is named in, or `main`.
+    /// The module of `src/lib.rs` that names the path, or `main`.
     pub(crate) layer: String,
     pub(crate) file: PathBuf,
     pub(crate) line: usize,
-    /// As in `tokio::time::sleep` or `crate::protocol::Session`, at each hop of its resolution.
+    /// The path at each hop of its resolution, as in `tokio::time::sleep` or `crate::protocol::Session`.
     pub(crate) paths: Vec<String>,
     /// Inside `#[cfg(test)]`.
     pub(crate) in_tests: bool,
@@ -37,19 +37,19 @@ pub(crate) struct Named {
     pub(crate) reexported: bool,
 }
 
-/// The sources, read along their `mod` declarations.
+/// The sources, found by their `mod` declarations.
 #[derive(Debug, Default)]
 pub(crate) struct Sources {
     pub(crate) files: BTreeSet<PathBuf>,
     /// The modules that `src/lib.rs` declares.
     pub(crate) top: Vec<String>,
-    /// The file of each module that is one.
+    /// The file of each module that has one.
     modules: BTreeMap<ModulePath, PathBuf>,
     mentions: Vec<Mention>,
     scopes: BTreeMap<ModulePath, Scope>,
 }
 
-/// A path as written.
+/// A path as written in the source.
 #[derive(Debug)]
 struct Mention {
     module: ModulePath,
@@ -63,7 +63,7 @@ struct Mention {
     reexported: bool,
 }
 
-/// What names mean in a module.
+/// The meanings of names in a module.
 #[derive(Debug, Default)]
 struct Scope {
     aliases: BTreeMap<String, Vec<String>>,
@@ -80,7 +80,7 @@ struct Walk<'a> {
     in_tests: bool,
     /// Inside a `pub use`.
     reexported: bool,
-    /// Modules declared here that are files of their own.
+    /// Modules declared here that have their own files.
     declared: Vec<(ModulePath, bool)>,
 }
 
@@ -107,7 +107,7 @@ impl Sources {
         sources
     }
 
-    /// Adds one file's text as a module. Gives the modules it declares that are files of their own.
+    /// Adds one file's text as a module. Returns the declared modules that have their own files.
     pub(crate) fn add(
         &mut self,
         text: &str,
@@ -144,7 +144,7 @@ impl Sources {
         })
     }
 
-    /// The file of the module that a resolved path of ours is in.
+    /// The file of the module that contains a resolved path of the crate.
     pub(crate) fn file_of(&self, path: &str) -> Option<&Path> {
         let segments: Vec<String> = path.split("::").map(str::to_owned).collect();
         let (_, inner) = segments.split_first().filter(|(first, _)| *first == "crate")?;
@@ -170,7 +170,7 @@ impl Sources {
         seen
     }
 
-    /// From the root of a crate: `crate::…` or `name_of_crate::…`.
+    /// The path from the root of a crate: `crate::…` or `name_of_crate::…`.
     fn absolute(&self, module: &[String], segments: &[String], hops: usize) -> Vec<String> {
         let of_crate = |rest: &[String], module: &[String]| {
             let mut path = vec!["crate".to_owned()];
@@ -198,7 +198,7 @@ impl Sources {
         }
     }
 
-    /// What a first segment means here: an alias, a child module, or something that a glob brings in.
+    /// The meaning of a first segment in this module: an alias, a child module, or a name from a glob import.
     fn look_up(&self, module: &[String], name: &str, hops: usize) -> Option<Vec<String>> {
         let scope = self.scopes.get(module)?;
         if let Some(target) = scope.aliases.get(name) {
@@ -225,7 +225,7 @@ impl Sources {
             .next()
     }
 
-    /// `crate::a::Name…` where `a` has `use target as Name`: `target…`.
+    /// Resolves `crate::a::Name…` to `target…` if `a` has `use target as Name`.
     fn through_reexport(&self, path: &[String]) -> Option<Vec<String>> {
         let (first, rest) = path.split_first()?;
         if first != "crate" {
@@ -293,7 +293,7 @@ impl Walk<'_> {
         self.mention(path, external, line);
     }
 
-    /// Macros are not parsed; what they name is found all the same.
+    /// Finds paths in the tokens of a macro, which is not parsed.
     fn tokens(&mut self, tokens: TokenStream) {
         let mut path: Vec<String> = Vec::new();
         let (mut line, mut colons, mut leading, mut dot) = (0, 0, false, false);
@@ -331,13 +331,13 @@ impl Walk<'_> {
 
     fn end_of_path(&mut self, path: &mut Vec<String>, external: bool, line: usize) {
         let path = std::mem::take(path);
-        // One identifier alone may be a variable, a field or a keyword; what it was imported as was seen there.
+        // A single identifier may be a variable, a field or a keyword; its import was seen at the `use`.
         if path.len() > 1 {
             self.mention(path, external, line);
         }
     }
 
-    /// `.elapsed()` asks the clock, whichever it is called on.
+    /// `.elapsed()` reads the clock, whatever the receiver is.
     fn reads_clock(&mut self, line: usize) {
         let path = ["std", "time", "Instant", "elapsed"].map(str::to_owned);
         self.mention(path.to_vec(), true, line);
@@ -376,7 +376,7 @@ impl<'ast> Visit<'ast> for Walk<'_> {
         self.alias(alias, vec![name], true, item.span().start().line);
     }
 
-    /// `pub(super)` and `pub(in …)` say who may import from here, and import nothing.
+    /// `pub(super)` and `pub(in …)` restrict visibility, and import nothing.
     fn visit_vis_restricted(&mut self, _: &'ast VisRestricted) {}
 
     fn visit_path(&mut self, path: &'ast syn::Path) {

@@ -1,5 +1,5 @@
-//! gRPC's own xDS clients: each finds a service through Chancery, follows its endpoints, and lives through a crash and
-//! restart of Chancery without one failed call.
+//! gRPC's own xDS clients: each resolves a service through Chancery, follows its endpoints, and survives a crash and restart of
+//! Chancery without a failed call.
 
 use std::{
     path::{Path, PathBuf},
@@ -12,7 +12,7 @@ use crate::harness::{Backend, Caller, Chancery, source, tool};
 
 pub(crate) const GROUP: &str = "services";
 const CLUSTER: &str = "backend";
-/// What a client asks for: its listener, route, cluster and endpoints.
+/// Number of types that a client subscribes to: listener, route, cluster and endpoints.
 pub(crate) const TYPES: usize = 4;
 
 #[test]
@@ -42,16 +42,16 @@ fn tonic_xds_follows_endpoints_and_survives_a_restart() {
     follows_endpoints_and_survives_a_restart("rust", client, &Kind::TONIC);
 }
 
-/// What differs between the clients.
+/// The differences between the clients.
 struct Kind {
-    /// What is before the address of the server.
+    /// The prefix of the server's address.
     scheme: &'static str,
-    /// Whether it reports load where a cluster asks for it.
+    /// True for clients that report load when a cluster asks for it.
     reports_load: bool,
 }
 
 impl Kind {
-    /// gRPC's own.
+    /// gRPC's own clients.
     const CORE: Self = Self {
         scheme: "",
         reports_load: true,
@@ -98,7 +98,7 @@ fn follows_endpoints_and_survives_a_restart(id: &str, mut client: Command, kind:
     caller.stays_with("one", 10);
 }
 
-/// Node, as the virtual environment has it.
+/// Node from the virtual environment.
 fn node() -> PathBuf {
     let lib = tool("venv/lib");
     let pythons = std::fs::read_dir(&lib).unwrap().map(|entry| entry.unwrap().path());
@@ -108,14 +108,14 @@ fn node() -> PathBuf {
         .unwrap_or_else(|| panic!("no Node below {}: run `make tools`", lib.display()))
 }
 
-/// Writes a gRPC bootstrap and gives its path.
+/// Writes a gRPC bootstrap and returns its path.
 fn bootstrap(dir: &Path, server: &str, id: &str) -> PathBuf {
     let path = dir.join("bootstrap.json");
     write_bootstrap(&path, server, &json!({ "type": "insecure" }), id, GROUP);
     path
 }
 
-/// The same with these credentials, for a node of this cluster.
+/// Writes a bootstrap with these credentials, for a node of this cluster.
 pub(crate) fn write_bootstrap(path: &Path, server: &str, credentials: &Value, id: &str, cluster: &str) {
     let bootstrap = json!({
         "xds_servers": [{
@@ -128,7 +128,7 @@ pub(crate) fn write_bootstrap(path: &Path, server: &str, credentials: &Value, id
     std::fs::write(path, bootstrap.to_string()).unwrap();
 }
 
-/// A service with one backend, as gRPC wants it: an API listener, routes, a cluster and endpoints, each found by name.
+/// A service with one backend in gRPC's form: an API listener, routes, a cluster and endpoints, each found by name.
 pub(crate) fn service(backend: &Backend) -> Value {
     let from_ads = json!({ "ads": {}, "resource_api_version": "V3" });
     json!([

@@ -1,4 +1,4 @@
-//! The real binary, real gRPC backends, and client programs that say what came of each call, a line per call.
+//! The real binary, real gRPC backends, and client programs that print a line with the result of each call.
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
@@ -16,7 +16,7 @@ use crate::ports::free_address;
 /// Long enough for a loaded machine, short enough to fail.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// `chancery serve`; started again, it has the same addresses and the same data.
+/// `chancery serve`; after a restart it has the same addresses and the same data.
 pub(crate) struct Chancery {
     dir: tempfile::TempDir,
     process: Process,
@@ -26,10 +26,10 @@ pub(crate) struct Chancery {
     http: SocketAddr,
 }
 
-/// Where it listens: xDS, admin, HTTP.
+/// The addresses of the ports: xDS, admin, HTTP.
 type Addresses = [SocketAddr; 3];
 
-/// A child that ends with the test.
+/// A child process that ends with the test.
 pub(crate) struct Process(Child);
 
 /// A gRPC server that answers with its name.
@@ -42,7 +42,7 @@ pub(crate) struct Backend {
 pub(crate) struct Caller {
     _process: Process,
     lines: Receiver<String>,
-    /// What it said, for a failure to show.
+    /// The output so far, for the message of a failure.
     heard: Vec<String>,
 }
 
@@ -53,10 +53,10 @@ impl Chancery {
         Self::with(Vec::new())
     }
 
-    /// With these flags beside the others.
+    /// Starts Chancery with additional flags.
     pub(crate) fn with(flags: Vec<String>) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        // It will be started again where it was.
+        // The addresses are chosen here, since a restart must use the same ones.
         let (process, [xds, admin, http]) = serve(dir.path(), free_address(), free_address(), &flags);
         Self {
             dir,
@@ -91,7 +91,7 @@ impl Chancery {
         line.rsplit_once(' ')?.1.parse().ok()
     }
 
-    /// Ends it without a word, as a crash does.
+    /// Kills the process, like a crash.
     pub(crate) fn kill(&mut self) {
         self.process.kill();
     }
@@ -108,7 +108,7 @@ impl Chancery {
         assert_eq!(code, Some(0), "{said}");
     }
 
-    /// What `chancery status NODE` says; `None` while the node is not known.
+    /// The output of `chancery status NODE`, or `None` while the node is unknown.
     pub(crate) fn status(&self, node: &str) -> Option<Value> {
         let (code, said) = self.run(&["status", node, "-o", "json"], "");
         (code == Some(0)).then(|| serde_json::from_str(&said).unwrap())
@@ -128,7 +128,7 @@ impl Chancery {
         }
     }
 
-    /// Waits until the node ACKed the newest of each of these types, and refused nothing.
+    /// Waits until the node ACKed the newest version of each of these types, and refuses nothing.
     #[track_caller]
     pub(crate) fn wait_synced(&self, node: &str, types: usize) {
         self.wait_for(node, "every type to be ACKed", |status| {
@@ -153,7 +153,7 @@ impl Chancery {
     }
 }
 
-/// Runs it and reads where it listens.
+/// Starts the binary and reads the addresses of its ports.
 fn serve(data: &Path, xds: SocketAddr, admin: SocketAddr, flags: &[String]) -> (Process, Addresses) {
     let mut child = chancery(&["serve", "--http-addr=127.0.0.1:0", "--lrs-interval=1s"])
         .arg(format!("--data-dir={}", data.join("data").display()))
@@ -180,7 +180,7 @@ fn serve(data: &Path, xds: SocketAddr, admin: SocketAddr, flags: &[String]) -> (
     (process, addresses.try_into().expect("all three ports are bound"))
 }
 
-/// The real binary, with none of the caller's settings.
+/// The real binary, without the caller's environment variables.
 fn chancery(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_chancery"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CHANCERY_")) {
@@ -233,14 +233,14 @@ impl Backend {
 // === impl Caller ===
 
 impl Caller {
-    /// Starts a client program, and reads what it says as it says it.
+    /// Starts a client program, and reads its output as it is written.
     pub(crate) fn start(command: &mut Command) -> Self {
         let mut process = Process::spawn(command.stdout(Stdio::piped()).stderr(Stdio::inherit()));
         let stdout = process.0.stdout.take().unwrap();
-        let (told, lines) = channel();
+        let (sender, lines) = channel();
         std::thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                if told.send(line).is_err() {
+                if sender.send(line).is_err() {
                     return;
                 }
             }
@@ -252,8 +252,8 @@ impl Caller {
         }
     }
 
-    /// Waits for the first call that succeeds, and wants it answered by this backend. Calls before it may fail: the client
-    /// may not know yet where to go.
+    /// Waits for the first successful call, which this backend must answer. Earlier calls may fail, since the client
+    /// may not know the address yet.
     #[track_caller]
     pub(crate) fn first_answer(&mut self, backend: &str) {
         let deadline = Instant::now() + PATIENCE;
@@ -267,7 +267,7 @@ impl Caller {
         assert_eq!(answer, format!("ok {backend}"), "{:#?}", self.heard);
     }
 
-    /// None of the next calls succeeds.
+    /// Asserts that none of the next calls succeeds.
     #[track_caller]
     pub(crate) fn fails(&mut self) {
         let mut failed = 0;
@@ -278,7 +278,7 @@ impl Caller {
         }
     }
 
-    /// Waits until calls are answered by this backend. No call may fail on the way.
+    /// Waits until this backend answers the calls. No call may fail meanwhile.
     #[track_caller]
     pub(crate) fn answers_of(&mut self, backend: &str) {
         let wanted = format!("ok {backend}");
@@ -293,7 +293,7 @@ impl Caller {
         }
     }
 
-    /// The next so many calls are all answered by this backend.
+    /// Asserts that this backend answers the next calls.
     #[track_caller]
     pub(crate) fn stays_with(&mut self, backend: &str, calls: usize) {
         let wanted = format!("ok {backend}");
@@ -302,7 +302,7 @@ impl Caller {
         }
     }
 
-    /// The next line it says.
+    /// The next line of the output.
     #[track_caller]
     pub(crate) fn next(&mut self) -> String {
         let Ok(line) = self.lines.recv_timeout(PATIENCE) else {
@@ -313,14 +313,14 @@ impl Caller {
     }
 }
 
-/// What `make tools` installed.
+/// A program that `make tools` installed.
 pub(crate) fn tool(path: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools").join(path);
     assert!(path.exists(), "{} is missing: run `make tools`", path.display());
     path
 }
 
-/// A file of a client.
+/// A source file of a client.
 pub(crate) fn source(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(path)
 }

@@ -27,7 +27,7 @@ fn envoy_reports_the_load_of_its_clusters() {
     envoy.args(["--use-dynamic-base-id", "--concurrency", "1", "-l", "error", "-c"]);
     let _envoy = Process::spawn(envoy.arg(&config).stdout(Stdio::null()).stderr(Stdio::null()));
     chancery.wait_synced("envoy", 2);
-    // Again and again: Envoy does not report what came before it was asked to.
+    // Repeated connections: Envoy does not report connections from before the request for reports.
     let status = chancery.wait_for("envoy", "a report of the connections", |status| {
         assert_eq!(answers(listener), b"pong");
         let clusters = status["load"]["clusters"].as_array();
@@ -40,7 +40,7 @@ fn envoy_reports_the_load_of_its_clusters() {
     assert!(status["load"]["reports_total"].as_u64() > Some(0), "{status:#}");
 }
 
-/// Connects until somebody listens, and reads all there is.
+/// Connects until a listener accepts, and reads everything.
 fn answers(port: u16) -> Vec<u8> {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -54,7 +54,7 @@ fn answers(port: u16) -> Vec<u8> {
     }
 }
 
-/// Says one word to everyone who connects.
+/// Sends one word to every client.
 fn upstream() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();

@@ -1,5 +1,5 @@
-//! gRPC's own xDS clients over mTLS, in Go and on C-core: who is served, who is not and why, and certificates that are exchanged
-//! while calls go on.
+//! gRPC's own xDS clients over mTLS, in Go and on C-core: served clients, refused clients with the reason, and certificates that
+//! are exchanged during calls.
 
 use std::{fs, path::Path, process::Command};
 
@@ -12,10 +12,10 @@ use crate::{
     harness::{Backend, Caller, Chancery, source, tool},
 };
 
-/// Of the nodes of the group.
+/// The identity of the nodes of the group.
 const IDENTITY: &str = "spiffe://prod/ns/services/sa/client";
 
-/// How a client is started.
+/// The start of a client program.
 type Client = fn() -> Command;
 
 fn core() -> Command {
@@ -40,7 +40,7 @@ fn go_secret() -> Command {
     client
 }
 
-/// A control plane with mTLS, and rules over which identity is which node.
+/// A control plane with mTLS, and rules that map identities to nodes.
 struct Secure {
     chancery: Chancery,
     authority: Authority,
@@ -79,7 +79,7 @@ impl Secure {
         self.dir.path().join(name).to_str().unwrap().to_owned()
     }
 
-    /// A client that is the node, belongs to the group, and shows `NAME.pem`.
+    /// A client with this node id and group, and with the certificate in `NAME.pem`.
     fn client(&self, client: Client, node: &str, group: &str, certificate: &Issued) -> Caller {
         certificate.write(self.dir.path(), node);
         self.start_client(client, node, group, "ca.pem")
@@ -101,7 +101,7 @@ impl Secure {
         Caller::start(&mut command)
     }
 
-    /// No call of this client succeeds, the reason is counted, and nothing is known of its node.
+    /// Asserts that no call of this client succeeds, that the reason is counted, and that its node is unknown.
     #[track_caller]
     fn is_refused(&self, mut client: Caller, node: &str, series: &str) {
         self.chancery.wait_counted(series);
@@ -120,17 +120,17 @@ fn denied(reason: &str) -> String {
 
 #[test]
 fn python_on_c_core_is_served_by_its_certificate_and_no_other() {
-    // It closes the connection where it does not trust the server, without an alert.
+    // C-core closes the connection to a server that it does not trust, without an alert.
     is_served_by_its_certificate_and_no_other(core, ["unknown_ca", "closed"]);
 }
 
 #[test]
 fn grpc_go_is_served_by_its_certificate_and_no_other() {
-    // It shows no certificate that none of the server's CAs signed.
+    // Go sends no certificate that none of the server's CAs signed.
     is_served_by_its_certificate_and_no_other(go, ["no_certificate", "distrusted"]);
 }
 
-/// The reasons are those of a client of another CA, and of one that trusts another CA.
+/// The reasons are those of a client with a certificate of another CA, and of one that trusts another CA.
 fn is_served_by_its_certificate_and_no_other(client: Client, [strange_reason, distrusting_reason]: [&str; 2]) {
     let secure = Secure::start();
     let one = Backend::start("one");
@@ -152,7 +152,7 @@ fn is_served_by_its_certificate_and_no_other(client: Client, [strange_reason, di
     secure.chancery.wait_counted("xds_tls_renewals_total{port=\"xds\"}");
     let stolen = secure.client(client, "services-4", GROUP, &lost);
     secure.is_refused(stolen, "services-4", &handshake("revoked"));
-    // One that trusts another CA does not talk to this server.
+    // A client that trusts another CA does not talk to this server.
     fs::write(secure.path("stranger.pem"), stranger.pem()).unwrap();
     own.write(secure.dir.path(), "services-5");
     let distrusting = secure.start_client(client, "services-5", GROUP, "stranger.pem");
@@ -185,13 +185,13 @@ fn loses_no_call_while_certificates_are_exchanged(client: Client) {
     caller.first_answer("one");
     secure.chancery.wait_synced("services-1", TYPES);
 
-    // Both sides have new ones before the old ones are over.
+    // Both sides get new certificates before the old ones expire.
     secure.authority.client(IDENTITY).write(secure.dir.path(), "services-1");
     secure.authority.server().write(secure.dir.path(), "server");
     secure.chancery.wait_counted("xds_tls_renewals_total{port=\"xds\"}");
     secure.chancery.replace(GROUP, &service(&two));
     caller.answers_of("two");
-    // The connection that began with the old one is closed, and the client is back with the new one.
+    // The connection with the old certificate is closed, and the client reconnects with the new one.
     let ended = "xds_tls_withdrawn_certificates_total{port=\"xds\",reason=\"expired\"}";
     secure.chancery.wait_counted(ended);
     secure.chancery.replace(GROUP, &service(&one));

@@ -1,4 +1,4 @@
-//! A certificate authority, and what it signs.
+//! A certificate authority, and its certificates.
 
 use std::{
     fs,
@@ -28,7 +28,7 @@ static MADE: AtomicUsize = AtomicUsize::new(1);
 impl Authority {
     pub(crate) fn new() -> Self {
         let mut params = CertificateParams::default();
-        // A name of its own: a certificate with the name of its issuer would be taken for its own CA.
+        // Each CA has its own name: a certificate with the name of its issuer would be taken for its own CA.
         let name = format!("CA {}", MADE.fetch_add(1, Ordering::Relaxed));
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -39,22 +39,22 @@ impl Authority {
         self.0.pem()
     }
 
-    /// Of a server on this machine.
+    /// Issues a certificate for a server on this machine.
     pub(crate) fn server(&self) -> Issued {
         self.issue(&CertificateParams::new(["localhost", "127.0.0.1"].map(str::to_owned)).unwrap())
     }
 
-    /// Of a client with this identity.
+    /// Issues a certificate for a client with this identity.
     pub(crate) fn client(&self, uri: &str) -> Issued {
         self.issue(&identified(uri))
     }
 
-    /// The same, and it has expired.
+    /// Issues an expired certificate for a client.
     pub(crate) fn expired_client(&self, uri: &str) -> Issued {
         self.client_until(uri, date_time_ymd(2021, 1, 1))
     }
 
-    /// The same, and it expires then.
+    /// Issues a certificate for a client that expires at this time.
     pub(crate) fn client_until(&self, uri: &str, not_after: OffsetDateTime) -> Issued {
         let mut params = identified(uri);
         params.not_before = date_time_ymd(2020, 1, 1);
@@ -62,7 +62,7 @@ impl Authority {
         self.issue(&params)
     }
 
-    /// A list in which these are revoked.
+    /// A revocation list with these certificates.
     pub(crate) fn crl(&self, revoked: &[&Issued]) -> String {
         let now = OffsetDateTime::now_utc();
         let entry = |issued: &&Issued| RevokedCertParams {
@@ -104,7 +104,7 @@ fn identified(uri: &str) -> CertificateParams {
 // === impl Issued ===
 
 impl Issued {
-    /// As `NAME.pem` and `NAME.key`, each renamed into its place.
+    /// Writes the certificate as `NAME.pem` and `NAME.key`, each renamed into its place.
     pub(crate) fn write(&self, dir: &Path, name: &str) {
         for (ending, text) in [("key", &self.key), ("pem", &self.cert)] {
             let path = dir.join(format!("{name}.{ending}"));

@@ -1,5 +1,5 @@
-//! A TCP proxy that delivers every byte a fixed time later, in order and without limiting throughput: a round trip to a
-//! control plane far away.
+//! A TCP proxy that delivers every byte a fixed time later, in order and without limiting throughput. It simulates a round
+//! trip to a distant control plane.
 
 use std::{io, net::SocketAddr, time::Duration};
 
@@ -14,13 +14,13 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-/// Ends when dropped, and every connection through it: a cut. Another one on the same address restores it.
+/// The proxy ends when dropped, and cuts every connection through it. Another proxy on the same address restores the path.
 pub(crate) struct DelayProxy {
     _tasks: JoinSet<()>,
 }
 
 impl DelayProxy {
-    /// Passes connections to `address` on to `target`, each direction `one_way` later.
+    /// Forwards connections from `address` to `target`, each direction delayed by `one_way`.
     pub(crate) async fn start(address: SocketAddr, target: SocketAddr, one_way: Duration) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let mut tasks = JoinSet::new();
@@ -34,7 +34,7 @@ impl DelayProxy {
     }
 }
 
-/// The end of either direction ends both: a killed control plane is seen as one.
+/// The end of either direction ends both, so that the client notices a killed control plane.
 async fn connect(near: TcpStream, target: SocketAddr, one_way: Duration) {
     let Ok(far) = TcpStream::connect(target).await else {
         return;

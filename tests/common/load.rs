@@ -1,4 +1,4 @@
-//! Requests at random moments, dense behind each publish: on new connections, and on connections that are kept.
+//! Requests at random moments, more frequent after each publish, on new connections and on kept ones.
 
 use std::{
     collections::BTreeMap,
@@ -21,16 +21,16 @@ use tokio_util::sync::CancellationToken;
 
 use crate::random::Random;
 
-/// Requests a second, on new connections as on kept ones: between publishes, and behind one.
+/// Requests per second on each kind of connection: between publishes, and right after one.
 const STEADY: f64 = 60.0;
 const DENSE: f64 = 450.0;
-/// How long behind a publish requests are dense: what an ordered change takes over a round trip of 20 ms.
+/// Duration of the dense load after a publish: the time of an ordered change over a round trip of 20 ms.
 const DENSE_FOR: Duration = Duration::from_millis(130);
-/// Connections that are kept. Those with an odd number last through the whole run, the others are renewed now and then, so
-/// that some begin on every listener there is.
+/// Number of kept connections. Those with an odd number last through the whole run, the others are renewed now and then, so
+/// that some begin on every listener.
 const KEPT: usize = 12;
 const RENEWED_PER_SECOND: f64 = 0.3;
-/// Longer than any request takes that is answered at all.
+/// Longer than any successful request takes.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: upstream\r\n\r\n";
@@ -39,32 +39,32 @@ const LAST_REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: upstream\r\nconnection: cl
 /// Load that runs until it is stopped.
 pub(crate) struct Load {
     target: SocketAddr,
-    books: Mutex<Books>,
-    /// Milliseconds from `begun` to the last publish, and one more; 0 before the first.
+    results: Mutex<Results>,
+    /// Milliseconds from `begun` to the last publish, plus one; 0 before the first.
     published: AtomicU64,
     begun: Instant,
     stop: CancellationToken,
 }
 
-/// What came of the requests.
+/// The results of the requests.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Books {
+pub(crate) struct Results {
     pub(crate) on_new: u64,
     pub(crate) on_kept: u64,
-    /// Everything but 200, in words → how often.
+    /// The number of each result other than 200, by its description.
     pub(crate) failures: BTreeMap<String, u64>,
-    /// Kept connections that were closed before an answer began, as the end of a drain does.
+    /// Kept connections that were closed before an answer began, for example by the end of a drain.
     pub(crate) cut: u64,
     pub(crate) slowest: Duration,
 }
 
-/// How a request ended.
+/// The end of a request.
 enum Answer {
     Status {
         code: u16,
         close: bool,
     },
-    /// The connection was closed before a byte of the answer came.
+    /// The connection was closed before the first byte of the answer.
     Closed,
 }
 
@@ -72,14 +72,14 @@ impl Load {
     pub(crate) fn new(target: SocketAddr) -> Arc<Self> {
         Arc::new(Self {
             target,
-            books: Mutex::default(),
+            results: Mutex::default(),
             published: AtomicU64::new(0),
             begun: Instant::now(),
             stop: CancellationToken::new(),
         })
     }
 
-    /// Begins. The tasks end after [`Self::stop`].
+    /// Starts the load. The tasks end after [`Self::stop`].
     pub(crate) fn start(self: &Arc<Self>) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
         tasks.spawn(Arc::clone(self).on_new_connections());
@@ -93,18 +93,18 @@ impl Load {
         self.stop.cancel();
     }
 
-    /// A publish begins now: the load gets dense.
+    /// Marks the start of a publish: the load becomes dense.
     pub(crate) fn note_publish(&self) {
         let now = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.published.store(now.saturating_add(1), Ordering::Relaxed);
     }
 
-    pub(crate) fn books(&self) -> Books {
-        self.books.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub(crate) fn results(&self) -> Results {
+        self.results.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn note(&self, edit: impl FnOnce(&mut Books)) {
-        edit(&mut self.books.lock().unwrap_or_else(PoisonError::into_inner));
+    fn note(&self, edit: impl FnOnce(&mut Results)) {
+        edit(&mut self.results.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     fn rate(&self) -> f64 {
@@ -117,8 +117,8 @@ impl Load {
         }
     }
 
-    /// Waits for the next arrival out of `parts` that share the load. Looks again at the rate meanwhile, so that the load
-    /// is dense from the first moment of a publish on; arrivals stay random under it.
+    /// Waits for the next arrival of one of `parts` tasks that share the load. Checks the rate meanwhile, so that the load is
+    /// dense from the start of a publish; arrivals stay random.
     async fn next_arrival(&self, random: &mut Random, parts: f64) {
         const LOOK_AGAIN: Duration = Duration::from_millis(10);
         loop {
@@ -139,10 +139,10 @@ impl Load {
             requests.spawn(async move {
                 let begun = Instant::now();
                 let answer = load.on_a_new_connection().await;
-                load.note(|books| {
-                    books.on_new += 1;
-                    books.slowest = books.slowest.max(begun.elapsed());
-                    books.note("new", answer);
+                load.note(|results| {
+                    results.on_new += 1;
+                    results.slowest = results.slowest.max(begun.elapsed());
+                    results.note("new", answer);
                 });
             });
             while requests.try_join_next().is_some() {}
@@ -168,7 +168,7 @@ impl Load {
             let mut connection = match self.connect().await {
                 Ok(connection) => connection,
                 Err(error) => {
-                    self.note(|books| books.note("kept", Err(error)));
+                    self.note(|results| results.note("kept", Err(error)));
                     sleep(Duration::from_millis(50)).await;
                     continue;
                 }
@@ -179,12 +179,12 @@ impl Load {
                 let sent = Instant::now();
                 let answer = exchange(&mut connection, REQUEST).await;
                 let goes_on = matches!(answer, Ok(Answer::Status { close: false, .. }));
-                self.note(|books| match answer {
-                    Ok(Answer::Closed) if served => books.cut += 1,
+                self.note(|results| match answer {
+                    Ok(Answer::Closed) if served => results.cut += 1,
                     answer => {
-                        books.on_kept += 1;
-                        books.slowest = books.slowest.max(sent.elapsed());
-                        books.note("kept", answer);
+                        results.on_kept += 1;
+                        results.slowest = results.slowest.max(sent.elapsed());
+                        results.note("kept", answer);
                     }
                 });
                 if !goes_on {
@@ -202,7 +202,7 @@ impl Load {
     }
 }
 
-impl Books {
+impl Results {
     pub(crate) fn failed(&self) -> u64 {
         self.failures.values().sum()
     }
@@ -218,7 +218,7 @@ impl Books {
     }
 }
 
-/// One request and its answer.
+/// Sends one request and reads its answer.
 async fn exchange(connection: &mut TcpStream, request: &[u8]) -> io::Result<Answer> {
     timeout(PATIENCE, async {
         match connection.write_all(request).await {

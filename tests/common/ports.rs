@@ -1,7 +1,7 @@
 //! Ports for processes that bind them later.
 //!
-//! They lie below the system's ephemeral ports: one of those may be given to any outgoing connection between the look and
-//! the bind, even to the very connection that waits for somebody to listen there.
+//! The ports are below the system's ephemeral ports. The system may give an ephemeral port to any outgoing connection between
+//! the check and the bind, even to the very connection that waits for a listener there.
 
 use std::{
     hash::{BuildHasher as _, RandomState},
@@ -12,15 +12,15 @@ use std::{
     },
 };
 
-/// Above what well-known services use.
+/// Above the ports of well-known services.
 const LOWEST: u16 = 10_000;
-/// Where ephemeral ports begin on Linux unless it is told otherwise.
+/// The first ephemeral port on Linux by default.
 const EPHEMERAL: u16 = 32_768;
 
-/// An address on the loopback that nobody has, another one each time.
+/// A free address on the loopback, a different one at each call.
 pub(crate) fn free_address() -> SocketAddr {
     static NEXT: LazyLock<AtomicU16> = LazyLock::new(|| {
-        // Processes that run side by side begin in different places.
+        // Processes that run side by side start in different places.
         let start = RandomState::new().hash_one(std::process::id());
         AtomicU16::new(u16::try_from(start % u64::from(u16::MAX)).expect("a remainder"))
     });
@@ -28,7 +28,7 @@ pub(crate) fn free_address() -> SocketAddr {
     for _ in 0..span {
         let port = LOWEST + NEXT.fetch_add(1, Ordering::Relaxed) % span;
         if let Ok(probe) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
-            return probe.local_addr().expect("it is bound");
+            return probe.local_addr().expect("the probe is bound");
         }
     }
     panic!("no port from {LOWEST} to {} is free", LOWEST + span);

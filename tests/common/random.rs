@@ -1,20 +1,20 @@
-//! Random moments: requests that come at a fixed rate fall into step with the publishes and see nothing.
+//! Random moments for requests: at a fixed rate they would fall into step with the publishes and miss their effects.
 
 use std::{
     hash::{BuildHasher as _, RandomState},
     time::Duration,
 };
 
-/// xorshift64*: plain, and good enough for arrivals.
+/// xorshift64*: simple, and good enough for arrivals.
 pub(crate) struct Random(u64);
 
 impl Random {
-    /// Differs from run to run.
+    /// A generator with another seed in each run.
     pub(crate) fn new() -> Self {
         Self(RandomState::new().hash_one(0) | 1)
     }
 
-    /// In (0, 1].
+    /// A uniform number in (0, 1].
     fn uniform(&mut self) -> f64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
@@ -23,7 +23,7 @@ impl Random {
         (f64::from(u32::try_from(bits).expect("32 bits are left")) + 1.0) / 4_294_967_296.0
     }
 
-    /// The time to the next of events that come independently, `per_second` of them on average.
+    /// The time to the next independent event, at `per_second` events on average.
     pub(crate) fn pause(&mut self, per_second: f64) -> Duration {
         Duration::from_secs_f64(-self.uniform().ln() / per_second)
     }

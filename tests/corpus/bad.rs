@@ -1,12 +1,12 @@
-//! Bad inputs, each with what is found in it: code, line and field.
+//! Bad inputs, each with its expected findings: code, line and field.
 
 use std::collections::BTreeSet;
 
 use chancery::admission::codes;
 
-use crate::cases::{BAD, Case, told};
+use crate::cases::{BAD, Case, row};
 
-/// Codes that no document can have in this corpus, each with the reason.
+/// Codes that no document can cause in this corpus, each with the reason.
 const ELSEWHERE: [(&str, &str); 6] = [
     (codes::TRUNCATED, "takes more than 1000 findings: src/admission/tests"),
     (codes::NEWER_FIELD, "takes encoded resources: src/admission/tests"),
@@ -26,7 +26,7 @@ const ELSEWHERE: [(&str, &str); 6] = [
 fn each_bad_input_is_told_with_code_line_and_field() {
     assert!(BAD.len() >= 150, "{}", BAD.len());
     let differs = |case: &Case| {
-        let mut found: Vec<String> = case.findings().iter().map(told).collect();
+        let mut found: Vec<String> = case.findings().iter().map(row).collect();
         let mut expected = case.expect.clone();
         found.sort();
         expected.sort();

@@ -1,8 +1,8 @@
 //! The corpus as data.
 //!
-//! A table of `bad/` has `cases`. Each has a `name`, what it is made of, and what is found in it: `expect`, a list of
-//! `CODE LINE FIELD`, with `-` for a line or field that is not known. It is made of a whole `document` (or `bytes` in base64,
-//! or a text that is `repeat`ed), or of the fields of one resource that are put into a document:
+//! A table of `bad/` has `cases`. Each has a `name`, an input, and the expected findings: `expect`, a list of
+//! `CODE LINE FIELD`, with `-` for an unknown line or field. The input is a whole `document` (or `bytes` in base64, or a text
+//! to `repeat`), or the fields of one resource, which are put into a document:
 //!
 //! | key | the fields of |
 //! | --- | --- |
@@ -10,9 +10,9 @@
 //! | `manager` | an HTTP connection manager in a listener |
 //! | `filter` | an HTTP filter in such a manager, its `@type` included |
 //!
-//! `envoy: refuses` or `envoy: accepts` says what a real Envoy makes of it, and `ours: REASON` why it is not asked; both may
-//! stand for a whole table. Where neither is given, Envoy refuses. In all texts `$CERT`, `$KEY`,
-//! `$EXPIRED` and `$EXPIRED_KEY` stand for certificates that are made when the tests run, as text inside double quotes.
+//! `envoy: refuses` or `envoy: accepts` is the expected verdict of a real Envoy, and `ours: REASON` explains why Envoy is not
+//! asked; both may apply to a whole table. The default is that Envoy refuses. In all texts `$CERT`, `$KEY`, `$EXPIRED` and
+//! `$EXPIRED_KEY` stand for certificates that are generated when the tests run, as text inside double quotes.
 
 use std::{
     fs,
@@ -84,7 +84,7 @@ struct Repeat {
     after: String,
 }
 
-/// One input, and what is to be made of it.
+/// One input with its expected findings.
 #[derive(Debug)]
 pub(crate) struct Case {
     /// `table/name`.
@@ -92,7 +92,7 @@ pub(crate) struct Case {
     pub(crate) file: String,
     pub(crate) content: Vec<u8>,
     pub(crate) expect: Vec<String>,
-    /// `Err` with the reason where Envoy is not asked.
+    /// Envoy's expected verdict, or the reason why Envoy is not asked.
     pub(crate) envoy: Result<Verdict, String>,
 }
 
@@ -112,7 +112,7 @@ pub(crate) static GOOD: LazyLock<Vec<Case>> = LazyLock::new(|| {
 pub(crate) static BAD: LazyLock<Vec<Case>> =
     LazyLock::new(|| files("bad").iter().flat_map(|path| table(path)).collect());
 
-/// What stands in texts, and what for: certificates and their keys. The longer names stand before those that they begin with.
+/// Placeholders in texts, with certificates and their keys. A longer name comes before its own prefix.
 static CERTIFICATES: LazyLock<[(&str, String); 4]> = LazyLock::new(|| {
     let [expired, expired_key] = certificate(2002);
     let [valid, key] = certificate(4000);
@@ -210,7 +210,7 @@ fn manager(fields: &str) -> String {
     format!("{head}      \"@type\": {TYPES}.{kind}\n{}", indented(&fields, 6))
 }
 
-/// The fields, with this one in front where it is not given.
+/// The fields, preceded by this one unless they include it.
 fn with(fields: &str, field: &str) -> String {
     let (name, _) = field.split_once(':').unwrap();
     let given = fields
@@ -235,7 +235,7 @@ fn certified(text: &str) -> Vec<u8> {
 // === impl Case ===
 
 impl Case {
-    /// What admission finds.
+    /// The findings of admission.
     pub(crate) fn findings(&self) -> Vec<Finding> {
         let candidate = Candidate {
             documents: vec![Document {
@@ -255,7 +255,7 @@ impl Case {
         }
     }
 
-    /// The resources as a node would be given them; `None` where the text cannot be read at all.
+    /// The resources as a node receives them, or `None` if the text cannot be read at all.
     pub(crate) fn served(&self) -> Option<Served> {
         let document: Value = serde_saphyr::from_str(str::from_utf8(&self.content).ok()?).ok()?;
         let mut served = Served::default();
@@ -272,8 +272,8 @@ impl Case {
     }
 }
 
-/// A finding as tables write it.
-pub(crate) fn told(finding: &Finding) -> String {
+/// A finding in the notation of the tables.
+pub(crate) fn row(finding: &Finding) -> String {
     let line = finding.place.as_ref().map_or(0, |place| place.line);
     written(finding.code, line, finding.field.as_deref().unwrap_or_default())
 }

@@ -1,4 +1,4 @@
-//! A real Envoy on every case: what is refused here, it refuses; what is accepted here, it accepts.
+//! A real Envoy checks every case: it must refuse what admission refuses, and accept what admission accepts.
 
 use std::{
     path::PathBuf,
@@ -11,7 +11,7 @@ use chancery::envoy::Binary;
 
 use crate::cases::{BAD, Case, GOOD, Verdict};
 
-/// Envoys that run at once.
+/// Number of Envoys that run at once.
 const AT_ONCE: usize = 3;
 
 pub(crate) fn binary() -> Binary {
@@ -65,7 +65,7 @@ fn confirm(cases: &[Case]) {
     );
 }
 
-/// Where Envoy does not say what it is expected to.
+/// The difference between Envoy's expected and actual verdict, if any.
 fn contradiction(binary: &Binary, case: &Case) -> Option<String> {
     let Ok(expected) = case.envoy else {
         return None;

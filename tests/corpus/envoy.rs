@@ -1,4 +1,4 @@
-//! `--envoy PATH`: a real Envoy's word as findings.
+//! `--envoy PATH`: the messages of a real Envoy as findings.
 
 use std::{fs, os::unix::fs::PermissionsExt as _};
 
@@ -10,7 +10,7 @@ use crate::{
     process::{file_of, validate},
 };
 
-/// Two listeners and a cluster that our own checks let pass.
+/// Two listeners and a cluster that pass our own checks.
 const SCRIPTS: &str = r#"
 resources:
 - "@type": type.googleapis.com/envoy.config.cluster.v3.Cluster
@@ -52,7 +52,7 @@ fn a_good_configuration_passes() {
 }
 
 #[test]
-fn what_only_envoy_knows_is_refused_in_its_words_with_the_resource() {
+fn errors_that_only_envoy_finds_name_the_resource_in_its_words() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.yaml");
     fs::write(&path, SCRIPTS).unwrap();

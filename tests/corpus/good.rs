@@ -1,4 +1,4 @@
-//! Good configurations are admitted, and nothing is found in them.
+//! Good configurations are admitted without a finding.
 
 use crate::cases::GOOD;
 

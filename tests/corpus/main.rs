@@ -1,7 +1,7 @@
-//! Configurations that must be admitted and such that must not, each with what is found in it; and a real Envoy's word on
-//! every one.
+//! Configurations that must be admitted, and others that must be refused with certain findings; and a real Envoy's verdict on
+//! each.
 //!
-//! `good/` holds whole configurations, `bad/` tables of cases: see `cases.rs` for how they are written.
+//! `good/` contains whole configurations, `bad/` tables of cases, whose format `cases.rs` describes.
 
 // The harness is test code as well, which clippy sees in test functions only.
 #![allow(clippy::unwrap_used)]

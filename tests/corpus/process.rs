@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::cases::{BAD, Case, GOOD, written};
 
-/// Every how manyth case is run: all of them go through the library.
+/// The binary runs one case in this many; the library runs them all.
 const EVERY: usize = 5;
 
 #[test]
@@ -44,7 +44,7 @@ fn of_json(finding: &Value) -> String {
     )
 }
 
-/// Runs the binary: its exit code, and its word as JSON.
+/// Runs the binary, and returns its exit code and its output as JSON.
 pub(crate) fn validate(args: &[&str]) -> (i32, Value) {
     let output = Command::new(env!("CARGO_BIN_EXE_chancery"))
         .args(["validate", "-o", "json"])
@@ -55,7 +55,7 @@ pub(crate) fn validate(args: &[&str]) -> (i32, Value) {
     (output.status.code().unwrap(), said)
 }
 
-/// A case in a folder of its own.
+/// Writes a case to a folder of its own.
 pub(crate) fn file_of(case: &Case, dir: &tempfile::TempDir) -> String {
     let path = dir.path().join(&case.file);
     fs::write(&path, &case.content).unwrap();

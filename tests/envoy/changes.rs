@@ -1,4 +1,4 @@
-//! Every change of endpoints, clusters, listeners and routes reaches the traffic, however the Envoy asks for it.
+//! Every change of endpoints, clusters, listeners and routes reaches the traffic, for every kind of stream.
 
 use std::{
     net::TcpStream,
@@ -17,13 +17,13 @@ for_every_envoy! {
     listener_and_route_changes_reach_the_traffic,
 }
 
-// One stream can promise the order of a change over all types; several cannot.
+// Only a single stream can guarantee the order of a change over all types.
 for_every_envoy_on_ads! {
     traffic_moves_without_loss_as_fast_as_it_is_published,
     a_listener_moves_to_other_routes_without_loss,
 }
 
-/// An even number: the last one is served by the first one's upstream.
+/// An even number, so that the last cluster uses the upstream of the first one.
 const GENERATIONS: usize = 20;
 
 fn endpoint_and_cluster_changes_reach_the_traffic(release: Release, mode: Mode) {
@@ -50,7 +50,7 @@ fn endpoint_and_cluster_changes_reach_the_traffic(release: Release, mode: Mode) 
     envoy.expect_body("web", "blue");
     envoy.expect_body("web", "green");
 
-    // A changed cluster warms anew, for which it needs its endpoints again (O-6).
+    // A changed cluster warms anew, and needs its endpoints again (O-6).
     let begun = Instant::now();
     let mut slower = cluster("app", &source);
     slower["connect_timeout"] = json!("2s");
@@ -64,7 +64,7 @@ fn endpoint_and_cluster_changes_reach_the_traffic(release: Release, mode: Mode) 
     envoy.expect_body("web", "blue");
     envoy.expect_body("web", "green");
 
-    // A new cluster takes over, and the old one goes.
+    // A new cluster takes over, and the old one is removed.
     config.set(cluster("next", &source));
     config.set(endpoints("next", &[&green]));
     config.set(endpoints("app", &[&blue]));
@@ -83,7 +83,7 @@ fn endpoint_and_cluster_changes_reach_the_traffic(release: Release, mode: Mode) 
     envoy.expect_body("web", "green");
     traffic.expect_no_failure();
 
-    // Back in one step: the cluster is there before its route. Only one stream can promise that.
+    // Back in one step: the cluster must arrive before its route, which only a single stream guarantees.
     let traffic = mode.is_ads().then(|| envoy.traffic("web"));
     config.set(cluster("app", &source));
     config.set(endpoints("app", &[&blue]));
@@ -128,7 +128,7 @@ fn listener_and_route_changes_reach_the_traffic(release: Release, mode: Mode) {
     envoy.expect_body("side", "blue");
     envoy.expect_body("web", "green");
 
-    // The listener itself: its routes by another name, its server under another.
+    // The listener itself changes: another name of its routes, another name of its server.
     let changed = json!({
         "rds": { "route_config_name": "web-routes", "config_source": source },
         "http_filters": [router()],
@@ -158,7 +158,7 @@ fn listener_and_route_changes_reach_the_traffic(release: Release, mode: Mode) {
     envoy.expect_stat("listener_manager.lds.update_rejected", 0);
 }
 
-/// One publish after the other, none waited for: each moves all traffic to a new cluster and removes the last one.
+/// Publishes without a wait between them: each moves all traffic to a new cluster and removes the last one.
 fn traffic_moves_without_loss_as_fast_as_it_is_published(release: Release, mode: Mode) {
     let control = Control::start();
     let upstreams = [Upstream::named("blue"), Upstream::named("green")];
@@ -190,7 +190,7 @@ fn traffic_moves_without_loss_as_fast_as_it_is_published(release: Release, mode:
     kept.expect_no_failure();
 }
 
-/// The same by another route configuration of the listener: what drains still has its cluster (O-12).
+/// Like the test above, with another route configuration of the listener: draining connections still have its cluster (O-12).
 fn a_listener_moves_to_other_routes_without_loss(release: Release, mode: Mode) {
     let control = Control::start();
     let (blue, green) = (Upstream::named("blue"), Upstream::named("green"));

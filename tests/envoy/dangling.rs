@@ -1,4 +1,4 @@
-//! References that lead nowhere: each class is warned of when it is published, and a real Envoy shows once what becomes of it.
+//! References to missing resources: each kind causes a warning at publish, and a real Envoy shows its effect once.
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ const FAULT: &str = "type.googleapis.com/envoy.extensions.filters.http.fault.v3.
 const TLS: &str = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext";
 const WARMING: &str = "listener_manager.total_listeners_warming";
 
-/// An Envoy with a listener, routes, a cluster and an upstream, where nothing is wrong.
+/// An Envoy with a listener, routes, a cluster and an upstream, all valid.
 struct Scene {
     control: Control,
     envoy: Envoy,
@@ -41,13 +41,13 @@ impl Scene {
         }
     }
 
-    /// Publishes more, which is taken with this warning.
+    /// Publishes additional resources, which are accepted with this warning.
     #[track_caller]
     fn publish(&self, more: impl IntoIterator<Item = Value>, warning: &str) {
         publish(&self.control, &self.config.with(more), Some(warning));
     }
 
-    /// The new listener waits for what it was promised, and takes no connection.
+    /// The new listener waits for the missing resource, and accepts no connection.
     #[track_caller]
     fn expect_waiting(&self, listener: &str) {
         self.envoy.expect_stat(WARMING, 1);

@@ -1,4 +1,4 @@
-//! Files in and files out: a directory that is edited in place, and Envoys that read what is rendered.
+//! Files as source and as output: a directory that is edited in place, and Envoys that read rendered files.
 
 use std::{
     fs::{self, File},
@@ -20,17 +20,17 @@ for_both_releases! {
     the_files_of_the_tutorial_are_edited_in_place,
     however_a_file_is_edited_traffic_follows,
     an_envoy_on_rendered_files_follows_publishes_without_a_stream,
-    what_has_no_file_of_its_own_is_rendered_into_what_names_it,
+    resources_without_a_file_are_rendered_into_those_that_name_them,
     rendering_goes_on_when_the_control_plane_is_back,
 }
 
-/// A file of one type, as the tutorial has it.
+/// Writes a file of one type, like those of the tutorial.
 fn write(folder: &Path, name: &str, resources: &[Value]) {
     let text = Config::of(resources.iter().cloned()).to_string();
     fs::write(folder.join(name), text).unwrap();
 }
 
-/// The tutorial's listener: its routes are inside of it.
+/// The tutorial's listener, with its routes inside.
 fn tutorial_listener(cluster: &str) -> Value {
     let all = json!({ "match": { "prefix": "/" }, "route": { "cluster": cluster } });
     let route = json!({ "name": "local", "virtual_hosts": [{ "name": "all", "domains": ["*"], "routes": [all] }] });
@@ -56,7 +56,7 @@ fn the_files_of_the_tutorial_are_edited_in_place(release: Release) {
     write(&folder, "eds.yaml", &[endpoints("targetCluster", &[&green])]);
     envoy.expect_body("listener_0", "green");
 
-    // A file that turns bad changes nothing, and the status says so.
+    // An invalid file changes nothing, and the status reports it.
     fs::write(
         folder.join("cds.yaml"),
         "resources:\n- {\"@type\": type.googleapis.com/no.Such}\n",
@@ -100,7 +100,7 @@ fn the_files_of_the_tutorial_are_edited_in_place(release: Release) {
     envoy.expect_body("listener_0", "blue");
 }
 
-/// As editors and shells do it.
+/// Edits files in the ways of editors, shells and Kubernetes.
 fn however_a_file_is_edited_traffic_follows(release: Release) {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join(GROUP);
@@ -128,11 +128,11 @@ fn however_a_file_is_edited_traffic_follows(release: Release) {
     fs::rename(folder.join("sedXYZ"), &eds).unwrap();
     envoy.expect_body("listener_0", "red");
 
-    // A shell's `>`, by somebody who takes his time: a listener less would be well-formed as well.
+    // A shell's `>` by a slow writer: a file that lacks one listener would be well-formed as well.
     let (first, rest) = (text(gray), "\n");
     let mut file = File::create(&eds).unwrap();
     file.write_all(b"resources: []").unwrap();
-    stays("what is being written is not read", &"red".to_owned(), || {
+    stays("a file that is being written is not read", &"red".to_owned(), || {
         envoy.get("listener_0").unwrap().body
     });
     file.set_len(0).unwrap();
@@ -142,7 +142,7 @@ fn however_a_file_is_edited_traffic_follows(release: Release) {
     drop(file);
     envoy.expect_body("listener_0", "gray");
 
-    // Kubernetes: the files are links into a directory that is exchanged.
+    // Kubernetes: the files are links into a directory that is replaced.
     let version = |name: &str, text: &str| {
         fs::create_dir(folder.join(name)).unwrap();
         fs::write(folder.join(name).join("eds.yaml"), text).unwrap();
@@ -210,7 +210,7 @@ fn an_envoy_on_rendered_files_follows_publishes_without_a_stream(release: Releas
     control.publish(&config.with([endpoints("app", &[&green])]));
     envoy.expect_body("web", "green");
 
-    // A cluster more, the route to it, and the old cluster gone: one publish.
+    // One publish: a new cluster, the route to it, and the removal of the old cluster.
     let mut moved = config.with([
         cluster("late", &ads()),
         endpoints("late", &[&blue]),
@@ -224,7 +224,7 @@ fn an_envoy_on_rendered_files_follows_publishes_without_a_stream(release: Releas
     eventually("its file is gone", || expect(out.join("eds/app.yaml").exists(), false));
     traffic.expect_no_failure();
 
-    // What files cannot say leaves what is there.
+    // If files cannot express a snapshot, the earlier files stay.
     let mut broken = moved.clone();
     broken.remove(ROUTES, "all");
     control.publish(&broken);
@@ -241,8 +241,8 @@ fn an_envoy_on_rendered_files_follows_publishes_without_a_stream(release: Releas
     eventually("the listener is gone", || expect(envoy.address("web").is_err(), true));
 }
 
-/// Scopes, virtual hosts and the endpoints of a collection: what streams carry apart, files carry in one.
-fn what_has_no_file_of_its_own_is_rendered_into_what_names_it(release: Release) {
+/// Scopes, virtual hosts and the endpoints of a collection: streams send them separately, files contain them inline.
+fn resources_without_a_file_are_rendered_into_those_that_name_them(release: Release) {
     let control = Control::start();
     let (blue, green) = (Upstream::named("blue"), Upstream::named("green"));
     let collection = "xdstp:///envoy.config.endpoint.v3.LbEndpoint/blue";
@@ -302,7 +302,7 @@ fn what_has_no_file_of_its_own_is_rendered_into_what_names_it(release: Release) 
     expect_tenant("zeta", 200, "green");
 }
 
-/// While it is away the Envoy has its files, and starts from them.
+/// While the control plane is away the Envoy has its files, and can start from them.
 fn rendering_goes_on_when_the_control_plane_is_back(release: Release) {
     let (data, dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let free = "127.0.0.1:0".parse().unwrap();

@@ -1,4 +1,4 @@
-//! What the tests share: waiting, the matrix of Envoys, a control plane, Envoys, upstreams and raw clients.
+//! Shared parts of the tests: waiting, the matrix of Envoys, a control plane, Envoys, upstreams and raw clients.
 
 mod client;
 mod config;
@@ -33,19 +33,19 @@ pub(crate) use self::{
     upstream::Upstream,
 };
 
-/// Long enough for a loaded machine, and longer than the 15 s for which an Envoy waits for what it was not given.
+/// Long enough for a loaded machine, and longer than the 15 s after which an Envoy gives up on a missing resource.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
-/// Shorter than those 15 s: what takes longer was not delivered but given up.
+/// Shorter than those 15 s: a slower change was not delivered, but given up.
 pub(crate) const PROMPT: Duration = Duration::from_secs(10);
-/// How long something must not happen.
+/// The time for which an event must not happen.
 pub(crate) const A_WHILE: Duration = Duration::from_secs(1);
 
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Where upstreams, clients and control planes run.
+/// The runtime of upstreams, clients and control planes.
 pub(crate) static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 
-/// Asks until there is an answer; the last reason why not is what the test fails with.
+/// Repeats the probe until it succeeds; a failing test prints the last reason.
 #[track_caller]
 pub(crate) fn eventually<T>(what: &str, probe: impl FnMut() -> Result<T, String>) -> T {
     within(PATIENCE, what, probe)
@@ -64,7 +64,7 @@ pub(crate) fn within<T>(patience: Duration, what: &str, mut probe: impl FnMut() 
     }
 }
 
-/// Asks for a while, and fails at the first answer that is not the expected one.
+/// Repeats the probe for a while, and fails at the first unexpected result.
 #[track_caller]
 pub(crate) fn stays<T: PartialEq + Debug>(what: &str, expected: &T, mut probe: impl FnMut() -> T) {
     let deadline = Instant::now() + A_WHILE;
@@ -74,7 +74,7 @@ pub(crate) fn stays<T: PartialEq + Debug>(what: &str, expected: &T, mut probe: i
     }
 }
 
-/// `Ok` where they are equal, else why not.
+/// `Ok` if both are equal, otherwise a description of the difference.
 #[allow(clippy::needless_pass_by_value)]
 pub(crate) fn expect<T: PartialEq + Debug>(found: T, expected: T) -> Result<(), String> {
     if found == expected {
@@ -84,7 +84,7 @@ pub(crate) fn expect<T: PartialEq + Debug>(found: T, expected: T) -> Result<(), 
     }
 }
 
-/// Makes tests of each function, for every Envoy and every way of its to ask.
+/// Makes tests of each function, for every Envoy and every kind of stream.
 macro_rules! for_every_envoy {
     ($($test:ident),+ $(,)?) => {
         matrix! { $($test)+ => {
@@ -100,7 +100,7 @@ macro_rules! for_every_envoy {
     };
 }
 
-/// The same for what needs one stream for all types.
+/// Like `for_every_envoy`, for tests that need one stream for all types.
 macro_rules! for_every_envoy_on_ads {
     ($($test:ident),+ $(,)?) => {
         matrix! { $($test)+ => {
@@ -112,7 +112,7 @@ macro_rules! for_every_envoy_on_ads {
     };
 }
 
-/// The same for what there is in delta only.
+/// Like `for_every_envoy`, for features of delta only.
 macro_rules! for_every_envoy_on_delta_ads {
     ($($test:ident),+ $(,)?) => {
         matrix! { $($test)+ => {
@@ -122,7 +122,7 @@ macro_rules! for_every_envoy_on_delta_ads {
     };
 }
 
-/// The same for what is asked for without a stream.
+/// Like `for_every_envoy`, for tests without a stream.
 macro_rules! for_both_releases {
     ($($test:ident),+ $(,)?) => {
         $( mod $test {

@@ -1,4 +1,4 @@
-//! Real Envoys on a real control plane: what is published must reach the traffic, in every way an Envoy can ask for it.
+//! Real Envoys on a real control plane: published changes must reach the traffic, over every kind of stream.
 //!
 //! `make tools` installs the Envoys; without them these tests fail.
 

@@ -1,11 +1,11 @@
-//! The order of changes on one stream: nothing waits for what it does not need, and nothing is left to wait in vain.
+//! The order of changes on one stream: each change waits only for what it needs, and no wait stays unanswered.
 
 mod missing;
 mod on_demand;
 mod places;
 mod reconnects;
 mod refusals;
+mod reported;
 mod stage;
 mod superseded;
-mod told;
 mod warming;

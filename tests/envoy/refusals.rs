@@ -1,4 +1,4 @@
-//! What an Envoy refuses: the traffic stays where it was, the refusal is sent once, and everybody hears of it.
+//! Resources that an Envoy refuses: traffic is unchanged, the refused resource is sent once, and the refusal is reported.
 
 use serde_json::{Value, json};
 
@@ -13,17 +13,17 @@ for_every_envoy! {
 }
 
 for_every_envoy_on_ads! {
-    what_needs_something_refused_is_held_back,
-    what_a_refusal_stands_before_is_not_removed,
+    changes_that_need_a_refused_resource_are_held_back,
+    removals_that_depend_on_a_refused_change_are_held_back,
 }
 
-/// Something that passes every check but Envoy's own.
+/// A resource that passes every check except Envoy's own.
 struct Bad {
     kind: &'static str,
-    /// What people call the type.
+    /// The short name of the type.
     short: &'static str,
     resource: Value,
-    /// Envoy's words for it.
+    /// A part of Envoy's message.
     words: &'static str,
     /// Envoy's counter of refusals.
     counter: &'static str,
@@ -76,7 +76,7 @@ fn a_refused_configuration_is_sent_once_and_told(release: Release, mode: Mode) {
         let ran = control.replace(&refused, &["--wait", "--timeout=30s"]);
         assert_eq!(ran.code, 1, "{ran:?}");
         assert!(ran.stderr.contains(bad.words), "{ran:?}");
-        expect_told(&control, &bad);
+        expect_reported(&control, &bad);
         let sent = control.sent_total("node", bad.kind);
         let once = (sent, Some(1), "blue".to_owned());
         stays("a refused response is not sent again", &once, || {
@@ -84,7 +84,7 @@ fn a_refused_configuration_is_sent_once_and_told(release: Release, mode: Mode) {
             (control.sent_total("node", bad.kind), envoy.stat(bad.counter), body)
         });
 
-        // Something unrelated gets through, and does not bring it back.
+        // An unrelated change is delivered, and the refused resource is not sent with it.
         control.publish(&refused.with([endpoints("app", &[&green])]));
         envoy.expect_body("web", "green");
         let once = (sent, Some(1), "green".to_owned());
@@ -103,7 +103,7 @@ fn a_refused_configuration_is_sent_once_and_told(release: Release, mode: Mode) {
     traffic.expect_no_failure();
 }
 
-/// A good cluster comes with a refused one: an Envoy takes what is good, and the refusal is told all the same (S-8).
+/// A good cluster is sent with a refused one: Envoy accepts the good one, and the refusal is still reported (S-8).
 fn what_is_good_beside_something_refused_is_delivered(release: Release, mode: Mode) {
     let control = Control::start();
     let (blue, green) = (Upstream::named("blue"), Upstream::named("green"));
@@ -139,8 +139,8 @@ fn what_is_good_beside_something_refused_is_delivered(release: Release, mode: Mo
     });
 }
 
-/// A route moves to a cluster that is refused: the route stays where it was (O-4).
-fn what_needs_something_refused_is_held_back(release: Release, mode: Mode) {
+/// A route moves to a cluster that is refused: the route stays unchanged (O-4).
+fn changes_that_need_a_refused_resource_are_held_back(release: Release, mode: Mode) {
     let control = Control::start();
     let (blue, green) = (Upstream::named("blue"), Upstream::named("green"));
     let source = mode.source();
@@ -172,8 +172,8 @@ fn what_needs_something_refused_is_held_back(release: Release, mode: Mode) {
     traffic.expect_no_failure();
 }
 
-/// A listener is refused in a publish that also removes a cluster: the cluster stays until there is nothing to fear.
-fn what_a_refusal_stands_before_is_not_removed(release: Release, mode: Mode) {
+/// A listener is refused in a publish that also removes a cluster: the cluster stays until its removal is safe.
+fn removals_that_depend_on_a_refused_change_are_held_back(release: Release, mode: Mode) {
     let control = Control::start();
     let (blue, green) = (Upstream::named("blue"), Upstream::named("green"));
     let source = mode.source();
@@ -206,15 +206,15 @@ fn what_a_refusal_stands_before_is_not_removed(release: Release, mode: Mode) {
     traffic.expect_no_failure();
 }
 
-/// A cluster that says both where its endpoints are and that they are to be discovered. (Not every refusal would do here: after that of a ring
-/// with impossible sizes Envoy keeps the cluster as warming, and is silent about clusters from then on.)
+/// A cluster with both inline endpoints and discovery of endpoints. (Other refusals would not do: if Envoy refuses a ring with
+/// impossible sizes, it keeps the cluster as warming, and answers no more responses of clusters.)
 pub(crate) fn static_cluster(name: &str, source: &Value) -> Value {
     let mut both = cluster(name, source);
     both["type"] = json!("STATIC");
     both
 }
 
-/// A listener whose requests would end twice.
+/// A listener with two routers in its chain of filters.
 pub(crate) fn two_routers(name: &str, routes: &str, source: &Value) -> Value {
     let manager = json!({
         "rds": { "route_config_name": routes, "config_source": source },
@@ -228,8 +228,8 @@ fn state(control: &Control, kind: &str) -> Result<String, String> {
     Ok(row["state"].as_str().expect("a state").to_owned())
 }
 
-/// `status` names node, type, version, time and Envoy's words, for people and for programs.
-fn expect_told(control: &Control, bad: &Bad) {
+/// `status` reports node, type, version, time and Envoy's message, as text and as JSON.
+fn expect_reported(control: &Control, bad: &Bad) {
     let row = control.type_status("node", bad.kind).unwrap();
     assert_eq!(row["state"], "STATE_ERROR", "{row}");
     let nack = &row["nack"];

@@ -14,12 +14,12 @@ use crate::harness::{
 for_both_releases! {
     everything_is_polled_over_rest,
     the_other_types_are_polled_over_rest_as_well,
-    what_an_envoy_refuses_over_rest_shows_as_unconfirmed,
+    resources_refused_over_rest_show_as_unconfirmed,
     an_envoy_whose_group_nobody_published_is_given_what_registered_itself,
     the_tutorial_works_as_written,
 }
 
-/// Where an Envoy polls for everything, as often as a test can wait for.
+/// A REST source for all resources, with the shortest practical interval.
 fn source() -> Value {
     rest_source("0.1s")
 }
@@ -90,7 +90,7 @@ fn everything_is_polled_over_rest(release: Release) {
     assert_eq!(streams.len(), 4, "{status}");
     assert!(streams.iter().all(|stream| stream["protocol"] == "PROTOCOL_REST"));
 
-    // Polls have no order: what a route needs is published before it, and what it no longer needs goes behind it.
+    // Polls have no order: the test publishes the resources that a route needs before the route, and removes old ones after.
     let wider = config(&green).with([cluster("late", &source()), endpoints("late", &[&blue])]);
     control.deliver(&wider);
     let mut moved = wider.with([routes("all", "late")]);
@@ -103,7 +103,7 @@ fn everything_is_polled_over_rest(release: Release) {
     traffic.expect_no_failure();
 }
 
-/// HTTPS with a discovered certificate, scopes, and a filter that is configured apart: all of it polled for.
+/// HTTPS with a discovered certificate, scopes, and a separately configured filter, all of them polled.
 fn listener_of_the_other_types() -> Value {
     let tenant = json!({ "header_value_extractor": { "name": "x-tenant", "index": 0 } });
     let scopes = json!({
@@ -187,7 +187,7 @@ fn the_other_types_are_polled_over_rest_as_well(release: Release) {
         });
     };
     expect_all("blue", "first", "1");
-    // Confirmed by another poll: what a node polls for no more is never confirmed.
+    // The next poll of a name confirms it; names that a node no longer polls stay unconfirmed.
     control.deliver(&config.with(the_other_types("to-blue", "first", 1)));
     control.deliver(&config.with(the_other_types("to-green", "second", 2)));
     expect_all("green", "second", "2");
@@ -197,7 +197,7 @@ fn the_other_types_are_polled_over_rest_as_well(release: Release) {
     }
 }
 
-/// Over gRPC and over REST, in a group that nobody published: what is registered is in the shared group.
+/// Over gRPC and over REST, in a group without a snapshot: registered endpoints are in the shared group.
 fn an_envoy_whose_group_nobody_published_is_given_what_registered_itself(release: Release) {
     let control = Control::start();
     let upstream = Upstream::named("one");
@@ -224,7 +224,7 @@ fn an_envoy_whose_group_nobody_published_is_given_what_registered_itself(release
     over_grpc.expect_body("listener_0", "one");
 }
 
-fn what_an_envoy_refuses_over_rest_shows_as_unconfirmed(release: Release) {
+fn resources_refused_over_rest_show_as_unconfirmed(release: Release) {
     let control = Control::start();
     let blue = Upstream::named("blue");
     control.publish(&config(&blue));
@@ -244,7 +244,7 @@ fn what_an_envoy_refuses_over_rest_shows_as_unconfirmed(release: Release) {
     control.deliver(&config(&blue));
 }
 
-/// As the tutorials write it, with the API version of today.
+/// The tutorial's bootstrap, with the current API version.
 fn tutorial(control: &Control) -> Value {
     let manager =
         "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
@@ -305,7 +305,7 @@ fn register(control: &Control, upstream: &Upstream) -> String {
     json["id"].as_str().expect("an id").to_owned()
 }
 
-/// Who answers while each has its turn.
+/// The upstreams that answer requests in turn.
 fn answering(envoy: &Envoy) -> BTreeSet<String> {
     let replies = (0..10).filter_map(|_| envoy.get("listener_0").ok());
     replies

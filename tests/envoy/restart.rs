@@ -1,4 +1,4 @@
-//! A control plane that dies and comes back on the same ports with what was published: nobody notices.
+//! A control plane that dies and restarts on the same ports with the same data does not affect traffic.
 
 use crate::{
     harness::{
@@ -23,11 +23,11 @@ fn config(mode: Mode, upstream: &Upstream) -> Config {
 }
 
 fn start(data: &tempfile::TempDir) -> Control {
-    // It will be started again where it was.
+    // The addresses are chosen here, since the restart must use the same ones.
     Control::process(data.path(), free_address(), free_address())
 }
 
-/// How many responses with clusters, and how many with listeners, the Envoy took in.
+/// The numbers of responses with clusters and with listeners that the Envoy received.
 fn updates(envoy: &Envoy) -> [Option<u64>; 2] {
     [
         "cluster_manager.cds.update_success",

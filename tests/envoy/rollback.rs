@@ -1,5 +1,5 @@
-//! Going back: after a refusal a rollback brings every Envoy to the good content, whatever it took of the bad one, on the stream it has
-//! and on its next one.
+//! After a refusal a rollback brings every Envoy back to the good content, whatever part of the bad content it accepted, on the
+//! open stream and on the next one.
 
 use serde_json::Value;
 
@@ -21,7 +21,7 @@ for_every_envoy! {
 
 const KINDS: [&str; 4] = [CLUSTER, ENDPOINTS, LISTENER, ROUTES];
 
-/// What is good, and two upstreams: the bad revisions send the traffic to the other one.
+/// Good content and two upstreams: the bad revisions send the traffic to the other upstream.
 struct Scene {
     source: Value,
     good: Config,
@@ -47,7 +47,7 @@ impl Scene {
         }
     }
 
-    /// A listener that every Envoy refuses, beside endpoints and a cluster that it takes.
+    /// A listener that every Envoy refuses, together with endpoints and a cluster that Envoy accepts.
     fn with_bad_listener(&self) -> Config {
         self.good.with([
             endpoints("app", &[&self.green]),
@@ -57,7 +57,7 @@ impl Scene {
         ])
     }
 
-    /// A cluster that every Envoy refuses, beside endpoints that it takes.
+    /// A cluster that every Envoy refuses, together with endpoints that Envoy accepts.
     fn with_bad_cluster(&self) -> Config {
         self.good.with([
             endpoints("app", &[&self.green]),
@@ -67,7 +67,7 @@ impl Scene {
     }
 }
 
-/// Publishes what is refused, and waits until the Envoy has taken the rest of it.
+/// Publishes a refused resource, and waits until the Envoy has accepted the others.
 #[track_caller]
 fn break_it(control: &Control, envoy: &Envoy, bad: &Config) {
     let ran = control.replace(bad, &["--wait", "--timeout=30s"]);
@@ -81,7 +81,7 @@ fn roll_back(control: &Control) {
     assert_eq!(ran.code, 0, "{ran:?}\n{}", control.run(&["status"]).stdout);
 }
 
-/// The Envoy has what the first revision was, and says so.
+/// Asserts that the Envoy has the content of the first revision, and that the status says so.
 #[track_caller]
 fn expect_good(control: &Control, envoy: &Envoy) {
     eventually("everything is as it was", || {
@@ -89,7 +89,7 @@ fn expect_good(control: &Control, envoy: &Envoy) {
         expect((ran.code, ran.stderr.contains("the 1 connected node")), (0, true))?;
         for kind in KINDS {
             let row = control.type_status("node", kind)?;
-            // An Envoy that comes back in delta and holds it all is sent nothing.
+            // An Envoy that reconnects in delta with all resources is sent nothing.
             let is_settled = matches!(row["state"].as_str(), Some("STATE_SYNCED" | "STATE_NOT_SENT"));
             expect(
                 (kind, row["state"].as_str(), is_settled),
@@ -100,7 +100,7 @@ fn expect_good(control: &Control, envoy: &Envoy) {
     });
     envoy.expect_body("web", "blue");
     for left_over in ["extra", "bad"] {
-        eventually("what only the bad one had is gone", || {
+        eventually("the resources of the bad revision are gone", || {
             expect(envoy.has_cluster(left_over), false)
         });
     }
@@ -129,7 +129,7 @@ fn refused_and_rolled_back(release: Release, mode: Mode, bad: fn(&Scene) -> Conf
 
     roll_back(&control);
     expect_good(&control, &envoy);
-    assert!(control.streams("node") <= streams + 1, "it is the same stream");
+    assert!(control.streams("node") <= streams + 1, "the stream is the same");
     traffic.expect_no_failure();
 }
 
@@ -141,7 +141,7 @@ fn a_rollback_reaches_an_envoy_that_refused_a_cluster_and_took_the_rest(release:
     refused_and_rolled_back(release, mode, Scene::with_bad_cluster);
 }
 
-/// The new process knows nothing of the refusal: it hears of it again, and the rollback is taken all the same.
+/// The new process does not know of the refusal: the Envoy refuses again, and the rollback still reaches it.
 fn a_rollback_reaches_an_envoy_whose_control_plane_was_restarted_meanwhile(release: Release, mode: Mode) {
     let scene = Scene::new(mode);
     let data = tempfile::tempdir().unwrap();
@@ -162,7 +162,7 @@ fn a_rollback_reaches_an_envoy_whose_control_plane_was_restarted_meanwhile(relea
     traffic.expect_no_failure();
 }
 
-/// The rollback is published where the Envoy does not hear of it; it comes back to a control plane that serves it.
+/// The rollback is published while the Envoy is cut off; it reconnects to a control plane that serves the rollback.
 fn a_rollback_reaches_an_envoy_that_was_away(release: Release, mode: Mode) {
     let scene = Scene::new(mode);
     let data = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Envoys that speak mTLS with the control plane.
+//! Envoys over mTLS.
 
 use std::path::Path;
 
@@ -22,7 +22,7 @@ for_every_envoy_on_ads! {
 }
 for_both_releases! {
     an_identity_is_the_nodes_that_its_rule_lets_it_be,
-    whoever_shows_no_good_certificate_is_not_served,
+    clients_without_a_valid_certificate_are_not_served,
 }
 
 const IDENTITY: &str = "spiffe://prod/ns/demo/sa/envoy";
@@ -37,12 +37,12 @@ fn config(mode: Mode, upstream: &Upstream) -> Config {
     ])
 }
 
-/// A control plane whose files are in the directory.
+/// A control plane with TLS files from the directory.
 fn start(dir: &Path, authority: &Authority) -> Control {
     start_with(dir, authority, None)
 }
 
-/// The same with rules.
+/// A control plane with TLS files from the directory, and with rules.
 fn start_with(dir: &Path, authority: &Authority, access: Option<AccessConfig>) -> Control {
     authority.server().write(dir, "server");
     std::fs::write(dir.join("ca.pem"), authority.pem()).unwrap();
@@ -119,7 +119,7 @@ fn an_envoy_is_served_over_mtls_while_certificates_change(release: Release, mode
     traffic.expect_no_failure();
 }
 
-fn whoever_shows_no_good_certificate_is_not_served(release: Release) {
+fn clients_without_a_valid_certificate_are_not_served(release: Release) {
     let dir = TempDir::new().unwrap();
     let authority = Authority::new();
     let revoked = authority.client(IDENTITY);
@@ -168,8 +168,8 @@ fn an_identity_is_the_nodes_that_its_rule_lets_it_be(release: Release) {
     let stranger = Envoy::boot(release, "shop-1", &strange);
     eventually("another node id is refused", || expect(denied() > 0, true));
     stranger.expect_stat("control_plane.connected_state", 0);
-    assert!(control.status("shop-1").is_err(), "it is known");
-    // The group is another: that of the node's cluster.
+    assert!(control.status("shop-1").is_err(), "the refused node is known");
+    // The group is that of the node's cluster, which the rule does not grant.
     let elsewhere = authority.client("spiffe://prod/ns/shop/sa/envoy");
     let elsewhere = bootstrap(&control, "shop-2", mode, dir.path(), Some(&elsewhere));
     let _other = Envoy::boot(release, "shop-2", &elsewhere);
@@ -177,6 +177,6 @@ fn an_identity_is_the_nodes_that_its_rule_lets_it_be(release: Release) {
         let denied = metric(&control, "xds_access_denied_total{port=\"xds\",reason=\"group\"}");
         expect(denied.unwrap_or_default() > 0, true)
     });
-    assert!(control.status("shop-2").is_err(), "it is known");
+    assert!(control.status("shop-2").is_err(), "the refused node is known");
     known.expect_body("web", "blue");
 }

@@ -1,4 +1,4 @@
-//! No snapshot is silence; an empty one is an answer.
+//! Without a snapshot there is no response; an empty snapshot is sent as an empty response.
 
 use crate::harness::{
     CLUSTER, Config, Control, Envoy, LISTENER, Mode, PROMPT, Release, Upstream, cluster, endpoints, eventually, expect,
@@ -75,7 +75,7 @@ fn a_deleted_snapshot_removes_nothing(release: Release, mode: Mode) {
     envoy.expect_body("web", "blue");
     let ran = control.run(&["delete-snapshot", "-g", "demo", "--yes"]);
     assert_eq!(ran.code, 0, "{ran:?}");
-    stays("what was published goes on working", &"blue".to_owned(), || {
+    stays("the published configuration still works", &"blue".to_owned(), || {
         envoy.get("web").unwrap().body
     });
     control.deliver(&config(mode, &green));
@@ -91,7 +91,7 @@ fn a_cluster_without_endpoints_holds_nothing_up(release: Release, mode: Mode) {
     within(PROMPT, "the Envoy is ready", || expect(envoy.is_ready(), true));
     envoy.expect_body("web", "blue");
 
-    // Later changes of clusters are not held up either.
+    // Later changes of clusters are not delayed either.
     let late = lonely.with([
         cluster("late", &mode.source()),
         endpoints("late", &[&green]),

@@ -1,4 +1,4 @@
-//! Several nodes and several streams: each sees the same, none disturbs another, and none leaves anything behind.
+//! Several nodes and several streams: all receive the same, none disturbs another, and none leaves any state behind.
 
 use crate::harness::{
     CLUSTER, Client, Config, Control, ENDPOINTS, Envoy, LISTENER, Mode, ROUTES, Release, Upstream, Variant, ads,
@@ -144,7 +144,7 @@ fn a_node_on_two_streams_is_served_on_each() {
         converge(&mut first, &names);
         converge(&mut second, &names);
 
-        // The death of the old stream is not that of the new one (L-9).
+        // The end of the old stream does not end the new one (L-9).
         drop(first);
         eventually("one stream is left", || expect(control.streams(&node), 1));
         control.publish(&config(&["next"], &green));

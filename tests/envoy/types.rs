@@ -1,4 +1,4 @@
-//! The types beyond clusters, endpoints, listeners and routes, each delivered to an Envoy that uses it.
+//! The types other than clusters, endpoints, listeners and routes, each delivered to an Envoy that uses it.
 
 mod extension_config;
 mod locality_endpoints;

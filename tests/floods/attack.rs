@@ -1,4 +1,4 @@
-//! The floods: what a client that knows the protocol and means ill can do without any credentials.
+//! The floods: attacks by a malicious client that knows the protocol and has no credentials.
 
 use std::{
     future::Future,
@@ -32,7 +32,7 @@ pub(crate) const DELTA: &str = "/envoy.service.discovery.v3.AggregatedDiscoveryS
 pub(crate) const WINDOW: u32 = 1024 * 1024;
 const MIB: usize = 1024 * 1024;
 
-/// What is attacked, and until when.
+/// The addresses under attack, and the end of the attack.
 pub(crate) struct Target {
     xds: SocketAddr,
     admin: SocketAddr,
@@ -43,15 +43,14 @@ pub(crate) struct Target {
 
 type Attack = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// One kind of flood.
 pub(crate) struct Flood {
     pub(crate) name: &'static str,
-    /// Its memory shows only after a while.
+    /// True if the memory of this flood grows slowly.
     pub(crate) is_slow: bool,
     pub(crate) attack: fn(Arc<Target>, usize) -> Attack,
 }
 
-/// Repeats an attack until the time is over: who is sent away comes again.
+/// Repeats an attack until the time is over: a refused attacker connects again.
 macro_rules! flood {
     ($name:ident) => {
         flood!($name, false)
@@ -66,7 +65,7 @@ macro_rules! flood {
             attack: |target, number| {
                 Box::pin(async move {
                     while target.goes_on() {
-                        // Who hangs on is torn away at the end.
+                        // An attack that still runs at the end is dropped.
                         timeout_at(target.until.into(), $name(&target, number)).await.ok();
                         sleep(Duration::from_millis(10)).await;
                     }
@@ -122,7 +121,7 @@ impl Target {
     }
 }
 
-/// Half of the attackers share an address, the others have one each; the fleet has another.
+/// The address of an attacker: half of them share one, the others have one each; the fleet has another.
 fn from(number: usize) -> SocketAddr {
     let last = u8::try_from(number).unwrap();
     let shared = number < ATTACKERS / 2;
@@ -141,7 +140,7 @@ fn field(number: u32, bytes: &[u8]) -> Vec<u8> {
     field
 }
 
-/// A node with something more in it.
+/// A node with additional encoded fields.
 fn node(number: usize, more: &[u8]) -> Vec<u8> {
     let mut node = field(1, format!("stranger-{number}").as_bytes());
     node.extend(field(2, GROUP.as_bytes()));
@@ -164,7 +163,7 @@ pub(crate) fn delta(number: usize, type_url: &str, names: impl Iterator<Item = S
 
 // === what a node says of itself ===
 
-/// One request, and what comes of it.
+/// Sends one request, and waits for the answer.
 async fn ask(target: &Target, number: usize, message: &[u8]) -> Result<(), Failed> {
     let mut call = target.caller(number).await?.call(SOTW).await?;
     call.say(message)?;
@@ -176,13 +175,13 @@ async fn extensions(target: &Target, number: usize) -> Result<(), Failed> {
     ask(target, number, &sotw(number, &field(9, b"").repeat(8 * MIB))).await
 }
 
-/// The same inside of metadata.
+/// Millions of empty messages inside of metadata.
 async fn metadata(target: &Target, number: usize) -> Result<(), Failed> {
     let entry = field(1, &field(1, b""));
     ask(target, number, &sotw(number, &field(3, &entry.repeat(2 * MIB)))).await
 }
 
-/// Large texts, under another id each time.
+/// Nodes with large texts, each with another id.
 async fn nodes(target: &Target, number: usize) -> Result<(), Failed> {
     let id = format!("{number}-{:?}", Instant::now());
     let more = [field(1, id.as_bytes()), field(6, &vec![b'a'; 20 * MIB])].concat();
@@ -191,7 +190,7 @@ async fn nodes(target: &Target, number: usize) -> Result<(), Failed> {
 
 // === what is asked for ===
 
-/// Hundreds of thousands of names that nothing answers to.
+/// Hundreds of thousands of names that do not exist.
 async fn names(target: &Target, number: usize) -> Result<(), Failed> {
     let request = DiscoveryRequest {
         type_url: ENDPOINT.to_owned(),
@@ -205,7 +204,7 @@ async fn names(target: &Target, number: usize) -> Result<(), Failed> {
     call.listen().await
 }
 
-/// The same, edited one by one.
+/// Hundreds of thousands of names that do not exist, edited one by one.
 async fn edits(target: &Target, number: usize) -> Result<(), Failed> {
     let mut caller = target.caller(number).await?;
     let mut call = caller.call(DELTA).await?;
@@ -238,7 +237,7 @@ async fn type_urls(target: &Target, number: usize) -> Result<(), Failed> {
     call.listen().await
 }
 
-/// Refusals with long words, as fast as they are taken.
+/// Refusals with long messages, as fast as the server reads them.
 async fn refusals(target: &Target, number: usize) -> Result<(), Failed> {
     let mut caller = target.caller(number).await?;
     let mut call = caller.call(SOTW).await?;
@@ -264,7 +263,7 @@ async fn unfinished(target: &Target, number: usize) -> Result<(), Failed> {
 
 // === HTTP/2 ===
 
-/// As many streams as the server lets be open, each of which asks for something.
+/// The largest number of open streams, each with a subscription.
 async fn streams(target: &Target, number: usize) -> Result<(), Failed> {
     let mut caller = target.caller(number).await?;
     let mut open: Vec<Call> = Vec::new();
@@ -277,7 +276,7 @@ async fn streams(target: &Target, number: usize) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Streams that are reset as soon as they are open.
+/// Streams that are reset right after they are opened.
 async fn resets(target: &Target, number: usize) -> Result<(), Failed> {
     let mut caller = target.caller(number).await?;
     while target.goes_on() {
@@ -302,7 +301,7 @@ async fn settings(target: &Target, number: usize) -> Result<(), Failed> {
     repeat_frames(target.xds, from(number), b"\x00\x00\x00\x04\x00\x00\x00\x00\x00").await
 }
 
-/// Connections that say nothing, to every port.
+/// Silent connections to every port.
 async fn silence(target: &Target, number: usize) -> Result<(), Failed> {
     let mut open = Vec::new();
     for _ in 0..55 {
@@ -316,7 +315,7 @@ async fn silence(target: &Target, number: usize) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Polls over REST, each under another id and for another list of names.
+/// Polls over REST, each with another id and another list of names.
 async fn polls(target: &Target, number: usize) -> Result<(), Failed> {
     let mut stream = dial(target.http, from(number)).await?;
     let mut heard = vec![0; 64 * 1024];
@@ -339,7 +338,7 @@ async fn polls(target: &Target, number: usize) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Clients that make no room for what they are sent.
+/// Clients that do not read their responses.
 async fn deaf(target: &Target, number: usize) -> Result<(), Failed> {
     let mut caller = Caller::connect(target.xds, from(number), 1).await?;
     let mut open = Vec::new();

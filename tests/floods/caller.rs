@@ -1,4 +1,4 @@
-//! Raw HTTP/2: a client that says what it likes.
+//! A raw HTTP/2 client that can send anything.
 
 use std::{io, net::SocketAddr};
 
@@ -11,14 +11,14 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// A connection on which streams are opened.
+/// A connection that opens streams.
 pub(crate) struct Caller {
     requests: client::SendRequest<Bytes>,
     server: SocketAddr,
     connection: JoinHandle<()>,
 }
 
-/// A stream: what was sent stays open until it is dropped.
+/// A stream; its request side stays open until it is dropped.
 pub(crate) struct Call {
     pub(crate) requests: SendStream<Bytes>,
     response: client::ResponseFuture,
@@ -27,7 +27,7 @@ pub(crate) struct Call {
 // === impl Caller ===
 
 impl Caller {
-    /// Connects from this address, and lets the server send so many bytes.
+    /// Connects from this address, with this window for the server's bytes.
     pub(crate) async fn connect(server: SocketAddr, from: SocketAddr, window: u32) -> Result<Self, Failed> {
         let tcp = dial(server, from).await?;
         let (requests, connection) = client::Builder::new()
@@ -72,12 +72,12 @@ impl Call {
         Ok(self.requests.send_data(framed(message).into(), false)?)
     }
 
-    /// Waits for the answer to begin.
+    /// Waits for the headers of the response.
     pub(crate) async fn answer(self) -> Result<(SendStream<Bytes>, RecvStream), Failed> {
         Ok((self.requests, self.response.await?.into_body()))
     }
 
-    /// Takes in all that comes until the server ends it.
+    /// Reads until the server ends the stream.
     pub(crate) async fn listen(self) -> Result<(), Failed> {
         let (_requests, mut body) = self.answer().await?;
         while let Some(data) = body.data().await {
@@ -88,7 +88,7 @@ impl Call {
     }
 }
 
-/// A gRPC message.
+/// Adds gRPC's prefix to a message.
 pub(crate) fn framed(message: &[u8]) -> Vec<u8> {
     let mut framed = vec![0];
     framed.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
@@ -96,7 +96,7 @@ pub(crate) fn framed(message: &[u8]) -> Vec<u8> {
     framed
 }
 
-/// The attacker was sent away, which is what should become of it.
+/// The server refused the attacker, as it should.
 #[derive(Debug)]
 pub(crate) struct Failed;
 
@@ -123,7 +123,7 @@ pub(crate) async fn dial(server: SocketAddr, from: SocketAddr) -> io::Result<Tcp
 /// The client's preface and empty settings.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00";
 
-/// Writes the same frames over and over, as fast as they are taken, until the server closes the connection.
+/// Writes the same frames repeatedly, as fast as the server reads them, until the server closes the connection.
 pub(crate) async fn repeat_frames(server: SocketAddr, from: SocketAddr, frames: &[u8]) -> Result<(), Failed> {
     let (mut hear, mut say) = dial(server, from).await?.into_split();
     let hearing = tokio::runtime::Handle::current().spawn(async move {

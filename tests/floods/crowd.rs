@@ -1,4 +1,4 @@
-//! Thousands of nodes that come at once, and that are there when the server ends.
+//! Thousands of nodes that connect at once, and that are still connected when the server ends.
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -23,16 +23,16 @@ use crate::{
     fleet::{CLUSTER, number_of},
 };
 
-/// Addresses that the nodes come from.
+/// Number of addresses of the nodes.
 const ADDRESSES: usize = 50;
 
-/// How a stream ended, as its trailers say.
+/// The status in the trailers of a stream that ends at a shutdown.
 pub(crate) const UNAVAILABLE: &str = "14";
 
 /// Nodes with a connection and a delta stream each.
 pub(crate) struct Crowd {
     server: SocketAddr,
-    /// How many hold something, and how many hold the publish that is asked about.
+    /// The numbers of nodes that hold a publish.
     counts: Arc<Counts>,
     nodes: JoinSet<Option<String>>,
     len: usize,
@@ -40,16 +40,16 @@ pub(crate) struct Crowd {
 
 #[derive(Default)]
 struct Counts {
-    /// The number of the publish that everybody must come to hold.
+    /// The number of the publish that every node must receive.
     wanted: AtomicU64,
-    /// Nodes that hold it, or a newer one.
+    /// Nodes that hold that publish, or a newer one.
     holding: AtomicUsize,
 }
 
-/// What one node holds.
+/// The last publish that one node holds.
 #[derive(Default)]
 struct Held {
-    /// The number of the last publish that came.
+    /// The number of the last received publish.
     publish: u64,
     is_counted: bool,
 }
@@ -57,7 +57,7 @@ struct Held {
 // === impl Crowd ===
 
 impl Crowd {
-    /// All of them come now. Who is sent away comes again.
+    /// All nodes connect now. A refused node connects again.
     pub(crate) fn come(server: &str, len: usize) -> Self {
         let server: SocketAddr = server.parse().unwrap();
         let counts = Arc::new(Counts::default());
@@ -82,12 +82,12 @@ impl Crowd {
         }
     }
 
-    /// Counts from now on who comes to hold the publish of this number, which is still to come, or a newer one.
+    /// Counts from now on the nodes that hold the future publish of this number, or a newer one.
     pub(crate) fn expect(&self, publish: u64) {
         self.counts.wanted.store(publish, Ordering::SeqCst);
     }
 
-    /// Waits until every node holds it.
+    /// Waits until every node holds the expected publish.
     pub(crate) async fn hold(&self, patience: Duration) {
         let counts = &self.counts;
         let all = async {
@@ -105,7 +105,7 @@ impl Crowd {
         );
     }
 
-    /// How the streams ended: the status of each, where there was one.
+    /// The final status of each stream, if it had one.
     pub(crate) async fn ended(self) -> Vec<Option<String>> {
         self.nodes.join_all().await
     }
@@ -116,7 +116,7 @@ fn from(number: usize) -> SocketAddr {
     SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 2, last)), 0)
 }
 
-/// One node, until its stream ends with a status of its own.
+/// Runs one node until its stream ends with a status.
 async fn node(server: SocketAddr, number: usize, counts: &Counts, held: &mut Held) -> Result<Option<String>, Failed> {
     let mut caller = Caller::connect(server, from(number), WINDOW).await?;
     let mut call = caller.call(DELTA).await?;
@@ -147,7 +147,7 @@ async fn node(server: SocketAddr, number: usize, counts: &Counts, held: &mut Hel
     }
     let trailers = body.trailers().await?;
     let status = trailers.and_then(|trailers| Some(trailers.get("grpc-status")?.to_str().ok()?.to_owned()));
-    // Too many at once: it comes again.
+    // Too many nodes connected at once: this one tries again.
     if held.publish == 0 {
         return Err(Failed);
     }

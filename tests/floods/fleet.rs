@@ -1,4 +1,4 @@
-//! The fleet that must notice nothing: delta nodes that ACK everything, and somebody who publishes to them.
+//! The fleet that a flood must not affect: delta nodes that ACK everything, and their publisher.
 
 use std::{
     fmt,
@@ -25,9 +25,9 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::server::Server;
 
-/// Nodes of the fleet.
+/// Number of nodes of the fleet.
 const NODES: usize = 20;
-/// Between two publishes.
+/// Time between two publishes.
 const PUBLISH_EVERY: Duration = Duration::from_millis(500);
 /// Long enough for a loaded machine, short enough to fail.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -35,10 +35,10 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) const GROUP: &str = "fleet";
 pub(crate) const CLUSTER: &str = "type.googleapis.com/envoy.config.cluster.v3.Cluster";
 
-/// Publishes of the whole process: each is another.
+/// Counter for unique publishes in the whole process.
 static PUBLISHES: AtomicU64 = AtomicU64::new(0);
 
-/// The fields of a `Cluster` that are used here.
+/// The used fields of a `Cluster`.
 #[derive(Clone, PartialEq, Message)]
 struct Cluster {
     #[prost(string, tag = "1")]
@@ -47,7 +47,7 @@ struct Cluster {
     alt_stat_name: String,
 }
 
-/// How long things took.
+/// Measured durations.
 #[derive(Default)]
 pub(crate) struct Seen(Vec<Duration>);
 
@@ -113,7 +113,7 @@ impl Fleet {
         self.publish_as(next_publish()).await
     }
 
-    /// The same under a number that was drawn before.
+    /// Publishes under a number drawn earlier, and waits until every node holds it.
     pub(crate) async fn publish_as(&self, number: u64) -> Duration {
         let cluster = Cluster {
             name: "a".to_owned(),
@@ -154,7 +154,7 @@ impl Fleet {
     }
 }
 
-/// The number of a publish to come.
+/// The number of a future publish.
 pub(crate) fn next_publish() -> u64 {
     PUBLISHES.fetch_add(1, Ordering::Relaxed) + 1
 }
@@ -167,7 +167,7 @@ async fn channel(address: &str) -> Channel {
         .unwrap()
 }
 
-/// One node: tells which publish it holds; its stream must not end.
+/// Runs one node, and reports the publishes that it holds; its stream must not end.
 async fn node(channel: Channel, number: usize, tell: watch::Sender<u64>) {
     let (requests, all) = mpsc::channel(8);
     let first = DeltaDiscoveryRequest {

@@ -1,7 +1,7 @@
-//! Floods of every kind against the real binary, while a small fleet is served: nobody is locked out, nothing is lost, and the
+//! Floods of every kind against the real binary, while a small fleet is served: no node is locked out, no publish is lost, and the
 //! memory stays bounded.
 //!
-//! Each flood lasts some seconds here, a quarter of a minute where memory adds up slowly, and a minute in `make floods`, which also judges how long publishes and probes took.
+//! Each flood lasts some seconds here, 15 s if its memory grows slowly, and a minute in `make floods`, which also checks times.
 
 // The helpers are test code as well, which clippy sees in test functions only.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
@@ -31,17 +31,17 @@ use self::{
     server::Server,
 };
 
-/// Attackers at once. Half of them share an address, the others have one each.
+/// Number of attackers at once. Half of them share an address, the others have one each.
 const ATTACKERS: usize = 20;
 
-/// The server may grow to this under any flood, in KiB.
+/// The limit of the server's memory under any flood, in KiB.
 const MOST_KIB: u64 = 512 * 1024;
 
-/// What `make floods` asks for.
+/// The bounds on times in `make floods`.
 const SLOWEST_PUBLISH: Duration = Duration::from_secs(1);
 const SLOWEST_PROBE: Duration = Duration::from_millis(100);
 
-/// What one flood did.
+/// The measurements of one flood.
 struct Outcome {
     publishes: Seen,
     probes: Seen,
@@ -54,12 +54,12 @@ fn seconds(is_slow: bool) -> u64 {
     seconds.map_or(least, |seconds| seconds.parse().expect("FLOOD_SECONDS is a number"))
 }
 
-/// `make floods` judges times as well, which depend on the machine and its load.
+/// `make floods` checks times as well, which depend on the machine and its load.
 fn judges() -> bool {
     std::env::var_os("FLOODS_JUDGE").is_some()
 }
 
-/// The attackers have a thread of their own: what they are busy with holds up nobody who measures.
+/// Runs the attackers in their own thread, so that they do not delay the measurements.
 fn attack(flood: &Flood, target: &Arc<Target>) -> JoinHandle<()> {
     let attacks: Vec<_> = (0..ATTACKERS)
         .map(|number| (flood.attack)(Arc::clone(target), number))
@@ -85,7 +85,7 @@ async fn run(flood: &Flood) -> Outcome {
     let attackers = attack(flood, &target);
     let (publishes, probes) = tokio::join!(fleet.publish_until(until), server.probe_until(until));
     attackers.join().expect("an attacker does not panic");
-    // As before: who comes is served, and who was there has what was published last.
+    // After the flood new clients are served, and the fleet holds the last publish.
     fleet.publish().await;
     Fleet::connect(&server).await.publish().await;
     Outcome {
@@ -172,7 +172,7 @@ fn sigterm_ends_a_thousand_streams_with_their_status_and_the_process_with_0() {
     });
 }
 
-/// A test for each flood, so that each is named where it fails.
+/// A test for each flood, so that a failure names the flood.
 macro_rules! floods {
     ($($name:ident),* $(,)?) => {
         $(#[test]

@@ -1,4 +1,4 @@
-//! The server: the real binary in a process of its own, so that its memory is its own.
+//! The server: the real binary in its own process, so that its memory can be measured.
 
 use std::{
     collections::BTreeMap,
@@ -17,7 +17,7 @@ use tokio::{
 
 use crate::fleet::{PATIENCE, Seen};
 
-/// Between two probes.
+/// Time between two probes.
 const PROBE_EVERY: Duration = Duration::from_millis(50);
 
 /// `chancery serve`.
@@ -51,7 +51,7 @@ impl Server {
         &self.addresses[port]
     }
 
-    /// Asks for `/livez` on new connections, again and again.
+    /// Requests `/livez` repeatedly, on new connections.
     pub(crate) async fn probe_until(&self, until: Instant) -> Seen {
         let mut seen = Seen::default();
         while Instant::now() < until {
@@ -65,7 +65,7 @@ impl Server {
         seen
     }
 
-    /// Tells it to end, and gives the code it ends with.
+    /// Sends SIGTERM, and returns the exit code.
     pub(crate) fn terminate(&mut self) -> Option<i32> {
         kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
         self.child.wait().unwrap().code()

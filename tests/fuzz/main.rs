@@ -1,5 +1,5 @@
-//! The corpus of the fuzz targets, replayed: seeds, inputs that reach much, and every input that once failed. Each is also
-//! changed in a few ways, the same in every run. `make fuzz` looks for more, with coverage: see `docs/testing.md`.
+//! Replays the corpus of the fuzz targets: seeds, inputs with high coverage, and inputs that once failed. Each input is also
+//! mutated, in the same way in every run. `make fuzz` searches for more inputs with coverage: see `docs/testing.md`.
 
 // The targets are test code as well, which clippy sees in test functions only.
 #![allow(clippy::unwrap_used)]
@@ -11,7 +11,7 @@ use std::{fs, path::PathBuf};
 
 use self::targets::{TARGETS, Target};
 
-/// Changed forms of each input, unless `FUZZ_CHANGED` says how many; and the longest of them.
+/// Number of mutations of each input unless `FUZZ_CHANGED` is set, and the length of the longest.
 const CHANGED: usize = 40;
 const LONGEST: usize = 4096;
 
@@ -65,7 +65,7 @@ fn replay(name: &str) {
     }
 }
 
-/// A few bytes others, cut, or with a part of another input.
+/// Changes a few bytes, cuts the input, or inserts a part of another input.
 fn change(bytes: &[u8], other: &[u8], random: &mut Random) -> Vec<u8> {
     let mut changed = bytes.to_vec();
     for _ in 0..=random.below(4) {
@@ -85,7 +85,7 @@ fn change(bytes: &[u8], other: &[u8], random: &mut Random) -> Vec<u8> {
     changed
 }
 
-/// A test of its own for each target, called as it is.
+/// Makes a test of the target's name for each target.
 macro_rules! replayed {
     ($($name:ident,)+) => {
         const REPLAYED: &[&str] = &[$(stringify!($name)),+];

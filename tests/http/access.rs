@@ -1,4 +1,4 @@
-//! Who may poll as which node, and who may register endpoints.
+//! Access rules of the HTTP port: polls as a node, and registration of endpoints.
 
 use chancery::{
     access::{AccessConfig, NewToken, SALT_BYTES, SECRET_BYTES},
@@ -109,7 +109,7 @@ async fn endpoints_are_registered_by_who_has_the_role() {
         let reply = send(&server, Method::GET, "/endpoints", who, &Value::Null).await;
         assert_eq!(reply.status, status, "{who}: {reply:?}");
     }
-    // What tells whether the process is well is open.
+    // Health and metrics are open.
     for path in ["/livez", "/readyz", "/metrics"] {
         assert_eq!(
             send(&server, Method::GET, path, "", &Value::Null).await.status,

@@ -1,4 +1,4 @@
-//! The endpoint registry as `curl` sees it.
+//! The endpoint registry as `curl` uses it.
 
 use chancery::settings::Layer;
 use reqwest::{Method, StatusCode};
@@ -19,7 +19,7 @@ fn id_of(reply: &Reply) -> String {
     reply.json()["id"].as_str().expect("an id").to_owned()
 }
 
-/// The ports that a node is given of `myservice`; `None` where it is given nothing.
+/// The ports in the assignment of `myservice` that a node receives, or `None` without a response.
 async fn served(server: &Server) -> Option<Vec<u64>> {
     let reply = server.post(EDS, &discovery(&["myservice"], "").to_string()).await;
     if reply.status != StatusCode::OK {

@@ -1,4 +1,4 @@
-//! The door of the HTTP port: no page of a browser comes in, and what is off is off.
+//! The HTTP port refuses pages of a browser, and features that are off stay off.
 
 use std::fs;
 
@@ -32,7 +32,7 @@ async fn a_page_of_another_site_can_neither_register_nor_read() {
         let refused = read(post("/endpoints", registration()).header(header, value)).await;
         assert_eq!(refused.status, StatusCode::FORBIDDEN, "{refused:?}");
     }
-    // What a page may send without asking.
+    // Media types that a page may send without a preflight request.
     for media in ["text/plain", "application/x-www-form-urlencoded", ""] {
         let request = server.request(Method::POST, "/endpoints").body(registration());
         let refused = read(request.header(CONTENT_TYPE, media)).await;
@@ -44,7 +44,7 @@ async fn a_page_of_another_site_can_neither_register_nor_read() {
     }
     let unnamed = read(server.request(Method::POST, "/endpoints").body(registration())).await;
     assert_eq!(unnamed.status, StatusCode::UNSUPPORTED_MEDIA_TYPE, "{unnamed:?}");
-    // A name that was made to lead here.
+    // A name of another site that leads to this port.
     for path in [SECRETS, "/endpoints"] {
         let refused = read(post(path, registration()).header(HOST, "evil.example:18002")).await;
         assert_eq!(refused.status, StatusCode::MISDIRECTED_REQUEST, "{refused:?}");
@@ -78,7 +78,7 @@ async fn an_envoy_that_polls_is_let_in_by_the_name_of_its_cluster() {
         assert_eq!(
             read(poll).await.status,
             StatusCode::SERVICE_UNAVAILABLE,
-            "it is asked, and has nothing"
+            "the poll is answered: nothing is published"
         );
     }
 }
@@ -103,7 +103,7 @@ async fn a_name_that_is_listed_and_its_own_pages_are_let_in() {
 }
 
 #[tokio::test]
-async fn what_is_off_says_what_switches_it_on() {
+async fn features_that_are_off_name_their_setting() {
     let server = Server::with(Layer {
         rest: RestLayer {
             enabled: Some(false),
@@ -141,13 +141,13 @@ async fn a_server_whose_store_is_gone_is_not_ready_and_says_so() {
     let refused = server.send(Method::POST, "/endpoints", &registration()).await;
     assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE, "{refused:?}");
     assert!(refused.text.contains("removed or replaced"), "{refused:?}");
-    eventually("it is not ready", async || {
+    eventually("the server is not ready", async || {
         let ready = server.send(Method::GET, "/readyz", "").await;
         ready.status == StatusCode::SERVICE_UNAVAILABLE && ready.text.contains("store")
     })
     .await;
     fs::rename(&away, &file).unwrap();
-    eventually("it is ready again", async || {
+    eventually("the server is ready again", async || {
         server.send(Method::GET, "/readyz", "").await.status == StatusCode::OK
     })
     .await;

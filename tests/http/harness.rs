@@ -100,7 +100,7 @@ impl Server {
         self.send(Method::POST, path, body).await
     }
 
-    /// A poll of a node of the group `demo`.
+    /// Polls as a node of the group `demo`.
     pub(crate) async fn poll(&self, path: &str, names: &[&str], version: &str) -> Reply {
         self.post(path, &discovery(names, version).to_string()).await
     }
@@ -122,7 +122,7 @@ impl Server {
     }
 }
 
-/// What a poll of the node `n` says.
+/// The body of a poll of the node `n`.
 pub(crate) fn discovery(names: &[&str], version: &str) -> Value {
     json!({
         "version_info": version,
@@ -156,7 +156,7 @@ impl Reply {
         serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
-    /// The version and the names of a 200.
+    /// The version and the names of a 200 response.
     #[track_caller]
     pub(crate) fn answer(&self) -> (String, Vec<String>) {
         assert_eq!(self.status, StatusCode::OK, "{self:?}");

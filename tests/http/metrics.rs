@@ -1,4 +1,4 @@
-//! `GET /metrics` as Prometheus reads it; `tools/check_metrics.py` holds it against Prometheus' own parsers.
+//! `GET /metrics` as Prometheus reads it; `tools/check_metrics.py` also reads it with Prometheus' own parsers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ use crate::harness::{CLUSTER, Server, assignment, cluster, read};
 
 const PAGE: &str = include_str!("../../docs/metrics.md");
 
-/// Series with their values, in the classic text.
+/// All series with their values, in the classic text format.
 async fn scrape(server: &Server) -> BTreeMap<String, f64> {
     let reply = server.send(Method::GET, "/metrics", "").await;
     assert_eq!(reply.status, StatusCode::OK, "{reply:?}");
@@ -26,7 +26,7 @@ async fn scrape(server: &Server) -> BTreeMap<String, f64> {
         .collect()
 }
 
-/// A server that has every source.
+/// A server with every source.
 async fn with_files() -> (Server, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
     let put = |group: &str, text: &str| {

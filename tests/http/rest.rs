@@ -104,11 +104,11 @@ async fn a_name_more_at_the_same_version_is_answered() {
     );
     server.publish("demo", &["a", "b"].map(assignment)).await;
     let unaffected = server.poll(EDS, &["a", "b"], &wider).await;
-    assert_eq!(unaffected.status, StatusCode::NOT_MODIFIED, "c is none of its business");
+    assert_eq!(unaffected.status, StatusCode::NOT_MODIFIED, "the poll does not name c");
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_never_an_empty_answer() {
+async fn missing_resources_are_never_an_empty_answer() {
     let server = Server::start().await;
     let reply = server.poll(CDS, &[], "").await;
     assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE, "{reply:?}");
@@ -121,12 +121,12 @@ async fn what_is_not_there_is_never_an_empty_answer() {
         let reply = server.poll(&format!("/v3/discovery:{path}"), &["no-such"], "").await;
         assert_eq!(reply.status, StatusCode::NOT_FOUND, "{path}: {reply:?}");
     }
-    // A group without clusters any more has none; one without endpoints has nothing to tell of them.
+    // A published group without clusters has an empty list; for endpoints, absence means nothing.
     server.publish("demo", &[assignment("e")]).await;
     assert_eq!(server.poll(CDS, &[], "").await.answer().1, Vec::<String>::new());
     server.publish("demo", &[]).await;
     assert_eq!(server.poll(EDS, &[], "").await.status, StatusCode::NOT_FOUND);
-    // The shared group has endpoints to tell, and says nothing of clusters.
+    // The shared group has endpoints, but no clusters.
     server.publish("*", &[assignment("s")]).await;
     let other = json!({ "node": { "id": "m", "cluster": "other" } }).to_string();
     assert_eq!(server.post(EDS, &other).await.answer().1, ["s"]);
@@ -134,7 +134,7 @@ async fn what_is_not_there_is_never_an_empty_answer() {
 }
 
 #[tokio::test]
-async fn what_is_no_poll_is_refused() {
+async fn malformed_polls_are_refused() {
     let server = Server::start().await;
     server.publish("demo", &[cluster("a", "1s")]).await;
     let foreign = json!({ "node": { "id": "n" }, "type_url": ENDPOINTS }).to_string();
@@ -199,7 +199,7 @@ async fn the_next_poll_tells_what_became_of_an_answer() {
     let (second, _) = server.poll(CDS, &[], &first).await.answer();
     assert_eq!(server.type_status(CLUSTER).await.state(), State::Stale);
     let again = server.poll(CDS, &[], &first).await.answer();
-    assert_eq!(again.0, second, "it may not have arrived");
+    assert_eq!(again.0, second, "the first answer may not have arrived");
     let row = server.type_status(CLUSTER).await;
     assert_eq!(
         (row.state(), row.sent.unwrap().version, row.sent_total),
@@ -210,7 +210,7 @@ async fn the_next_poll_tells_what_became_of_an_answer() {
     server.poll(CDS, &[], &second).await;
     assert_eq!(server.type_status(CLUSTER).await.state(), State::Synced);
     assert_eq!(server.streams().await[0].synced_revision, 2);
-    // What does not touch the type is held as well, from the next poll on.
+    // A publish that does not touch the type also counts as synced, from the next poll on.
     server.publish("demo", &[cluster("a", "2s"), assignment("e")]).await;
     server.poll(CDS, &[], &second).await;
     assert_eq!(server.streams().await[0].synced_revision, 3);
@@ -302,5 +302,5 @@ async fn a_node_that_stops_polling_is_gone() {
         server.streams().await.is_empty()
     })
     .await;
-    assert!(!server.node("n").await.expect("it is remembered").connected);
+    assert!(!server.node("n").await.expect("the node is remembered").connected);
 }

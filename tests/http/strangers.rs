@@ -1,4 +1,4 @@
-//! What anybody may poll for who reaches the port: each poll here would take many times its size, or stay for minutes.
+//! Polls that anybody who reaches the port may send: each here would take many times its size, or stay for minutes.
 
 use bytes::Bytes;
 use chancery::settings::{ByteSize, Layer, LimitsLayer, Share, Span};

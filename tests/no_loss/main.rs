@@ -1,4 +1,4 @@
-//! No request is lost by a change of configuration: a real Envoy under steady load, with Chancery on loopback and behind a
+//! No change of configuration loses a request: a real Envoy under steady load, with Chancery on loopback and behind a
 //! round trip of 20 ms.
 //!
 //! `make no-loss` runs every case for 15 s; without `NO_LOSS_SECONDS` each runs for 4 s, and only over the round trip.
@@ -27,8 +27,8 @@ use self::{
     scene::Case,
 };
 
-/// How long a cluster may warm: 100 ms in the full form, which has the machine to itself. In the short one, among other
-/// tests, only what is stalled counts: it warms for the 15 s of Envoy's `initial_fetch_timeout`.
+/// The bound on a cluster's warming: 100 ms in the full form, which has the machine to itself. The short form, beside other
+/// tests, detects only a stalled cluster, which warms for the 15 s of Envoy's `initial_fetch_timeout`.
 fn longest_warming() -> Duration {
     match std::env::var_os("NO_LOSS_SECONDS") {
         Some(_) => Duration::from_millis(100),
@@ -63,7 +63,7 @@ async fn no_request_is_lost() {
     assert!(complaints.is_empty(), "\n{}", complaints.join("\n"));
 }
 
-/// Every case in both variants, near and far.
+/// Every case in both variants, with and without the delay.
 fn cells(full: bool) -> Vec<Cell> {
     let mut cells = Vec::new();
     for delta in [false, true] {
@@ -77,7 +77,7 @@ fn cells(full: bool) -> Vec<Cell> {
                 one_way,
                 drain,
             };
-            // Envoy drains for 600 s unless it is told otherwise; after 5 s what is left is cut.
+            // Envoy drains for 600 s by default; here it cuts the remaining connections after 5 s.
             cells.extend([
                 cell(Case::Endpoints, None),
                 cell(Case::Route, None),

@@ -15,7 +15,7 @@ use tokio::time::sleep;
 
 use crate::ports::free_address;
 
-/// The group that is published, and the node's cluster.
+/// The published group, which is the node's cluster.
 pub(crate) const GROUP: &str = "no-loss";
 /// Long enough for a loaded machine, short enough to fail.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -36,7 +36,7 @@ pub(crate) struct Envoy {
 }
 
 impl Chancery {
-    /// On `addresses` (xDS, admin), or on others that are free; logs to `DIR/chancery-NUMBER.log`.
+    /// Starts on `addresses` (xDS, admin), or on free ones; logs to `DIR/chancery-NUMBER.log`.
     pub(crate) fn start(
         dir: &Path,
         number: u64,
@@ -80,7 +80,7 @@ impl Chancery {
         })
     }
 
-    /// As `kill -9` does.
+    /// Kills the process, like `kill -9`.
     pub(crate) fn kill(&mut self) -> anyhow::Result<()> {
         self.child.kill()?;
         self.child.wait()?;
@@ -88,7 +88,7 @@ impl Chancery {
     }
 }
 
-/// The events of a log, oldest first, by what they say.
+/// The events of a log with this message, oldest first.
 pub(crate) fn events(log: &Path, message: &str) -> anyhow::Result<Vec<Value>> {
     let text = std::fs::read_to_string(log)?;
     let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
@@ -96,7 +96,7 @@ pub(crate) fn events(log: &Path, message: &str) -> anyhow::Result<Vec<Value>> {
 }
 
 impl Envoy {
-    /// Takes everything from the control plane at `xds`.
+    /// Starts an Envoy that takes all its configuration from the control plane at `xds`.
     pub(crate) async fn start(dir: &Path, xds: SocketAddr, delta: bool, drain: Option<u32>) -> anyhow::Result<Self> {
         let mut bootstrap = chancery();
         bootstrap.args(["bootstrap", "--node-id=envoy", "--admin-port=0"]);
@@ -139,7 +139,7 @@ impl Envoy {
         Ok(envoy)
     }
 
-    /// A page of Envoy's own.
+    /// A page of Envoy's admin interface.
     pub(crate) async fn get(&self, path: &str) -> anyhow::Result<String> {
         get(self.admin, path).await
     }
@@ -152,7 +152,7 @@ impl Envoy {
         Ok(names)
     }
 
-    /// Ends it, so that it writes out its access log: every request that did not end well.
+    /// Stops the Envoy, so that it writes its access log, which has all failed requests.
     pub(crate) fn end(mut self) -> anyhow::Result<Vec<String>> {
         let pid = self.child.id().to_string();
         Command::new("kill").args(["-TERM", &pid]).status()?;
@@ -173,7 +173,7 @@ pub(crate) async fn get(address: SocketAddr, path: &str) -> anyhow::Result<Strin
     Ok(response.error_for_status()?.text().await?)
 }
 
-/// The clusters in a part of Envoy's configuration dump, each with the moment it came.
+/// The clusters in a part of Envoy's configuration dump, each with the time of its update.
 pub(crate) fn clusters_of(dump: &str) -> anyhow::Result<Vec<(String, String)>> {
     let dump: Value = serde_json::from_str(dump)?;
     let configs = dump["configs"].as_array().map_or(&[][..], Vec::as_slice);
@@ -182,7 +182,7 @@ pub(crate) fn clusters_of(dump: &str) -> anyhow::Result<Vec<(String, String)>> {
     Ok(configs.iter().map(cluster).collect())
 }
 
-/// The real binary, with none of the caller's settings.
+/// The real binary, without the caller's environment variables.
 fn chancery() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_chancery"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CHANCERY_")) {

@@ -1,4 +1,4 @@
-//! One case, from the first publish to the last, and what it came to.
+//! One case, from the first publish to the last, and its report.
 
 use std::{
     collections::BTreeMap,
@@ -21,7 +21,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::{
     delay::DelayProxy,
-    load::{Books, Load},
+    load::{Load, Results},
     longest_warming,
     ports::free_address,
     processes::{Chancery, Envoy, GROUP, events},
@@ -30,42 +30,42 @@ use crate::{
     warming,
 };
 
-/// How long to wait for what must come, on a loaded machine.
+/// The timeout for expected events on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 const UPSTREAMS: usize = 4;
-/// Lines shown of a log.
+/// The number of a log's lines in a failure.
 const LAST_LINES: usize = 40;
-/// How long connections on a drained listener may still use an inline route: a little more than the drain.
+/// The time for which connections on a drained listener may still use an inline route: a little more than the drain.
 const REMOVAL_DELAY: Duration = Duration::from_secs(6);
 
-/// What is run.
+/// The parameters of a run.
 pub(crate) struct Cell {
     pub(crate) case: Case,
     pub(crate) delta: bool,
-    /// Between Envoy and Chancery.
+    /// Half of the round trip between Envoy and Chancery.
     pub(crate) one_way: Duration,
     /// Envoy's `--drain-time-s`.
     pub(crate) drain: Option<u32>,
 }
 
-/// What came of it.
+/// The results of a run.
 pub(crate) struct Report {
     cell: String,
-    /// Whether a drain ended while it ran.
+    /// True if a drain ended during the run.
     drained: bool,
     refuses: bool,
-    books: Books,
+    results: Results,
     publishes: u64,
-    /// How long a cluster warmed at most, and which.
+    /// The longest warming of a cluster, and its name.
     longest_warming: (Duration, String),
-    /// What Envoy says of requests that did not end well → how often.
+    /// Envoy's response flags of failed requests, with their numbers.
     flags: BTreeMap<String, u64>,
     nacks: usize,
-    /// Delta: resources that were sent again after a restart.
+    /// Delta: the number of resources that were sent again after a restart.
     sent_again: u64,
 }
 
-/// Everything that runs for one cell.
+/// The processes and tasks of one run.
 struct Stage {
     dir: PathBuf,
     scene: Scene,
@@ -94,7 +94,7 @@ pub(crate) async fn run(cell: &Cell, length: Duration) -> anyhow::Result<Report>
         Case::Restart => (0, stage.restart(length, cell.delta).await?),
         _ => (stage.publish_on(cell.case, length).await?, 0),
     };
-    // Requests behind the last publish, too.
+    // Some requests after the last publish.
     sleep(Duration::from_millis(500)).await;
     stop.cancel();
     let longest_warming = watch.join_next().await.context("the watch runs")???;
@@ -113,7 +113,7 @@ pub(crate) async fn run(cell: &Cell, length: Duration) -> anyhow::Result<Report>
         cell: cell.to_string(),
         drained: cell.drain.is_some(),
         refuses: cell.case == Case::Refused,
-        books: stage.load.books(),
+        results: stage.load.results(),
         publishes,
         longest_warming,
         flags,
@@ -183,7 +183,7 @@ impl Stage {
         Ok(())
     }
 
-    /// Publishes at the case's pace; the last publish is one that Envoy accepts. Gives how many there were.
+    /// Publishes at the case's pace; Envoy accepts the last publish. Returns the number of publishes.
     async fn publish_on(&mut self, case: Case, length: Duration) -> anyhow::Result<u64> {
         let begun = Instant::now();
         let mut ticks = interval(case.interval());
@@ -199,7 +199,7 @@ impl Stage {
         Ok(number)
     }
 
-    /// Kills Chancery and starts it again, over and over. Gives how many resources a delta client was sent again.
+    /// Kills and restarts Chancery repeatedly. Returns the number of resources that a delta client was sent again.
     async fn restart(&mut self, length: Duration, delta: bool) -> anyhow::Result<u64> {
         let begun = Instant::now();
         let mut sent_again = 0;
@@ -209,7 +209,7 @@ impl Stage {
             self.chancery.kill()?;
             self.chancery = Chancery::start(&self.dir, number, Some(addresses), &self.flags)?;
             let log = self.chancery.log.clone();
-            // Clusters, endpoints, listeners and routes are asked for again.
+            // The Envoy subscribes again to clusters, endpoints, listeners and routes.
             let reconnected = || async { Ok(events(&log, "subscribed")?.len() >= 4) };
             wait_until("Envoy to reconnect", reconnected).await?;
             sleep(Duration::from_secs(1)).await;
@@ -232,7 +232,7 @@ impl Stage {
         .await
     }
 
-    /// The ends of the logs, for whoever looks for the reason of a failure.
+    /// The last lines of the logs, for the message of a failure.
     fn last_words(&self) -> String {
         let end = |log: &Path| {
             let text = std::fs::read_to_string(log).unwrap_or_default();
@@ -243,7 +243,7 @@ impl Stage {
         format!("{}{}", end(&self.chancery.log), end(&self.dir.join("envoy.log")))
     }
 
-    /// What is gone goes once nothing needs it any more.
+    /// Waits for the removals, which come once nothing refers to the removed resources.
     async fn wait_for_removals(&self, case: Case, number: u64) -> anyhow::Result<()> {
         let left = vec![case.cluster(number)];
         let gone = || async { Ok(self.envoy.active_clusters().await? == left) };
@@ -259,7 +259,7 @@ async fn wait_until<F: Future<Output = anyhow::Result<bool>>>(
     while !probe().await? {
         ensure!(
             Instant::now() < deadline,
-            "waited {} s for {what}, in vain",
+            "waited {} s for {what}, which did not happen",
             PATIENCE.as_secs()
         );
         sleep(Duration::from_millis(20)).await;
@@ -298,19 +298,19 @@ impl Report {
             .to_owned()
     }
 
-    /// What must not be.
+    /// The violations of the test's conditions.
     pub(crate) fn complaints(&self) -> Vec<String> {
         let mut complaints = Vec::new();
-        if self.books.failed() > 0 {
+        if self.results.failed() > 0 {
             complaints.push(format!(
                 "requests failed: {:?}; Envoy says {:?}",
-                self.books.failures, self.flags
+                self.results.failures, self.flags
             ));
         }
-        if self.books.cut > 0 && !self.drained {
+        if self.results.cut > 0 && !self.drained {
             complaints.push(format!(
                 "{} connections were cut although no drain ended",
-                self.books.cut
+                self.results.cut
             ));
         }
         let (longest, cluster) = &self.longest_warming;
@@ -329,23 +329,23 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let books = &self.books;
+        let results = &self.results;
         write!(
             f,
             "{} {:>9}  {:>13} {:>6}  {:>7}  {:>3}  {:>4} ms  {:>4} ms  {:>5}  {:>5}",
             self.cell,
             self.publishes,
-            books.on_new,
-            books.on_kept,
-            books.failed(),
-            books.cut,
-            books.slowest.as_millis(),
+            results.on_new,
+            results.on_kept,
+            results.failed(),
+            results.cut,
+            results.slowest.as_millis(),
             self.longest_warming.0.as_millis(),
             self.nacks,
             self.sent_again,
         )?;
-        if !books.failures.is_empty() {
-            write!(f, "  {:?}", books.failures)?;
+        if !results.failures.is_empty() {
+            write!(f, "  {:?}", results.failures)?;
         }
         if !self.flags.is_empty() {
             write!(f, "  Envoy: {:?}", self.flags)?;

@@ -1,5 +1,5 @@
-//! What is published: one listener, one route configuration, one cluster and its endpoints, changed from publish to publish
-//! as a case asks for.
+//! The published resources: one listener, one route configuration, one cluster and its endpoints, changed from publish to
+//! publish according to the case.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -7,16 +7,16 @@ use serde_json::{Value, json};
 
 const ADS: &str = "type.googleapis.com/";
 
-/// What changes from publish to publish.
+/// The changes between publishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Case {
     /// The endpoints of the cluster.
     Endpoints,
-    /// The route goes to a new cluster, and the old one is removed in the same publish.
+    /// The route moves to a new cluster, and the old one is removed in the same publish.
     Route,
     /// Cluster, endpoints, the route configuration's name and the listener's content.
     Everything,
-    /// The same with the route inside the listener, where a drain does not show.
+    /// As `Everything`, with the route inside the listener, so that a drain is not visible to the server.
     Inline,
     /// A timeout of the cluster.
     Touch,
@@ -34,7 +34,7 @@ pub(crate) struct Scene {
 }
 
 impl Case {
-    /// From publish to publish; for `Restart` from kill to kill.
+    /// The time from publish to publish; for `Restart` from kill to kill.
     pub(crate) const fn interval(self) -> Duration {
         Duration::from_millis(match self {
             Self::Endpoints => 200,
@@ -56,23 +56,23 @@ impl Case {
         matches!(self, Self::Everything | Self::Inline)
     }
 
-    /// Whether publish `number` is refused for its cluster; otherwise, where it is refused, for its route.
+    /// Returns true if Envoy refuses publish `number` for its cluster. Other refused publishes are refused for their route.
     const fn has_bad_cluster(self, number: u64) -> bool {
         self.is_refused(number) && number % 4 == 3
     }
 
-    /// Whether Envoy refuses the cluster of this name.
+    /// Returns true if Envoy refuses the cluster of this name.
     pub(crate) fn refuses_cluster(self, name: &str) -> bool {
         let number = name.strip_prefix("cluster-").and_then(|number| number.parse().ok());
         number.is_some_and(|number| self.has_bad_cluster(number))
     }
 
-    /// Whether Envoy refuses publish `number`.
+    /// Returns true if Envoy refuses publish `number`.
     pub(crate) const fn is_refused(self, number: u64) -> bool {
         matches!(self, Self::Refused) && number % 2 == 1
     }
 
-    /// The name of the only cluster that is left once publish `number` is through.
+    /// The name of the only cluster that remains after publish `number`.
     pub(crate) fn cluster(self, number: u64) -> String {
         format!("cluster-{}", if self.moves_the_route() { number } else { 0 })
     }
@@ -110,7 +110,7 @@ impl Scene {
         with_type("envoy.config.cluster.v3.Cluster", cluster)
     }
 
-    /// Two of the upstreams, always others.
+    /// Two of the upstreams, different ones in each publish.
     fn endpoints(&self, case: Case, number: u64) -> Value {
         let turn = if case == Case::Touch || case == Case::Restart {
             0
@@ -129,7 +129,7 @@ impl Scene {
         with_type("envoy.config.endpoint.v3.ClusterLoadAssignment", assignment)
     }
 
-    /// Its content changes in turn within the filter chain, which Envoy replaces in place, and outside, for which Envoy
+    /// The content changes alternately inside the filter chain, which Envoy replaces in place, and outside of it, for which Envoy
     /// makes a new listener.
     fn listener(&self, case: Case, number: u64) -> Value {
         let turn = if case.changes_the_listener() { number } else { 0 };
@@ -165,7 +165,7 @@ fn route_name(case: Case, number: u64) -> String {
 fn route(case: Case, number: u64) -> Value {
     let mut routes = vec![json!({ "match": { "prefix": "/" }, "route": { "cluster": case.cluster(number) } })];
     if case.is_refused(number) && !case.has_bad_cluster(number) {
-        // Admission warns of it at most, and Envoy refuses it.
+        // Admission only warns of this, but Envoy refuses it.
         let twice = json!({
             "cluster": case.cluster(number),
             "prefix_rewrite": "/a",
@@ -179,7 +179,7 @@ fn route(case: Case, number: u64) -> Value {
     })
 }
 
-/// One line for each request that did not end well, with what Envoy says of it.
+/// One line for each failed request, with Envoy's response flags.
 fn access_log() -> Value {
     let not_200 = json!({ "status_code_filter": {
         "comparison": { "op": "NE", "value": { "default_value": 200, "runtime_key": "no_loss.status" } },

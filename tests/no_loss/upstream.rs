@@ -1,4 +1,4 @@
-//! An upstream that answers as fast as it can.
+//! A fast upstream.
 
 use std::{io, net::SocketAddr};
 

@@ -1,4 +1,4 @@
-//! How long clusters warm: asked of Envoy every few milliseconds.
+//! The warming times of clusters, from Envoy's configuration dump every few milliseconds.
 
 use std::{
     collections::BTreeMap,
@@ -13,8 +13,8 @@ use crate::{processes::clusters_of, scene::Case};
 
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
-/// The longest that one version of one cluster was seen warming, until `stop`. Without clusters that Envoy refused: it
-/// leaves them warming until they are removed.
+/// The longest time that one version of one cluster was warming, until `stop`. Excludes clusters that Envoy refused, which
+/// keep warming until they are removed.
 pub(crate) async fn longest(
     envoy: SocketAddr,
     case: Case,
@@ -28,7 +28,7 @@ pub(crate) async fn longest(
     let mut since: BTreeMap<(String, String), Instant> = BTreeMap::new();
     while !stop.is_cancelled() {
         ticks.tick().await;
-        // From before the question to after the answer: a cluster may have warmed so long at most.
+        // An upper bound: from before the request to after the answer.
         let asked = Instant::now();
         let dump = client.get(&url).send().await?.text().await?;
         let warming = clusters_of(&dump)?;

@@ -1,5 +1,5 @@
-//! Messages made from the descriptors: for every field with rules, values at and beyond each bound, in a message that is good
-//! otherwise, by itself and inside a message that can hold it.
+//! Messages made from the descriptors: for every field with rules, values at and beyond each bound, in an otherwise valid
+//! message, alone and inside a message that can contain it.
 
 use std::{collections::HashMap, sync::LazyLock};
 
@@ -12,15 +12,15 @@ use prost_reflect::{
     Value,
 };
 
-/// A message, and what was done to it.
+/// A message, and the variation in it.
 pub(crate) struct Case {
     pub(crate) message: DynamicMessage,
     pub(crate) what: String,
 }
 
-/// How deep a good message may have to be: some need themselves.
+/// The maximum depth of a valid message: some contain themselves.
 const DEPTH: usize = 8;
-/// Longest value: beyond it lie only bounds of megabytes.
+/// The longest value; only bounds of megabytes are beyond it.
 const LONGEST: u64 = 20_000;
 
 static RULES: LazyLock<ExtensionDescriptor> = LazyLock::new(|| extension("validate.rules"));
@@ -30,16 +30,16 @@ fn extension(name: &str) -> ExtensionDescriptor {
     proto::descriptors().get_extension_by_name(name).unwrap()
 }
 
-/// How many of the cases are asked about: all of them take the other implementation some minutes.
+/// The number of cases to run: the other implementation takes some minutes for all of them.
 const ASKED: usize = 3000;
 
-/// The same few thousand cases each time, or all with `RULES_ALL`.
+/// The same few thousand cases in each run, or all with `RULES_ALL`.
 pub(crate) fn some() -> Vec<Case> {
     let mut cases = all();
     if std::env::var_os("RULES_ALL").is_some() {
         return cases;
     }
-    // SplitMix64: each case has a number from a fixed seed, and those with the least are asked about.
+    // SplitMix64: each case gets a number from a fixed seed, and those with the smallest numbers run.
     let number = |index: usize| {
         let mut mixed = (index as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -55,7 +55,7 @@ pub(crate) fn some() -> Vec<Case> {
     cases
 }
 
-/// Every case there is, in the order of the descriptors.
+/// All cases, in the order of the descriptors.
 fn all() -> Vec<Case> {
     let holders = holders();
     let mut cases = Vec::new();
@@ -84,7 +84,7 @@ fn all() -> Vec<Case> {
     cases
 }
 
-/// For each message the first field that can hold it, in another message.
+/// For each message type the first field of another message type that can contain it.
 fn holders() -> HashMap<String, FieldDescriptor> {
     let mut holders = HashMap::new();
     for message in proto::descriptors()
@@ -129,7 +129,7 @@ fn rules_of(field: &FieldDescriptor) -> Option<FieldRules> {
 
 // --- good messages ---
 
-/// The least that a message needs to keep to its rules; `None` where nothing is enough.
+/// The smallest message that satisfies its rules, or `None` if there is none.
 fn minimal(descriptor: &MessageDescriptor, depth: usize) -> Option<DynamicMessage> {
     let depth = depth.checked_sub(1)?;
     let mut message = DynamicMessage::new(descriptor.clone());
@@ -163,7 +163,7 @@ fn is_required(rules: &FieldRules) -> bool {
     }
 }
 
-/// A value that keeps to the rules.
+/// A value that satisfies the rules.
 fn good(field: &FieldDescriptor, rules: &FieldRules, depth: usize) -> Option<Value> {
     match &rules.r#type {
         Some(Type::Repeated(list)) => {
@@ -216,7 +216,7 @@ fn good_single(kind: &Kind, rules: &FieldRules, index: u64, depth: usize) -> Opt
     {
         return minimal(message, depth).map(Value::Message);
     }
-    // Of what is tried on the field, in the middle of what is allowed.
+    // A value in the middle of the permitted range.
     Some(match (&rules.r#type, kind) {
         (Some(Type::String(rules)), _) => wrapped(kind, Value::String(good_text(rules, index))),
         (Some(Type::Enum(rules)), Kind::Enum(descriptor)) => {
@@ -259,7 +259,7 @@ fn good_text(rules: &StringRules, index: u64) -> String {
     format!("{}{body}{digits}{}", rules.prefix(), rules.suffix())
 }
 
-/// In the message that stands for a value that may be missing.
+/// The value in its wrapper message, if the field has one.
 fn wrapped(kind: &Kind, value: Value) -> Value {
     match kind {
         Kind::Message(message) if message.full_name().ends_with("Value") => {
@@ -301,7 +301,7 @@ fn vary_field(good: &DynamicMessage, field: &FieldDescriptor, cases: &mut Vec<Ca
     cases.push(Case { message, what });
 }
 
-/// A value in a few words. That of a message would describe its descriptor, and all that this refers to.
+/// A short description of a value. A message's own would include its descriptor, with all that this refers to.
 fn describe(value: &Value) -> String {
     match value {
         Value::Message(message) => {
@@ -318,7 +318,7 @@ fn describe(value: &Value) -> String {
     }
 }
 
-/// Lists around the bounds of their lengths, with each value that is tried on an item, and with an item twice.
+/// Lists around the bounds of their lengths, with each varied item, and with a repeated item.
 fn lists(field: &FieldDescriptor, list: &RepeatedRules) -> Vec<Value> {
     let of_len = |len: u64| {
         (0..len)
@@ -365,7 +365,7 @@ fn maps(field: &FieldDescriptor, keys: &FieldRules, min: u64) -> Vec<Value> {
     maps
 }
 
-/// What is tried on a single value: what lies at the bounds and beyond.
+/// The variations of a single value: at the bounds and beyond.
 fn singles(kind: &Kind, rules: &FieldRules) -> Vec<Value> {
     match (&rules.r#type, kind) {
         (Some(Type::String(rules)), _) => texts(rules)
@@ -426,7 +426,7 @@ fn texts(rules: &StringRules) -> Vec<String> {
     texts
 }
 
-/// The numbers that a rule names, in the unit that has no fractions: nanoseconds for durations, quarters for floats.
+/// The numbers in a rule, in an integral unit: nanoseconds for durations, quarters for floats.
 struct Bounds {
     named: Vec<i128>,
     unit: i128,
@@ -477,7 +477,7 @@ impl Bounds {
         }
     }
 
-    /// A number that is allowed.
+    /// A permitted number.
     const fn inside(&self) -> i128 {
         self.inside
     }
@@ -490,7 +490,7 @@ impl Bounds {
         around
     }
 
-    /// A number as the field has it; the nearest that it can have.
+    /// A number as a value of the field, or the nearest possible value.
     fn value(&self, kind: &Kind, number: i128) -> Value {
         let what = kind.as_message().map_or("", |message| message.full_name());
         let kind = match kind {

@@ -1,5 +1,5 @@
-//! Each kind of rule, confirmed by a real Envoy: what violates it is refused by us under its code and by Envoy as a violated
-//! constraint, and what keeps to all of them is taken by both.
+//! A real Envoy confirms each kind of rule: we refuse a violation under its code, and Envoy refuses it as a violated constraint;
+//! both accept a message without violations.
 
 use std::{fs, path::PathBuf, process::Command};
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 const CONSTRAINT: &str = "Proto constraint validation failed";
 
-/// The Envoy whose API the protos are.
+/// The Envoy with the API of our protos.
 fn envoy() -> PathBuf {
     let tools = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/tools");
     let installed =
@@ -26,7 +26,7 @@ fn envoy() -> PathBuf {
     envoys.pop().expect("an Envoy; run `make tools`")
 }
 
-/// What Envoy says of static resources; `None` where it takes them.
+/// Envoy's message about static resources, or `None` if it accepts them.
 fn envoy_says(resources: &Value) -> Option<String> {
     let bootstrap = json!({ "static_resources": resources }).to_string();
     let output = Command::new(envoy())
@@ -41,7 +41,7 @@ fn envoy_says(resources: &Value) -> Option<String> {
     (!output.status.success()).then_some(said)
 }
 
-/// The codes of what we have against the same resources.
+/// The codes of our findings about the same resources.
 fn our_codes(resources: &Value) -> Vec<&'static str> {
     let mut typed = Vec::new();
     for (list, kind) in [
@@ -79,7 +79,7 @@ fn endpoint(lb_endpoint: &Value) -> Value {
     cluster(&json!({ "load_assignment": { "cluster_name": "c", "endpoints": endpoints } }))
 }
 
-/// A listener with these fields of its connection manager over good ones.
+/// A listener whose connection manager has these fields over valid ones.
 fn manager(fields: &Value) -> Value {
     let mut manager = json!({
         "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
@@ -177,7 +177,7 @@ fn violations() -> Vec<(&'static str, Value)> {
                 &json!({ "domain": "d", "request_type": "other", "rate_limit_service": grpc }),
             ),
         ),
-        // Written out, it is no value of the enum; the rule is met by encoded resources.
+        // As a document this is no value of the enum; the rule applies to encoded resources.
         ("XDS0004", cluster(&json!({ "lb_policy": 99 }))),
         ("XDS0208", host(&json!({ "domains": [] }))),
         (
@@ -209,7 +209,7 @@ fn envoy_takes_what_is_just_within_the_rules() {
         cluster(&json!({ "connect_timeout": "0.001s" })),
         endpoint(&json!({ "load_balancing_weight": 1, "endpoint": { "address": socket } })),
         route(&json!({ "path_separated_prefix": "/a" })),
-        // Not strict: a name may be no token.
+        // The rule is not strict: a name need not be a token.
         host(&json!({ "request_headers_to_add": [{ "header": { "key": "x y", "value": "a" } }] })),
         manager(&json!({ "tracing": { "random_sampling": { "value": 100 } } })),
     ] {

@@ -1,5 +1,5 @@
-//! The rules in Envoy's protos, against protoc-gen-validate's own validator for Python: over messages that are made from the
-//! descriptors themselves, both object to the same messages, and to the same fields.
+//! Compares our checks of the rules in Envoy's protos with protoc-gen-validate's own validator for Python: for messages made from
+//! the descriptors, both object to the same messages and to the same fields.
 
 // The harness is test code as well, which clippy sees in test functions only.
 #![allow(clippy::unwrap_used)]
@@ -17,7 +17,7 @@ use chancery::{
 use prost::Message as _;
 use prost_reflect::{DynamicMessage, ReflectMessage as _};
 
-/// Where the oracle is wrong, by what it was asked, and why it is wrong.
+/// Inputs for which the oracle is wrong, each with the reason.
 const EXCEPTIONS: [(&str, &str); 5] = [
     ("envoy.extensions.filters.http.oauth2.v3.", NO_CODE),
     ("I64(4294967295), nanos I32(999999999)", FLOATS),
@@ -31,9 +31,9 @@ const EXCEPTIONS: [(&str, &str); 5] = [
         NO_MAP,
     ),
 ];
-const FLOATS: &str = "it compares durations as floats, which have no nanoseconds after some months";
+const FLOATS: &str = "the oracle compares durations as floats, which have no nanoseconds after some months";
 const NO_CODE: &str = "the Python that it writes for these messages does not compile";
-const NO_MAP: &str = "it takes a list of messages with a key and a value for a map";
+const NO_MAP: &str = "the oracle takes a list of messages with a key and a value for a map";
 
 #[test]
 fn both_implementations_object_to_the_same_messages_and_fields() {
@@ -60,7 +60,7 @@ fn both_implementations_object_to_the_same_messages_and_fields() {
     assert!(bad >= 200 && good >= 200, "{bad} bad, {good} good");
 }
 
-/// What we have against a message, as the only resource of a publish.
+/// Our findings about a message, as the only resource of a publish.
 fn violations(message: &DynamicMessage) -> Vec<Finding> {
     let type_url = format!("type.googleapis.com/{}", message.descriptor().full_name());
     let names_itself = !matches!(
@@ -96,8 +96,8 @@ fn leaf(path: &str) -> &str {
     path.split_once('[').map_or(path, |(leaf, _)| leaf)
 }
 
-/// The field that the oracle names: `p.name length …`, `name is required.`, `Oneof name is required`; `None` for items and
-/// keys, where it does not say.
+/// The field in the oracle's message: `p.name length …`, `name is required.`, `Oneof name is required`; `None` for items and
+/// keys, which the oracle does not name.
 fn named(objection: &str) -> Option<&str> {
     let text = objection
         .strip_prefix("p.")
@@ -113,7 +113,7 @@ fn differs(ours: &[Finding], theirs: &Result<Vec<String>, String>) -> Option<Str
         Err(failure) => return Some(format!("the oracle failed: {failure}")),
     };
     let their_fields: BTreeSet<Option<&str>> = theirs.iter().map(|objection| named(objection)).collect();
-    // An empty name is told as such, and by us of resources that need one though no rule says so.
+    // We report an empty name as such, also for resources whose protos have no rule for it.
     let by_rule = |finding: &&Finding| {
         finding.code != codes::NAME || their_fields.contains(&finding.field.as_deref().map(leaf).or(Some("-")))
     };

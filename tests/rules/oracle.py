@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""protoc-gen-validate's own validator for Python, asked about one message a line.
+"""protoc-gen-validate's own validator for Python, which checks one message per line.
 
     oracle.py DESCRIPTORS < {"type": "envoy.config.cluster.v3.Cluster", "value": "<base64>"}
 
-Answers each line with a list of what it objects to, in its own words; with {"failure": "..."} where it fails itself.
+Answers each line with a list of the validator's messages, or with {"failure": "..."} if the validator itself fails.
 """
 
 import base64
@@ -28,7 +28,7 @@ from google.protobuf import (
 )
 from protoc_gen_validate import validator
 
-# What protobuf registers when it is imported; a second registration is refused.
+# Files that protobuf registers at import; a second registration is refused.
 BUILT_IN = {
     module.DESCRIPTOR.name
     for module in (
@@ -48,7 +48,7 @@ BUILT_IN = {
 
 
 def main() -> None:
-    # It forgets the functions it generates after 128 messages, and generating one takes ten milliseconds.
+    # The validator drops generated functions after 128 messages, and generating one takes ten milliseconds.
     generate = validator._validate_all_inner.__wrapped__
     validator._validate_all_inner = functools.lru_cache(maxsize=None)(generate)
     pool = descriptor_pool.Default()
@@ -66,9 +66,9 @@ def main() -> None:
 
 def objections(message) -> list[str] | dict[str, str]:
     try:
-        # What `validate_all` raises, before it is joined to one text.
+        # The list of messages, which `validate_all` would join to one text.
         return validator._validate_all(message)
-    except Exception as error:  # noqa: BLE001, what it raises where its generated code is wrong
+    except Exception as error:  # noqa: BLE001, raised if the generated code is wrong
         return {"failure": f"{type(error).__name__}: {error}"}
 
 

@@ -13,7 +13,7 @@ use prost::Message as _;
 use prost_reflect::{DynamicMessage, ReflectMessage as _};
 use serde_json::{Value, json};
 
-/// What it objects to in each message: `None` where it failed itself.
+/// The oracle's objection to each message: `None` if the oracle itself failed.
 pub(crate) fn objections<'a>(messages: impl Iterator<Item = &'a DynamicMessage>) -> Vec<Result<Vec<String>, String>> {
     let questions: String = messages
         .map(|message| {
@@ -35,7 +35,7 @@ pub(crate) fn objections<'a>(messages: impl Iterator<Item = &'a DynamicMessage>)
         .spawn()
         .unwrap_or_else(|error| panic!("{}: {error}; run `make tools`", python().display()));
     let mut stdin = child.stdin.take().unwrap();
-    // Both pipes are shorter than what goes through them.
+    // Both pipes hold less than the data, so reading and writing must overlap.
     let asking = thread::spawn(move || stdin.write_all(questions.as_bytes()));
     let output = child.wait_with_output().unwrap();
     asking.join().unwrap().unwrap();

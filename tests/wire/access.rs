@@ -1,4 +1,4 @@
-//! Who may be which node over the xDS port, and what a node that may not have every secret is told.
+//! Access rules on the xDS port: permitted node ids and groups, and responses to a node without access to some secrets.
 
 use std::{
     path::Path,
@@ -33,7 +33,7 @@ use crate::{
     server::{GROUP, PATIENCE, Server},
 };
 
-/// A server whose nodes are told by their tokens: `shop` and `short`, which expires.
+/// A server with two tokens for nodes: `shop` and `short`, which expires.
 pub(crate) struct Guarded {
     pub(crate) server: Server,
     dir: tempfile::TempDir,
@@ -41,7 +41,7 @@ pub(crate) struct Guarded {
     short: String,
 }
 
-/// A stream, and what was sent on it.
+/// The two directions of a stream.
 pub(crate) struct Stream<Q, A> {
     pub(crate) requests: mpsc::UnboundedSender<Q>,
     answers: Streaming<A>,
@@ -114,7 +114,7 @@ impl Guarded {
         Ok(Stream { requests, answers })
     }
 
-    /// What every way to be a node comes to.
+    /// The result of each kind of call as this node.
     async fn codes(&self, token: &str, node: &Node) -> [Code; 4] {
         let request = DiscoveryRequest {
             type_url: ResourceType::Cluster.type_url().to_owned(),
@@ -232,11 +232,11 @@ async fn a_denied_secret_is_as_one_that_does_not_exist() {
         resource_names_subscribe: names.iter().map(|name| (*name).to_owned()).collect(),
         ..DeltaDiscoveryRequest::default()
     };
-    let told = async |names: &[&str]| {
+    let answer_for = async |names: &[&str]| {
         let mut stream = guarded.delta(&guarded.shop, ask(names)).await.unwrap();
         stream.next().await.unwrap().unwrap()
     };
-    let (denied, missing) = (told(&["pay-tls"]).await, told(&["pay-xyz"]).await);
+    let (denied, missing) = (answer_for(&["pay-tls"]).await, answer_for(&["pay-xyz"]).await);
     assert!(denied.resources.is_empty());
     let plain = |answer: &DeltaDiscoveryResponse| {
         let mut answer = answer.clone();
@@ -247,7 +247,7 @@ async fn a_denied_secret_is_as_one_that_does_not_exist() {
     };
     assert_eq!(plain(&denied), plain(&missing));
 
-    // By a wildcard, and by the unary form: what is hidden is in neither.
+    // A denied secret is neither in a wildcard response nor in a unary one.
     let mut all = guarded.delta(&guarded.shop, ask(&["*"])).await.unwrap();
     let first = all.next().await.unwrap().unwrap();
     let names: Vec<&str> = first.resources.iter().map(|resource| resource.name.as_str()).collect();
@@ -264,7 +264,7 @@ async fn a_denied_secret_is_as_one_that_does_not_exist() {
         .into_inner();
     assert_eq!(fetched.resources.len(), 1);
 
-    // A change of what is hidden is no change: the next answer is that of the visible one.
+    // A change of a denied secret is no change: the next response follows a change of a visible one.
     let ack = DeltaDiscoveryRequest {
         type_url: first.type_url.clone(),
         response_nonce: first.nonce.clone(),
@@ -379,7 +379,7 @@ async fn a_stream_ends_when_its_token_is_revoked_and_others_stay() {
         };
         stream.requests.send(ack).unwrap();
     }
-    // A file that cannot be read changes nothing.
+    // An invalid file changes nothing.
     std::fs::write(&tokens, "shop:nonsense").unwrap();
     guarded
         .server
@@ -387,7 +387,7 @@ async fn a_stream_ends_when_its_token_is_revoked_and_others_stay() {
         .await;
     std::fs::write(&tokens, format!("{}\n", kept.line)).unwrap();
     assert_eq!(revoked.next().await.unwrap_err().code(), Code::Unauthenticated);
-    // The other one is served on.
+    // The other stream goes on.
     guarded
         .server
         .publish_to(GROUP, &Config::new().with(&ResourceType::Cluster, "c", 2))

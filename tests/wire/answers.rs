@@ -1,4 +1,4 @@
-//! Answers, ACKs and refusals in all four forms of a stream (S, W, D).
+//! Responses, ACKs and NACKs in all four kinds of stream (S, W, D).
 
 use std::collections::BTreeSet;
 
@@ -28,7 +28,7 @@ async fn node_without_a_snapshot_is_met_with_silence_until_there_is_one() {
         server.publish(&clusters(&[("a", 1)])).await;
         client.accept(&Cluster, &["a"]).await;
         client.silent().await;
-        // Forgetting the group takes nothing back.
+        // Deleting the group's snapshot removes nothing from the client.
         server.delete("demo").await;
         client.silent().await;
     }
@@ -81,7 +81,7 @@ async fn refused_content_is_not_sent_again_until_it_changes() {
         let bad = client.expect(&Cluster, &["a"]).await;
         client.nack(&bad, "a is bad");
         client.silent().await;
-        // It repeats itself, and something else changes: nothing of it is news.
+        // The client repeats its NACK, and an unrelated resource changes: no content is sent again.
         client.nack(&bad, "a is bad");
         client.nack(&bad, "a is bad");
         server.publish(&clusters(&[("a", 2)]).with(&Secret, "s", 1)).await;
@@ -332,7 +332,7 @@ async fn responses_name_their_server_their_type_and_a_nonce_of_their_own() {
         }
     }
     assert_eq!(nonces.len(), 3 * 6);
-    assert_eq!(identifiers.len(), 1, "one server");
+    assert_eq!(identifiers.len(), 1, "one server identifier");
     assert!(identifiers.first().unwrap().starts_with("chancery/"), "{identifiers:?}");
 }
 
@@ -366,7 +366,7 @@ async fn endpoints_follow_their_changed_cluster_unasked() {
         client.subscribe(&Endpoint, &["a", "b"]);
         client.accept(&Endpoint, &["a", "b"]).await;
         server.publish(&config(2)).await;
-        // The ACK of clusters waits for them to be warm, so endpoints must not wait for the ACK.
+        // Envoy ACKs clusters once they are warm, so endpoints must not wait for the ACK.
         let changed = client
             .expect(&Cluster, if form.is_sotw() { &["a", "b"] } else { &["a"] })
             .await;
@@ -401,8 +401,8 @@ async fn new_comes_before_old_goes_each_behind_an_ack() {
         client.accept(&Listener, &["l1"]).await;
         server.publish(&config("b", "l2")).await;
 
-        // Neither type refers to the other: both go at once. The old cluster waits for the ACK of the new one; the old
-        // listener has the address of the new one, and makes room for it in the same response.
+        // Neither type refers to the other, so both changes go at once. The old cluster waits for the ACK of the new one; the old
+        // listener gives up its address to the new one in the same response.
         let sotw = form.is_sotw();
         let clusters = client.expect(&Cluster, if sotw { &["a", "b"] } else { &["b"] }).await;
         assert!(clusters.removed.is_empty(), "{clusters:?}");

@@ -1,4 +1,4 @@
-//! Requests that no correct client sends: each is refused with its reason, and the server lives on.
+//! Requests that no correct client sends: each is refused with its reason, and the server goes on.
 
 use bytes::{BufMut as _, Bytes};
 use chancery::{
@@ -13,7 +13,7 @@ use crate::{
     server::Server,
 };
 
-/// How a stream ends that is sent this as its first message.
+/// The final status of a stream whose first message is this.
 async fn end_of(server: &Server, form: Form, message: Bytes) -> Status {
     let client = Client::open(server, form, &Cluster, "n").await;
     client.send_raw(message);
@@ -22,7 +22,7 @@ async fn end_of(server: &Server, form: Form, message: Bytes) -> Status {
     end
 }
 
-/// A new client is served as if nothing had happened.
+/// Asserts that a new client is served.
 async fn expect_alive(server: &Server) {
     for form in Form::ALL {
         let mut client = Client::open(server, form, &Cluster, "fine").await;
@@ -136,7 +136,7 @@ async fn too_many_types_on_a_stream_are_refused() {
                 type_url,
                 ..Ask::default().node(node("n"))
             };
-            // Past the limit the stream ends, and takes no more.
+            // Beyond the limit the stream ends.
             client.try_send(ask);
         }
         let end = client.end().await.unwrap_err();

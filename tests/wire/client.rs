@@ -1,4 +1,4 @@
-//! A client that sends any request on a stream it owns, and answers nothing by itself.
+//! A client that sends arbitrary requests on a stream, and answers only when a test tells it to.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -33,13 +33,13 @@ use crate::{
     server::{GROUP, PATIENCE, Server},
 };
 
-/// What carries a resource with a TTL in SotW.
+/// The wrapper of a resource with a TTL in SotW.
 const WRAPPER_URL: &str = "type.googleapis.com/envoy.service.discovery.v3.Resource";
 
-/// How long nothing must come for it to count as nothing, where no marker can prove it.
+/// The time without a response that counts as silence, if no marker can prove it.
 const SILENCE: Duration = Duration::from_millis(150);
 
-/// The four ways to hold a stream.
+/// The four kinds of stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
     SotwAds,
@@ -48,7 +48,7 @@ pub(crate) enum Form {
     DeltaPerType,
 }
 
-/// A request in the words of both variants.
+/// A request, for SotW and delta.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ask {
     pub(crate) type_url: String,
@@ -57,37 +57,37 @@ pub(crate) struct Ask {
     pub(crate) error: Option<String>,
     /// SotW: `version_info`.
     pub(crate) version: String,
-    /// SotW: the whole list. Delta: what is subscribed.
+    /// SotW: the whole list. Delta: the subscribed names.
     pub(crate) names: Vec<String>,
-    /// Delta.
+    /// Delta: the unsubscribed names.
     pub(crate) unsubscribe: Vec<String>,
     /// Delta: `initial_resource_versions`.
     pub(crate) held: Vec<(String, String)>,
 }
 
-/// A response in the words of both variants.
+/// A response, of SotW or delta.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Answer {
     pub(crate) type_url: String,
     pub(crate) version: String,
     pub(crate) nonce: String,
     pub(crate) identifier: String,
-    /// Name → content; several of one name stay several.
+    /// Name → content; repeated names are kept.
     pub(crate) resources: Vec<(String, Vec<u8>)>,
     /// Delta: name → version.
     pub(crate) versions: BTreeMap<String, String>,
-    /// Delta.
+    /// Delta: the removed names.
     pub(crate) removed: Vec<String>,
-    /// Names that cannot be given, with the code that says why.
+    /// Names with an error, and its code.
     pub(crate) errors: Vec<(String, i32)>,
-    /// What is renewed without its content, and for how many seconds.
+    /// Heartbeats, which renew a resource without its content, with their TTL in seconds.
     pub(crate) heartbeats: Vec<(String, i64)>,
-    /// The TTL of what has one, in seconds.
+    /// The TTLs of resources in seconds.
     pub(crate) ttls: BTreeMap<String, i64>,
     pub(crate) any_urls: BTreeSet<String>,
 }
 
-/// A stream and what is subscribed on it.
+/// A stream and its subscriptions.
 pub(crate) struct Client {
     form: Form,
     requests: Option<mpsc::UnboundedSender<Bytes>>,
@@ -98,7 +98,7 @@ pub(crate) struct Client {
     marker_nonce: Option<String>,
 }
 
-/// Messages as their bytes, both ways.
+/// Messages as bytes, in both directions.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct RawCodec;
 
@@ -123,7 +123,7 @@ impl Form {
         matches!(self, Self::SotwAds | Self::DeltaAds)
     }
 
-    /// The method for a type; every form of it exists for clusters and endpoints.
+    /// The method for a type; clusters and endpoints have all kinds of stream.
     pub(crate) fn path(self, kind: &ResourceType) -> String {
         let verb = if self.is_sotw() { "Stream" } else { "Delta" };
         let (service, resources) = if self.is_ads() {
@@ -297,7 +297,7 @@ impl Answer {
         answer
     }
 
-    /// A resource in its wrapper: whole, or a heartbeat.
+    /// Adds a resource from its wrapper: complete, or a heartbeat.
     fn take(&mut self, wrapped: Wrapper) {
         let ttl = wrapped.ttl.map(|ttl| ttl.seconds);
         match (wrapped.resource, ttl) {
@@ -323,7 +323,7 @@ fn error(error: ResourceError) -> (String, i32) {
     (error.resource_name.unwrap_or_default().name, code)
 }
 
-/// Field 1 of a message, where Envoy's types have their name.
+/// Field 1 of a message, which is the name in Envoy's types.
 fn first_text(mut message: &[u8]) -> String {
     assert_eq!(message.get_u8(), 1 << 3 | 2, "the first field is the name");
     let len = prost::encoding::decode_varint(&mut message).unwrap();
@@ -333,7 +333,7 @@ fn first_text(mut message: &[u8]) -> String {
 // === impl Client ===
 
 impl Client {
-    /// A stream on a connection of its own, for the node `id`.
+    /// Opens a stream on a new connection, for the node `id`.
     pub(crate) async fn open(server: &Server, form: Form, kind: &ResourceType, id: &str) -> Self {
         Self::open_on(server.connect().await, form, kind, id).await
     }
@@ -351,7 +351,7 @@ impl Client {
         }
     }
 
-    /// Exactly this.
+    /// Sends exactly this request.
     pub(crate) fn send(&self, ask: Ask) {
         self.send_raw(ask.encode(self.form));
     }
@@ -360,13 +360,13 @@ impl Client {
         self.requests.as_ref().expect("not half-closed").send(message).unwrap();
     }
 
-    /// Exactly this, unless the stream is over.
+    /// Sends exactly this request, unless the stream has ended.
     pub(crate) fn try_send(&self, ask: Ask) {
         let requests = self.requests.as_ref().expect("not half-closed");
         requests.send(ask.encode(self.form)).ok();
     }
 
-    /// With the node where it is the first request.
+    /// Sends this request, with the node if it is the first one.
     pub(crate) fn ask(&mut self, ask: Ask) {
         let node = self.node.take();
         self.send(Ask {
@@ -375,7 +375,7 @@ impl Client {
         });
     }
 
-    /// From now on these names of the type, and no others.
+    /// Subscribes to these names of the type, and no others.
     pub(crate) fn subscribe(&mut self, kind: &ResourceType, names: &[&str]) {
         let names = owned(names);
         let before = self
@@ -423,7 +423,7 @@ impl Client {
         Answer::decode(self.form, &message)
     }
 
-    /// The next response, which is of this type and holds exactly these.
+    /// Expects the next response to be of this type, with exactly these resources.
     #[track_caller]
     pub(crate) fn expect<'a>(
         &'a mut self,
@@ -443,7 +443,7 @@ impl Client {
         }
     }
 
-    /// As [`Client::expect`], and accepts it.
+    /// Expects a response as [`Client::expect`] does, and ACKs it.
     #[track_caller]
     pub(crate) fn accept<'a>(
         &'a mut self,
@@ -464,8 +464,8 @@ impl Client {
         }
     }
 
-    /// Nothing is due. On ADS a marker proves it: a resource of a type that is sent after all others here, asked for
-    /// anew, is answered, and nothing comes before it. Elsewhere nothing comes for a while.
+    /// Asserts that no response is due. On ADS a marker proves this: a new subscription to a resource of a type that is sent after
+    /// all others is answered, and no response comes before it. On other streams the client waits for a while.
     #[track_caller]
     pub(crate) fn silent(&mut self) -> impl Future<Output = ()> + '_ {
         let caller = std::panic::Location::caller();
@@ -483,7 +483,7 @@ impl Client {
         }
     }
 
-    /// Nothing comes for a while.
+    /// Asserts that no response comes for a while.
     async fn still(&mut self, caller: &'static std::panic::Location<'static>) {
         if let Ok(message) = timeout(SILENCE, self.responses.message()).await {
             let answer = message.unwrap().map(|message| Answer::decode(self.form, &message));
@@ -491,24 +491,24 @@ impl Client {
         }
     }
 
-    /// Nothing comes for a while, whatever the form: for a group without a snapshot, which has no marker either.
+    /// Asserts that no response comes for a while, on any stream: for a group without a snapshot, and so without a marker.
     #[track_caller]
     pub(crate) fn nothing_comes(&mut self) -> impl Future<Output = ()> + '_ {
         self.still(std::panic::Location::caller())
     }
 
-    /// As a node of this group.
+    /// Makes the client a node of this group.
     pub(crate) fn of_group(self, group: &str) -> Self {
         self.says(|node| group.clone_into(&mut node.cluster))
     }
 
-    /// As a node that says more of itself; before the first request.
+    /// Edits the node, before the first request.
     pub(crate) fn says(mut self, edit: impl FnOnce(&mut Node)) -> Self {
         edit(self.node.as_mut().expect("nothing was asked yet"));
         self
     }
 
-    /// On ADS: everything that was due before this was called, in order, not answered yet.
+    /// On ADS: all responses that were due before this call, in order, without answers.
     pub(crate) async fn due(&mut self) -> Vec<Answer> {
         self.ask_marker();
         let mut due = Vec::new();
@@ -535,7 +535,7 @@ impl Client {
         let nonce = self.marker_nonce.take().unwrap_or_default();
         let ask = Ask::of(&ResourceType::Runtime);
         if self.form.is_sotw() && !nonce.is_empty() {
-            // Let go of and asked for again, it is sent again (W-6).
+            // A name that is unsubscribed and subscribed again is sent again (W-6).
             self.send(ask.clone().nonce(&nonce));
         }
         self.ask(ask.nonce(&nonce).names(&[MARKER]));
@@ -550,18 +550,18 @@ impl Client {
         self.marker_nonce = Some(answer.nonce.clone());
     }
 
-    /// Says that no request will follow.
+    /// Closes the request side of the stream.
     pub(crate) fn half_close(&mut self) {
         self.requests = None;
     }
 
-    /// Whether something comes, or the stream ends.
+    /// Waits for a response or the end of the stream.
     pub(crate) async fn next_or_end(&mut self) -> Result<(), Status> {
         let message = timeout(PATIENCE, self.responses.message()).await;
         message.expect("a response in time").map(drop)
     }
 
-    /// How the stream ends: what comes before is passed over.
+    /// The end of the stream, after any responses.
     pub(crate) async fn end(mut self) -> Result<(), Status> {
         let end = async {
             loop {

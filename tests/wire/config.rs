@@ -1,10 +1,10 @@
-//! Configuration to publish, written as briefly as tests want it.
+//! Short forms of configuration for the tests.
 
 use std::fmt::Write as _;
 
 use chancery::resource::ResourceType;
 
-/// What is asked for to learn that everything before it was dealt with; every configuration has it.
+/// A resource of every configuration; a response with it proves that everything before it was processed.
 pub(crate) const MARKER: &str = "marker";
 
 const WRAPPER: &str = "type.googleapis.com/envoy.service.discovery.v3.Resource";
@@ -14,12 +14,12 @@ const WRAPPER: &str = "type.googleapis.com/envoy.service.discovery.v3.Resource";
 pub(crate) struct Config(String);
 
 impl Config {
-    /// Nothing but the marker.
+    /// A configuration with the marker only.
     pub(crate) fn new() -> Self {
         Self("resources:\n".to_owned()).with(&ResourceType::Runtime, MARKER, 0)
     }
 
-    /// One resource; another `content` makes it another version.
+    /// Adds a resource; another `content` gives it another version.
     pub(crate) fn with(mut self, kind: &ResourceType, name: &str, content: u16) -> Self {
         let port = 1000 + content;
         let fields = match kind {
@@ -58,7 +58,7 @@ impl Config {
         self
     }
 
-    /// A cluster that asks for its endpoints over ADS.
+    /// Adds a cluster that discovers its endpoints over ADS.
     pub(crate) fn eds_cluster(mut self, name: &str, content: u16) -> Self {
         let url = ResourceType::Cluster.type_url();
         writeln!(
@@ -70,32 +70,32 @@ impl Config {
         self
     }
 
-    /// A resource with these fields, as they are.
+    /// Adds a resource with exactly these fields.
     pub(crate) fn plain(mut self, kind: &ResourceType, fields: &str) -> Self {
         writeln!(self.0, "- {{'@type': {}, {fields}}}", kind.type_url()).unwrap();
         self
     }
 
-    /// One resource in its wrapper, with a TTL.
+    /// Adds a resource in a wrapper with a TTL.
     pub(crate) fn expiring(mut self, kind: &ResourceType, fields: &str, ttl: &str) -> Self {
         let resource = format!("{{'@type': {}, {fields}}}", kind.type_url());
         writeln!(self.0, "- {{'@type': {WRAPPER}, ttl: {ttl}, resource: {resource}}}").unwrap();
         self
     }
 
-    /// Any message under a name that stands around it.
+    /// Adds any message in a wrapper with its name.
     pub(crate) fn named(self, message: &str, name: &str, fields: &str) -> Self {
         let kind = ResourceType::from_message_name(message);
         self.wrapped(&kind, name, fields)
     }
 
-    /// A listener that asks for its routes over ADS.
+    /// Adds a listener that discovers its routes over ADS.
     pub(crate) fn rds_listener(self, name: &str, mark: &str, routes: &str) -> Self {
         const MANAGER: &str = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3";
         let rds = format!("{{route_config_name: {routes}, config_source: {{ads: {{}}}}}}");
         let manager = format!("{{'@type': {MANAGER}.HttpConnectionManager, stat_prefix: {mark}, rds: {rds}}}");
         let filter = format!("{{name: http, typed_config: {manager}}}");
-        // No two on one port: an Envoy would refuse the second.
+        // Every listener has its own port: an Envoy would refuse the second one.
         let port = name
             .bytes()
             .fold(1000, |port, byte| (port * 31 + u32::from(byte)) % 60_000 + 1);
@@ -106,7 +106,7 @@ impl Config {
         )
     }
 
-    /// A route configuration with one route, to this cluster.
+    /// Adds a route configuration with one route, to this cluster.
     pub(crate) fn route_to(self, name: &str, mark: &str, cluster: &str) -> Self {
         let route = format!("{{match: {{prefix: /}}, route: {{cluster: {cluster}}}}}");
         self.plain(

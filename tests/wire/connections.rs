@@ -1,4 +1,4 @@
-//! Connections that say nothing, half of something or too much are closed, and one peer has no more than its share.
+//! Connections that send nothing, half a request or too much are closed, and no peer exceeds its share.
 
 use std::{io::ErrorKind, net::SocketAddr, time::Duration};
 
@@ -20,7 +20,7 @@ use crate::{
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// The preface and settings, which open a connection.
+/// The preface and settings of a connection.
 const OPENING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00";
 
 fn impatient() -> Layer {
@@ -36,7 +36,7 @@ fn impatient() -> Layer {
     }
 }
 
-/// Says so much, and waits until the server has closed the connection.
+/// Sends these bytes, and waits until the server has closed the connection.
 async fn closed_after(addr: SocketAddr, said: &[u8]) {
     let mut stream = TcpStream::connect(addr).await.unwrap();
     stream.write_all(said).await.unwrap();
@@ -59,9 +59,9 @@ async fn silent_connections_are_closed_on_every_port() {
         &b""[..],
         b"GET /liv",
         b"GET /livez HTTP/1.1\r\nhost: a\r\n",
-        // Kept alive, and idle.
+        // A kept-alive, idle connection.
         b"GET /livez HTTP/1.1\r\nhost: a\r\n\r\n",
-        // The body never ends.
+        // A body that never ends.
         b"POST /v3/discovery:clusters HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n1\r\n{\r\n",
     ] {
         closed_after(server.http(), said).await;
@@ -82,7 +82,7 @@ async fn a_peer_that_answers_no_ping_is_closed() {
     .await;
     let mut gone = Frames::connect(server.xds()).await;
     let heard = gone.until_closed().await;
-    assert!(heard.contains(&(PING, 0)), "it was asked: {heard:?}");
+    assert!(heard.contains(&(PING, 0)), "the server sent a PING: {heard:?}");
     server.await_metric("xds_connections{port=\"xds\"}", 0.0).await;
 }
 
@@ -93,7 +93,7 @@ async fn a_request_that_dribbles_in_is_given_up() {
     stream.write_all(b"GET /livez HTTP/1.1\r\n").await.unwrap();
     let dribbling = async {
         loop {
-            // Never silent for as long as an idle connection may be.
+            // Each pause is shorter than the idle timeout.
             tokio::time::sleep(Duration::from_millis(50)).await;
             if stream.write_all(b"a: b\r\n").await.is_err() {
                 return;
@@ -118,13 +118,13 @@ async fn a_peer_has_no_more_than_its_share_of_connections() {
     server.publish(&clusters(&[("a", 1)])).await;
     let _first = served_on_its_own(&server, "first").await;
     let _second = served_on_its_own(&server, "second").await;
-    // At once, and not after the time that a silent one has.
+    // At once, rather than after the timeout of a silent connection.
     closed_after(server.xds(), b"").await;
     let refused = "xds_connections_refused_total{port=\"xds\",reason=\"peer\"}";
     assert_eq!(server.metrics().await[refused], 1.0);
 }
 
-/// A node with a connection of its own, and a stream on it.
+/// A node with its own connection and stream.
 async fn served_on_its_own(server: &Server, id: &str) -> Client {
     let mut client = Client::open(server, Form::DeltaAds, &Cluster, id).await;
     client.subscribe(&Cluster, &[]);
@@ -132,7 +132,7 @@ async fn served_on_its_own(server: &Server, id: &str) -> Client {
     client
 }
 
-/// A connection from this address of the loopback, which says so much.
+/// Opens a connection from this address of the loopback, and sends these bytes.
 pub(crate) async fn says(addr: SocketAddr, from: u8, said: &[u8]) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind(([127, 0, 1, from], 0).into()).unwrap();
@@ -151,7 +151,7 @@ pub(crate) async fn closed(mut stream: TcpStream) {
     }
 }
 
-/// Few places, and patience with whoever is silent: only who comes makes others go.
+/// Few places and long timeouts, so that only new connections close others.
 pub(crate) fn few_places() -> Layer {
     let long = Some(Span(2 * PATIENCE));
     Layer {
@@ -174,14 +174,14 @@ async fn connections_without_a_request_make_room_and_streams_stay() {
     server.publish(&clusters(&[("a", 1)])).await;
     let mut old = served_on_its_own(&server, "old").await;
     let mut silent = Vec::new();
-    // As many as there are places, beside the stream.
+    // Together with the stream, these connections fill the port.
     for from in 1..=6 {
-        // The first says nothing, others half of something, and all that opens a connection.
+        // The connections send nothing, half a preface, and a complete opening in turn.
         let said = [&b""[..], &PREFACE[..10], OPENING][usize::from(from % 3)];
         silent.push(says(server.xds(), from, said).await);
     }
     let mut new = served_on_its_own(&server, "new").await;
-    // The longest open went: the first for the last of them, the second for the newcomer.
+    // The longest open ones were closed: the first for the last of these, the second for the new stream.
     for displaced in silent.drain(..2) {
         closed(displaced).await;
     }
@@ -197,14 +197,14 @@ async fn probes_are_let_in_where_others_hold_every_place() {
     let server = Server::with(few_places()).await;
     let mut held = Vec::new();
     for from in 1..=6 {
-        // Silent ones, half a request, and one that was answered and is kept alive.
+        // A silent connection, half a request, and one that is kept alive after its answer.
         let said = [&b""[..], b"GET /liv", b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n"][usize::from(from % 3)];
         held.push(says(server.http(), from, said).await);
     }
     for _ in 0..12 {
         assert_eq!(server.get("/livez").await.0, 200);
     }
-    // A peer's own connections make room for it first.
+    // A peer's own connections are closed for it first.
     let own = says(server.http(), 9, b"").await;
     let mut further = Vec::new();
     for _ in 0..3 {

@@ -1,4 +1,4 @@
-//! Many streams, many names, many publishes: nothing is left over, and nobody waits for another.
+//! Many streams, many names, many publishes: no state is left, and no client waits for another.
 
 use std::time::Duration;
 
@@ -55,7 +55,7 @@ async fn ten_thousand_streams_leave_nothing_behind() {
     lanes.join_all().await;
     server.await_no_streams().await;
     let remembered = server.nodes().await.len();
-    // A node that connects while all others are connected too is let in beyond the bound.
+    // A node that connects while all others are connected is accepted beyond the bound.
     assert!(remembered <= NODES + 20, "{remembered} nodes are remembered");
 }
 
@@ -83,7 +83,7 @@ async fn five_hundred_streams_share_a_connection() {
 #[tokio::test]
 async fn clients_that_connect_all_at_once_are_let_in() {
     let server = Server::serving(&clusters(&[("a", 1)])).await;
-    // The server shares this thread, so that it accepts none of them before all are there.
+    // The server shares this thread, so it accepts no connection before all of them are open.
     let connect = |_| std::net::TcpStream::connect_timeout(&server.xds(), Duration::from_millis(500));
     let waiting: Vec<_> = (0..300).map(connect).collect::<Result<_, _>>().unwrap();
     let mut client = Client::open(&server, Form::SotwAds, &Cluster, "n").await;
@@ -129,7 +129,7 @@ async fn first_request_may_name_two_hundred_thousand() {
             client.ask(ask.held(&held));
         }
         let answer = client.expect(&Endpoint, &["name-000007", "name-199999"]).await;
-        // What does not exist is told in parts that every client takes.
+        // Missing names are reported in responses small enough for every client.
         let mut removed = answer.removed.len();
         while !form.is_sotw() && removed < 199_998 {
             let part = client.next().await;
@@ -150,7 +150,7 @@ async fn publishes_wait_for_nobody_and_only_the_last_is_sent() {
     let server = Server::serving(&clusters(&[("a", 0)])).await;
     let mut behind = Vec::new();
     for form in Form::ALL {
-        // One that gets a response and never answers it, and one that does not even read.
+        // One client never answers a response, and another does not even read.
         let mut waiting = Client::open(&server, form, &Cluster, "waiting").await;
         waiting.subscribe(&Cluster, &[]);
         let held = waiting.expect(&Cluster, &["a"]).await;

@@ -1,4 +1,4 @@
-//! What holds in delta only, over ADS and per type (D).
+//! Rules of delta alone, over ADS and per type (D).
 
 use chancery::resource::ResourceType::{Cluster, Endpoint};
 
@@ -30,7 +30,7 @@ async fn what_a_reconnecting_client_holds_is_not_sent_again() {
             let existing = &names[..names.len().min(2)];
             same.ask(Ask::of(&kind).names(existing).held(&current));
             if kind == Cluster {
-                // A wildcard may be answered with nothing in it.
+                // The response to a wildcard may be empty.
                 let mut same = same;
                 if let Ok(answer) = tokio::time::timeout(std::time::Duration::from_millis(150), same.next()).await {
                     assert!(answer.resources.is_empty() && answer.removed.is_empty(), "{answer:?}");
@@ -44,7 +44,7 @@ async fn what_a_reconnecting_client_holds_is_not_sent_again() {
             behind.ask(Ask::of(&kind).names(names).held(&held));
             let answer = behind.accept(&kind, &["b"]).await;
             assert_eq!(answer.removed, ["gone"]);
-            // Only the first request says what is held.
+            // Only the first request presents versions.
             behind.send(Ask::of(&kind).names(&["a"]).held(&current));
             behind.accept(&kind, &["a"]).await;
             behind.silent().await;
@@ -113,7 +113,7 @@ async fn subscription_counts_whatever_the_nonce() {
         let first = client.expect(&Endpoint, &["a"]).await;
         client.send(Ask::of(&Endpoint).nonce("bogus").names(&["b"]));
         let second = client.expect(&Endpoint, &["b"]).await;
-        // An ACK and a subscription in one.
+        // One request with an ACK and a subscription.
         client.send(Ask::of(&Endpoint).nonce(&second.nonce).names(&["c"]));
         let third = client.expect(&Endpoint, &["c"]).await;
         client.ack(&third);

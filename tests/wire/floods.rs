@@ -1,4 +1,4 @@
-//! Floods of HTTP/2 frames (T05, T06): the connection that sends them is ended or waits, and the streams of others go on.
+//! Floods of HTTP/2 frames (T05, T06): the connection of the attacker ends or waits, and the streams of others go on.
 
 use chancery::resource::ResourceType::Cluster;
 
@@ -14,7 +14,7 @@ use crate::{
 
 const MANY: usize = 200_000;
 
-/// A server with a stream of somebody else, who is told of a publish after the flood.
+/// A server with another client's stream, which must receive a publish after the flood.
 struct Scene {
     server: Server,
     healthy: Client,
@@ -33,13 +33,13 @@ impl Scene {
         Frames::connect(self.server.xds()).await
     }
 
-    /// What others have goes on, during the flood as after it.
+    /// Asserts that the other stream still receives publishes.
     async fn goes_on(&mut self, version: u16) {
         self.server.publish(&clusters(&[("a", version)])).await;
         self.healthy.accept(&Cluster, &["a"]).await;
     }
 
-    /// Nothing of the attacker is left once it went.
+    /// Asserts that the server keeps no state of the attacker.
     async fn nothing_is_left(self, attacker: Frames) {
         drop(attacker);
         self.server.await_metric("xds_connections{port=\"xds\"}", 1.0).await;
@@ -88,7 +88,7 @@ async fn pings_that_nobody_reads_the_answers_of_are_not_taken_in_for_ever() {
     let mut scene = Scene::new().await;
     let mut attacker = scene.attacker().await;
     let ping = frame(PING, 0, 0, &[7; 8]);
-    // 340 MB of answers fit into no buffer.
+    // The answers take 340 MB, more than any buffer.
     let taken = attacker.flood(std::iter::repeat_n(ping, 20_000_000)).await;
     assert_ne!(taken, Taken::All);
     scene.goes_on(2).await;
@@ -116,7 +116,7 @@ async fn headers_that_never_end_end_the_connection() {
         attacker
             .flood(std::iter::once(begun).chain(std::iter::repeat_n(more, MANY)))
             .await;
-        // With a code or without: what was still on its way when the server closed the connection may take the code with it.
+        // With or without a code: the close may discard the frame with the code while the attacker's bytes are in flight.
         attacker.goaway().await;
         scene.goes_on(2).await;
         scene.nothing_is_left(attacker).await;

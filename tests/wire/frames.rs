@@ -1,4 +1,4 @@
-//! HTTP/2 as no client speaks it: frames that a test writes by hand over a raw socket.
+//! HTTP/2 frames that no client sends, written by hand over a raw socket.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -26,21 +26,20 @@ pub(crate) const CONTINUATION: u8 = 9;
 pub(crate) const END_HEADERS: u8 = 4;
 pub(crate) const ENHANCE_YOUR_CALM: u32 = 11;
 
-/// How long a peer that takes in nothing more is written to.
+/// The time without progress after which a peer counts as stalled.
 const STALLED: Duration = Duration::from_millis(500);
 
-/// One connection.
 pub(crate) struct Frames {
     read: OwnedReadHalf,
     write: OwnedWriteHalf,
 }
 
-/// How a flood came out.
+/// The result of a flood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Taken {
-    /// All of it was taken in.
+    /// The server read all of it.
     All,
-    /// The server took in no more of it.
+    /// The server stopped reading.
     Stalled,
     /// The server closed the connection.
     Closed,
@@ -49,7 +48,7 @@ pub(crate) enum Taken {
 // === impl Frames ===
 
 impl Frames {
-    /// Says hello.
+    /// Connects, and sends the preface.
     pub(crate) async fn connect(to: SocketAddr) -> Self {
         let (read, write) = TcpStream::connect(to).await.unwrap().into_split();
         let mut frames = Self { read, write };
@@ -58,7 +57,7 @@ impl Frames {
         frames
     }
 
-    /// Writes this over and over, as long as the server takes it in.
+    /// Writes these frames for as long as the server reads them.
     pub(crate) async fn flood(&mut self, frames: impl Iterator<Item = Vec<u8>>) -> Taken {
         let mut chunk = Vec::new();
         let mut frames = frames.peekable();
@@ -75,7 +74,7 @@ impl Frames {
         Taken::All
     }
 
-    /// The code of the GOAWAY that ends the connection; `None` where it ends without one.
+    /// The code of the GOAWAY that ends the connection, or `None` without one.
     pub(crate) async fn goaway(&mut self) -> Option<u32> {
         loop {
             let mut head = [0; 9];
@@ -92,7 +91,7 @@ impl Frames {
 }
 
 impl Frames {
-    /// The kinds and flags of all frames until the connection ends, of which none is answered.
+    /// The kinds and flags of all frames until the connection ends; the test answers none of them.
     pub(crate) async fn until_closed(&mut self) -> Vec<(u8, u8)> {
         let mut heard = Vec::new();
         loop {
@@ -110,16 +109,16 @@ impl Frames {
     }
 }
 
-/// A frame as it is written.
+/// An encoded frame.
 pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let len = u32::try_from(payload.len()).unwrap().to_be_bytes();
     let head = [len[1], len[2], len[3], kind, flags];
     [&head, &stream.to_be_bytes()[..], payload].concat()
 }
 
-/// The headers of a call, as HPACK writes them without a table.
+/// The headers of a call, encoded by HPACK without a table.
 pub(crate) fn headers(path: &str) -> Vec<u8> {
-    // `:method: POST` and `:scheme: http` are in the static table.
+    // The static table has `:method: POST` and `:scheme: http`.
     let mut block = vec![0x83, 0x86];
     for (name, value) in [
         (":path", path),
@@ -129,7 +128,7 @@ pub(crate) fn headers(path: &str) -> Vec<u8> {
     ] {
         block.push(0);
         for text in [name, value] {
-            // One byte holds lengths up to 126; longer ones take another.
+            // One byte encodes lengths up to 126; longer ones need another.
             match u8::try_from(text.len()).unwrap() {
                 short @ ..127 => block.push(short),
                 long => block.extend([127, long - 127]),

@@ -1,5 +1,5 @@
-//! Connections that open with the wrong protocol (T20): old versions and weak ciphers of TLS, clear text on a port with TLS, HTTP/1.1
-//! on a gRPC port. The server closes and counts each.
+//! Connections that open with the wrong protocol (T20): old versions and weak ciphers of TLS, clear text on a TLS port, HTTP/1.1 on
+//! a gRPC port. The server closes and counts each.
 
 use std::{net::SocketAddr, path::Path};
 
@@ -19,7 +19,7 @@ const TLS_1_0: u16 = 0x0301;
 const TLS_1_1: u16 = 0x0302;
 const TLS_1_2: u16 = 0x0303;
 
-/// ECDHE with AES-GCM, which is taken.
+/// ECDHE with AES-GCM, which the server accepts.
 const STRONG: &[u16] = &[0xC02B, 0xC02F];
 /// No encryption, RC4, 3DES, RSA without forward secrecy, and CBC.
 const WEAK: &[u16] = &[0x0001, 0x0005, 0x000A, 0x002F, 0x009C, 0xC009, 0xC013];
@@ -28,7 +28,7 @@ const WEAK: &[u16] = &[0x0001, 0x0005, 0x000A, 0x002F, 0x009C, 0xC009, 0xC013];
 const OPENING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00";
 const HTTP_1: &[u8] = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n";
 
-/// Alerts, as TLS numbers them.
+/// The numbers of TLS alerts.
 const HANDSHAKE_FAILURE: u8 = 40;
 const PROTOCOL_VERSION: u8 = 70;
 const NO_APPLICATION_PROTOCOL: u8 = 120;
@@ -42,7 +42,7 @@ fn extension(number: u16, content: &[u8]) -> Vec<u8> {
     [&number.to_be_bytes()[..], &with_length_16(content)].concat()
 }
 
-/// The first message of a client that speaks no TLS later than `version`.
+/// The first message of a client that supports TLS up to `version`.
 fn client_hello(version: u16, ciphers: &[u16], protocol: &str) -> Vec<u8> {
     let ciphers: Vec<u8> = ciphers.iter().flat_map(|cipher| cipher.to_be_bytes()).collect();
     let protocol = [&[u8::try_from(protocol.len()).unwrap()], protocol.as_bytes()].concat();
@@ -67,12 +67,12 @@ fn client_hello(version: u16, ciphers: &[u16], protocol: &str) -> Vec<u8> {
     [&[22, 3, 1][..], &with_length_16(&message)].concat()
 }
 
-/// All that the server says to this, until it closes the connection.
+/// All bytes from the server in response to these, until it closes the connection.
 async fn answer(addr: SocketAddr, said: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(addr).await.unwrap();
     stream.write_all(said).await.unwrap();
     let mut heard = Vec::new();
-    // A reset is an end as well: bytes that nobody read make one.
+    // A reset is also an end: it is sent if bytes were not read.
     let ended = timeout(PATIENCE, stream.read_to_end(&mut heard)).await;
     ended.expect("the connection is closed").ok();
     heard
@@ -95,7 +95,7 @@ fn alert(heard: &[u8]) -> u8 {
     heard[6]
 }
 
-/// A server whose xDS port has TLS and asks nobody for a certificate.
+/// A server whose xDS port has TLS without client certificates.
 async fn secure(dir: &Path) -> Server {
     Authority::new().server().write(dir, "server");
     let layer = Layer {

@@ -1,4 +1,4 @@
-//! Rates and sizes: what is too much is delayed, divided or refused with the time to come again, and shown.
+//! Rates and sizes: the excess is delayed, divided or refused with a time to retry, and reported.
 
 use std::time::{Duration, Instant};
 
@@ -30,7 +30,7 @@ fn rates(new_streams: u32, requests: u32) -> Layer {
     }
 }
 
-/// Begins streams until one is refused.
+/// Opens streams until one is refused.
 async fn refusal(server: &Server) -> (usize, Status) {
     let channel = server.connect().await;
     let mut open = Vec::new();
@@ -65,7 +65,7 @@ async fn refusal_of_too_many_streams_says_when_to_come_again() {
         ..Layer::default()
     })
     .await;
-    // Streams that wait for their snapshot stay open as long as their client does.
+    // Streams that wait for a snapshot stay open as long as their client.
     let held: Vec<Client> = {
         let mut held = Vec::new();
         for _ in 0..3 {
@@ -98,7 +98,7 @@ async fn requests_beyond_the_rate_wait_and_none_is_refused() {
         client.subscribe(&Endpoint, &["a", "b"]);
         let last = client.next().await;
         assert!(last.names().contains(&"b"), "{last:?}");
-        // 551 requests, 500 of them at once and the others at 50 a second: never sooner, however fast the machine.
+        // 551 requests: 500 at once and the others at 50 per second, so at least one second on any machine.
         assert!(begun.elapsed() >= Duration::from_secs(1), "after {:?}", begun.elapsed());
     }
 }
@@ -131,7 +131,7 @@ async fn response_that_is_not_answered_is_in_the_status() {
         server
             .await_status("n", &Cluster, |row| row.unanswered.is_none() && row.nack.is_some())
             .await;
-        // A client that warms what it refused answers nothing that follows: both are to be seen.
+        // A client that warms a refused cluster does not answer the next response: the status shows both.
         server.publish(&clusters(&[("a", 1), ("b", 1)])).await;
         let second = client.next().await;
         server.await_status("n", &Cluster, named(&second.nonce)).await;
@@ -163,7 +163,7 @@ async fn large_delta_response_is_divided_and_a_large_sotw_response_is_shown() {
         .says(|node| "gRPC Go".clone_into(&mut node.user_agent_name));
     delta.subscribe(&Cluster, &[]);
     let parts = delta.due().await;
-    assert!(parts.len() > 1, "one response");
+    assert!(parts.len() > 1, "more than one response");
     assert!(parts.iter().all(|part| part.names().len() <= 3), "{parts:?}");
     let all: Vec<&str> = parts.iter().flat_map(|part| part.names()).collect();
     assert_eq!(all, names);
@@ -178,7 +178,7 @@ async fn large_delta_response_is_divided_and_a_large_sotw_response_is_shown() {
         .await_status("sotw", &Cluster, |row| row.large_response_bytes > 7000)
         .await;
     server.publish(&clusters(&[("a", 1)])).await;
-    // First what changed, then without what is gone.
+    // First a response with the changes, then one without the removed resources.
     sotw.accept(&Cluster, &names).await;
     sotw.accept(&Cluster, &["a"]).await;
     server

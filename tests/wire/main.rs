@@ -1,7 +1,7 @@
-//! The xDS port as clients meet it: raw streams over a real socket, against a control plane that runs in this process.
+//! The xDS port: raw streams over a real socket, against a control plane in this process.
 //!
-//! Every client sends exactly what a test says and never answers by itself. Rules (`L-1`, `S-7`, …) are those of the xDS
-//! protocol as numbered in the sources.
+//! Every client sends exactly what a test tells it to, and never answers by itself. The rules (`L-1`, `S-7`, …) are those of
+//! `docs/protocol.md`.
 
 // The harness is test code as well, which clippy sees in test functions only.
 #![allow(clippy::unwrap_used)]

@@ -1,4 +1,4 @@
-//! What is counted of streams, from outside.
+//! Metrics of streams, from outside.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn what_becomes_of_responses_is_counted() {
+async fn outcomes_of_responses_are_counted() {
     for (form, protocol) in [(Form::SotwAds, "sotw"), (Form::DeltaAds, "delta")] {
         let server = Server::serving(&clusters(&[("a", 1)])).await;
         let of_clusters = |name: &str| format!("{name}{{protocol=\"{protocol}\",type=\"cluster\"}}");
@@ -25,7 +25,7 @@ async fn what_becomes_of_responses_is_counted() {
         assert_eq!(seen[&format!("xds_streams{{protocol=\"{protocol}\"}}")], 1.0);
         assert_eq!(seen[r#"xds_nodes{state="connected"}"#], 1.0);
         let pushes = r#"xds_push_seconds_count{type="cluster"}"#;
-        assert_eq!(seen[pushes], 0.0, "it was published before the stream was there");
+        assert_eq!(seen[pushes], 0.0, "the publish came before the stream");
 
         server.publish(&clusters(&[("a", 2)])).await;
         client.accept(&Cluster, &["a"]).await;
@@ -46,7 +46,7 @@ async fn what_becomes_of_responses_is_counted() {
         server.await_metric(r#"xds_streams_ended_total{code="ok"}"#, 1.0).await;
         let seen = server.metrics().await;
         assert_eq!(seen[&format!("xds_streams{{protocol=\"{protocol}\"}}")], 0.0);
-        assert_eq!(seen["xds_nodes_refusing"], 0.0, "it is not there any more");
+        assert_eq!(seen["xds_nodes_refusing"], 0.0, "the node has disconnected");
     }
 }
 
@@ -63,7 +63,7 @@ async fn stale_nonces_are_counted_by_type_and_protocol() {
         server.publish(&clusters(&[("a", 2)])).await;
         let second = client.expect(&Cluster, &["a"]).await;
         assert_eq!(server.metrics().await[&stale], 0.0, "{form:?}");
-        // Both of the response before, and of none.
+        // The nonce of the response before, and an unknown nonce.
         for nonce in [first.nonce.as_str(), "of-nobody"] {
             client.send(Ask::of(&Cluster).nonce(nonce));
         }
@@ -77,7 +77,7 @@ async fn stale_nonces_are_counted_by_type_and_protocol() {
             .filter(|(series, _)| series.starts_with("xds_stale_nonces_total"))
             .map(|(_, count)| count)
             .sum();
-        assert_eq!(all, 2.0, "{form:?}: none is counted elsewhere");
+        assert_eq!(all, 2.0, "{form:?}: no other series counts them");
     }
 }
 

@@ -1,9 +1,9 @@
 //! A model client over a socket: random subscriptions, ACKs, NACKs, publishes and reconnects against the whole server,
 //! several hundred sessions, each from its own seed.
 //!
-//! At every prefix it holds no route to a cluster that it was not given, and loses no cluster that a route of its listeners
-//! still goes to; nothing that it refused comes again as it was; and in the end it holds what is published. A failed session
-//! names its seed: `WIRE_MODEL_SEED=n` runs that one alone, `WIRE_MODEL_SESSIONS=n` runs more.
+//! At every moment the client has no route to a cluster that it was not sent, and keeps every cluster that a route of its
+//! listeners uses. Refused content is never sent again unchanged, and in the end the client has the published resources. A
+//! failed session prints its seed: `WIRE_MODEL_SEED=n` runs that session alone, `WIRE_MODEL_SESSIONS=n` runs more.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -19,10 +19,10 @@ const SESSIONS: u64 = 300;
 const STEPS: u64 = 24;
 const NAMES: [&str; 3] = ["alpha", "beta", "gamma"];
 const KINDS: [ResourceType; 4] = [Cluster, Endpoint, Listener, Route];
-/// What makes a client refuse content: no name has it.
+/// Content that the client refuses; no name contains it.
 const BAD: &str = "unacceptable";
 
-/// splitmix64: every seed is a good one.
+/// splitmix64, which works with every seed.
 struct Random(u64);
 
 impl Random {
@@ -43,7 +43,7 @@ impl Random {
     }
 }
 
-/// What is published: name → content, and for routes the cluster they go to.
+/// The published resources: name → content, and for routes also their cluster.
 #[derive(Clone, Debug, Default)]
 struct Published {
     clusters: BTreeMap<&'static str, String>,
@@ -52,7 +52,7 @@ struct Published {
 }
 
 impl Published {
-    /// References are never dangling. One in ten contents is refused, unless all are to be good.
+    /// References are never dangling. One in ten contents is refused, unless all must be good.
     fn random(random: &mut Random, good: bool) -> Self {
         let content = |random: &mut Random| {
             if !good && random.chance(10) {
@@ -98,7 +98,7 @@ impl Published {
         config
     }
 
-    /// The content of a resource by its full name, as far as the client can tell it apart.
+    /// The content of a resource by its full name, reduced to what the client can distinguish.
     fn content(&self, kind: &ResourceType, name: &str) -> Option<String> {
         let (_, short) = name.split_once('-')?;
         match kind {
@@ -121,7 +121,7 @@ impl Published {
     }
 }
 
-/// What the bytes of a resource say, in the words of [`Published::content`].
+/// The content in the bytes of a resource, in the form of [`Published::content`].
 fn content(kind: &ResourceType, bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let marks = (0..4).map(|number| format!("mark{number}")).chain([BAD.to_owned()]);
@@ -150,7 +150,7 @@ struct Refusal {
     kind: ResourceType,
     resources: Vec<(String, Vec<u8>)>,
     removed: Vec<String>,
-    /// Something else of the type was sent since.
+    /// True once another response of the type was sent.
     overtaken: bool,
 }
 
@@ -165,13 +165,13 @@ struct Model<'a> {
     held: BTreeMap<ResourceType, BTreeMap<String, (String, String)>>,
     names: BTreeMap<ResourceType, BTreeSet<String>>,
     accepted: BTreeMap<ResourceType, String>,
-    /// Of the last response that was answered: any other would answer that one.
+    /// The nonces of the last answered responses; a request with any other nonce would answer that response.
     nonces: BTreeMap<ResourceType, String>,
     waiting: VecDeque<(ResourceType, Answer)>,
     refused: Vec<Refusal>,
     /// Clusters of refused responses, not accepted since: the server cannot know which of them the client has.
     refused_clusters: BTreeSet<String>,
-    /// Listeners and routes from an earlier stream: a new one cannot know what they need.
+    /// Listeners and routes from an earlier stream: a new stream does not know which clusters they need.
     carried_over: BTreeSet<(ResourceType, String)>,
     log: Vec<String>,
 }
@@ -213,7 +213,7 @@ impl<'a> Model<'a> {
         self.names.get(kind).into_iter().flatten().cloned().collect()
     }
 
-    /// The first requests of a stream, with what the client brings from an earlier one.
+    /// Sends the first requests of a stream, with the resources that the client has from an earlier one.
     fn connect(&mut self) {
         self.waiting.clear();
         self.nonces.clear();
@@ -293,7 +293,7 @@ impl<'a> Model<'a> {
         held.retain(|name, _| names.contains(name));
     }
 
-    /// Everything that is due, applied in order; answers come later.
+    /// Applies all due responses in order; the answers follow later.
     async fn receive(&mut self) {
         for answer in self.client.due().await {
             let kind = KINDS
@@ -312,29 +312,29 @@ impl<'a> Model<'a> {
         }
     }
 
-    /// What must hold of every single response.
+    /// Checks that hold for every response.
     fn check(&mut self, kind: &ResourceType, answer: &Answer) {
         let names = answer.names();
         assert!(
             names.windows(2).all(|pair| pair[0] < pair[1]),
             "sorted, each once: {}",
-            self.told()
+            self.log()
         );
         assert!(
             answer.removed.iter().all(|gone| !names.contains(&gone.as_str())),
             "disjoint: {}",
-            self.told()
+            self.log()
         );
         if let Some(asked) = self.names.get(kind) {
             assert!(
                 names.iter().all(|name| asked.contains(*name)),
                 "only what is asked for: {}",
-                self.told()
+                self.log()
             );
         }
         if self.form.is_sotw() {
             let awaited = self.waiting.iter().any(|(waiting, _)| waiting == kind);
-            assert!(!awaited, "one response per type is outstanding: {}", self.told());
+            assert!(!awaited, "one response per type is outstanding: {}", self.log());
         }
         let full = self.is_full_state(kind);
         let again = |refusal: &Refusal| {
@@ -345,8 +345,8 @@ impl<'a> Model<'a> {
         };
         assert!(
             !self.refused.iter().any(again),
-            "what was refused came again: {}",
-            self.told()
+            "refused content was sent again: {}",
+            self.log()
         );
         let parent = |of: &ResourceType| match of {
             Endpoint => Some(Cluster),
@@ -404,7 +404,7 @@ impl<'a> Model<'a> {
         self.check_references();
     }
 
-    /// The client holds no listener whose route goes to a cluster that it does not hold.
+    /// Asserts that every listener's route goes to a cluster that the client has.
     fn check_references(&self) {
         let none = BTreeMap::new();
         let of = |kind| self.held.get(&kind).unwrap_or(&none);
@@ -422,7 +422,7 @@ impl<'a> Model<'a> {
             assert!(
                 clusters.contains_key(to) || self.refused_clusters.contains(to),
                 "{route} goes to {to}, which the client does not hold: {}",
-                self.told()
+                self.log()
             );
         }
     }
@@ -440,7 +440,7 @@ impl<'a> Model<'a> {
         let (kind, answer) = self
             .waiting
             .remove(usize::try_from(at).unwrap())
-            .expect("one of those that wait");
+            .expect("one of the waiting responses");
         let bad = is_bad(&answer);
         self.log
             .push(format!("{} {}", if bad { "NACK" } else { "ACK" }, answer.nonce));
@@ -473,10 +473,10 @@ impl<'a> Model<'a> {
         self.receive().await;
     }
 
-    /// Answers everything, bad content included: it comes to rest and stays there.
+    /// Answers everything, refused content included, until no more responses come.
     async fn rest(&mut self) {
-        // Removals come behind everything else, the answer that proves it included: so nothing is due only when that
-        // was proved twice.
+        // Removals come after everything else, also after the response that proves silence. So only two proofs in a row mean that no
+        // response is due.
         let mut proved = 0;
         for _ in 0..400 {
             self.receive().await;
@@ -487,7 +487,7 @@ impl<'a> Model<'a> {
             }
             self.answer();
         }
-        panic!("it never comes to rest: {}", self.told());
+        panic!("responses never stop: {}", self.log());
     }
 
     async fn converge(&mut self) {
@@ -510,19 +510,19 @@ impl<'a> Model<'a> {
                 .map(|(name, (content, _))| (name.clone(), content.clone()))
                 .collect();
             if self.form.is_sotw() && !self.is_full_state(&kind) {
-                // there is no removal of named types in SotW; parents imply it.
+                // SotW has no removal of named types; the removal of parents implies it.
                 held.retain(|name, _| expected.contains_key(name));
             }
             if matches!(kind, Cluster | Endpoint) {
-                // O-12: as long as a removed route is asked for, what it goes to stays, its endpoints included.
+                // O-12: while the client subscribes to a removed route, that route's cluster and endpoints stay.
                 held.retain(|name, _| expected.contains_key(name));
             }
-            assert_eq!(held, expected, "{kind}: {}", self.told());
+            assert_eq!(held, expected, "{kind}: {}", self.log());
         }
     }
 
-    /// What happened, for the message of a failed session.
-    fn told(&self) -> String {
+    /// The log of the session, for the message of a failure.
+    fn log(&self) -> String {
         format!("{} {:?}\n{}", self.group, self.form, self.log.join("\n"))
     }
 }

@@ -1,4 +1,4 @@
-//! Names in whatever way they are written, names that do not exist, and resources that expire.
+//! Names in equivalent spellings, names that do not exist, and resources that expire.
 
 use chancery::{
     proto::envoy::config::core::v3::Node,
@@ -25,7 +25,7 @@ async fn xdstp_name_is_found_in_whatever_way_it_is_written() {
             let mut client = Client::open(&server, form, &Endpoint, "n").await;
             client.subscribe(&Endpoint, &[written]);
             let answer = client.next().await;
-            // In SotW the name is in the resource alone, which is served as it was published.
+            // In SotW only the resource contains the name, and it is served as published.
             let expected = if form.is_sotw() { &published } else { &canonical };
             assert_eq!(answer.names(), [expected], "{form:?} {written}");
         }
@@ -116,7 +116,7 @@ async fn wildcard_of_a_server_leaves_out_what_is_on_demand() {
     }
 }
 
-/// A client that takes in TTLs, by what it says or by what its group says.
+/// A client that accepts TTLs, by its own features or by a setting of its group.
 fn expiring() -> Config {
     Config::new().expiring(&Runtime, "name: switches, layer: {}", "3s")
 }
@@ -154,7 +154,7 @@ async fn heartbeats_renew_a_ttl_for_clients_that_take_it() {
             client.ack(&first);
             let mut nonces = vec![first.nonce];
             for _ in 0..2 {
-                // In SotW the resource itself renews its TTL: Envoy lets it expire at a heartbeat without.
+                // In SotW the full resource renews its TTL: Envoy lets the resource expire at a heartbeat without content.
                 let whole: &[&str] = if form.is_sotw() { &["switches"] } else { &[] };
                 let heartbeat = client.expect(&Runtime, whole).await;
                 let renewed = if form.is_sotw() {

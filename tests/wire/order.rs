@@ -15,7 +15,7 @@ fn config(cluster: &str) -> Config {
     Config::new().with(&Cluster, cluster, 1).route_to("r", "h", cluster)
 }
 
-/// A client of the group that holds the route and its old cluster.
+/// A client of the group that has the route and its old cluster.
 async fn settled(server: &Server, form: Form, group: &str) -> Client {
     server.publish_to(group, &config("old")).await;
     let mut client = Client::open(server, form, &Cluster, group).await.of_group(group);
@@ -42,16 +42,16 @@ async fn a_group_without_the_order_is_brought_to_the_newest_at_once() {
         for group in ["off", "on"] {
             server.publish_to(group, &config("new")).await;
         }
-        let told = off.due().await;
-        let names: Vec<_> = told.iter().map(|answer| answer.names()).collect();
+        let due = off.due().await;
+        let names: Vec<_> = due.iter().map(|answer| answer.names()).collect();
         assert_eq!(names, [["new"], ["r"]], "{form:?}: the route waits for nothing");
         let removed: &[&str] = if form.is_sotw() { &[] } else { &["old"] };
-        assert_eq!(told[0].removed, removed, "{form:?}: the removal waits for nothing");
+        assert_eq!(due[0].removed, removed, "{form:?}: the removal waits for nothing");
 
-        let told = on.due().await;
-        let names: Vec<_> = told.iter().map(|answer| answer.names()).collect();
+        let due = on.due().await;
+        let names: Vec<_> = due.iter().map(|answer| answer.names()).collect();
         let kept: &[&str] = if form.is_sotw() { &["new", "old"] } else { &["new"] };
         assert_eq!(names, [kept], "{form:?}: the route waits for its cluster");
-        assert!(told[0].removed.is_empty(), "{form:?}: the old cluster stays");
+        assert!(due[0].removed.is_empty(), "{form:?}: the old cluster stays");
     }
 }

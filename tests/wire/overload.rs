@@ -1,4 +1,4 @@
-//! What all clients share has a bound: names, memory, the patience with those that do not read, the age of streams.
+//! Bounds of resources that all clients share: names, memory, the wait for clients that do not read, the age of streams.
 
 use std::time::Duration;
 
@@ -85,7 +85,7 @@ async fn names_of_all_streams_together_have_a_bound() {
     assert!(held > 0.0 && held <= f64::from(2 << 20), "{held} bytes");
     drop(kept);
     server.await_metric("xds_subscribed_bytes", 0.0).await;
-    // What was given back is there for the next one.
+    // Released bytes are available to the next client.
     let mut again = Client::open(&server, Form::SotwAds, &Cluster, "again").await;
     again.send(ask(&names(100, 9000)).node(node("again")));
     again.subscribe(&Cluster, &[]);
@@ -128,7 +128,7 @@ async fn above_the_memory_budget_newcomers_are_refused_and_others_go_on() {
     let (status, text) = server.post("/v3/discovery:clusters", poll).await;
     assert_eq!(status, 503, "{text}");
     assert!(text.contains("limits.memory"), "{text}");
-    // What is open, the admin API and the probes go on.
+    // Open streams, the admin API and the probes go on.
     server.publish(&clusters(&[("a", 2)])).await;
     open.accept(&Cluster, &["a"]).await;
     assert_eq!(server.get("/livez").await.0, 200);
@@ -146,16 +146,16 @@ async fn above_the_memory_budget_newcomers_are_refused_and_others_go_on() {
     assert_eq!(server.health().await.state(), State::Healthy);
 }
 
-/// A stream as HTTP/2 has it: its client makes room when a test says so.
+/// An HTTP/2 stream whose window the test opens.
 struct RawStream {
     body: JoinSet<Result<RecvStream, h2::Error>>,
     requests: SendStream<Bytes>,
-    /// It would end with these.
+    /// Kept, since the stream would end with these.
     _connection: (SendRequest<Bytes>, JoinSet<()>),
 }
 
 impl RawStream {
-    /// Of a client that answers pings.
+    /// Opens a stream of a client that answers pings.
     async fn open(server: &Server, id: &str, window: u32) -> Self {
         let tcp = TcpStream::connect(server.xds()).await.unwrap();
         let mut builder = client::Builder::new();
@@ -235,7 +235,7 @@ async fn stream_whose_client_stops_reading_within_a_response_is_ended() {
     server.publish(&large).await;
     let mut stuck = RawStream::open(&server, "stuck", 65_535).await;
     let mut body = stuck.body().await;
-    // What fits into the window comes, and no room is made for more.
+    // The response fills the window, which is not opened further.
     let end = async {
         while let Some(data) = body.data().await {
             data?;
@@ -300,7 +300,7 @@ async fn streams_of_load_reports_that_are_old_enough_end_too() {
             .await
             .expect("an end in time")
         {
-            Ok(message) => assert!(message.is_some(), "it ends with an error"),
+            Ok(message) => assert!(message.is_some(), "the stream ends with an error"),
             Err(end) => break end,
         }
     };
@@ -320,7 +320,7 @@ async fn names_that_a_fetch_asks_for_count_as_those_of_a_stream() {
     .await;
     server.publish(&clusters(&[("a", 1)])).await;
     let path = "/envoy.service.endpoint.v3.EndpointDiscoveryService/FetchEndpoints";
-    // The second one is worked on apart from other streams.
+    // The second request is processed apart from other streams.
     for count in [9000, 20_000] {
         let message = ask(&names(1, count)).node(node("n")).encode(Form::SotwAds);
         let answer = call(server.connect().await, path, tokio_stream::once(message)).await;
@@ -353,7 +353,7 @@ async fn types_and_lengths_of_names_have_the_limits_that_are_set() {
     assert!(end.message().contains("71 bytes long, more than 70"), "{end:?}");
 }
 
-/// What comes of a fetch with so long a header.
+/// The result of a fetch with a header of this length.
 async fn with_header(server: &Server, bytes: usize) -> Result<(), Status> {
     let mut grpc = tonic::client::Grpc::new(server.connect().await);
     grpc.ready().await.unwrap();

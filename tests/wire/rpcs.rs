@@ -1,4 +1,4 @@
-//! Every RPC that Envoy's protos define for discovery: streams, delta streams and `Fetch*`.
+//! All RPCs for discovery in Envoy's protos: streams, delta streams and `Fetch*`.
 
 use bytes::Bytes;
 use chancery::resource::ResourceType::{self, Cluster, Endpoint, LbEndpoint, VirtualHost};
@@ -74,10 +74,10 @@ async fn every_fetch_answers_its_type() {
             .unwrap();
         assert_eq!((named.type_url.as_str(), named.names()), (kind.type_url(), vec!["a"]));
         assert!(!named.version.is_empty() && named.identifier.starts_with("chancery/"));
-        // Without a stream, no names are all names; the type goes without saying.
+        // Without a stream an empty list means all names; the path implies the type.
         let all = fetch(&server, &kind, Ask::default().node(node("n"))).await.unwrap();
         assert!(all.names().contains(&"a"), "{all:?}");
-        // The version that is presented makes no difference.
+        // The presented version makes no difference.
         let again = fetch(&server, &kind, Ask::of(&kind).node(node("n")).version(&all.version))
             .await
             .unwrap();
@@ -100,7 +100,7 @@ async fn fetch_says_what_is_wrong() {
     }
     let empty = call(server.connect().await, &fetch_path(&Cluster), tokio_stream::empty()).await;
     assert_eq!(empty.unwrap_err().code(), Code::InvalidArgument);
-    // Never empty: that would delete everything.
+    // An empty response would delete everything.
     let unknown = Server::start().await;
     let status = fetch(&unknown, &Cluster, Ask::of(&Cluster).node(node("n")))
         .await

@@ -1,4 +1,4 @@
-//! mTLS on the xDS port: a certificate that is good no longer ends what was begun with it.
+//! mTLS on the xDS port: a certificate that becomes invalid ends its streams and connections.
 
 use std::{fs, path::Path};
 
@@ -23,7 +23,7 @@ use crate::{
 
 const IDENTITY: &str = "spiffe://prod/ns/demo/sa/envoy";
 
-/// A server whose clients show certificates of `authority`.
+/// A server that requires client certificates of `authority`.
 struct Secure {
     server: Server,
     authority: Authority,
@@ -31,7 +31,7 @@ struct Secure {
 }
 
 impl Secure {
-    /// With the list of revoked certificates of the moment, which is empty.
+    /// Starts the server with an empty revocation list.
     async fn start(access: Option<AccessConfig>) -> Self {
         Self::with(Layer {
             access,
@@ -74,7 +74,7 @@ impl Secure {
         self.endpoint(client).connect().await.unwrap()
     }
 
-    /// A stream that was served.
+    /// A stream that has received a response.
     async fn stream(channel: Channel, node: &str) -> Client {
         let mut client = Client::open_on(channel, Form::DeltaAds, &ResourceType::Cluster, node).await;
         client.subscribe(&ResourceType::Cluster, &["a"]);
@@ -87,7 +87,7 @@ impl Secure {
         exchange(self.dir.path(), "ca.crl", &self.authority.crl(revoked));
     }
 
-    /// What a stream is ended with.
+    /// The code at the end of a stream.
     async fn end_of(client: Client) -> Code {
         client.end().await.map_or_else(|status| status.code(), |()| Code::Ok)
     }
@@ -124,7 +124,7 @@ async fn a_revoked_certificate_ends_its_connection_and_begins_none() {
 
     let late = secure.authority.expired_client(IDENTITY);
     for (client, reason) in [(&stolen, "revoked"), (&late, "expired")] {
-        // TLS 1.3 has the client done before the server has looked: it is the first call that fails.
+        // In TLS 1.3 the client finishes before the server has checked its certificate, so the first call fails.
         let channel = secure.endpoint(client).connect_lazy();
         let path = Form::DeltaAds.path(&ResourceType::Cluster);
         assert!(call(channel, &path, tokio_stream::pending()).await.is_err());
@@ -133,7 +133,7 @@ async fn a_revoked_certificate_ends_its_connection_and_begins_none() {
         secure.server.await_metric_above(&refused, 0.0).await;
     }
 
-    // Another certificate of the same identity goes on, and is served what comes.
+    // A client with another certificate of the same identity goes on, and receives the publish.
     secure.server.publish(&config(&["a", "b"])).await;
     stays.subscribe(&ResourceType::Cluster, &["a", "b"]);
     assert_eq!(stays.next().await.names(), ["b"]);
@@ -175,7 +175,7 @@ async fn a_certificate_whose_ca_is_taken_out_ends_its_connection() {
     assert_eq!(secure.server.metrics().await[withdrawn], 1.0);
 }
 
-/// A connection that stayed would refuse every stream of a client that has long renewed its certificate, and comes back on it.
+/// A connection that stayed open would refuse every stream of a client that has renewed its certificate.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_ends_with_the_certificate_that_it_began_with() {
     for (access, code) in [(None, None), (rules(), Some(Code::Unauthenticated))] {

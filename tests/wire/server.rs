@@ -19,7 +19,7 @@ use crate::config::Config;
 /// Long enough for a loaded machine, short enough to fail.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The group of every node that does not say otherwise.
+/// The group of every node unless a test names another.
 pub(crate) const GROUP: &str = "demo";
 
 pub(crate) struct Server {
@@ -46,7 +46,7 @@ impl Server {
         Self { running, admin }
     }
 
-    /// A server that serves this.
+    /// A server with this configuration.
     pub(crate) async fn serving(config: &Config) -> Self {
         let server = Self::start().await;
         server.publish(config).await;
@@ -65,7 +65,7 @@ impl Server {
         self.running.addresses.http
     }
 
-    /// A connection of its own.
+    /// A new connection.
     pub(crate) async fn connect(&self) -> Channel {
         connect(self.xds()).await
     }
@@ -92,7 +92,7 @@ impl Server {
         client.replace_snapshot(request).await.unwrap();
     }
 
-    /// Forgets the group.
+    /// Deletes the group's snapshot.
     pub(crate) async fn delete(&self, group: &str) {
         let request = DeleteSnapshotRequest {
             group: group.to_owned(),
@@ -108,7 +108,7 @@ impl Server {
         nodes.unwrap().into_inner().nodes
     }
 
-    /// What the books say of one node's type.
+    /// The fleet's record of one node's type.
     pub(crate) async fn status(&self, node: &str, kind: &ResourceType) -> TypeStatus {
         let nodes = self.nodes().await;
         let node = nodes
@@ -120,7 +120,7 @@ impl Server {
             .expect("a row of the type")
     }
 
-    /// Waits until the books say so of one node's type.
+    /// Waits until the fleet's record of one node's type satisfies the condition.
     pub(crate) async fn await_status(&self, node: &str, kind: &ResourceType, holds: impl Fn(&TypeStatus) -> bool) {
         self.eventually("the status is as expected", async || {
             holds(&self.status(node, kind).await)
@@ -140,7 +140,7 @@ impl Server {
             .collect()
     }
 
-    /// Status and text of a path of the HTTP port.
+    /// Status and body of a path of the HTTP port.
     pub(crate) async fn get(&self, path: &str) -> (u16, String) {
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let url = format!("http://{}{path}", self.http());
@@ -148,7 +148,7 @@ impl Server {
         (response.status().as_u16(), response.text().await.unwrap())
     }
 
-    /// The same of a body of JSON that is posted there.
+    /// Posts a JSON body, and returns status and body of the response.
     pub(crate) async fn post(&self, path: &str, body: &'static str) -> (u16, String) {
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let request = client.post(format!("http://{}{path}", self.http())).body(body);
@@ -156,7 +156,7 @@ impl Server {
         (response.status().as_u16(), response.text().await.unwrap())
     }
 
-    /// Waits until `/readyz` says so.
+    /// Waits until `/readyz` has this status.
     pub(crate) async fn await_ready(&self, status: u16) {
         self.eventually(&format!("/readyz is {status}"), async || {
             self.get("/readyz").await.0 == status
@@ -164,7 +164,7 @@ impl Server {
         .await;
     }
 
-    /// How the server says that it is.
+    /// The health that the server reports.
     pub(crate) async fn health(&self) -> ServerHealth {
         let mut client = NodeServiceClient::new(self.admin.clone());
         let listed = client.list_nodes(ListNodesRequest::default()).await.unwrap();
@@ -191,7 +191,7 @@ impl Server {
         self.running.open_streams()
     }
 
-    /// Waits until no stream is open, and none is in the books.
+    /// Waits until no stream is open, and the fleet records none.
     pub(crate) async fn await_no_streams(&self) {
         self.eventually("every stream's state is gone", async || {
             self.open_streams() == 0 && self.nodes().await.iter().all(|node| node.streams.is_empty())

@@ -1,4 +1,4 @@
-//! What holds in SotW only, over ADS and per type.
+//! Rules of SotW alone, over ADS and per type.
 
 use chancery::{
     proto::admin::type_status::State,
@@ -75,19 +75,19 @@ async fn the_empty_name_is_a_name() {
         client.subscribe(&Cluster, &["a", "b"]);
         client.accept(&Cluster, &["a", "b"]).await;
         client.subscribe(&Cluster, &[""]);
-        // A full state may be told as empty, but holds neither of them.
+        // A full state may be sent as empty, but contains neither resource.
         server.publish(&clusters(&[("a", 1), ("b", 2)])).await;
         let client = &mut client;
         if form.is_ads() {
             client.subscribe(&Endpoint, &["nothing"]);
         }
         server.publish(&clusters(&[("a", 2), ("b", 2)])).await;
-        let mut told = Vec::new();
+        let mut answers = Vec::new();
         while let Ok(answer) = tokio::time::timeout(std::time::Duration::from_millis(150), client.next()).await {
             client.ack(&answer);
-            told.push(answer);
+            answers.push(answer);
         }
-        assert!(told.iter().all(|answer| answer.resources.is_empty()), "{told:?}");
+        assert!(answers.iter().all(|answer| answer.resources.is_empty()), "{answers:?}");
     }
 }
 

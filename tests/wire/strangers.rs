@@ -1,5 +1,5 @@
-//! What anybody may send who reaches the port: each request here would take many times its size, or stay for ever. Each is
-//! refused by the name of what is too much, and counted.
+//! Requests that anybody who reaches the port may send: each here would take many times its size, or stay for ever. Each is
+//! refused with the name of the exceeded limit, and counted.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -26,7 +26,7 @@ use crate::{
 
 const LRS: &str = "/envoy.service.load_stats.v3.LoadReportingService/StreamLoadStats";
 
-/// A field that holds so many empty messages.
+/// A field with this many empty messages.
 fn empties(field: u8, count: usize) -> Vec<u8> {
     [field << 3 | 2, 0].repeat(count)
 }
@@ -39,10 +39,10 @@ fn of_bytes(field: u8, bytes: &[u8]) -> Vec<u8> {
     message
 }
 
-/// How a call ends that is sent this.
+/// The final status of a call with this message.
 async fn end_of(server: &Server, path: &str, message: Vec<u8>) -> Status {
     let messages = tokio_stream::once(Bytes::from(message));
-    // The client goes on sending as long as it is not told otherwise.
+    // The client keeps its request side open, as it would until it is told to stop.
     let messages = messages.chain(tokio_stream::pending());
     let mut stream = match call(server.connect().await, path, messages).await {
         Ok(stream) => stream,
@@ -174,7 +174,7 @@ async fn texts_that_would_be_kept_are_short() {
 }
 
 #[tokio::test]
-async fn words_of_a_stranger_come_back_short_and_tame() {
+async fn messages_of_strangers_come_back_short_and_escaped() {
     let server = Server::serving(&clusters(&[("a", 1)])).await;
     let forged = format!("x\n\u{1b}[31m INFO all is well \u{9b}\u{202e}{}", "y".repeat(3000));
     for form in [Form::SotwAds, Form::DeltaAds] {
@@ -197,7 +197,7 @@ async fn words_of_a_stranger_come_back_short_and_tame() {
     }
 }
 
-/// A stream that sends the beginning of a message, and nothing more: its body.
+/// The response body of a stream that sends only the beginning of a message.
 async fn unfinished(server: &Server, form: Form, part: usize, whole: usize) -> Body {
     let mut begin = vec![0];
     begin.put_u32(u32::try_from(whole).unwrap());
@@ -213,7 +213,7 @@ async fn unfinished(server: &Server, form: Form, part: usize, whole: usize) -> B
     channel.call(request).await.unwrap().into_body()
 }
 
-/// The status at the end of a body; `None` where it does not end.
+/// The status at the end of a body, or `None` if it does not end.
 async fn status_of(mut body: Body) -> Option<Status> {
     let end = async {
         loop {
@@ -263,7 +263,7 @@ async fn unfinished_requests_have_a_limit_over_all_streams_of_an_address() {
     for _ in 0..8 {
         bodies.push(unfinished(&server, Form::SotwAds, 180 << 10, 200 << 10).await);
     }
-    // Half a MiB is one address's: two of 192 KiB fit.
+    // One address may use half a MiB: two requests of 192 KiB fit.
     server.await_metric(&refused("unfinished"), 6.0).await;
     let mut ends = tokio::task::JoinSet::new();
     bodies.into_iter().for_each(|body| drop(ends.spawn(status_of(body))));
@@ -272,7 +272,7 @@ async fn unfinished_requests_have_a_limit_over_all_streams_of_an_address() {
         assert_eq!(end.code(), Code::ResourceExhausted, "{end:?}");
         assert!(end.message().contains("from one address"), "{end:?}");
     }
-    // What fits into one frame is no burden.
+    // A request that fits into one frame does not count.
     let mut client = Client::open(&server, Form::SotwAds, &Cluster, "fine").await;
     client.subscribe(&Cluster, &[]);
     client.accept(&Cluster, &["a"]).await;

@@ -1,4 +1,4 @@
-//! How streams begin and end, and who is on them (L).
+//! The beginnings, ends and nodes of streams (L).
 
 use chancery::{
     proto::envoy::config::core::v3::Node,
@@ -18,7 +18,7 @@ fn expect_code(end: Result<(), tonic::Status>, code: Code, form: Form) {
     assert_eq!(status.code(), code, "{form:?}: {status:?}");
 }
 
-/// Sends these requests and gives the stream's end; nothing of it is left.
+/// Sends these requests and returns the stream's end; no state is left.
 async fn refused(server: &Server, form: Form, asks: Vec<Ask>) -> Result<(), tonic::Status> {
     let client = Client::open(server, form, &Cluster, "n").await;
     asks.into_iter().for_each(|ask| client.send(ask));
@@ -109,7 +109,7 @@ async fn node_is_kept_from_the_first_request() {
         let mut client = Client::open(&server, form, &Cluster, "n").await;
         client.subscribe(&Cluster, &[]);
         let answer = client.expect(&Cluster, &["a"]).await;
-        // The ACK and what follows name no node.
+        // The ACK and later requests have no node.
         client.ack(&answer);
         if form.is_ads() {
             client.subscribe(&Listener, &[]);
@@ -133,7 +133,7 @@ async fn node_may_be_repeated_but_not_changed() {
                 .version(&answer.version),
         );
         client.silent().await;
-        // The cluster alone does not move a stream to another snapshot.
+        // A changed cluster alone does not move a stream to another snapshot.
         client.send(Ask::of(&Cluster).node(Node {
             cluster: "other".to_owned(),
             ..node("n")

@@ -1,8 +1,8 @@
-//! A secret that a node may not have is told apart from one that is not there by nothing: not by what is answered, byte for byte,
-//! and not by how long that takes.
+//! A denied secret cannot be distinguished from one that does not exist: neither by the response, byte for byte, nor by the time
+//! of the response.
 //!
-//! The answers are compared in every run. The times are printed and judged by whoever asks for them: `make timing`, with
-//! `TIMING_NAMES` of each kind.
+//! Every run compares the responses. `make timing`, with `TIMING_NAMES` of each kind, prints the times for a reader to
+//! judge.
 
 use std::time::{Duration, Instant};
 
@@ -19,18 +19,18 @@ use crate::{
     config::Config,
 };
 
-/// Names of each kind in a run that says no other.
+/// Number of names of each kind by default.
 const NAMES: usize = 60;
-/// Secrets that the node may have: it asks for one beside each name where the name alone is met with silence.
+/// Number of secrets that the node may have: one is requested with each name that would get no response alone.
 const OWN: usize = 4;
 
-/// One who asks for a secret by name, and is answered.
+/// A client that requests a secret by name, and waits for the response.
 trait Asks {
-    /// What the answer says, without what differs from one answer to the next whatever is asked for.
+    /// The response, without the parts that differ between any two responses.
     async fn ask(&mut self, number: usize, name: &str) -> String;
 }
 
-/// Some secrets that another may have, some that the node may have, and none of the third kind.
+/// A server with some secrets of another node and some of this node; the third kind does not exist.
 async fn start(names: usize) -> Guarded {
     let layer = Layer {
         rest: RestLayer {
@@ -96,7 +96,7 @@ struct Sotw(
 );
 
 impl Asks for Sotw {
-    /// With a secret of the node's own, another than the time before: that is answered, the name itself is not.
+    /// Requests the name together with another permitted secret than last time: the response has only that secret.
     async fn ask(&mut self, number: usize, name: &str) -> String {
         let Self(stream, nonce, version) = self;
         let request = DiscoveryRequest {
@@ -112,7 +112,7 @@ impl Asks for Sotw {
         *version = answer.version_info.clone();
         let bytes = answer.encode_to_vec();
         let shown = format!("{}: {answer:?}", bytes.len());
-        // The one beside it is one of a few.
+        // The permitted secret is one of a few.
         (0..OWN)
             .fold(shown, |shown, number| shown.replace(&own(number), "OWN"))
             .replace(name, "NAME")
@@ -139,12 +139,12 @@ impl Asks for Rest {
     }
 }
 
-/// Asks for both kinds of names in turn, whichever first; the answers, and the times that they took.
+/// Requests both kinds of names in turn, in varying order; returns the responses and their times.
 async fn alternately(asks: &mut impl Asks, names: usize) -> [Vec<(String, Duration)>; 2] {
     let mut kinds = [Vec::new(), Vec::new()];
     let mut asked = 0;
     for number in 0..names {
-        // By the bits of a well mixed number: neither kind is always the one that comes after the other.
+        // A bit of a well mixed number decides which kind comes first.
         let first = (number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) & 1;
         for kind in [first, 1 - first] {
             let name = if kind == 0 { denied(number) } else { missing(number) };
@@ -157,10 +157,10 @@ async fn alternately(asks: &mut impl Asks, names: usize) -> [Vec<(String, Durati
     kinds
 }
 
-/// Prints how far apart the times are, and holds that the answers are the same.
+/// Prints the difference between the times, and asserts that the responses are the same.
 #[allow(clippy::print_stdout, reason = "the figures are what it is run for")]
 async fn compare(what: &str, asks: &mut impl Asks, names: usize) {
-    // What is built once is built before anything is measured.
+    // A first pass fills caches before the measurement.
     alternately(asks, names.min(20)).await;
     let [denied, missing] = alternately(asks, names).await;
     let texts = |answers: &[(String, Duration)]| {
@@ -182,21 +182,21 @@ async fn compare(what: &str, asks: &mut impl Asks, names: usize) {
     println!("{what:12} {}", Comparison::of(&times(denied), &times(missing)));
 }
 
-/// How far two samples are apart.
+/// The difference between two samples.
 struct Comparison {
     medians: [u64; 2],
-    /// How often a time of the first kind is the longer one, of all pairs; half of them where there is no difference.
+    /// The share of all pairs in which the time of the first kind is longer; one half if there is no difference.
     longer: f64,
-    /// By how many standard deviations that differs from half (Mann and Whitney).
+    /// The deviation of this share from one half, in standard deviations (Mann and Whitney).
     deviations: f64,
-    /// The largest distance between the two distributions, and from which on one in a hundred samples of the same would show it
+    /// The largest distance between the two distributions, and the distance that one in a hundred pairs of equal samples exceeds
     /// (Kolmogorov and Smirnov).
     distance: f64,
     critical: f64,
 }
 
 impl Comparison {
-    /// Both are sorted.
+    /// Compares two sorted samples.
     fn of(first: &[u64], second: &[u64]) -> Self {
         let (m, n) = (first.len() as f64, second.len() as f64);
         let below = |times: &[u64], time: u64| times.partition_point(|other| *other < time) as f64;
@@ -285,8 +285,8 @@ fn a_difference_is_told_and_none_is_not() {
     let equal = Comparison::of(&first, &first);
     assert!(equal.distance == 0.0 && equal.deviations.abs() < 1e-9 && (equal.longer - 0.5).abs() < 1e-9);
     let later: Vec<u64> = (100..1100).collect();
-    let told = Comparison::of(&later, &first).to_string();
-    assert!(told.ends_with("TOLD APART"), "{told}");
+    let text = Comparison::of(&later, &first).to_string();
+    assert!(text.ends_with("TOLD APART"), "{text}");
     let by_one: Vec<u64> = (1..1001).collect();
     assert!(Comparison::of(&by_one, &first).to_string().ends_with("not told apart"));
 }

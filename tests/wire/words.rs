@@ -1,4 +1,4 @@
-//! The words of a node that refuses something are kept without the secrets that it may have.
+//! A node's messages are stored without the secrets that the node may have.
 
 use chancery::{
     resource::ResourceType::{Cluster, Secret},
@@ -48,7 +48,7 @@ async fn secret_that_was_replaced_before_the_node_refused_it_is_not_shown() {
         let mut client = Client::open(&server, form, &Secret, "n").await;
         client.subscribe(&Secret, &["s"]);
         let first = client.expect(&Secret, &["s"]).await;
-        // All of them are published before the node answers, so it is sent none of them.
+        // All publishes happen before the node answers, so it is sent none of them.
         for number in 2..10 {
             server.publish(&secret(&format!("swordfish-{number}"))).await;
         }

@@ -1,4 +1,4 @@
-//! What a scenario runs with: the machine's cores, the binaries, and where its samples go.
+//! The context of a scenario: the machine's cores, the binaries, and the samples.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -16,14 +16,13 @@ use crate::{
     secure::Secure,
 };
 
-/// How long a fleet may take to receive one commit, or to connect and receive everything.
+/// The bound on the time for a fleet to receive one commit, or to connect and receive everything.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 
-/// One run.
 #[derive(Debug)]
 pub(crate) struct Bench {
     pub(crate) machines: Machines,
-    /// The short form.
+    /// True for the short form.
     pub(crate) quick: bool,
     outcome: Arc<Mutex<Outcome>>,
 }
@@ -33,11 +32,11 @@ pub(crate) struct Arm {
     pub(crate) peer: Peer,
     pub(crate) fleet: Fleet,
     pub(crate) groups: Vec<String>,
-    /// The last commit.
+    /// The version of the last commit.
     pub(crate) version: u64,
 }
 
-/// Server CPU, own CPU and wall time, from one moment on.
+/// Measures server CPU, own CPU and wall time, from one moment on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Meter {
     wall: Instant,
@@ -45,11 +44,11 @@ pub(crate) struct Meter {
     server: Duration,
 }
 
-/// What a [`Meter`] has counted.
+/// The values of a [`Meter`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reading {
     pub(crate) wall: f64,
-    /// Of the server, in seconds.
+    /// CPU time of the server in seconds.
     pub(crate) cpu: f64,
     /// The generator's share of its core.
     pub(crate) share: f64,
@@ -66,7 +65,7 @@ impl Bench {
         }
     }
 
-    /// The same run, over mTLS.
+    /// A copy of the run, over mTLS.
     pub(crate) fn over_tls(&self) -> Result<Self> {
         Ok(Self {
             machines: Machines {
@@ -82,7 +81,7 @@ impl Bench {
         self.outcome.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What was recorded since the last call.
+    /// The samples recorded since the last call.
     pub(crate) fn take(&self) -> Outcome {
         std::mem::take(&mut self.outcome())
     }
@@ -95,7 +94,7 @@ impl Bench {
         self.outcome().add_all(case, peer.name(), metric, values);
     }
 
-    /// Something a reader of the figures must know.
+    /// Adds a remark that a reader of the figures must know.
     pub(crate) fn note(&self, note: String) {
         println!("    ! {note}");
         let mut outcome = self.outcome();
@@ -109,14 +108,14 @@ impl Bench {
         if self.quick { quick } else { full }
     }
 
-    /// Those of `kinds` that there are binaries for.
+    /// Those of `kinds` that have binaries.
     pub(crate) fn peers(&self, kinds: &[PeerKind]) -> Vec<PeerKind> {
         let built = |kind: PeerKind| self.machines.go_peer.is_some() || !kind.is_go();
         let there = |kind: &&PeerKind| built(**kind) && (self.machines.tls.is_none() || kind.can_tls());
         kinds.iter().filter(there).copied().collect()
     }
 
-    /// The value, or a note that this peer drops out of this case.
+    /// The value of the result, or on failure a note that this peer drops out of the case.
     pub(crate) fn survive<T>(&self, case: &str, peer: PeerKind, result: Result<T>) -> Option<T> {
         match result {
             Ok(value) => Some(value),
@@ -131,7 +130,7 @@ impl Bench {
 // === impl Arm ===
 
 impl Arm {
-    /// A server that has published `items` to `groups` as its first commit, without nodes.
+    /// Starts a server without nodes that has published `items` to `groups` as its first commit.
     pub(crate) async fn start(bench: &Bench, kind: PeerKind, groups: &[String], items: &[Item]) -> Result<Self> {
         let mut peer = Peer::start(kind, &bench.machines).await?;
         let version = 1;
@@ -152,7 +151,7 @@ impl Arm {
         })
     }
 
-    /// Connects nodes and waits until they have all they expect.
+    /// Connects nodes and waits until they have received all expected resources.
     pub(crate) async fn connect(&mut self, plans: Vec<NodePlan>) -> Result<()> {
         self.fleet.add(&self.peer.xds, plans, 1).await?;
         self.synced().await?;
@@ -168,7 +167,7 @@ impl Arm {
         self.fleet.board()
     }
 
-    /// Publishes a change without waiting for nodes. Gives the time of the publish itself.
+    /// Publishes a change without waiting for nodes. Returns the time of the publish itself.
     pub(crate) async fn publish(&mut self, items: &[Item], replace: bool) -> Result<Duration> {
         self.version += 1;
         let publish = Publish {
@@ -199,7 +198,7 @@ impl Arm {
         })
     }
 
-    /// What was counted since. The server is given time to come to rest first; that time counts for its CPU alone.
+    /// Reads the meter, once the server has come to rest. The wait counts only for the server's CPU.
     pub(crate) async fn read(&self, meter: Meter) -> Result<Reading> {
         let wall = meter.wall.elapsed().as_secs_f64();
         let own = process::own_cpu().saturating_sub(meter.own).as_secs_f64();

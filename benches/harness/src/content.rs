@@ -1,11 +1,11 @@
-//! What is published: resources of a given size that pass Chancery's admission and Envoy's own checks.
+//! The published resources, of a given size, which pass Chancery's admission and Envoy's own checks.
 
 use bytes::Bytes;
 use prost::Message;
 
 use crate::wire::{self, type_url};
 
-/// One resource, encoded, under the name it has.
+/// One encoded resource, and its name.
 #[derive(Clone, Debug)]
 pub(crate) struct Item {
     pub(crate) type_url: &'static str,
@@ -188,7 +188,7 @@ pub(crate) fn route_name(number: usize) -> String {
     format!("route-{number:03}")
 }
 
-/// A cluster that needs no other resource, of `size` encoded bytes; every `edition` of it differs.
+/// A cluster without references, of `size` encoded bytes; every `edition` of it differs.
 pub(crate) fn cluster(number: usize, edition: u64, size: usize) -> Item {
     let name = cluster_name(number);
     let load_assignment = LoadAssignment {
@@ -208,7 +208,7 @@ pub(crate) fn cluster(number: usize, edition: u64, size: usize) -> Item {
     item(type_url::CLUSTER, name, &cluster)
 }
 
-/// A cluster with endpoints of its own, over ADS.
+/// A cluster with discovered endpoints, over ADS.
 pub(crate) fn eds_cluster(number: usize, edition: u64, size: usize) -> Item {
     let name = cluster_name(number);
     let mut cluster = Cluster {
@@ -241,7 +241,7 @@ pub(crate) fn endpoints(number: usize, edition: u64, size: usize) -> Item {
     item(type_url::ENDPOINT, name, &assignment)
 }
 
-/// A listener that takes its routes from route configuration `number`.
+/// A listener that discovers its routes from route configuration `number`.
 pub(crate) fn listener(number: usize) -> Item {
     let name = format!("listener-{number:03}");
     let manager = ConnectionManager {
@@ -269,7 +269,7 @@ pub(crate) fn listener(number: usize) -> Item {
     item(type_url::LISTENER, name, &listener)
 }
 
-/// Route configuration `number`: a hundred prefixes of as many clusters.
+/// Route configuration `number`: a hundred prefixes, each with its cluster.
 pub(crate) fn routes(number: usize, clusters: usize) -> Item {
     let name = route_name(number);
     let to = |index: usize| Route {
@@ -335,7 +335,7 @@ fn address(ip: String, port: u32) -> Address {
     }
 }
 
-/// `len` bytes that differ with the edition, and at least the edition's number.
+/// `len` bytes that differ with the edition; at least the digits of the edition.
 fn filling(edition: u64, len: usize) -> String {
     let mut text = format!("{edition:08}");
     while text.len() < len {

@@ -1,10 +1,10 @@
-//! What a run must say of where it was made.
+//! The environment of a run: machine, binaries and time.
 
 use std::{fs, path::Path, process::Command};
 
 use crate::{peer::Machines, results::Environment};
 
-/// Of this machine, these binaries and this moment.
+/// Describes this machine, these binaries and the current time.
 pub(crate) fn describe(machines: &Machines) -> Environment {
     Environment {
         date: said("date", &["-u", "+%Y-%m-%d %H:%M"]),
@@ -51,7 +51,7 @@ fn machine() -> String {
     format!("{model}, {cores} cores, {gigabytes:.0} GiB")
 }
 
-/// The first line of what a program prints; it may not be there.
+/// The first line of a program's output, or empty if the program does not exist.
 fn said(program: &str, arguments: &[&str]) -> String {
     let name = Path::new(program).file_name().unwrap_or_default().display();
     match Command::new(program).args(arguments).output() {

@@ -1,7 +1,7 @@
-//! What comes to a port that others can reach, beside nodes: strangers without certificates, bytes that are no TLS, nodes that may
-//! not be what they say, streams that are opened and reset, messages that are announced and never come.
+//! Hostile traffic on an open port: strangers without certificates, bytes that are not TLS, nodes that claim another identity,
+//! streams that are opened and reset, announced messages that never come.
 //!
-//! Each second brings the same number of everything, so that what is left of it would add up.
+//! Each second has the same number of everything, so that any leak adds up.
 
 use std::{fs, path::PathBuf, time::Duration};
 
@@ -22,16 +22,16 @@ use crate::{
     wire::{DeltaDiscoveryRequest, Node, type_url},
 };
 
-/// Of each kind in a second.
+/// Number of each kind per second.
 const STRANGERS: usize = 10;
 const DENIED: usize = 10;
 const RESETS: usize = 200;
 const ANNOUNCED: usize = 20;
 
-/// Longer than any of them is let stay.
+/// Longer than the server tolerates any of them.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// The rules that nodes of `group` keep to: a file in the folder of the certificates.
+/// The rules for nodes of `group`: a file in the folder of the certificates.
 pub(crate) fn rules(secure: &Secure, group: &str) -> Result<PathBuf> {
     let path = secure.path("config.json");
     let rules = serde_json::json!({ "access": { "nodes": [
@@ -41,7 +41,7 @@ pub(crate) fn rules(secure: &Secure, group: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// One second's worth of it.
+/// The traffic of one second.
 pub(crate) async fn second(door: &Door, group: &str) -> Result<()> {
     let mut all: JoinSet<Result<()>> = JoinSet::new();
     for number in 0..STRANGERS {
@@ -64,17 +64,17 @@ pub(crate) async fn second(door: &Door, group: &str) -> Result<()> {
     done.await.context("a stranger is still there")?
 }
 
-/// Either without a certificate, or without TLS. It must not be served.
+/// Connects without a certificate, or without TLS. The server must refuse.
 async fn stranger(door: &Door, number: usize) -> Result<()> {
     let mut byte = [0];
     if number.is_multiple_of(2) {
         let mut tcp = TcpStream::connect(door.address).await?;
         tcp.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await?;
-        // An alert, and the end.
+        // An alert, then the end.
         while tcp.read(&mut byte).await.is_ok_and(|read| read > 0) {}
         return Ok(());
     }
-    // TLS 1.3 lets the client believe that it is in, until it reads.
+    // In TLS 1.3 the client sees a refusal only when it reads.
     if let Ok(mut stream) = door.open_as_stranger().await {
         let read = stream.read(&mut byte).await;
         ensure!(!read.is_ok_and(|read| read > 0), "a stranger was answered");
@@ -82,7 +82,7 @@ async fn stranger(door: &Door, number: usize) -> Result<()> {
     Ok(())
 }
 
-/// A node of the fleet's identity that says it is another, or asks to be in another group. It must be refused.
+/// A node with the fleet's identity that claims another id, or another group. The server must refuse it.
 async fn denied(door: &Door, group: &str, number: usize) -> Result<()> {
     let (requests, connection) = load::connect(door, false).await?;
     let mut requests = requests.ready().await?;
@@ -117,16 +117,16 @@ async fn denied(door: &Door, group: &str, number: usize) -> Result<()> {
     connection.abort();
     ensure!(
         status.as_ref().is_some_and(|status| status == "7"),
-        "it was not denied: {status:?}"
+        "the node was not denied: {status:?}"
     );
     Ok(())
 }
 
-/// Streams that are opened and reset at once.
+/// Opens streams and resets them at once.
 async fn resets(door: &Door) -> Result<()> {
     let (mut requests, connection) = load::connect(door, false).await?;
     for _ in 0..RESETS {
-        // The server may have had enough of it.
+        // The server may close the connection.
         let Ok(mut ready) = requests.ready().await else { break };
         let Ok((_, mut stream)) = ready.send_request(request(door)?, false) else {
             break;
@@ -138,7 +138,7 @@ async fn resets(door: &Door) -> Result<()> {
     Ok(())
 }
 
-/// Prefixes of messages that never come.
+/// Announces messages that never come.
 async fn announced(door: &Door) -> Result<()> {
     let (mut requests, connection) = load::connect(door, false).await?;
     let mut held = Vec::new();

@@ -22,17 +22,17 @@ pub(crate) use self::{
 };
 use crate::secure::Door;
 
-/// Windows of a client that reads at once, as an Envoy has them: they are never what a push waits for.
+/// Windows of a client that reads at once, as large as an Envoy's: no push ever waits for them.
 const STREAM_WINDOW: u32 = 16 * 1024 * 1024;
 const CONNECTION_WINDOW: u32 = 24 * 1024 * 1024;
 
-/// Windows of a client that never reads: those HTTP/2 begins with.
+/// Windows of a client that never reads: HTTP/2's initial ones.
 const UNREAD_WINDOW: u32 = 65_535;
 
-/// Connections that are being made at the same time.
+/// Number of connections that are established at the same time.
 const AT_ONCE: usize = 128;
 
-/// How long a connection may take to be made.
+/// The bound on the time to establish a connection.
 const CONNECT: Duration = Duration::from_secs(20);
 
 /// Nodes with their streams. Dropping it closes all of them.
@@ -51,14 +51,14 @@ impl Drop for Fleet {
 }
 
 impl Fleet {
-    /// Connects every node of `plans`, `streams` to a connection, and sends their first requests.
+    /// Connects every node of `plans`, with `streams` per connection, and sends their first requests.
     pub(crate) async fn connect(server: &Door, plans: Vec<NodePlan>, streams: usize) -> Result<Self> {
         let mut fleet = Self::default();
         fleet.add(server, plans, streams).await?;
         Ok(fleet)
     }
 
-    /// More nodes.
+    /// Adds nodes.
     pub(crate) async fn add(&mut self, server: &Door, plans: Vec<NodePlan>, streams: usize) -> Result<()> {
         self.board.expect_nodes(&plans);
         let mut joining: JoinSet<Result<Vec<AbortHandle>>> = JoinSet::new();
@@ -84,7 +84,7 @@ impl Fleet {
         Ok(())
     }
 
-    /// What the nodes have received.
+    /// The record of received responses.
     pub(crate) fn board(&self) -> &Arc<Board> {
         &self.board
     }
@@ -130,13 +130,16 @@ pub(crate) async fn connect(server: &Door, unread: bool) -> Result<(SendRequest<
         .with_context(|| format!("connecting to {address}"))
 }
 
-/// Waits until `done`, or fails with what is missing.
+/// Waits until `done`, or fails with the missing counts.
 pub(crate) async fn until(board: &Board, what: &str, patience: Duration, done: impl Fn(&Totals) -> bool) -> Result<()> {
     let reached = timeout(patience, board.wait(&done)).await.is_ok();
     let totals = board.totals();
     if let Some(failure) = board.failures().first() {
         anyhow::bail!("a client failed while waiting for {what}: {failure}");
     }
-    ensure!(reached, "waited {patience:?} for {what}, in vain: {totals:?}");
+    ensure!(
+        reached,
+        "waited {patience:?} for {what}, which did not happen: {totals:?}"
+    );
     Ok(())
 }

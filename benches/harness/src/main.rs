@@ -29,7 +29,7 @@ use tokio::time::timeout;
 
 use self::{bench::Bench, peer::Machines, results::Results};
 
-/// How long one scenario may take; its own waits end earlier.
+/// The bound on the time of one scenario; waits inside of it have shorter bounds.
 const SCENARIO: Duration = Duration::from_secs(900);
 
 /// Chancery's benchmarks.
@@ -47,75 +47,75 @@ enum Command {
         servers: Servers,
         #[command(flatten)]
         files: Files,
-        /// Scenarios, as in `1,2`; all where empty.
+        /// Numbers of scenarios, as in `1,2`; all by default.
         #[arg(long, value_delimiter = ',')]
         only: Vec<u8>,
         /// The short form: fewer nodes and rounds, some minutes.
         #[arg(long)]
         quick: bool,
     },
-    /// Write the page from the samples that are there.
+    /// Write the page from the stored samples.
     Report {
         #[command(flatten)]
         files: Files,
     },
-    /// Compare Chancery with limit-raw and naive in some seconds, and fail where a ratio is out of bounds.
+    /// Compare Chancery with limit-raw and naive in some seconds, and fail if a ratio is out of bounds.
     Short {
         #[command(flatten)]
         servers: Servers,
     },
-    /// Churn for a long time, and fail where memory or threads grow.
+    /// Churn for a long time, and fail if memory or threads grow.
     Soak {
         #[command(flatten)]
         servers: Servers,
-        /// How long.
+        /// Duration in seconds.
         #[arg(long, default_value_t = 600)]
         seconds: u64,
-        /// Over mTLS, with rules, nodes that are denied, and floods of what is no node.
+        /// Run over mTLS, with rules, denied nodes, and floods.
         #[arg(long)]
         hostile: bool,
     },
-    /// Keep Chancery busy with one kind of work under `perf`, and print where its CPU went.
+    /// Keep Chancery busy with one kind of work under `perf`, and print its CPU time by function.
     Profile {
         #[command(flatten)]
         servers: Servers,
-        /// The work.
+        /// The kind of work.
         case: profile::Case,
-        /// How long.
+        /// Duration in seconds.
         #[arg(long, default_value_t = 15)]
         seconds: u64,
-        /// Where to keep perf's data.
+        /// The folder in which to keep perf's data.
         #[arg(long)]
         keep: Option<String>,
     },
-    /// Be one of the servers to compare with.
+    /// Run one of the servers to compare with.
     Serve {
-        /// Which.
+        /// The kind of server.
         kind: servers::Kind,
-        /// Its certificate, key and the CA of its clients: with all three it speaks mTLS.
+        /// Certificate, key and CA of clients: with all three the server uses mTLS.
         #[command(flatten)]
         tls: servers::TlsFiles,
     },
 }
 
-/// Where the servers' binaries are.
+/// The paths of the servers' binaries.
 #[derive(Debug, Args)]
 struct Servers {
-    /// The binary to measure.
+    /// The Chancery binary to measure.
     #[arg(long)]
     chancery: PathBuf,
-    /// go-control-plane's; without it, it is left out.
+    /// The go-control-plane peer, which is left out without this path.
     #[arg(long)]
     go_peer: Option<PathBuf>,
 }
 
-/// What is read and written.
+/// Input and output files.
 #[derive(Debug, Args)]
 struct Files {
-    /// The samples.
+    /// The file of the samples.
     #[arg(long, default_value = "docs/benchmarks/results.json")]
     results: PathBuf,
-    /// The page; its plots go where the samples are.
+    /// The page; its plots are written next to the samples.
     #[arg(long, default_value = "docs/benchmarks.md")]
     page: PathBuf,
 }
@@ -207,7 +207,7 @@ async fn scenarios(bench: &Bench, files: &Files, only: &[u8]) -> Result<ExitCode
         let error = match done {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(format!("{error:#}")),
-            Err(_) => Some(format!("it was not done within {SCENARIO:?}")),
+            Err(_) => Some(format!("the scenario took longer than {SCENARIO:?}")),
         };
         let mut outcome = bench.take();
         outcome.environment = environment.clone();
@@ -220,7 +220,7 @@ async fn scenarios(bench: &Bench, files: &Files, only: &[u8]) -> Result<ExitCode
         println!("  {:.0} s", outcome.seconds);
         outcome.error = error;
         results.scenarios.insert(scenario.number, outcome);
-        // After each: what was measured is kept, whatever comes.
+        // Saved after each scenario, so that a later failure loses nothing.
         results.save(&files.results)?;
         files.write(&results)?;
     }

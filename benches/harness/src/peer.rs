@@ -1,4 +1,4 @@
-//! A server under test as a process of its own, pinned to a core; and the one way to publish to any of them.
+//! A server under test as a separate process, pinned to a core; and the common interface to publish to any server.
 
 mod chancery;
 mod pipe;
@@ -28,19 +28,19 @@ use crate::{
     secure::{Door, Secure},
 };
 
-/// How long a server may take to start.
+/// The bound on the start of a server.
 const START: Duration = Duration::from_secs(30);
 
-/// How long it may take to end by itself.
+/// The bound on the orderly end of a server.
 const STOP: Duration = Duration::from_secs(10);
 
-/// How long a publish may take.
+/// The bound on a publish.
 const PUBLISH: Duration = Duration::from_secs(120);
 
-/// The servers that are compared.
+/// The compared servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum PeerKind {
-    /// `chancery serve`, keeping snapshots in memory.
+    /// `chancery serve` with snapshots in memory.
     Chancery,
     /// `chancery serve` with a data directory.
     ChanceryOnDisk,
@@ -52,16 +52,16 @@ pub(crate) enum PeerKind {
     GoLinear,
 }
 
-/// Where the binaries are, and which cores are whose.
+/// The paths of the binaries, and the assignment of cores.
 #[derive(Clone, Debug)]
 pub(crate) struct Machines {
     pub(crate) chancery: PathBuf,
     pub(crate) go_peer: Option<PathBuf>,
-    /// Of the servers and of the generator; `None` with a single core.
+    /// Cores of the servers and of the generator; `None` with a single core.
     pub(crate) cores: Option<(usize, usize)>,
-    /// With it the xDS port speaks mTLS, of the servers that can: Chancery and limit-raw.
+    /// If set, the xDS port of Chancery and limit-raw uses mTLS.
     pub(crate) tls: Option<Arc<Secure>>,
-    /// Rules over who may be which node, as a config file of Chancery has them.
+    /// Rules that map identities to nodes, as a config file of Chancery.
     pub(crate) rules: Option<PathBuf>,
 }
 
@@ -72,7 +72,7 @@ pub(crate) struct Peer {
     pub(crate) watched: Watched,
     publisher: Publisher,
     child: Child,
-    /// Everything it said on its standard error.
+    /// The server's standard error.
     log: File,
     _data: Option<tempfile::TempDir>,
 }
@@ -82,13 +82,13 @@ enum Publisher {
     Pipe(Pipe),
 }
 
-/// What to publish.
+/// The content of a publish.
 #[derive(Clone, Debug)]
 pub(crate) struct Publish<'a> {
     pub(crate) groups: &'a [String],
-    /// `version_info` of the types that change: a commit's number.
+    /// `version_info` of the changed types: a commit's number.
     pub(crate) version: u64,
-    /// Everything the groups have from now on, or only what changes.
+    /// True to replace all resources of the groups, false to publish only changes.
     pub(crate) replace: bool,
     pub(crate) items: &'a [Item],
 }
@@ -107,7 +107,7 @@ impl PeerKind {
         }
     }
 
-    /// Whether it can be told to speak mTLS.
+    /// Returns true if the server supports mTLS.
     pub(crate) const fn can_tls(self) -> bool {
         matches!(self, Self::Chancery | Self::ChanceryOnDisk | Self::LimitRaw)
     }
@@ -126,7 +126,7 @@ impl fmt::Display for PeerKind {
 // === impl Peer ===
 
 impl Peer {
-    /// Starts it, and waits until it listens.
+    /// Starts the server, and waits until it listens.
     pub(crate) async fn start(kind: PeerKind, machines: &Machines) -> Result<Self> {
         let log = tempfile::tempfile().context("no file for its log")?;
         timeout(START, Self::starting(kind, machines, &log))
@@ -143,12 +143,12 @@ impl Peer {
             .stderr(log.try_clone()?)
             .kill_on_drop(true);
         let mut child = spawn(&mut command, machines.cores)?;
-        let watched = Watched::of(child.id().context("it has ended")?)?;
+        let watched = Watched::of(child.id().context("the server has ended")?)?;
         let mut output = BufReader::new(child.stdout.take().context("its output is piped")?);
         let (xds, publisher) = match kind {
             PeerKind::Chancery | PeerKind::ChanceryOnDisk => {
                 let (xds, admin) = chancery_addresses(&mut output).await?;
-                // What it prints from now on is not read: there is none.
+                // Chancery prints nothing after this, so nobody reads its output.
                 (xds, Publisher::Admin(Admin::connect(admin).await?))
             }
             PeerKind::LimitRaw | PeerKind::Naive | PeerKind::GoSnapshot | PeerKind::GoLinear => {
@@ -172,8 +172,8 @@ impl Peer {
         })
     }
 
-    /// Publishes, and gives the time that the publish itself took: of the server's own call where it says so, of the RPC
-    /// otherwise.
+    /// Publishes, and returns the time of the publish itself: of the server's own call if the server reports it, otherwise of the
+    /// RPC.
     pub(crate) async fn publish(&mut self, publish: &Publish<'_>) -> Result<Duration> {
         let kind = self.kind;
         let publishing = async {
@@ -192,7 +192,7 @@ impl Peer {
             .with_context(|| format!("publishing to {kind}{}", tail(&self.log)))
     }
 
-    /// Asks the runtime to give memory back, where there is one that keeps it.
+    /// Asks the server's runtime to return free memory, if it keeps any.
     pub(crate) async fn trim(&mut self) -> Result<()> {
         match &mut self.publisher {
             Publisher::Admin(_) => Ok(()),
@@ -200,7 +200,7 @@ impl Peer {
         }
     }
 
-    /// Streams that the server says are open; of Chancery only.
+    /// The number of open streams in Chancery's own status; Chancery only.
     pub(crate) async fn open_streams(&mut self) -> Result<usize> {
         match &mut self.publisher {
             Publisher::Admin(admin) => timeout(PUBLISH, admin.open_streams())
@@ -210,7 +210,7 @@ impl Peer {
         }
     }
 
-    /// Waits until the server has nothing left to do, a few seconds at most.
+    /// Waits until the server has nothing left to do, for a few seconds at most.
     pub(crate) async fn settle(&self) -> Result<()> {
         let begun = Instant::now();
         let (mut before, mut quiet) = (self.watched.cpu()?, 0);
@@ -224,11 +224,11 @@ impl Peer {
         Ok(())
     }
 
-    /// Ends it.
+    /// Stops the server.
     pub(crate) async fn stop(mut self) {
         drop(self.publisher);
         if matches!(self.kind, PeerKind::Chancery | PeerKind::ChanceryOnDisk) {
-            // Its shutdown is not what is measured.
+            // The shutdown is not measured.
             self.child.start_kill().ok();
         }
         if timeout(STOP, self.child.wait()).await.is_err() {
@@ -294,7 +294,7 @@ fn command(kind: PeerKind, machines: &Machines) -> Result<(Command, Option<tempf
 fn tail(log: &File) -> String {
     let len = log.metadata().map_or(0, |metadata| metadata.len());
     let mut bytes = vec![0; 2000];
-    // The offset is the server's, which may still write.
+    // The server shares the file's offset, and may still write.
     let read = log.read_at(&mut bytes, len.saturating_sub(2000)).unwrap_or(0);
     let text = String::from_utf8_lossy(&bytes[..read]);
     if text.trim().is_empty() {
@@ -304,7 +304,7 @@ fn tail(log: &File) -> String {
     format!("; it says: {}", lines[lines.len().saturating_sub(5)..].join(" | "))
 }
 
-/// The child inherits the core that this thread is on at the moment.
+/// Spawns the process on the server's core, which the child inherits from this thread.
 fn spawn(command: &mut Command, cores: Option<(usize, usize)>) -> Result<Child> {
     if let Some((server, _)) = cores {
         process::pin(server)?;
@@ -322,7 +322,7 @@ async fn chancery_addresses(output: &mut BufReader<ChildStdout>) -> Result<(Sock
         let line = read_line(output).await?;
         let (name, address) = line
             .split_once(" listening on ")
-            .with_context(|| format!("it said {line:?}"))?;
+            .with_context(|| format!("the server printed {line:?}"))?;
         match name {
             "xds" => xds = Some(address.parse()?),
             "admin" => admin = Some(address.parse()?),
@@ -334,13 +334,15 @@ async fn chancery_addresses(output: &mut BufReader<ChildStdout>) -> Result<(Sock
 
 async fn listening(output: &mut BufReader<ChildStdout>, before: &str) -> Result<SocketAddr> {
     let line = read_line(output).await?;
-    let address = line.strip_prefix(before).with_context(|| format!("it said {line:?}"))?;
+    let address = line
+        .strip_prefix(before)
+        .with_context(|| format!("the server printed {line:?}"))?;
     Ok(address.parse()?)
 }
 
 async fn read_line(output: &mut BufReader<ChildStdout>) -> Result<String> {
     let mut line = String::new();
     let read = output.take(4096).read_line(&mut line).await?;
-    ensure!(read > 0, "it ended before it listened");
+    ensure!(read > 0, "the server ended before it listened");
     Ok(line.trim_end().to_owned())
 }

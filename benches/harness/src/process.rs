@@ -1,4 +1,4 @@
-//! What the kernel says of a process: CPU time, memory, threads; and on which core it runs.
+//! The kernel's data about a process: CPU time, memory, threads; and the binding of threads to cores.
 
 use std::{fs, path::PathBuf, time::Duration};
 
@@ -10,7 +10,7 @@ use nix::{
     unistd::Pid,
 };
 
-/// Another process, watched through `/proc` and its CPU clock.
+/// Another process, observed through `/proc` and its CPU clock.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Watched {
     pid: Pid,
@@ -20,7 +20,7 @@ pub(crate) struct Watched {
 /// Memory of a process, in bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Memory {
-    /// Proportional set size: its own pages, and its share of those it shares.
+    /// Proportional set size: the process's own pages, and its share of shared pages.
     pub(crate) pss: u64,
     /// The highest resident size since the last `reset_peak`.
     pub(crate) peak: u64,
@@ -39,15 +39,15 @@ impl Watched {
         self.pid
     }
 
-    /// CPU time of all its threads so far, also of those that have ended.
+    /// CPU time of all threads so far, including those that have ended.
     pub(crate) fn cpu(&self) -> Result<Duration> {
         Ok(clock_gettime(self.clock).context("the process has ended")?.into())
     }
 
-    /// Whether no thread of it runs or wants to; on a busy machine it may want to for long.
+    /// Returns true if no thread of the process runs or is runnable; on a busy machine a thread may be runnable for long.
     pub(crate) fn sleeps(&self) -> Result<bool> {
         for thread in fs::read_dir(self.file("task")).context("its threads cannot be listed")? {
-            // A thread that has ended meanwhile does not run.
+            // A thread that ended meanwhile does not run.
             let stat = fs::read_to_string(thread?.path().join("stat")).unwrap_or_default();
             let state = stat.rsplit(") ").next().and_then(|rest| rest.chars().next());
             if state == Some('R') {
@@ -64,7 +64,7 @@ impl Watched {
         })
     }
 
-    /// Begins a new peak. Without the right to do so the peak stays that of the process's whole life.
+    /// Begins a new peak. Without permission the peak stays that of the process's whole life.
     pub(crate) fn reset_peak(&self) {
         fs::write(self.file("clear_refs"), "5").ok();
     }
@@ -73,7 +73,7 @@ impl Watched {
         self.field("status", "Threads:")
     }
 
-    /// Open file descriptors: its connections among them.
+    /// Number of open file descriptors, including connections.
     pub(crate) fn files(&self) -> Result<usize> {
         Ok(fs::read_dir(self.file("fd"))
             .context("its open files cannot be listed")?
@@ -100,7 +100,7 @@ pub(crate) fn own_cpu() -> Duration {
     clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).map_or(Duration::ZERO, Into::into)
 }
 
-/// The cores this process may run on, lowest first.
+/// The cores on which this process may run, lowest first.
 pub(crate) fn cores() -> Vec<usize> {
     let Ok(set) = sched_getaffinity(Pid::from_raw(0)) else {
         return Vec::new();
@@ -110,14 +110,14 @@ pub(crate) fn cores() -> Vec<usize> {
         .collect()
 }
 
-/// Binds this thread, and what it starts from now on, to one core.
+/// Binds this thread and its later children to one core.
 pub(crate) fn pin(core: usize) -> Result<()> {
     let mut set = CpuSet::new();
     set.set(core)?;
     sched_setaffinity(Pid::from_raw(0), &set).with_context(|| format!("cannot run on core {core} alone"))
 }
 
-/// Raises the limit of open files as far as it goes: a connection is one on either side. Gives the limit.
+/// Raises the limit of open files to its maximum, since each side of a connection needs one. Returns the limit.
 pub(crate) fn raise_file_limit() -> u64 {
     let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
         return 0;

@@ -1,4 +1,4 @@
-//! Keeps Chancery busy with one kind of work while `perf` looks at it, and prints where its CPU went.
+//! Keeps Chancery busy with one kind of work under `perf`, and prints its CPU time by function.
 
 use std::{
     process::{ExitCode, Stdio},
@@ -18,10 +18,10 @@ use crate::{
     wire::type_url,
 };
 
-/// What the server is kept busy with.
+/// The kinds of work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Case {
-    /// 1000 nodes, one resource: what a push costs at least.
+    /// 1000 nodes, one resource: the minimal cost of a push.
     Sotw1,
     /// 1000 nodes, 100 resources.
     Sotw100,
@@ -46,7 +46,7 @@ impl Case {
     }
 }
 
-/// Runs for so long. Where `keep` is given, perf's data stays there.
+/// Runs for this time. With `keep`, perf's data stays in that folder.
 pub(crate) async fn run(bench: &Bench, case: Case, span: Duration, keep: Option<&str>) -> Result<ExitCode> {
     let (variant, nodes, resources) = case.shape();
     let items: Vec<Item> = (0..resources).map(|number| content::cluster(number, 1, SIZE)).collect();

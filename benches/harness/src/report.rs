@@ -9,7 +9,7 @@ use crate::{
     results::{Outcome, Ratio, quantile},
 };
 
-/// What the page says of one scenario.
+/// The section of the page about one scenario.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Section {
     pub(crate) paragraphs: Vec<String>,
@@ -26,20 +26,20 @@ pub(crate) struct Table {
     pub(crate) rows: Vec<Vec<String>>,
 }
 
-/// What is aimed at, and what was measured.
+/// A target, and its measured value.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     pub(crate) what: String,
     pub(crate) measured: Option<Ratio>,
     pub(crate) bound: f64,
-    /// The bound is the least it should be, not the most.
+    /// True if the bound is a minimum, not a maximum.
     pub(crate) at_least: bool,
 }
 
 /// A diagram of lines.
 #[derive(Clone, Debug)]
 pub(crate) struct Plot {
-    /// Its name in `docs/benchmarks/`.
+    /// The file name in `docs/benchmarks/`.
     pub(crate) file: String,
     pub(crate) title: String,
     pub(crate) x: String,
@@ -48,7 +48,6 @@ pub(crate) struct Plot {
     pub(crate) series: Vec<Series>,
 }
 
-/// A line.
 #[derive(Clone, Debug)]
 pub(crate) struct Series {
     pub(crate) name: String,
@@ -112,7 +111,7 @@ impl Target {
     }
 }
 
-/// Three digits that count.
+/// The number with three significant digits.
 pub(crate) fn figure(value: f64) -> String {
     let decimals = match value.abs() {
         size if size == 0.0 || size >= 100.0 => 0,
@@ -130,7 +129,7 @@ pub(crate) fn figure(value: f64) -> String {
     }
 }
 
-/// Median, and the range where there is one.
+/// The median, and the range if there is more than one value.
 pub(crate) fn spread(values: &[f64]) -> String {
     match (quantile(values, 0.0), quantile(values, 0.5), quantile(values, 1.0)) {
         (Some(least), Some(median), Some(most)) if values.len() > 1 => {
@@ -141,7 +140,7 @@ pub(crate) fn spread(values: &[f64]) -> String {
     }
 }
 
-/// A row per case: µs of every peer, and Chancery's share of each.
+/// A row per case: µs of every peer, and Chancery's quotient with each.
 pub(crate) fn cpu_table(outcome: &Outcome, peers: &[PeerKind], metric: &str) -> Table {
     let mut table = Table::new(
         "Server CPU in µs per push, ACK and commit included: median (range) of the rounds. In brackets: Chancery ÷ peer, median (range)",

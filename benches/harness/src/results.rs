@@ -1,4 +1,4 @@
-//! What was measured, as it is kept: raw samples of each scenario, from which every table is made.
+//! The stored measurements: raw samples of each scenario, from which every table is made.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -15,25 +15,25 @@ pub(crate) struct Results {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Outcome {
     pub(crate) environment: Environment,
-    /// The short form was run.
+    /// True for the short form.
     pub(crate) quick: bool,
     pub(crate) seconds: f64,
-    /// Why there is nothing, or not all.
+    /// The reason why samples are missing.
     pub(crate) error: Option<String>,
-    /// What a reader must know of this run: rounds left out, peers that failed.
+    /// Remarks that a reader must know: rounds left out, peers that failed.
     pub(crate) notes: Vec<String>,
     pub(crate) samples: Vec<Sample>,
 }
 
-/// Where and of what.
+/// The machine and the versions of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Environment {
     pub(crate) date: String,
     pub(crate) machine: String,
     pub(crate) kernel: String,
-    /// Of what was measured, and of what measured it.
+    /// Versions of the measured programs, and of the generator.
     pub(crate) versions: Vec<String>,
-    /// Whether server and generator had a core each.
+    /// True if server and generator had a core each.
     pub(crate) pinned: bool,
 }
 
@@ -43,7 +43,7 @@ pub(crate) struct Sample {
     pub(crate) case: String,
     pub(crate) peer: String,
     pub(crate) metric: String,
-    /// On one line of the file, not on one each.
+    /// Written on one line of the file.
     #[serde(with = "one_line")]
     pub(crate) values: Vec<f64>,
 }
@@ -64,13 +64,13 @@ mod one_line {
     }
 }
 
-/// A list longer than this is kept as so many quantiles and one: a thousandth of it can still be told.
+/// A longer list of values is reduced to this number of quantiles plus one, a resolution of one thousandth.
 const KEPT: usize = 1000;
 
 // === impl Results ===
 
 impl Results {
-    /// Reads what is there; nothing where there is no file.
+    /// Reads the stored results, or empty ones without a file.
     pub(crate) fn load(path: &Path) -> Result<Self> {
         if !path.exists() {
             return Ok(Self::default());
@@ -93,7 +93,7 @@ impl Results {
 
 impl Outcome {
     pub(crate) fn add(&mut self, case: &str, peer: &str, metric: &str, value: f64) {
-        // Two more digits than anybody can use.
+        // Two digits more than a reader needs.
         let value = if value == 0.0 || !value.is_finite() {
             0.0
         } else {
@@ -113,7 +113,7 @@ impl Outcome {
         }
     }
 
-    /// Adds a value per commit: all of them, or their quantiles where there are many.
+    /// Adds a value per commit: all of them, or their quantiles if there are many.
     pub(crate) fn add_all(&mut self, case: &str, peer: &str, metric: &str, values: &[f64]) {
         if values.len() <= KEPT {
             values.iter().for_each(|value| self.add(case, peer, metric, *value));
@@ -147,7 +147,7 @@ impl Outcome {
         Ratio::of(&quotients)
     }
 
-    /// The cases, in the order in which they were run.
+    /// The cases, in the order of the run.
     pub(crate) fn cases(&self) -> Vec<&str> {
         let mut cases: Vec<&str> = Vec::new();
         for sample in &self.samples {

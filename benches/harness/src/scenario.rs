@@ -1,4 +1,4 @@
-//! The scenarios: each runs and records samples, and makes its section of the report from recorded samples.
+//! The scenarios: each runs and records samples, and makes its section of the report from the recorded samples.
 
 mod bad_clients;
 mod commits;
@@ -27,7 +27,7 @@ pub(crate) struct Scenario {
     pub(crate) report: fn(&Outcome) -> Section,
 }
 
-/// All of them.
+/// All scenarios.
 pub(crate) const ALL: [Scenario; 9] = [
     Scenario {
         number: 1,

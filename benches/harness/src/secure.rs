@@ -1,5 +1,5 @@
-//! mTLS of a run: a CA, a certificate of the servers and one of all nodes, and how nodes connect with it. Sessions are never
-//! resumed, on either side: every connection pays for its handshake.
+//! mTLS of a run: a CA, a certificate of the servers and one of all nodes, and the nodes' connections with it. Neither side
+//! resumes sessions: every connection pays for its handshake.
 
 use std::{
     fs,
@@ -24,7 +24,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-/// Who all nodes are.
+/// The identity of all nodes.
 pub(crate) const IDENTITY: &str = "spiffe://bench/ns/fleet/sa/node";
 
 /// The files of a run.
@@ -32,18 +32,18 @@ pub(crate) const IDENTITY: &str = "spiffe://bench/ns/fleet/sa/node";
 pub(crate) struct Secure {
     dir: tempfile::TempDir,
     client: Arc<ClientConfig>,
-    /// Of one who shows nothing.
+    /// The configuration of a client without a certificate.
     stranger: Arc<ClientConfig>,
 }
 
-/// Where a server listens, and how it is spoken to.
+/// A server's address, and the protocol to use there.
 #[derive(Clone, Debug)]
 pub(crate) struct Door {
     pub(crate) address: SocketAddr,
     pub(crate) tls: Option<Arc<Secure>>,
 }
 
-/// A connection, in the clear or not.
+/// A connection, with or without TLS.
 #[derive(Debug)]
 pub(crate) enum Connected {
     Plain(TcpStream),
@@ -89,7 +89,7 @@ impl Secure {
         })
     }
 
-    /// Certificate, key and CA, as the flags of a server name them: `--xds-tls-cert FILE` and so on behind `prefix`.
+    /// Certificate, key and CA as flags of a server: `--xds-tls-cert FILE` and so on, with `prefix`.
     pub(crate) fn flags(&self, prefix: &str) -> Vec<String> {
         let files = [
             ("tls-cert", "server.pem"),
@@ -108,7 +108,7 @@ impl Secure {
 // === impl Door ===
 
 impl Door {
-    /// A connection over which HTTP/2 can be spoken.
+    /// Opens a connection for HTTP/2.
     pub(crate) async fn open(&self) -> Result<Connected> {
         let tcp = TcpStream::connect(self.address).await?;
         tcp.set_nodelay(true)?;
@@ -118,7 +118,7 @@ impl Door {
         }
     }
 
-    /// The same without a certificate: it fails, at the latest at the first byte that is read.
+    /// Opens a connection without a certificate: it fails, at the latest at the first byte that is read.
     pub(crate) async fn open_as_stranger(&self) -> Result<Connected> {
         let secure = self.tls.as_ref().context("there is no TLS")?;
         shake_hands(&secure.stranger, TcpStream::connect(self.address).await?).await

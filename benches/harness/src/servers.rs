@@ -1,7 +1,7 @@
-//! The two servers that bound Chancery from either side, as processes of their own: `limit-raw` sends shared bytes and knows
-//! nothing of xDS, `naive` encodes a response per stream.
+//! Two servers as bounds for Chancery, each in its own process: `limit-raw` sends shared bytes and implements no xDS, `naive`
+//! encodes a response per stream.
 //!
-//! Both are told what to serve on their standard input and end when it does. They serve one type to all nodes.
+//! Both receive commands on their standard input, and end at its end. They serve one type to all nodes.
 
 mod limit_raw;
 mod naive;
@@ -32,7 +32,7 @@ use crate::{
     wire::{Command, Reply, op},
 };
 
-/// Which of the two.
+/// The two servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Kind {
     LimitRaw,
@@ -45,7 +45,7 @@ pub(crate) struct TlsFiles {
     /// The certificate.
     #[arg(long, requires_all = ["tls_key", "client_ca"])]
     tls_cert: Option<PathBuf>,
-    /// Its key.
+    /// The private key.
     #[arg(long)]
     tls_key: Option<PathBuf>,
     /// The CA of clients.
@@ -56,7 +56,7 @@ pub(crate) struct TlsFiles {
 /// Serves until standard input ends.
 pub(crate) fn serve(kind: Kind, tls: &TlsFiles) -> Result<()> {
     crate::process::raise_file_limit();
-    // As many threads as cores it may run on, as every other server here.
+    // As many threads as cores, like every other server here.
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(run(kind, tls.config()?))
 }
@@ -117,7 +117,7 @@ async fn run(kind: Kind, tls: Option<ServerTlsConfig>) -> Result<()> {
     }
 }
 
-/// Reads commands, each behind its length, and answers every one.
+/// Reads commands, each after its length, and answers every one.
 fn obey(address: SocketAddr, stock: &watch::Sender<Arc<Stock>>) -> Result<()> {
     let mut output = std::io::stdout().lock();
     writeln!(output, "listening on {address}")?;
@@ -140,7 +140,7 @@ fn obey(address: SocketAddr, stock: &watch::Sender<Arc<Stock>>) -> Result<()> {
     Ok(())
 }
 
-/// The variant that a method's path asks for.
+/// The variant in a method's path.
 fn variant_of(path: &str) -> Option<Variant> {
     [Variant::Sotw, Variant::Delta]
         .into_iter()

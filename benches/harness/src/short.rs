@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-/// What must hold. Measured in debug builds on a loaded machine, so each leaves room for several times its usual value.
+/// A bound on a ratio. Since debug builds on a loaded machine are measured, each bound is several times the usual value.
 struct Bound {
     what: &'static str,
     measured: fn(&Outcome) -> Option<Ratio>,
@@ -77,7 +77,7 @@ fn cpu(outcome: &Outcome, case: &str, of: PeerKind) -> Option<Ratio> {
     outcome.ratio(case, metric::CPU, PeerKind::Chancery.name(), of.name())
 }
 
-/// Runs them, and says which bounds hold.
+/// Runs the short forms, and prints the result of each bound.
 pub(crate) async fn run(bench: &Bench) -> Result<ExitCode> {
     let three = [(PeerKind::Chancery, 5), (PeerKind::LimitRaw, 5), (PeerKind::Naive, 5)];
     let cases = [
@@ -102,7 +102,7 @@ pub(crate) async fn run(bench: &Bench) -> Result<ExitCode> {
     println!();
     for bound in BOUNDS {
         let verdict = match (bound.measured)(&outcome) {
-            // The least of the rounds: a busy machine only ever adds.
+            // The best of the rounds, since a busy machine only adds time.
             Some(ratio) if ratio.least <= bound.most => format!("{:>8.2}  ok", ratio.least),
             Some(ratio) => format!("{:>8.2}  OUT OF BOUNDS", ratio.least),
             None => "       –  NOT MEASURED".to_owned(),

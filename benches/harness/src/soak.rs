@@ -1,5 +1,5 @@
-//! Churn for a long time: nodes come and go, ask for this and that, refuse, stop reading, while one publish follows the other.
-//! Memory, threads, open files and streams are sampled, and must not grow once everything is warm.
+//! Churn for a long time: nodes connect and disconnect, change subscriptions, refuse, stop reading, while publishes follow each
+//! other. Memory, threads, open files and streams are sampled, and must not grow after the warm-up.
 
 use std::{
     collections::VecDeque,
@@ -23,26 +23,26 @@ use crate::{
     wire::type_url,
 };
 
-/// Fleets that are connected at the same time; every second the oldest leaves and another comes.
+/// Fleets that are connected at the same time; every second the oldest disconnects and another connects.
 const FLEETS: usize = 10;
-/// Nodes of each. A fleet comes back under the same names, so that what is remembered of nodes has an end.
+/// Number of nodes of each fleet. A fleet reconnects under the same names, so the remembered nodes are bounded.
 const NODES: usize = 40;
-/// Clusters, and endpoints of each.
+/// Number of clusters, and of their endpoints.
 const RESOURCES: usize = 300;
 const PUBLISHES_PER_SECOND: u64 = 20;
 
-/// Of the time, before growth counts: histories fill, allocators find their size.
+/// The share of the time before growth counts: histories fill, allocators find their size.
 const WARM_UP: f64 = 0.4;
 
-/// What memory may grow by from the end of the warm-up to the end, by the line through its samples: a leak of a kilobyte per
-/// node that comes and goes would be 14 MB in ten minutes.
+/// The permitted growth of memory after the warm-up, by the line through its samples: a leak of a kilobyte per node that
+/// connects and disconnects would be 14 MB in ten minutes.
 const MEMORY_GROWTH: f64 = 6e6;
-/// What threads may grow by, and what may be left once all nodes have gone.
+/// The permitted growth of threads, and the permitted rest once all nodes have disconnected.
 const COUNT_GROWTH: f64 = 3.0;
-/// What open files may grow by: how many connections there are differs from second to second.
+/// The permitted growth of open files: the number of connections differs from second to second.
 const FILES_GROWTH: f64 = 30.0;
 
-/// One look at the server.
+/// One sample of the server.
 #[derive(Clone, Copy, Debug)]
 struct Look {
     seconds: f64,
@@ -52,7 +52,7 @@ struct Look {
     streams: f64,
 }
 
-/// Runs for so long, and says what grew. A hostile run is over mTLS, with rules, and in company that must not be served.
+/// Runs for this time, and reports growth. A hostile run is over mTLS, with rules, and among clients that must be refused.
 pub(crate) async fn run(bench: &Bench, span: Duration, is_hostile: bool) -> Result<ExitCode> {
     let groups = ["soak".to_owned()];
     let machines = if is_hostile {
@@ -136,7 +136,7 @@ async fn look(peer: &mut Peer, seconds: f64) -> Result<Look> {
     })
 }
 
-/// Waits until the streams that were closed are gone, and looks.
+/// Waits until the closed streams are gone, and takes a sample.
 async fn rest(peer: &mut Peer) -> Result<Look> {
     for _ in 0..100 {
         if peer.open_streams().await? == 0 {
@@ -148,7 +148,7 @@ async fn rest(peer: &mut Peer) -> Result<Look> {
     look(peer, 0.0).await
 }
 
-/// What has been done so far.
+/// The state of the churn.
 #[derive(Default)]
 struct Churn {
     version: u64,
@@ -157,7 +157,7 @@ struct Churn {
 }
 
 impl Churn {
-    /// Mostly a few changes; now and then everything, with another number of resources than before.
+    /// Usually changes a few resources; now and then all of them, with another number of resources than before.
     async fn publish(&mut self, peer: &mut Peer, groups: &[String]) -> Result<()> {
         self.version += 1;
         let version = self.version;
@@ -167,7 +167,7 @@ impl Churn {
             (0..count).flat_map(|number| both(number, version)).collect()
         } else {
             let at = usize::try_from(version)? * 7;
-            // Below the least that is always there.
+            // Below the smallest number of resources, so they always exist.
             (at..at + 3)
                 .flat_map(|number| both(number % (RESOURCES - 40), version))
                 .collect()
@@ -182,7 +182,7 @@ impl Churn {
         Ok(())
     }
 
-    /// The oldest fleet leaves, however far it is, and another comes with other subscriptions.
+    /// Disconnects the oldest fleet, synced or not, and connects another with other subscriptions.
     async fn replace_fleet(&mut self, peer: &Peer, group: &str) -> Result<()> {
         if self.fleets.len() == FLEETS {
             self.fleets.pop_front();
@@ -249,7 +249,7 @@ impl std::fmt::Display for Look {
     }
 }
 
-/// What the line through the samples rises by.
+/// The rise of the line through the samples.
 #[derive(Debug)]
 struct Growth {
     what: &'static str,

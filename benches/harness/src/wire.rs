@@ -1,11 +1,11 @@
-//! The few messages that the harness reads or writes whole, by their field numbers in Envoy's protos and in
-//! `proto/chancery/admin/v1/`. The load generator reads responses by hand instead: see `load::parser`.
+//! The messages that the harness encodes or decodes completely, by their field numbers in Envoy's protos and in
+//! `proto/chancery/admin/v1/`. The load generator parses responses by hand instead: see `load::parser`.
 
 use std::collections::HashMap;
 
 use prost::Message;
 
-/// Type URLs that are served here.
+/// The served type URLs.
 pub(crate) mod type_url {
     pub(crate) const CLUSTER: &str = "type.googleapis.com/envoy.config.cluster.v3.Cluster";
     pub(crate) const ENDPOINT: &str = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment";
@@ -92,7 +92,7 @@ pub(crate) struct Resource {
     pub(crate) name: String,
 }
 
-/// `envoy.config.core.v3.Node`, with what an Envoy fills in.
+/// `envoy.config.core.v3.Node`, with the fields that an Envoy sets.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Node {
     #[prost(string, tag = "1")]
@@ -196,7 +196,7 @@ pub(crate) struct PatchSnapshotRequest {
     pub(crate) options: Option<PublishOptions>,
 }
 
-/// `PublishResponse`, as far as it is looked at.
+/// The used fields of `PublishResponse`.
 #[derive(Clone, Copy, PartialEq, Message)]
 pub(crate) struct PublishResponse {
     #[prost(uint64, tag = "2")]
@@ -216,7 +216,7 @@ pub(crate) struct ListNodesResponse {
     pub(crate) nodes: Vec<NodeStatus>,
 }
 
-/// `NodeStatus`, as far as it is looked at.
+/// The used fields of `NodeStatus`.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct NodeStatus {
     #[prost(bytes = "bytes", repeated, tag = "7")]
@@ -225,39 +225,39 @@ pub(crate) struct NodeStatus {
 
 // === the control pipe of the peers that are ours ===
 
-/// What a peer is told on its standard input, each behind its length in four bytes, high byte first.
+/// A command to a peer on its standard input, each after its length in four bytes, high byte first.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Command {
-    /// One of `op`.
+    /// One of the values in `op`.
     #[prost(uint32, tag = "1")]
     pub(crate) op: u32,
-    /// The groups that are given this; nodes are in the group of their `cluster`.
+    /// The groups of the command; nodes are in the group of their `cluster`.
     #[prost(string, repeated, tag = "2")]
     pub(crate) groups: Vec<String>,
-    /// `version_info` of the type that changes.
+    /// `version_info` of the changed type.
     #[prost(string, tag = "3")]
     pub(crate) version: String,
     #[prost(message, repeated, tag = "4")]
     pub(crate) resources: Vec<Resource>,
 }
 
-/// What [`Command::op`] may be.
+/// The values of [`Command::op`].
 pub(crate) mod op {
     /// The groups have exactly these resources.
     pub(crate) const REPLACE: u32 = 0;
-    /// The groups have these resources in the place of those of the same names.
+    /// The groups have these resources in place of those with the same names.
     pub(crate) const PATCH: u32 = 1;
-    /// Give memory back to the system, as far as the runtime can.
+    /// Return free memory to the system, as far as the runtime can.
     pub(crate) const TRIM: u32 = 2;
 }
 
-/// A peer's answer to a [`Command`], on its standard output behind its length.
+/// A peer's answer to a [`Command`], on its standard output after its length.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Reply {
-    /// Empty where it was done.
+    /// Empty on success.
     #[prost(string, tag = "1")]
     pub(crate) error: String,
-    /// Time within the cache's own call that publishes, in microseconds; without decoding what came through the pipe.
+    /// Time of the cache's own publishing call in microseconds, without decoding.
     #[prost(uint64, tag = "2")]
     pub(crate) micros: u64,
 }

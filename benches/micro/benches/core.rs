@@ -1,4 +1,4 @@
-//! The parts that a publish and a push are made of: `make bench-micro`.
+//! The steps of a publish and of a push: `make bench-micro`.
 
 use std::hint::black_box;
 
@@ -14,7 +14,7 @@ fn admission(c: &mut Criterion) {
         let limits = limits();
         group.throughput(Throughput::Elements(count as u64));
         group.bench_with_input(BenchmarkId::from_parameter(count), &candidate, |b, candidate| {
-            b.iter(|| admit(black_box(candidate), &limits).expect("it is sound"));
+            b.iter(|| admit(black_box(candidate), &limits).expect("the content is valid"));
         });
     }
     group.finish();
@@ -24,28 +24,28 @@ fn admission(c: &mut Criterion) {
 fn publish(c: &mut Criterion) {
     let mut group = c.benchmark_group("publish");
     for resources in [100, 10_000] {
-        let mut world = World::new(resources).expect("it is sound");
+        let mut world = World::new(resources).expect("the content is valid");
         group.bench_function(BenchmarkId::new("patch of 1", resources), |b| {
-            b.iter(|| world.patch(1).expect("it is sound"));
+            b.iter(|| world.patch(1).expect("the content is valid"));
         });
         group.bench_function(BenchmarkId::new("replace without a change", resources), |b| {
             let edition = world.edition();
-            world.publish_all(edition).expect("it is sound");
-            b.iter(|| world.publish_all(edition).expect("it is sound"));
+            world.publish_all(edition).expect("the content is valid");
+            b.iter(|| world.publish_all(edition).expect("the content is valid"));
         });
     }
     group.finish();
 }
 
-/// What one stream's state machine costs per change, its ACK included; the comparison of the snapshots is shared by all
-/// streams that make the same step, so the first of them pays for it.
+/// The cost of one stream's state machine per change, including its ACK. All streams that make the same step share the
+/// comparison of the snapshots, so the first of them pays for it.
 fn session(c: &mut Criterion) {
     for (variant, name) in [(Variant::Sotw, "session/SotW"), (Variant::Delta, "session/delta")] {
         let mut group = c.benchmark_group(name);
         for resources in [100, 10_000] {
-            let mut world = World::new(resources).expect("it is sound");
+            let mut world = World::new(resources).expect("the content is valid");
             let before = world.snapshot();
-            world.patch(1).expect("it is sound");
+            world.patch(1).expect("the content is valid");
             let after = world.snapshot();
             let fresh = || Stream::in_sync(variant, &before);
             group.bench_function(BenchmarkId::new("a change", resources), |b| {

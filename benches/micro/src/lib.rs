@@ -1,4 +1,4 @@
-//! What the micro-benchmarks work on: candidates, a publisher over memory, and sessions that are driven by hand.
+//! The inputs of the micro-benchmarks: candidates, a publisher over memory, and sessions that are driven by hand.
 
 use std::{sync::Arc, time::Instant};
 
@@ -19,7 +19,7 @@ use chancery::{
 };
 use prost::Message;
 
-/// The fields of a `Cluster` that are used here.
+/// The used fields of a `Cluster`.
 #[derive(Clone, PartialEq, Message)]
 struct Cluster {
     #[prost(string, tag = "1")]
@@ -28,7 +28,7 @@ struct Cluster {
     alt_stat_name: String,
 }
 
-/// An encoded `DiscoveryResponse`, as far as a document needs one.
+/// The used fields of an encoded `DiscoveryResponse`.
 #[derive(Clone, PartialEq, Message)]
 struct Resources {
     #[prost(message, repeated, tag = "2")]
@@ -61,7 +61,7 @@ pub fn candidate(numbers: impl Iterator<Item = usize>, edition: u64) -> Candidat
     }
 }
 
-/// A group of so many clusters, and who publishes it.
+/// A group of clusters, and its publisher.
 #[derive(Debug)]
 pub struct World {
     publisher: Publisher,
@@ -76,7 +76,7 @@ impl World {
     ///
     /// # Errors
     ///
-    /// Where the library refuses them.
+    /// If the library refuses the clusters.
     pub fn new(resources: usize) -> Result<Self, PublishError> {
         let cache = Arc::new(SnapshotCache::new());
         let store = Arc::new(MemoryStore::default());
@@ -93,11 +93,11 @@ impl World {
         Ok(world)
     }
 
-    /// Changes so many clusters.
+    /// Changes this many clusters.
     ///
     /// # Errors
     ///
-    /// Where the library refuses them.
+    /// If the library refuses the change.
     pub fn patch(&mut self, count: usize) -> Result<Published, PublishError> {
         self.edition += 1;
         let at = usize::try_from(self.edition).unwrap_or(0) * 7;
@@ -110,21 +110,21 @@ impl World {
         })
     }
 
-    /// Publishes all clusters again, all of them changed.
+    /// Publishes all clusters again, with new content.
     ///
     /// # Errors
     ///
-    /// Where the library refuses them.
+    /// If the library refuses the clusters.
     pub fn replace(&mut self) -> Result<Published, PublishError> {
         self.edition += 1;
         self.publish_all(self.edition)
     }
 
-    /// Publishes what is there already.
+    /// Publishes the current content again.
     ///
     /// # Errors
     ///
-    /// Where the library refuses it.
+    /// If the library refuses the content.
     pub fn publish_all(&self, edition: u64) -> Result<Published, PublishError> {
         self.publisher.replace(ReplaceRequest {
             group: self.group.clone(),
@@ -139,11 +139,11 @@ impl World {
         self.edition
     }
 
-    /// What nodes are served.
+    /// The snapshot that nodes are served.
     ///
     /// # Panics
     ///
-    /// Never: it was published when this was made.
+    /// Never: the snapshot was published when this value was made.
     #[must_use]
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.cache.get(&self.group).expect("the group is published in `new`")
@@ -158,7 +158,7 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// Subscribed, and in sync with `snapshot`.
+    /// A stream that is subscribed, and in sync with `snapshot`.
     #[must_use]
     pub fn in_sync(variant: Variant, snapshot: &Arc<Snapshot>) -> Self {
         let policy = Arc::new(Policy::default());
@@ -169,7 +169,7 @@ impl Stream {
         stream
     }
 
-    /// Brings the stream to `snapshot`, ACKs included. Gives the number of responses.
+    /// Advances the stream to `snapshot`, including ACKs. Returns the number of responses.
     pub fn follow(&mut self, snapshot: &Arc<Snapshot>) -> usize {
         self.session.on_snapshot(Arc::clone(snapshot));
         let mut responses = 0;

@@ -1,10 +1,10 @@
-//! Resources with a canary in each field that may hold a secret.
+//! Resources with a canary in each field that may contain a secret.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use super::needles::{Canary, KeyCanary};
 
-/// All of it as one document.
+/// All resources as one document.
 pub(crate) struct Fields {
     pub(crate) canaries: Vec<Canary>,
     /// Secrets of SDS, and the values in them.
@@ -35,7 +35,7 @@ impl Fields {
         format!("resources:\n{}", self.items.concat())
     }
 
-    /// Each resource as a document of its own, with its canary.
+    /// Each resource as a separate document, with its canary.
     pub(crate) fn single(&self) -> impl Iterator<Item = (&Canary, String)> {
         let items = self.items.iter().map(|item| format!("resources:\n{item}"));
         self.canaries.iter().zip(items)
@@ -107,7 +107,7 @@ impl Fields {
         );
     }
 
-    /// In clusters, each kind in an `Any`.
+    /// Adds secrets inside clusters, each kind in an `Any`.
     fn inline(&mut self) {
         const CANARY: &str = "CANARY";
         let filter = |rest: &str| format!("{EXTENSIONS}.filters.http.{rest}");
@@ -166,7 +166,7 @@ impl Fields {
                 ),
             ),
             (
-                "a secret of a type that nobody knows",
+                "a secret of an unknown type",
                 "'@type': type.googleapis.com/xds.type.v3.TypedStruct, type_url: type.googleapis.com/no.Such, value: \
                  {client_secret: CANARY}"
                     .to_owned(),
@@ -212,16 +212,13 @@ impl Fields {
     }
 }
 
-/// The same document with a fault, in the way people make them: near the canary, or in all of it.
+/// The document with each common fault, near the canary or throughout.
 pub(crate) fn faults(canary: &Canary, document: &str) -> Vec<(&'static str, String)> {
     let mut all = vec![
         ("a document that is cut off", document[..document.len() - 3].to_owned()),
+        ("an unknown field", document.replace("inline_string:", "inline_strin:")),
         (
-            "a field that is none",
-            document.replace("inline_string:", "inline_strin:"),
-        ),
-        (
-            "a field that is none of bytes",
+            "a field that is not bytes",
             document.replace("inline_bytes:", "inline_bites:"),
         ),
         (
@@ -241,7 +238,7 @@ pub(crate) fn faults(canary: &Canary, document: &str) -> Vec<(&'static str, Stri
                 .replace("secret: {x", "secret: "),
         ),
         (
-            "a type that is none",
+            "an unknown type",
             document.replace("type.googleapis.com/envoy", "type.googleapis.com/envy"),
         ),
         ("a key twice", document.replace("name: ", "name: x, name: ")),
@@ -262,7 +259,7 @@ pub(crate) fn faults(canary: &Canary, document: &str) -> Vec<(&'static str, Stri
         let replaced = |by: &str| document.replace(&canary.text, &by.replace("CANARY", &canary.text));
         all.extend([
             ("a quote that is not closed", replaced("'CANARY")),
-            ("an escape that is none", replaced("\"CANARY\\q\"")),
+            ("an invalid escape", replaced("\"CANARY\\q\"")),
             ("an alias of nothing", replaced("*CANARY")),
             ("an anchor", replaced("&CANARY")),
             ("a reserved character", replaced("@CANARY")),
@@ -276,7 +273,7 @@ pub(crate) fn faults(canary: &Canary, document: &str) -> Vec<(&'static str, Stri
             ("a byte that no header has", replaced("\"CANARY\\0\"")),
         ]);
     }
-    // A fault that changes nothing is none of this document.
+    // A fault that leaves the document unchanged does not apply to it.
     all.retain(|(_, faulty)| faulty != document);
     all
 }

@@ -1,4 +1,4 @@
-//! Secrets to look for, in every form in which they may turn up.
+//! Secrets to search for, in every form in which they may appear.
 
 use std::collections::BTreeSet;
 
@@ -11,11 +11,11 @@ use rcgen::{CertificateParams, KeyPair};
 /// A secret that nothing else contains.
 #[derive(Clone)]
 pub(crate) struct Canary {
-    /// The field it stands in.
+    /// The field with the secret.
     pub(crate) what: String,
-    /// As it is published.
+    /// The secret as it is published.
     pub(crate) text: String,
-    /// What of it is looked for.
+    /// The byte strings to search for.
     needles: BTreeSet<Vec<u8>>,
 }
 
@@ -26,7 +26,7 @@ pub(crate) struct KeyCanary {
 }
 
 impl Canary {
-    /// A text that is nowhere else, and safe in every format.
+    /// A text that occurs nowhere else, and is safe in every format.
     pub(crate) fn new(what: &str) -> Self {
         Self::of(what, &format!("Cnry{}", random()))
     }
@@ -42,14 +42,13 @@ impl Canary {
         canary
     }
 
-    /// Looks for these bytes as they are, in base64 of whatever they are a part of, in hex, percent-encoded, and as Rust
-    /// prints bytes.
+    /// Adds these bytes to the search: verbatim, in base64 at any offset, in hex, percent-encoded, and as Rust prints bytes.
     fn look_for(&mut self, bytes: &[u8]) {
         let mut add = |needle: String| {
             self.needles.insert(needle.into_bytes());
         };
         for shift in 0..3 {
-            // What the neighbours have a part in is left out.
+            // Characters that also encode neighbouring bytes are excluded.
             let shifted = [&vec![0; shift][..], bytes].concat();
             let whole = &shifted[..shifted.len() / 3 * 3];
             let encoded = STANDARD_NO_PAD.encode(whole);
@@ -68,7 +67,7 @@ impl Canary {
         self.needles.insert(bytes.to_vec());
     }
 
-    /// The form in which some bytes have it.
+    /// The form of the secret that some bytes contain.
     pub(crate) fn found_in(&self, bytes: &[u8]) -> Option<String> {
         let needle = self.needles.iter().find(|needle| contains(bytes, needle))?;
         Some(String::from_utf8_lossy(needle).into_owned())
@@ -76,7 +75,7 @@ impl Canary {
 }
 
 impl KeyCanary {
-    /// A key of its own: its PEM lines and its bytes are looked for.
+    /// A new key, with a search for its PEM lines and its bytes.
     pub(crate) fn new(what: &str) -> Self {
         let key = KeyPair::generate().unwrap();
         let cert = CertificateParams::new(vec!["localhost".to_owned()])
@@ -93,7 +92,7 @@ impl KeyCanary {
             needles: BTreeSet::new(),
         };
         let lines: Vec<&str> = key.lines().filter(|line| !line.starts_with("-----")).collect();
-        // The first line begins as that of any other key does, and the last ones have the public key.
+        // The first line begins like that of any key, and the last ones encode the public key.
         canary.look_for(&lines[0].as_bytes()[40..]);
         let bytes = STANDARD.decode(lines.concat()).unwrap();
         canary.look_for(&bytes[36..60]);
@@ -113,7 +112,7 @@ fn contains(bytes: &[u8], needle: &[u8]) -> bool {
     false
 }
 
-/// Letters and digits that are drawn anew each time.
+/// Random letters and digits, new each time.
 fn random() -> String {
     use std::hash::{BuildHasher as _, Hasher as _, RandomState};
     let number = || RandomState::new().build_hasher().finish();

@@ -1,4 +1,4 @@
-"""A real gRPC server on a free port, which it prints: `chancery.test.Backend/Name` gives the name it was given."""
+"""A real gRPC server that prints its port: `chancery.test.Backend/Name` returns the name in the argument."""
 
 import sys
 import threading

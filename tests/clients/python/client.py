@@ -1,4 +1,4 @@
-"""Calls `chancery.test.Backend/Name` at the target given, ten times a second, until it is killed. A line per call:
+"""Calls `chancery.test.Backend/Name` at the given target, ten times a second, until it is killed. A line per call:
 `ok NAME`, or `error CODE MESSAGE`."""
 
 import sys

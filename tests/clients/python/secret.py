@@ -1,5 +1,5 @@
-"""Asks for one secret over mTLS, as an SDS client in delta does: ADDRESS CA CERTIFICATE KEY NODE CLUSTER NAME. One line
-says what came of it: `given NAMES`, `removed NAMES`, or `error CODE`."""
+"""Requests one secret over mTLS, like an SDS client in delta: ADDRESS CA CERTIFICATE KEY NODE CLUSTER NAME. Prints one
+line with the result: `given NAMES`, `removed NAMES`, or `error CODE`."""
 
 import queue
 import sys
@@ -49,7 +49,7 @@ def varint(value: int) -> bytes:
 
 
 def dict_of(message: bytes) -> dict[int, list[bytes]]:
-    """The fields of a message that are texts or messages themselves, by their number."""
+    """The length-delimited fields of a message, by their number."""
     fields: dict[int, list[bytes]] = {}
     rest = iter(message)
     for first in rest:

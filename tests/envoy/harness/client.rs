@@ -1,4 +1,4 @@
-//! A client that speaks xDS by hand: what goes over the wire, without what an Envoy makes of it.
+//! A hand-written xDS client: it shows the responses on the wire, without Envoy's processing.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -20,33 +20,33 @@ use super::{A_WHILE, Control, GROUP, PATIENCE, RUNTIME};
 
 const A_MOMENT: Duration = Duration::from_millis(2);
 
-/// How a stream speaks.
+/// The variant of the protocol on a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Variant {
     Sotw,
     Delta,
 }
 
-/// One ADS stream of a node that ACKs everything, and what it was given.
+/// One ADS stream of a node that ACKs everything, and the resources that it received.
 pub(crate) struct Client {
     wire: Wire,
     /// Sent with the first request only (L-1).
     node: Option<Node>,
-    /// Type URL → what is subscribed, then what is held.
+    /// Type URL → subscription and resources.
     types: BTreeMap<String, Held>,
 }
 
-/// What a client holds of one type.
+/// A client's subscription and resources of one type.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Held {
     subscribed: Vec<String>,
-    /// Of the last response in SotW, else empty.
+    /// The version of the last response in SotW, empty in delta.
     version: String,
     /// Name → version (delta) and content.
     resources: BTreeMap<String, (String, Vec<u8>)>,
 }
 
-/// What one response brought.
+/// The content of one response.
 #[derive(Debug)]
 pub(crate) struct Update {
     pub(crate) type_url: String,
@@ -86,7 +86,7 @@ impl Held {
 // === impl Client ===
 
 impl Client {
-    /// Opens the stream; the server hears of the node with the first request.
+    /// Opens the stream; the server learns the node from the first request.
     pub(crate) fn open(control: &Control, node: &str, variant: Variant) -> Self {
         let url = format!("http://{}", control.xds);
         let wire = RUNTIME.block_on(async {
@@ -119,7 +119,7 @@ impl Client {
         }
     }
 
-    /// Another stream of the same client, that says what it holds (S-5, D-5).
+    /// Opens another stream of the same client, which presents its resources (S-5, D-5).
     pub(crate) fn reconnect(self, control: &Control, node: &str) -> Self {
         let variant = match self.wire {
             Wire::Sotw(_) => Variant::Sotw,
@@ -133,7 +133,7 @@ impl Client {
         client
     }
 
-    /// Asks for these, or for all where none is named.
+    /// Subscribes to these names, or to all resources if there are none.
     pub(crate) fn subscribe(&mut self, type_url: &str, names: &[&str]) {
         let held = Held {
             subscribed: names.iter().map(|name| (*name).to_owned()).collect(),
@@ -162,7 +162,7 @@ impl Client {
         }
     }
 
-    /// Takes the responses that are here already, and a moment's more.
+    /// Takes the responses that have arrived, and those of the next moment.
     pub(crate) fn take_what_came(&mut self) {
         loop {
             let update = match &mut self.wire {
@@ -175,7 +175,7 @@ impl Client {
         }
     }
 
-    /// Nothing comes for a while.
+    /// Asserts that no response arrives for a while.
     #[track_caller]
     pub(crate) fn expect_silence(&mut self) {
         match &mut self.wire {
@@ -184,7 +184,7 @@ impl Client {
         }
     }
 
-    /// The first request for a type.
+    /// Sends the first request for a type.
     fn request(&mut self, type_url: &str, held: &Held) {
         let (node, type_url) = (self.node.take(), type_url.to_owned());
         match &self.wire {
@@ -276,7 +276,7 @@ impl Client {
     }
 }
 
-/// The name that a resource says it has.
+/// The name inside a resource.
 fn name_of(any: &Any) -> String {
     let full = any.type_url.rsplit('/').next().unwrap();
     let descriptor = descriptors().get_message_by_name(full).expect("a type of Envoy's");

@@ -1,4 +1,4 @@
-//! What the tests publish: resources as an operator would write them, and a set of them that can be edited.
+//! Resources for the tests, written like an operator's, and an editable set of them.
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
@@ -20,7 +20,7 @@ const CONNECTION_MANAGER: &str =
     "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
 const WRAPPER: &str = "type.googleapis.com/envoy.service.discovery.v3.Resource";
 
-/// A snapshot in the making: resources by type and name.
+/// An editable snapshot: resources by type and name.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Config {
     resources: BTreeMap<(String, String), Value>,
@@ -35,7 +35,7 @@ impl Config {
         config
     }
 
-    /// Adds the resource, or puts it in the place of the one of this type and name.
+    /// Adds the resource, or replaces the one of the same type and name.
     pub(crate) fn set(&mut self, resource: Value) {
         let inner = resource.get("resource").unwrap_or(&resource);
         let kind = inner["@type"].as_str().expect("a type").to_owned();
@@ -44,7 +44,7 @@ impl Config {
         self.resources.insert((kind, name), resource);
     }
 
-    /// This, with other resources in the place of those of the same type and name.
+    /// A copy in which these resources are added, or replace those of the same type and name.
     pub(crate) fn with(&self, resources: impl IntoIterator<Item = Value>) -> Self {
         let mut config = self.clone();
         resources.into_iter().for_each(|resource| config.set(resource));
@@ -54,7 +54,7 @@ impl Config {
     #[track_caller]
     pub(crate) fn remove(&mut self, kind: &str, name: &str) {
         let removed = self.resources.remove(&(kind.to_owned(), name.to_owned()));
-        removed.expect("what is removed was there");
+        removed.expect("the removed resource existed");
     }
 }
 
@@ -67,12 +67,12 @@ impl fmt::Display for Config {
 
 // === resources ===
 
-/// Where a resource's children come from: the stream that it came on.
+/// The config source of a resource's children: the stream of the resource itself.
 pub(crate) fn ads() -> Value {
     json!({ "ads": {}, "resource_api_version": "V3" })
 }
 
-/// A cluster whose endpoints are discovered under its name.
+/// A cluster whose endpoints are discovered by its name.
 pub(crate) fn cluster(name: &str, source: &Value) -> Value {
     json!({
         "@type": CLUSTER,
@@ -83,7 +83,7 @@ pub(crate) fn cluster(name: &str, source: &Value) -> Value {
     })
 }
 
-/// A cluster of one endpoint that it names itself.
+/// A cluster with one inline endpoint.
 pub(crate) fn fixed_cluster(name: &str, upstream: &Upstream) -> Value {
     let endpoints = json!([{ "lb_endpoints": [endpoint(upstream)] }]);
     json!({
@@ -106,7 +106,7 @@ pub(crate) fn endpoint(upstream: &Upstream) -> Value {
     json!({ "endpoint": { "address": { "socket_address": address } } })
 }
 
-/// Every path to one cluster.
+/// Routes that send every path to one cluster.
 pub(crate) fn routes(name: &str, cluster: &str) -> Value {
     let all = json!({ "match": { "prefix": "/" }, "route": { "cluster": cluster } });
     json!({
@@ -116,7 +116,7 @@ pub(crate) fn routes(name: &str, cluster: &str) -> Value {
     })
 }
 
-/// HTTP on a free port, with discovered routes.
+/// An HTTP listener on a free port, with discovered routes.
 pub(crate) fn listener(name: &str, routes: &str, source: &Value) -> Value {
     http_listener(
         name,
@@ -127,7 +127,7 @@ pub(crate) fn listener(name: &str, routes: &str, source: &Value) -> Value {
     )
 }
 
-/// HTTP on a free port, with the rest of its connection manager as given.
+/// An HTTP listener on a free port, with these fields in its connection manager.
 pub(crate) fn http_listener(name: &str, manager: &Value) -> Value {
     let mut config = json!({ "@type": CONNECTION_MANAGER, "stat_prefix": name });
     let fields = manager.as_object().expect("fields of a connection manager");
@@ -141,7 +141,7 @@ pub(crate) fn http_listener(name: &str, manager: &Value) -> Value {
     })
 }
 
-/// An HTTP filter by the last parts of its type.
+/// An HTTP filter, named by the last parts of its type.
 pub(crate) fn filter(name: &str, message: &str, mut config: Value) -> Value {
     let url = format!("type.googleapis.com/envoy.extensions.filters.http.{message}");
     config["@type"] = json!(url);
@@ -152,12 +152,12 @@ pub(crate) fn router() -> Value {
     filter("envoy.filters.http.router", "router.v3.Router", json!({}))
 }
 
-/// A resource that a client is to drop when it does not hear of it for so long.
+/// A resource with a TTL.
 pub(crate) fn wrapped_for(ttl: Duration, name: &str, resource: &Value) -> Value {
     json!({ "@type": WRAPPER, "name": name, "ttl": format!("{}s", ttl.as_secs()), "resource": resource })
 }
 
-/// A resource under a name that it does not hold itself.
+/// A resource in a wrapper with its name, which the resource itself lacks.
 pub(crate) fn wrapped(name: &str, resource: &Value) -> Value {
     json!({ "@type": WRAPPER, "name": name, "resource": resource })
 }

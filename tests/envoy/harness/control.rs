@@ -1,4 +1,4 @@
-//! A control plane, in this process or as one of its own, and the command line against it.
+//! A control plane, in this process or in its own, and the command line as its client.
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use super::{Config, RUNTIME};
 
-/// The group, and so the cluster of every node.
+/// The group, which is the cluster of every node.
 pub(crate) const GROUP: &str = "demo";
 
 /// A control plane that runs until it is dropped.
@@ -32,7 +32,7 @@ enum Plane {
     Process(Child),
 }
 
-/// How a run of the binary ended.
+/// Output and exit code of a run of the binary.
 #[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) code: i32,
@@ -43,12 +43,12 @@ pub(crate) struct Ran {
 // === impl Control ===
 
 impl Control {
-    /// In this process, on free ports, forgetting everything at its end.
+    /// Starts in this process, on free ports, without a store.
     pub(crate) fn start() -> Self {
         Self::with(Layer::default())
     }
 
-    /// The same, with the folders of a directory published.
+    /// Starts in this process, and publishes the folders of a directory.
     pub(crate) fn over_files(root: &Path) -> Self {
         Self::with(Layer {
             files: Some(root.to_owned()),
@@ -56,7 +56,7 @@ impl Control {
         })
     }
 
-    /// The same with other settings.
+    /// Starts in this process with these settings.
     pub(crate) fn with(layer: Layer) -> Self {
         let free = "127.0.0.1:0".parse().ok();
         let settings = Settings::resolve(layer.or(Layer {
@@ -84,12 +84,12 @@ impl Control {
         }
     }
 
-    /// The binary, with what was published kept in `data`.
+    /// Starts the binary with the data directory `data`.
     pub(crate) fn process(data: &Path, xds: SocketAddr, admin: SocketAddr) -> Self {
         Self::process_with(&["--data-dir", data.to_str().unwrap()], xds, admin)
     }
 
-    /// The binary with these flags.
+    /// Starts the binary with these flags.
     pub(crate) fn process_with(flags: &[&str], xds: SocketAddr, admin: SocketAddr) -> Self {
         let mut child = chancery(&["serve", "--http-addr=127.0.0.1:0"])
             .args(flags)
@@ -113,12 +113,12 @@ impl Control {
         }
     }
 
-    /// Kills the process without a word, and starts another in its place.
+    /// Kills the process, and starts another in its place.
     pub(crate) fn restart(&mut self, data: &Path) {
         self.restart_with(&["--data-dir", data.to_str().unwrap()]);
     }
 
-    /// The same, with these flags.
+    /// Kills the process, and starts another with these flags in its place.
     pub(crate) fn restart_with(&mut self, flags: &[&str]) {
         self.kill();
         *self = Self::process_with(flags, self.xds, self.admin);
@@ -156,27 +156,27 @@ impl Control {
         self.run_with(args, b"")
     }
 
-    /// Publishes, without waiting for the nodes.
+    /// Publishes without waiting for the nodes.
     #[track_caller]
     pub(crate) fn publish(&self, config: &Config) {
         let ran = self.replace(config, &[]);
         assert_eq!(ran.code, 0, "{ran:?}");
     }
 
-    /// Publishes, and every connected node must hold it.
+    /// Publishes, and waits until every connected node has the revision.
     #[track_caller]
     pub(crate) fn deliver(&self, config: &Config) {
         let ran = self.replace(config, &["--wait", "--timeout=30s"]);
         assert_eq!(ran.code, 0, "{ran:?}\n{}", self.run(&["status"]).stdout);
     }
 
-    /// `chancery replace` with these flags too.
+    /// Runs `chancery replace` with additional flags.
     pub(crate) fn replace(&self, config: &Config, flags: &[&str]) -> Ran {
         let args = ["replace", "-g", GROUP, "-f", "-", "--allow-removals"];
         self.run_with(&[&args, flags].concat(), config.to_string().as_bytes())
     }
 
-    /// The node, as `chancery status NODE -o json` says.
+    /// The node in the output of `chancery status NODE -o json`.
     pub(crate) fn status(&self, node: &str) -> Result<Value, String> {
         let ran = self.run(&["status", node, "-o", "json"]);
         if ran.code != 0 {
@@ -185,7 +185,7 @@ impl Control {
         serde_json::from_str(&ran.stdout).map_err(|error| error.to_string())
     }
 
-    /// One type of the node, over all its streams.
+    /// The status of one type of the node, over all its streams.
     pub(crate) fn type_status(&self, node: &str, type_url: &str) -> Result<Value, String> {
         let status = self.status(node)?;
         let rows = status["types"].as_array().expect("a list of types");
@@ -194,24 +194,24 @@ impl Control {
             .ok_or_else(|| format!("{node} has no {type_url}: {status}"))
     }
 
-    /// Responses sent to the node, of one type.
+    /// The number of responses of one type that the node was sent.
     pub(crate) fn sent_total(&self, node: &str, type_url: &str) -> u64 {
         let row = self.type_status(node, type_url).unwrap();
         row["sent_total"].as_u64().unwrap()
     }
 
-    /// How many streams the node has open.
+    /// The number of open streams of the node.
     pub(crate) fn streams(&self, node: &str) -> usize {
         let status = self.status(node).unwrap();
         status["streams"].as_array().unwrap().len()
     }
 
-    /// What `chancery bootstrap` prints for a node of the group.
+    /// The output of `chancery bootstrap` for a node of the group.
     pub(crate) fn bootstrap(&self, node: &str, flags: &[&str]) -> Value {
         self.bootstrap_at(self.xds, node, flags)
     }
 
-    /// The same for a node that reaches the control plane at another address.
+    /// The bootstrap of a node that reaches the control plane at another address.
     pub(crate) fn bootstrap_at(&self, xds: SocketAddr, node: &str, flags: &[&str]) -> Value {
         let xds = xds.to_string();
         let who = ["--node-id", node, "--node-cluster", GROUP, "--admin-port", "0"];
@@ -226,7 +226,7 @@ impl Drop for Control {
     fn drop(&mut self) {
         match &mut self.plane {
             Plane::InProcess(running) => {
-                RUNTIME.block_on(running.take().expect("it is taken here only").shutdown());
+                RUNTIME.block_on(running.take().expect("only drop takes the server").shutdown());
             }
             Plane::Process(child) => {
                 child.kill().ok();
@@ -236,7 +236,7 @@ impl Drop for Control {
     }
 }
 
-/// The real binary, with none of the caller's settings.
+/// The real binary, without the caller's environment variables.
 fn chancery(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_chancery"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CHANCERY_")) {

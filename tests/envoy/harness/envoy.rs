@@ -22,10 +22,10 @@ use tokio::{
 
 use super::{Control, RUNTIME, Relay, ads, eventually, expect};
 
-/// Lines of an Envoy's log that a failed test shows.
+/// The number of lines of an Envoy's log in the message of a failed test.
 const SHOWN: usize = 80;
 
-/// A new connection for every request: what a listener has now, not what it had.
+/// Opens a new connection for every request, so that it reaches the listener's current version.
 static CLIENT: LazyLock<Client> = LazyLock::new(|| client(0));
 
 fn client(idle_connections: usize) -> Client {
@@ -39,7 +39,7 @@ pub(crate) enum Release {
     V1_36,
 }
 
-/// How an Envoy asks: over one stream or one for each type, for all or for what changed.
+/// The streams of an Envoy: one or one for each type, SotW or delta.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
     AdsSotw,
@@ -64,7 +64,7 @@ pub(crate) struct Reply {
     pub(crate) body: String,
 }
 
-/// Requests one after the other, until it is asked how they went.
+/// Sends requests one after the other, and collects the failures.
 pub(crate) struct Traffic {
     stop: oneshot::Sender<()>,
     task: JoinHandle<Vec<String>>,
@@ -97,7 +97,7 @@ impl Mode {
         }
     }
 
-    /// Where the resources' own children come from.
+    /// The config source of the resources' children.
     pub(crate) fn source(self) -> Value {
         let own = |api: &str| {
             let service = json!({ "envoy_grpc": { "cluster_name": "xds_cluster" } });
@@ -123,12 +123,12 @@ impl Mode {
 // === impl Envoy ===
 
 impl Envoy {
-    /// A node of the group, with the bootstrap that `chancery bootstrap` writes.
+    /// Starts a node of the group, with the bootstrap that `chancery bootstrap` writes.
     pub(crate) fn start(release: Release, node: &str, mode: Mode, control: &Control) -> Self {
         Self::boot(release, node, &control.bootstrap(node, mode.flags()))
     }
 
-    /// The same behind the relay.
+    /// Starts a node that reaches the control plane through the relay.
     pub(crate) fn start_behind(relay: &Relay, release: Release, node: &str, mode: Mode, control: &Control) -> Self {
         Self::boot(release, node, &control.bootstrap_at(relay.address, node, mode.flags()))
     }
@@ -173,7 +173,7 @@ impl Envoy {
         send(CLIENT.get(url)).unwrap()
     }
 
-    /// The counter or gauge of this name; `None` before there is one.
+    /// The counter or gauge of this name, or `None` before it exists.
     pub(crate) fn stat(&self, name: &str) -> Option<u64> {
         let text = self
             .admin(&format!("/stats?filter=^{}$", name.replace('.', "\\.")))
@@ -187,14 +187,14 @@ impl Envoy {
         eventually(name, || expect(self.stat(name), Some(value)));
     }
 
-    /// All counters and gauges whose names match and that are not 0, as `NAME: VALUE`.
+    /// All counters and gauges other than 0 with matching names, as `NAME: VALUE`.
     pub(crate) fn stats_beyond_zero(&self, pattern: &str) -> Vec<String> {
         let text = self.admin(&format!("/stats?filter={pattern}")).body;
         let beyond = text.lines().filter(|line| !line.ends_with(": 0"));
         beyond.map(str::to_owned).collect()
     }
 
-    /// No subscription was given up: none still waits to be answered in vain, nor did one that is gone by now.
+    /// Asserts that no subscription timed out, including subscriptions that no longer exist.
     #[track_caller]
     pub(crate) fn expect_no_fetch_timeout(&self) {
         assert_eq!(self.stats_beyond_zero("init_fetch_timeout"), Vec::<String>::new());
@@ -203,13 +203,13 @@ impl Envoy {
         assert_eq!(said.next(), None, "{}", self.node);
     }
 
-    /// Nothing was refused.
+    /// Asserts that the Envoy refused nothing.
     #[track_caller]
     pub(crate) fn expect_no_refusal(&self) {
         assert_eq!(self.stats_beyond_zero("update_rejected"), Vec::<String>::new());
     }
 
-    /// Everything that the Envoy said.
+    /// The whole log of the Envoy.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.dir.path().join("log")).unwrap()
     }
@@ -223,7 +223,7 @@ impl Envoy {
         found["cluster"]["connect_timeout"].as_str().map(str::to_owned)
     }
 
-    /// The clusters that came and do not take traffic yet.
+    /// The clusters that are still warming, so without traffic.
     pub(crate) fn warming_clusters(&self) -> Vec<String> {
         let page = self.admin("/config_dump?resource=dynamic_warming_clusters").body;
         let page: Value = serde_json::from_str(&page).unwrap();
@@ -232,7 +232,7 @@ impl Envoy {
         clusters.iter().filter_map(name).collect()
     }
 
-    /// Whether the Envoy is through with its initialization.
+    /// Returns true once the Envoy has completed its initialization.
     pub(crate) fn is_ready(&self) -> bool {
         self.admin("/ready").status.is_success()
     }
@@ -242,7 +242,7 @@ impl Envoy {
         eventually("the Envoy is ready", || expect(self.is_ready(), true));
     }
 
-    /// Where the listener accepts connections.
+    /// The address on which the listener accepts connections.
     pub(crate) fn address(&self, listener: &str) -> Result<SocketAddr, String> {
         let page = self.admin("/listeners?format=json").body;
         let page: Value = serde_json::from_str(&page).map_err(|error| format!("{error}: {page}"))?;
@@ -253,24 +253,24 @@ impl Envoy {
         format!("127.0.0.1:{port}").parse().map_err(|_| format!("{socket}"))
     }
 
-    /// A request through a listener.
+    /// Sends a request through a listener.
     pub(crate) fn get(&self, listener: &str) -> Result<Reply, String> {
         send(self.request(listener, "/")?)
     }
 
-    /// The body of the answer to a request for this path, which ends well.
+    /// The body of the answer to a request for this path, which must succeed.
     pub(crate) fn body(&self, listener: &str, path: &str) -> Result<String, String> {
         let reply = send(self.request(listener, path)?)?;
         expect(reply.status, StatusCode::OK)?;
         Ok(reply.body)
     }
 
-    /// The beginning of a request through a listener, for headers to be added.
+    /// A request through a listener, to which headers can be added.
     pub(crate) fn request(&self, listener: &str, path: &str) -> Result<RequestBuilder, String> {
         Ok(CLIENT.get(format!("http://{}{path}", self.address(listener)?)))
     }
 
-    /// Requests through the listener come to be answered with this body.
+    /// Waits until requests through the listener are answered with this body.
     #[track_caller]
     pub(crate) fn expect_body(&self, listener: &str, body: &str) {
         eventually(&format!("requests through {listener} reach {body}"), || {
@@ -279,22 +279,22 @@ impl Envoy {
         });
     }
 
-    /// Whether the Envoy has the cluster in use.
+    /// Returns true if the Envoy uses the cluster.
     pub(crate) fn has_cluster(&self, name: &str) -> bool {
         self.admin("/clusters").body.contains(&format!("{name}::"))
     }
 
-    /// Sends requests through the listener from now on, on one connection as long as it lasts.
+    /// Sends requests through the listener from now on, on one connection as long as that lasts.
     pub(crate) fn kept_alive_traffic(&self, listener: &str) -> Traffic {
         Traffic::start(client(1), format!("http://{}/", self.address(listener).unwrap()))
     }
 
-    /// Sends requests through the listener from now on, each on its own connection.
+    /// Sends requests through the listener from now on, each on a new connection.
     pub(crate) fn traffic(&self, listener: &str) -> Traffic {
         self.traffic_to(listener, "/")
     }
 
-    /// The same for another path.
+    /// Sends requests for another path from now on, each on a new connection.
     pub(crate) fn traffic_to(&self, listener: &str, path: &str) -> Traffic {
         Traffic::start(
             CLIENT.clone(),
@@ -313,10 +313,10 @@ impl Drop for Envoy {
     }
 }
 
-/// The end of what an Envoy said.
+/// The last lines of an Envoy's log.
 fn tail(dir: &TempDir) -> String {
     let log = fs::read_to_string(dir.path().join("log")).unwrap_or_default();
-    // It begins with the names of all extensions.
+    // The log begins with the names of all extensions, which are omitted.
     let lines: Vec<&str> = log
         .lines()
         .filter(|line| !(line.contains("[main] [source/server/server.cc:") && line.contains("]   ")))
@@ -332,7 +332,7 @@ impl Traffic {
         let (stop, mut stopped) = oneshot::channel();
         let task = RUNTIME.spawn(async move {
             let mut failures = Vec::new();
-            // Until it is told to, or nobody is left to tell it.
+            // Until the owner stops the traffic or is dropped.
             while stopped.try_recv() == Err(TryRecvError::Empty) {
                 let number = SENT.fetch_add(1, Ordering::Relaxed);
                 match receive(client.get(&url)).await {
@@ -347,7 +347,7 @@ impl Traffic {
         Self { stop, task }
     }
 
-    /// Every request was answered well.
+    /// Asserts that every request succeeded.
     #[track_caller]
     pub(crate) fn expect_no_failure(self) {
         self.stop.send(()).expect("the traffic goes on until here");
@@ -362,9 +362,9 @@ pub(crate) fn send(request: RequestBuilder) -> Result<Reply, String> {
 }
 
 async fn receive(request: RequestBuilder) -> Result<Reply, String> {
-    let told = |error: reqwest::Error| format!("{error:?}");
-    let response = request.send().await.map_err(told)?;
+    let failed = |error: reqwest::Error| format!("{error:?}");
+    let response = request.send().await.map_err(failed)?;
     let (status, headers) = (response.status(), response.headers().clone());
-    let body = response.text().await.map_err(told)?;
+    let body = response.text().await.map_err(failed)?;
     Ok(Reply { status, headers, body })
 }

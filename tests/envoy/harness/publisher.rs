@@ -1,4 +1,4 @@
-//! Publishes within a millisecond: by the admin API, on a connection that is kept.
+//! Publishes within a millisecond, by the admin API on a kept connection.
 
 use chancery::proto::admin::{
     Document, PublishOptions, ReplaceSnapshotRequest, document::Format, snapshot_service_client::SnapshotServiceClient,

@@ -1,4 +1,4 @@
-//! A way to a control plane 20 ms away, which can be cut and restored.
+//! A relay to a control plane 20 ms away, which can cut and restore the connection.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -12,7 +12,7 @@ const ONE_WAY: Duration = Duration::from_millis(10);
 pub(crate) struct Relay {
     pub(crate) address: SocketAddr,
     target: SocketAddr,
-    /// `None` while it is cut.
+    /// `None` while the connection is cut.
     proxy: Option<DelayProxy>,
 }
 
@@ -32,7 +32,7 @@ impl Relay {
         self.proxy = None;
     }
 
-    /// Takes connections again.
+    /// Accepts connections again.
     pub(crate) fn restore(&mut self) {
         self.proxy = Some(eventually("the relay listens", || {
             let started = RUNTIME.block_on(DelayProxy::start(self.address, self.target, ONE_WAY));

@@ -1,14 +1,14 @@
-//! Requests at random moments through a listener, on new connections and on kept ones, until it is asked how they went.
+//! Requests at random moments through a listener, on new connections and on kept ones, until the test ends them.
 
 use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
 use super::{Envoy, RUNTIME};
-use crate::load::{Books, Load};
+use crate::load::{Load, Results};
 
 pub(crate) struct Requests {
-    /// The node that they go through.
+    /// The node whose listener receives the requests.
     through: String,
     load: Arc<Load>,
     tasks: JoinSet<()>,
@@ -25,33 +25,33 @@ impl Requests {
         }
     }
 
-    /// A publish begins: they get dense.
+    /// Marks the start of a publish, after which requests are more frequent.
     pub(crate) fn note_publish(&self) {
         self.load.note_publish();
     }
 
-    /// Every request was answered with 200.
+    /// Asserts that every request was answered with 200.
     #[track_caller]
     pub(crate) fn expect_no_failure(self) {
-        let (through, books) = (self.through.clone(), self.end());
-        assert!(books.on_new > 0 && books.on_kept > 0, "{through}: no load");
-        assert_eq!(books.failed(), 0, "{through}: {:?}", books.failures);
+        let (through, results) = (self.through.clone(), self.end());
+        assert!(results.on_new > 0 && results.on_kept > 0, "{through}: no load");
+        assert_eq!(results.failed(), 0, "{through}: {:?}", results.failures);
     }
 
-    /// Stops them, and tells how they went.
-    pub(crate) fn end(self) -> Books {
+    /// Stops the requests, and returns their results.
+    pub(crate) fn end(self) -> Results {
         self.load.stop();
         RUNTIME.block_on(self.tasks.join_all());
-        let books = self.load.books();
+        let results = self.load.results();
         println!(
             "{}: {} requests on new connections, {} on kept ones, {} cut, {} not 200, the slowest {:?}",
             self.through,
-            books.on_new,
-            books.on_kept,
-            books.cut,
-            books.failed(),
-            books.slowest
+            results.on_new,
+            results.on_kept,
+            results.cut,
+            results.failed(),
+            results.slowest
         );
-        books
+        results
     }
 }

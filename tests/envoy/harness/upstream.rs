@@ -18,7 +18,7 @@ impl Upstream {
         Self::slow(name, Duration::ZERO)
     }
 
-    /// The same, with an answer to each health check (`/health`) so long after it.
+    /// An upstream that answers each health check (`/health`) after this wait.
     pub(crate) fn slow(name: &'static str, wait: Duration) -> Self {
         let listener = RUNTIME.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();

@@ -1,4 +1,4 @@
-//! Missing is not empty: a node whose own group has no snapshot, or not all of one, loses nothing (S-20).
+//! Missing is not empty: a node whose group has no snapshot, or only part of one, loses nothing (S-20).
 
 use std::{thread::sleep, time::Duration};
 
@@ -18,16 +18,16 @@ for_every_envoy_on_ads! {
     a_node_that_comes_back_into_a_group_nobody_published_loses_nothing,
 }
 
-/// Every node may see it.
+/// The group whose resources every node receives.
 const SHARED: &str = "*";
-/// Long enough for a node to act on what it was sent.
+/// Long enough for a node to apply a response.
 const A_WHILE: Duration = Duration::from_secs(2);
 
 fn shared(upstream: &Upstream) -> Config {
     Config::of([cluster("shared", &ads()), endpoints("shared", &[upstream])])
 }
 
-/// A node under load, behind a relay that can be cut, with its own group and the shared one published.
+/// A node under load, behind a relay that can cut its connection, with its own group and the shared one published.
 struct Scene {
     blue: Upstream,
     green: Upstream,
@@ -46,7 +46,7 @@ impl Scene {
         let relay = Relay::to(&control);
         let envoy = Envoy::start_behind(&relay, release, "node", mode, &control);
         envoy.expect_body("web", "blue");
-        eventually("it has the shared cluster", || {
+        eventually("the node has the shared cluster", || {
             expect(envoy.has_cluster("shared"), true)
         });
         let requests = Requests::through(&envoy, "web");
@@ -62,15 +62,15 @@ impl Scene {
 
     fn cut(&mut self) {
         self.relay.cut();
-        eventually("it is cut off", || {
+        eventually("the node is cut off", || {
             expect(self.envoy.stat("control_plane.connected_state"), Some(0))
         });
     }
 
-    /// Lets it come back, and gives it time to do harm.
+    /// Restores the connection, and waits long enough for a wrong removal to happen.
     fn restore(&mut self) {
         self.relay.restore();
-        eventually("it is back", || {
+        eventually("the node has reconnected", || {
             expect(self.envoy.stat("control_plane.connected_state"), Some(1))?;
             self.control.type_status("node", CLUSTER)
         });
@@ -79,7 +79,7 @@ impl Scene {
         assert!(self.envoy.address("web").is_ok(), "its listener was removed");
     }
 
-    /// Restarts the control plane, which forgets everything, and publishes before the node is back.
+    /// Restarts the control plane without its data, and publishes before the node reconnects.
     fn restart_with(&mut self, flags: &[&str], group: &str, config: &Config) {
         self.cut();
         self.control.restart_with(&[&["--ephemeral"], flags].concat());
@@ -87,7 +87,7 @@ impl Scene {
         self.restore();
     }
 
-    /// Once its group is published in full it follows, and nobody noticed.
+    /// Publishes the whole group: the node follows, and no request failed.
     #[track_caller]
     fn end(self, group: &str) {
         self.envoy.expect_body("web", "blue");
@@ -117,7 +117,7 @@ fn a_node_whose_shared_group_is_published_first_loses_nothing(release: Release, 
     scene.end(GROUP);
 }
 
-/// Its listeners and routes come in a publish of their own.
+/// The group's listeners and routes are published separately.
 fn a_node_whose_clusters_are_published_first_loses_nothing(release: Release, mode: Mode) {
     let mut scene = Scene::new(release, mode);
     let clusters = Config::of([cluster("app", &ads()), endpoints("app", &[&scene.blue])]);
@@ -125,7 +125,7 @@ fn a_node_whose_clusters_are_published_first_loses_nothing(release: Release, mod
     scene.end(GROUP);
 }
 
-/// A rule puts it there once the control plane is started again.
+/// A rule moves the node to another group when the control plane is restarted.
 fn a_node_that_comes_back_into_a_group_nobody_published_loses_nothing(release: Release, mode: Mode) {
     let mut scene = Scene::new(release, mode);
     let dir = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! A wildcard that leaves out what is on demand deletes nothing that another stream of the same node asked for (S-20).
+//! A wildcard without on-demand resources deletes none that another stream of the same node subscribed to (S-20).
 
 use std::{thread::sleep, time::Duration};
 
@@ -21,10 +21,11 @@ matrix! {
     }
 }
 
-/// For some requests.
+/// Long enough for some requests.
 const A_MOMENT: Duration = Duration::from_millis(300);
 
-/// Asks for clusters in SotW, without those of tenants, and for a tenant's on a delta stream once a request needs it.
+/// The Envoy subscribes to clusters in SotW, without those of tenants, and to a tenant's cluster on a delta stream at the
+/// first request for it.
 fn an_on_demand_cluster_outlives_changes_of_others(release: Release, mode: Mode) {
     let control = Control::with(Layer {
         protocol: ProtocolLayer {
@@ -69,7 +70,7 @@ fn an_on_demand_cluster_outlives_changes_of_others(release: Release, mode: Mode)
         sleep(A_MOMENT);
     }
     traffic.expect_no_failure();
-    // It follows its own changes still.
+    // The on-demand cluster still receives its own changes.
     config.set(endpoints("tenant-a", &[&blue]));
     control.deliver(&config);
     eventually("the tenant's cluster changes", || {

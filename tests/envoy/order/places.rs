@@ -1,4 +1,4 @@
-//! What can be there only once, an address, a key, a domain, changes hands in one step (O-17).
+//! Addresses, keys and domains, each of which one resource owns, change owner in one step (O-17).
 
 mod listeners;
 mod scopes;
@@ -18,14 +18,14 @@ use crate::{
     ports::free_address,
 };
 
-/// A control plane of its own, and an Envoy beside it or 20 ms away.
+/// A control plane, and an Envoy without delay or 20 ms away.
 pub(crate) struct Site {
     pub(crate) envoy: Envoy,
     _relay: Relay,
     pub(crate) control: Control,
 }
 
-/// The story is told twice side by side, each time on other ports: near the control plane, and far from it.
+/// Runs the test twice side by side, on different ports: without delay, and 20 ms away.
 pub(crate) fn near_and_far(story: impl Fn(bool) + Sync) {
     std::thread::scope(|scope| {
         for (name, is_far) in [("near", false), ("far", true)] {
@@ -53,27 +53,27 @@ impl Site {
         }
     }
 
-    /// Publishes, and sees it come in time; then another publish, which nothing stands in the way of.
+    /// Publishes and waits for the effect; then makes another publish, which must arrive as well.
     #[track_caller]
     pub(crate) fn arrives(&self, what: &str, config: &Config, shows: impl Fn() -> Result<(), String>) {
         self.control.publish(config);
         within(SOON, what, shows);
         let later = config.with([texts("later", what), listener_on("later", free_address(), "later")]);
         self.control.publish(&later);
-        within(SOON, &format!("what follows {what}"), || {
+        within(SOON, &format!("the publish after {what}"), || {
             expect(self.envoy.body("later", "/")?.as_str(), what)
         });
         self.control.deliver(&later);
     }
 
-    /// Nothing was refused, and nothing was waited for in vain.
+    /// Asserts that nothing was refused, and that no subscription timed out.
     #[track_caller]
     pub(crate) fn end(&self) {
         self.envoy.expect_no_refusal();
         self.envoy.expect_no_fetch_timeout();
     }
 
-    /// Requests with this header.
+    /// Sends requests with this header.
     pub(crate) fn traffic(&self, name: &'static str, value: &'static str) -> Traffic {
         let mut headers = HeaderMap::new();
         headers.insert(name, HeaderValue::from_static(value));
@@ -85,7 +85,7 @@ impl Site {
     }
 }
 
-/// Routes that answer everything with a text.
+/// Routes that answer every request with a text.
 pub(crate) fn texts(name: &str, text: &str) -> Value {
     json!({ "@type": ROUTES, "name": name, "virtual_hosts": [host("all", "*", text)] })
 }
@@ -104,7 +104,7 @@ pub(crate) fn listener_on(name: &str, address: SocketAddr, routes: &str) -> Valu
     listener
 }
 
-/// The answer to a request to this very address, by whichever listener.
+/// The answer to a request to this address, whichever listener owns it.
 pub(crate) fn answer(address: SocketAddr, headers: &[(&str, &str)]) -> Result<String, String> {
     let client = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0);
     let mut request = client.build().unwrap().get(format!("http://{address}/"));

@@ -1,4 +1,4 @@
-//! The order holds from one stream to the next: what an Envoy uses stays with it until what replaces it is warm (O-19).
+//! The order holds across streams: an Envoy keeps the resources it uses until their replacements are warm (O-19).
 
 use std::time::Duration;
 
@@ -21,10 +21,10 @@ for_every_envoy_on_delta_ads! {
     a_node_comes_back_into_another_group,
 }
 
-/// How long a cluster warms. As long as that no request may reach it.
+/// The time that a cluster warms, during which it must receive no request.
 const WARMING: Duration = Duration::from_secs(2);
 
-/// Every request to one cluster, which warms for a while.
+/// Sends every request to one cluster, which warms for a while.
 fn to(name: &str, upstream: &Upstream) -> Config {
     Config::of([
         checked_cluster(name),
@@ -40,16 +40,16 @@ fn connected(envoy: &Envoy, count: u64) {
     });
 }
 
-/// The Envoy uses the cluster of this name and answer, and has the other one no more.
+/// Asserts that the Envoy uses the cluster with this answer, and no longer has the other one.
 #[track_caller]
 fn expect_moved(envoy: &Envoy, body: &str, gone: &str) {
     envoy.expect_body("web", body);
-    eventually("what it used before is gone", || expect(envoy.has_cluster(gone), false));
+    eventually("the old cluster is removed", || expect(envoy.has_cluster(gone), false));
     envoy.expect_no_fetch_timeout();
     envoy.expect_no_refusal();
 }
 
-/// A control plane in use by an Envoy that can be cut off, and what it is given next.
+/// A control plane, an Envoy that can be cut off from it, and the next configuration.
 struct Line {
     blue: Upstream,
     green: Upstream,
@@ -100,7 +100,7 @@ fn a_rollback_is_made_while_its_envoy_is_cut_off(release: Release, mode: Mode) {
     requests.expect_no_failure();
 }
 
-/// In SotW an Envoy does not say what it holds, and the new process was never told: requests may be lost, nothing else.
+/// In SotW an Envoy does not present its resources, and the new process does not know them: requests may be lost, but no more.
 fn a_cluster_is_replaced_while_the_control_plane_restarts(release: Release, mode: Mode) {
     let (blue, green) = (Upstream::slow("blue", WARMING), Upstream::slow("green", WARMING));
     let data = tempfile::tempdir().unwrap();

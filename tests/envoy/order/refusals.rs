@@ -1,4 +1,4 @@
-//! A refusal stands before what needs the refused, and before nothing else: no later publish, no removal (O-20).
+//! A refusal blocks the changes that need the refused resource, and nothing else: no later publish, no removal (O-20).
 
 use std::net::TcpStream;
 
@@ -20,7 +20,7 @@ for_every_envoy_on_ads! {
 
 const RING: &str = "a cluster with an impossible ring";
 
-/// What an Envoy refuses of a type, and its counter of refusals.
+/// Resources of a type that an Envoy refuses, and its counter of refusals.
 struct Bad {
     what: &'static str,
     type_url: &'static str,
@@ -28,7 +28,7 @@ struct Bad {
     counter: &'static str,
 }
 
-/// New resources, and changes of those in use, that pass every check but Envoy's own.
+/// New resources, and changes of used ones, that pass every check except Envoy's own.
 fn bad() -> [Bad; 5] {
     let mut ring = cluster("bad", &ads());
     ring["lb_policy"] = json!("RING_HASH");
@@ -45,7 +45,7 @@ fn bad() -> [Bad; 5] {
     let listeners = "listener_manager.lds.update_rejected";
     [
         bad("a cluster", CLUSTER, vec![static_cluster("bad", &ads())], clusters),
-        // An Envoy keeps it as a cluster that warms, and withholds its ACKs of clusters as long as it is there.
+        // An Envoy keeps the cluster as warming, and withholds its ACKs of clusters until the cluster is removed.
         bad(RING, CLUSTER, vec![ring], clusters),
         bad(
             "a listener",
@@ -67,8 +67,8 @@ fn refused(envoy: &Envoy, counter: &str) -> u64 {
     envoy.stat(counter).unwrap_or_default()
 }
 
-/// Each of them is refused by both Envoys, and followed by a publish without it: with another route, and with a new
-/// cluster and a route to that.
+/// Both Envoys refuse each bad resource. A publish without it follows: with another route, and with a new cluster and a
+/// route to that.
 fn after_a_refused_publish_the_next_good_one_arrives(release: Release, mode: Mode) {
     let (blue, green) = (Upstream::named("blue"), Upstream::named("green"));
     let mut good = base(&blue);
@@ -97,8 +97,8 @@ fn after_a_refused_publish_the_next_good_one_arrives(release: Release, mode: Mod
     stage.expect_no_loss();
 }
 
-/// The listener `side` with its cluster, and the cluster `gone`, which have nothing to do with what is refused, go in the
-/// same publish.
+/// The same publish removes the listener `side` with its cluster, and the cluster `gone`, none of which refers to the refused
+/// resource.
 fn a_refused_resource_holds_no_removal_of_another_one(release: Release, mode: Mode) {
     let held: Vec<String> = bad()
         .iter()
@@ -130,20 +130,20 @@ fn removals_beside(release: Release, mode: Mode, bad: &Bad) -> Result<(), String
     soon(&format!("the listener goes beside {}", bad.what), || {
         expect(TcpStream::connect(port).is_err(), true)
     })?;
-    // Of that one the Envoy says nothing, as long as it is there: the refusal cannot be told.
+    // While that cluster exists the Envoy does not answer, so the refusal cannot be reported.
     if bad.what != RING {
         soon(&format!("the clusters go beside {}", bad.what), || {
             expect([envoy.has_cluster("gone"), envoy.has_cluster("side")], [false; 2])
         })?;
-        expect_told(&control, bad);
+        expect_reported(&control, bad);
     }
     traffic.expect_no_failure();
     Ok(())
 }
 
-/// `status` names the refusal still.
+/// Asserts that `status` still names the refusal.
 #[track_caller]
-fn expect_told(control: &Control, bad: &Bad) {
+fn expect_reported(control: &Control, bad: &Bad) {
     let row = control.type_status("node", bad.type_url).unwrap();
     assert_eq!(row["state"], "STATE_ERROR", "{}: {row}", bad.what);
     assert!(

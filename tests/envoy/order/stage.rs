@@ -1,4 +1,4 @@
-//! Two Envoys of one group under load, one beside the control plane and one 20 ms away, and what the group begins with.
+//! Two Envoys of one group under load, one without delay and one 20 ms away, and the group's initial configuration.
 
 use std::{
     thread::sleep,
@@ -12,7 +12,7 @@ use crate::harness::{
     endpoints, eventually, expect, listener,
 };
 
-/// Much shorter than anything that a change could wait for in vain, and enough for a loaded machine.
+/// Much shorter than any timeout of an unanswered wait, and long enough for a loaded machine.
 pub(crate) const SOON: Duration = Duration::from_secs(5);
 
 /// The Envoys, under load through the listener `web`.
@@ -25,7 +25,7 @@ pub(crate) struct Stage {
     _control: Control,
 }
 
-/// How long changes took, for all of them to be told when one took too long.
+/// Durations of all changes, which are printed together if one took too long.
 #[derive(Debug, Default)]
 pub(crate) struct Arrivals {
     late: Vec<String>,
@@ -34,7 +34,7 @@ pub(crate) struct Arrivals {
 // === impl Stage ===
 
 impl Stage {
-    /// With `config`, in which the listener `web` answers `/` with `blue`.
+    /// Starts with `config`, in which the listener `web` answers `/` with `blue`.
     pub(crate) fn start(release: Release, mode: Mode, config: &Config) -> Self {
         let control = Control::start();
         control.publish(config);
@@ -64,7 +64,7 @@ impl Stage {
         [&self.near, &self.far]
     }
 
-    /// Publishes, and notes how long it takes until each Envoy shows it.
+    /// Publishes, and measures the time until each Envoy shows the change.
     #[track_caller]
     pub(crate) fn change(
         &self,
@@ -93,14 +93,14 @@ impl Stage {
         }
     }
 
-    /// No request failed, and nothing was refused or waited for in vain.
+    /// Asserts that no request failed, nothing was refused, and no subscription timed out.
     #[track_caller]
     pub(crate) fn end(self) {
         self.envoys().into_iter().for_each(Envoy::expect_no_refusal);
         self.expect_no_loss();
     }
 
-    /// No request failed, and nothing was waited for in vain.
+    /// Asserts that no request failed, and that no subscription timed out.
     #[track_caller]
     pub(crate) fn expect_no_loss(self) {
         self.envoys().into_iter().for_each(Envoy::expect_no_fetch_timeout);
@@ -124,7 +124,7 @@ impl Arrivals {
     }
 }
 
-/// It is so within a bound; else what is missing.
+/// Waits until the probe succeeds, within a bound; otherwise returns the reason.
 pub(crate) fn soon(what: &str, mut probe: impl FnMut() -> Result<(), String>) -> Result<(), String> {
     let begun = Instant::now();
     loop {
@@ -148,7 +148,7 @@ pub(crate) fn base(upstream: &Upstream) -> Config {
     ])
 }
 
-/// The routes `all`: a text under `/marker`, each of these paths to its cluster, and everything else to `app`.
+/// The routes `all`: a text under `/marker`, these paths to their clusters, and everything else to `app`.
 pub(crate) fn marked(marker: &str, paths: &[(&str, &str)]) -> Value {
     let text = json!({ "status": 200, "body": { "inline_string": marker } });
     let mut routes = vec![json!({ "match": { "path": "/marker" }, "direct_response": text })];
@@ -159,12 +159,12 @@ pub(crate) fn marked(marker: &str, paths: &[(&str, &str)]) -> Value {
     json!({ "@type": ROUTES, "name": "all", "virtual_hosts": [all] })
 }
 
-/// The text under `/marker` is this.
+/// Checks the text under `/marker`.
 pub(crate) fn shows_marker(envoy: &Envoy, marker: &str) -> Result<(), String> {
     expect(envoy.body("web", "/marker")?.as_str(), marker)
 }
 
-/// A cluster that is warm once the first check of its endpoint's health was answered.
+/// A cluster that is warm once the first health check of its endpoint was answered.
 pub(crate) fn checked_cluster(name: &str) -> Value {
     let check = json!({
         "timeout": "60s", "interval": "60s", "healthy_threshold": 1, "unhealthy_threshold": 1,
@@ -175,7 +175,7 @@ pub(crate) fn checked_cluster(name: &str) -> Value {
     checked
 }
 
-/// Each of them has the cluster, which does not take traffic yet.
+/// Asserts that each Envoy has the cluster, still without traffic.
 #[track_caller]
 pub(crate) fn expect_warming(envoys: &[&Envoy], cluster: &str) {
     for envoy in envoys {

@@ -1,4 +1,4 @@
-//! What is published and taken back within a round trip leaves nobody waiting for what will not come (O-16).
+//! A resource that is published and removed within a round trip leaves no subscription unanswered (O-16).
 
 use std::{thread::sleep, time::Duration};
 
@@ -21,10 +21,10 @@ const UPSTREAM_TLS: &str = "type.googleapis.com/envoy.extensions.transport_socke
 const DOWNSTREAM_TLS: &str = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext";
 const MUTATION: &str = "type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3.HeaderMutation";
 
-/// How long after it was published each is taken back, in milliseconds: around a round trip of 20 ms.
+/// Milliseconds from each publish to its removal: around a round trip of 20 ms.
 const PAUSES: [u64; 12] = [2, 5, 8, 10, 12, 14, 16, 18, 20, 23, 26, 30];
 
-/// Each is published, taken back, and followed by a change that has nothing to do with it.
+/// Publishes the resources, removes them, and publishes an unrelated change.
 fn publish_in_passing(stage: &Stage, base: &Config, passing: &str, resources: &[Value], pause: u64) {
     let mut arrivals = Arrivals::default();
     stage.publish(&base.with(resources.iter().cloned()));
@@ -32,7 +32,7 @@ fn publish_in_passing(stage: &Stage, base: &Config, passing: &str, resources: &[
     stage.publish(base);
     let marker = format!("after {passing}");
     let marked = base.with([marked(&marker, &[])]);
-    let what = format!("what follows {passing}, taken back after {pause} ms");
+    let what = format!("the publish after {passing}, removed after {pause} ms");
     stage.change(&mut arrivals, &what, &marked, |envoy| shows_marker(envoy, &marker));
     arrivals.expect_soon();
 }
@@ -61,7 +61,7 @@ fn parents_taken_back_within_a_round_trip_leave_nothing_behind(release: Release,
     stage.end();
 }
 
-/// Each with the children that are asked for once it is there.
+/// Parents, each with children that the Envoy asks for once it has the parent.
 fn parents(number: u64, upstream: &Upstream) -> [(&'static str, Vec<Value>); 5] {
     let name = format!("passing-{number}");
     let routed = [listener(&name, &name, &ads()), routes(&name, "app")];

@@ -1,4 +1,4 @@
-//! A cluster that warms for long delays itself, and what names it: nothing else (O-15).
+//! A cluster that warms for long delays itself and the resources that name it, and nothing else (O-15).
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ for_every_envoy_on_ads! {
     a_cluster_that_warms_for_long_delays_itself_only,
 }
 
-/// How long the cluster warms: for so long an Envoy withholds its ACK of clusters.
+/// The time that the cluster warms, during which an Envoy withholds its ACK of clusters.
 const WARMING: Duration = Duration::from_secs(20);
 
-/// Changes of everything else, one after the other, while it warms.
+/// All other resources change, one after the other, while the cluster warms.
 fn a_cluster_that_warms_for_long_delays_itself_only(release: Release, mode: Mode) {
     let (blue, green) = (Upstream::named("blue"), Upstream::named("green"));
     let slow = Upstream::slow("slow", WARMING);
@@ -51,7 +51,7 @@ fn a_cluster_that_warms_for_long_delays_itself_only(release: Release, mode: Mode
     stage.end();
 }
 
-/// A cluster changes, and others come, each with a route to it.
+/// Changes a cluster, and adds others, each with a route to it.
 fn change_other_clusters(stage: &Stage, arrivals: &mut Arrivals, config: &mut Config, upstream: &Upstream) {
     let mut changed = cluster("side", &ads());
     changed["connect_timeout"] = "2s".into();
@@ -86,7 +86,7 @@ fn change_other_clusters(stage: &Stage, arrivals: &mut Arrivals, config: &mut Co
     }
 }
 
-/// A route that names it comes once it is warm.
+/// A route that names the cluster is sent once the cluster is warm.
 fn expect_route_to_wait(stage: &Stage, config: &mut Config) {
     let traffic = stage.envoys().map(|envoy| envoy.traffic_to("web", "/slow"));
     config.set(marked(
@@ -106,7 +106,7 @@ fn expect_route_to_wait(stage: &Stage, config: &mut Config) {
         |envoy: &Envoy| {
             let warms = envoy.warming_clusters();
             let came = shows_marker(envoy, "fourth");
-            // In this order: it may get warm between the two questions.
+            // In this order, since the cluster may become warm between the two checks.
             assert!(
                 came.is_err() || warms.is_empty() || envoy.warming_clusters().is_empty(),
                 "{}",

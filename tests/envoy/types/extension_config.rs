@@ -1,4 +1,4 @@
-//! ECDS: the configuration of an HTTP filter, apart from its listener.
+//! ECDS: an HTTP filter's configuration, separate from its listener.
 
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ for_every_envoy_on_ads! {
 
 const MUTATION: &str = "type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3.HeaderMutation";
 
-/// A filter that stamps responses.
+/// A filter that adds a header to responses.
 fn stamp(value: &str) -> Value {
     let append = json!({ "header": { "key": "x-stamp", "value": value } });
     let mutations = json!({ "mutations": { "response_mutations": [{ "append": append }] } });

@@ -24,7 +24,7 @@ fn expect_cluster(envoy: &Envoy, cluster: &str, status: u16, body: &str) {
 fn a_cluster_is_fetched_when_a_request_needs_it(release: Release, mode: Mode) {
     let control = Control::start();
     let (blue, green) = (Upstream::named("blue"), Upstream::named("green"));
-    // Longer than a test waits: what is missing must be told, not timed out.
+    // Longer than a test waits: a missing cluster must be reported, not time out.
     let timeout = format!("{}s", (PROMPT + Duration::from_secs(5)).as_secs());
     let odcds = json!({ "source": ads(), "timeout": timeout });
     let on_demand = filter("on_demand", "on_demand.v3.OnDemand", json!({ "odcds": odcds }));

@@ -59,7 +59,7 @@ fn a_header_chooses_the_routes(release: Release, mode: Mode) {
     expect_tenant(&envoy, "zeta", 200, "green");
     expect_tenant(&envoy, "nobody", 404, "");
 
-    // The two exchange their routes (O-13).
+    // The two scopes exchange their routes (O-13).
     config.set(scope("acme", "to-green"));
     config.set(scope("zeta", "to-blue"));
     control.deliver(&config);

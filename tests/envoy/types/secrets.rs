@@ -16,7 +16,7 @@ for_every_envoy_on_ads! {
 const HOST: &str = "chancery.example";
 const TLS: &str = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext";
 
-/// A certificate that signed itself.
+/// A self-signed certificate.
 struct Identity {
     certificate: rcgen::Certificate,
     key: KeyPair,
@@ -41,7 +41,7 @@ impl Identity {
     }
 }
 
-/// A client that takes these certificates and no others.
+/// A client that trusts these certificates and no others.
 fn client_of(identities: &[&Identity], envoy: &Envoy) -> (Client, String) {
     let address = envoy.address("web").unwrap();
     let mut client = Client::builder()

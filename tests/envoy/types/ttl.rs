@@ -1,4 +1,4 @@
-//! A resource with a TTL: it stays while heartbeats come, and goes after the control plane is gone.
+//! A resource with a TTL: heartbeats keep it, and it expires once the control plane is gone.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ for_every_envoy_on_ads! {
     a_resource_with_a_ttl_lives_on_heartbeats,
 }
 
-/// Long enough for heartbeats to be seconds late on a loaded machine.
+/// Long enough for heartbeats that are seconds late on a loaded machine.
 const TTL: Duration = Duration::from_secs(9);
 
 fn value(envoy: &Envoy) -> Option<String> {

@@ -1,4 +1,4 @@
-//! VHDS: virtual hosts on their own, and on demand (delta only).
+//! VHDS: virtual hosts apart from their routes, and on demand (delta only).
 
 use std::time::Instant;
 
@@ -9,7 +9,7 @@ use crate::harness::{
     expect, filter, http_listener, router, send, wrapped,
 };
 
-// Older Envoys, 1.36 among them, take virtual hosts from a stream of their own only.
+// Older Envoys such as 1.36 accept virtual hosts only from a separate stream.
 matrix! {
     virtual_hosts_are_discovered_on_their_own virtual_hosts_follow_their_route_configuration => {
         v1_40_ads: V1_40 AdsDelta,
@@ -18,7 +18,7 @@ matrix! {
     }
 }
 
-/// Its own name is the resource's: Envoy looks by that name for what is removed.
+/// The virtual host's own name equals the resource's, since Envoy looks for removed hosts by that name.
 fn virtual_host(host: &str, cluster: &str) -> Value {
     let name = format!("all/{host}");
     let all = json!({ "match": { "prefix": "/" }, "route": { "cluster": cluster } });
@@ -61,7 +61,7 @@ fn virtual_hosts_are_discovered_on_their_own(release: Release, mode: Mode) {
     control.deliver(&config);
     expect_host(&envoy, "a.example", 200, "green");
 
-    // An unknown host is answered, not left to wait.
+    // An unknown host is answered at once, rather than after a timeout.
     let begun = Instant::now();
     expect_host(&envoy, "b.example", 404, "");
     assert!(begun.elapsed() < PROMPT, "{:?}", begun.elapsed());

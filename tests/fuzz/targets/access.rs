@@ -1,5 +1,5 @@
-//! The rules over who may be what. Lines: the kind of the pattern, a pattern, a template, two identities, a name that is asked for;
-//! behind them a section `access` in JSON.
+//! Access rules. Lines: the kind of the pattern, a pattern, a template, two identities, a requested name; then a section
+//! `access` in JSON.
 
 use std::time::SystemTime;
 
@@ -30,7 +30,7 @@ pub(super) fn run(bytes: &[u8]) {
     }
 }
 
-/// A placeholder stands for what it captured, and nobody is granted what belongs to another.
+/// A placeholder stands for its captured text, and no identity is granted another's names.
 fn granted(written: &str, pattern: &Pattern, template: &str, identities: [&str; 2], asked: &str) {
     let captured = identities.map(|identity| pattern.captures(identity));
     if !written.contains(['*', '{']) && !written.contains('}') {
@@ -45,7 +45,7 @@ fn granted(written: &str, pattern: &Pattern, template: &str, identities: [&str; 
     };
     let (one, other) = (read.expand(one), read.expand(other));
     let granted = [one.matches(asked), other.matches(asked)];
-    // A name that two wildcards stand in is of several by its template.
+    // A template with two wildcards may match one name for several identities.
     if template.matches('*').count() < 2 && one != other {
         assert!(
             granted != [true, true],
@@ -61,7 +61,7 @@ fn granted(written: &str, pattern: &Pattern, template: &str, identities: [&str; 
     }
 }
 
-/// Who is not let in by any rule is not let in, and secrets are given within the rule's patterns alone.
+/// A node without a matching rule is refused, and secrets are granted only within the rule's patterns.
 fn decided(config: &AccessConfig, uri: &str, dns: &str, asked: &str) {
     let Ok(policy) = Policy::new(config) else { return };
     let certificate = ClientCertificate {
@@ -89,11 +89,15 @@ fn decided(config: &AccessConfig, uri: &str, dns: &str, asked: &str) {
     assert_eq!(
         policy.node(None, &node, &group).is_ok(),
         rules.is_none(),
-        "nobody is no node"
+        "a client without an identity is no node"
     );
     for right in [Right::Read, Right::Administer] {
         let reach = policy.caller(None, right);
-        assert_eq!(reach.is_ok(), config.admin.is_none(), "nobody has no role");
+        assert_eq!(
+            reach.is_ok(),
+            config.admin.is_none(),
+            "a client without an identity has no role"
+        );
         policy.caller(identity.as_ref(), right).ok();
     }
 }

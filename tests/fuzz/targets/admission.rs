@@ -1,4 +1,4 @@
-//! What is published: documents in YAML, JSON and encoded, and encoded resources. The first byte says which.
+//! Input of admission: documents in YAML, JSON and encoded, and encoded resources. The first byte selects one.
 
 use std::sync::LazyLock;
 
@@ -13,7 +13,7 @@ use prost::Message as _;
 
 use super::input::Input;
 
-/// As in production but for sizes.
+/// As in production, with smaller sizes.
 static LIMITS: LazyLock<Limits> = LazyLock::new(|| Limits {
     document_bytes: 1 << 20,
     document_values: 20_000,
@@ -63,9 +63,9 @@ fn encoded(type_url: &str, value: &[u8]) -> Candidate {
     }
 }
 
-/// What was admitted can be shown, and is the same when it is admitted again.
+/// Admitted resources can be shown, and are the same when admitted again.
 fn hold(candidate: &Candidate, admitted: &Admitted) {
-    let again = admit(candidate, &LIMITS).expect("what was admitted is admitted");
+    let again = admit(candidate, &LIMITS).expect("an admitted candidate is admitted again");
     let versions = |admitted: &Admitted| -> Vec<_> {
         let resources = admitted.resources.values().flatten();
         resources
@@ -78,9 +78,9 @@ fn hold(candidate: &Candidate, admitted: &Admitted) {
         let any = prost_types::Any::decode(resource.body.clone()).expect("a body is an encoded Any");
         let _ = to_json(&any, Secrets::Show);
         let hidden = redact(&any);
-        assert_eq!(hidden, redact(&hidden), "what is hidden stays as it is");
+        assert_eq!(hidden, redact(&hidden), "redaction is idempotent");
         let _ = to_json(&any, Secrets::Redact);
-        // As it goes out it comes in: a backup, an export and another replica give it so.
+        // Served bytes are admitted again: backups, exports and other replicas rely on this.
         let back = Candidate {
             resources: vec![RawResource {
                 name: Some(resource.name.clone()),
@@ -90,7 +90,7 @@ fn hold(candidate: &Candidate, admitted: &Admitted) {
             }],
             ..Candidate::default()
         };
-        let back = admit(&back, &LIMITS).expect("what is served can be published");
+        let back = admit(&back, &LIMITS).expect("served resources can be published");
         let back = back.resources.values().flatten().next().expect("the resource");
         assert_eq!((back.content, &back.body), (resource.content, &resource.body));
     }

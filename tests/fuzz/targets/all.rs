@@ -1,5 +1,5 @@
-//! What fuzzing gives bytes to: each target takes any bytes, and panics where the product does or where something does not hold
-//! that must. `main.rs` runs them over their corpus in `cargo test`, the engine beside it looks for more.
+//! The fuzz targets: each accepts any bytes, and panics if the product panics or an invariant is broken. `main.rs` replays
+//! their corpus in `cargo test`, the engine beside it searches for new inputs.
 
 mod access;
 mod admission;
@@ -13,10 +13,9 @@ mod tls;
 mod world;
 mod xds;
 
-/// One target: what it is called, as its folder of the corpus is, and what is given the bytes.
+/// One target: its name, which is also its folder of the corpus, and its function.
 pub(crate) type Target = (&'static str, fn(&[u8]));
 
-/// All of them.
 pub(crate) const TARGETS: [Target; 9] = [
     ("access", access::run),
     ("admission", admission::run),

@@ -1,4 +1,4 @@
-//! The config file: what is wrong with it is said, and what is right is said again in the same words.
+//! The config file: an invalid file has an error, and a valid one is printed to an equal one.
 
 use std::{cell::LazyCell, fs};
 
@@ -12,7 +12,7 @@ thread_local! {
 pub(super) fn run(bytes: &[u8]) {
     let Some(settings) = load(bytes) else { return };
     let said = settings.to_yaml();
-    let again = load(said.as_bytes()).expect("what is printed can be read");
+    let again = load(said.as_bytes()).expect("the printed settings can be read");
     assert_eq!(again.to_yaml(), said);
 }
 

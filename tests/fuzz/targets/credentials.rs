@@ -1,4 +1,4 @@
-//! Bearer tokens, JWTs, their keys and the file of hashes. The first byte says which the rest is.
+//! Bearer tokens, JWTs, their keys and the file of hashes. The first byte selects one.
 
 use std::{
     sync::LazyLock,
@@ -16,7 +16,7 @@ const ISSUER: &str = "https://issuer";
 const AUDIENCE: &str = "chancery";
 const NOW: u64 = 1_900_000_000;
 
-/// A key whose private half is here, and its verifier.
+/// A key with its private half, and its verifier.
 static KEY: LazyLock<(Ed25519KeyPair, JwtVerifier)> = LazyLock::new(|| {
     let key = Ed25519KeyPair::from_seed_unchecked(&[7; 32]).unwrap();
     let public = URL_SAFE_NO_PAD.encode(key.public_key());
@@ -48,13 +48,13 @@ fn now() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(NOW)
 }
 
-/// Nobody here has the key: no text is taken.
+/// No input has the key, so no text is accepted.
 fn forged(token: &str) {
     let (_, verifier) = &*KEY;
     assert!(verifier.verify(token, now()).is_err(), "a forged JWT is taken: {token}");
 }
 
-/// A header and claims, signed as they are: only those that say the right things are taken.
+/// Signs a header and claims: only valid claims are accepted.
 fn signed(text: &str) {
     let Some([header, claims]) = lines::<2>(text.as_bytes()) else {
         return;
@@ -76,11 +76,11 @@ fn signed(text: &str) {
         || audience
             .as_array()
             .is_some_and(|all| all.iter().any(|one| one == AUDIENCE));
-    assert!(is_ours, "it is for another: {audience}");
+    assert!(is_ours, "the token is for another audience: {audience}");
     assert!(taken.expires > now() && verifier.still(&taken, now()));
 }
 
-/// A file of hashes. Whatever it holds, a token that nobody was given is not known.
+/// A token that was never created is unknown, with any file of hashes.
 fn hashes(text: &str) {
     match Tokens::parse(text) {
         Ok(tokens) => {

@@ -1,6 +1,6 @@
-//! Bytes as decisions and as texts. Whatever is asked of bytes that have run out is zero or empty.
+//! Bytes as decisions and as texts. After the end of the bytes every value is zero or empty.
 
-/// What is left of the bytes.
+/// The remaining bytes.
 pub(super) struct Input<'a>(&'a [u8]);
 
 impl<'a> Input<'a> {
@@ -16,18 +16,18 @@ impl<'a> Input<'a> {
         self.take(1).first().copied().unwrap_or_default()
     }
 
-    /// One of these.
+    /// Picks one of these.
     pub(super) fn pick<'t, T>(&mut self, of: &'t [T]) -> &'t T {
         &of[usize::from(self.byte()) % of.len()]
     }
 
-    /// As many bytes as a byte says.
+    /// The next bytes, whose number is in one byte.
     pub(super) fn part(&mut self) -> &'a [u8] {
         let len = self.byte().into();
         self.take(len)
     }
 
-    /// As many bytes as two bytes say.
+    /// The next bytes, whose number is in two bytes.
     pub(super) fn long_part(&mut self) -> &'a [u8] {
         let len = usize::from(self.byte()) << 8 | usize::from(self.byte());
         self.take(len)
@@ -44,7 +44,7 @@ impl<'a> Input<'a> {
     }
 }
 
-/// Texts that stand in lines; none where the bytes are no text.
+/// The texts of the lines, or `None` if the bytes are not UTF-8.
 pub(super) fn lines<const N: usize>(bytes: &[u8]) -> Option<[&str; N]> {
     let mut lines = std::str::from_utf8(bytes).ok()?.split('\n');
     let lines = [(); N].map(|()| lines.next().unwrap_or_default());

@@ -1,4 +1,4 @@
-//! Names of resources as they are written, `xdstp` among them.
+//! Names of resources as clients write them, including `xdstp` names.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -14,7 +14,7 @@ pub(super) fn run(bytes: &[u8]) {
         return;
     };
     let [one, other] = [first, second].map(canonical);
-    // What is found under one name is found under that name in whatever way it is written, and under no other.
+    // A resource is found under every spelling of its name, and under no other name.
     let set = TypeResources::new(vec![resource(&one)]).unwrap();
     assert!(set.get(&one).is_some());
     assert_eq!(set.get(&other).is_some(), one == other);

@@ -1,5 +1,5 @@
-//! Sequences of what a client and publishers do, against a session. The first byte says SotW or delta; then each byte an action,
-//! with what it needs behind it. What a client holds is followed by the book.
+//! Sequences of operations of a client and of publishers on a session. The first byte selects SotW or delta; then each byte is
+//! an operation, followed by its arguments. A record of the client's resources is checked against the session.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -28,17 +28,17 @@ const KINDS: [ResourceType; 6] = [
     ResourceType::Secret,
 ];
 const NAMES: [&str; 8] = ["a", "b", "l", "r", "r/a", "*", "xdstp://x/s/t?a=%31", "xdstp://x/s/*"];
-/// Of a time of its own: nobody asks for it but at the end.
+/// A type that is requested only at the end, by the check that the stream is served.
 const LAST: ResourceType = ResourceType::Runtime;
 
 struct Client {
     variant: Variant,
     session: Session,
     now: Instant,
-    /// Responses that were not answered.
+    /// Responses without an answer.
     waiting: Vec<Response>,
     nonces: BTreeSet<String>,
-    /// Of each type the names of the last request (SotW) and the last version that was accepted.
+    /// For each type the names of the last request (SotW), and the last accepted version.
     asked: BTreeMap<ResourceType, (Vec<String>, String)>,
     revision: u64,
 }
@@ -62,7 +62,7 @@ pub(super) fn run(bytes: &[u8]) {
         asked: BTreeMap::new(),
         revision: 0,
     };
-    // An hour of a client's talk is no other than its first minutes.
+    // A longer sequence of a client covers nothing new.
     for _ in 0..200 {
         if input.is_empty() {
             break;
@@ -75,7 +75,7 @@ pub(super) fn run(bytes: &[u8]) {
 }
 
 impl Client {
-    /// `None` where the session ends the stream.
+    /// Performs one operation; `None` if the session ends the stream.
     fn act(&mut self, input: &mut Input<'_>) -> Option<()> {
         match input.byte() % 8 {
             0 | 1 => self.publish(input.byte().into()),
@@ -134,7 +134,7 @@ impl Client {
             .unwrap_or_default()
     }
 
-    /// Answers one of the responses that wait, or refuses it.
+    /// Answers one of the waiting responses with an ACK or a NACK.
     fn answer(&mut self, which: u8, refusal: Option<u8>) -> Option<()> {
         if self.waiting.is_empty() {
             return Some(());
@@ -195,7 +195,7 @@ impl Client {
         self.session.on_request(&request.into()).ok()
     }
 
-    /// A request of any bytes, where they are one.
+    /// Sends a request of arbitrary bytes, if they decode.
     fn garbage(&mut self, bytes: &[u8]) -> Option<()> {
         match self.variant {
             Variant::Sotw => {
@@ -225,7 +225,7 @@ impl Client {
         all
     }
 
-    /// What holds of every response, whoever asked for it.
+    /// Checks that hold for every response.
     fn check(&mut self, response: &Response) {
         assert!(
             self.nonces.insert(response.delivery.nonce.to_string()),
@@ -252,7 +252,7 @@ impl Client {
                 .waiting
                 .iter()
                 .filter(|waiting| waiting.delivery.resource_type == *kind);
-            // S-6: a new response is behind the answer to the one before, or to a new request.
+            // S-6: a new response follows the answer to the last one, or a new request.
             assert!(
                 removed.len() == 0 && waiting.count() < 1000,
                 "nothing is removed in SotW"
@@ -260,7 +260,7 @@ impl Client {
         }
     }
 
-    /// A stream that lives is served, whatever was on it.
+    /// An open stream is served, whatever its history.
     fn end(mut self) {
         let mut types = world::types(255);
         types.insert(LAST, world::one(&LAST, "last"));
@@ -275,7 +275,7 @@ impl Client {
                 ..DeltaDiscoveryRequest::default()
             }),
         };
-        // Garbage may have asked for it, or for too many types.
+        // Arbitrary bytes may have subscribed to the type, or to too many types.
         if asked.is_none() {
             return;
         }

@@ -1,5 +1,5 @@
-//! What arrives on the HTTP port: polls over REST and the endpoint registry. The first byte says which, the second what is said of
-//! the body; lines for the path's last part and for a header's value, then the body.
+//! Input of the HTTP port: polls over REST and the endpoint registry. The first byte selects a request, the second the headers
+//! of its body; then lines with the last part of the path and the value of a header, then the body.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -42,7 +42,7 @@ thread_local! {
     static RUNTIME: Runtime = Builder::new_current_thread().enable_all().build().unwrap();
 }
 
-/// Method, path, and the header that takes any value.
+/// Method, path, and the header with the fuzzed value.
 const REQUESTS: [(Method, &str, &str); 10] = [
     (Method::POST, "/v3/discovery:clusters", "authorization"),
     (Method::POST, "/v3/discovery:listeners", "host"),
@@ -83,7 +83,7 @@ pub(super) fn run(bytes: &[u8]) {
         certificate: None,
         seat: Arc::default(),
     };
-    // A path or a value that is none never gets here.
+    // An invalid path or value cannot be sent.
     let Ok(request) = request.extension(connection).body(Body::from(body.to_vec())) else {
         return;
     };
@@ -95,7 +95,7 @@ pub(super) fn run(bytes: &[u8]) {
     });
 }
 
-/// A server of its own: what one request leaves is not there for the next.
+/// Sends a request to a new server, so that no state of an earlier request is left.
 async fn call(request: Request<Body>) -> (StatusCode, usize) {
     let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
     let ended = stop.clone().drop_guard();

@@ -1,5 +1,5 @@
-//! Files of TLS, in PEM, DER and as trust bundles, and certificates that a client showed. The first byte says which file is
-//! exchanged for the bytes; the others are good.
+//! TLS files, in PEM, DER and as trust bundles, and certificates from clients. The first byte selects the file that is replaced
+//! by the bytes; the others are valid.
 
 use std::{cell::LazyCell, fs, path::Path, time::SystemTime};
 
@@ -14,7 +14,7 @@ use super::input::Input;
 
 const FILES: [&str; 4] = ["cert.pem", "key.pem", "ca.pem", "ca.crl"];
 
-/// Files that go together.
+/// Files that match each other.
 struct Good {
     dir: TempDir,
     texts: [String; 4],
@@ -90,7 +90,7 @@ pub(super) fn run(bytes: &[u8]) {
     }
 }
 
-/// A stranger's bytes are nobody's certificate.
+/// Arbitrary bytes are never accepted as a client's certificate.
 fn shown(tls: &Tls, bytes: &[u8]) {
     assert!(tls.verify(&[bytes.into()], SystemTime::now()).is_err());
 }
@@ -98,7 +98,7 @@ fn shown(tls: &Tls, bytes: &[u8]) {
 fn named(error: &str, file: &Path) {
     let name = file.file_name().unwrap().to_str().unwrap();
     assert!(error.starts_with("xds."), "{error}");
-    // A key that does not fit is said of the key, whichever of the two is the wrong one.
+    // A mismatch is reported for the key, whichever of the two files is wrong.
     assert!(
         error.contains(name) || error.contains("does not fit") || error.contains("client_ca"),
         "{error}"

@@ -1,4 +1,4 @@
-//! A small configuration of every kind, in as many contents as are asked for.
+//! A small configuration with every kind of resource, and variants of its content.
 
 use std::{cell::RefCell, collections::BTreeMap, sync::Arc};
 
@@ -12,16 +12,16 @@ use prost::Message as _;
 type Types = BTreeMap<ResourceType, Arc<TypeResources>>;
 
 thread_local! {
-    /// What was made once.
+    /// Cached resources by revision.
     static MADE: RefCell<BTreeMap<u64, Types>> = RefCell::default();
 }
 
-/// The snapshot of a revision: which names are there and which content they have is said by the last eight bits of its number.
+/// The snapshot of a revision: the last eight bits of the number decide which names exist and with which content.
 pub(super) fn snapshot(revision: u64) -> Arc<Snapshot> {
     of(revision, types(revision))
 }
 
-/// What it holds.
+/// The resources of a revision.
 pub(super) fn types(revision: u64) -> Types {
     let number = revision % 256;
     MADE.with_borrow_mut(|made| made.entry(number).or_insert_with(|| make(number)).clone())
@@ -71,13 +71,12 @@ fn make(revision: u64) -> Types {
     types.collect()
 }
 
-/// The snapshot of these.
+/// A snapshot with these resources.
 pub(super) fn of(revision: u64, types: Types) -> Arc<Snapshot> {
     let own = Snapshot::new("demo".into(), Revision(revision), types, Completeness::Published);
     Arc::new(Snapshot::compose(&"demo".into(), Some(&own), None, None))
 }
 
-/// One resource of a type.
 pub(super) fn one(kind: &ResourceType, name: &str) -> Arc<TypeResources> {
     let resource = resource(kind, name, "one", &[]);
     Arc::new(TypeResources::new(vec![resource]).unwrap())

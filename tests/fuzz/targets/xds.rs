@@ -1,5 +1,5 @@
-//! What arrives on the xDS port: the body of a call, through the services, the bounded readers and the driver as in production. The
-//! first byte says which call, the second how the body is cut; then messages, each with its length before it, or any bytes.
+//! Input of the xDS port: the body of a call, through the services, the bounded readers and the driver as in production. The
+//! first byte selects the call, the second cuts the body; then messages, each after its length, or arbitrary bytes.
 
 use std::{
     collections::BTreeMap,
@@ -33,7 +33,7 @@ use tower_service::Service as _;
 
 use super::{input::Input, world};
 
-/// What answers a call, and so how its answers are read.
+/// The kind of a call, and so the decoding of its answers.
 #[derive(Clone, Copy)]
 enum Form {
     Sotw,
@@ -76,12 +76,12 @@ const CALLS: [(&str, Form); 8] = [
     ),
 ];
 
-/// Longer than any call that says nothing more may take.
+/// Longer than any call without further requests may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 static SNAPSHOT: LazyLock<Arc<Snapshot>> = LazyLock::new(|| world::snapshot(255));
 
-/// As in production, but that nobody waits for a report.
+/// As in production, except that nobody waits for a load report.
 static SETTINGS: LazyLock<XdsSettings> = LazyLock::new(|| {
     let layer = Layer {
         ephemeral: Some(true),
@@ -113,7 +113,7 @@ pub(super) fn run(bytes: &[u8]) {
     });
 }
 
-/// Messages with the prefix that gRPC gives them.
+/// Messages with gRPC's prefix.
 fn framed(mut input: Input<'_>) -> Bytes {
     let mut body = BytesMut::new();
     while !input.is_empty() {
@@ -125,7 +125,7 @@ fn framed(mut input: Input<'_>) -> Bytes {
     body.freeze()
 }
 
-/// The messages of the answer. A server of its own: what one call leaves is not there for the next.
+/// The messages of the answer. Each call has a new server, so that no state of an earlier call is left.
 async fn call(path: &str, body: Bytes, cut: usize) -> Vec<Bytes> {
     let metrics = Arc::new(ServingMetrics::default());
     let cache = SnapshotCache::default();
@@ -174,7 +174,7 @@ fn messages(mut body: Bytes) -> Vec<Bytes> {
     messages
 }
 
-/// Answers are what their call answers with: sorted, each name once, and none both there and gone.
+/// Checks the answers of a call: sorted, each name once, and no name both sent and removed.
 fn check(form: Form, answers: &[Bytes]) {
     for answer in answers {
         match form {

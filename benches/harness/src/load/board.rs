@@ -1,6 +1,6 @@
-//! What the fleet has received, kept while it runs: totals, and when each commit reached its first, median and last node.
+//! The record of a running fleet: totals, and the times at which each commit reached its first, median and last node.
 //!
-//! A commit is a version: publishers number them 1, 2, 3 …. A node that is sent version 9 after version 5 has then
+//! A commit is a version: publishers number them 1, 2, 3 …. A node that receives version 9 after version 5 has then
 //! received commits 6 to 9.
 
 use std::{
@@ -13,10 +13,10 @@ use tokio::{sync::Notify, time::sleep};
 
 use super::{Behaviour, NodePlan, parser::Received};
 
-/// Failures that are kept.
+/// Number of failures that are recorded.
 const FAILURES: usize = 20;
 
-/// Shared by all nodes of a fleet.
+/// The record that all nodes of a fleet share.
 #[derive(Debug, Default)]
 pub(crate) struct Board {
     inner: Mutex<Inner>,
@@ -35,15 +35,15 @@ struct Inner {
 /// Sums over the fleet.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Totals {
-    /// Nodes that count for commits: the healthy ones.
+    /// Healthy nodes, which are the ones that count for commits.
     pub(crate) nodes: usize,
-    /// Healthy nodes that have received all they expect.
+    /// Healthy nodes that have received all expected resources.
     pub(crate) synced: usize,
-    /// Responses.
+    /// Responses received.
     pub(crate) pushes: u64,
     pub(crate) resources: u64,
     pub(crate) bytes: u64,
-    /// Responses that came with a version that the same node had refused.
+    /// Responses with a version that the same node had refused.
     pub(crate) resent: u64,
     /// Commits that have reached every healthy node, without a gap.
     pub(crate) delivered: u64,
@@ -51,14 +51,14 @@ pub(crate) struct Totals {
     pub(crate) ended: usize,
 }
 
-/// One publish, and when it was received.
+/// One publish, and its times of arrival.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Commit {
-    /// When it was to be published.
+    /// The time at which the publish was due.
     pub(crate) begun: Instant,
-    /// From then to the answer of whoever publishes.
+    /// The time from then until the publish was answered.
     pub(crate) answered: Option<Duration>,
-    /// Nodes that have it.
+    /// Number of nodes that have received the commit.
     arrived: usize,
     pub(crate) first: Option<Duration>,
     pub(crate) median: Option<Duration>,
@@ -76,7 +76,7 @@ impl Board {
         self.lock().totals.nodes += plans.iter().filter(|plan| plan.counts()).count();
     }
 
-    /// Notes that commit `version` begins now. Versions go up by one; the first may be any.
+    /// Records that commit `version` begins now. Versions increase by one; the first may be any.
     pub(crate) fn begin(&self, version: u64, begun: Instant) {
         let mut inner = self.lock();
         if inner.commits.is_empty() {
@@ -92,7 +92,7 @@ impl Board {
         });
     }
 
-    /// Notes that commit `version` was answered now.
+    /// Records that commit `version` was answered now.
     pub(crate) fn answered(&self, version: u64) {
         let mut inner = self.lock();
         let index = usize::try_from(version - inner.first_commit).expect("commits fit into memory");
@@ -101,7 +101,7 @@ impl Board {
         }
     }
 
-    /// Takes the commits so far out, and begins anew.
+    /// Returns the commits so far, and starts with an empty list.
     pub(crate) fn take_commits(&self) -> Vec<Commit> {
         let mut inner = self.lock();
         inner.totals.delivered = 0;
@@ -126,7 +126,7 @@ impl Board {
                     return;
                 }
             }
-            // Counts that nobody is told of are looked at now and then.
+            // Some counts change without a notification, so they are checked now and then.
             tokio::select! {
                 () = changed => {}
                 () = sleep(Duration::from_millis(20)) => {}
@@ -158,7 +158,7 @@ impl Board {
         }
     }
 
-    /// A response came. `before` and `now` are the commits it brought the node from and to, where it counts.
+    /// Records a response. `step` has the commits before and after it, if the node counts.
     pub(super) fn received(&self, message: &Received, resent: bool, step: Option<(u64, u64)>) {
         let mut inner = self.lock();
         inner.totals.pushes += 1;
@@ -174,7 +174,7 @@ impl Board {
 }
 
 impl Inner {
-    /// Enters that one more node has commits `before + 1` to `now`; whether one of them is complete with it.
+    /// Records that one more node has commits `before + 1` to `now`. Returns true if this completes one of them.
     fn arrive(&mut self, before: u64, now: u64) -> bool {
         let nodes = self.totals.nodes;
         let mut complete = false;
@@ -203,7 +203,7 @@ impl Inner {
 }
 
 impl NodePlan {
-    /// Whether the fleet waits for it.
+    /// Returns true if the fleet waits for the node.
     pub(super) fn counts(&self) -> bool {
         self.behaviour == Behaviour::Healthy
     }

@@ -1,4 +1,4 @@
-//! One node's stream: asks, reads, answers.
+//! One node's stream: subscribes, reads, answers.
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
@@ -21,20 +21,20 @@ use crate::{
     wire::{DeltaDiscoveryResponse, DiscoveryResponse},
 };
 
-/// How long a server may take to begin its answer; it may only begin it once there is something to send.
+/// The bound on the time until a server begins its response, which needs something to send.
 const ANSWER: Duration = Duration::from_secs(300);
 
-/// What a NACK says.
+/// The message of a NACK.
 const REFUSAL: &str = "Error adding/updating cluster(s): refused by the benchmark";
 
-/// How far a node is with one type.
+/// A node's progress with one type.
 #[derive(Debug, Default)]
 struct Progress {
     asked: bool,
     received: usize,
-    /// The newest commit it has.
+    /// The newest received commit.
     commit: u64,
-    /// The version it has: that of the last response it did not refuse.
+    /// The version of the last response that the node did not refuse.
     version: Vec<u8>,
     nonce: Vec<u8>,
     refused: Option<Vec<u8>>,
@@ -46,11 +46,10 @@ struct Client<'a> {
     progress: Vec<Progress>,
     board: &'a Board,
     synced: bool,
-    /// Whether the server has not been told yet who this is.
+    /// True until the server has received the node's identity.
     unnamed: bool,
 }
 
-/// Runs a node until its stream ends.
 pub(super) async fn run(
     server: SocketAddr,
     connection: SendRequest<Bytes>,
@@ -69,7 +68,7 @@ pub(super) async fn run(
     client.ask(None)?;
     let mut body = accepted(response).await?;
     if plan.behaviour == Behaviour::NeverReads {
-        // The stream stays open, and its window shut.
+        // The stream stays open, with a closed window.
         std::future::pending::<()>().await;
     }
     client.read(&mut body).await?;
@@ -178,14 +177,14 @@ impl Client<'_> {
         Ok(())
     }
 
-    /// Sends the first requests that may be sent now: those that wait for nothing, or for `received`.
+    /// Sends the first requests that are due: those that wait for nothing, or for `received`.
     fn ask(&mut self, received: Option<&str>) -> Result<()> {
         for (plan, state) in self.plan.types.iter().zip(&mut self.progress) {
             if state.asked || plan.after != received {
                 continue;
             }
             state.asked = true;
-            // As an Envoy with `set_node_on_first_message_only`.
+            // Like an Envoy with `set_node_on_first_message_only`.
             let node = std::mem::take(&mut self.unnamed).then(|| self.plan.node());
             self.requests
                 .send_data(plan.opening(self.plan.variant, node.as_ref()), false)?;
@@ -202,7 +201,7 @@ impl Client<'_> {
         Some(interval)
     }
 
-    /// The last answer once more: a request that changes nothing.
+    /// Repeats the last answer, as a request that changes nothing.
     fn chat(&mut self) -> Result<()> {
         let (plan, state) = (&self.plan.types[0], &self.progress[0]);
         if !state.nonce.is_empty() {
@@ -222,19 +221,19 @@ async fn tick(interval: &mut Option<Interval>) {
     }
 }
 
-/// A version that is a commit's number.
+/// The commit's number in a version.
 fn number(version: &[u8]) -> Option<u64> {
     std::str::from_utf8(version).ok()?.parse().ok()
 }
 
-/// Name → version of every resource, and type → version, as a client of this kind is given them.
+/// Name → version of every resource, and type → version, as a client of this kind receives them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Learned {
     pub(crate) resources: BTreeMap<String, Vec<(String, String)>>,
     pub(crate) versions: BTreeMap<String, String>,
 }
 
-/// Connects one node, reads its responses whole until it has all it expects, and leaves.
+/// Connects one node, decodes its responses until it has received all expected resources, and disconnects.
 pub(crate) async fn learn(server: &Door, plan: &NodePlan, patience: Duration) -> Result<Learned> {
     timeout(patience, learning(server, plan))
         .await

@@ -1,6 +1,6 @@
-//! Reads discovery responses off the wire by hand: version, type and nonce are kept, resources are skipped by their length.
+//! Parses discovery responses by hand: version, type and nonce are kept, resources are skipped by their length.
 //!
-//! So the generator's cost hardly depends on what is in a push, and it copies nothing of it.
+//! So the generator's cost hardly depends on the size of a push, and no resource is copied.
 
 use anyhow::{Result, bail};
 
@@ -11,21 +11,21 @@ pub(crate) struct Received {
     pub(crate) type_url: Vec<u8>,
     pub(crate) nonce: Vec<u8>,
     pub(crate) resources: usize,
-    /// The gRPC message's length.
+    /// The length of the gRPC message.
     pub(crate) bytes: usize,
 }
 
-/// Takes in chunks as they come, however they are cut.
+/// Parses chunks of any size.
 #[derive(Debug, Default)]
 pub(crate) struct Parser {
     current: Received,
-    /// Of the message, not read yet; 0 between messages.
+    /// Unread bytes of the message; 0 between messages.
     remaining: usize,
-    /// Of a field that nobody wants.
+    /// Remaining bytes of a skipped field.
     skip: usize,
     /// The beginning of a gRPC prefix or a field's key and length.
     head: Vec<u8>,
-    /// The field that is being kept, and how much of it is still to come.
+    /// The field that is being kept, and the number of its missing bytes.
     keep: Option<(u64, usize)>,
 }
 
@@ -83,7 +83,7 @@ impl Parser {
         Ok(&chunk[len..])
     }
 
-    /// Acts on `head` once it is a whole key and length.
+    /// Processes `head` once it has a whole key and length.
     fn field(&mut self) -> Result<()> {
         let Some((key, used)) = varint(&self.head) else {
             return self.bounded();
@@ -94,7 +94,7 @@ impl Parser {
         let (field, wire_type) = (key >> 3, key & 7);
         self.head.clear();
         match wire_type {
-            // A number: that was all of it.
+            // A number has no content.
             0 => return Ok(()),
             2 => {}
             other => bail!("field {field} has wire type {other}"),
@@ -122,7 +122,7 @@ impl Parser {
     }
 }
 
-/// A whole varint at the start of `bytes`, and its length.
+/// A complete varint at the start of `bytes`, and its length.
 fn varint(bytes: &[u8]) -> Option<(u64, usize)> {
     let mut value = 0_u64;
     for (index, byte) in bytes.iter().enumerate().take(10) {

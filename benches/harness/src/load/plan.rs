@@ -1,4 +1,4 @@
-//! What a node is and asks for. What many nodes ask alike is encoded once.
+//! The identity and subscriptions of a node. Equal requests of many nodes are encoded once.
 
 use std::sync::Arc;
 
@@ -7,37 +7,37 @@ use prost::{Message as _, encoding::encode_varint};
 
 use crate::wire::{self, DeltaDiscoveryRequest, DiscoveryRequest};
 
-/// The two forms of the protocol.
+/// The two variants of the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Variant {
     Sotw,
     Delta,
 }
 
-/// What a node does with what it is sent.
+/// A node's reaction to responses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Behaviour {
-    /// ACKs it.
+    /// ACKs every response.
     Healthy,
-    /// NACKs it, whatever it is.
+    /// NACKs every response.
     Nacks,
-    /// Asks, and never reads the answer.
+    /// Subscribes, and never reads a response.
     NeverReads,
-    /// ACKs it, and sends so many needless requests a second.
+    /// ACKs every response, and sends this many redundant requests per second.
     Chatters(u32),
 }
 
-/// One type a node subscribes to.
+/// One type that a node subscribes to.
 #[derive(Clone, Debug)]
 pub(crate) struct TypePlan {
     pub(crate) type_url: &'static str,
-    /// The type whose first response this one waits for, as Envoy asks for endpoints once it has clusters.
+    /// The type whose first response this one waits for: Envoy subscribes to endpoints once it has clusters.
     pub(crate) after: Option<&'static str>,
-    /// Resources the node must receive of this type to count as synced.
+    /// The number of resources of this type that a synced node has received.
     pub(crate) expected: usize,
     /// The first request, without its node.
     first: Bytes,
-    /// What every later SotW request repeats: the names.
+    /// The names, which every later SotW request repeats.
     names: Bytes,
 }
 
@@ -73,12 +73,12 @@ impl Variant {
 // === impl TypePlan ===
 
 impl TypePlan {
-    /// Everything there is of a type.
+    /// Subscribes to all resources of a type.
     pub(crate) fn wildcard(variant: Variant, type_url: &'static str, expected: usize) -> Self {
         Self::new(variant, type_url, &[], expected)
     }
 
-    /// What has these names.
+    /// Subscribes to these names.
     pub(crate) fn named(variant: Variant, type_url: &'static str, names: &[String]) -> Self {
         Self::new(variant, type_url, names, names.len())
     }
@@ -115,14 +115,14 @@ impl TypePlan {
         }
     }
 
-    /// Asks only once something of type `other` has come.
+    /// Delays the subscription until a response of type `other` has arrived.
     #[must_use]
     pub(crate) fn after(mut self, other: &'static str) -> Self {
         self.after = Some(other);
         self
     }
 
-    /// Comes back with a SotW version; what is current need not be sent again.
+    /// Presents a SotW version, so that the server need not send the current state again.
     #[must_use]
     pub(crate) fn presenting_version(mut self, version: &str) -> Self {
         let request = DiscoveryRequest {
@@ -133,7 +133,7 @@ impl TypePlan {
         self
     }
 
-    /// Comes back with the versions of resources; only `missing` others are expected.
+    /// Presents the versions of resources; only `missing` other resources are expected.
     #[must_use]
     pub(crate) fn presenting(mut self, held: &[(String, String)], missing: usize) -> Self {
         let request = DeltaDiscoveryRequest {
@@ -166,7 +166,7 @@ impl TypePlan {
         framed.freeze()
     }
 
-    /// The answer to a response, framed: an ACK, or a NACK where there is a reason. `version` is what the client has now.
+    /// The framed answer to a response: an ACK, or a NACK if there is a reason. `version` is the client's version.
     pub(crate) fn answer(&self, variant: Variant, version: &[u8], nonce: &[u8], refusal: Option<&str>) -> Bytes {
         let mut status = BytesMut::new();
         if let Some(message) = refusal {
@@ -198,7 +198,7 @@ impl TypePlan {
 // === impl NodePlan ===
 
 impl NodePlan {
-    /// `count` healthy nodes of one group that ask for the same.
+    /// `count` healthy nodes of one group with equal subscriptions.
     pub(crate) fn alike(count: usize, group: &str, variant: Variant, types: &Arc<[TypePlan]>) -> Vec<Self> {
         let node = |number| Self {
             id: format!("{group}-node-{number:05}"),
@@ -210,7 +210,7 @@ impl NodePlan {
         (0..count).map(node).collect()
     }
 
-    /// Who it says it is: what an Envoy says, with some of its extensions.
+    /// The node's identity, like an Envoy's, with some of its extensions.
     pub(crate) fn node(&self) -> wire::Node {
         let extensions = [
             "http",
@@ -248,7 +248,7 @@ impl NodePlan {
     }
 }
 
-/// Room for a message of `len` bytes, behind its gRPC prefix.
+/// A buffer for a message of `len` bytes, after its gRPC prefix.
 fn prefixed(len: usize) -> BytesMut {
     let mut framed = BytesMut::with_capacity(5 + len);
     framed.put_u8(0);

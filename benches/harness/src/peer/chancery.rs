@@ -1,4 +1,4 @@
-//! Publishing to Chancery, as every publisher does: through its admin API, with encoded documents.
+//! Publishes to Chancery like any publisher: through its admin API, with encoded documents.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -69,7 +69,7 @@ impl Admin {
         Ok(())
     }
 
-    /// Streams that are open now, of all nodes.
+    /// The number of open streams of all nodes.
     pub(super) async fn open_streams(&mut self) -> Result<usize> {
         let listed: ListNodesResponse = self.call(LIST_NODES, ListNodesRequest {}).await?;
         Ok(listed.nodes.iter().map(|node| node.streams.len()).sum())

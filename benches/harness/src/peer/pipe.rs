@@ -1,4 +1,4 @@
-//! Publishing to the peers that are ours: over their standard input, answered on their standard output.
+//! Publishes to our own peers: over their standard input, with answers on their standard output.
 
 use std::time::Duration;
 
@@ -15,7 +15,6 @@ use crate::{
     wire::{Any, Command, Reply, Resource, op},
 };
 
-/// The two pipes.
 pub(super) struct Pipe {
     input: ChildStdin,
     output: BufReader<ChildStdout>,
@@ -26,7 +25,7 @@ impl Pipe {
         Self { input, output }
     }
 
-    /// Gives the time within the server's own call.
+    /// Returns the time within the server's own call.
     pub(super) async fn publish(&mut self, publish: &Publish<'_>) -> Result<Duration> {
         let resource = |item: &Item| Resource {
             name: item.name.clone(),

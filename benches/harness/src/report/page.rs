@@ -10,7 +10,7 @@ use crate::{
     scenario,
 };
 
-/// What people write by hand, between these two lines, stays.
+/// The text between these two lines is written by hand, and kept.
 const PROFILE_BEGIN: &str = "<!-- profile: written by hand, kept by `make bench-report` -->";
 const PROFILE_END: &str = "<!-- end of profile -->";
 
@@ -57,12 +57,12 @@ fn profile(page: &str) -> Option<&str> {
 fn head(text: &mut String) {
     text.push_str(
         "# Benchmarks\n\n\
-         Made by `make bench` (`make bench ONLY=1,2` for some scenarios, `BENCH_QUICK=1 make bench` for a look); `make bench-report` makes this page \
-         again from [benchmarks/results.json](benchmarks/results.json). How it is measured: [benches/README.md](../benches/README.md). Absolute times \
-         are those of one machine; what counts is the ratio of peers that were measured in turn. Everything is plaintext HTTP/2 on loopback, \
-         but for scenario 9, which is over mTLS.\n\n\
-         | peer | what it is |\n| --- | --- |\n\
-         | chancery | `chancery serve --ephemeral --log-level=error`, published to through its admin API: admission is part of its CPU |\n\
+         `make bench` writes this page (`make bench ONLY=1,2` for some scenarios, `BENCH_QUICK=1 make bench` for small sizes); `make bench-report` writes it \
+         again from [benchmarks/results.json](benchmarks/results.json). [benches/README.md](../benches/README.md) describes the method. Absolute times \
+         are those of one machine; compare the ratios of peers, which were measured in turn. Everything is plaintext HTTP/2 on loopback, \
+         except for scenario 9, which is over mTLS.\n\n\
+         | peer | implementation |\n| --- | --- |\n\
+         | chancery | `chancery serve --ephemeral --log-level=error`, with publishes through its admin API: admission is part of its CPU |\n\
          | limit-raw | tonic's server and one shared `Bytes` per push, no xDS: the least a tonic server can cost |\n\
          | naive | tonic's own streaming with prost: a response built and encoded per stream |\n\
          | go SnapshotCache | go-control-plane, one snapshot object shared by all nodes, its best case; logger off |\n\
@@ -70,7 +70,7 @@ fn head(text: &mut String) {
     );
 }
 
-/// When and where each scenario was run last.
+/// The date and machine of each scenario's last run.
 fn runs(text: &mut String, results: &Results) -> Result<()> {
     let mut seen: Vec<(String, Vec<u8>)> = Vec::new();
     for (number, outcome) in &results.scenarios {
@@ -129,7 +129,7 @@ fn cells(target: &Target) -> (String, String, String) {
     } else {
         format!("{median} ({least}–{most})")
     };
-    // How often the bound fits into what was measured, or the other way round.
+    // The quotient of the bound and the measured value, or its inverse.
     let factor = match (target.at_least, measured.median > 0.0, target.bound > 0.0) {
         (_, false, _) | (_, _, false) => None,
         (true, true, true) => Some(measured.median / target.bound),

@@ -1,4 +1,4 @@
-//! Diagrams as SVG, readable on white and on dark pages.
+//! Diagrams as SVG, readable on light and on dark pages.
 
 use std::fmt::Write as _;
 
@@ -6,13 +6,13 @@ use super::{Plot, figure};
 
 const WIDTH: f64 = 760.0;
 const HEIGHT: f64 = 420.0;
-/// Around the area of the lines: left, right, top, bottom.
+/// Space around the area of the lines: left, right, top, bottom.
 const MARGIN: (f64, f64, f64, f64) = (78.0, 170.0, 46.0, 54.0);
 const COLOURS: [&str; 8] = [
     "#0b6e4f", "#8a8a8a", "#c77700", "#1f77b4", "#b5179e", "#7a5195", "#d62728", "#17becf",
 ];
 
-/// One axis: which values it spans, and where they lie.
+/// One axis: its range of values, and their positions.
 struct Axis {
     least: f64,
     most: f64,

@@ -1,5 +1,5 @@
-//! Scenario 6: what a few bad clients do to the others. One clean run, one with clients that refuse everything, never read, or
-//! send a thousand requests a second.
+//! Scenario 6: the effect of a few bad clients on the others. One clean run, and one with clients that refuse everything, never
+//! read, or send a thousand requests a second.
 
 use std::{sync::Arc, time::Duration};
 
@@ -24,7 +24,7 @@ const NODES: usize = 500;
 const RESOURCES: usize = 1000;
 const RATE: f64 = 10.0;
 
-/// In ms, a value per commit: until the last healthy node has it.
+/// Time until the last healthy node has a commit, in ms, a value per commit.
 const LAST: &str = "last_healthy_node_ms";
 const GROWTH: &str = "memory_growth_bytes";
 const RESENT: &str = "resent_after_nack";
@@ -36,7 +36,7 @@ const BAD: &str = "with bad clients";
 
 pub(crate) async fn run(bench: &Bench) -> Result<()> {
     for case in [CLEAN, BAD] {
-        // As long for both: the 99th percentile of few commits is chance.
+        // Equally long for both runs: the 99th percentile of few commits would be chance.
         let seconds = bench.pick(120, 15);
         let done = one(bench, case, Duration::from_secs(seconds)).await;
         bench.survive(case, PeerKind::Chancery, done);
@@ -50,7 +50,7 @@ async fn one(bench: &Bench, case: &str, span: Duration) -> Result<()> {
     let mut arm = Arm::start(bench, kind, &[GROUP.to_owned()], &items).await?;
     arm.fleet.add(&arm.peer.xds, plans(case == BAD), 1).await?;
     arm.synced().await?;
-    // Until what is warmed up is warm: the bad ones are at it from the start.
+    // The warm-up includes the bad clients, which are active from the start.
     steady(&mut arm, RATE, Duration::from_secs(bench.pick(10, 4))).await?;
     let before = arm.peer.watched.memory()?.pss;
     let resent = arm.board().totals().resent;
@@ -76,7 +76,7 @@ async fn one(bench: &Bench, case: &str, span: Duration) -> Result<()> {
     Ok(())
 }
 
-/// Over delta, but for those that never read: SotW gives them something not to read.
+/// Delta nodes, except for those that never read: in SotW every push is large enough to fill their window.
 fn plans(bad: bool) -> Vec<NodePlan> {
     let types = |variant| -> Arc<[TypePlan]> { Arc::new([TypePlan::wildcard(variant, type_url::CLUSTER, RESOURCES)]) };
     let delta = types(Variant::Delta);
@@ -101,11 +101,11 @@ fn plans(bad: bool) -> Vec<NodePlan> {
 pub(crate) fn report(outcome: &Outcome) -> Section {
     let mut section = Section::default();
     section.text(&format!(
-        "{NODES} wildcard nodes, {RESOURCES} clusters of 370 B over delta ADS, {RATE:.0} commits a second. Of the bad run, 10 % of the nodes NACK everything, 1 % \
-         ask over SotW and never read, 1 % repeat their last answer 1000 times a second. Times are to the last healthy node, in ms.",
+        "{NODES} wildcard nodes, {RESOURCES} clusters of 370 B over delta ADS, {RATE:.0} commits a second. In the bad run, 10 % of the nodes NACK everything, 1 % \
+         subscribe over SotW and never read, 1 % repeat their last answer 1000 times a second. Times are to the last healthy node, in ms.",
     ));
     let mut table = Table::new(
-        "What the healthy see",
+        "Latency of the healthy nodes, in ms, and the server's cost",
         &[
             "case",
             "p50",

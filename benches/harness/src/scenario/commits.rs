@@ -1,4 +1,4 @@
-//! Scenario 7: how many commits a second one publisher gets done, of which size, with how many nodes watching.
+//! Scenario 7: the commits per second of one publisher, by size of the commit and number of nodes.
 
 use std::{
     sync::Arc,
@@ -21,21 +21,21 @@ use crate::{
 const PEERS: [PeerKind; 3] = [PeerKind::Chancery, PeerKind::ChanceryOnDisk, PeerKind::GoSnapshot];
 const SIZE: usize = 1000;
 
-/// Commits ÷ the time within the publishing call.
+/// Commits divided by the time within the publishing call.
 const RATE: &str = "commits_per_second";
 /// Server CPU in ms, pushes included.
 const CPU: &str = "cpu_ms_per_commit";
-/// Responses that went out.
+/// Responses sent.
 const PUSHES: &str = "pushes";
 
-/// What a commit consists of.
+/// The content of a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
-    /// A patch of so many resources.
+    /// A patch of this many resources.
     Patch(usize),
-    /// Everything again, one of it changed.
+    /// A replacement of everything, with one changed resource.
     Replace,
-    /// A patch of one that changes nothing.
+    /// A patch of one unchanged resource.
     NoOp,
 }
 
@@ -112,7 +112,7 @@ async fn measure(bench: &Bench, arm: &mut Arm, form: Form, items: &mut [Item]) -
     Ok(())
 }
 
-/// One commit. Gives the time within the publishing call.
+/// Makes one commit. Returns the time within the publishing call.
 async fn step(arm: &mut Arm, form: Form, items: &mut [Item]) -> Result<Duration> {
     let next = arm.version + 1;
     let at = usize::try_from(next)? * 100 % items.len();
@@ -145,8 +145,8 @@ pub(crate) fn report(outcome: &Outcome) -> Section {
     let resources = if outcome.quick { 2000 } else { 10_000 };
     section.text(&format!(
         "{resources} clusters of 1 KB; one publisher, one commit after the other, for some seconds each; wildcard nodes over delta ADS. Chancery's time is \
-         that of the admin RPC, with decoding, admission and comparison; go-control-plane's is that of `NewResources` and `SetSnapshot` alone, on Go structures \
-         that are there already. A node that is behind is sent the newest state, so fewer pushes than commits × nodes may go out.",
+         that of the admin RPC, with decoding, admission and comparison; go-control-plane's is that of `NewResources` and `SetSnapshot` alone, on existing \
+         Go structures. A late node is sent the newest state, so there may be fewer pushes than commits × nodes.",
     ));
     let mut table = Table::new(
         "Commits per second / server CPU in ms per commit, pushes included / pushes per commit",

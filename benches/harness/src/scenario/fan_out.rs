@@ -1,6 +1,6 @@
-//! Scenario 1: one group of wildcard nodes over SotW; one resource changes per commit, so each push is everything.
+//! Scenario 1: one group of wildcard nodes over SotW; one resource changes per commit, so each push has all resources.
 //!
-//! Also how any fan-out is measured: rounds of the peers in turn, CPU of the server per push.
+//! Also the measurement of any fan-out: rounds of the peers in turn, CPU of the server per push.
 
 use std::sync::Arc;
 
@@ -23,19 +23,19 @@ pub(crate) const SIZE: usize = 370;
 
 /// Metrics of a fan-out.
 pub(crate) mod metric {
-    /// Server CPU per push in µs, its ACK and its part of the commit included.
+    /// Server CPU per push in µs, including its ACK and its part of the commit.
     pub(crate) const CPU: &str = "cpu_us_per_push";
-    /// Commit → last node, in ms; a value per commit.
+    /// Time from a commit to the last node, in ms; a value per commit.
     pub(crate) const LAST: &str = "last_node_ms";
     /// The generator's share of its core, in a round.
     pub(crate) const SHARE: &str = "generator_share";
     /// Server CPU until all nodes have connected and received everything, in s.
     pub(crate) const FIRST_SYNC: &str = "first_sync_cpu_s";
-    /// As `CPU`, of Chancery with two numbers of resources in turn.
+    /// As `CPU`, for Chancery with two numbers of resources in turn.
     pub(crate) const IN_TURN: &str = "cpu_us_per_push_in_turn";
 }
 
-/// One fan-out.
+/// The parameters of one fan-out.
 #[derive(Clone, Debug)]
 pub(crate) struct FanOut<'a> {
     pub(crate) case: String,
@@ -43,7 +43,7 @@ pub(crate) struct FanOut<'a> {
     pub(crate) nodes: usize,
     pub(crate) resources: usize,
     pub(crate) rounds: usize,
-    /// Each with its commits a round.
+    /// The peers, each with its commits per round.
     pub(crate) peers: &'a [(PeerKind, usize)],
 }
 
@@ -77,14 +77,14 @@ impl FanOut<'_> {
         Ok(())
     }
 
-    /// What is published first.
+    /// The resources of the first publish.
     pub(crate) fn items(&self) -> Vec<Item> {
         (0..self.resources)
             .map(|number| content::cluster(number, 1, SIZE))
             .collect()
     }
 
-    /// A peer whose nodes have received everything, and the CPU that this took, in seconds.
+    /// Starts a peer, connects its nodes, and returns it with the CPU time of the first sync in seconds.
     pub(crate) async fn start(&self, bench: &Bench, kind: PeerKind, items: &[Item]) -> Result<(Arm, f64)> {
         let mut arm = Arm::start(bench, kind, &[GROUP.to_owned()], items).await?;
         let meter = arm.meter()?;
@@ -96,9 +96,9 @@ impl FanOut<'_> {
         Ok((arm, reading.cpu))
     }
 
-    /// Server CPU in µs per push over so many commits, and the generator's share of its core.
+    /// Measures the server CPU in µs per push over these commits, and the generator's share of its core.
     pub(crate) async fn measure(&self, arm: &mut Arm, commits: usize) -> Result<(f64, f64)> {
-        // Warms up caches and allocators; most of all in the first round.
+        // Warms up caches and allocators, above all in the first round.
         arm.commit(&[self.change(arm.version)]).await?;
         arm.peer.settle().await?;
         arm.board().take_commits();
@@ -136,8 +136,8 @@ impl FanOut<'_> {
     }
 }
 
-/// A case of the scenario, with commits a round of ours, of `SnapshotCache` and of `LinearCache`: so many that a round of
-/// each takes about as long.
+/// A case of the scenario, with commits per round of ours, of `SnapshotCache` and of `LinearCache`: their numbers make the
+/// rounds about equally long.
 struct Case {
     resources: usize,
     nodes: usize,
@@ -159,7 +159,7 @@ pub(crate) async fn run(bench: &Bench) -> Result<()> {
         [
             case(1, 1000, 5, [20, 10, 10]),
             case(100, 1000, 5, [10, 3, 5]),
-            // A commit of go's SnapshotCache takes seven seconds here.
+            // A commit of go's SnapshotCache takes seven seconds in this case.
             case(1000, 1000, 3, [3, 1, 2]),
         ],
         [
@@ -206,7 +206,7 @@ pub(crate) fn report(outcome: &Outcome) -> Section {
     let mut section = Section::default();
     section.text(
         "One group of wildcard nodes subscribes to clusters of 370 B over SotW ADS. One cluster changes per commit, so every push \
-         carries all of them. The next commit follows once every node has the one before.",
+         carries all of them. The next commit follows once every node has the last one.",
     );
     section.table(report::cpu_table(outcome, &PEERS, metric::CPU));
     section.table(latency_table(outcome));
@@ -234,7 +234,7 @@ pub(crate) fn report(outcome: &Outcome) -> Section {
     section
 }
 
-/// p50 and p99 of the time from a commit to the last node; void where the generator was the bottleneck.
+/// p50 and p99 of the time from a commit to the last node; void if the generator was the bottleneck.
 fn latency_table(outcome: &Outcome) -> report::Table {
     let mut table = report::Table::new(
         "Commit → last node, in ms: p50 / p99. *void*: the generator used more than 95 % of its core, so this is its time, not the server's",
@@ -263,7 +263,7 @@ fn latency_table(outcome: &Outcome) -> report::Table {
     table
 }
 
-/// The number a case's name begins with.
+/// The number at the start of a case's name.
 pub(crate) fn leading_number(case: &str) -> usize {
     let digits: String = case.chars().take_while(char::is_ascii_digit).collect();
     digits.parse().unwrap_or(0)

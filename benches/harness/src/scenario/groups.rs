@@ -1,4 +1,4 @@
-//! Scenario 8: many groups whose nodes ask for some of many endpoints by name; a hundredth of them changes at a time.
+//! Scenario 8: many groups whose nodes subscribe to some of many endpoints by name; a hundredth of them changes at a time.
 
 use std::{sync::Arc, time::Instant};
 
@@ -18,18 +18,18 @@ const PEERS: [PeerKind; 2] = [PeerKind::Chancery, PeerKind::GoSnapshot];
 
 const RESOURCES: usize = 2000;
 const SIZE: usize = 1000;
-/// Names of a node.
+/// Number of names of a node.
 const NAMES: usize = 200;
-/// Resources that change in a commit: a hundredth.
+/// Number of resources that change in a commit: a hundredth.
 const CHANGED: usize = RESOURCES / 100;
-/// Of those, each node asks for so many.
+/// Number of changed resources that each node subscribes to.
 const NEEDED: usize = CHANGED * NAMES / RESOURCES;
 
-/// Server CPU in s per million resources that changed and were asked for.
+/// Server CPU in s per million changed and subscribed resources.
 const CPU: &str = "cpu_s_per_million";
-/// Bytes received ÷ bytes of the resources that changed and were asked for.
+/// Received bytes divided by the bytes of changed and subscribed resources.
 const BYTES: &str = "bytes_sent_to_needed";
-/// From a commit to the last node, in ms; a value per commit.
+/// Time from a commit to the last node, in ms; a value per commit.
 const LAST: &str = "last_node_ms";
 const SHARE: &str = "generator_share";
 const SYNC: &str = "first_sync_cpu_s";
@@ -40,7 +40,7 @@ pub(crate) async fn run(bench: &Bench) -> Result<()> {
         let case = format!("{}, {groups} groups × 4 nodes", variant.name());
         for round in 0..bench.pick(3, 1) {
             for kind in bench.peers(&PEERS) {
-                // A round of theirs takes as long as all of ours.
+                // A round of a go peer takes as long as all of ours.
                 if kind.is_go() && round > 0 && variant == Variant::Sotw {
                     continue;
                 }
@@ -58,7 +58,7 @@ async fn one(bench: &Bench, kind: PeerKind, case: &str, variant: Variant, groups
     let shared: Vec<Item> = (0..RESOURCES)
         .map(|number| content::endpoints(number, 1, SIZE))
         .collect();
-    // Chancery has a group that all others see; go-control-plane is given one snapshot object for all.
+    // Chancery has a group that all others share; go-control-plane is given one snapshot object for all.
     let mut arm = if kind.is_go() {
         let all = [&own[..], &shared[..]].concat();
         Arm::start(bench, kind, &names, &all).await?
@@ -120,7 +120,7 @@ fn subscription(variant: Variant, first: usize) -> Arc<[TypePlan]> {
     Arc::new([TypePlan::named(variant, type_url::ENDPOINT, &names)])
 }
 
-/// Changes a hundredth in one commit, and waits until every node has been sent something: each asks for some of it.
+/// Changes a hundredth in one commit, and waits until every node has received a push, since each subscribes to a part.
 async fn change(arm: &mut Arm, number: usize) -> Result<()> {
     let before = arm.board().totals().pushes;
     let items: Vec<Item> = (0..CHANGED)
@@ -138,8 +138,8 @@ async fn change(arm: &mut Arm, number: usize) -> Result<()> {
 pub(crate) fn report(outcome: &Outcome) -> Section {
     let mut section = Section::default();
     section.text(&format!(
-        "{RESOURCES} endpoints of 1 KB, which all groups see; every node asks for {NAMES} of them by name over ADS, those of a group for the same. {CHANGED} change per commit, \
-         {NEEDED} of them of interest to each node. Chancery has the endpoints in the group `*` and a cluster in each group; go-control-plane is given one snapshot \
+        "{RESOURCES} endpoints of 1 KB, shared by all groups. Every node subscribes to {NAMES} of them by name over ADS, the nodes of a group to the same ones. {CHANGED} change per \
+         commit, and each node subscribes to {NEEDED} of these. Chancery has the endpoints in the group `*` and a cluster in each group; go-control-plane has one snapshot \
          object for all groups.",
     ));
     let mut table = Table::new(

@@ -1,4 +1,4 @@
-//! Scenario 5: what a node costs in memory, what a resource costs, and what their product costs.
+//! Scenario 5: the memory per node, per resource, and per node and resource.
 
 use std::{sync::Arc, time::Duration};
 
@@ -27,11 +27,11 @@ const PEERS: [PeerKind; 5] = [
 /// Proportional set size in bytes.
 pub(super) const PSS: &str = "pss_bytes";
 
-/// Of the case with many resources.
+/// Number of resources in the loaded case.
 const MANY: usize = 10_000;
 const LARGE: usize = 1000;
 
-/// A fleet that grows, and what it subscribes to.
+/// A growing fleet, and its subscriptions.
 pub(super) struct Growth<'a> {
     /// `idle` or `loaded`.
     pub(super) name: &'static str,
@@ -72,10 +72,10 @@ pub(crate) async fn run(bench: &Bench) -> Result<()> {
     Ok(())
 }
 
-/// Resources of [`run_short`].
+/// Number of resources in [`run_short`].
 pub(crate) const SHORT_RESOURCES: usize = 2000;
 
-/// Both growths of Chancery and limit-raw, small.
+/// Both growths of Chancery and limit-raw, at small sizes.
 pub(crate) async fn run_short(bench: &Bench) -> Result<()> {
     for kind in [PeerKind::Chancery, PeerKind::LimitRaw] {
         for (name, resources, steps) in [("idle", 1, &[0, 200, 400]), ("loaded", SHORT_RESOURCES, &[0, 50, 100])] {
@@ -121,7 +121,7 @@ impl Growth<'_> {
     }
 }
 
-/// Memory once the server has nothing left to do, and its runtime has given back what it can.
+/// Memory once the server has nothing left to do, and its runtime has returned free memory.
 pub(crate) async fn at_rest(arm: &mut Arm) -> Result<f64> {
     arm.peer.settle().await?;
     sleep(Duration::from_millis(500)).await;
@@ -130,7 +130,7 @@ pub(crate) async fn at_rest(arm: &mut Arm) -> Result<f64> {
     Ok(arm.peer.watched.memory()?.pss as f64)
 }
 
-/// Bytes per node: the slope of the memory over the nodes, of each round.
+/// Bytes per node in each round: the slope of the memory over the number of nodes.
 pub(crate) fn slopes(outcome: &Outcome, peer: PeerKind, growth: &str) -> Vec<f64> {
     let ending = format!(" nodes, {growth}");
     let cases: Vec<&str> = outcome
@@ -154,7 +154,7 @@ pub(crate) fn slopes(outcome: &Outcome, peer: PeerKind, growth: &str) -> Vec<f64
     (0..rounds).filter_map(|round| slope(&points(round))).collect()
 }
 
-/// Least squares.
+/// The slope by least squares.
 pub(crate) fn slope(points: &[(f64, f64)]) -> Option<f64> {
     let count = points.len() as f64;
     let (sum_x, sum_y) = points
@@ -172,7 +172,7 @@ pub(crate) fn quotients(ours: &[f64], theirs: &[f64]) -> Option<Ratio> {
     Ratio::of(&values)
 }
 
-/// Bytes per resource: from one to many, without nodes.
+/// Bytes per resource: the difference between one and many resources, without nodes.
 fn per_resource(outcome: &Outcome, peer: PeerKind) -> Vec<f64> {
     let with = outcome.values("0 nodes, loaded", peer.name(), PSS);
     let without = outcome.values("0 nodes, idle", peer.name(), PSS);
@@ -201,8 +201,8 @@ const fn resources(outcome: &Outcome) -> usize {
 pub(crate) fn report(outcome: &Outcome) -> Section {
     let mut section = Section::default();
     section.text(&format!(
-        "*idle*: nodes on a connection each, over delta, that have ACKed the one cluster there is. *loaded*: nodes that have received and ACKed {} \
-         clusters of 1 KB. Proportional set size of the server once it is at rest; the Go runtime is asked to give back what it can. \
+        "*idle*: delta nodes with a connection each that have ACKed the only cluster. *loaded*: nodes that have received and ACKed {} clusters of \
+         1 KB. Proportional set size of the server once it is at rest; the Go runtime is asked to return free memory. \
          Slopes are least squares over the numbers of nodes.",
         resources(outcome)
     ));
@@ -256,7 +256,7 @@ pub(crate) fn report(outcome: &Outcome) -> Section {
         1.5 * LARGE as f64 + 200.0,
     ));
     section.targets.push(Target::at_most(
-        "bytes per node × resource, for wildcard nodes: 0, within what can be told".to_owned(),
+        "bytes per node × resource, for wildcard nodes: 0, within the precision".to_owned(),
         Ratio::of(&product(outcome, ours)),
         1.0,
     ));

@@ -1,5 +1,5 @@
-//! Scenario 9: scenarios 1, 3, 4 and 5 over mTLS, Chancery beside limit-raw. What is encrypted for each node is shared by none, so
-//! the quotients say what of Chancery's own part is left in it.
+//! Scenario 9: scenarios 1, 3, 4 and 5 over mTLS, for Chancery and limit-raw. Encrypted bytes cannot be shared between nodes, so
+//! the quotients show the share of Chancery's own cost in the total.
 
 use std::{
     sync::Arc,
@@ -25,10 +25,10 @@ use crate::{
 
 const PEERS: [PeerKind; 2] = [PeerKind::Chancery, PeerKind::LimitRaw];
 
-/// Clusters that each node of a storm is sent.
+/// Number of clusters that each node of a storm receives.
 const CLUSTERS: usize = 1000;
 
-/// Of a storm: until all nodes have everything, in s; the server's CPU, in s; its peak, in bytes.
+/// Metrics of a storm: time until all nodes have everything, in s; the server's CPU, in s; its peak memory, in bytes.
 const SYNCED: &str = "all_synced_s";
 const CPU: &str = "server_cpu_s";
 const PEAK: &str = "peak_bytes";
@@ -89,7 +89,7 @@ async fn fan_outs(bench: &Bench) -> Result<()> {
     Ok(())
 }
 
-/// All nodes connect at once and are sent every cluster: handshakes are most of it.
+/// All nodes connect at once and receive every cluster; handshakes dominate the cost.
 async fn storm(bench: &Bench, kind: PeerKind, variant: Variant, nodes: usize, case: &str) -> Result<()> {
     let items: Vec<_> = (0..CLUSTERS).map(|number| content::cluster(number, 1, SIZE)).collect();
     let mut arm = Arm::start(bench, kind, &[GROUP.to_owned()], &items).await?;

@@ -1,7 +1,7 @@
-//! Scenario 3: commits at random moments at a steady rate, over delta; when each reaches its first, median and last node.
+//! Scenario 3: commits at random moments at a steady rate, over delta; the times to each commit's first, median and last node.
 //!
-//! The load is open: a commit has a moment at which it is due, and its time counts from there, also when the server is late
-//! with those before. A node that is late is sent the newest state, and has then received every commit up to it.
+//! The load is open: a commit's time counts from the moment at which it is due, even if the server is still busy with earlier
+//! ones. A late node is sent the newest state, and has then received every commit up to it.
 
 use std::{
     sync::Arc,
@@ -26,15 +26,15 @@ const PEERS: [PeerKind; 2] = [PeerKind::Chancery, PeerKind::GoSnapshot];
 const NODES: usize = 500;
 const RESOURCES: usize = 1000;
 
-/// How far behind its schedule a publisher may be at the end for the rate to count as sustained.
+/// The largest delay of a publisher at the end of a run for which the rate counts as sustained.
 const LATE: Duration = Duration::from_millis(500);
 
-/// In ms, a value per commit.
+/// Times in ms, a value per commit.
 const FIRST: &str = "first_node_ms";
 const MEDIAN: &str = "median_node_ms";
 pub(super) const LAST: &str = "last_node_ms";
 const PUBLISH: &str = "publish_ms";
-/// Of a run.
+/// Metrics of a run.
 const SHARE: &str = "generator_share";
 pub(super) const SERVER: &str = "server_share";
 pub(super) const ACHIEVED: &str = "commits_per_second";
@@ -103,16 +103,16 @@ pub(super) async fn one(bench: &Bench, kind: PeerKind, case: &str, rate: u32, se
 /// One of a commit's times.
 type Time = fn(&Commit) -> Option<Duration>;
 
-/// What became of a steady load.
+/// The result of a steady load.
 pub(crate) struct Steady {
     pub(crate) commits: Vec<Commit>,
     /// Commits that reached every node, per second.
     pub(crate) achieved: f64,
-    /// How far behind its schedule the publisher was at the end.
+    /// The publisher's delay behind its schedule at the end.
     pub(crate) late: Duration,
 }
 
-/// Commits at random moments, `rate` a second, for so long; then waits until all are received.
+/// Commits at random moments, at `rate` per second, for this time; then waits until all are received.
 pub(crate) async fn steady(arm: &mut Arm, rate: f64, span: Duration) -> Result<Steady> {
     let begun = Instant::now();
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
@@ -121,7 +121,7 @@ pub(crate) async fn steady(arm: &mut Arm, rate: f64, span: Duration) -> Result<S
     let mut late = Duration::ZERO;
     loop {
         due += Duration::from_secs_f64(-random.share().ln() / rate);
-        // A publisher that cannot keep up stops in time as well.
+        // A publisher that cannot keep up also stops in time.
         if due >= span || begun.elapsed() >= span + LATE * 4 {
             break;
         }
@@ -153,7 +153,7 @@ fn change(version: u64) -> Item {
 struct Random(u64);
 
 impl Random {
-    /// Between 0 and 1, never 0.
+    /// A number between 0 and 1, never 0.
     fn share(&mut self) -> f64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -167,7 +167,7 @@ pub(crate) fn report(outcome: &Outcome) -> Section {
     section.text(&format!(
         "{NODES} wildcard nodes, {RESOURCES} clusters of 370 B, delta ADS; one cluster changes per commit, at moments of a Poisson process, \
          the same for both. Times count from the moment a commit is due, in ms: p50 / p99 / p99.9. *void*: the generator used more than 95 % of its core. \
-         A rate is sustained where the publisher is at most {} ms behind at the end.",
+         A rate is sustained if the publisher is at most {} ms late at the end.",
         LATE.as_millis()
     ));
     let mut table = Table::new(
@@ -258,7 +258,7 @@ fn row(outcome: &Outcome, case: &str, peer: &str) -> Option<Vec<String>> {
     ])
 }
 
-/// The share of commits that have reached their last node after so long, as quantiles.
+/// The share of commits that have reached their last node by a time, as quantiles.
 fn plot(outcome: &Outcome) -> Option<Plot> {
     let mut series = Vec::new();
     for peer in PEERS {

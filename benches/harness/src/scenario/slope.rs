@@ -1,4 +1,4 @@
-//! Scenario 2: wildcard nodes over delta; one of R resources changes per commit. What a push costs must not depend on R.
+//! Scenario 2: wildcard nodes over delta; one of R resources changes per commit. The cost of a push must not depend on R.
 
 use anyhow::Result;
 
@@ -19,12 +19,12 @@ const PEERS: [PeerKind; 5] = [
     PeerKind::GoLinear,
 ];
 
-/// go-control-plane is run up to here: beyond it a first sync alone takes minutes.
+/// The most resources for go-control-plane: beyond, a first sync alone takes minutes.
 const GO_UP_TO: usize = 5000;
 
 /// Numbers of resources whose pushes are compared, and for how many nodes.
 const SLOPES: &[(usize, usize, usize)] = &[(100, 100_000, 200), (100, 5000, 1000)];
-/// Of the short form.
+/// The slopes of the short form.
 const QUICK_SLOPES: &[(usize, usize, usize)] = &[(100, 1000, 100)];
 
 pub(crate) async fn run(bench: &Bench) -> Result<()> {
@@ -58,7 +58,7 @@ pub(crate) async fn run(bench: &Bench) -> Result<()> {
     Ok(())
 }
 
-/// Commits a round of whoever is quick: as many as take about as long as go's.
+/// Commits per round for the fast servers: a number that takes about as long as go's round.
 fn commits(bench: &Bench, nodes: usize) -> usize {
     bench.pick(20_000, 2000) / nodes
 }
@@ -74,7 +74,7 @@ fn fan_out<'a>(bench: &Bench, resources: usize, nodes: usize, peers: &'a [(PeerK
     }
 }
 
-/// Measures Chancery with two numbers of resources in turn: what is compared is measured at the same time.
+/// Measures Chancery with two numbers of resources in turn, so that both are measured at the same time.
 async fn in_turn(bench: &Bench, resources: [usize; 2], nodes: usize) -> Result<()> {
     let kind = PeerKind::Chancery;
     let mut arms = Vec::new();
@@ -107,7 +107,7 @@ pub(crate) fn report(outcome: &Outcome) -> Section {
     let mut section = Section::default();
     section.text(
         "One group of wildcard nodes subscribes to clusters of 370 B over delta ADS. One cluster changes per commit, so every push carries \
-         one. CPU is that of the whole server, commits included: with 200 nodes a commit that costs 1 ms is 5 µs of each push.",
+         one. The CPU time includes commits: with 200 nodes a commit of 1 ms adds 5 µs to each push.",
     );
     section.table(report::cpu_table(outcome, &PEERS, metric::CPU));
     section.table(report::seconds_table(

@@ -1,4 +1,4 @@
-//! Scenario 4: a whole fleet connects at once, over ADS with four types: cold, and coming back with what it has.
+//! Scenario 4: a whole fleet connects at once, over ADS with four types: cold, or with its earlier resources.
 
 use std::{
     convert::Infallible,
@@ -22,26 +22,26 @@ use crate::{
 
 const PEERS: [PeerKind; 2] = [PeerKind::Chancery, PeerKind::GoSnapshot];
 
-/// Clusters, and endpoints of each.
+/// Number of clusters, and of their endpoints.
 const CLUSTERS: usize = 1000;
-/// Listeners, and route configurations.
+/// Number of listeners, and of route configurations.
 const LISTENERS: usize = 10;
 
-/// From the first connection until every node has everything.
+/// Time from the first connection until every node has everything.
 const SYNCED: &str = "all_synced_s";
 const CPU: &str = "server_cpu_s";
 const PEAK: &str = "peak_bytes";
 const BEFORE: &str = "before_bytes";
-/// Of a publish to another group meanwhile.
+/// Time of a publish to another group meanwhile.
 const PUBLISH: &str = "publish_ms";
 const SHARE: &str = "generator_share";
 const SENT: &str = "received_bytes";
 
-/// How the fleet comes.
+/// The state of the fleet when it connects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Return {
     Cold,
-    /// With the versions it was given before. One route configuration is missing, so that the last answer can be waited for.
+    /// The nodes present earlier versions. One route configuration is missing, so that its response marks the end.
     Warm,
 }
 
@@ -154,7 +154,7 @@ fn configuration() -> Vec<Item> {
     items
 }
 
-/// What an Envoy asks for: at first all clusters and listeners, and what those name once they have come; after a reconnect
+/// The subscriptions of an Envoy: at first all clusters and listeners, then the resources that those name; after a reconnect
 /// everything at once.
 async fn types(peer: &Peer, variant: Variant, coming: Return) -> Result<Arc<[TypePlan]>> {
     let clusters: Vec<String> = (0..CLUSTERS).map(cluster_name).collect();
@@ -182,7 +182,7 @@ async fn types(peer: &Peer, variant: Variant, coming: Return) -> Result<Arc<[Typ
         match variant {
             Variant::Sotw => {
                 let version = learned.versions.get(cold.type_url).context("a version of every type")?;
-                // A pure wildcard that is current may be met with silence; what is named is always sent again.
+                // A current pure wildcard may get no response; named resources are always sent again.
                 let named = [type_url::ENDPOINT, type_url::ROUTE].contains(&cold.type_url);
                 warm.expected = if named { cold.expected } else { 0 };
                 Ok(warm.presenting_version(version))
@@ -203,10 +203,10 @@ async fn types(peer: &Peer, variant: Variant, coming: Return) -> Result<Arc<[Typ
 pub(crate) fn report(outcome: &Outcome) -> Section {
     let mut section = Section::default();
     section.text(&format!(
-        "{CLUSTERS} clusters, {CLUSTERS} named endpoints of 370 B each, {LISTENERS} listeners and {LISTENERS} route configurations over ADS. *cold*: clusters and \
-         listeners are asked for first, endpoints and routes once those have come. *warm*: all four at once, in SotW with the last version of each type, \
-         in delta with the versions of all resources but one route configuration. Connections are made 128 at a time, as fast as the server accepts them. \
-         Meanwhile another group is published every 50 ms. The generator reads everything on one core: where it is at more than 95 %, the time is its own.",
+        "{CLUSTERS} clusters, {CLUSTERS} named endpoints of 370 B each, {LISTENERS} listeners and {LISTENERS} route configurations over ADS. *cold*: nodes \
+         subscribe to clusters and listeners, then to the endpoints and routes that those name. *warm*: nodes subscribe to all four types at once, in SotW with \
+         the last version of each type, in delta with the versions of all resources except one route configuration. 128 connections are opened at a time, as \
+         fast as the server accepts them. Meanwhile another group is published every 50 ms. The generator reads on one core: above 95 % the time is its own.",
     ));
     let mut table = Table::new(
         "A fleet that connects at once: median (range)",

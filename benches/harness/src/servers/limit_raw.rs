@@ -24,24 +24,22 @@ use tonic::{
 use super::{Stock, variant_of};
 use crate::load::Variant;
 
-/// The service.
 #[derive(Clone, Debug)]
 pub(super) struct Ads(watch::Receiver<Arc<Stock>>);
 
-/// One stream.
 struct Push {
     variant: Variant,
     requests: Streaming<()>,
     stock: WatchStream<Arc<Stock>>,
-    /// What is there to send, until the first request has come.
+    /// The resources to send, until the first request has arrived.
     waiting: Option<Arc<Stock>>,
     opened: bool,
-    /// The number of what was sent last; 0 before.
+    /// The number of the last sent response; 0 before the first.
     sent: u64,
     ended: bool,
 }
 
-/// Takes requests for what they are: bytes.
+/// Counts requests as bytes, without decoding.
 struct Counting;
 
 // === impl Ads ===

@@ -26,7 +26,6 @@ use crate::{
 
 type Watched = watch::Receiver<Arc<Stock>>;
 
-/// The service.
 #[derive(Clone, Debug)]
 pub(super) struct Ads(Watched);
 
@@ -92,7 +91,7 @@ impl StreamingService<DeltaDiscoveryRequest> for Delta {
     }
 }
 
-/// Sends what is current once asked, and again at every change.
+/// Sends the current resources at the first request, and again at every change.
 fn respond<Req: Send + 'static, Resp: Send + 'static>(
     mut requests: Streaming<Req>,
     mut stock: Watched,

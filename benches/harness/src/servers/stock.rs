@@ -1,4 +1,4 @@
-//! What a server has to send: the resources of one type, and the last change.
+//! The resources of one type that a server sends, and the last change.
 
 use std::{
     collections::BTreeMap,
@@ -13,7 +13,7 @@ use crate::{
     wire::{Any, Command, DeltaDiscoveryResponse, DiscoveryResponse, Resource, op},
 };
 
-/// A change makes another, which takes the resources over: a stream that opens meanwhile is sent what is newest.
+/// A change makes a new value that shares the resources: a new stream is sent the newest.
 #[derive(Debug, Default)]
 pub(super) struct Stock {
     pub(super) number: u64,
@@ -25,7 +25,7 @@ pub(super) struct Stock {
 }
 
 impl Stock {
-    /// What a command makes of it.
+    /// The state after a command.
     pub(super) fn after(&self, command: Command) -> Self {
         let mut changed = command.resources;
         for resource in &mut changed {
@@ -55,7 +55,7 @@ impl Stock {
         self.resources.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The bytes of a push, with their gRPC prefix; encoded once. `fresh` is a stream's first.
+    /// The bytes of a push, with their gRPC prefix; encoded once. `fresh` is true for a stream's first push.
     pub(super) fn frame(&self, variant: Variant, fresh: bool) -> Bytes {
         let index = match (variant, fresh) {
             (Variant::Sotw, _) => 0,
@@ -69,7 +69,7 @@ impl Stock {
         self.frames[index].get_or_init(framed).clone()
     }
 
-    /// A whole response, of copies.
+    /// A full SotW response, with copied resources.
     pub(super) fn sotw(&self, nonce: &str) -> DiscoveryResponse {
         let any = |resource: &Resource| resource.resource.as_ref().map(owned);
         DiscoveryResponse {
@@ -80,7 +80,7 @@ impl Stock {
         }
     }
 
-    /// A whole delta response, of copies.
+    /// A full delta response, with copied resources.
     pub(super) fn delta(&self, nonce: &str, fresh: bool) -> DeltaDiscoveryResponse {
         let copied = |resource: &Resource| Resource {
             resource: resource.resource.as_ref().map(owned),
@@ -100,7 +100,7 @@ impl Stock {
     }
 }
 
-/// With bytes of its own, as a message has them that was made of Rust structures.
+/// A copy of the bytes, like a message made of Rust structures.
 fn owned(any: &Any) -> Any {
     Any {
         type_url: any.type_url.clone(),

@@ -1,4 +1,4 @@
-//! Calls `chancery.test.Backend/Name` at the target given, ten times a second, until it is killed. A line per call:
+//! Calls `chancery.test.Backend/Name` at the given target, ten times a second, until it is killed. Prints a line per call:
 //! `ok NAME`, or `error CODE MESSAGE`.
 
 use std::time::Duration;
@@ -23,7 +23,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
 }
 
-/// `google.protobuf.Empty` in, `google.protobuf.StringValue` out: what `()` and `String` are to prost.
+/// `google.protobuf.Empty` in, `google.protobuf.StringValue` out: prost maps them to `()` and `String`.
 async fn name(client: &mut Grpc<XdsChannelGrpc>) -> Result<String, Status> {
     client
         .ready()

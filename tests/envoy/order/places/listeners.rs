@@ -1,8 +1,8 @@
-//! Addresses of listeners change hands.
+//! Addresses of listeners change owner.
 //!
-//! Seen with Envoy 1.40 and 1.36, whatever the names: within one response an Envoy takes listeners in their order. One that
-//! takes an address must come after the one that gives it up, else it is refused ("has duplicate address"); what is removed
-//! goes first in any case.
+//! Observed with Envoy 1.40 and 1.36, whatever the names: within one response an Envoy applies listeners in their order. A
+//! listener that takes an address must come after the one that gives it up, otherwise Envoy refuses it ("has duplicate
+//! address"). Removals are applied first in any case.
 
 use std::net::SocketAddr;
 
@@ -28,7 +28,7 @@ fn a_listener_is_renamed_on_its_address(release: Release, mode: Mode) {
         let named = |name: &str, text: &str| Config::of([listener_on(name, address, text), texts(text, text)]);
         let site = Site::start(release, mode, is_far, &named("web-1", "one"));
         eventually("the first answers", || expect(answer(address, &[])?.as_str(), "one"));
-        // The new name sorts behind the old one, and then before it; with other routes, and with the same.
+        // The new name sorts after the old one, then before it; with other routes, and with the same.
         for (name, text) in [("web-2", "two"), ("a", "three"), ("b", "three")] {
             site.arrives(&format!("the name {name}"), &named(name, text), || {
                 expect(site.envoy.address(name)?, address)?;
@@ -67,7 +67,7 @@ fn a_listener_takes_the_port_that_another_one_gives_up(release: Release, mode: M
     });
 }
 
-/// It gives up its port only once it is warm, so it may be that the other one is refused: the next publish brings it.
+/// The old owner gives up its port only once it is warm, so the new one may be refused: the next publish delivers it.
 fn a_port_is_given_up_by_a_listener_that_warms(release: Release, mode: Mode) {
     near_and_far(|is_far| {
         let [old, new] = [free_address(), free_address()];
@@ -79,14 +79,14 @@ fn a_port_is_given_up_by_a_listener_that_warms(release: Release, mode: Mode) {
         let site = Site::start(release, mode, is_far, &before);
         eventually("the first answers", || expect(answer(old, &[])?.as_str(), "one"));
         site.control.publish(&moved("taker"));
-        within(SOON, "it moves", || expect(answer(new, &[])?.as_str(), "two"));
-        site.arrives("what takes its place", &moved("three"), || {
+        within(SOON, "the listener moves", || expect(answer(new, &[])?.as_str(), "two"));
+        site.arrives("the listener that takes its place", &moved("three"), || {
             expect(answer(old, &[])?.as_str(), "three")
         });
     });
 }
 
-/// No Envoy can do it in one step; whatever comes of it, what is published next gets through.
+/// No Envoy can exchange ports in one step; whatever the result, the next publish arrives.
 fn after_listeners_exchanged_their_ports_the_next_publish_arrives(release: Release, mode: Mode) {
     near_and_far(|is_far| {
         let [one, two, three] = [free_address(), free_address(), free_address()];

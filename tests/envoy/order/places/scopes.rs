@@ -1,8 +1,8 @@
-//! Keys of scopes change hands.
+//! Keys of scopes change owner.
 //!
-//! Seen with Envoy 1.40 and 1.36: within one response an Envoy takes scopes in their order. One that takes a key must come
-//! after the one that gives it up, else nobody has the key afterwards, though nothing is refused. So two cannot exchange
-//! their keys in one response. What is removed goes first in any case.
+//! Observed with Envoy 1.40 and 1.36: within one response an Envoy applies scopes in their order. A scope that takes a key must
+//! come after the one that gives it up, otherwise no scope has the key afterwards, though nothing is refused. So two scopes
+//! cannot exchange their keys in one response. Removals are applied first in any case.
 
 use serde_json::{Value, json};
 
@@ -47,7 +47,7 @@ fn a_scope_is_renamed_under_its_key(release: Release, mode: Mode) {
                 expect(acme()?.as_str(), text)
             });
         }
-        // Where the routes are new to it as well, an Envoy has the scope without them for a moment, and answers 404.
+        // If the routes are new as well, an Envoy has the scope without them for a moment, and answers 404.
         let traffic = site.traffic("x-tenant", "acme");
         site.arrives("the name b", &named("b", "three"), || {
             let scopes = site
@@ -61,8 +61,8 @@ fn a_scope_is_renamed_under_its_key(release: Release, mode: Mode) {
     });
 }
 
-/// Names sort either way: a scope moves to another key, and another one takes its own; then it goes, and the other one takes
-/// that key as well.
+/// Names sort either way: a scope moves to another key, and another scope takes its key; then the first is removed, and the
+/// other one takes that key as well.
 fn a_scope_takes_the_key_of_another_one(release: Release, mode: Mode) {
     let base = Config::of([scoped_listener(), texts("one", "one"), texts("two", "two")]);
     near_and_far(|is_far| {

@@ -1,4 +1,4 @@
-//! Domains of virtual hosts change hands.
+//! Domains of virtual hosts change owner.
 
 use serde_json::json;
 
@@ -7,7 +7,7 @@ use crate::{
     order::places::{Site, answer, host, near_and_far},
 };
 
-// Older Envoys, 1.36 among them, take virtual hosts from a stream of their own only.
+// Older Envoys such as 1.36 accept virtual hosts only from a separate stream.
 matrix! {
     a_virtual_host_is_renamed_under_its_domain a_virtual_host_takes_the_domain_of_another_one => {
         v1_40_ads: V1_40 AdsDelta,
@@ -46,7 +46,7 @@ fn a_virtual_host_is_renamed_under_its_domain(release: Release, mode: Mode) {
     });
 }
 
-/// Two exchange their domains; then one goes, and the other one takes its domain.
+/// Two virtual hosts exchange their domains; then one is removed, and the other takes its domain.
 fn a_virtual_host_takes_the_domain_of_another_one(release: Release, mode: Mode) {
     near_and_far(|is_far| {
         let before = discovered_hosts(&[("x", "a.example", "one"), ("y", "b.example", "two")]);

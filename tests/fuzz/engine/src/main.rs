@@ -1,4 +1,4 @@
-//! libFuzzer's entry: gives what it comes up with to the target that `FUZZ_TARGET` names.
+//! libFuzzer's entry: passes inputs to the target in `FUZZ_TARGET`.
 
 #![no_main]
 #![allow(missing_docs)]
@@ -15,7 +15,7 @@ static RUN: LazyLock<fn(&[u8])> = LazyLock::new(|| {
     let found = targets::TARGETS.into_iter().find(|(known, _)| *known == name);
     let names = targets::TARGETS.map(|(known, _)| known).join(", ");
     found
-        .unwrap_or_else(|| panic!("FUZZ_TARGET {name:?} is none of {names}"))
+        .unwrap_or_else(|| panic!("FUZZ_TARGET {name:?} is not one of {names}"))
         .1
 });
 

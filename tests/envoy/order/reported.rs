@@ -1,4 +1,4 @@
-//! A refusal is told until it is mended, and a node in sync reads as in sync.
+//! A refusal is reported until it is resolved, and a node in sync is reported as in sync.
 
 use serde_json::{Value, json};
 
@@ -18,7 +18,7 @@ for_every_envoy_on_ads! {
     after_a_restart_a_node_in_sync_reads_as_in_sync,
 }
 
-/// `good`, then `bad` in it, then changes of the same type beside it, which are ACKed, then `mend` in the place of `bad`.
+/// `good`, then `bad` in addition, then changes of the same type, which are ACKed, then `mend` in the place of `bad`.
 struct Story {
     type_url: &'static str,
     good: Config,
@@ -27,7 +27,7 @@ struct Story {
     words: &'static str,
 }
 
-/// Newest first: how many nodes ACKed, refused, and did neither.
+/// The newest revision's outcomes: the numbers of nodes that ACKed, refused, and did neither.
 fn outcomes(control: &Control) -> [u64; 3] {
     let ran = control.run(&["history", "-g", GROUP, "-o", "json"]);
     let history: Value = serde_json::from_str(&ran.stdout).unwrap();
@@ -35,15 +35,15 @@ fn outcomes(control: &Control) -> [u64; 3] {
     ["acked", "nacked", "pending"].map(|count| newest[count].as_u64().unwrap_or_default())
 }
 
-/// The type's state, and whether the Envoy's words for the refusal are there.
-fn told(control: &Control, type_url: &str, words: &str) -> (String, bool) {
+/// The type's state, and whether the status has the Envoy's message.
+fn reported(control: &Control, type_url: &str, words: &str) -> (String, bool) {
     let row = control.type_status("node", type_url).unwrap();
     let state = row["state"].as_str().unwrap_or_default().to_owned();
     let message = row["nack"]["message"].as_str().unwrap_or_default();
     (state, message.contains(words))
 }
 
-fn told_until_mended(release: Release, mode: Mode, story: &Story) {
+fn reported_until_mended(release: Release, mode: Mode, story: &Story) {
     let control = Control::start();
     control.publish(&story.good);
     let envoy = Envoy::start(release, "node", mode, &control);
@@ -58,19 +58,19 @@ fn told_until_mended(release: Release, mode: Mode, story: &Story) {
         let ran = control.replace(&beside, &["--wait", "--timeout=20s"]);
         let status = control.run(&["status"]).stdout;
         assert_eq!(ran.code, 1, "beside what is refused: {ran:?}\n{status}");
-        eventually("what is good is there", || {
+        eventually("the good resource is in use", || {
             shows_marker(&envoy, marker)?;
             expect(envoy.has_cluster(marker), true)
         });
-        let is_told = ("STATE_ERROR".to_owned(), true);
-        stays("the refusal is told", &is_told, || {
-            told(&control, story.type_url, story.words)
+        let is_reported = ("STATE_ERROR".to_owned(), true);
+        stays("the refusal is reported", &is_reported, || {
+            reported(&control, story.type_url, story.words)
         });
         assert_eq!(outcomes(&control), [0, 1, 0], "ACKED, NACKED, PENDING\n{status}");
     }
 
     control.deliver(&story.good.with([story.mend.clone()]));
-    assert_eq!(told(&control, story.type_url, story.words).0, "STATE_SYNCED");
+    assert_eq!(reported(&control, story.type_url, story.words).0, "STATE_SYNCED");
     eventually("history has it", || expect(outcomes(&control), [1, 0, 0]));
     traffic.expect_no_failure();
 }
@@ -84,10 +84,10 @@ fn a_refused_cluster_is_told_until_it_is_mended(release: Release, mode: Mode) {
         mend: cluster("bad", &ads()),
         words: "eds_cluster_config set in a non-EDS cluster",
     };
-    told_until_mended(release, mode, &story);
+    reported_until_mended(release, mode, &story);
 }
 
-/// Of one listener's; those of the other one are ACKed meanwhile.
+/// The routes of one listener are refused; those of the other one are ACKed meanwhile.
 fn refused_routes_are_told_until_they_are_mended(release: Release, mode: Mode) {
     let blue = Upstream::named("blue");
     let mut bad = routes("side", "nowhere");
@@ -99,7 +99,7 @@ fn refused_routes_are_told_until_they_are_mended(release: Release, mode: Mode) {
         mend: routes("side", "app"),
         words: "unknown cluster 'nowhere'",
     };
-    told_until_mended(release, mode, &story);
+    reported_until_mended(release, mode, &story);
 }
 
 fn after_a_restart_a_node_in_sync_reads_as_in_sync(release: Release, mode: Mode) {
@@ -115,9 +115,9 @@ fn after_a_restart_a_node_in_sync_reads_as_in_sync(release: Release, mode: Mode)
         kinds.into_iter().map(state).collect::<Result<Vec<_>, _>>()
     };
     let synced = vec![json!("STATE_SYNCED"); kinds.len()];
-    eventually("it is in sync", || expect(states(&control)?, synced.clone()));
+    eventually("the node is in sync", || expect(states(&control)?, synced.clone()));
     control.restart(data.path());
-    eventually("it is in sync after the restart", || {
+    eventually("the node is in sync after the restart", || {
         expect(states(&control)?, synced.clone())
     });
     let ran = control.run(&["wait", "-g", GROUP, "--timeout=20s"]);
