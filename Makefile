@@ -1,17 +1,25 @@
 # Commands for developers. Tools are installed below target/tools/ only.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test build tools fmt lint doc fuzz no-loss kill9 publish-cost deny audit model timing bench bench-report bench-micro bench-memory bench-profile floods soak
+.PHONY: help demo check test msrv build tools fmt lint doc fuzz no-loss kill9 publish-cost deny audit model timing bench bench-report bench-micro bench-memory bench-profile floods soak
 
 help: ## Show this help.
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
 demo: build ## Chancery, a real Envoy and two upstreams, live until Ctrl-C; DEMO_EXIT=1 ends by itself.
 	@python3 tools/install.py --demo
 	@python3 tools/demo.py --chancery $(or $(CARGO_TARGET_DIR),target)/release/chancery
 
+check: ## Before each commit: format, clippy and the library's tests, with 250 sessions of each model client (CASES=n).
+	cargo fmt --check
+	cargo clippy --all-targets --locked -- -D warnings
+	PROPTEST_CASES=$(or $(CASES),250) cargo test --lib --locked
+
 test: ## All checks: format, lints, docs, tests, examples, deployment, demo.
 	@tools/test.sh
+
+msrv: ## The oldest Rust that Cargo.toml promises still compiles it; rustup installs that Rust.
+	@tools/msrv.sh
 
 build: ## The release binary: target/release/chancery.
 	cargo build --release --locked

@@ -35,6 +35,7 @@ step test-benches cargo test --manifest-path benches/Cargo.toml --target-dir "$t
 step bench-short tools/bench.sh short
 step python target/tools/venv/bin/ruff check tools tests
 step python-fmt target/tools/venv/bin/ruff format --check tools tests
+step project target/tools/venv/bin/python tools/check_project.py
 step kill9 python3 tools/kill9.py --chancery "$target/debug/chancery" --publishes 40 --kills 30 --seed 9
 step examples python3 tools/check_examples.py --chancery "$target/debug/chancery"
 step deploy target/tools/venv/bin/python tools/check_deploy.py --chancery "$target/debug/chancery"

@@ -11,6 +11,7 @@ mod endpoint;
 pub(super) mod fields;
 mod filters;
 mod listener;
+mod range;
 mod re2;
 mod report;
 mod route;
@@ -39,6 +40,9 @@ pub(super) fn message(message: &DynamicMessage, path: &Path<'_>, now: Option<Sys
     deprecated::check(message, &descriptor, path, report);
     let full_name = descriptor.full_name();
     let Some(name) = full_name.strip_prefix("envoy.") else {
+        if full_name == "xds.core.v3.CidrRange" {
+            range::check(message, path, report);
+        }
         return;
     };
     match name {
@@ -58,6 +62,7 @@ pub(super) fn message(message: &DynamicMessage, path: &Path<'_>, now: Option<Sys
         "config.route.v3.RouteAction" => route::action(message, path, report),
         "config.route.v3.WeightedCluster" => route::weighted(message, path, report),
         "config.route.v3.RetryPolicy.RetryBackOff" => route::back_off(message, path, report),
+        "config.core.v3.CidrRange" => range::check(message, path, report),
         "config.core.v3.ApiConfigSource" => source::check(message, path, report),
         "type.matcher.v3.RegexMatcher" => regex(message, path, report),
         "extensions.transport_sockets.tls.v3.TlsCertificate" => tls::certificate(message, path, now, report),

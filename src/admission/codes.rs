@@ -91,6 +91,8 @@ pub const SOURCE: &str = "XDS0312";
 pub const REGEX: &str = "XDS0313";
 /// A regular expression whose program is larger than Envoy's default limit (warning).
 pub const REGEX_SIZE: &str = "XDS0314";
+/// A range of addresses (CIDR) whose address is not an IP address.
+pub const RANGE_ADDRESS: &str = "XDS0315";
 /// A certificate that cannot be used; a warning if it is missing or not PEM.
 pub const CERTIFICATE: &str = "XDS0320";
 /// A private key that cannot be used; a warning if it is missing or not PEM.
@@ -115,7 +117,7 @@ pub const REMOVES_MANY: &str = "XDS0502";
 pub const EXCHANGE: &str = "XDS0503";
 
 /// Every code with a one-line explanation, in order.
-pub const ALL: [(&str, &str); 56] = [
+pub const ALL: [(&str, &str); 57] = [
     (MALFORMED, "the document cannot be read"),
     (LAYOUT, "the document is not one mapping with `resources`"),
     (UNKNOWN_FIELD, "unknown field"),
@@ -185,6 +187,7 @@ pub const ALL: [(&str, &str); 56] = [
         REGEX_SIZE,
         "regular expression larger than Envoy takes by default (warning)",
     ),
+    (RANGE_ADDRESS, "range of addresses whose address is not an IP address"),
     (CERTIFICATE, "unusable certificate"),
     (KEY, "unusable private key"),
     (KEY_MISMATCH, "private key of another certificate"),

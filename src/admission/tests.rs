@@ -119,6 +119,16 @@ fn codes_are_listed_in_order_and_documented() {
 }
 
 #[test]
+fn every_code_that_is_declared_is_listed() {
+    let declared = include_str!("codes.rs").lines().filter_map(|line| {
+        let value = line.strip_prefix("pub const ")?.split_once(": &str = \"")?.1;
+        value.strip_suffix("\";")
+    });
+    let listed = codes::ALL.iter().map(|(code, _)| *code);
+    assert_eq!(declared.collect::<Vec<_>>(), listed.collect::<Vec<_>>());
+}
+
+#[test]
 fn empty_list_is_a_valid_document() {
     let admitted = admit_text("a.yaml", "resources: []\n").unwrap();
     assert!(admitted.resources.is_empty());

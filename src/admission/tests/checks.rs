@@ -1,4 +1,4 @@
-//! Contradictions inside one resource. `tests/envoy/checks.rs` has a real Envoy's verdict on each.
+//! Contradictions inside one resource. `tests/corpus/` has a real Envoy's verdict on each.
 
 use std::time::{Duration, SystemTime};
 
