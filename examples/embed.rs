@@ -24,6 +24,7 @@ resources:
 "#;
 
 #[tokio::main]
+#[allow(clippy::print_stdout, reason = "an example tells its reader where it listens")]
 async fn main() -> anyhow::Result<()> {
     let running = start().await?;
     let published = publish(&running).await?;
