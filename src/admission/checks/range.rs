@@ -20,7 +20,21 @@ pub(super) fn check(range: &DynamicMessage, path: &Path<'_>, report: &mut dyn Re
     {
         message = format!("{message}: write \"{address}\" here, and the length {length} as prefix_len");
     }
-    report.error(codes::RANGE_ADDRESS, &path.field("address_prefix"), message);
+    let path = path.field("address_prefix");
+    if is_passed_over(&path) {
+        report.warn(
+            codes::RANGE_ADDRESS,
+            &path,
+            format!("{message}: Envoy passes over the range"),
+        );
+    } else {
+        report.error(codes::RANGE_ADDRESS, &path, message);
+    }
+}
+
+/// Returns true for ranges of trusted proxies: Envoy 1.40 accepts them with any address, and trusts none by them.
+fn is_passed_over(path: &Path<'_>) -> bool {
+    path.to_string().contains("xff_trusted_cidrs.")
 }
 
 /// Envoy also accepts a zone behind an IPv6 address.

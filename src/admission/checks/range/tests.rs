@@ -13,10 +13,14 @@ impl Report for Said {
 }
 
 fn said_of(json: serde_json::Value) -> Vec<(Severity, &'static str, String, String)> {
+    said_at(&Path::ROOT, json)
+}
+
+fn said_at(path: &Path<'_>, json: serde_json::Value) -> Vec<(Severity, &'static str, String, String)> {
     let descriptor = proto::descriptors().get_message_by_name("envoy.config.core.v3.CidrRange");
     let range = DynamicMessage::deserialize(descriptor.unwrap(), json).unwrap();
     let mut said = Said::default();
-    check(&range, &Path::ROOT, &mut said);
+    check(&range, path, &mut said);
     said.0
 }
 
@@ -72,4 +76,22 @@ fn length_in_the_address_is_told_with_its_place() {
 #[test]
 fn empty_address_is_left_to_the_rules_of_the_protos() {
     assert_eq!(said_of(serde_json::json!({"prefix_len": 8})), []);
+}
+
+#[test]
+fn ranges_that_envoy_passes_over_are_warned_of() {
+    let trusted = Path::ROOT.field("xff_trusted_cidrs");
+    let said = said_at(
+        &trusted,
+        serde_json::json!({"address_prefix": "proxy.internal", "prefix_len": 8}),
+    );
+    let [(severity, code, path, message)] = &said[..] else {
+        panic!("{said:?}");
+    };
+    assert_eq!((*severity, *code), (Severity::Warning, codes::RANGE_ADDRESS));
+    assert_eq!(path, "xff_trusted_cidrs.address_prefix");
+    assert!(
+        message.ends_with("is not an IP address: Envoy passes over the range"),
+        "{message}"
+    );
 }
